@@ -1,0 +1,144 @@
+"""Global time, step by step: deliver what arrives, add the bias, fire, send. :mod:`snn_deploy.dynamics` does the rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import artifact, dynamics
+from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
+from snn_deploy.errors import BackendError
+from snn_deploy.network import STATE_MAX, Connection, Network, Population
+
+Int64 = npt.NDArray[np.int64]
+
+
+class ReferenceBackend:
+    """Simulates every population in every step with the equations of :mod:`snn_deploy.dynamics`."""
+
+    name = "reference"
+
+    def run(
+        self,
+        network: Network,
+        stimulus: Int64,
+        record: Record = Record.COUNTS,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
+        check_stimulus(network, stimulus)
+        started = time.perf_counter()
+        cells = {population.name: _Cells.of(population, stimulus.shape[0]) for population in network.populations}
+        logs = {
+            population.name: _Log(population, network.steps, stimulus.shape[0], record)
+            for population in network.populations
+        }
+        travelling: dict[int, list[tuple[Connection, Int64]]] = {}
+        for step in range(network.duration):
+            arriving: dict[str, Int64] = {}
+            for connection, payload in travelling.pop(step, []):
+                total = arriving.get(connection.target, np.int64(0))
+                arriving[connection.target] = total + dynamics.current(connection, payload)
+            for population in network.populations:
+                cell = cells[population.name]
+                payload = cell.step(network, step, arriving.get(population.name), stimulus)
+                logs[population.name].write(step, payload, cell.v)
+                if np.any(payload):
+                    for connection in network.outgoing(population.name):
+                        travelling.setdefault(step + connection.delay, []).append((connection, payload))
+            if progress is not None:
+                progress(step + 1, network.duration)
+        if network.mode == "exact":
+            _check_silent(network, cells, travelling)
+        return Run(
+            backend=self.name,
+            network=artifact.digest(network),
+            stimulus=stimulus_digest(stimulus),
+            counts={name: log.counts for name, log in logs.items()},
+            events={name: log.events for name, log in logs.items()},
+            trains={name: log.trains for name, log in logs.items()} if record >= Record.TRAINS else None,
+            states={name: log.states for name, log in logs.items() if cells[name].population.neuron is not None}
+            if record >= Record.STATES
+            else None,
+            saturations={name: cell.saturations for name, cell in cells.items() if cell.population.neuron is not None},
+            engines={population.name: "int64" for population in network.populations[1:]},
+            seconds=time.perf_counter() - started,
+        )
+
+
+@dataclass(eq=False)
+class _Cells:
+    """State of one population."""
+
+    population: Population
+    v: Int64
+    count: Int64
+    saturations: int = 0
+
+    @classmethod
+    def of(cls, population: Population, batch: int) -> _Cells:
+        shape = (batch, *population.shape)
+        zeros = np.zeros(shape, np.int64)
+        if population.neuron is None:
+            return cls(population, zeros, zeros)
+        return cls(population, dynamics.initial_membrane(population, batch), zeros)
+
+    def step(self, network: Network, step: int, current: Int64 | None, stimulus: Int64) -> Int64:
+        """Payloads (B, C, H, W) sent in this global step."""
+        neuron = self.population.neuron
+        if neuron is None:
+            return stimulus if step < network.input_steps else np.zeros_like(stimulus)
+        total = np.zeros_like(self.v) if current is None else current
+        bias = dynamics.bias_at(network, self.population, step)
+        if bias is not None:
+            total = total + bias
+        self.saturations += int(np.count_nonzero(np.abs(self.v + total) > STATE_MAX))
+        if step < self.population.start:
+            self.v = dynamics.saturate(self.v + total)
+            return np.zeros_like(self.v)
+        self.v, self.count, payload = dynamics.advance(neuron, self.v, self.count, total)
+        return payload
+
+
+class _Log:
+    """What is kept of one population's window."""
+
+    def __init__(self, population: Population, steps: int, batch: int, record: Record) -> None:
+        shape = (batch, *population.shape)
+        self.start, self.steps = population.start, steps
+        self.counts = np.zeros(shape, np.int64)
+        self.events = np.zeros(shape, np.int64)
+        kept = (batch, steps, *population.shape)
+        self.trains = np.zeros(kept if record >= Record.TRAINS else (0,), np.int32)
+        self.states = np.zeros(kept if record >= Record.STATES else (0,), np.int32)
+
+    def write(self, step: int, payload: Int64, v: Int64) -> None:
+        local = step - self.start
+        if not 0 <= local < self.steps:
+            return
+        self.counts += payload
+        self.events += payload != 0
+        if self.trains.size:
+            self.trains[:, local] = payload
+        if self.states.size:
+            self.states[:, local] = v
+
+
+def _check_silent(
+    network: Network, cells: dict[str, _Cells], travelling: dict[int, list[tuple[Connection, Int64]]]
+) -> None:
+    restless = sorted({connection.target for sent in travelling.values() for connection, _ in sent})
+    for name, cell in cells.items():
+        neuron = cell.population.neuron
+        if neuron is not None:
+            _, _, payload = dynamics.advance(neuron, cell.v, cell.count, np.zeros_like(cell.v))
+            if np.any(payload):
+                restless.append(name)
+    if restless:
+        raise BackendError(
+            f"exact mode is not silent after {network.duration} steps: {', '.join(restless[:4])}; "
+            "the schedule's window is too short"
+        )

@@ -1,0 +1,24 @@
+"""The one door through which arrays enter frozen values: copied, checked, read-only."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def frozen(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
+    """A read-only, C-contiguous copy of ``values`` as ``dtype``; ``ValueError`` where a value would change.
+
+    Integers never wrap and fractions are never cut: ``frozen([1.5], np.int64)`` and ``frozen([300], np.int8)`` raise.
+    """
+    given = np.asarray(values)
+    with np.errstate(invalid="ignore"):
+        cast = np.array(given, dtype=dtype, order="C", copy=True)
+    if np.issubdtype(dtype, np.integer) and not np.array_equal(cast, given):
+        raise ValueError(f"values from {given.min()} to {given.max()} ({given.dtype}) do not fit {np.dtype(dtype)}")
+    cast.flags.writeable = False
+    return cast

@@ -1,0 +1,85 @@
+"""Every error this package raises on purpose.
+
+::
+
+    SnnDeployError
+    ├── ModelError                 an ONNX file that cannot be read
+    │   └── UnsupportedModelError  one that can be read but not mapped: every reason, at once
+    ├── GraphError                 a float graph that breaks an invariant
+    ├── ConversionError            a graph that cannot become integers
+    │   └── OverflowProofError     an accumulator that could leave 24 bits
+    ├── NetworkError               an integer network that breaks an invariant
+    ├── ArtifactError              an .snn file that is damaged, forged or of another version
+    ├── StimulusError              an image or array that does not fit the network
+    ├── TargetError                a device description that is incomplete or contradictory
+    ├── BackendError               a backend that failed, or timed out
+    │   └── BackendUnavailableError  one that is not installed, or cannot run this network
+    ├── VerificationError          traces that cannot be compared
+    └── ReportError                a report or picture that cannot be written
+
+A message says where, what was found, what is allowed, and what to do; it is one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SnnDeployError(Exception):
+    """Base of all errors raised on purpose; the command line prints its one line and exits with status 3."""
+
+
+class ModelError(SnnDeployError):
+    """An ONNX file that cannot be read, or is not ONNX."""
+
+
+class UnsupportedModelError(ModelError):
+    """A valid ONNX file with nodes that no rule maps; ``reasons`` holds one line for each of them."""
+
+    def __init__(self, where: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"{where}: {len(self.reasons)} node(s) cannot be mapped: " + "; ".join(self.reasons))
+
+
+class GraphError(SnnDeployError):
+    """A float graph that breaks an invariant: unknown value, duplicate name, mismatched shapes."""
+
+
+class ConversionError(SnnDeployError):
+    """A float graph that cannot be turned into integers with the options given."""
+
+
+class OverflowProofError(ConversionError):
+    """A population whose accumulator or state cannot be proved to stay within 24 signed bits."""
+
+
+class NetworkError(SnnDeployError):
+    """An integer network that breaks an invariant: dtype, range, geometry or schedule."""
+
+
+class ArtifactError(SnnDeployError):
+    """An ``.snn`` file that is damaged, forged, too large or of an unknown schema version."""
+
+
+class StimulusError(SnnDeployError):
+    """An input image or array whose type, shape or range does not fit the network."""
+
+
+class TargetError(SnnDeployError):
+    """A device description with an unknown key, a missing number or a contradiction."""
+
+
+class BackendError(SnnDeployError):
+    """A backend that failed, was killed or timed out."""
+
+
+class BackendUnavailableError(BackendError):
+    """A backend that is not installed, or that cannot run this network."""
+
+
+class VerificationError(SnnDeployError):
+    """Runs or traces that cannot be compared: other network, other stimulus, other schedule, missing populations."""
+
+
+class ReportError(SnnDeployError):
+    """A report, table or picture that cannot be written."""

@@ -1,0 +1,161 @@
+"""Public conformance kit: random networks with everything a U-Net has, and the suite every backend must pass.
+
+A third-party backend is tested with::
+
+    from snn_deploy.testing import check_backend
+    check_backend(MyBackend())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend import Backend, Record, load_backend
+from snn_deploy.errors import VerificationError
+from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
+from snn_deploy.network import Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.schedule import align
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
+    """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
+    return rng.integers(-90, 110, shape).astype(np.int8) * (rng.random(shape) < 0.9).astype(np.int8)
+
+
+def _spiking(
+    name: str, shape: tuple[int, int, int], mode: Mode, levels: int, payload: int, rng: np.random.Generator
+) -> Population:
+    theta = 2 ** rng.integers(6, 11, shape[0])
+    if mode == "exact":
+        neuron = Neuron(theta, theta // 2, -payload, payload, 0, levels)
+    else:
+        neuron = Neuron(theta, np.zeros_like(theta), 0, 15, strict=True)
+    return Population(name, shape, neuron, rng.integers(-300, 900, (shape[0], 1, 1)), np.full(shape[0], 0.01))
+
+
+def _linear(name: str, shape: tuple[int, int, int], mode: Mode, limit: int) -> Population:
+    """A relay (or read-out): threshold 1, signed, passes every sum on."""
+    one = np.ones(shape[0], np.int64)
+    counts = (-limit, limit) if mode == "exact" else (None, None)
+    neuron = Neuron(one, 0 * one, -limit, limit, *counts)
+    return Population(name, shape, neuron, np.zeros((shape[0], 1, 1), np.int64), np.full(shape[0], 0.01))
+
+
+def random_unet(
+    mode: Mode = "exact", seed: int = 0, *, size: int = 16, width: int = 4, steps: int = 8, levels: int = 63, payload: int | None = None
+) -> Network:
+    """A U-Net of random weights: two convolutions, sum pooling, a strided and a grouped convolution, a transposed one,
+    a skip into two convolutions (the concat), a pixel map, an identity from the input, and a read-out.
+
+    ``size`` must be a multiple of 4; ``payload`` below ``levels`` makes exact mode take several steps. Weights are drawn so that every population fires, none always.
+    """
+    rng = np.random.default_rng(seed)
+    half, quarter = size // 2, size // 4
+    levels_in = 255
+    populations = [
+        Population(
+            "input",
+            (1, size, size),
+            None,
+            np.zeros((1, 1, 1), np.int64),
+            np.full(1, 1 / 255),
+            input_min=-levels_in,
+            input_max=levels_in,
+        ),
+        _spiking("enc1/a", (width, size, size), mode, levels, payload or levels, rng),
+        _spiking("enc1/b", (width, size, size), mode, levels, payload or levels, rng),
+        _linear("pool", (width, half, half), mode, 4 * levels),
+        _spiking("enc2", (2 * width, half, half), mode, levels, payload or levels, rng),
+        _spiking("down", (2 * width, quarter, quarter), mode, levels, payload or levels, rng),
+        _spiking("up2", (2 * width, half, half), mode, levels, payload or levels, rng),
+        _spiking("up1", (width, size, size), mode, levels, payload or levels, rng),
+        _spiking("dec", (width, size, size), mode, levels, payload or levels, rng),
+        _linear("output", (1, size, size), mode, 2**20),
+    ]
+    double = np.repeat(np.arange(quarter), 2)
+    nearest = (double[:, None] * quarter + double[None, :]).reshape(-1)
+    pixels = SpatialKernel(
+        (quarter, quarter),
+        (half, half),
+        np.arange(half * half + 1),
+        nearest,
+        rng.integers(40, 100, half * half).astype(np.int8),
+    )
+
+    def conv(outputs: int, inputs: int, kernel: int = 3, **geometry: object) -> Kernel:
+        pads = (kernel // 2,) * 4
+        return ConvKernel(_weights(rng, (outputs, inputs, kernel, kernel)), **({"pads": pads} | geometry))  # type: ignore[arg-type]
+
+    edges: list[tuple[str, str, Kernel, int]] = [
+        ("input", "enc1/a", conv(width, 1), 0),
+        ("enc1/a", "enc1/b", conv(width, width), 0),
+        ("enc1/b", "pool", ConvKernel(np.ones((width, 1, 2, 2)), (2, 2), groups=width), 0),
+        ("pool", "enc2", conv(2 * width, width, pads=(2, 2, 2, 2), dilations=(2, 2)), 0),
+        ("enc2", "down", conv(2 * width, width, strides=(2, 2), pads=(1, 1, 0, 0), groups=2), 1),
+        ("down", "up2", pixels, 3),
+        ("enc2", "up2", conv(2 * width, 2 * width, 1), 0),
+        ("up2", "up1", TransposedKernel(_weights(rng, (2 * width, width, 3, 3)), (2, 2), (1, 1, 0, 0)), 1),
+        ("enc1/b", "dec", conv(width, width), 0),
+        ("up1", "dec", conv(width, width), 1),
+        ("dec", "output", conv(1, width), 0),
+        ("input", "output", identity(1, 64), 2),
+    ]
+    connections = tuple(
+        Connection(f"{source}->{target}", source, target, kernel, exponent) for source, target, kernel, exponent in edges
+    )
+    return align(
+        Network(
+            f"random-{mode}-{seed}",
+            mode,
+            steps if mode == "rate" else 1,
+            tuple(populations),
+            connections,
+            (Output("output", "output"),),
+        )
+    )
+
+
+def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> npt.NDArray[np.int64]:
+    """Input payloads (batch, C, H, W) int64: smooth structure and noise, both signs."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = network.input.shape
+    waves = np.sin(np.arange(height)[:, None] / 3) + np.cos(np.arange(width)[None, :] / 4)
+    noise = rng.normal(0.3, 0.5, (batch, channels, height, width))
+    values = np.rint((waves + noise) * network.input.input_max / 3)
+    return np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
+
+
+def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
+    """Networks and stimuli that together use every kernel, mode and neuron option."""
+    for mode in ("exact", "rate"):
+        for seed in range(2):
+            network = random_unet(mode, seed)
+            yield network, random_stimulus(network, seed)
+    several = random_unet("exact", 2, levels=15, payload=4)
+    yield several, random_stimulus(several, 2)
+
+
+def check_backend(backend: Backend, record: Record = Record.STATES) -> int:
+    """Compare ``backend`` with the reference on all cases, every event and state, with ``==``; returns the cases run.
+
+    :class:`VerificationError` names the network, the array and the population of the first difference.
+    """
+    reference = load_backend("reference")
+    cases = 0
+    for network, stimulus in conformance_cases():
+        expected = reference.run(network, stimulus, record)
+        got = backend.run(network, stimulus, record)
+        for field in ("counts", "events", "trains", "states", "saturations"):
+            wanted, found = getattr(expected, field), getattr(got, field)
+            if wanted is None:
+                continue
+            if found is None or set(wanted) != set(found):
+                raise VerificationError(f"{network.name}: {backend.name} returns other populations in {field}")
+            for name, values in wanted.items():
+                if not np.array_equal(values, found[name]):
+                    raise VerificationError(f"{network.name}: {backend.name} differs from the reference in {field} of {name}")
+        cases += 1
+    return cases
