@@ -2,9 +2,10 @@
 
     python models/train_denoiser.py --sigma 25 --seed 0 --steps 14000 --out models/denoiser_s25.onnx
 
-Data: the 400 gray 180x180 images of BSD400 where ``--data`` holds them, else scikit-image's bundled photographs. Noise is
-additive, white, Gaussian, of ``sigma / 255``, not clipped. Set12 is used for the final score only; the last exponential
-moving average of the weights is kept, so nothing is selected on the test set. A run goes on from its checkpoint.
+Data: the 400 gray 180x180 images of BSD400 where ``--data`` holds them, else scikit-image's bundled photographs.
+Noise is additive, white, Gaussian, of ``sigma / 255``, not clipped. Set12 is used for the final score only; the
+last exponential moving average of the weights is kept, so nothing is selected on the test set. A run goes on from
+its checkpoint.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
+
 from unet import DenoisingUNet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,7 +1,8 @@
 """The ``.snn`` file: a stored ZIP of ``manifest.json`` and ``tensors/*.npy``. No pickle, a SHA-256 for every tensor.
 
-Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash names the
-network. Reading checks the schema version, every hash, every dtype and, by building frozen values, every invariant.
+Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash
+names the network. Reading checks the schema version, every hash, every dtype and, by building frozen values, every
+invariant.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def encode(network: Network) -> bytes:
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(
+    np.lib.format.write_array(  # type: ignore[no-untyped-call]  # NumPy 1 has no annotation here
         buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
     )
     return buffer.getvalue()
@@ -283,7 +284,7 @@ def _kernel(record: Record, tensors: Mapping[str, Array]) -> Kernel:
             (output_rows, output_columns),
             *(tensors[record[part]] for part in ("indptr", "indices", "data")),
         )
-    kinds = {"conv": ConvKernel, "transposed": TransposedKernel}
+    kinds: dict[str, type[ConvKernel] | type[TransposedKernel]] = {"conv": ConvKernel, "transposed": TransposedKernel}
     if record["kind"] not in kinds:
         raise ArtifactError(f"kernel kind {record['kind']!r} is unknown")
     step_y, step_x = _integers(record["strides"], 2)

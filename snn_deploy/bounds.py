@@ -1,8 +1,8 @@
 """The static proof that no accumulator leaves 24 bits, population by population.
 
 For weights w and payloads p in ``[lo, hi]`` every partial sum of ``sum w * p``, in any order, lies between
-``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead would be
-twice too strict and refuse published nets (performance.md, section 3).
+``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead
+would be twice too strict and refuse published nets (performance.md, section 3).
 
 In ``exact`` mode the running count of each source stays in ``[a_min, a_max]`` at every moment of every schedule, so the
 membrane ``v = v0 + b + sum w * a - theta * count`` is bounded too: it never saturates, and counts cannot depend on the
@@ -67,9 +67,7 @@ def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.
     return np.stack(sums)
 
 
-def reach(
-    connection: Connection, smallest: int, largest: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def reach(connection: Connection, smallest: int, largest: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
     positive, negative = weight_sums(connection.kernel)
     low, high = min(smallest, 0), max(largest, 0)

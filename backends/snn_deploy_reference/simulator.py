@@ -1,4 +1,4 @@
-"""Global time, step by step: deliver what arrives, add the bias, fire, send. :mod:`snn_deploy.dynamics` does the rest."""
+"""Global time, step by step: deliver what arrives, add the bias, fire, send."""
 
 from __future__ import annotations
 
