@@ -1,6 +1,6 @@
-"""The integer network that an ``exact``-mode spiking network must equal, computed without spikes or time.
+r"""The integer network that an ``exact``-mode spiking network must equal, computed without spikes or time.
 
-.. math:: a = \\mathrm{clip}\\Big(\\Big\\lfloor \\frac{\\sum W a + b + v_0}{\\theta} \\Big\\rfloor,\\; a_{min},\\; a_{max}\\Big)
+.. math:: a = \mathrm{clip}\Big(\Big\lfloor \frac{\sum W a + b + v_0}{\theta} \Big\rfloor,\\; a_{min},\\; a_{max}\Big)
 
 layer by layer (a quantized ANN with integer activations; science.md 4.3). The arithmetic is written independently of
 :mod:`snn_deploy.dynamics`: windows gathered once, one float64 matrix product per group, exact because
@@ -75,9 +75,8 @@ def _scattered(kernel: TransposedKernel, maps: Float64) -> Float64:
     stuffed[:, :, ::step_y, ::step_x] = maps
     inputs, outputs, rows, columns = kernel.weight.shape
     grouped = kernel.weight.reshape(kernel.groups, inputs // kernel.groups, outputs, rows, columns)
-    flipped = grouped.swapaxes(1, 2)[..., ::-1, ::-1].reshape(
-        kernel.groups * outputs, inputs // kernel.groups, rows, columns
-    )
+    turned = grouped.swapaxes(1, 2)[..., ::-1, ::-1]
+    flipped = turned.reshape(kernel.groups * outputs, inputs // kernel.groups, rows, columns)
     border_y, border_x = (rows - 1) * gap_y, (columns - 1) * gap_x
     top, left, bottom, right = kernel.pads
     pads = (border_y - top, border_x - left, border_y - bottom, border_x - right)
