@@ -1,6 +1,6 @@
 """The command line. Results go to standard output, messages and progress to standard error.
 
-Exit status: 0 done or equal, 1 different or does not fit, 2 not compared, 3 bad input or failure (one line says which).
+Exit status: 0 done or equal, 1 different or does not fit, 2 not compared, 3 bad input or failure.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "inspect",
         help="list what becomes of every node of a model",
-        description="List every node of an ONNX file as mapped, folded, host-side or refused; status 1 if any is refused.",
+        description="List every node of an ONNX file as mapped, folded, host-side or refused (then status 1).",
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
     )
     parser.add_argument("model", type=Path, help="ONNX file")

@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
         "verify",
         help="compare the spikes of several backends",
         description="Compare the spikes of several backends; status 0 equal, 1 different, 2 not compared, 3 bad input.",
-        epilog="example: snn-deploy verify out/denoiser.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
+        epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser)
