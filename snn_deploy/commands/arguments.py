@@ -75,11 +75,11 @@ def calibration_images(folder: Path | None, channels: int, noise: float, seed: i
     return [images.add_noise(patch, noise, seed + 1 + index) for index, patch in enumerate(found)]
 
 
-def add_stimulus(parser: argparse.ArgumentParser) -> None:
+def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The image that a network is shown."""
     group = parser.add_argument_group("stimulus")
     group.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="image, or .npy float (batch, C, H, W)"
+        "--input", type=Path, required=required, metavar="FILE", help="image, or .npy float (batch, C, H, W)"
     )
     group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
     group.add_argument("--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise of SIGMA/255 added")
