@@ -14,7 +14,6 @@ from snn_deploy import artifact, images
 from snn_deploy.backend import Record, Run, load_backend, stimulus_of
 from snn_deploy.commands import arguments as shared
 from snn_deploy.commands.convert import table as conversion_table
-from snn_deploy.commands.estimate import activity_table, energy_table
 from snn_deploy.console import note, progress, show
 from snn_deploy.conversion.options import Options
 from snn_deploy.counting import count
@@ -24,6 +23,7 @@ from snn_deploy.network import Network
 from snn_deploy.picture import write_comparison
 from snn_deploy.pipeline import convert, float_probe
 from snn_deploy.quantized import integer_network
+from snn_deploy.tables import activity_table, energy_table
 from snn_deploy.target import load_target
 from snn_deploy.verify import Level, compare
 from snn_deploy.verify import table as verdict_table
@@ -85,7 +85,7 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     status = _compare(network, noisy, arguments.crop)
     activity = count(network, whole)
-    show(activity_table(network, activity))
+    show(activity_table(activity))
     show(energy_table(estimate(network, activity, load_target(arguments.target))))
     show(_quality(clean, noisy, restored_float, restored, differing))
     pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}

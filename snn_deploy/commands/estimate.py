@@ -6,16 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from snn_deploy import artifact
 from snn_deploy.backend import backend_names, load_backend
 from snn_deploy.commands import arguments as shared
 from snn_deploy.console import progress, show, show_json
-from snn_deploy.counting import Activity, assume, count
-from snn_deploy.energy import EnergyEstimate, estimate
+from snn_deploy.counting import assume, count
+from snn_deploy.energy import estimate
 from snn_deploy.errors import StimulusError
-from snn_deploy.network import Network
+from snn_deploy.tables import activity_table, energy_table
 from snn_deploy.target import load_target
 
 
@@ -52,38 +50,6 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(found.record())
     else:
-        show(activity_table(network, activity))
+        show(activity_table(activity))
         show(energy_table(found))
     return 0
-
-
-def activity_table(network: Network, activity: Activity) -> Table:
-    """Events and synaptic operations of every population, per image."""
-    shown = Table(title=f"{network.name}: activity per image ({activity.basis})")
-    for heading in ("population", "neurons", "events", "active", "synaptic operations in", "MACs of the ANN"):
-        shown.add_column(heading, justify="left" if heading == "population" else "right")
-    for item in activity.populations:
-        macs = sum(connection.synapses for connection in activity.connections if connection.target == item.name)
-        events = int(item.events.sum()) // activity.images
-        shown.add_row(
-            item.name,
-            f"{item.neurons:,}",
-            f"{events:,}",
-            f"{events / item.neurons / network.steps:.1%}",
-            f"{int(activity.arriving(item.name).sum()) // activity.images:,}",
-            f"{macs:,}",
-        )
-    shown.add_section()
-    total = activity.synaptic_operations // activity.images
-    shown.add_row("all", "", f"{activity.events // activity.images:,}", "", f"{total:,}", f"{activity.macs:,}")
-    return shown
-
-
-def energy_table(found: EnergyEstimate) -> Table:
-    """Joules and seconds with their bands, and what they rest on."""
-    shown = Table(title=f"{found.network} on {found.target}", caption="\n".join(found.notes))
-    for heading in ("figure", "per image", "value and band"):
-        shown.add_column(heading, justify="left" if heading == "figure" else "right")
-    for row in found.rows():
-        shown.add_row(*row)
-    return shown

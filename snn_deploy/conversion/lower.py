@@ -24,7 +24,7 @@ from snn_deploy.conversion.quantize import (
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph import Graph, Node
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
-from snn_deploy.ops import Add, Linear, Relu
+from snn_deploy.ops import Add, Linear, Relu, Resample
 
 Float64 = npt.NDArray[np.float64]
 
@@ -112,12 +112,7 @@ def _network(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics
     by_name = {layers.input: populations[0]}
     connections: list[Connection] = []
     for layer in layers.layers:
-        quantized = _quantize(layer, scales, statistics, options)
-        added = tuple(
-            Connection(synapses.name, synapses.source, layer.name, kernel, exponent, 1, synapses.origin)
-            for synapses, kernel, exponent in zip(layer.synapses, quantized.kernels, quantized.exponents, strict=True)
-        )
-        population = _population(layer, quantized, added, by_name, scales, options)
+        population, added = _fitting_layer(layer, by_name, scales, statistics, options)
         populations.append(population)
         by_name[layer.name] = population
         connections.extend(added)
@@ -147,7 +142,45 @@ def _input(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics],
     )
 
 
-def _quantize(layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options) -> Quantized:
+def _fitting_layer(
+    layer: Layer,
+    sources: Mapping[str, Population],
+    scales: Scales,
+    statistics: Mapping[str, Statistics],
+    options: Options,
+) -> tuple[Population, tuple[Connection, ...]]:
+    """One layer in integers; channels whose worst case leaves 24 bits get half the threshold and weights till all fit."""
+    cap: Float64 = np.full(layer.shape[0], np.inf)
+    for _ in range(options.weight_bits):
+        quantized = _quantize(layer, scales, statistics, options, cap)
+        incoming = tuple(
+            Connection(synapses.name, synapses.source, layer.name, kernel, exponent, 1, synapses.origin)
+            for synapses, kernel, exponent in zip(layer.synapses, quantized.kernels, quantized.exponents, strict=True)
+        )
+        population = _population(layer, quantized, incoming, sources, scales, options)
+        arrivals = [
+            bounds.Arrival(item, sources[item.source].payload_range, sources[item.source].count_range)
+            if options.mode == "rate"
+            else bounds.Arrival(item, sources[item.source].count_range or (0, 0), sources[item.source].count_range)
+            for item in incoming
+        ]
+        current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
+        worst = current if membrane is None else np.maximum(current, membrane)
+        if worst.max() <= STATE_MAX or layer.kind not in ("relu", "linear") or quantized.theta.min() < 2:
+            break
+        over = worst > STATE_MAX
+        cap = np.where(over | _shared_threshold(layer), quantized.theta / 2, cap)
+    return population, incoming
+
+
+def _shared_threshold(layer: Layer) -> bool:
+    """Whether all channels must keep one threshold, because a resampling shares its weights over them."""
+    return any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
+
+
+def _quantize(
+    layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options, cap: Float64
+) -> Quantized:
     floats = []
     for synapses in layer.synapses:
         assumed = scales.assumed[synapses.name]
@@ -157,7 +190,7 @@ def _quantize(layer: Layer, scales: Scales, statistics: Mapping[str, Statistics]
         return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):
         return quantize_relay(layer.name, floats, layer.shape[0])
-    return quantize(layer.name, floats, layer.shape[0], options.weight_bits)
+    return quantize(layer.name, floats, layer.shape[0], options.weight_bits, cap)
 
 
 def _population(

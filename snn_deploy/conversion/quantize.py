@@ -82,8 +82,10 @@ class _Block:
         return total
 
 
-def quantize(layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int) -> Quantized:
-    """Integer kernels of one firing layer's connections, with a power-of-two threshold per output channel."""
+def quantize(
+    layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int, cap: Float64 | float = np.inf
+) -> Quantized:
+    """Integer kernels of one firing layer's connections; thresholds are powers of two, at most ``cap`` per channel."""
     limit = 2 ** (bits - 1) - 1
     blocks = [_block(item, channels) for item in synapses]
     uniform = any(isinstance(item.op, Resample) for item in synapses)
@@ -92,7 +94,7 @@ def quantize(layer: str, synapses: Sequence[FloatSynapses], channels: int, bits:
         largest = _where_dead(block.largest)
         if uniform:
             largest = np.full_like(largest, largest.max())
-        theta = 2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS)
+        theta = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS), cap)
         candidates += [theta, np.maximum(theta / 2, 1.0)]
     return _least_noise(layer, synapses, blocks, candidates, limit)
 
