@@ -101,7 +101,7 @@ class Arrival:
 def worst_case(
     population: Population, arrivals: Sequence[Arrival], *, mode: Mode, one_shot: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
-    """Largest magnitudes (C,) of a step's current and of the membrane, which ``rate`` mode does not bound (``None``)."""
+    """Largest magnitudes (C,) of a step's current and of the membrane, not bounded in ``rate`` mode (``None``)."""
     neuron = population.neuron
     if neuron is None:
         raise NetworkError(f"{population.name}: the input has no membrane")

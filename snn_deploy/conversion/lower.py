@@ -149,7 +149,7 @@ def _fitting_layer(
     statistics: Mapping[str, Statistics],
     options: Options,
 ) -> tuple[Population, tuple[Connection, ...]]:
-    """One layer in integers; channels whose worst case leaves 24 bits get half the threshold and weights till all fit."""
+    """One layer in integers; channels whose worst case leaves 24 bits get half the threshold, until all fit."""
     cap: Float64 = np.full(layer.shape[0], np.inf)
     for _ in range(options.weight_bits):
         quantized = _quantize(layer, scales, statistics, options, cap)
