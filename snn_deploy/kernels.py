@@ -23,11 +23,24 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[int, int, int, int]
 
 
-def _check_window(weight: npt.NDArray[np.int8], strides: Pair, dilations: Pair, groups: int) -> None:
+MAX_GEOMETRY = 4096
+"""Largest stride, dilation and pad: a file from a stranger must not ask for a map that no memory holds."""
+
+
+def _check_window(weight: npt.NDArray[np.int8], strides: Pair, pads: Pads, dilations: Pair, groups: int) -> None:
     if weight.ndim != 4 or 0 in weight.shape:
         raise NetworkError(f"weight {weight.shape} is not (channels, channels, K_h, K_w)")
     if min(*strides, *dilations, groups) < 1:
         raise NetworkError(f"strides {strides}, dilations {dilations} and groups {groups} must be at least 1")
+    if max(*strides, *dilations, *map(abs, pads)) > MAX_GEOMETRY:
+        raise NetworkError(f"strides {strides}, dilations {dilations} or pads {pads} exceed {MAX_GEOMETRY}")
+
+
+def _check_crop(size: Pair, pads: Pads) -> None:
+    """A crop must leave a part of the map, so that padding never stands where a crop went past the far edge."""
+    top, left, bottom, right = (max(-pad, 0) for pad in pads)
+    if size[0] - top - bottom < 1 or size[1] - left - right < 1:
+        raise NetworkError(f"pads {pads} leave nothing of {size[0]}x{size[1]}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +59,7 @@ class ConvKernel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.int8))
-        _check_window(self.weight, self.strides, self.dilations, self.groups)
+        _check_window(self.weight, self.strides, self.pads, self.dilations, self.groups)
         if self.weight.shape[0] % self.groups:
             raise NetworkError(f"{self.weight.shape[0]} output channels do not split into {self.groups} groups")
 
@@ -55,6 +68,7 @@ class ConvKernel:
         channels, height, width = shape
         if channels != self.weight.shape[1] * self.groups:
             raise NetworkError(f"kernel reads {self.weight.shape[1] * self.groups} channels, not {channels}")
+        _check_crop((height, width), self.pads)
         top, left, bottom, right = self.pads
         rows = (height + top + bottom - self.dilations[0] * (self.weight.shape[2] - 1) - 1) // self.strides[0] + 1
         columns = (width + left + right - self.dilations[1] * (self.weight.shape[3] - 1) - 1) // self.strides[1] + 1
@@ -79,7 +93,7 @@ class TransposedKernel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.int8))
-        _check_window(self.weight, self.strides, self.dilations, self.groups)
+        _check_window(self.weight, self.strides, self.pads, self.dilations, self.groups)
         if self.weight.shape[0] % self.groups:
             raise NetworkError(f"{self.weight.shape[0]} input channels do not split into {self.groups} groups")
 
@@ -97,8 +111,7 @@ class TransposedKernel:
             raise NetworkError(f"kernel reads {self.weight.shape[0]} channels, not {channels}")
         rows, columns = self.full_size(height, width)
         top, left, bottom, right = self.pads
-        if rows - top - bottom < 1 or columns - left - right < 1:
-            raise NetworkError(f"pads {self.pads} leave nothing of {rows}x{columns}")
+        _check_crop((rows, columns), (-top, -left, -bottom, -right))
         return self.weight.shape[1] * self.groups, rows - top - bottom, columns - left - right
 
 

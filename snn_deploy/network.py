@@ -33,6 +33,13 @@ MAX_EXPONENT = 15
 """Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
 
 
+MAX_STEPS = 2**20
+"""Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
+
+MAX_NEURONS = 2**31
+"""Most neurons of one population, for the same reason."""
+
+
 @dataclass(frozen=True, eq=False)
 class Neuron:
     """A multi-threshold integrate-and-fire neuron with reset by subtraction; one row of numbers per channel.
@@ -65,8 +72,11 @@ class Neuron:
             )
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is not None and self.count_max is not None and not self.count_min <= 0 < self.count_max:
-            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0")
+        if self.count_min is not None and self.count_max is not None:
+            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+                raise NetworkError(
+                    f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}"
+                )
 
     @property
     def relays(self) -> bool:
@@ -108,10 +118,14 @@ class Population:
             raise NetworkError(f"{self.name}: unit must be ({channels},), finite and positive")
         if self.neuron is not None and self.neuron.theta.shape != (channels,):
             raise NetworkError(f"{self.name}: {self.neuron.theta.shape[0]} thresholds for {channels} channels")
-        if self.neuron is None and not self.input_min <= 0 < self.input_max <= STATE_MAX:
-            raise NetworkError(f"{self.name}: input payloads {self.input_min}..{self.input_max} must hold 0")
-        if self.start < 0:
-            raise NetworkError(f"{self.name}: starts at step {self.start}")
+        if self.neuron is None and not -STATE_MAX <= self.input_min <= 0 < self.input_max <= STATE_MAX:
+            raise NetworkError(
+                f"{self.name}: input payloads {self.input_min}..{self.input_max} must hold 0 and lie in +-{STATE_MAX}"
+            )
+        if self.size > MAX_NEURONS:
+            raise NetworkError(f"{self.name}: {self.size} neurons; at most {MAX_NEURONS} are allowed")
+        if not 0 <= self.start <= MAX_STEPS:
+            raise NetworkError(f"{self.name}: starts at step {self.start}, outside 0..{MAX_STEPS}")
 
     @property
     def payload_range(self) -> tuple[int, int]:
@@ -150,8 +164,10 @@ class Connection:
     def __post_init__(self) -> None:
         if not 0 <= self.exponent <= MAX_EXPONENT:
             raise NetworkError(f"{self.name}: exponent {self.exponent} outside 0..{MAX_EXPONENT}")
-        if self.delay < 1:
-            raise NetworkError(f"{self.name}: delay {self.delay}; a spike takes at least one step")
+        if not 1 <= self.delay <= MAX_STEPS:
+            raise NetworkError(
+                f"{self.name}: delay {self.delay} outside 1..{MAX_STEPS}; a spike takes at least one step"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +199,8 @@ class Network:
     def __post_init__(self) -> None:
         if self.mode not in ("exact", "rate"):
             raise NetworkError(f"mode {self.mode!r} is neither 'exact' nor 'rate'")
-        if self.steps < 1:
-            raise NetworkError(f"{self.steps} steps; at least 1 is needed")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise NetworkError(f"{self.steps} steps; 1..{MAX_STEPS} are allowed")
         order = {population.name: index for index, population in enumerate(self.populations)}
         if len(order) != len(self.populations):
             raise NetworkError("two populations share a name")

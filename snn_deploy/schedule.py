@@ -49,7 +49,13 @@ def silence_steps(
         counts = population.count_range
         if counts is None:
             raise NetworkError(f"{name}: exact mode needs count limits")
-        before = max(window[source] for source in sources[name])
+        last = max(sources[name], key=lambda source: window[source])
+        before = window[last]
+        if before > 1 and population.neuron.payload_min == 0:
+            raise NetworkError(
+                f"{name}: cannot take spikes back (payload_min 0), yet {last} sends for {before} steps; allow payloads "
+                "below 0, or payloads as large as the counts"
+            )
         reach = max(counts[1], -counts[0]) if before == 1 else counts[1] - counts[0]
         window[name] = before - 1 + -(-reach // _slowest_payload(population.neuron))
     return max(window.values())
@@ -83,6 +89,12 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     """
     if network.mode != "exact":
         raise NetworkError("only exact-mode counts are independent of the schedule; rate mode keeps its own")
+    for population in network.populations[1:]:
+        if population.payload_range[0] == 0:
+            raise NetworkError(
+                f"{population.name}: cannot take spikes back (payload_min 0), and a free schedule may bring its input in "
+                "any order; allow payloads below 0"
+            )
     rng = np.random.default_rng(seed)
     connections = tuple(
         replace(connection, delay=int(rng.integers(1, longest_delay + 1))) for connection in network.connections
