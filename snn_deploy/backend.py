@@ -42,7 +42,8 @@ class Run:
     population's window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in
     it. ``trains`` (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B,
     steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``saturations``: membranes
-    limited to +-(2**23 - 1), summed over neurons, steps and images. ``engines``: what computed each population.
+    limited to +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
+    ``engines``: what computed each population.
     """
 
     backend: str
