@@ -22,7 +22,8 @@ from snn_deploy.schedule import align
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
     """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
-    return np.where(rng.random(shape) < 0.9, rng.integers(-90, 110, shape), 0).astype(np.int8)
+    values = rng.integers(-90, 110, shape)
+    return np.where(rng.random(shape) < 0.9, values, 0).astype(np.int8)
 
 
 def _spiking(
