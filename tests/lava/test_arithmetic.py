@@ -33,7 +33,7 @@ def apply(kernel: ConvKernel | TransposedKernel, maps: np.ndarray, exponent: int
 @pytest.mark.parametrize("kind", [ConvKernel, TransposedKernel])
 @settings(deadline=None, max_examples=80)
 @given(
-    size=st.tuples(st.integers(7, 9), st.integers(7, 9)),
+    size=st.tuples(st.integers(9, 11), st.integers(9, 11)),
     window=pair,
     strides=pair,
     pads=pads,

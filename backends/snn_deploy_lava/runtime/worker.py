@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,8 @@ def _advance(graph: Graph, steps: int) -> None:
 def _raise_model_errors(runtime: Any) -> None:
     """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``)."""
     names = [process.name for process in runtime._executable.proc_builders]
-    for name, actor in zip_longest(names, runtime._messaging_infrastructure.actors, fillvalue="a runtime service"):
+    actors = runtime._messaging_infrastructure.actors
+    for name, actor in zip(chain(names, repeat("a runtime service")), actors):  # noqa: B905 - names go on for ever
         if actor.exception:
             _, trace = actor.exception
             raise ModelError(f"{name}: {trace.strip().splitlines()[-1]}")
