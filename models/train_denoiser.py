@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
+
 from unet import DenoisingUNet
 
 ROOT = Path(__file__).resolve().parent.parent

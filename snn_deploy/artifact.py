@@ -35,7 +35,8 @@ SIZE_LIMIT = 2**31
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 _NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(<i8|<f8|\|i1)', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n", re.DOTALL
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<i8|<f8|\|i1)', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n",
+    re.DOTALL,
 )
 """The header that :func:`_npy` writes: version 1.0, C order, little endian."""
 
@@ -109,9 +110,7 @@ def encode(network: Network) -> bytes:
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(
-        buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
-    )
+    np.save(buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -199,7 +198,9 @@ def decode(data: bytes) -> Network:
     try:
         network = _network(manifest, _tensors(manifest["sha256"], files))
         if encode(network) != data:
-            raise ArtifactError("holds something that the network in it does not need; it was not written by this program")
+            raise ArtifactError(
+                "holds something that the network in it does not need; it was not written by this program"
+            )
         return network
     except NetworkError as error:
         raise ArtifactError(f"describes no valid network: {error}") from error
@@ -315,7 +316,7 @@ def _kernel(record: Record, tensors: Mapping[str, Array]) -> Kernel:
             _typed(tensors, record["indices"], np.int64),
             _typed(tensors, record["data"], np.int8),
         )
-    kinds = {"conv": ConvKernel, "transposed": TransposedKernel}
+    kinds: dict[str, type[ConvKernel] | type[TransposedKernel]] = {"conv": ConvKernel, "transposed": TransposedKernel}
     if record["kind"] not in kinds:
         raise ArtifactError(f"kernel kind {record['kind']!r} is unknown")
     step_y, step_x = _integers(record["strides"], 2)

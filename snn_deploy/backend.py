@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib.metadata import entry_points
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class Backend(Protocol):
         ...
 
 
-def stimulus_of(network: Network, image: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+def stimulus_of(network: Network, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even."""
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -128,8 +128,10 @@ def load_backend(name: str) -> Backend:
     try:
         factory = points[0].load()
     except ImportError as error:
-        raise BackendUnavailableError(f"backend {name}: {error}; install its extra: pip install snn-deploy[{name}]") from error
+        raise BackendUnavailableError(
+            f"backend {name}: {error}; install its extra: pip install snn-deploy[{name}]"
+        ) from error
     backend = factory()
     if not isinstance(backend, Backend):
         raise BackendUnavailableError(f"backend {name}: {points[0].value} does not follow the Backend protocol")
-    return cast(Backend, backend)
+    return backend

@@ -67,9 +67,7 @@ def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.
     return np.stack(sums)
 
 
-def reach(
-    connection: Connection, smallest: int, largest: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def reach(connection: Connection, smallest: int, largest: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
     positive, negative = weight_sums(connection.kernel)
     low, high = min(smallest, 0), max(largest, 0)

@@ -71,7 +71,7 @@ class Graph:
     @cached_property
     def users(self) -> dict[str, tuple[Node, ...]]:
         """Nodes that read each value."""
-        found: dict[str, list[Node]] = {self.input: []} | {node.name: [] for node in self.nodes}
+        found: dict[str, list[Node]] = {name: [] for name in self.shapes}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
                 found[name].append(node)

@@ -136,7 +136,9 @@ class SpatialKernel:
         if self.indptr.shape != (rows + 1,) or self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
             raise NetworkError(f"row pointers do not describe {rows} rows")
         if self.indices.shape != self.data.shape or self.indices.shape != (int(self.indptr[-1]),):
-            raise NetworkError(f"{self.indices.size} column indices, {self.data.size} weights, {self.indptr[-1]} promised")
+            raise NetworkError(
+                f"{self.indices.size} column indices, {self.data.size} weights, {self.indptr[-1]} promised"
+            )
         if self.indices.size and not 0 <= self.indices.min() <= self.indices.max() < columns:
             raise NetworkError(f"column indices leave 0..{columns - 1}")
 

@@ -71,9 +71,10 @@ class Neuron:
             )
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is not None and self.count_max is not None:
-            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
-                raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
+        if self.count_min is None or self.count_max is None:
+            return
+        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
     def relays(self) -> bool:
@@ -162,7 +163,9 @@ class Connection:
         if not 0 <= self.exponent <= MAX_EXPONENT:
             raise NetworkError(f"{self.name}: exponent {self.exponent} outside 0..{MAX_EXPONENT}")
         if not 1 <= self.delay <= MAX_STEPS:
-            raise NetworkError(f"{self.name}: delay {self.delay} outside 1..{MAX_STEPS}; a spike takes at least one step")
+            raise NetworkError(
+                f"{self.name}: delay {self.delay} outside 1..{MAX_STEPS}; a spike takes at least one step"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,21 @@ def _same_shapes(name: str, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[0]
 
 
+def _check_positive(name: str, *numbers: int) -> None:
+    if min(numbers) < 1:
+        raise GraphError(f"{name}: sizes, strides, dilations, groups and scales must be at least 1, not {min(numbers)}")
+
+
+def _pooled(name: str, shape: Shape, kernel: Pair, strides: Pair, pads: Pads) -> Shape:
+    channels, height, width = shape
+    top, left, bottom, right = pads
+    rows = (height + top + bottom - kernel[0]) // strides[0] + 1
+    columns = (width + left + right - kernel[1]) // strides[1] + 1
+    if rows < 1 or columns < 1:
+        raise GraphError(f"{name}: window {kernel} does not fit into {height}x{width}")
+    return channels, rows, columns
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """Base of all operators; ``inputs`` is how many values one takes (``None``: one or more)."""
@@ -60,6 +75,7 @@ class Conv(Op):
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
         if self.weight.ndim != 4 or self.bias.shape != self.weight.shape[:1]:
             raise GraphError(f"Conv: weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        _check_positive("Conv", *self.weight.shape, *self.strides, *self.dilations, self.groups)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
@@ -95,6 +111,7 @@ class ConvTranspose(Op):
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
         if self.weight.ndim != 4 or self.bias.shape != (self.weight.shape[1] * self.groups,):
             raise GraphError(f"ConvTranspose: weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        _check_positive("ConvTranspose", *self.weight.shape, *self.strides, *self.dilations, self.groups)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
@@ -162,15 +179,12 @@ class AveragePool(Op):
     strides: Pair
     pads: Pads = (0, 0, 0, 0)
 
+    def __post_init__(self) -> None:
+        _check_positive("AveragePool", *self.kernel, *self.strides)
+
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
-        channels, height, width = shapes[0]
-        top, left, bottom, right = self.pads
-        height = (height + top + bottom - self.kernel[0]) // self.strides[0] + 1
-        width = (width + left + right - self.kernel[1]) // self.strides[1] + 1
-        if height < 1 or width < 1:
-            raise GraphError(f"AveragePool: window {self.kernel} does not fit into {shapes[0][1:]}")
-        return channels, height, width
+        return _pooled("AveragePool", shapes[0], self.kernel, self.strides, self.pads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +195,12 @@ class MaxPool(Op):
     strides: Pair
     pads: Pads = (0, 0, 0, 0)
 
+    def __post_init__(self) -> None:
+        _check_positive("MaxPool", *self.kernel, *self.strides)
+
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
-        return AveragePool(self.kernel, self.strides, self.pads).infer(shapes)
+        return _pooled("MaxPool", shapes[0], self.kernel, self.strides, self.pads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +208,9 @@ class Nearest(Op):
     """Every pixel repeated ``scale`` = (vertical, horizontal) times."""
 
     scale: Pair
+
+    def __post_init__(self) -> None:
+        _check_positive("Nearest", *self.scale)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""

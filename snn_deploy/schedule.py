@@ -27,7 +27,9 @@ def depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, 
     return found
 
 
-def silence_steps(populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int) -> int:
+def silence_steps(
+    populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int
+) -> int:
     """Window length after which every neuron is silent.
 
     In ``exact`` mode, once its input is complete a neuron moves its count monotonically to the final value, at most

@@ -1,6 +1,7 @@
 """Schedules: depths, alignment, the length of the window, and counts that no schedule changes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def chain(*neurons: Neuron) -> Network:
             Population("in", (1, 1, 1), None, zero, one, input_min=-99, input_max=99),
             *(Population(name, (1, 1, 1), neuron, zero, one) for name, neuron in zip(names[1:], neurons, strict=True)),
         ),
-        tuple(Connection(f"{a}->{b}", a, b, identity(1)) for a, b in zip(names, names[1:], strict=False)),
+        tuple(Connection(f"{a}->{b}", a, b, identity(1)) for a, b in pairwise(names)),
         (Output("y", names[-1]),),
     )
 
