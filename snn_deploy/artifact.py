@@ -1,10 +1,10 @@
 """The ``.snn`` file: a stored ZIP of ``manifest.json`` and ``tensors/*.npy``. No pickle, a SHA-256 for every tensor.
 
-Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash names the
-network. Reading trusts nothing: it checks the schema version, every hash, every dtype and, by building frozen values, every
-invariant, and last that writing the network again gives the very bytes read. So one network has one file, and nothing
-surplus, renamed, reordered or hidden is ever accepted. Arrays are parsed here and not by :func:`numpy.load`, whose header
-parser takes more than we write and allocates what a header claims.
+Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash
+names the network. Reading trusts nothing: it checks the schema version, every hash, every dtype and, by building
+frozen values, every invariant, and last that writing the network again gives the very bytes read. So one network
+has one file, and nothing surplus, renamed, reordered or hidden is ever accepted. Arrays are parsed here and not by
+:func:`numpy.load`, whose header parser takes more than we write and allocates what a header claims.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def encode(network: Network) -> bytes:
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), allow_pickle=False)
+    np.lib.format.write_array(  # type: ignore[no-untyped-call]  # NumPy 1 has no annotation here
+        buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
+    )
     return buffer.getvalue()
 
 

@@ -1,8 +1,9 @@
-"""Kernels: int8 weights and the geometry in which they are shared. What they compute stands in :mod:`snn_deploy.dynamics`.
+"""Kernels: int8 weights and the geometry in which they are shared; :mod:`snn_deploy.dynamics` computes with them.
 
-Axis order is (C, H, W) for maps, (C_out, C_in / groups, K_h, K_w) for convolutions and (C_in, C_out / groups, K_h, K_w) for
-transposed ones, as ONNX has them (https://onnx.ai/onnx/operators/onnx__Conv.html, onnx__ConvTranspose.html). Both slide
-the kernel unflipped (cross-correlation). ``pads`` are (top, left, bottom, right).
+Axis order is (C, H, W) for maps, (C_out, C_in / groups, K_h, K_w) for convolutions and (C_in, C_out / groups, K_h,
+K_w) for transposed ones, as ONNX has them (https://onnx.ai/onnx/operators/onnx__Conv.html,
+onnx__ConvTranspose.html). Both slide the kernel unflipped (cross-correlation). ``pads`` are (top, left, bottom,
+right).
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def _check_crop(size: Pair, pads: Pads) -> None:
 class ConvKernel:
     """``out[o, y, x] = sum_{i, h, w} weight[o, i, h, w] * padded[g(o) * I + i, y * s_y + h * d_y, x * s_x + w * d_x]``.
 
-    ``weight`` (O, I, K_h, K_w) int8, with I the channels of one group. ``pads`` add zeros around the input; a negative pad
-    cuts rows or columns off.
+    ``weight`` (O, I, K_h, K_w) int8, with I the channels of one group. ``pads`` add zeros around the input; a
+    negative pad cuts rows or columns off.
     """
 
     weight: npt.NDArray[np.int8]
@@ -118,8 +119,9 @@ class TransposedKernel:
 class SpatialKernel:
     """One sparse map of pixels shared by all channels: ``out[c, p] = sum_j data[j] * in[c, indices[j]]`` over row p.
 
-    Compressed sparse rows: ``indptr`` (H_out * W_out + 1,) int64, ``indices`` int64 into H_in * W_in, ``data`` int8, all in C
-    order. It stands for interpolation, reflection and other fixed resampling that no convolution expresses.
+    Compressed sparse rows: ``indptr`` (H_out * W_out + 1,) int64, ``indices`` int64 into H_in * W_in, ``data``
+    int8, all in C order. It stands for interpolation, reflection and other fixed resampling that no convolution
+    expresses.
     """
 
     input_size: Pair

@@ -1,12 +1,13 @@
 """The integer network: populations joined by connections. Everything right of the artifact speaks only this.
 
-Numbers. A population's neuron counts in units: the real value of its activation is ``count * unit`` in ``exact`` mode
-and ``count * unit / steps`` in ``rate`` mode. Weights are int8, times ``2**exponent``; thresholds, biases and states are
-integers of at most 24 bits. :mod:`snn_deploy.dynamics` holds the equations.
+Numbers. A population's neuron counts in units: the real value of its activation is ``count * unit`` in ``exact``
+mode and ``count * unit / steps`` in ``rate`` mode. Weights are int8, times ``2**exponent``; thresholds, biases and
+states are integers of at most 24 bits. :mod:`snn_deploy.dynamics` holds the equations.
 
-Time. An event sent at step t arrives at step ``t + delay`` (``delay >= 1``). A population fires from its ``start`` on. When
-every ``delay`` equals ``target.start - source.start`` the network is *aligned*: skip and decoder meet in step, and each
-population sees in ``[start, start + steps)`` exactly what it would see if layers ran one after the other.
+Time. An event sent at step t arrives at step ``t + delay`` (``delay >= 1``). A population fires from its ``start``
+on. When every ``delay`` equals ``target.start - source.start`` the network is *aligned*: skip and decoder meet in
+step, and each population sees in ``[start, start + steps)`` exactly what it would see if layers ran one after the
+other.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ class Neuron:
             )
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is None or self.count_max is None:
-            return
-        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
-            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
+        if self.count_min is not None and self.count_max is not None:
+            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+                raise NetworkError(
+                    f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}"
+                )
 
     @property
     def relays(self) -> bool:
@@ -86,10 +88,10 @@ class Neuron:
 class Population:
     """Neurons of one layer.
 
-    ``shape`` is (C, H, W). ``neuron`` is ``None`` for the input, whose payloads the host sends. ``bias`` (C, 1, 1) or
-    (C, H, W) int64 enters the membrane once at ``start`` (``exact``) or at each step from ``start`` on (``rate``). ``unit``
-    (C,) float64 is the real value of one count. ``payload_range`` bounds what one event carries. ``origin`` holds the
-    names of the ONNX nodes it stands for.
+    ``shape`` is (C, H, W). ``neuron`` is ``None`` for the input, whose payloads the host sends. ``bias`` (C, 1, 1)
+    or (C, H, W) int64 enters the membrane once at ``start`` (``exact``) or at each step from ``start`` on
+    (``rate``). ``unit`` (C,) float64 is the real value of one count. ``payload_range`` bounds what one event
+    carries. ``origin`` holds the names of the ONNX nodes it stands for.
     """
 
     name: str
@@ -181,9 +183,9 @@ class Output:
 class Network:
     """Populations in topological order (sources first), the connections between them, and the schedule.
 
-    ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in ``exact``
-    mode the bound after which every neuron is silent (1 when each payload holds the whole count). ``config`` is the
-    resolved conversion configuration, for the record.
+    ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in
+    ``exact`` mode the bound after which every neuron is silent (1 when each payload holds the whole count).
+    ``config`` is the resolved conversion configuration, for the record.
     """
 
     name: str
@@ -218,7 +220,8 @@ class Network:
             shape = connection.kernel.output_shape(source.shape)
             if shape != target.shape:
                 raise NetworkError(
-                    f"{connection.name}: maps {source.name} {source.shape} to {shape}, but {target.name} is {target.shape}"
+                    f"{connection.name}: maps {source.name} {source.shape} to {shape}, "
+                    f"but {target.name} is {target.shape}"
                 )
         for population in self.populations[1:]:
             if not self.incoming(population.name):
@@ -290,7 +293,7 @@ class Network:
         return max(population.start for population in self.populations) + self.steps
 
     def at_size(self, height: int, width: int) -> Network:
-        """The same network for images of another size; :class:`NetworkError` where weights or biases depend on the size."""
+        """The same network for images of another size; :class:`NetworkError` where something depends on the size."""
         shapes: dict[str, Shape] = {self.input.name: (self.input.shape[0], height, width)}
         populations = [replace(self.input, shape=shapes[self.input.name])]
         for population, connections in self.layers():

@@ -1,9 +1,10 @@
 """Operators of the float graph: frozen, shape-checked, without names of their own. Maps are (C, H, W), batch left out.
 
-Three families. *Linear* operators (``Conv``, ``ConvTranspose``, ``Resample``, ``Affine``, ``Concat``, ``Add``, ``AveragePool``,
-``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts 0..N, ``Linear`` counts -N..N
-(a signed population), ``Relay`` passes integer sums on exactly. ``LeakyRelu``, ``Clip`` and ``MaxPool`` are rewritten into
-these by passes. *Host* operators (``Host``) run on the host after read-out.
+Three families. *Linear* operators (``Conv``, ``ConvTranspose``, ``Resample``, ``Affine``, ``Concat``, ``Add``,
+``AveragePool``, ``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts
+0..N, ``Linear`` counts -N..N (a signed population), ``Relay`` passes integer sums on exactly. ``LeakyRelu``,
+``Clip`` and ``MaxPool`` are rewritten into these by passes. *Host* operators (``Host``) run on the host after
+read-out.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ class Conv(Op):
 class ConvTranspose(Op):
     """Transposed convolution, weight (I, O / groups, K_h, K_w), bias (O,).
 
-    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html. ``pads`` cut the full output; ``output_padding`` p is written
-    as ``pads - p`` at the bottom and right, so these may be negative: bias-valued rows are then appended.
+    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html. ``pads`` cut the full output; ``output_padding`` p is
+    written as ``pads - p`` at the bottom and right, so these may be negative: bias-valued rows are then appended.
     """
 
     weight: Float64
@@ -151,8 +152,8 @@ class Affine(Op):
 class Resample(Op):
     """Separable fixed map ``out[c] = rows @ x[c] @ columns.T``: rows (H_out, H_in), columns (W_out, W_in).
 
-    Linear interpolation, constant (zero), edge and reflect padding, cropping, and averages that do not count the padding
-    are all of this form.
+    Linear interpolation, constant (zero), edge and reflect padding, cropping, and averages that do not count the
+    padding are all of this form.
     """
 
     rows: Float64
@@ -279,8 +280,11 @@ class Linear(Op):
 class Relay(Op):
     """Identity that becomes a threshold-1 population: passes integer sums of its sources on without error.
 
-    Its inputs must be ``AveragePool`` (sent as sums), ``Nearest`` or other kernels of equal integer weights.
+    Its inputs must be ``AveragePool`` (sent as sums), ``Nearest`` or other kernels of equal integer weights. With
+    ``rectify`` its count never falls below 0.
     """
+
+    rectify: bool = False
 
 
 @dataclass(frozen=True, eq=False)

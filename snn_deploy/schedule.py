@@ -1,8 +1,8 @@
 """When populations start and how long their spikes travel.
 
-The chip, like Lava, moves a spike one synapse per step, so a skip connection delivers early. Aligned schedules delay each
-connection by ``start(target) - start(source)`` steps; then every population sees in its own window what it would see if
-layers ran one after the other (proved neuron by neuron in Lava; lava.md, section 4).
+The chip, like Lava, moves a spike one synapse per step, so a skip connection delivers early. Aligned schedules
+delay each connection by ``start(target) - start(source)`` steps; then every population sees in its own window what
+it would see if layers ran one after the other (proved neuron by neuron in Lava; lava.md, section 4).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def silence_steps(
     """Window length after which every neuron is silent.
 
     In ``exact`` mode, once its input is complete a neuron moves its count monotonically to the final value, at most
-    ``ceil((a_max - a_min) / payload)`` steps away; one step when the payload holds the whole count and the count starts at 0.
+    ``ceil((a_max - a_min) / payload)`` steps away; one step when the payload holds the whole count and the count
+    starts at 0.
     """
     if mode == "rate":
         return steps
@@ -61,7 +62,7 @@ def silence_steps(
 
 
 def _slowest_payload(neuron: Neuron) -> int:
-    """Counts that one step can take back or add, whichever is fewer; gated neurons that never send less than 0 only add."""
+    """Counts that one step can take back or add, whichever is fewer; neurons that never take back only add."""
     return min(neuron.payload_max, -neuron.payload_min) if neuron.payload_min < 0 else neuron.payload_max
 
 

@@ -22,7 +22,8 @@ from snn_deploy.schedule import align
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
     """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
-    return rng.integers(-90, 110, shape).astype(np.int8) * (rng.random(shape) < 0.9).astype(np.int8)
+    values = rng.integers(-90, 110, shape)
+    return np.where(rng.random(shape) < 0.9, values, 0).astype(np.int8)
 
 
 def _spiking(
@@ -54,11 +55,13 @@ def random_unet(
     levels: int = 63,
     payload: int | None = None,
 ) -> Network:
-    """A U-Net of random weights that uses every kind of kernel.
+    """A U-Net of random weights with every kind of connection.
 
-    Two convolutions, sum pooling, a dilated, a strided and grouped, a transposed one, a skip into two convolutions (the concat),
-    a pixel map, an identity from the input, and a read-out. ``size`` must be a multiple of 4; ``payload`` below ``levels``
-    makes exact mode take several steps. Weights are drawn so that every population fires, none always.
+    Two convolutions, sum pooling, a strided grouped one, a dilated one, a transposed one, a skip into two convolutions
+    (the concat), a pixel map, an identity from the input, and a read-out.
+
+    ``size`` must be a multiple of 4; ``payload`` below ``levels`` makes exact mode take several steps. Weights are
+    drawn so that every population fires, none always.
     """
     rng = np.random.default_rng(seed)
     half, quarter = size // 2, size // 4
@@ -134,8 +137,8 @@ def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> npt.NDAr
     waves = np.sin(np.arange(height)[:, None] / 3) + np.cos(np.arange(width)[None, :] / 4)
     noise = rng.normal(0.3, 0.5, (batch, channels, height, width))
     values = np.rint((waves + noise) * network.input.input_max / 3)
-    payloads: npt.NDArray[np.int64] = np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
-    return payloads
+    limited: npt.NDArray[np.int64] = np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
+    return limited
 
 
 def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
