@@ -28,11 +28,21 @@ ROOMS = (
 )
 """From the top down; a room imports from itself and from every line above it, and rooms of one line may meet."""
 
-BACKENDS_MAY_IMPORT = {"errors", "arrays", "kernels", "network", "dynamics", "bounds", "schedule", "artifact", "backend"}
+BACKENDS_MAY_IMPORT = {
+    "errors",
+    "arrays",
+    "kernels",
+    "network",
+    "dynamics",
+    "bounds",
+    "schedule",
+    "artifact",
+    "backend",
+}
 
 HEAVY = {
-    "onnx": ("snn_deploy.frontend", "snn_deploy.conversion", "models"),
-    "onnxruntime": ("snn_deploy.frontend", "snn_deploy.conversion", "models"),
+    "onnx": ("snn_deploy.frontend", "snn_deploy.conversion", "snn_deploy_cpu", "models"),
+    "onnxruntime": ("snn_deploy.frontend", "snn_deploy.conversion", "snn_deploy_cpu", "models"),
     "torch": ("snn_deploy.finetune", "snn_deploy_cpu", "models"),
     "lava": ("snn_deploy_lava",),
     "numba": ("snn_deploy_cpu",),
@@ -137,7 +147,9 @@ def test_heavy_libraries_stay_in_their_rooms(module: str) -> None:
     for imported in _imports(TREES[module]):
         rooms = HEAVY.get(imported.split(".")[0])
         if rooms is not None:
-            assert any(module == room or module.startswith(f"{room}.") for room in rooms), f"{module} imports {imported}"
+            assert any(module == room or module.startswith(f"{room}.") for room in rooms), (
+                f"{module} imports {imported}"
+            )
 
 
 def test_imports_have_no_cycles() -> None:
@@ -171,7 +183,9 @@ def test_modules_say_what_they_are_and_print_nothing(module: str) -> None:
 def test_importing_the_core_brings_in_nothing_heavy(module: str) -> None:
     """What is loaded, not how long it takes: seconds depend on the machine."""
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & {set(LAZY)!r}))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()
+    )
     assert result.stdout.split() == []
 
 
@@ -180,7 +194,9 @@ def test_listing_backends_imports_none() -> None:
         "import sys; from snn_deploy.backend import backend_names; backend_names(); "
         "print(*(name for name in sys.modules if name.startswith('snn_deploy_')))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()
+    )
     assert result.stdout.split() == []
 
 

@@ -51,7 +51,7 @@ def dense(kernel: Kernel, shape: tuple[int, int, int]) -> Int64:
 
 
 def quantized_network(network: Network, stimulus: Int64) -> dict[str, Int64]:
-    """Counts ``clip(floor((sum W a + b + v0) / theta), a_min, a_max)``, layer by layer, by matrices and plain floors."""
+    """Counts ``clip(floor((sum W a + b + v0) / theta), a_min, a_max)``, by matrices and plain floors."""
     batch = stimulus.shape[0]
     counts = {network.input.name: stimulus.reshape(batch, -1)}
     for population, incoming in network.layers():
