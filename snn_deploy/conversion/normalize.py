@@ -127,9 +127,9 @@ def relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
     """Unit of a relay: the real value of one count of its sources, divided by what one integer weight stands for."""
     found = []
     for synapses in layer.synapses:
-        weight = _weights(synapses.op)
-        quantum = float(np.abs(weight[weight != 0]).min())
-        if np.any(weight / quantum != np.rint(weight / quantum)):
+        weights = _magnitudes(synapses.op)
+        quantum = float(weights.min())
+        if np.any(weights / quantum != np.rint(weights / quantum)):
             raise ConversionError(
                 f"{layer.name}: a relay needs integer multiples of one weight; {synapses.name} has others"
             )
@@ -157,8 +157,12 @@ def _assumed_unit(
     return np.full_like(own, choose_unit(sources, options))
 
 
-def _weights(op: LinearOp) -> Float64:
-    return np.outer(op.rows, op.columns) if isinstance(op, Resample) else op.weight
+def _magnitudes(op: LinearOp) -> Float64:
+    """Magnitudes of the non-zero weights of ``op``, each once."""
+    if isinstance(op, Resample):
+        rows, columns = (np.unique(np.abs(part[part != 0])) for part in (op.rows, op.columns))
+        return np.unique(np.outer(rows, columns))
+    return np.unique(np.abs(op.weight[op.weight != 0]))
 
 
 def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> LinearOp:

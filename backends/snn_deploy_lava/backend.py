@@ -1,0 +1,160 @@
+"""The Lava backend: any integer network as Lava's process graph, run in a guarded subprocess, every event recorded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import artifact
+from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
+from snn_deploy.bounds import bound
+from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.network import STATE_MAX, Network
+from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
+from snn_deploy_lava.runtime.worker import Job
+
+Int64 = npt.NDArray[np.int64]
+Arrays = Mapping[str, npt.NDArray[np.int64]]
+
+
+class LavaBackend:
+    """Runs networks in Lava's fixed-point simulator.
+
+    ``stock_conv`` takes Lava's own model of ``Conv`` (scipy, slow) in place of the exact BLAS one; ``ladder`` fires
+    by compares and subtractions, as hardware does, in place of a division; ``stream`` sends the images of a batch
+    back to back through an aligned network and resets each population as the wave reaches it, in place of one after
+    another.
+    """
+
+    name = "lava"
+
+    def __init__(
+        self, *, stock_conv: bool = False, ladder: bool = False, stream: bool = False, timeout_s: float = 900.0
+    ) -> None:
+        if not _installed():
+            raise BackendUnavailableError(_how_to_install())
+        self.stock_conv, self.ladder, self.stream, self.timeout_s = stock_conv, ladder, stream, timeout_s
+
+    def run(
+        self,
+        network: Network,
+        stimulus: Int64,
+        record: Record = Record.COUNTS,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
+        check_stimulus(network, stimulus)
+        self._check_network(network)
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="snn-lava-") as name:
+            folder = Path(name)
+            artifact.save(network, folder / "network.snn")
+            np.save(folder / "stimulus.npy", stimulus)
+            self._job(record).write(folder)
+            try:
+                run_guarded(folder, self.timeout_s, progress)
+            except WorkerError as error:
+                raise BackendError(f"lava: {error}") from error
+            records = _read_records(network, folder)
+            saturations = json.loads((folder / "saturations.json").read_text(encoding="utf-8"))
+        if network.mode == "exact":
+            _check_silent(network, {name: arrays["last"] for name, arrays in records.items()}, self.stream)
+        return Run(
+            backend=self.name,
+            network=artifact.digest(network),
+            stimulus=stimulus_digest(stimulus),
+            counts={name: arrays["counts"] for name, arrays in records.items()},
+            events={name: arrays["events"] for name, arrays in records.items()},
+            trains=_field(records, "trains") if record >= Record.TRAINS else None,
+            states=_field(records, "states") if record >= Record.STATES else None,
+            saturations=saturations,
+            engines={population.name: self._engine for population in network.populations[1:]},
+            seconds=time.perf_counter() - started,
+        )
+
+    def _job(self, record: Record) -> Job:
+        return Job(
+            trains=record >= Record.TRAINS,
+            states=record >= Record.STATES,
+            stream=self.stream,
+            conv="stock" if self.stock_conv else "exact",
+            fire="ladder" if self.ladder else "closed",
+        )
+
+    @property
+    def _engine(self) -> str:
+        return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
+
+    def _check_network(self, network: Network) -> None:
+        if self.stream and not network.aligned:
+            raise BackendUnavailableError(
+                f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
+            )
+        wide = [
+            f"{item.population} {item.current}"
+            for item in (bound(network, population) for population in network.populations[1:])
+            if item.current > STATE_MAX
+        ]
+        if wide:
+            raise BackendUnavailableError(
+                f"{network.name}: currents can leave the 24 bits of Lava's synapses: {', '.join(wide)}; "
+                "convert with fewer weight bits or fewer levels"
+            )
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("lava.magma") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _how_to_install() -> str:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    command = (
+        "pip install 'snn-deploy[lava]'"
+        if sys.version_info < (3, 11)
+        else "pip install 'snn-deploy[lava]' && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+    )
+    return f"lava-nc is not installed in this Python {version}; run: {command}"
+
+
+def _read_records(network: Network, folder: Path) -> dict[str, dict[str, Int64]]:
+    records = {}
+    for index, population in enumerate(network.populations):
+        with np.load(folder / f"population{index:04d}.npz", allow_pickle=False) as saved:
+            records[population.name] = {
+                name: saved[name] if name == "last" else axes.maps_from_lava(saved[name]) for name in saved.files
+            }
+    return records
+
+
+def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, npt.NDArray[np.int32]]:
+    return {population: arrays[name].astype(np.int32) for population, arrays in records.items() if name in arrays}
+
+
+def _check_silent(network: Network, last: Mapping[str, Int64], stream: bool) -> None:
+    """The run lasts one step longer than the network; nothing may be sent in it or arrive in it.
+
+    In a stream every population has its own extra step, right after its window.
+    """
+    restless = []
+    for population in network.populations:
+        travel = 0 if stream else max((connection.delay for connection in network.outgoing(population.name)), default=0)
+        end = population.start + network.steps if stream else network.duration
+        if int(last[population.name].max()) + travel >= end:
+            restless.append(population.name)
+    if restless:
+        raise BackendError(
+            f"exact mode is not silent after {network.duration} steps: {', '.join(restless[:4])}; "
+            "the schedule's window is too short"
+        )

@@ -1,0 +1,129 @@
+"""Runs the worker in a session of its own, so that nothing it starts can hang or outlive the caller."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LOG = "worker.log"
+"""What Lava and the models printed, in the job's folder."""
+
+_GRACE_S = 5.0
+"""Time between asking the session to end and killing it; the resource tracker unlinks shared memory in it."""
+
+
+class WorkerError(Exception):
+    """The worker failed, was killed or timed out; the message is one line."""
+
+
+def run_guarded(folder: Path, timeout_s: float, progress: Callable[[int, int], None] | None = None) -> None:
+    """Run the job in ``folder`` (:mod:`snn_deploy_lava.runtime.worker`); :class:`WorkerError` unless it ends well.
+
+    However this returns - result, error, time-out, an interrupt - every process of the worker's session is gone and no
+    segment of shared memory of it is left.
+    """
+    with (folder / LOG).open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "snn_deploy_lava.runtime.worker", str(folder.resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+            env=_environment(),
+            start_new_session=True,
+        )
+    try:
+        _follow(worker, time.monotonic() + timeout_s, timeout_s, folder, progress)
+    finally:
+        _end_session(worker)
+
+
+def _follow(
+    worker: subprocess.Popen[bytes],
+    deadline: float,
+    timeout_s: float,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Read reports until the last one."""
+    pending = b""
+    descriptor = worker.stdout.fileno() if worker.stdout else -1
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise WorkerError(
+                f"Lava has not finished within {timeout_s:g} s; raise the time-out or use a smaller image"
+            )
+        data = os.read(descriptor, 65536)
+        if not data:
+            raise WorkerError(f"the Lava worker died: {_last_line(folder / LOG)}")
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            if "error" in report:
+                raise WorkerError(report["error"])
+            if "done" in report:
+                return
+            if progress is not None:
+                progress(report["step"], report["steps"])
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment and import path, with one thread for each of Lava's processes."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([package_root, *(str(Path(entry).resolve()) for entry in sys.path)])
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return os.environ | threads | {"PYTHONPATH": path}
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
+
+
+def _mapped_segments(session: int) -> set[Path]:
+    """Segments that processes of ``session`` have mapped, where ``/proc`` shows it."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getsid(int(process.name)) != session:
+                continue
+            for line in (process / "maps").read_text(encoding="utf-8").splitlines():
+                if "/dev/shm/" in line:
+                    found.add(Path(line[line.index("/dev/shm/") :].split(" ")[0]))
+    return found
+
+
+def _end_session(worker: subprocess.Popen[bytes]) -> None:
+    """End the worker and everything it started: ask, wait, kill; then remove what shared memory is left of it."""
+    segments = _mapped_segments(worker.pid)
+    for stream in (worker.stdin, worker.stdout):
+        if stream is not None:
+            stream.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_S
+    while _session_lives(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    for segment in segments:
+        segment.unlink(missing_ok=True)
+
+
+def _session_lives(worker: subprocess.Popen[bytes]) -> bool:
+    worker.poll()
+    try:
+        os.killpg(worker.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,127 @@
+r"""The multi-threshold integrate-and-fire neuron: reset by subtraction, signed graded events, a bounded running count.
+
+One step, with the schedule of :mod:`snn_deploy_lava.runtime.schedule` giving the step of the image:
+
+.. math::
+
+    v &\leftarrow \mathrm{sat}_{24}(v + I + \text{bias})  \\
+    k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor, k_{min}, k_{max}), \quad
+    k \leftarrow \mathrm{clip}(k, a_{min} - a, a_{max} - a) \\
+    v &\leftarrow v - k\theta, \quad a \leftarrow a + k, \quad \text{send } k
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from snn_deploy_lava.runtime.arithmetic import STATE_MAX, Int64, fire, fire_ladder
+from snn_deploy_lava.runtime.schedule import Clock
+
+
+class MultiThreshold(AbstractProcess):  # type: ignore[misc]
+    """A layer of multi-threshold neurons of ``shape`` (X, Y, C).
+
+    ``theta`` and ``v0`` are (C,), ``bias`` broadcasts to ``shape``. ``payloads`` and ``counts`` are (least,
+    greatest); counts of ``None`` are unbounded. ``clock`` says when an image begins here and ``start`` from which
+    step of the image on the layer fires; the bias enters once, at ``start``, or at every step from it on
+    (``bias_repeats``). ``v_out`` shows the membrane after each step to whoever connects it.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        theta: Int64,
+        v0: Int64,
+        bias: Int64,
+        payloads: tuple[int, int],
+        counts: tuple[int, int] | None,
+        strict: bool,
+        bias_repeats: bool,
+        clock: Clock,
+        start: int,
+        name: str,
+    ) -> None:
+        super().__init__(
+            name=name,
+            shape=shape,
+            payloads=payloads,
+            counts=counts,
+            strict=strict,
+            bias_repeats=bias_repeats,
+            clock=clock,
+            start=start,
+        )
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.v_out = OutPort(shape=shape)
+        self.theta = Var(shape=theta.shape, init=theta)
+        self.v0 = Var(shape=v0.shape, init=v0)
+        self.bias = Var(shape=bias.shape, init=bias)
+        self.v = Var(shape=shape, init=np.broadcast_to(v0, shape))
+        self.count = Var(shape=shape, init=0)
+        self.saturations = Var(shape=(1,), init=0)
+
+
+@implements(proc=MultiThreshold, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
+    """Closed form of the firing rule: one floor division."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    theta: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
+    v0: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
+    bias: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
+    v: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
+    count: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
+    saturations: Int64 = LavaPyType(np.ndarray, np.int64, precision=32)
+
+    fire = staticmethod(fire)
+
+    def run_spk(self) -> None:
+        """One step: integrate, fire, send."""
+        current = self.a_in.recv().astype(np.int64)
+        start, clock = self.proc_params["start"], self.proc_params["clock"]
+        step = clock.image_step(self.time_step - 1)
+        if step == clock.onset:
+            self.v[:], self.count[:] = self.v0, 0
+        if step == 0:
+            current[:] = 0
+        if step == start or (step > start and self.proc_params["bias_repeats"]):
+            current += self.bias
+        raised = self.v + current
+        self.v[:] = np.clip(raised, -STATE_MAX, STATE_MAX)
+        self.saturations[0] += np.count_nonzero(raised != self.v)
+        payload = self._fire() if step >= start else np.zeros_like(self.v)
+        self.s_out.send(payload.astype(np.int32))
+        self.v_out.send(self.v.astype(np.int32))
+
+    def _fire(self) -> Int64:
+        strict, counts = self.proc_params["strict"], self.proc_params["counts"]
+        payload = self.fire(self.v, self.theta, *self.proc_params["payloads"], strict=strict)
+        if counts is not None:
+            payload = np.clip(payload, counts[0] - self.count, counts[1] - self.count)
+            self.count += payload
+        self.v -= payload * self.theta
+        return payload
+
+
+@implements(proc=MultiThreshold, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("ladder")
+class PyMultiThresholdLadder(PyMultiThreshold):
+    """The hardware form: a ladder of compares and subtractions, no division."""
+
+    fire = staticmethod(fire_ladder)

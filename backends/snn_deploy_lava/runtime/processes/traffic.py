@@ -1,0 +1,156 @@
+"""What moves events without weighing them: the source of images, delay lines, and recorders that save by themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from snn_deploy_lava.runtime.arithmetic import Array
+from snn_deploy_lava.runtime.schedule import Clock
+
+
+class Source(AbstractProcess):  # type: ignore[misc]
+    """Sends image k of ``images`` (B, X, Y, C) int32 in the first ``repeats`` steps of its turn."""
+
+    def __init__(self, *, images: Array, repeats: int, clock: Clock, name: str) -> None:
+        super().__init__(name=name, images=images, repeats=repeats, clock=clock)
+        self.s_out = OutPort(shape=images.shape[1:])
+
+
+@implements(proc=Source, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PySource(PyLoihiProcessModel):  # type: ignore[misc]
+    """The images of the parent process, by fork."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+
+    def run_spk(self) -> None:
+        """One step."""
+        images, clock = self.proc_params["images"], self.proc_params["clock"]
+        step = self.time_step - 1
+        image = clock.image(step)
+        lit = clock.image_step(step) < self.proc_params["repeats"] and image < len(images)
+        self.s_out.send(images[image] if lit else np.zeros_like(images[0]))
+
+
+class Delay(AbstractProcess):  # type: ignore[misc]
+    """Sends each map of ``shape`` (X, Y, C) ``steps`` steps later; emptied every ``clear`` steps (0: never)."""
+
+    def __init__(self, *, shape: tuple[int, int, int], steps: int, clear: int, name: str) -> None:
+        super().__init__(name=name, clear=clear)
+        self.s_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.line = Var(shape=(steps, *shape), init=0)
+
+
+@implements(proc=Delay, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyDelay(PyLoihiProcessModel):  # type: ignore[misc]
+    """A ring of maps."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    line: Array = LavaPyType(np.ndarray, np.int32, precision=24)
+
+    def run_spk(self) -> None:
+        """One step."""
+        step, clear = self.time_step - 1, self.proc_params["clear"]
+        if clear and step % clear == 0:
+            self.line[:] = 0
+        slot = step % len(self.line)
+        self.s_out.send(self.line[slot])
+        self.line[slot] = self.s_in.recv()
+
+
+class Recorder(AbstractProcess):  # type: ignore[misc]
+    """Keeps what ``s_in`` (events) and ``v_in`` (membranes) bring in each image's window ``[start, start + window)``.
+
+    ``path`` receives, after step ``steps``, an ``.npz`` with ``counts`` and ``events`` (B, X, Y, C) int64, ``last``
+    (B,) int64, the last step of the image in which anything was sent (-1: never), and, where asked for, ``trains``
+    and ``states`` (B, window, X, Y, C) int32.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        images: int,
+        window: int,
+        start: int,
+        steps: int,
+        clock: Clock,
+        trains: bool,
+        states: bool,
+        path: str,
+        name: str,
+    ) -> None:
+        super().__init__(
+            name=name,
+            shape=shape,
+            images=images,
+            window=window,
+            start=start,
+            steps=steps,
+            clock=clock,
+            trains=trains,
+            states=states,
+            path=path,
+        )
+        self.s_in = InPort(shape=shape)
+        self.v_in = InPort(shape=shape)
+
+
+@implements(proc=Recorder, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
+    """Arrays of its own process; no variable is read over Lava's element-by-element protocol."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    v_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+
+    _kept: dict[str, Array] | None = None
+
+    def run_spk(self) -> None:
+        """One step; the last one saves."""
+        payload, v = self.s_in.recv(), self.v_in.recv()
+        if self._kept is None:
+            self._kept = self._empty()
+        clock, start = self.proc_params["clock"], self.proc_params["start"]
+        step = self.time_step - 1
+        image, local = clock.image(step), clock.image_step(step) - start
+        if 0 <= image < self.proc_params["images"]:
+            if payload.any():
+                self._kept["last"][image] = local + start
+            if 0 <= local < self.proc_params["window"]:
+                self._keep(image, local, payload, v)
+        if self.time_step == self.proc_params["steps"]:
+            np.savez(self.proc_params["path"], **self._kept)
+
+    def _empty(self) -> dict[str, Array]:
+        images, shape, window = (self.proc_params[key] for key in ("images", "shape", "window"))
+        kept: dict[str, Array] = {name: np.zeros((images, *shape), np.int64) for name in ("counts", "events")}
+        kept["last"] = np.full(images, -1, np.int64)
+        for name in ("trains", "states"):
+            if self.proc_params[name]:
+                kept[name] = np.zeros((images, window, *shape), np.int32)
+        return kept
+
+    def _keep(self, image: int, local: int, payload: Array, v: Array) -> None:
+        kept = self._kept or {}
+        kept["counts"][image] += payload
+        kept["events"][image] += payload != 0
+        if "trains" in kept:
+            kept["trains"][image, local] = payload
+        if "states" in kept:
+            kept["states"][image, local] = v

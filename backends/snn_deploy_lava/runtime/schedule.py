@@ -1,0 +1,47 @@
+"""When an image begins at each population, in global steps counted from 0 (Lava's ``time_step`` minus 1).
+
+* *one after another*: every process begins image k at step ``k * interval`` with ``interval = duration``. What arrives
+  then was sent for the image before and is dropped. Any schedule, any delays.
+* *stream*: population p begins image k at ``start(p) + k * interval`` with an interval as short as the window, so each
+  layer is reset as the wave of an image reaches it. Exact when every delay equals the difference of the starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Images begin at ``onset``, ``onset + interval``, ...; within an image, steps count on from ``onset``."""
+
+    onset: int
+    interval: int
+
+    def image_step(self, step: int) -> int:
+        """Step as the first image would count it; before ``onset``, ``step`` itself."""
+        return step if step < self.onset else self.onset + (step - self.onset) % self.interval
+
+    def image(self, step: int) -> int:
+        """Number of the image at ``step``; -1 before the first."""
+        return -1 if step < self.onset else (step - self.onset) // self.interval
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of a whole run of ``images`` images; ``window`` is the length in which events are counted."""
+
+    images: int
+    window: int
+    interval: int
+    last_start: int
+    stream: bool
+
+    def clock(self, start: int) -> Clock:
+        """Clock of a population that starts at ``start``."""
+        return Clock(start if self.stream else 0, self.interval)
+
+    @property
+    def steps(self) -> int:
+        """Steps to run until the last population has finished the last image."""
+        return self.images * self.interval + (self.last_start if self.stream else 0)

@@ -1,0 +1,138 @@
+"""Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
+
+``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
+it receives one ``.npz`` per population and ``saturations.json``. One line of JSON per event goes to standard
+output: ``{"step": done, "steps": total}``, then ``{"done": true}`` or ``{"error": text}``. The end of standard
+input means that the caller is gone.
+
+Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
+Lava: it looks at the models' processes and at the caller while it waits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snn_deploy_lava.runtime import description, lava_import
+
+if TYPE_CHECKING:
+    from snn_deploy_lava.runtime.graph import Graph
+
+REPORTS = 32
+"""Progress reports of a run; each pauses Lava for a round of messages."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: ``conv`` and ``fire`` name the models (:mod:`snn_deploy_lava.runtime.graph`)."""
+
+    trains: bool = False
+    states: bool = False
+    stream: bool = False
+    conv: str = "exact"
+    fire: str = "closed"
+
+    def write(self, folder: Path) -> None:
+        """Save as ``job.json``."""
+        (folder / "job.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """Load from ``job.json``."""
+        return cls(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+
+
+class ModelError(Exception):
+    """A process model that raised; the message names the process."""
+
+
+def run(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run the job in ``folder``, yielding (steps done, steps in all)."""
+    job = Job.read(folder)
+    network = description.read(folder / "network.snn")
+    stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
+    lava_import.prepare()
+    from snn_deploy_lava.runtime import graph as graphs
+
+    schedule = graphs.plan(network, len(stimulus), stream=job.stream)
+    keep = graphs.Keep(folder, job.trains, job.states)
+    graph = graphs.build(network, stimulus, schedule, keep, job.conv)  # type: ignore[arg-type]
+    configuration = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
+    yield 0, schedule.steps
+    done = 0
+    while done < schedule.steps:
+        chunk = min(-(-schedule.steps // REPORTS), schedule.steps - done)
+        _advance(graph, chunk)
+        done += chunk
+        yield done, schedule.steps
+    saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.neurons.items()}
+    (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+    graph.source.stop()
+
+
+def _advance(graph: Graph, steps: int) -> None:
+    """Run ``steps`` steps; :class:`ModelError` as soon as a model's process reports an exception."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
+
+    runtime = graph.source.runtime
+    runtime.start(RunSteps(num_steps=steps, blocking=False))
+    pause = 0.0005
+    while not all(port.probe() for port in runtime.service_to_runtime):
+        _raise_model_errors(runtime)
+        if select.select([sys.stdin], [], [], 0)[0]:
+            raise KeyboardInterrupt
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    if any(enum_equal(port.peek(), MGMT_RESPONSE.ERROR) for port in runtime.service_to_runtime):
+        while True:
+            _raise_model_errors(runtime)
+            time.sleep(pause)
+    runtime.wait()
+
+
+def _raise_model_errors(runtime: Any) -> None:
+    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``)."""
+    names = [process.name for process in runtime._executable.proc_builders]
+    actors = runtime._messaging_infrastructure.actors
+    for name, actor in zip(chain(names, repeat("a runtime service")), actors):  # noqa: B905 - names go on for ever
+        if actor.exception:
+            _, trace = actor.exception
+            raise ModelError(f"{name}: {trace.strip().splitlines()[-1]}")
+        if not actor.is_alive():
+            raise ModelError(f"{name}: its process has died")
+
+
+def main() -> None:
+    """Report on the standard output that the caller reads; what Lava prints goes to standard error."""
+    reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        for done, total in run(Path(sys.argv[1])):
+            reports.write(json.dumps({"step": done, "steps": total}) + "\n")
+        reports.write(json.dumps({"done": True}) + "\n")
+    except Exception as error:
+        traceback.print_exc()
+        text = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+        reports.write(json.dumps({"error": text}) + "\n")
+        reports.flush()
+        os._exit(1)
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+if __name__ == "__main__":
+    main()
