@@ -42,6 +42,11 @@ def _same_shapes(name: str, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[0]
 
 
+def _check_weight(name: str, weight: Float64) -> None:
+    if weight.ndim != 4:
+        raise GraphError(f"{name}: weight {weight.shape} is not (channels, channels, K_h, K_w)")
+
+
 def _check_positive(name: str, *numbers: int) -> None:
     if min(numbers) < 1:
         raise GraphError(f"{name}: sizes, strides, dilations, groups and scales must be at least 1, not {min(numbers)}")
@@ -86,8 +91,8 @@ class Conv(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
-            raise GraphError(f"Conv: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}")
+        _check_weight("Conv", self.weight)
+        _check_positive("Conv", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("Conv", self.bias, self.weight.shape[0])
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
@@ -122,10 +127,8 @@ class ConvTranspose(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
-            raise GraphError(
-                f"ConvTranspose: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}"
-            )
+        _check_weight("ConvTranspose", self.weight)
+        _check_positive("ConvTranspose", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("ConvTranspose", self.bias, self.weight.shape[1] * self.groups)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:

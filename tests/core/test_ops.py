@@ -124,12 +124,15 @@ ONES = np.ones((2, 2, 3, 3))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Conv(ONES[0], np.zeros(2)), r"^Conv: weight \(2, 3, 3\) and bias \(2,\) do not fit$"),
-        (lambda: Conv(ONES, np.zeros(3)), r"^Conv: weight \(2, 2, 3, 3\) and bias \(3,\) do not fit$"),
+        (lambda: Conv(ONES[0], np.zeros(2)), r"^Conv: weight \(2, 3, 3\) is not \(channels, channels, K_h, K_w\)$"),
+        (lambda: Conv(ONES, np.zeros(3)), r"^Conv: bias \(3,\) is neither \(2,\) nor \(2, H, W\)$"),
         (lambda: Conv(ONES, np.zeros(2), strides=(0, 1)), "^Conv: sizes, strides, .* must be at least 1, not 0$"),
         (lambda: Conv(ONES, np.zeros(2), groups=0), "^Conv: sizes, strides, .* must be at least 1, not 0$"),
         (lambda: Conv(ONES[:, :, :0], np.zeros(2)), "^Conv: sizes, strides, .* must be at least 1, not 0$"),
-        (lambda: ConvTranspose(ONES, np.zeros(2), groups=2), r"^ConvTranspose: weight .* and bias \(2,\) do not fit$"),
+        (
+            lambda: ConvTranspose(ONES, np.zeros(2), groups=2),
+            r"^ConvTranspose: bias \(2,\) is neither \(4,\) nor \(4, H, W\)$",
+        ),
         (lambda: ConvTranspose(ONES, np.zeros(2), dilations=(1, -1)), "^ConvTranspose: .* must be at least 1, not -1$"),
         (lambda: Affine(np.ones(2), np.ones(3)), r"^Affine: scale \(2,\) and shift \(3,\) must both be \(C,\)$"),
         (lambda: Resample(np.ones(2), np.ones((2, 2))), "^Resample: rows and columns must be matrices$"),

@@ -184,7 +184,7 @@ def test_a_neuron_that_cannot_take_spikes_back_needs_its_input_whole() -> None:
 
 
 def test_what_it_would_count_otherwise() -> None:
-    """A skip brings 9, then a slow inhibitory path takes 9 back: the signed neuron ends at 0, the other would keep 9."""
+    """A skip brings 9, then a slow inhibitory path takes 9 back: a signed neuron ends at 0, the other keeps 9."""
     slow, fast = _neuron(-3, 3, 0, 9), _neuron(-9, 9, 0, 9)
     for low, count in ((-9, 0), (0, 9)):
         net = chain(slow, replace(fast, payload_min=low))
