@@ -12,7 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from snn_deploy.backend import Progress as Report
 
-STDOUT = Console(highlight=False, soft_wrap=False)
+PLAIN_WIDTH = 160
+"""Columns of a result that goes to a file or a pipe."""
+
+STDOUT = Console(highlight=False)
+if not STDOUT.is_terminal:
+    STDOUT = Console(highlight=False, width=PLAIN_WIDTH)
 STDERR = Console(stderr=True, highlight=False)
 
 

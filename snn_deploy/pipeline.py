@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snn_deploy.conversion.calibrate import Images, Probe
@@ -36,7 +36,8 @@ def convert(
     calibration_graph = normal_form(read(model, (height, width)).graph)
     imported = read(model, size or (height, width))
     graph = calibration_graph if size in (None, (height, width)) else normal_form(imported.graph)
-    return Converted(imported, lower(graph, calibration_graph, images, options or Options()))
+    named = replace(graph, name=model.stem)
+    return Converted(imported, lower(named, calibration_graph, images, options or Options()))
 
 
 def float_probe(model: Path, size: tuple[int, int]) -> Probe:
