@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(ROOT.glob("*.md"))
 
 MARKED = re.compile(r"<!-- tested -->\n```(sh|python)\n(.*?)```", re.DOTALL)
-"""A block that follows this comment is executed from the repository's files, in an empty folder, stopping at the first failure."""
+"""A block behind this comment is executed in an empty folder with ``models`` beside it, up to its first failure."""
 
 BLOCKS = [
     (document.name, language, body)
