@@ -72,11 +72,10 @@ class Neuron:
             )
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is not None and self.count_max is not None:
-            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
-                raise NetworkError(
-                    f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}"
-                )
+        if self.count_min is None or self.count_max is None:
+            return
+        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
     def relays(self) -> bool:

@@ -121,7 +121,7 @@ class _Walk:
         if channels < 1:
             raise ModelError(f"{where}: the number of channels is open; export the model with a fixed one")
         if input_shape is None and min(dims["H"], dims["W"]) < 1:
-            raise ModelError(f"{where}: height and width are open; say which with --input-shape HEIGHTxWIDTH")
+            raise ModelError(f"{where}: height and width are open; say which with --size HEIGHTxWIDTH")
         height, width = input_shape or (dims["H"], dims["W"])
         if min(height, width) < 1 or channels * height * width > MAX_NEURONS:
             raise ModelError(f"{where}: a map of {channels}x{height}x{width} is not within 1 and {MAX_NEURONS} pixels")
