@@ -104,7 +104,7 @@ def test_a_wrong_count_is_found(
     monkeypatch.setattr(command, "_run", lambda *_: {name: {"counts": values} for name, values in counts.items()})
     assert command.main(bundle, []) == 1
     assert capsys.readouterr().out.startswith(
-        "dec: 1 of 256 counts differ; the first, at (image, channel, y, x) (1, 2, 3"
+        "dec: 1 of 512 counts differ; the first, at (image, channel, y, x) (1, 2, 3"
     )
 
 
