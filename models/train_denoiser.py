@@ -2,9 +2,10 @@
 
     python models/train_denoiser.py --sigma 25 --seed 0 --steps 14000 --out models/denoiser_s25.onnx
 
-Data: the 400 gray 180x180 images of BSD400 where ``--data`` holds them, else scikit-image's bundled photographs. Noise is
-additive, white, Gaussian, of ``sigma / 255``, not clipped. Set12 is used for the final score only; the last exponential
-moving average of the weights is kept, so nothing is selected on the test set. A run goes on from its checkpoint.
+Data: the 400 gray 180x180 images of BSD400 where ``--data`` holds them, else scikit-image's bundled photographs.
+Noise is additive, white, Gaussian, of ``sigma / 255``, not clipped. Set12 is used for the final score only; the
+last moving average of the weights is kept, so nothing is selected on the test set. A run goes on from its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
+
+from training import ROOT, Schedule, export, read_gray, train, turn
 from unet import DenoisingUNet
 
-ROOT = Path(__file__).resolve().parent.parent
+Gray = npt.NDArray[np.uint8]
 
 
-def load_images(folder: Path) -> list[npt.NDArray[np.uint8]]:
+def load_images(folder: Path) -> list[Gray]:
     """All gray PNG images of ``folder``; scikit-image's photographs where the folder is absent."""
     if folder.is_dir():
-        return [np.asarray(Image.open(path).convert("L")) for path in sorted(folder.glob("*.png"))]
+        return [read_gray(path) for path in sorted(folder.glob("*.png"))]
     from skimage import color, data
 
     names = ("camera", "brick", "grass", "gravel", "moon", "coins", "astronaut", "chelsea", "coffee", "rocket")
@@ -35,18 +36,19 @@ def load_images(folder: Path) -> list[npt.NDArray[np.uint8]]:
     return [image if image.ndim == 2 else np.uint8(color.rgb2gray(image) * 255) for image in images]
 
 
-def batch(images: list[npt.NDArray[np.uint8]], rng: np.random.Generator, size: int, patch: int) -> torch.Tensor:
+def batch(images: list[Gray], rng: np.random.Generator, size: int, patch: int) -> torch.Tensor:
     """``size`` random patches, flipped and rotated: (size, 1, patch, patch) float32 in [0, 1]."""
     patches = np.empty((size, 1, patch, patch), np.float32)
     for index in range(size):
         image = images[rng.integers(len(images))]
         top, left = (rng.integers(extent - patch + 1) for extent in image.shape)
-        crop = np.rot90(image[top : top + patch, left : left + patch], rng.integers(4))
-        patches[index, 0] = crop[:, ::-1] if rng.integers(2) else crop
+        patches[index, 0] = turn(
+            image[top : top + patch, left : left + patch], int(rng.integers(4)), bool(rng.integers(2))
+        )
     return torch.from_numpy(patches / np.float32(255)).to(memory_format=torch.channels_last)
 
 
-def psnr_db(net: nn.Module, images: list[npt.NDArray[np.uint8]], sigma: float, seed: int) -> float:
+def psnr_db(net: nn.Module, images: list[Gray], sigma: float, seed: int) -> float:
     """Mean PSNR in dB of the clipped restorations over whole images, one noise field per image."""
     rng = np.random.default_rng(seed)
     scores = []
@@ -57,48 +59,6 @@ def psnr_db(net: nn.Module, images: list[npt.NDArray[np.uint8]], sigma: float, s
             restored = net(torch.from_numpy(noisy)).numpy().clip(0, 1)
         scores.append(-10 * np.log10(np.mean((restored - clean) ** 2)))
     return float(np.mean(scores))
-
-
-def train(arguments: argparse.Namespace) -> DenoisingUNet:
-    """The moving average of the weights after ``arguments.steps`` Adam steps."""
-    torch.manual_seed(arguments.seed)
-    rng = np.random.default_rng(arguments.seed)
-    images = load_images(arguments.data)
-    net = DenoisingUNet(arguments.width).to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
-    optimizer = torch.optim.Adam(net.parameters(), lr=arguments.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, arguments.rate, total_steps=arguments.steps, pct_start=0.05, div_factor=10, final_div_factor=200
-    )
-    checkpoint = arguments.out.with_suffix(".pt")
-    start = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=False)
-        for part, saved in zip((net, average, optimizer, schedule), state["parts"], strict=True):
-            part.load_state_dict(saved)
-        start, rng = state["step"], state["rng"]
-        torch.set_rng_state(state["torch_rng"])
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("training", total=arguments.steps, completed=start)
-        for step in range(start, arguments.steps):
-            clean = batch(images, rng, arguments.batch, arguments.patch)
-            noisy = clean + torch.randn_like(clean) * (arguments.sigma / 255)
-            loss = nn.functional.mse_loss(net(noisy), clean)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-            progress.advance(task)
-            if (step + 1) % 500 == 0:
-                parts = [part.state_dict() for part in (net, average, optimizer, schedule)]
-                state = {"parts": parts, "step": step + 1, "rng": rng, "torch_rng": torch.get_rng_state()}
-                torch.save(state, checkpoint.with_suffix(".tmp"))
-                checkpoint.with_suffix(".tmp").replace(checkpoint)
-    trained: DenoisingUNet = average.module.eval()
-    return trained
 
 
 def main() -> None:
@@ -117,19 +77,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
     started = time.time()
-    net = train(arguments)
-    side = torch.zeros(1, 1, 64, 64)
-    torch.onnx.export(
-        net,
-        (side,),
-        str(arguments.out),
-        dynamo=False,
-        opset_version=17,
-        input_names=["noisy"],
-        output_names=["restored"],
-        dynamic_axes={"noisy": {2: "height", 3: "width"}, "restored": {2: "height", 3: "width"}},
-    )
+    images = load_images(arguments.data)
+
+    def loss_of_batch(net: nn.Module, rng: np.random.Generator) -> torch.Tensor:
+        clean = batch(images, rng, arguments.batch, arguments.patch)
+        noisy = clean + torch.randn_like(clean) * (arguments.sigma / 255)
+        return nn.functional.mse_loss(net(noisy), clean)
+
+    schedule = Schedule(arguments.steps, arguments.rate, arguments.seed)
+    net = train(DenoisingUNet(arguments.width), schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
+    export(net, arguments.out, 1, "noisy", "restored")
     parameters = sum(parameter.numel() for parameter in net.parameters())
     message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
     if arguments.test.is_dir():

@@ -23,7 +23,7 @@ def _block(channels_in: int, channels_out: int, *, batch_norm: bool) -> nn.Seque
 
 
 class DenoisingUNet(nn.Module):
-    """Residual denoiser: (N, 1, H, W) noisy in [0, 1], not clipped, to (N, 1, H, W) restored; H, W multiples of 2**(levels-1)."""
+    """Residual denoiser: (N, 1, H, W) noisy to restored, in [0, 1]; H and W are multiples of 2**(levels - 1)."""
 
     def __init__(self, width: int = 24, levels: int = 3, channels: int = 1) -> None:
         super().__init__()

@@ -1,7 +1,10 @@
 """The ``.snn`` file: a stored ZIP of ``manifest.json`` and ``tensors/*.npy``. No pickle, a SHA-256 for every tensor.
 
-Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash names the
-network. Reading checks the schema version, every hash, every dtype and, by building frozen values, every invariant.
+Writing the same network twice gives the same bytes (fixed order, fixed dates, no compression), so a file's hash
+names the network. Reading trusts nothing: it checks the schema version, every hash, every dtype and, by building
+frozen values, every invariant, and last that writing the network again gives the very bytes read. So one network
+has one file, and nothing surplus, renamed, reordered or hidden is ever accepted. Arrays are parsed here and not by
+:func:`numpy.load`, whose header parser takes more than we write and allocates what a header claims.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +30,15 @@ SCHEMA = 1
 """Version of the layout below; a reader refuses every other."""
 
 SIZE_LIMIT = 2**31
-"""Largest sum of uncompressed tensors, in bytes, that a reader accepts."""
+"""Largest file, in bytes, that a reader accepts."""
 
 _DATE = (1980, 1, 1, 0, 0, 0)
+
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<i8|<f8|\|i1)', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
+"""The header that :func:`_npy` writes: version 1.0, C order, little endian."""
 
 Array: TypeAlias = npt.NDArray[Any]
 Record: TypeAlias = dict[str, Any]
@@ -50,6 +60,8 @@ def save(network: Network, path: Path) -> str:
 def load(path: Path) -> Network:
     """Read and check ``path``; :class:`ArtifactError` for anything that :func:`save` did not write."""
     try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise ArtifactError(f"{path}: larger than {SIZE_LIMIT} bytes")
         data = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -89,15 +101,16 @@ def encode(network: Network) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        archive.writestr(zipfile.ZipInfo("manifest.json", _DATE), text.encode())
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _DATE), data)
+        for name, data in {"manifest.json": text.encode(), **files}.items():
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.create_system = 3  # otherwise the platform's number
+            archive.writestr(entry, data)
     return buffer.getvalue()
 
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(
+    np.lib.format.write_array(  # type: ignore[no-untyped-call]  # NumPy 1 has no annotation here
         buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
     )
     return buffer.getvalue()
@@ -168,10 +181,10 @@ def decode(data: bytes) -> Network:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if sum(entry.file_size for entry in entries) > SIZE_LIMIT:
-                raise ArtifactError(f"holds more than {SIZE_LIMIT} bytes")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise ArtifactError("holds compressed entries; an .snn file is stored uncompressed")
+            if sum(entry.file_size for entry in entries) > len(data):
+                raise ArtifactError(f"claims more than the {len(data)} bytes it has")
             files = {entry.filename: archive.read(entry) for entry in entries}
             if len(files) != len(entries):
                 raise ArtifactError("holds two entries of one name")
@@ -185,10 +198,15 @@ def decode(data: bytes) -> Network:
     if schema != SCHEMA:
         raise ArtifactError(f"schema version {schema!r}; this program reads version {SCHEMA}, convert the model again")
     try:
-        return _network(manifest, _tensors(manifest["sha256"], files))
+        network = _network(manifest, _tensors(manifest["sha256"], files))
+        if encode(network) != data:
+            raise ArtifactError(
+                "holds something that the network in it does not need; it was not written by this program"
+            )
+        return network
     except NetworkError as error:
         raise ArtifactError(f"describes no valid network: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError, MemoryError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"manifest.json is incomplete or contradictory: {type(error).__name__}: {error}") from error
 
 
@@ -200,8 +218,23 @@ def _tensors(hashes: Mapping[str, str], files: Mapping[str, bytes]) -> dict[str,
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != hashes[name]:
             raise ArtifactError(f"{name} is altered: its SHA-256 is not the one in the manifest")
-        tensors[name] = np.load(io.BytesIO(data), allow_pickle=False)
+        tensors[name] = _array(name, data)
     return tensors
+
+
+def _array(name: str, data: bytes) -> Array:
+    """The array in ``data``, a view of it; :class:`ArtifactError` unless :func:`_npy` could have written it."""
+    header = _NPY.match(data)
+    if header is None:
+        raise ArtifactError(f"{name} is no little-endian int8, int64 or float64 array in C order")
+    shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
+    return np.frombuffer(data, header[1].decode(), offset=header.end()).reshape(shape)
+
+
+def _typed(tensors: Mapping[str, Array], name: str, dtype: type[np.generic]) -> Array:
+    if tensors[name].dtype != dtype:
+        raise ArtifactError(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
+    return tensors[name]
 
 
 def _network(manifest: Record, tensors: Mapping[str, Array]) -> Network:
@@ -240,8 +273,8 @@ def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
     if "neuron" in record:
         item = record["neuron"]
         neuron = Neuron(
-            theta=tensors[item["theta"]],
-            v0=tensors[item["v0"]],
+            theta=_typed(tensors, item["theta"], np.int64),
+            v0=_typed(tensors, item["v0"], np.int64),
             payload_min=_integer(item["payload_min"]),
             payload_max=_integer(item["payload_max"]),
             count_min=_limit(item["count_min"]),
@@ -253,8 +286,8 @@ def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
         name=str(record["name"]),
         shape=(channels, height, width),
         neuron=neuron,
-        bias=tensors[record["bias"]],
-        unit=tensors[record["unit"]],
+        bias=_typed(tensors, record["bias"], np.int64),
+        unit=_typed(tensors, record["unit"], np.float64),
         start=_integer(record["start"]),
         input_min=_integer(record.get("input_min", 0)),
         input_max=_integer(record.get("input_max", 0)),
@@ -281,17 +314,17 @@ def _kernel(record: Record, tensors: Mapping[str, Array]) -> Kernel:
         return SpatialKernel(
             (rows, columns),
             (output_rows, output_columns),
-            *(tensors[record[part]] for part in ("indptr", "indices", "data")),
+            _typed(tensors, record["indptr"], np.int64),
+            _typed(tensors, record["indices"], np.int64),
+            _typed(tensors, record["data"], np.int8),
         )
-    kinds = {"conv": ConvKernel, "transposed": TransposedKernel}
+    kinds: dict[str, type[ConvKernel] | type[TransposedKernel]] = {"conv": ConvKernel, "transposed": TransposedKernel}
     if record["kind"] not in kinds:
         raise ArtifactError(f"kernel kind {record['kind']!r} is unknown")
     step_y, step_x = _integers(record["strides"], 2)
     top, left, bottom, right = _integers(record["pads"], 4)
     gap_y, gap_x = _integers(record["dilations"], 2)
-    weight = tensors[record["weight"]]
-    if weight.dtype != np.int8:
-        raise ArtifactError(f"{record['weight']} is {weight.dtype}, not int8")
+    weight = _typed(tensors, record["weight"], np.int8)
     return kinds[record["kind"]](
         weight, (step_y, step_x), (top, left, bottom, right), (gap_y, gap_x), _integer(record["groups"])
     )

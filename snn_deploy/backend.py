@@ -1,7 +1,8 @@
 """What a backend is, what it returns, and how it is found.
 
-A backend is any object with this protocol, published under the entry-point group ``snn_deploy.backends``; listing imports
-nothing, loading imports one. :mod:`snn_deploy.testing` holds the conformance suite that a third-party backend must pass.
+A backend is any object with this protocol, published under the entry-point group ``snn_deploy.backends``; listing
+imports nothing, loading imports one. :mod:`snn_deploy.testing` holds the conformance suite that a third-party
+backend must pass.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib.metadata import entry_points
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +38,12 @@ class Record(IntEnum):
 class Run:
     """What one backend did with one batch of images.
 
-    All mappings go from population name to an array. ``counts`` (B, C, H, W) int64: sum of payloads in the population's
-    window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in it. ``trains``
-    (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B, steps, C, H, W) int32: the
-    membrane after each of these steps; the input has none. ``saturations``: membranes limited to +-(2**23 - 1), summed
-    over neurons, steps and images. ``engines``: what computed each population.
+    All mappings go from population name to an array. ``counts`` (B, C, H, W) int64: sum of payloads in the
+    population's window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in
+    it. ``trains`` (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B,
+    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``saturations``: membranes
+    limited to +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
+    ``engines``: what computed each population.
     """
 
     backend: str
@@ -82,7 +84,7 @@ class Backend(Protocol):
         ...
 
 
-def stimulus_of(network: Network, image: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+def stimulus_of(network: Network, image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even."""
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -128,8 +130,10 @@ def load_backend(name: str) -> Backend:
     try:
         factory = points[0].load()
     except ImportError as error:
-        raise BackendUnavailableError(f"backend {name}: {error}; install its extra: pip install snn-deploy[{name}]") from error
+        raise BackendUnavailableError(
+            f"backend {name}: {error}; install its extra: pip install snn-deploy[{name}]"
+        ) from error
     backend = factory()
     if not isinstance(backend, Backend):
         raise BackendUnavailableError(f"backend {name}: {points[0].value} does not follow the Backend protocol")
-    return cast(Backend, backend)
+    return backend

@@ -1,8 +1,8 @@
 """The static proof that no accumulator leaves 24 bits, population by population.
 
 For weights w and payloads p in ``[lo, hi]`` every partial sum of ``sum w * p``, in any order, lies between
-``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead would be
-twice too strict and refuse published nets (performance.md, section 3).
+``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead
+would be twice too strict and refuse published nets (performance.md, section 3).
 
 In ``exact`` mode the running count of each source stays in ``[a_min, a_max]`` at every moment of every schedule, so the
 membrane ``v = v0 + b + sum w * a - theta * count`` is bounded too: it never saturates, and counts cannot depend on the
@@ -11,14 +11,15 @@ schedule. In ``rate`` mode the membrane may drift to the saturation value; only 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.errors import OverflowProofError
+from snn_deploy.errors import NetworkError, OverflowProofError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network import STATE_MAX, Connection, Network, Population
+from snn_deploy.network import STATE_MAX, Connection, Mode, Network, Population
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.
     return np.stack(sums)
 
 
-def reach(
-    connection: Connection, smallest: int, largest: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def reach(connection: Connection, smallest: int, largest: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
     positive, negative = weight_sums(connection.kernel)
     low, high = min(smallest, 0), max(largest, 0)
@@ -90,31 +89,50 @@ def event_range(network: Network, population: Population) -> tuple[int, int]:
     return max(smallest, -spread), min(largest, spread)
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """A connection with the payloads one event can carry and, where they are bounded, the running counts behind it."""
+
+    connection: Connection
+    events: tuple[int, int]
+    counts: tuple[int, int] | None
+
+
+def worst_case(
+    population: Population, arrivals: Sequence[Arrival], *, mode: Mode, one_shot: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """Largest magnitudes (C,) of a step's current and of the membrane, not bounded in ``rate`` mode (``None``)."""
+    neuron = population.neuron
+    if neuron is None:
+        raise NetworkError(f"{population.name}: the input has no membrane")
+    bias = population.bias.reshape(population.shape[0], -1)
+    low, high = np.minimum(bias.min(1), 0), np.maximum(bias.max(1), 0)
+    total_low, total_high = neuron.v0 + low, neuron.v0 + high
+    for arrival in arrivals:
+        least, greatest = reach(arrival.connection, *arrival.events)
+        low, high = low + least, high + greatest
+        if arrival.counts is not None:
+            least, greatest = reach(arrival.connection, *arrival.counts)
+            total_low, total_high = total_low + least, total_high + greatest
+    current = np.maximum(np.abs(low), np.abs(high))
+    counts = population.count_range
+    if mode == "rate" or counts is None:
+        return current, None
+    if not one_shot:
+        total_low, total_high = total_low - neuron.theta * counts[1], total_high - neuron.theta * min(counts[0], 0)
+    return current, np.maximum(np.abs(total_low), np.abs(total_high))
+
+
 def bound(network: Network, population: Population) -> Bound:
     """The worst case of ``population``, proved from weights, payload limits and count limits alone."""
     if population.neuron is None:
         return Bound(population.name, 0, None)
-    bias = population.bias.reshape(population.shape[0], -1)
-    least_bias, greatest_bias = bias.min(1), bias.max(1)
-    step = [np.zeros(population.shape[0], np.int64) for _ in range(2)]
-    total = [np.zeros(population.shape[0], np.int64) for _ in range(2)]
+    arrivals = []
     for connection in network.incoming(population.name):
         source = network.population(connection.source)
-        for sums, limits in ((step, event_range(network, source)), (total, source.count_range)):
-            if limits is not None:
-                low, high = reach(connection, *limits)
-                sums[0], sums[1] = sums[0] + low, sums[1] + high
-    low, high = step[0] + np.minimum(least_bias, 0), step[1] + np.maximum(greatest_bias, 0)
-    current = int(max(np.abs(low).max(), np.abs(high).max()))
-    counts = population.count_range
-    if network.mode == "rate" or counts is None:
-        return Bound(population.name, current, None)
-    neuron = population.neuron
-    low = neuron.v0 + np.minimum(least_bias, 0) + total[0]
-    high = neuron.v0 + np.maximum(greatest_bias, 0) + total[1]
-    if not network.one_shot:
-        low, high = low - neuron.theta * counts[1], high - neuron.theta * min(counts[0], 0)
-    return Bound(population.name, current, int(max(np.abs(low).max(), np.abs(high).max())))
+        arrivals.append(Arrival(connection, event_range(network, source), source.count_range))
+    current, membrane = worst_case(population, arrivals, mode=network.mode, one_shot=network.one_shot)
+    return Bound(population.name, int(current.max()), None if membrane is None else int(membrane.max()))
 
 
 def prove(network: Network) -> tuple[Bound, ...]:
@@ -123,7 +141,7 @@ def prove(network: Network) -> tuple[Bound, ...]:
     failures = [
         (
             f"{item.population}: worst case {max(item.current, item.membrane or 0)} exceeds {STATE_MAX} "
-            f"(2**23 - 1); raise its threshold exponent shift by {int(np.ceil(-item.headroom_bits))} bit(s) "
+            f"(2**23 - 1); divide its thresholds and weights by 2**{int(np.ceil(-item.headroom_bits))} "
             "(fewer weight bits) or lower the levels of its sources"
         )
         for item in bounds

@@ -1,21 +1,22 @@
 r"""The integer equations: THE specification. Every backend is proved equal to this module with ``==``.
 
-One step of a population whose membrane is v, running count a, threshold theta and incoming current I (int64 throughout):
+One step of a population whose membrane is v, running count a, threshold theta and incoming current I (int64
+throughout):
 
 .. math::
 
-    v &\leftarrow \mathrm{sat}(v + I)                                   \qquad \mathrm{sat}(v) = \min(\max(v, -M), M),\; M = 2^{23}-1 \\
+    v &\leftarrow \mathrm{sat}(v + I), \qquad \mathrm{sat}(v) = \min(\max(v, -M), M),\; M = 2^{23}-1 \\
     k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor,\; k_{min},\; k_{max}) \\
     k &\leftarrow \mathrm{clip}(k,\; a_{min} - a,\; a_{max} - a)        \qquad \text{(where counts are bounded)} \\
     v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
 
-The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps, because
-:mod:`snn_deploy.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at every
-step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire.
+The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
+:mod:`snn_deploy.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
+every step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire.
 
-Floor division is the firing of n binary thresholds ``theta * 2**(n-1), ..., theta``, each tested once in descending order
-with subtraction (Spiking-UNet, arXiv 2307.10974, the multi-threshold neuron): :func:`fire_ladder` is that hardware form, and a
-test proves both equal for every membrane.
+Floor division is the firing of n binary thresholds ``theta * 2**(n-1), ..., theta``, each tested once in descending
+order with subtraction (Spiking-UNet, arXiv 2307.10974, the multi-threshold neuron): :func:`fire_ladder` is that
+hardware form, and a test proves both equal for every membrane.
 
 Saturation follows Loihi's membrane (nengo-loihi issue 130: the voltage could not be made to overflow on chip).
 """
@@ -45,7 +46,7 @@ def fire(v: Int64, theta: Int64, payload_min: int, payload_max: int, *, strict: 
 
 
 def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
-    """The same for ``payload_min = 0``, ``payload_max = 2**levels - 1`` by compares and subtractions only, as hardware does it."""
+    """The same for payloads 0..2**levels - 1 by compares and subtractions only, as hardware does it."""
     rest = v.astype(np.int64, copy=True)
     payload = np.zeros_like(rest)
     for level in reversed(range(levels)):
@@ -109,7 +110,9 @@ def _convolve(kernel: ConvKernel, payload: Int64) -> Int64:
     _, rows, columns = kernel.output_shape((channels, height, width))
     weight = kernel.weight.astype(np.int64)
     outputs, inputs, kernel_rows, kernel_columns = weight.shape
-    padded = fit(payload, kernel.pads).reshape(batch, kernel.groups, inputs, -1, width + kernel.pads[1] + kernel.pads[3])
+    padded = fit(payload, kernel.pads).reshape(
+        batch, kernel.groups, inputs, -1, width + kernel.pads[1] + kernel.pads[3]
+    )
     weight = weight.reshape(kernel.groups, outputs // kernel.groups, inputs, kernel_rows, kernel_columns)
     out = np.zeros((batch, kernel.groups, outputs // kernel.groups, rows, columns), np.int64)
     (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations

@@ -12,7 +12,7 @@ from snn_deploy.ops import Op
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """``name`` is the value this node computes from the values ``inputs``; ``origin`` names the ONNX nodes behind it."""
+    """``name`` is the value computed from the values ``inputs``; ``origin`` names the ONNX nodes behind it."""
 
     name: str
     op: Op
@@ -71,7 +71,7 @@ class Graph:
     @cached_property
     def users(self) -> dict[str, tuple[Node, ...]]:
         """Nodes that read each value."""
-        found: dict[str, list[Node]] = {self.input: []} | {node.name: [] for node in self.nodes}
+        found: dict[str, list[Node]] = {name: [] for name in (self.input, *(node.name for node in self.nodes))}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
                 found[name].append(node)

@@ -1,12 +1,13 @@
 """The integer network: populations joined by connections. Everything right of the artifact speaks only this.
 
-Numbers. A population's neuron counts in units: the real value of its activation is ``count * unit`` in ``exact`` mode
-and ``count * unit / steps`` in ``rate`` mode. Weights are int8, times ``2**exponent``; thresholds, biases and states are
-integers of at most 24 bits. :mod:`snn_deploy.dynamics` holds the equations.
+Numbers. A population's neuron counts in units: the real value of its activation is ``count * unit`` in ``exact``
+mode and ``count * unit / steps`` in ``rate`` mode. Weights are int8, times ``2**exponent``; thresholds, biases and
+states are integers of at most 24 bits. :mod:`snn_deploy.dynamics` holds the equations.
 
-Time. An event sent at step t arrives at step ``t + delay`` (``delay >= 1``). A population fires from its ``start`` on. When
-every ``delay`` equals ``target.start - source.start`` the network is *aligned*: skip and decoder meet in step, and each
-population sees in ``[start, start + steps)`` exactly what it would see if layers ran one after the other.
+Time. An event sent at step t arrives at step ``t + delay`` (``delay >= 1``). A population fires from its ``start``
+on. When every ``delay`` equals ``target.start - source.start`` the network is *aligned*: skip and decoder meet in
+step, and each population sees in ``[start, start + steps)`` exactly what it would see if layers ran one after the
+other.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ STATE_MAX = 2**23 - 1
 
 MAX_EXPONENT = 15
 """Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
+
+
+MAX_STEPS = 2**20
+"""Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
+
+MAX_NEURONS = 2**31
+"""Most neurons of one population, for the same reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +72,11 @@ class Neuron:
             )
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is not None and self.count_max is not None and not self.count_min <= 0 < self.count_max:
-            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0")
+        if self.count_min is not None and self.count_max is not None:
+            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+                raise NetworkError(
+                    f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}"
+                )
 
     @property
     def relays(self) -> bool:
@@ -77,10 +88,10 @@ class Neuron:
 class Population:
     """Neurons of one layer.
 
-    ``shape`` is (C, H, W). ``neuron`` is ``None`` for the input, whose payloads the host sends. ``bias`` (C, 1, 1) or
-    (C, H, W) int64 enters the membrane once at ``start`` (``exact``) or at each step from ``start`` on (``rate``). ``unit``
-    (C,) float64 is the real value of one count. ``payload_range`` bounds what one event carries. ``origin`` holds the
-    names of the ONNX nodes it stands for.
+    ``shape`` is (C, H, W). ``neuron`` is ``None`` for the input, whose payloads the host sends. ``bias`` (C, 1, 1)
+    or (C, H, W) int64 enters the membrane once at ``start`` (``exact``) or at each step from ``start`` on
+    (``rate``). ``unit`` (C,) float64 is the real value of one count. ``payload_range`` bounds what one event
+    carries. ``origin`` holds the names of the ONNX nodes it stands for.
     """
 
     name: str
@@ -107,10 +118,14 @@ class Population:
             raise NetworkError(f"{self.name}: unit must be ({channels},), finite and positive")
         if self.neuron is not None and self.neuron.theta.shape != (channels,):
             raise NetworkError(f"{self.name}: {self.neuron.theta.shape[0]} thresholds for {channels} channels")
-        if self.neuron is None and not self.input_min <= 0 < self.input_max <= STATE_MAX:
-            raise NetworkError(f"{self.name}: input payloads {self.input_min}..{self.input_max} must hold 0")
-        if self.start < 0:
-            raise NetworkError(f"{self.name}: starts at step {self.start}")
+        if self.neuron is None and not -STATE_MAX <= self.input_min <= 0 < self.input_max <= STATE_MAX:
+            raise NetworkError(
+                f"{self.name}: input payloads {self.input_min}..{self.input_max} must hold 0 and lie in +-{STATE_MAX}"
+            )
+        if self.size > MAX_NEURONS:
+            raise NetworkError(f"{self.name}: {self.size} neurons; at most {MAX_NEURONS} are allowed")
+        if not 0 <= self.start <= MAX_STEPS:
+            raise NetworkError(f"{self.name}: starts at step {self.start}, outside 0..{MAX_STEPS}")
 
     @property
     def payload_range(self) -> tuple[int, int]:
@@ -149,8 +164,10 @@ class Connection:
     def __post_init__(self) -> None:
         if not 0 <= self.exponent <= MAX_EXPONENT:
             raise NetworkError(f"{self.name}: exponent {self.exponent} outside 0..{MAX_EXPONENT}")
-        if self.delay < 1:
-            raise NetworkError(f"{self.name}: delay {self.delay}; a spike takes at least one step")
+        if not 1 <= self.delay <= MAX_STEPS:
+            raise NetworkError(
+                f"{self.name}: delay {self.delay} outside 1..{MAX_STEPS}; a spike takes at least one step"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +183,9 @@ class Output:
 class Network:
     """Populations in topological order (sources first), the connections between them, and the schedule.
 
-    ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in ``exact``
-    mode the bound after which every neuron is silent (1 when each payload holds the whole count). ``config`` is the
-    resolved conversion configuration, for the record.
+    ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in
+    ``exact`` mode the bound after which every neuron is silent (1 when each payload holds the whole count).
+    ``config`` is the resolved conversion configuration, for the record.
     """
 
     name: str
@@ -182,8 +199,8 @@ class Network:
     def __post_init__(self) -> None:
         if self.mode not in ("exact", "rate"):
             raise NetworkError(f"mode {self.mode!r} is neither 'exact' nor 'rate'")
-        if self.steps < 1:
-            raise NetworkError(f"{self.steps} steps; at least 1 is needed")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise NetworkError(f"{self.steps} steps; 1..{MAX_STEPS} are allowed")
         order = {population.name: index for index, population in enumerate(self.populations)}
         if len(order) != len(self.populations):
             raise NetworkError("two populations share a name")
@@ -203,7 +220,8 @@ class Network:
             shape = connection.kernel.output_shape(source.shape)
             if shape != target.shape:
                 raise NetworkError(
-                    f"{connection.name}: maps {source.name} {source.shape} to {shape}, but {target.name} is {target.shape}"
+                    f"{connection.name}: maps {source.name} {source.shape} to {shape}, "
+                    f"but {target.name} is {target.shape}"
                 )
         for population in self.populations[1:]:
             if not self.incoming(population.name):
@@ -275,7 +293,7 @@ class Network:
         return max(population.start for population in self.populations) + self.steps
 
     def at_size(self, height: int, width: int) -> Network:
-        """The same network for images of another size; :class:`NetworkError` where weights or biases depend on the size."""
+        """The same network for images of another size; :class:`NetworkError` where something depends on the size."""
         shapes: dict[str, Shape] = {self.input.name: (self.input.shape[0], height, width)}
         populations = [replace(self.input, shape=shapes[self.input.name])]
         for population, connections in self.layers():

@@ -1,9 +1,10 @@
 """Operators of the float graph: frozen, shape-checked, without names of their own. Maps are (C, H, W), batch left out.
 
-Three families. *Linear* operators (``Conv``, ``ConvTranspose``, ``Resample``, ``Affine``, ``Concat``, ``Add``, ``AveragePool``,
-``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts 0..N, ``Linear`` counts -N..N
-(a signed population), ``Relay`` passes integer sums on exactly. ``LeakyRelu``, ``Clip`` and ``MaxPool`` are rewritten into
-these by passes. *Host* operators (``Host``) run on the host after read-out.
+Three families. *Linear* operators (``Conv``, ``ConvTranspose``, ``Resample``, ``Affine``, ``Concat``, ``Add``,
+``AveragePool``, ``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts
+0..N, ``Linear`` counts -N..N (a signed population), ``Relay`` passes integer sums on exactly. ``LeakyRelu``,
+``Clip`` and ``MaxPool`` are rewritten into these by passes. *Host* operators (``Host``) run on the host after
+read-out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 
 HOST_FUNCTIONS = ("sigmoid", "softmax", "argmax", "to_channels_last")
 """Functions the host may apply to a read-out, in the order given by the graph; softmax and argmax run over channels."""
+
+
+def _check_bias(name: str, bias: Float64, channels: int) -> None:
+    if bias.ndim not in (1, 3) or bias.shape[0] != channels:
+        raise GraphError(f"{name}: bias {bias.shape} is neither ({channels},) nor ({channels}, H, W)")
+
+
+def _check_bias_map(name: str, bias: Float64, shape: Shape) -> Shape:
+    if bias.ndim == 3 and bias.shape != shape:
+        raise GraphError(f"{name}: bias {bias.shape} for an output {shape}")
+    return shape
 
 
 def _same_shapes(name: str, shapes: tuple[Shape, ...]) -> Shape:
@@ -45,7 +57,8 @@ class Op:
 class Conv(Op):
     """Cross-correlation, weight (O, I / groups, K_h, K_w), bias (O,); https://onnx.ai/onnx/operators/onnx__Conv.html.
 
-    ``pads`` (top, left, bottom, right) add zeros; negative ones cut.
+    ``pads`` (top, left, bottom, right) add zeros; negative ones cut. Passes may make the bias a map (O, H_out,
+    W_out): a constant added before zero padding counts less at the border.
     """
 
     weight: Float64
@@ -58,8 +71,9 @@ class Conv(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or self.bias.shape != self.weight.shape[:1]:
-            raise GraphError(f"Conv: weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
+            raise GraphError(f"Conv: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}")
+        _check_bias("Conv", self.bias, self.weight.shape[0])
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
@@ -72,15 +86,15 @@ class Conv(Op):
         width = (width + left + right - self.dilations[1] * (columns - 1) - 1) // self.strides[1] + 1
         if height < 1 or width < 1:
             raise GraphError(f"Conv: kernel {rows}x{columns} does not fit into {shapes[0][1]}x{shapes[0][2]}")
-        return outputs, height, width
+        return _check_bias_map("Conv", self.bias, (outputs, height, width))
 
 
 @dataclass(frozen=True, eq=False)
 class ConvTranspose(Op):
-    """Transposed convolution, weight (I, O / groups, K_h, K_w), bias (O,).
+    """Transposed convolution, weight (I, O / groups, K_h, K_w), bias (O,), or a map as in :class:`Conv`.
 
-    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html. ``pads`` cut the full output; ``output_padding`` p is written
-    as ``pads - p`` at the bottom and right, so these may be negative: bias-valued rows are then appended.
+    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html. ``pads`` cut the full output; ``output_padding`` p is
+    written as ``pads - p`` at the bottom and right, so these may be negative: bias-valued rows are then appended.
     """
 
     weight: Float64
@@ -93,8 +107,11 @@ class ConvTranspose(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or self.bias.shape != (self.weight.shape[1] * self.groups,):
-            raise GraphError(f"ConvTranspose: weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
+            raise GraphError(
+                f"ConvTranspose: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}"
+            )
+        _check_bias("ConvTranspose", self.bias, self.weight.shape[1] * self.groups)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
@@ -107,7 +124,7 @@ class ConvTranspose(Op):
         width = (width - 1) * self.strides[1] + self.dilations[1] * (columns - 1) + 1 - left - right
         if height < 1 or width < 1:
             raise GraphError(f"ConvTranspose: pads {self.pads} leave nothing")
-        return per_group * self.groups, height, width
+        return _check_bias_map("ConvTranspose", self.bias, (per_group * self.groups, height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +151,8 @@ class Affine(Op):
 class Resample(Op):
     """Separable fixed map ``out[c] = rows @ x[c] @ columns.T``: rows (H_out, H_in), columns (W_out, W_in).
 
-    Linear interpolation, constant (zero), edge and reflect padding, cropping, and averages that do not count the padding
-    are all of this form.
+    Linear interpolation, constant (zero), edge and reflect padding, cropping, and averages that do not count the
+    padding are all of this form.
     """
 
     rows: Float64
@@ -259,8 +276,12 @@ class Linear(Op):
 class Relay(Op):
     """Identity that becomes a threshold-1 population: passes integer sums of its sources on without error.
 
-    Its inputs must be ``AveragePool`` (sent as sums), ``Nearest`` or other kernels of equal integer weights.
+    Its inputs are ``AveragePool`` (sent as sums, with a unit of one over the window's area), ``Nearest``, or
+    kernels whose weights are -1, 0 and 1, all from sources of one unit. ``rectify`` keeps the count at 0 or above:
+    ``max(x, 0)``.
     """
+
+    rectify: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """When populations start and how long their spikes travel.
 
-The chip, like Lava, moves a spike one synapse per step, so a skip connection delivers early. Aligned schedules delay each
-connection by ``start(target) - start(source)`` steps; then every population sees in its own window what it would see if
-layers ran one after the other (proved neuron by neuron in Lava; lava.md, section 4).
+The chip, like Lava, moves a spike one synapse per step, so a skip connection delivers early. Aligned schedules
+delay each connection by ``start(target) - start(source)`` steps; then every population sees in its own window what
+it would see if layers ran one after the other (proved neuron by neuron in Lava; lava.md, section 4).
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ def depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, 
     return found
 
 
-def silence_steps(populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int) -> int:
+def silence_steps(
+    populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int
+) -> int:
     """Window length after which every neuron is silent.
 
     In ``exact`` mode, once its input is complete a neuron moves its count monotonically to the final value, at most
-    ``ceil((a_max - a_min) / payload)`` steps away; one step when the payload holds the whole count and the count starts at 0.
+    ``ceil((a_max - a_min) / payload)`` steps away; one step when the payload holds the whole count and the count
+    starts at 0.
     """
     if mode == "rate":
         return steps
@@ -46,14 +49,20 @@ def silence_steps(populations: Mapping[str, Population], edges: Iterable[tuple[s
         counts = population.count_range
         if counts is None:
             raise NetworkError(f"{name}: exact mode needs count limits")
-        before = max(window[source] for source in sources[name])
+        last = max(sources[name], key=lambda source: window[source])
+        before = window[last]
+        if before > 1 and population.neuron.payload_min == 0:
+            raise NetworkError(
+                f"{name}: cannot take spikes back (payload_min 0), yet {last} sends for {before} steps; allow payloads "
+                "below 0, or payloads as large as the counts"
+            )
         reach = max(counts[1], -counts[0]) if before == 1 else counts[1] - counts[0]
         window[name] = before - 1 + -(-reach // _slowest_payload(population.neuron))
     return max(window.values())
 
 
 def _slowest_payload(neuron: Neuron) -> int:
-    """Counts that one step can take back or add, whichever is fewer; gated neurons that never send less than 0 only add."""
+    """Counts that one step can take back or add, whichever is fewer; neurons that never take back only add."""
     return min(neuron.payload_max, -neuron.payload_min) if neuron.payload_min < 0 else neuron.payload_max
 
 
@@ -80,6 +89,12 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     """
     if network.mode != "exact":
         raise NetworkError("only exact-mode counts are independent of the schedule; rate mode keeps its own")
+    for population in network.populations[1:]:
+        if population.payload_range[0] == 0:
+            raise NetworkError(
+                f"{population.name}: cannot take spikes back (payload_min 0), and a free schedule may bring its input in "
+                "any order; allow payloads below 0"
+            )
     rng = np.random.default_rng(seed)
     connections = tuple(
         replace(connection, delay=int(rng.integers(1, longest_delay + 1))) for connection in network.connections

@@ -22,7 +22,8 @@ from snn_deploy.schedule import align
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
     """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
-    return rng.integers(-90, 110, shape).astype(np.int8) * (rng.random(shape) < 0.9).astype(np.int8)
+    values = rng.integers(-90, 110, shape)
+    return np.where(rng.random(shape) < 0.9, values, 0).astype(np.int8)
 
 
 def _spiking(
@@ -45,12 +46,22 @@ def _linear(name: str, shape: tuple[int, int, int], mode: Mode, limit: int) -> P
 
 
 def random_unet(
-    mode: Mode = "exact", seed: int = 0, *, size: int = 16, width: int = 4, steps: int = 8, levels: int = 63, payload: int | None = None
+    mode: Mode = "exact",
+    seed: int = 0,
+    *,
+    size: int = 16,
+    width: int = 4,
+    steps: int = 8,
+    levels: int = 63,
+    payload: int | None = None,
 ) -> Network:
-    """A U-Net of random weights: two convolutions, sum pooling, a strided and a grouped convolution, a transposed one,
-    a skip into two convolutions (the concat), a pixel map, an identity from the input, and a read-out.
+    """A U-Net of random weights with every kind of connection.
 
-    ``size`` must be a multiple of 4; ``payload`` below ``levels`` makes exact mode take several steps. Weights are drawn so that every population fires, none always.
+    Two convolutions, sum pooling, a strided grouped one, a dilated one, a transposed one, a skip into two convolutions
+    (the concat), a pixel map, an identity from the input, and a read-out.
+
+    ``size`` must be a multiple of 4; ``payload`` below ``levels`` makes exact mode take several steps. Weights are
+    drawn so that every population fires, none always.
     """
     rng = np.random.default_rng(seed)
     half, quarter = size // 2, size // 4
@@ -92,7 +103,7 @@ def random_unet(
     edges: list[tuple[str, str, Kernel, int]] = [
         ("input", "enc1/a", conv(width, 1), 0),
         ("enc1/a", "enc1/b", conv(width, width), 0),
-        ("enc1/b", "pool", ConvKernel(np.ones((width, 1, 2, 2)), (2, 2), groups=width), 0),
+        ("enc1/b", "pool", ConvKernel(np.ones((width, 1, 2, 2), np.int8), (2, 2), groups=width), 0),
         ("pool", "enc2", conv(2 * width, width, pads=(2, 2, 2, 2), dilations=(2, 2)), 0),
         ("enc2", "down", conv(2 * width, width, strides=(2, 2), pads=(1, 1, 0, 0), groups=2), 1),
         ("down", "up2", pixels, 3),
@@ -104,7 +115,8 @@ def random_unet(
         ("input", "output", identity(1, 64), 2),
     ]
     connections = tuple(
-        Connection(f"{source}->{target}", source, target, kernel, exponent) for source, target, kernel, exponent in edges
+        Connection(f"{source}->{target}", source, target, kernel, exponent)
+        for source, target, kernel, exponent in edges
     )
     return align(
         Network(
@@ -125,7 +137,8 @@ def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> npt.NDAr
     waves = np.sin(np.arange(height)[:, None] / 3) + np.cos(np.arange(width)[None, :] / 4)
     noise = rng.normal(0.3, 0.5, (batch, channels, height, width))
     values = np.rint((waves + noise) * network.input.input_max / 3)
-    return np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
+    limited: npt.NDArray[np.int64] = np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
+    return limited
 
 
 def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
@@ -156,6 +169,8 @@ def check_backend(backend: Backend, record: Record = Record.STATES) -> int:
                 raise VerificationError(f"{network.name}: {backend.name} returns other populations in {field}")
             for name, values in wanted.items():
                 if not np.array_equal(values, found[name]):
-                    raise VerificationError(f"{network.name}: {backend.name} differs from the reference in {field} of {name}")
+                    raise VerificationError(
+                        f"{network.name}: {backend.name} differs from the reference in {field} of {name}"
+                    )
         cases += 1
     return cases

@@ -1,1 +1,5 @@
-"""Placeholder, written next."""
+"""The fast backend: layer by layer over all steps, in integer or provably exact float convolutions."""
+
+from snn_deploy_cpu.simulator import CpuBackend
+
+__all__ = ["CpuBackend"]

@@ -1,4 +1,4 @@
-"""Global time, step by step: deliver what arrives, add the bias, fire, send. :mod:`snn_deploy.dynamics` does the rest."""
+"""Global time, step by step: deliver what arrives, add the bias, fire, send."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ class _Cells:
         bias = dynamics.bias_at(network, self.population, step)
         if bias is not None:
             total = total + bias
-        self.saturations += int(np.count_nonzero(np.abs(self.v + total) > STATE_MAX))
+        if step < self.population.start + network.steps:
+            self.saturations += int(np.count_nonzero(np.abs(self.v + total) > STATE_MAX))
         if step < self.population.start:
             self.v = dynamics.saturate(self.v + total)
             return np.zeros_like(self.v)

@@ -1,0 +1,65 @@
+# Everything runs in .venv, which the first command makes; later ones find it ready and need no network.
+#   make test PYTHON=python3.12 VENV=.venv-3.12    another Python, beside the first
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := torch==2.13.0
+LAVA := lava-nc==0.10.0
+# One thread per process: the arithmetic is the same with any number, the timings and the load are not.
+RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint types format bench-accuracy build clean
+
+help: ## list these targets (the default)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv and install the package, its tools and Lava into it
+
+# Lava's metadata refuses Python 3.11 and 3.12, where it works once imported through snn_deploy_lava: there it is installed
+# without its own requirements, which are the pins of the extra "lava". PyTorch comes only where it comes without CUDA.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || { \
+	  echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12; name one that is: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version) (once, a few minutes)"; \
+	  $(PYTHON) -m venv --upgrade-deps $(VENV); }
+	@$(PIP) install --quiet -c constraints.txt hatchling editables
+	@if ! $(PIP) install --dry-run --quiet --report $(VENV)/torch.json $(TORCH) 2>/dev/null; then \
+	  echo "no $(TORCH) for this Python: training, fine-tuning and the int8 engine of the cpu backend stay out"; \
+	elif grep -q -i -E '"name": "(nvidia|cuda|triton)' $(VENV)/torch.json; then \
+	  echo "$(TORCH) would bring CUDA here: training, fine-tuning and the int8 engine of the cpu backend stay out"; \
+	else touch $(VENV)/with-torch; fi
+	@$(PIP) install --quiet --no-build-isolation -c constraints.txt \
+	  -e ".[dev,lava$$(test ! -e $(VENV)/with-torch || echo ,train)]" $$(test ! -e $(VENV)/with-torch || echo $(TORCH))
+	@$(PIP) install --quiet --no-deps --ignore-requires-python $(LAVA)
+	@touch $@
+
+demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; compare every spike; pictures in out/demo
+	@$(RUN)snn-deploy demo
+
+test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
+	@$(RUN)python -m pytest $(ARGS)
+
+lint: $(READY) ## check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## check types (mypy --strict)
+	@$(BIN)/mypy
+
+format: $(READY) ## rewrite the code in the common style
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wise and layer-wise normalization
+	@$(RUN)python tests/benchmarks/accuracy.py
+
+build: $(READY) ## wheel and sdist in dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,77 @@
+"""Which number formats compute a connection exactly: proved from weights and payload limits, before anything runs.
+
+* float32 holds every integer up to 2**24. :func:`snn_deploy.bounds.bound` bounds every partial sum of a population's
+  current, in any order, so a bound of 2**23 makes each product, sum and ``v + current`` exact (``f32``).
+* 8-bit kernels sum u8 x s8 products in 32 bits and return float32; a payload wider than 8 bits is sent as *planes*,
+  ``x = sum_j 2**(b j) * plane_j``, the last of them signed through a zero point. Each plane's sum must stay below 2**24
+  (``int8``). Without VNNI instructions two products are added in 16 bits, saturating; planes of 7 bits exclude that:
+  ``2 * 127 * 128 <= 32767`` (oneDNN, "Nuances of int8 computations"; performance.md, section 3).
+* float64 holds every integer up to 2**53 (``f64``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snn_deploy.bounds import Bound, weight_sums
+from snn_deploy.kernels import Kernel
+from snn_deploy.network import STATE_MAX
+
+FLOAT32_EXACT = 2**24
+FLOAT64_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Bits ``shift .. shift + bits`` of a payload, stored as u8; the last plane keeps the sign through ``zero``.
+
+    A stored u stands for ``(u - zero) * 2**shift``; ``mask`` is ``None`` for the last plane, which
+    keeps all higher bits.
+    """
+
+    shift: int
+    mask: int | None
+    zero: int
+
+
+def planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
+    """The planes of ``bits`` bits that hold every payload in ``smallest..largest``."""
+    found: list[Plane] = []
+    limit, shift = 2**bits, 0
+    while True:
+        if smallest >= 0 and largest < limit:
+            return (*found, Plane(shift, None, 0))
+        if smallest >= -limit // 2 and largest < limit // 2:
+            return (*found, Plane(shift, None, limit // 2))
+        found.append(Plane(shift, limit - 1, 0))
+        smallest, largest, shift = smallest >> bits, largest >> bits, shift + bits
+
+
+def planes_fit(kernel: Kernel, split: tuple[Plane, ...], bits: int) -> bool:
+    """Whether every plane's 32-bit sum is an integer that float32 holds."""
+    positive, negative = weight_sums(kernel)
+    one_sign = int(np.maximum(positive, -negative).max())
+    both_signs = int((positive - negative).max())
+    worst = max(both_signs if plane.zero else one_sign for plane in split)
+    return bool(worst * (2**bits - 1) < FLOAT32_EXACT)
+
+
+def float32_fits(bound: Bound) -> bool:
+    """Whether currents, and ``v + current`` for every 24-bit membrane, are integers that float32 holds."""
+    return bound.current <= STATE_MAX
+
+
+def float64_fits(bound: Bound) -> bool:
+    """The same for float64."""
+    return bound.current <= FLOAT64_EXACT - STATE_MAX
+
+
+def float32_fires(theta_max: int, powers_of_two: bool, payload_max: int) -> bool:
+    """Whether ``floor((v +- 1/2) * (1 / theta))`` in float32 is the exact payload.
+
+    Multiplying by a power of two is exact. Otherwise the quotient lies at least ``1 / (2 theta)`` from every integer
+    and is wrong by at most ``(payload + 1) * 2**-23``; beyond the largest payload it is clipped.
+    """
+    return powers_of_two or (payload_max + 1) * theta_max < 2**21

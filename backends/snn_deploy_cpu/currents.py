@@ -1,0 +1,128 @@
+"""What a connection adds to its target, computed for any rows of it at all steps and images of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.kernels import SpatialKernel
+from snn_deploy_cpu.certificate import Plane
+from snn_deploy_cpu.floating import Primitive, Real
+from snn_deploy_cpu.geometry import Convolution, Maps, Window, cut_out
+from snn_deploy_cpu.onednn import OneDnn
+
+Floats = npt.NDArray[Any]
+
+
+class Current(Protocol):
+    """Payloads (M, H, W, C) to currents (M, last - first, W', C'), floats, of rows ``first..last`` of the target."""
+
+    def __call__(self, maps: Maps, first: int, last: int) -> Floats:
+        """The currents."""
+        ...
+
+
+class FloatCurrent:
+    """A convolution in floats."""
+
+    def __init__(
+        self, form: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]
+    ) -> None:
+        self._form, self._scale, self._width = form, 2**exponent, width
+        self._primitive = library(form)
+
+    def __call__(self, maps: Maps, first: int, last: int) -> Floats:
+        """The currents."""
+        form = self._form
+        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
+        out = _whole_or_cut(form, self._primitive, maps, rows, columns)
+        if self._scale != 1:
+            out *= self._scale
+        return form.interleave(out, rows, columns, (last - first, self._width))
+
+
+class PlaneCurrent:
+    """A convolution in 8 bits: one for each plane of the payload, each scaled by its power of two, exactly."""
+
+    def __init__(
+        self, form: Convolution, exponent: int, width: int, library: OneDnn, planes: tuple[Plane, ...]
+    ) -> None:
+        self._form, self._width, self._planes = form, width, planes
+        self._primitives = tuple(
+            library.convolution(form, float(2 ** (exponent + plane.shift)), plane.zero) for plane in planes
+        )
+
+    def __call__(self, maps: Maps, first: int, last: int) -> Floats:
+        """The currents."""
+        form = self._form
+        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
+        if len(self._planes) == 1 and maps.dtype == np.uint8:
+            out = _whole_or_cut(form, self._primitives[0], maps, rows, columns)
+        else:
+            part = cut_out(maps, rows, columns)
+            out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
+            for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
+                out += primitive(_extract(part, plane), (0, 0))
+        return form.interleave(out, rows, columns, (last - first, self._width))
+
+
+def _extract(maps: Maps, plane: Plane) -> Maps:
+    """The u8 numbers of one plane."""
+    bits = (maps >> plane.shift) if plane.mask is None else (maps >> plane.shift) & plane.mask
+    return (bits + plane.zero).astype(np.uint8)
+
+
+def _whole_or_cut(form: Convolution, primitive: Primitive, maps: Maps, rows: Window, columns: Window) -> Floats:
+    pads = form.symmetric_pads((maps.shape[1], maps.shape[2]), rows, columns)
+    if pads is not None:
+        return primitive(maps, pads)
+    return primitive(cut_out(maps, rows, columns), (0, 0))
+
+
+class DepthwiseCurrent:
+    """Each channel by itself (pooling, relays): a multiplication and a sum for each tap, over all pixels at once."""
+
+    def __init__(self, form: Convolution, exponent: int, width: int, real: Real) -> None:
+        self._form, self._width, self._real = form, width, real
+        self._taps = form.weight[:, 0].transpose(1, 2, 0).astype(real) * 2.0**exponent
+
+    def __call__(self, maps: Maps, first: int, last: int) -> Floats:
+        """The currents."""
+        form, (step_y, step_x), (gap_y, gap_x) = self._form, self._form.strides, self._form.dilations
+        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
+        part = cut_out(maps, rows, columns)
+        out: Floats = np.zeros((maps.shape[0], last - first, self._width, maps.shape[3]), self._real)
+        for h, w in np.ndindex(self._taps.shape[:2]):
+            window = part[
+                :,
+                h * gap_y : h * gap_y + (rows.outputs - 1) * step_y + 1 : step_y,
+                w * gap_x : w * gap_x + (columns.outputs - 1) * step_x + 1 : step_x,
+            ]
+            out += window * self._taps[h, w]
+        return out
+
+
+class PixelCurrent:
+    """A sparse map of pixels: rows padded with zero weights to equal length, gathered entry by entry."""
+
+    def __init__(self, kernel: SpatialKernel, exponent: int, real: Real) -> None:
+        lengths = np.diff(kernel.indptr)
+        self._width, self._real = kernel.output_size[1], real
+        self._indices = np.zeros((max(int(lengths.max(initial=0)), 1), lengths.size), np.int64)
+        self._weights = np.zeros(self._indices.shape, real)
+        place = np.arange(kernel.indices.size) - kernel.indptr[kernel.rows]
+        self._indices[place, kernel.rows] = kernel.indices
+        self._weights[place, kernel.rows] = kernel.data.astype(real) * 2.0**exponent
+
+    def __call__(self, maps: Maps, first: int, last: int) -> Floats:
+        """The currents."""
+        count, height, width, channels = maps.shape
+        pixels = slice(first * self._width, last * self._width)
+        flat = maps.reshape(count, height * width, channels)
+        out: Floats = np.zeros((count, (last - first) * self._width, channels), self._real)
+        for indices, weights in zip(self._indices, self._weights, strict=True):
+            out += flat[:, indices[pixels]] * weights[pixels, None]
+        return out.reshape(count, last - first, self._width, channels)

@@ -1,0 +1,40 @@
+"""What a run keeps, in the formats in which it was computed; it is widened and transposed when somebody reads it.
+
+As int64 the counts of a photograph fill eight times the memory that its events need; writing all of them out would
+cost more than the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class Widened(Mapping[str, npt.NDArray[Scalar]], Generic[Scalar]):
+    """Arrays (..., H, W, C) of any integer-valued format, read as (..., C, H, W) of ``dtype``.
+
+    With ``nonzero`` one reads, instead of each value, whether it is not 0.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    dtype: type[Scalar]
+    nonzero: bool = False
+
+    def __getitem__(self, name: str) -> npt.NDArray[Scalar]:
+        values = self.arrays[name]
+        if self.nonzero:
+            values = values != 0
+        return np.ascontiguousarray(np.moveaxis(values, -1, -3), dtype=self.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)

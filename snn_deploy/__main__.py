@@ -1,0 +1,8 @@
+"""``python -m snn_deploy``."""
+
+import sys
+
+from snn_deploy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

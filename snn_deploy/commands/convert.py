@@ -1,0 +1,104 @@
+"""``snn-deploy convert``: an ONNX model to an ``.snn`` artifact."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from snn_deploy import artifact
+from snn_deploy.commands import arguments as shared
+from snn_deploy.console import note, show, show_json
+from snn_deploy.conversion.lower import Conversion
+from snn_deploy.errors import ArtifactError
+from snn_deploy.frontend.onnx import read
+from snn_deploy.pipeline import convert
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "convert",
+        help="convert an ONNX model to a spiking network",
+        description="Convert an ONNX model to a spiking network (.snn).",
+        epilog="example: snn-deploy convert models/denoiser_s25.onnx --noise 25 --size 64x64 --out out/denoiser.snn",
+    )
+    parser.add_argument("model", type=Path, help="ONNX file")
+    parser.add_argument("--out", type=Path, required=True, help="artifact to write (.snn)")
+    parser.add_argument(
+        "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
+    )
+    shared.add_conversion(parser)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Convert, prove, write, and show what was chosen."""
+    options = shared.options_of(arguments)
+    if not arguments.out.parent.is_dir():
+        raise ArtifactError(f"{arguments.out}: folder {arguments.out.parent} does not exist; make it first")
+    side = shared.CALIBRATION_PATCH
+    channels = read(arguments.model, arguments.size or (side, side)).graph.input_shape[0]
+    images = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed)
+    converted = convert(arguments.model, images, options, arguments.size)
+    digest = artifact.save(converted.conversion.network, arguments.out)
+    note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
+    if arguments.json:
+        show_json(record(converted.conversion) | {"artifact": str(arguments.out), "sha256": digest})
+    else:
+        show(table(converted.conversion))
+    return 0
+
+
+def record(conversion: Conversion) -> dict[str, Any]:
+    """What a machine wants to know of a conversion."""
+    network = conversion.network
+    return {
+        "name": network.name,
+        "mode": network.mode,
+        "steps": network.steps,
+        "options": dict(network.config),
+        "function_error": conversion.function_error,
+        "populations": [
+            {
+                "name": population.name,
+                "shape": list(population.shape),
+                "start": population.start,
+                "unit": [float(population.unit.min()), float(population.unit.max())],
+                "headroom_bits": headroom.get(population.name),
+                "dead_channels": conversion.scales.dead.get(population.name, 0),
+            }
+            for headroom in [{bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}]
+            for population in network.populations
+        ],
+    }
+
+
+def table(conversion: Conversion) -> Table:
+    """Populations with their thresholds, scales and proved headroom."""
+    network = conversion.network
+    headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
+    title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
+    shown = Table(title=title, caption=f"normalization changes the function by {conversion.function_error:.1e}")
+    for heading in ("population", "shape", "start", "threshold", "unit", "headroom", "dead"):
+        shown.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in network.populations:
+        theta = None if population.neuron is None else population.neuron.theta
+        low, high = float(population.unit.min()), float(population.unit.max())
+        shown.add_row(
+            population.name,
+            "x".join(map(str, population.shape)),
+            str(population.start),
+            "input"
+            if theta is None
+            else f"{theta.min()}..{theta.max()}"
+            if theta.min() < theta.max()
+            else str(theta[0]),
+            f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
+            "" if theta is None else f"{headroom[population.name]:.1f} bits",
+            str(conversion.scales.dead.get(population.name, 0) or ""),
+        )
+    return shown

@@ -1,0 +1,133 @@
+"""``snn-deploy demo``: the whole job on an embedded model and a real photograph."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+import snn_deploy
+from snn_deploy import artifact, images
+from snn_deploy.backend import Record, Run, load_backend, stimulus_of
+from snn_deploy.commands import arguments as shared
+from snn_deploy.commands.convert import table as conversion_table
+from snn_deploy.console import note, progress, show
+from snn_deploy.conversion.options import Options
+from snn_deploy.counting import count
+from snn_deploy.energy import estimate
+from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
+from snn_deploy.network import Network
+from snn_deploy.picture import write_comparison
+from snn_deploy.pipeline import convert, float_probe
+from snn_deploy.quantized import integer_network
+from snn_deploy.tables import activity_table, energy_table
+from snn_deploy.target import load_target
+from snn_deploy.verify import Level, compare
+from snn_deploy.verify import table as verdict_table
+
+MODEL = "denoiser_s25.onnx"
+SIGMA = 25.0
+BACKENDS = ("reference", "cpu", "lava")
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "demo",
+        help="denoise a photograph with spikes, on three backends",
+        description="Convert the embedded denoiser, run a noisy photograph, compare backends, count and price spikes.",
+        epilog="example: snn-deploy demo --out out/demo",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for images (default: out/demo)")
+    parser.add_argument("--levels", type=int, default=127, metavar="N", help="counts 0..N (default: 127)")
+    parser.add_argument("--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run")
+    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.set_defaults(execute=execute)
+
+
+def embedded_model(name: str = MODEL) -> Path:
+    """A trained model of this project: packaged beside the code, or in a checkout's ``models``."""
+    package = Path(snn_deploy.__file__).parent
+    for folder in (package / "models", package.parent / "models"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{name}: the trained model is neither in the package nor in a checkout's models folder")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Convert, run, compare, price; status 0 only when all backends fired the same spikes."""
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"{arguments.out}: cannot be made: {error.strerror or error}") from error
+    model = embedded_model()
+    clean = images.photograph("camera", 1)
+    noisy = images.add_noise(clean, SIGMA, seed=0)
+    size = clean.shape[2], clean.shape[3]
+    calibration = shared.calibration_images(None, 1, SIGMA, seed=0)
+    with progress("convert"):
+        converted = convert(model, calibration, Options(levels=arguments.levels), size)
+    network = converted.conversion.network
+    show(conversion_table(converted.conversion))
+    artifact.save(network, arguments.out / "denoiser.snn")
+
+    restored_float = next(iter(float_probe(model, size)(noisy).values()))
+    stimulus = stimulus_of(network, noisy)
+    with progress("cpu, whole image") as report:
+        whole = load_backend("cpu").run(network, stimulus, progress=report)
+    restored = whole.values(network).astype(np.float32)
+    differing = sum(
+        int(np.count_nonzero(counts != whole.counts[name]))
+        for name, counts in integer_network(network, stimulus).items()
+    )
+    status = _compare(network, noisy, arguments.crop)
+    activity = count(network, whole)
+    show(activity_table(activity))
+    show(energy_table(estimate(network, activity, load_target(arguments.target))))
+    show(_quality(clean, noisy, restored_float, restored, differing))
+    pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}
+    for name, picture in pictures.items():
+        images.write_image(arguments.out / f"{name}.png", picture)
+    write_comparison(arguments.out / "comparison.png", clean, pictures)
+    note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.snn")
+    return max(status, 1 if differing else 0)
+
+
+def _compare(network: Network, noisy: images.Image, crop: tuple[int, int]) -> int:
+    """Every event of every population on all backends, on the middle of the image; Lava would take minutes for all."""
+    part = network.at_size(*crop)
+    stimulus = stimulus_of(part, images.center_crop(noisy, *crop))
+    note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
+    runs: list[Run] = []
+    missing = 0
+    for name in BACKENDS:
+        try:
+            with progress(f"{name}, {crop[0]}x{crop[1]}") as report:
+                runs.append(load_backend(name).run(part, stimulus, Record.STATES, report))
+        except BackendUnavailableError as error:
+            note(f"{name} is not compared: {error}")
+            missing = 2
+    verdict = compare(part, runs, Level.STATE)
+    show(verdict_table(verdict))
+    show(verdict.line)
+    return max(verdict.exit_code, missing)
+
+
+def _quality(
+    clean: images.Image, noisy: images.Image, restored_float: images.Image, restored: images.Image, differing: int
+) -> Table:
+    """PSNR of the three images, and the check against the integer network."""
+    float_db, spiking_db = images.psnr_db(restored_float, clean), images.psnr_db(restored, clean)
+    shown = Table(
+        title=f"scikit-image's camera, {clean.shape[2]}x{clean.shape[3]}, sigma {SIGMA:g}, seed 0",
+        caption=f"{differing} of the whole image's counts differ from the integer network's",
+    )
+    shown.add_column("image")
+    shown.add_column("PSNR", justify="right")
+    shown.add_row("noisy", f"{images.psnr_db(noisy, clean):.3f} dB")
+    shown.add_row("float network", f"{float_db:.3f} dB")
+    shown.add_row("spiking network", f"{spiking_db:.3f} dB ({spiking_db - float_db:+.3f} dB)")
+    return shown

@@ -1,0 +1,55 @@
+"""``snn-deploy estimate``: spikes, synaptic operations, joules and seconds of an image on a device."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from snn_deploy import artifact
+from snn_deploy.backend import backend_names, load_backend
+from snn_deploy.commands import arguments as shared
+from snn_deploy.console import progress, show, show_json
+from snn_deploy.counting import assume, count
+from snn_deploy.energy import estimate
+from snn_deploy.errors import StimulusError
+from snn_deploy.tables import activity_table, energy_table
+from snn_deploy.target import load_target
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "estimate",
+        help="estimate energy and time on a device",
+        description="Count synaptic operations of an image and price them; every figure names its basis.",
+        epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    shared.add_stimulus(parser, required=False)
+    parser.add_argument("--rate", type=float, metavar="R", help="assume R events per neuron and step; runs nothing")
+    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
+    parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Count, price, show."""
+    target = load_target(arguments.target)
+    network = artifact.load(arguments.network)
+    if (arguments.input is None) == (arguments.rate is None):
+        raise StimulusError("give either --input FILE, or --rate R to assume an activity")
+    if arguments.rate is not None:
+        activity = assume(network, arguments.rate)
+    else:
+        network, _, stimulus = shared.stimulus(arguments, network)
+        with progress(f"{arguments.backend}: {network.name}") as report:
+            activity = count(network, load_backend(arguments.backend).run(network, stimulus, progress=report))
+    found = estimate(network, activity, target)
+    if arguments.json:
+        show_json(found.record())
+    else:
+        show(activity_table(activity))
+        show(energy_table(found))
+    return 0

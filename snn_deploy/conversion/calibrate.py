@@ -1,0 +1,137 @@
+"""Statistics of every layer's activation over calibration images, measured by onnxruntime on the float graph.
+
+Two passes over the images: ranges first, then histograms of ``BINS`` equal bins per channel, so memory does not
+grow with the number of images. Percentiles and mean square errors are computed from the histograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.conversion.layers import Layers
+from snn_deploy.errors import ConversionError, StimulusError
+from snn_deploy.frontend.onnx import to_onnx
+from snn_deploy.graph import Graph
+
+BINS = 8192
+"""Bins of a histogram; a percentile is known to 1 / 8192 of the layer's range."""
+
+Float64 = npt.NDArray[np.float64]
+Images = Sequence[npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Activations: ``histogram`` (C, BINS) int64 over ``edges`` (BINS + 1,), mean squares ``power`` (C,)."""
+
+    edges: Float64
+    histogram: npt.NDArray[np.int64]
+    power: Float64
+
+    @property
+    def centers(self) -> Float64:
+        """Middle of each bin; the bin that holds 0 at its lower edge counts as 0."""
+        return (self.edges[:-1] + self.edges[1:]) / 2
+
+    @property
+    def extent(self) -> float:
+        """Largest magnitude seen."""
+        return float(max(abs(self.edges[0]), abs(self.edges[-1])))
+
+    def channel(self, index: int) -> Statistics:
+        """Statistics of one channel."""
+        return Statistics(self.edges, self.histogram[index : index + 1], self.power[index : index + 1])
+
+
+def percentile(statistics: Sequence[Statistics], percent: float, *, zeros: bool) -> float:
+    """Percentile of the magnitudes of all values together; ``zeros`` says whether exact zeros count."""
+    values = np.concatenate(
+        [np.abs(np.where(item.edges[:-1] >= 0, item.edges[1:], item.edges[:-1])) for item in statistics]
+    )
+    counts = np.concatenate([item.histogram.sum(0) for item in statistics])
+    if not zeros:
+        first_bins = np.concatenate([(item.edges[:-1] <= 0) & (item.edges[1:] > 0) for item in statistics])
+        counts = np.where(first_bins, 0, counts)
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(counts[order])
+    if cumulative[-1] == 0:
+        return 0.0
+    return float(values[order][np.searchsorted(cumulative, percent / 100 * cumulative[-1])])
+
+
+class Probe:
+    """Runs the float graph and returns the values of chosen layers; one onnxruntime session, one image at a time."""
+
+    def __init__(self, graph: Graph, values: Sequence[str], threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        model = to_onnx(graph, values)
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._shape = graph.input_shape
+
+    def __call__(self, image: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""
+        if image.ndim != 4 or image.shape[1:] != self._shape:
+            raise StimulusError(f"image {image.shape}: the network reads (batch, {', '.join(map(str, self._shape))})")
+        found = self._session.run(self._names, {self._input: np.ascontiguousarray(image, np.float32)})
+        return dict(zip(self._names, found, strict=True))
+
+
+def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statistics]:
+    """Statistics of the input and of every layer that is not an output, over ``images`` (each (B, C, H, W) float32)."""
+    if not images:
+        raise ConversionError("calibration needs at least one image")
+    names = [layer.name for layer in layers.layers if layer.kind != "output"]
+    probe = Probe(graph, names)
+    ranges = dict.fromkeys((layers.input, *names), (0.0, 0.0))
+    for image in images:
+        for name, value in _observe(probe, layers.input, names, image):
+            low, high = ranges[name]
+            ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
+    edges = {name: _edges(low, high) for name, (low, high) in ranges.items()}
+    histograms: dict[str, npt.NDArray[np.int64]] = {}
+    squares: dict[str, Float64] = {}
+    totals: dict[str, int] = {}
+    for image in images:
+        for name, value in _observe(probe, layers.input, names, image):
+            channels = value.shape[1]
+            flat = np.moveaxis(value, 1, 0).reshape(channels, -1).astype(np.float64)
+            low, high = edges[name][0], edges[name][-1]
+            bins = np.clip(((flat - low) * (BINS / (high - low))).astype(np.int64), 0, BINS - 1)
+            bins += np.arange(channels)[:, None] * BINS
+            counts = np.bincount(bins.ravel(), minlength=channels * BINS).reshape(channels, BINS)
+            histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
+            squares[name] = squares.get(name, np.zeros(channels)) + np.square(flat).sum(1)
+            totals[name] = totals.get(name, 0) + flat.shape[1]
+    return {name: Statistics(edges[name], histograms[name], squares[name] / totals[name]) for name in ranges}
+
+
+def _edges(low: float, high: float) -> Float64:
+    """Equal bins over ``[low, high]`` with an edge at 0; (0, 1) for a layer that was silent on every image."""
+    if low == high:
+        return np.linspace(0.0, 1.0, BINS + 1)
+    if low == 0 or high <= 0:
+        return np.linspace(low, high, BINS + 1)
+    width = (high - low) / (BINS - 1)
+    first = -np.ceil(-low / width) * width
+    edges: Float64 = first + width * np.arange(BINS + 1)
+    return edges
+
+
+def _observe(
+    probe: Probe, input_name: str, names: Sequence[str], image: npt.NDArray[np.float32]
+) -> list[tuple[str, npt.NDArray[np.float32]]]:
+    values = probe(image)
+    return [(input_name, image), *((name, values[name]) for name in names)]

@@ -1,0 +1,127 @@
+"""The normal-form graph as layers: an activation and the linear operators that feed it, each from one source.
+
+Every linear operator is brought to one of three shapes here: ``Conv``, ``ConvTranspose`` or ``Resample``. Average
+pooling is a depthwise convolution with weight 1 / area, nearest up-sampling a depthwise transposed convolution of
+ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph import Graph, Node
+from snn_deploy.kernels import Shape
+from snn_deploy.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+
+Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
+LinearOp: TypeAlias = Conv | ConvTranspose | Resample
+Float64: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """One linear operator from ``source`` (the input's or a layer's name); ``name`` is its node's."""
+
+    name: str
+    source: str
+    op: LinearOp
+    origin: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """``activation(sum of synapses)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases."""
+
+    name: str
+    kind: Kind
+    shape: Shape
+    synapses: tuple[Synapses, ...]
+    bias: Float64
+    origin: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """All layers in topological order; ``outputs`` are (name the user knows, layer or input name, host functions)."""
+
+    name: str
+    input: str
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    outputs: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+    def layer(self, name: str) -> Layer:
+        """The layer called ``name``."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+
+def layers_of(graph: Graph) -> Layers:
+    """Group ``graph``; :class:`ConversionError` names the node that is not in normal form."""
+    outputs = [(name, *_before_host(graph, value)) for name, value in graph.outputs]
+    kinds: dict[str, Kind] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Relu):
+            kinds[node.name] = "relu"
+        elif isinstance(node.op, Linear):
+            kinds[node.name] = "linear"
+        elif isinstance(node.op, Relay):
+            kinds[node.name] = "rectified relay" if node.op.rectify else "relay"
+    for _, value, _ in outputs:
+        if value not in kinds and value != graph.input:
+            kinds[value] = "output"
+    layers = tuple(_layer(graph, node, kinds) for node in graph.nodes if node.name in kinds)
+    return Layers(graph.name, graph.input, graph.input_shape, layers, tuple(outputs))
+
+
+def _before_host(graph: Graph, value: str) -> tuple[str, tuple[str, ...]]:
+    functions: list[str] = []
+    node = graph.node_of.get(value)
+    while node is not None and isinstance(node.op, Host):
+        functions.insert(0, node.op.function)
+        value = node.inputs[0]
+        node = graph.node_of.get(value)
+    return value, tuple(functions)
+
+
+def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
+    kind = kinds[node.name]
+    root = node if kind == "output" else graph.node_of.get(node.inputs[0])
+    if root is None:
+        raise ConversionError(f"{node.name}: an activation directly on the input; it needs a linear operator before it")
+    terms = (
+        [graph.node_of[name] for name in root.inputs if name in graph.node_of] if isinstance(root.op, Add) else [root]
+    )
+    if isinstance(root.op, Add) and len(terms) != len(root.inputs):
+        raise ConversionError(f"{root.name}: adds the input itself; it needs an identity convolution before it")
+    synapses, bias = [], np.zeros((graph.shapes[node.name][0], 1, 1))
+    origin = [*node.origin, *root.origin] if root is not node else list(node.origin)
+    for term in terms:
+        op = _canonical(graph, term)
+        source = term.inputs[0]
+        if source != graph.input and kinds.get(source, "output") == "output" and source not in kinds:
+            raise ConversionError(
+                f"{term.name}: reads {source}, which is no activation; the graph is not in normal form"
+            )
+        synapses.append(Synapses(term.name, source, op, term.origin))
+        if not isinstance(op, Resample):
+            bias = bias + op.bias.reshape(op.bias.shape[0], *(op.bias.shape[1:] or (1, 1)))
+        origin.extend(term.origin)
+    return Layer(node.name, kind, graph.shapes[node.name], tuple(synapses), bias, tuple(dict.fromkeys(origin)))
+
+
+def _canonical(graph: Graph, node: Node) -> LinearOp:
+    op: Op = node.op
+    channels = graph.shapes[node.name][0]
+    if isinstance(op, Conv | ConvTranspose | Resample):
+        return op
+    if isinstance(op, AveragePool):
+        weight = np.full((channels, 1, *op.kernel), 1 / (op.kernel[0] * op.kernel[1]))
+        return Conv(weight, np.zeros(channels), op.strides, op.pads, groups=channels)
+    if isinstance(op, Nearest):
+        return ConvTranspose(np.ones((channels, 1, *op.scale)), np.zeros(channels), op.scale, groups=channels)
+    raise ConversionError(f"{node.name}: {type(op).__name__} is not a linear operator in normal form")

@@ -1,0 +1,250 @@
+"""Layers and their integers to a network: neurons, limits, schedule, and the proof that no accumulator overflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import bounds, schedule
+from snn_deploy.conversion.calibrate import Images, Probe, Statistics, calibrate
+from snn_deploy.conversion.layers import Layer, Layers, layers_of
+from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
+from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.quantize import (
+    FloatSynapses,
+    Quantized,
+    integer_bias,
+    quantize,
+    quantize_output,
+    quantize_relay,
+)
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph import Graph, Node
+from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.ops import Add, Linear, Relu, Resample
+
+Float64 = npt.NDArray[np.float64]
+
+FUNCTION_TOLERANCE = 1e-5
+"""Largest error of the normalized float network, relative to the largest output, single precision included."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A network with what was measured on the way to it."""
+
+    network: Network
+    layers: Layers
+    scales: Scales
+    statistics: Mapping[str, Statistics]
+    bounds: tuple[bounds.Bound, ...]
+    function_error: float
+
+
+def lower(graph: Graph, calibration_graph: Graph, images: Images, options: Options) -> Conversion:
+    """The integer network of a normal-form ``graph``.
+
+    ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
+    activations are measured; it may be ``graph`` itself.
+    """
+    measured = layers_of(calibration_graph)
+    statistics = calibrate(calibration_graph, measured, images)
+    scales = choose_scales(measured, statistics, options)
+    error = check_function(calibration_graph, measured, scales, images[0], options)
+    layers = layers_of(graph)
+    network = _network(layers, scales, statistics, options)
+    return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
+
+
+def check_function(
+    graph: Graph, layers: Layers, scales: Scales, image: npt.NDArray[np.float32], options: Options
+) -> float:
+    """Relative error of the normalized float network on ``image``; :class:`ConversionError` above the tolerance.
+
+    Layer-wise normalization changes the function by design, so there the error is returned and not refused.
+    """
+    normalized = normalized_graph(layers, scales)
+    unit = scales.unit[layers.input][:, None, None]
+    got = Probe(normalized, ())((image / unit).astype(np.float32))
+    wanted = Probe(graph, tuple(value for _, value, _ in layers.outputs))(image)
+    worst = 0.0
+    for _, value, _ in layers.outputs:
+        found = got[value] * scales.unit[value][:, None, None]
+        worst = max(worst, float(np.abs(found - wanted[value]).max() / max(np.abs(wanted[value]).max(), 1e-30)))
+    if options.normalization != "layer-wise" and worst > FUNCTION_TOLERANCE:
+        raise ConversionError(
+            f"normalization changes the function by {worst:.1e} of the top output; {FUNCTION_TOLERANCE:g} is allowed"
+        )
+    return worst
+
+
+def normalized_graph(layers: Layers, scales: Scales) -> Graph:
+    """The float graph between counts: every operator scaled by the unit of its source over that of its target."""
+    nodes: list[Node] = []
+    for layer in layers.layers:
+        terms = []
+        for synapses in layer.synapses:
+            op = scale_op(synapses.op, scales.assumed[synapses.name], scales.unit[layer.name])
+            nodes.append(
+                Node(synapses.name if synapses.name != layer.name else f"{layer.name}.0", op, (synapses.source,))
+            )
+            terms.append(nodes[-1].name)
+        activation = {"relu": Relu(), "rectified relay": Relu()}.get(layer.kind, Linear())
+        total = f"{layer.name}.sum"
+        nodes.append(Node(total, Add(), tuple(terms)))
+        nodes.append(Node(layer.name, activation, (total,)))
+    return Graph(
+        layers.name,
+        layers.input,
+        layers.input_shape,
+        tuple(nodes),
+        tuple((name, value) for name, value, _ in layers.outputs),
+    )
+
+
+def _network(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics], options: Options) -> Network:
+    populations = [_input(layers, scales, statistics, options)]
+    by_name = {layers.input: populations[0]}
+    connections: list[Connection] = []
+    for layer in layers.layers:
+        population, added = _fitting_layer(layer, by_name, scales, statistics, options)
+        populations.append(population)
+        by_name[layer.name] = population
+        connections.extend(added)
+    network = Network(
+        layers.name,
+        options.mode,
+        options.steps if options.mode == "rate" else 1,
+        tuple(populations),
+        tuple(connections),
+        tuple(Output(name, value, host) for name, value, host in layers.outputs),
+        options.record(),
+    )
+    return schedule.align(network)
+
+
+def _input(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics], options: Options) -> Population:
+    signed = statistics[layers.input].edges[0] < 0
+    return Population(
+        layers.input,
+        layers.input_shape,
+        None,
+        np.zeros((layers.input_shape[0], 1, 1), np.int64),
+        scales.unit[layers.input],
+        input_min=-options.input_levels if signed else 0,
+        input_max=options.input_levels,
+        origin=(layers.input,),
+    )
+
+
+def _fitting_layer(
+    layer: Layer,
+    sources: Mapping[str, Population],
+    scales: Scales,
+    statistics: Mapping[str, Statistics],
+    options: Options,
+) -> tuple[Population, tuple[Connection, ...]]:
+    """One layer in integers; channels whose worst case leaves 24 bits get half the threshold, until all fit."""
+    cap: Float64 = np.full(layer.shape[0], np.inf)
+    for _ in range(options.weight_bits):
+        quantized = _quantize(layer, scales, statistics, options, cap)
+        incoming = tuple(
+            Connection(synapses.name, synapses.source, layer.name, kernel, exponent, 1, synapses.origin)
+            for synapses, kernel, exponent in zip(layer.synapses, quantized.kernels, quantized.exponents, strict=True)
+        )
+        population = _population(layer, quantized, incoming, sources, scales, options)
+        arrivals = [
+            bounds.Arrival(item, sources[item.source].payload_range, sources[item.source].count_range)
+            if options.mode == "rate"
+            else bounds.Arrival(item, sources[item.source].count_range or (0, 0), sources[item.source].count_range)
+            for item in incoming
+        ]
+        current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
+        worst = current if membrane is None else np.maximum(current, membrane)
+        if worst.max() <= STATE_MAX or layer.kind not in ("relu", "linear") or quantized.theta.min() < 2:
+            break
+        over = worst > STATE_MAX
+        cap = np.where(over | _shared_threshold(layer), quantized.theta / 2, cap)
+    return population, incoming
+
+
+def _shared_threshold(layer: Layer) -> bool:
+    """Whether all channels must keep one threshold, because a resampling shares its weights over them."""
+    return any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
+
+
+def _quantize(
+    layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options, cap: Float64
+) -> Quantized:
+    floats = []
+    for synapses in layer.synapses:
+        assumed = scales.assumed[synapses.name]
+        op = scale_op(synapses.op, assumed, scales.unit[layer.name])
+        floats.append(FloatSynapses(synapses.name, op, statistics[synapses.source].power / np.square(assumed)))
+    if layer.kind == "output":
+        return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
+    if layer.kind in RELAYS and not fires_at_pool(layer, options):
+        return quantize_relay(layer.name, floats, layer.shape[0])
+    return quantize(layer.name, floats, layer.shape[0], options.weight_bits, cap)
+
+
+def _population(
+    layer: Layer,
+    quantized: Quantized,
+    incoming: tuple[Connection, ...],
+    sources: Mapping[str, Population],
+    scales: Scales,
+    options: Options,
+) -> Population:
+    bias = integer_bias(layer.bias / scales.unit[layer.name][:, None, None], quantized.theta)
+    unit = scales.unit[layer.name]
+    if layer.kind == "output":
+        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
+        unit = unit / quantized.theta
+    elif layer.kind in RELAYS and not fires_at_pool(layer, options):
+        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
+    else:
+        neuron = _firing_neuron(layer, quantized, options)
+    return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
+
+
+def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neuron:
+    theta = quantized.theta.astype(np.int64)
+    v0 = theta // 2 if options.half_start else np.zeros_like(theta)
+    top = options.payload_max
+    signed = layer.kind == "linear"
+    if options.mode == "exact":
+        return Neuron(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
+    if signed:
+        return Neuron(theta, v0, -top, top, strict=options.strict)
+    if options.signed:
+        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict)
+    return Neuron(theta, v0, 0, top, strict=options.strict)
+
+
+def _linear_neuron(
+    layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
+) -> Neuron:
+    """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
+    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, bias)
+    one = np.ones(layer.shape[0], np.int64)
+    rectified = layer.kind == "rectified relay"
+    if options.mode == "rate":
+        if rectified:
+            return Neuron(one, 0 * one, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
+        return Neuron(one, 0 * one, step[0], step[1])
+    counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
+    low, high = _worst_case(incoming, counts, bias)
+    payload = max(-step[0], step[1])
+    return Neuron(one, 0 * one, -payload, payload, 0 if rectified else low, high)
+
+
+def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:
+    low, high = -bias, bias
+    for connection in incoming:
+        least, greatest = bounds.reach(connection, *ranges[connection.source])
+        low, high = low + int(least.min()), high + int(greatest.max())
+    return max(low, -STATE_MAX), min(max(high, 1), STATE_MAX)

@@ -1,0 +1,186 @@
+r"""What one spike is worth, source by source: connection-wise normalization and the ways it is compared with.
+
+A layer's *unit* u (C,) is the real value of one count. Weights and biases of a layer t become
+
+.. math:: W'[:, c_i] = W[:, c_i] \, u_i / u_t , \qquad b' = b / u_t
+
+with the unit of each *source* i over its own block of channels c_i: one scale per connection (Spiking-UNet, arXiv
+2307.10974, connection-wise normalization). ReLU networks are positively homogeneous, so the function stays the
+same; a test and :func:`snn_deploy.conversion.lower.check_function` hold us to it. ``layer-wise`` uses one scale,
+the percentile of the convolution's whole input, for all its sources: wherever that differs from the sources' own
+units the function changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.conversion.calibrate import Statistics, percentile
+from snn_deploy.conversion.layers import Layer, Layers, LinearOp, Synapses
+from snn_deploy.conversion.options import Options
+from snn_deploy.errors import ConversionError
+from snn_deploy.ops import Conv, ConvTranspose, Resample
+
+Float64 = npt.NDArray[np.float64]
+
+RELAYS = ("relay", "rectified relay")
+"""Kinds of layers that pass integer sums on."""
+
+GRID = np.geomspace(0.02, 1.0, 120)
+"""Fractions of the full range tried as clipping points by the MMSE search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """``unit`` (C,) by layer; ``assumed`` unit of its source by connection; ``dead`` channels by layer."""
+
+    unit: Mapping[str, Float64]
+    assumed: Mapping[str, Float64]
+    dead: Mapping[str, int]
+
+
+def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options: Options) -> Scales:
+    """Units of all layers under ``options``; outputs get 1 here, their unit follows from the weights (quantize)."""
+    unit: dict[str, Float64] = {layers.input: _input_unit(layers, statistics[layers.input], options)}
+    dead: dict[str, int] = {}
+    for layer in layers.layers:
+        channels = layer.shape[0]
+        if layer.kind in RELAYS:
+            unit[layer.name] = (
+                unit[layer.synapses[0].source] if fires_at_pool(layer, options) else relay_unit(layer, unit)
+            )
+        elif layer.kind == "output":
+            unit[layer.name] = np.ones(channels)
+        else:
+            unit[layer.name] = _layer_unit(statistics[layer.name], channels, options)
+            dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
+    assumed = {
+        synapses.name: _assumed_unit(layers, layer, synapses, statistics, unit, options)
+        for layer in layers.layers
+        for synapses in layer.synapses
+    }
+    return Scales(unit, assumed, dead)
+
+
+def _input_unit(layers: Layers, statistics: Statistics, options: Options) -> Float64:
+    extent = statistics.extent or 1.0
+    return np.full(layers.input_shape[0], extent / options.input_levels)
+
+
+def _layer_unit(statistics: Statistics, channels: int, options: Options) -> Float64:
+    if options.normalization == "channel-wise":
+        whole = choose_unit([statistics], options)
+        units = [choose_unit([statistics.channel(index)], options) for index in range(channels)]
+        floor = whole / 64
+        return np.array(
+            [max(unit, floor) if power > 0 else whole for unit, power in zip(units, statistics.power, strict=True)]
+        )
+    return np.full(channels, choose_unit([statistics], options))
+
+
+def choose_unit(statistics: Sequence[Statistics], options: Options) -> float:
+    """Real value of one count for the values in ``statistics``; 1 / budget where they are all zero."""
+    extent = max((item.extent if item.power.any() else 0.0) for item in statistics)
+    if extent == 0:
+        return 1.0 / options.level_budget
+    if options.scale == "mmse":
+        return _least_square_unit(statistics, extent, options.level_budget) * _steps(options)
+    if options.scale == "max":
+        top = extent
+    else:
+        top = percentile(statistics, options.percentile, zeros=options.percentile_of_zeros) or extent
+    if options.mode == "rate" and options.span == "paper":
+        return float(top) / float(2 ** max(options.thresholds - 2, 0))
+    return float(top / options.payload_max)
+
+
+def _steps(options: Options) -> int:
+    """A count of one in T steps stands for unit / T."""
+    return options.steps if options.mode == "rate" else 1
+
+
+def _least_square_unit(statistics: Sequence[Statistics], extent: float, budget: int) -> float:
+    r"""The quantum q that minimizes ``E[(x - q clip(round(x / q), -budget, budget))^2]`` over histogram bins."""
+    centers = np.concatenate([np.abs(item.centers) for item in statistics])
+    counts = np.concatenate([item.histogram.sum(0) for item in statistics]).astype(np.float64)
+    kept = counts > 0
+    centers, counts = centers[kept], counts[kept]
+    quanta = extent * GRID / budget
+    errors = [
+        np.dot(counts, np.square(centers - quantum * np.minimum(np.rint(centers / quantum), budget)))
+        for quantum in quanta
+    ]
+    return float(quanta[int(np.argmin(errors))])
+
+
+def fires_at_pool(layer: Layer, options: Options) -> bool:
+    """Whether ``layer`` is an average pool that the published method gives a firing neuron of its own."""
+    averages = [isinstance(item.op, Conv) and bool(np.any(np.abs(item.op.weight) % 1)) for item in layer.synapses]
+    return options.pool == "neuron" and layer.kind == "relay" and all(averages)
+
+
+def relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
+    """Unit of a relay: the real value of one count of its sources, divided by what one integer weight stands for."""
+    found = []
+    for synapses in layer.synapses:
+        weights = _magnitudes(synapses.op)
+        quantum = float(weights.min())
+        if np.any(weights / quantum != np.rint(weights / quantum)):
+            raise ConversionError(
+                f"{layer.name}: a relay needs integer multiples of one weight; {synapses.name} has others"
+            )
+        source = unit[synapses.source]
+        if source.size != layer.shape[0]:
+            raise ConversionError(f"{layer.name}: a relay keeps channels apart; {synapses.name} mixes them")
+        found.append(source * quantum)
+    if any(not np.allclose(other, found[0], rtol=1e-12) for other in found):
+        raise ConversionError(f"{layer.name}: a relay's sources must share one unit")
+    return found[0]
+
+
+def _assumed_unit(
+    layers: Layers,
+    layer: Layer,
+    synapses: Synapses,
+    statistics: Mapping[str, Statistics],
+    unit: Mapping[str, Float64],
+    options: Options,
+) -> Float64:
+    own = unit[synapses.source]
+    if options.normalization != "layer-wise" or layer.kind in RELAYS or synapses.source == layers.input:
+        return own
+    sources = [statistics[item.source] for item in layer.synapses if item.source != layers.input]
+    return np.full_like(own, choose_unit(sources, options))
+
+
+def _magnitudes(op: LinearOp) -> Float64:
+    """Magnitudes of the non-zero weights of ``op``, each once."""
+    if isinstance(op, Resample):
+        rows, columns = (np.unique(np.abs(part[part != 0])) for part in (op.rows, op.columns))
+        return np.unique(np.outer(rows, columns))
+    return np.unique(np.abs(op.weight[op.weight != 0]))
+
+
+def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> LinearOp:
+    """``op`` between counts: weights * u_i / u_t, biases / u_t, for units (C_in,) and (C_out,) of its two ends."""
+    if isinstance(op, Resample):
+        ratio = source_unit / target_unit
+        if not np.allclose(ratio, ratio[0], rtol=1e-12):
+            raise ConversionError("a resampling shares its weights over channels; use connection-wise normalization")
+        return Resample(op.rows * ratio[0], op.columns)
+    groups = op.groups
+    if isinstance(op, Conv):
+        outputs, inputs, *window = op.weight.shape
+        grouped = op.weight.reshape(groups, outputs // groups, inputs, *window)
+        scaled = grouped * source_unit.reshape(groups, 1, inputs, 1, 1) / target_unit.reshape(groups, -1, 1, 1, 1)
+    else:
+        inputs, outputs, *window = op.weight.shape
+        grouped = op.weight.reshape(groups, inputs // groups, outputs, *window)
+        scaled = grouped * source_unit.reshape(groups, -1, 1, 1, 1) / target_unit.reshape(groups, 1, outputs, 1, 1)
+    bias = op.bias / target_unit.reshape(-1, *[1] * (op.bias.ndim - 1))
+    kind = Conv if isinstance(op, Conv) else ConvTranspose
+    return kind(scaled.reshape(op.weight.shape), bias, op.strides, op.pads, op.dilations, groups)

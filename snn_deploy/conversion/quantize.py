@@ -1,0 +1,205 @@
+r"""Weights to int8, thresholds to powers of two, biases to integers.
+
+Between normalized values a layer computes ``sum W' n + b'`` in units of one count. With an integer threshold
+theta_o per output channel and an exponent e per connection the chip adds
+
+.. math::
+
+    W^{int} = \mathrm{rint}(W' \theta_o / 2^e) \in \pm (2^{bits-1}-1), \qquad b^{int} = \mathrm{rint}(b' \theta_o)
+
+so one threshold's worth of current is one count. theta_o is the largest power of two for which the weights fit:
+firing is then a shift, and rounding costs what it costs with any other threshold (science.md 4.2). Exponents exist
+because connections of one population may differ in size: each choice of which connection fills its 8 bits is tried,
+and the one with the least expected square error of the current, ``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is
+kept. A read-out has threshold 1 and a free unit, so its theta need not be a power of two: it is the scale of its
+unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.conversion.layers import LinearOp
+from snn_deploy.errors import ConversionError
+from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network import MAX_EXPONENT
+from snn_deploy.ops import Conv, ConvTranspose, Resample
+
+Float64 = npt.NDArray[np.float64]
+
+MAX_THETA_BITS = 22
+"""Largest threshold is 2**22: a membrane of 23 bits can still cross it."""
+
+OCTAVE = 2.0 ** (np.arange(24) / 24)
+"""Fractions of an octave tried for the free unit of a read-out."""
+
+
+@dataclass(frozen=True, eq=False)
+class FloatSynapses:
+    """A normalized linear operator and ``power`` (C_in,), the mean square count of each of its source's channels."""
+
+    name: str
+    op: LinearOp
+    power: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """Integers of one layer: ``theta`` (C,), powers of two except for a read-out; a kernel and exponent each."""
+
+    theta: Float64
+    kernels: tuple[Kernel, ...]
+    exponents: tuple[int, ...]
+    noise: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Weights of one connection as (C_out, inputs, taps), with the power of the source channel behind each input."""
+
+    weight: Float64
+    power: Float64
+
+    @property
+    def largest(self) -> Float64:
+        """Largest magnitude (C_out,)."""
+        found: Float64 = np.abs(self.weight).max((1, 2))
+        return found
+
+    def rounded(self, theta: Float64, exponent: int, limit: int) -> Float64:
+        step = theta[:, None, None] / 2.0**exponent
+        return np.clip(np.rint(self.weight * step), -limit, limit)
+
+    def noise(self, theta: Float64, exponent: int, limit: int) -> Float64:
+        """Expected square error (C_out,) of the current, in counts."""
+        step = theta[:, None, None] / 2.0**exponent
+        error = self.rounded(theta, exponent, limit) / step - self.weight
+        total: Float64 = (np.square(error).sum(2) * self.power).sum(1)
+        return total
+
+
+def quantize(
+    layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int, cap: Float64 | float = np.inf
+) -> Quantized:
+    """Integer kernels of one firing layer's connections; thresholds are powers of two, at most ``cap`` per channel."""
+    limit = 2 ** (bits - 1) - 1
+    blocks = [_block(item, channels) for item in synapses]
+    uniform = any(isinstance(item.op, Resample) for item in synapses)
+    candidates = []
+    for block in blocks:
+        largest = _where_dead(block.largest)
+        if uniform:
+            largest = np.full_like(largest, largest.max())
+        theta = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS), cap)
+        candidates += [theta, np.maximum(theta / 2, 1.0)]
+    return _least_noise(layer, synapses, blocks, candidates, limit)
+
+
+def quantize_output(layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int) -> Quantized:
+    """The same for a read-out, whose unit is free: ``theta`` is any positive number and ``1 / theta`` becomes the unit.
+
+    Connections of one magnitude (an identity, say) are rounded without error where ``theta`` makes it a power of two.
+    """
+    limit = 2 ** (bits - 1) - 1
+    blocks = [_block(item, channels) for item in synapses]
+    scales = []
+    for block in blocks:
+        largest = float(block.largest.max())
+        if largest > 0:
+            scales += list(limit / largest / OCTAVE)
+            if np.all(np.isin(np.abs(block.weight), (0.0, largest))):
+                scales += list(2.0 ** np.arange(bits - 1 + MAX_EXPONENT) / largest)
+    return _least_noise(layer, synapses, blocks, [np.full(channels, scale) for scale in scales or [1.0]], limit)
+
+
+def quantize_relay(layer: str, synapses: Sequence[FloatSynapses], channels: int) -> Quantized:
+    """Kernels of a relay: its normalized weights are integers, its threshold is 1."""
+    blocks = [_block(item, channels) for item in synapses]
+    for item, block in zip(synapses, blocks, strict=True):
+        if np.abs(block.weight - np.rint(block.weight)).max() > 1e-9 or block.largest.max() > 127:
+            raise ConversionError(f"{layer}: a relay's weights must be integers of at most 127; {item.name} has others")
+    return _least_noise(layer, synapses, blocks, [np.ones(channels)], 127)
+
+
+def _where_dead(largest: Float64) -> Float64:
+    """``largest`` with channels that nothing reaches given the largest of the others, so that all are positive."""
+    top = float(largest.max())
+    return np.where(largest > 0, largest, top if top > 0 else 1.0)
+
+
+def _least_noise(
+    layer: str, synapses: Sequence[FloatSynapses], blocks: Sequence[_Block], thetas: Sequence[Float64], limit: int
+) -> Quantized:
+    best: tuple[float, Float64, tuple[int, ...]] | None = None
+    for theta in thetas:
+        exponents = tuple(_exponent(block, theta, limit) for block in blocks)
+        if max(exponents) <= MAX_EXPONENT:
+            noise = sum(
+                float(block.noise(theta, exponent, limit).sum())
+                for block, exponent in zip(blocks, exponents, strict=True)
+            )
+            if best is None or noise < best[0]:
+                best = noise, theta, exponents
+    if best is None:
+        raise ConversionError(f"{layer}: weights of its connections differ by more than 2**{MAX_EXPONENT}")
+    noise, theta, exponents = best
+    kernels = tuple(
+        _kernel(item, block.rounded(theta, exponent, limit).astype(np.int8))
+        for item, block, exponent in zip(synapses, blocks, exponents, strict=True)
+    )
+    return Quantized(theta, kernels, exponents, noise)
+
+
+def _exponent(block: _Block, theta: Float64, limit: int) -> int:
+    """Smallest exponent for which all weights of ``block`` fit ``limit``."""
+    excess = float((block.largest * theta).max()) / (limit + 0.499)
+    return max(0, int(np.ceil(np.log2(excess)))) if excess > 0 else 0
+
+
+def integer_bias(bias: Float64, theta: Float64) -> npt.NDArray[np.int64]:
+    """``rint(b' theta)`` as int64, ties to even; bias (C, 1, 1) or (C, H, W) in counts."""
+    return np.rint(bias * theta[:, None, None]).astype(np.int64)
+
+
+def _block(synapses: FloatSynapses, channels: int) -> _Block:
+    op = synapses.op
+    if isinstance(op, Resample):
+        taps = _pixel_map(op)[2]
+        return _Block(np.broadcast_to(taps, (channels, 1, taps.size)), synapses.power[:, None])
+    groups = op.groups
+    if isinstance(op, Conv):
+        outputs, inputs, rows, columns = op.weight.shape
+        power = np.repeat(synapses.power.reshape(groups, inputs), outputs // groups, axis=0)
+        return _Block(op.weight.reshape(outputs, inputs, rows * columns), power)
+    inputs, per_group, rows, columns = op.weight.shape
+    grouped = op.weight.reshape(groups, inputs // groups, per_group, rows * columns).swapaxes(1, 2)
+    power = np.repeat(synapses.power.reshape(groups, inputs // groups), per_group, axis=0)
+    return _Block(grouped.reshape(groups * per_group, inputs // groups, rows * columns), power)
+
+
+def _kernel(synapses: FloatSynapses, weight: npt.NDArray[np.int8]) -> Kernel:
+    op = synapses.op
+    if isinstance(op, Conv):
+        return ConvKernel(weight.reshape(op.weight.shape), op.strides, op.pads, op.dilations, op.groups)
+    if isinstance(op, ConvTranspose):
+        inputs, per_group, rows, columns = op.weight.shape
+        grouped = weight.reshape(op.groups, per_group, inputs // op.groups, rows * columns).swapaxes(1, 2)
+        return TransposedKernel(grouped.reshape(op.weight.shape), op.strides, op.pads, op.dilations, op.groups)
+    indptr, indices, _ = _pixel_map(op)
+    sizes = (op.rows.shape[1], op.columns.shape[1]), (op.rows.shape[0], op.columns.shape[0])
+    return SpatialKernel(*sizes, indptr, indices, weight[0, 0])
+
+
+def _pixel_map(op: Resample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float64]:
+    """Row pointers, input pixels and weights of a separable map, sorted by output pixel."""
+    (y, i), (x, j) = np.nonzero(op.rows), np.nonzero(op.columns)
+    target = (y[:, None] * op.columns.shape[0] + x).ravel()
+    source = (i[:, None] * op.columns.shape[1] + j).ravel()
+    weight = np.outer(op.rows[y, i], op.columns[x, j]).ravel()
+    order = np.lexsort((source, target))
+    counts = np.bincount(target, minlength=op.rows.shape[0] * op.columns.shape[0])
+    return np.concatenate([[0], np.cumsum(counts)]), source[order], weight[order]

@@ -1,0 +1,1 @@
+"""Frontends read model files into float graphs; ``frontend.onnx`` is the one there is."""

@@ -1,0 +1,45 @@
+"""The ledger of an import: what became of every node of the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+Fate = Literal["mapped", "folded", "host", "refused"]
+"""``mapped`` to populations or connections, ``folded`` into something else, on the ``host`` after read-out, or ``refused``."""
+
+FATES: tuple[Fate, ...] = ("mapped", "folded", "host", "refused")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One node of the file: its name, operator and fate; ``note`` says into what, or why not and what to do."""
+
+    node: str
+    operator: str
+    fate: Fate
+    note: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One row for every node of the file, in its order."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def refused(self) -> tuple[Row, ...]:
+        """The rows that keep the file from being imported."""
+        return tuple(row for row in self.rows if row.fate == "refused")
+
+    @property
+    def counts(self) -> dict[Fate, int]:
+        """Number of nodes of each fate; their sum is the number of nodes in the file."""
+        found = Counter(row.fate for row in self.rows)
+        return {fate: found[fate] for fate in FATES}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One line for each refused node: name, operator, why, what to do."""
+        return tuple(f"{row.node} ({row.operator}): {row.note}" for row in self.refused)

@@ -1,0 +1,18 @@
+"""ONNX in: :func:`read` a model whole or say why not, :func:`inspect` it node by node. ONNX out: :func:`to_onnx`."""
+
+from __future__ import annotations
+
+from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family registers its rules
+    activation,
+    arithmetic,
+    convolution,
+    head,
+    layout,
+    normalization,
+    pooling,
+    resize,
+)
+from snn_deploy.frontend.onnx.export import to_onnx
+from snn_deploy.frontend.onnx.importer import Imported, inspect, read
+
+__all__ = ["Imported", "inspect", "read", "to_onnx"]

@@ -1,0 +1,83 @@
+"""Relu, LeakyRelu, PRelu, Clip, and Max or Min with a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.ops import Clip, LeakyRelu, Relu
+
+FLOAT_MAX = 3.4e38
+"""Exporters write the largest float32 for a limit that is not there."""
+
+
+@operator("Relu", 6, 13, 14)
+def relu(call: Call) -> Outcome:
+    """A population that counts 0..N."""
+    return call.mapped(call.add(Relu(), call.any_wire(0)), "a population")
+
+
+@operator("LeakyRelu", 6, 16)
+def leaky_relu(call: Call) -> Outcome:
+    """A pair of populations; any slope."""
+    wire = call.any_wire(0)
+    return call.mapped(
+        call.add(LeakyRelu(np.full(wire.shape[0], call.real("alpha", 0.01))), wire), "a pair of populations"
+    )
+
+
+@operator("PRelu", 7, 9, 16)
+def parametric_relu(call: Call) -> Outcome:
+    """A pair of populations; one slope, or one per channel."""
+    wire = call.any_wire(0)
+    return call.mapped(call.add(LeakyRelu(call.per_channel(call.constant(1), wire)), wire), "a pair of populations")
+
+
+@operator("Clip", 6, 11, 12, 13)
+def clip(call: Call) -> Outcome:
+    """Constant limits (Relu6 and others): one population per limit."""
+    if call.since == 6:
+        low, high = call.real("min", -np.inf), call.real("max", np.inf)
+    else:
+        low, high = (_scalar(call, index) if call.has(index) else end for index, end in ((1, -np.inf), (2, np.inf)))
+    return _between(call, call.any_wire(0), low, high)
+
+
+@operator("Max", 8, 12, 13)
+def maximum(call: Call) -> Outcome:
+    """With one constant number: a population."""
+    wire, limit = _with_constant(call)
+    return _between(call, wire, limit, np.inf)
+
+
+@operator("Min", 8, 12, 13)
+def minimum(call: Call) -> Outcome:
+    """With one constant number: a population."""
+    wire, limit = _with_constant(call)
+    return _between(call, wire, -np.inf, limit)
+
+
+def _with_constant(call: Call) -> tuple[Wire, float]:
+    if len(call.inputs) != 2:
+        raise RefusedError(f"has {len(call.inputs)} inputs; one map and one constant number are supported")
+    first = 0 if isinstance(call.inputs[0], Wire) else 1
+    return call.any_wire(first), _scalar(call, 1 - first)
+
+
+def _scalar(call: Call, index: int) -> float:
+    values = np.asarray(call.constant(index), np.float64).reshape(-1)
+    if values.size != 1 or np.isnan(values[0]):
+        raise RefusedError(f"limit of shape {values.shape} is not one number")
+    return float(values[0])
+
+
+def _between(call: Call, wire: Wire, low: float, high: float) -> Outcome:
+    low, high = (-np.inf if low <= -FLOAT_MAX else low), (np.inf if high >= FLOAT_MAX else high)
+    if low >= high:
+        raise RefusedError(f"limits {low} and {high} leave nothing between them")
+    if (low, high) == (-np.inf, np.inf):
+        return call.folded(wire, "nothing: it has no limits")
+    if (low, high) == (0, np.inf):
+        return call.mapped(call.add(Relu(), wire), "a population")
+    return call.mapped(call.add(Clip(low, high), wire), "one population per limit")

@@ -1,0 +1,89 @@
+"""Add, Sub, Mul, Div, Sum, Neg: sums of maps, and constants per channel. Products of maps are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.ops import Add, Affine, Float64
+
+
+def _scaled(call: Call, wire: Wire, scale: Float64 | float, shift: Float64 | float, part: str = "") -> Wire:
+    ones = np.ones(wire.shape[0])
+    return call.add(Affine(scale * ones, shift * ones), wire, part=part)
+
+
+def _sum(call: Call, *wires: Wire) -> Outcome:
+    for wire in wires[1:]:
+        if wire.shape != wires[0].shape or wire.axes != wires[0].axes:
+            raise RefusedError(
+                f"adds maps {wires[0].shape} ({wires[0].axes}) and {wire.shape} ({wire.axes}); they must have one shape"
+            )
+    return call.mapped(call.add(Add(), *wires), "synapses of both sources onto one population")
+
+
+def _maps(call: Call) -> list[int]:
+    found = [index for index, value in enumerate(call.inputs) if isinstance(value, Wire)]
+    return [index for index in found if call.any_wire(index)]
+
+
+@operator("Add", 7, 13, 14)
+def add(call: Call) -> Outcome:
+    """Two maps of one shape, or a map and a constant (one number, or one per channel)."""
+    maps = _maps(call)
+    if len(maps) == 2:
+        return _sum(call, call.any_wire(0), call.any_wire(1))
+    wire = call.any_wire(maps[0])
+    shift = call.per_channel(call.constant(1 - maps[0]), wire)
+    return call.folded(_scaled(call, wire, 1.0, shift), "biases")
+
+
+@operator("Sum", 8, 13)
+def add_all(call: Call) -> Outcome:
+    """Maps of one shape."""
+    return _sum(call, *(call.any_wire(index) for index in range(len(call.inputs))))
+
+
+@operator("Sub", 7, 13, 14)
+def subtract(call: Call) -> Outcome:
+    """Two maps of one shape, or a map and a constant (one number, or one per channel), either way round."""
+    maps = _maps(call)
+    if len(maps) == 2:
+        return _sum(call, call.any_wire(0), _scaled(call, call.any_wire(1), -1.0, 0.0, "minus"))
+    wire = call.any_wire(maps[0])
+    constant = call.per_channel(call.constant(1 - maps[0]), wire)
+    scale, shift = (1.0, -constant) if maps[0] == 0 else (-1.0, constant)
+    return call.folded(_scaled(call, wire, scale, shift), "weights and biases")
+
+
+@operator("Neg", 6, 13)
+def negate(call: Call) -> Outcome:
+    """Any map."""
+    return call.folded(_scaled(call, call.any_wire(0), -1.0, 0.0), "weights")
+
+
+@operator("Mul", 7, 13, 14)
+def multiply(call: Call) -> Outcome:
+    """A map and a constant (one number, or one per channel); a product of maps is refused."""
+    wires = [value for value in call.inputs if isinstance(value, Wire)]
+    if len(wires) == 2:
+        makers = " and ".join(wire.maker for wire in wires)
+        call.any_wire(0), call.any_wire(1)
+        raise RefusedError(
+            f"multiplies two maps ({makers}): spiking networks add, they do not multiply;"
+            " train the model without attention gates, squeeze-and-excitation or HardSwish"
+        )
+    maps = _maps(call)
+    wire = call.any_wire(maps[0])
+    return call.folded(_scaled(call, wire, call.per_channel(call.constant(1 - maps[0]), wire), 0.0), "weights")
+
+
+@operator("Div", 7, 13, 14)
+def divide(call: Call) -> Outcome:
+    """A map by a constant (one number, or one per channel)."""
+    wire = call.any_wire(0)
+    divisor = call.per_channel(call.constant(1), wire)
+    if not divisor.all():
+        raise RefusedError("divides by zero")
+    return call.folded(_scaled(call, wire, 1 / divisor, 0.0), "weights")

@@ -1,0 +1,62 @@
+"""Separable operators as one matrix per axis, taken from onnxruntime itself.
+
+Interpolation and averaging treat rows and columns alike and independently, so the whole operator is ``rows @ x @ columns.T``. Each
+matrix is read off by running the operator along one axis on all unit vectors: every rounding rule of every mode and operator set is
+then the runtime's own.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from snn_deploy.frontend.onnx.call import RefusedError
+from snn_deploy.frontend.onnx.export import IR_VERSION
+from snn_deploy.ops import Float64
+
+MAX_EXTENT = 4096
+"""Longest axis; the unit vectors of one take 4 * 4096**2 bytes."""
+
+Attributes = tuple[tuple[str, object], ...]
+
+
+@lru_cache(maxsize=256)
+def axis_matrix(
+    operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...] = ()
+) -> Float64:
+    """The matrix (outputs, ``extent``) of a one-node model along the height axis. ``constants`` are its further inputs."""
+    import onnxruntime
+
+    if extent > MAX_EXTENT:
+        raise RefusedError(f"an axis of {extent} pixels is longer than {MAX_EXTENT}")
+    names = ["x"] + ["" if values is None else f"c{index}" for index, values in enumerate(constants)]
+    stored = [
+        numpy_helper.from_array(
+            np.array(values, np.int64 if all(isinstance(v, int) for v in values) and values else np.float32), name
+        )
+        for values, name in zip(constants, names[1:], strict=True)
+        if values is not None
+    ]
+    node = helper.make_node(operator, names, ["y"], **dict(attributes))
+    model = helper.make_model(
+        helper.make_graph(
+            [node],
+            "axis",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, extent, extent, 1])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            stored,
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=IR_VERSION,
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads, options.inter_op_num_threads = 4, 1, 1
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        units = np.eye(extent, dtype=np.float32)[None, :, :, None]
+        (answer,) = session.run(None, {"x": units})
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises bare exceptions of many kinds
+        raise RefusedError(f"onnxruntime cannot run it ({str(error).splitlines()[0][:160]})") from error
+    return np.asarray(answer, np.float64)[0, :, :, 0].T

@@ -1,0 +1,182 @@
+"""One ONNX node being imported: its attributes, its inputs as constants or wires, and the nodes it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from onnx import NodeProto, helper
+
+from snn_deploy.frontend.ledger import Fate
+from snn_deploy.kernels import Shape
+from snn_deploy.ops import Float64, Op
+
+Constant: TypeAlias = npt.NDArray[Any]
+
+
+class RefusedError(Exception):
+    """Why a node cannot be imported and what to do; becomes a row of the ledger."""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), and the ``axes`` of the ONNX tensor.
+
+    ``axes`` is a permutation of NCHW: transposing changes it and nothing else. ``maker`` is the ONNX node it comes from,
+    ``hosted`` says that the host computes it after read-out, ``known`` is false where its maker was refused.
+    """
+
+    value: str
+    shape: Shape
+    axes: str = "NCHW"
+    maker: str = ""
+    hosted: bool = False
+    known: bool = True
+
+    def extents(self, batch: int) -> tuple[int, ...]:
+        """Shape of the ONNX tensor."""
+        size = dict(zip("NCHW", (batch, *self.shape), strict=True))
+        return tuple(size[axis] for axis in self.axes)
+
+
+class HostedError(RefusedError):
+    """A node inside the network reads what only the host computes."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        super().__init__(
+            f"reads {wire.maker}, which the host computes after read-out: spiking networks add, they do not multiply"
+            " or squash; train the model without it, or end the model before it"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a node: its outputs, its fate, and a note for the ledger."""
+
+    values: tuple[Wire | Constant, ...]
+    fate: Fate
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One node with its inputs resolved. ``emit`` adds a node to the float graph and returns its wire."""
+
+    node: NodeProto
+    name: str
+    since: int
+    opset: int
+    batch: int
+    inputs: tuple[Wire | Constant | None, ...]
+    emit: Callable[[Op, tuple[Wire, ...], str], Wire]
+
+    # ------------------------------------------------------------------ attributes
+    def attribute(self, name: str) -> Any:
+        """The attribute as ONNX has it; ``None`` where it is absent."""
+        for attribute in self.node.attribute:
+            if attribute.name == name:
+                return helper.get_attribute_value(attribute)
+        return None
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        value = self.attribute(name)
+        return default if value is None else int(value)
+
+    def real(self, name: str, default: float) -> float:
+        """A real attribute."""
+        value = self.attribute(name)
+        return default if value is None else float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        value = self.attribute(name)
+        return default if value is None else bytes(value).decode("utf-8", "replace")
+
+    def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A list of integers, of the length of ``default``."""
+        value = self.attribute(name)
+        found = default if value is None else tuple(int(entry) for entry in value)
+        if default and len(found) != len(default):
+            raise RefusedError(f"{name} {list(found)} has {len(found)} entries; only two spatial axes are supported")
+        return found
+
+    # ------------------------------------------------------------------ inputs
+    def has(self, index: int) -> bool:
+        """Whether the optional input is given."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def any_wire(self, index: int) -> Wire:
+        """Input ``index``, which must come from the image, in whatever order of axes."""
+        value = self.last_wire(index)
+        if value.hosted:
+            raise HostedError(value)
+        return value
+
+    def last_wire(self, index: int) -> Wire:
+        """Input ``index``, from the image, perhaps already on the host: for functions that may stand at the end."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(value, Wire):
+            raise RefusedError(f"input {index} must come from the image, not be a constant")
+        return value
+
+    def wire(self, index: int) -> Wire:
+        """Input ``index``, which must come from the image and have axes NCHW."""
+        value = self.any_wire(index)
+        if value.axes != "NCHW":
+            raise RefusedError(f"reads a map with axes {value.axes}; ONNX wants NCHW here")
+        return value
+
+    def constant(self, index: int) -> Constant:
+        """Input ``index``, which must be known without the image."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if value is None:
+            raise RefusedError(f"input {index} is missing")
+        if isinstance(value, Wire):
+            raise RefusedError(f"input {index} is computed from the image by {value.maker}; it must be a constant")
+        return value
+
+    def real_constant(self, index: int) -> Float64:
+        """Input ``index`` as float64; must be finite."""
+        values = np.asarray(self.constant(index), np.float64)
+        if not np.all(np.isfinite(values)):
+            raise RefusedError(f"input {index} holds NaN or infinity")
+        return values
+
+    def integer_constant(self, index: int) -> tuple[int, ...]:
+        """Input ``index`` as a tuple of integers."""
+        return tuple(int(entry) for entry in np.asarray(self.constant(index)).reshape(-1))
+
+    def per_channel(self, values: Constant, wire: Wire) -> Float64:
+        """``values``, broadcast as ONNX does against ``wire``, as one number per channel (C,)."""
+        values = np.asarray(values, np.float64)
+        if not np.all(np.isfinite(values)):
+            raise RefusedError("a constant holds NaN or infinity")
+        if values.ndim > 4:
+            raise RefusedError(f"a constant of shape {values.shape} does not broadcast to a map")
+        aligned = values.reshape((1,) * (4 - values.ndim) + values.shape)
+        channel = wire.axes.index("C")
+        if any(extent != 1 for axis, extent in enumerate(aligned.shape) if axis != channel):
+            raise RefusedError(
+                f"a constant of shape {values.shape} differs from pixel to pixel; only one per channel is supported"
+            )
+        if aligned.shape[channel] not in (1, wire.shape[0]):
+            raise RefusedError(f"a constant of shape {values.shape} does not fit {wire.shape[0]} channels")
+        return np.broadcast_to(aligned.reshape(-1), wire.shape[:1]).copy()
+
+    # ------------------------------------------------------------------ outcomes
+    def add(self, op: Op, *wires: Wire, part: str = "") -> Wire:
+        """A node of the float graph, named after this one; ``part`` names a step on the way to it."""
+        return self.emit(op, wires, part)
+
+    def mapped(self, wire: Wire, note: str) -> Outcome:
+        """The node lives on in the network."""
+        return Outcome((wire,), "mapped", note)
+
+    def folded(self, value: Wire | Constant, note: str) -> Outcome:
+        """The node lives on in something else."""
+        return Outcome((value,), "folded", note)

@@ -1,0 +1,94 @@
+"""Nodes whose inputs are all known are evaluated by ONNX's own reference evaluator, one by one, so that each keeps its row.
+
+That folds weights and the chains of Shape, Gather, Cast, Concat, ... that exporters write for computed pads and sizes, once the
+image's size is known. Only small, harmless operators are evaluated; results are bounded before memory is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from snn_deploy.frontend.onnx.call import Constant, RefusedError
+
+MAX_ELEMENTS = 2**24
+"""Largest constant that may be computed; the largest kernel of a wide U-Net (2048 x 1024 x 3 x 3) is just above it and stored."""
+
+FOLDABLE = frozenset(
+    "Abs Add And Cast CastLike Ceil Concat ConstantOfShape DequantizeLinear Div Equal Exp Expand Floor Gather Greater"
+    " GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceProd"
+    " ReduceSum Reshape Round ScatterND Sign Size Slice Split Sqrt Squeeze Sub Sum Transpose Unsqueeze Where Shape Flatten".split()
+)
+
+
+def foldable(node: NodeProto) -> bool:
+    """Whether a node with known inputs is evaluated at import."""
+    return node.domain in ("", "ai.onnx") and node.op_type in FOLDABLE
+
+
+def evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -> tuple[Constant, ...]:
+    """The outputs of ``node`` for known ``inputs``."""
+    from onnx.reference import ReferenceEvaluator
+
+    _check_size(node, inputs)
+    names = [name for name in node.input if name]
+    given = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
+    graph = helper.make_graph(
+        [node],
+        "constant",
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in dict.fromkeys(names)],
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output if name],
+    )
+    try:
+        with np.errstate(all="ignore"):
+            values = ReferenceEvaluator(graph, opsets={"": opset}).run(None, given)
+    except Exception as error:  # noqa: BLE001 - the evaluator runs arbitrary operators and raises whatever they raise
+        raise RefusedError(
+            f"its constant value cannot be computed ({type(error).__name__}: {str(error)[:120]})"
+        ) from error
+    return tuple(np.asarray(value) for value in values)
+
+
+def constant_of(node: NodeProto) -> Constant:
+    """The value of a ``Constant`` node."""
+    for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
+        if attribute.name == "value":
+            return tensor(value)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.asarray(value, np.float32)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.asarray(value, np.int64)
+    raise RefusedError("holds neither a tensor nor numbers")
+
+
+def tensor(proto: TensorProto) -> Constant:
+    """A stored tensor as an array."""
+    try:
+        return numpy_helper.to_array(proto)
+    except (TypeError, ValueError, KeyError, NotImplementedError, OverflowError, MemoryError) as error:
+        raise RefusedError(f"tensor {proto.name!r} cannot be decoded ({str(error)[:120]})") from error
+
+
+def _check_size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> None:
+    """Refuse what would become larger than :data:`MAX_ELEMENTS`, before it is computed."""
+    arrays = [np.asarray(value) for value in inputs if value is not None]
+    if node.op_type in ("ConstantOfShape", "Expand") and arrays:
+        extents = np.abs(arrays[-1].reshape(-1).astype(np.float64))
+        size = float(np.prod(np.maximum(extents, 1))) * (max(arrays[0].size, 1) if node.op_type == "Expand" else 1)
+    elif node.op_type == "Range" and len(arrays) == 3 and all(array.size == 1 for array in arrays):
+        start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
+        size = abs((limit - start) / delta) if delta else np.inf
+    elif node.op_type == "Gather" and len(arrays) == 2:
+        size = float(arrays[1].size) * arrays[0].size
+    else:
+        size = float(max(sum(array.size for array in arrays), _broadcast(arrays)))
+    if not size <= MAX_ELEMENTS:
+        raise RefusedError(f"its constant value may have {size:.3g} elements, more than {MAX_ELEMENTS}")
+
+
+def _broadcast(arrays: list[Constant]) -> float:
+    try:
+        return float(np.prod(np.broadcast_shapes(*(array.shape for array in arrays)), dtype=np.float64))
+    except ValueError:
+        return 0.0  # not an elementwise operator

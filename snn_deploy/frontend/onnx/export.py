@@ -1,0 +1,183 @@
+"""A float graph as standard ONNX, float32, batch left open: what calibration and tests run with onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from snn_deploy.errors import GraphError
+from snn_deploy.graph import Graph, Node
+from snn_deploy.kernels import Shape
+from snn_deploy.ops import (
+    Add,
+    Affine,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Host,
+    LeakyRelu,
+    Linear,
+    MaxPool,
+    Nearest,
+    Op,
+    Relay,
+    Relu,
+    Resample,
+)
+
+OPSET = 17
+IR_VERSION = 8
+
+HOST_OPERATORS = {
+    "sigmoid": ("Sigmoid", {}),
+    "softmax": ("Softmax", {"axis": 1}),
+    "argmax": ("ArgMax", {"axis": 1, "keepdims": 1}),
+    "to_channels_last": ("Transpose", {"perm": [0, 2, 3, 1]}),
+}
+"""ONNX operator and attributes of each of :data:`snn_deploy.ops.HOST_FUNCTIONS`."""
+
+
+def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
+    """``graph`` as a model; its outputs are the graph's output *values*, then ``values``, each once, under their own names."""
+    writer = _Writer(graph)
+    for node in graph.nodes:
+        writer.write(node)
+    names = tuple(dict.fromkeys([value for _, value in graph.outputs] + list(values)))
+    unknown = [name for name in names if name not in graph.shapes]
+    if unknown:
+        raise GraphError(f"{graph.name}: no value is called {unknown[0]!r}")
+    made = {name for node in writer.nodes for name in node.output}
+    for name in names:
+        if name not in made:  # the input itself is asked for
+            writer.add("Identity", [name], f"{name}.out")
+    outputs = [name if name in made else f"{name}.out" for name in names]
+    return helper.make_model(
+        helper.make_graph(
+            writer.nodes,
+            graph.name or "graph",
+            [helper.make_tensor_value_info(graph.input, TensorProto.FLOAT, ["N", *graph.input_shape])],
+            [helper.make_tensor_value_info(name, writer.types.get(name, TensorProto.FLOAT), None) for name in outputs],
+            writer.tensors,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="snn-deploy",
+    )
+
+
+class _Writer:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[NodeProto] = []
+        self.tensors: list[TensorProto] = []
+        self.types: dict[str, int] = {}
+
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        """Write one ONNX node; returns its output."""
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def tensor(self, name: str, values: npt.NDArray[np.generic]) -> str:
+        """Write one constant; returns its name."""
+        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def write(self, node: Node) -> None:
+        """Write one node of the graph as one or a few ONNX nodes."""
+        op, inputs, name = node.op, list(node.inputs), node.name
+        shape = self.graph.shapes[node.inputs[0]]
+        if isinstance(op, Conv | ConvTranspose):
+            self._weighted(name, op, inputs[0], shape)
+        elif isinstance(op, Affine):
+            scale = self._per_channel(f"{name}/scale", op.scale)
+            self.add("Mul", [inputs[0], scale], f"{name}/scaled")
+            self.add("Add", [f"{name}/scaled", self._per_channel(f"{name}/shift", op.shift)], name)
+        elif isinstance(op, Resample):
+            rows = self.tensor(f"{name}/rows", op.rows.astype(np.float32))
+            columns = self.tensor(f"{name}/columns", op.columns.T.astype(np.float32))
+            self.add("MatMul", [rows, inputs[0]], f"{name}/by-rows")
+            self.add("MatMul", [f"{name}/by-rows", columns], name)
+        elif isinstance(op, LeakyRelu):
+            self.add("PRelu", [inputs[0], self._per_channel(f"{name}/slope", op.slope)], name)
+        elif isinstance(op, Clip):
+            limits = [self.tensor(f"{name}/{end}", np.float32(getattr(op, end))) for end in ("low", "high")]
+            self.add("Clip", [inputs[0], *limits], name)
+        elif isinstance(op, Nearest):
+            scales = self.tensor(f"{name}/scales", np.array([1, 1, *op.scale], np.float32))
+            self.add(
+                "Resize",
+                [inputs[0], "", scales],
+                name,
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            )
+        else:
+            self._plain(name, op, inputs)
+
+    def _plain(self, name: str, op: Op, inputs: list[str]) -> None:
+        """Operators that ONNX has as one node with the same attributes."""
+        if isinstance(op, AveragePool):
+            window = {"kernel_shape": op.kernel, "strides": op.strides, "pads": op.pads}
+            self.add("AveragePool", inputs, name, count_include_pad=1, **window)
+        elif isinstance(op, MaxPool):
+            self.add("MaxPool", inputs, name, kernel_shape=op.kernel, strides=op.strides, pads=op.pads)
+        elif isinstance(op, Concat):
+            self.add("Concat", inputs, name, axis=1)
+        elif isinstance(op, Add):
+            self.add("Sum", inputs, name)
+        elif isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify):
+            self.add("Relu", inputs, name)
+        elif isinstance(op, Linear | Relay):
+            self.add("Identity", inputs, name)
+        elif isinstance(op, Host):
+            operator, attributes = HOST_OPERATORS[op.function]
+            self.types[name] = TensorProto.INT64 if op.function == "argmax" else TensorProto.FLOAT
+            self.add(operator, inputs, name, **attributes)
+        else:
+            raise GraphError(f"{name}: {type(op).__name__} has no ONNX form")
+
+    def _weighted(self, name: str, op: Conv | ConvTranspose, source: str, shape: Shape) -> None:
+        """A (transposed) convolution; ONNX takes no negative pads, so what they cut or append stands beside it."""
+        transposed, steps = (
+            isinstance(op, ConvTranspose),
+            [f"{name}/{part}" for part in ("padded", "convolved", "grown")],
+        )
+        inside = tuple(max(pad, 0) for pad in op.pads)
+        outside = tuple(min(pad, 0) for pad in op.pads)
+        mapped = op.bias.ndim == 3 or (transposed and any(outside))
+        if any(outside) and not transposed:
+            source = self._pad(steps[0], source, outside)
+        inputs = [source, self.tensor(f"{name}/weight", op.weight.astype(np.float32))]
+        if not mapped:
+            inputs.append(self.tensor(f"{name}/bias", op.bias.astype(np.float32)))
+        self.add(
+            type(op).__name__,
+            inputs,
+            steps[1] if mapped else name,
+            kernel_shape=op.weight.shape[2:],
+            strides=op.strides,
+            pads=inside,
+            dilations=op.dilations,
+            group=op.groups,
+        )
+        if mapped:
+            last = steps[1]
+            if transposed and any(outside):
+                last = self._pad(steps[2], last, tuple(-pad for pad in outside))
+            bias = op.bias if op.bias.ndim == 3 else op.bias[:, None, None]
+            self.add("Add", [last, self.tensor(f"{name}/bias", bias.astype(np.float32)[None])], name)
+
+    def _pad(self, name: str, source: str, pads: tuple[int, ...]) -> str:
+        top, left, bottom, right = pads
+        return self.add(
+            "Pad", [source, self.tensor(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right]))], name
+        )
+
+    def _per_channel(self, name: str, values: npt.NDArray[np.float64]) -> str:
+        return self.tensor(name, values.astype(np.float32)[:, None, None])

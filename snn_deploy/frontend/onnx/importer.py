@@ -1,0 +1,266 @@
+"""The walk over an ONNX graph: every node becomes a constant, a wire, or a refusal, and a row of the ledger.
+
+Sizes are known from the start (batch 1, the image's height and width pinned), so whatever depends on shapes alone is a constant
+here and is evaluated, under the node's own name, by :mod:`~snn_deploy.frontend.onnx.constants`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+from onnx import NodeProto, ValueInfoProto
+
+from snn_deploy.errors import GraphError, ModelError, UnsupportedModelError
+from snn_deploy.frontend.ledger import Ledger, Row
+from snn_deploy.frontend.onnx import registry
+from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.constants import constant_of, evaluate, foldable, tensor
+from snn_deploy.frontend.onnx.file import Source, load
+from snn_deploy.graph import Graph, Node
+from snn_deploy.kernels import Pair, Shape
+from snn_deploy.ops import Host, Op
+
+MAX_NEURONS = 2**28
+"""Largest map; the largest of a 64-channel U-Net on 1024 x 1024 pixels has a quarter of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A model as a float graph: shapes (C, H, W) without batch, weights float64, what became of every node of the file.
+
+    ``channels_last`` says that the file's own input is (N, H, W, C); ``graph`` reads (C, H, W) all the same.
+    """
+
+    graph: Graph
+    ledger: Ledger
+    sha256: str
+    opset: int
+    channels_last: bool = False
+
+
+def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported:
+    """Import an ONNX file (or its bytes) whole.
+
+    ``input_shape`` (H, W) pins an open height and width, or replaces the file's. :class:`ModelError` where the file is no sound ONNX,
+    :class:`UnsupportedModelError` with every reason where nodes have no rule.
+    """
+    source = load(given)
+    walk = _Walk(source, input_shape)
+    ledger = walk.run()
+    if ledger.refused:
+        raise UnsupportedModelError(source.where, ledger.reasons)
+    return Imported(walk.graph(), ledger, source.sha256, source.opset, walk.input_axes == "NHWC")
+
+
+def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledger:
+    """What would become of every node; raises :class:`ModelError` only where the file is no sound ONNX."""
+    return _Walk(load(given), input_shape).run()
+
+
+class _Walk:
+    def __init__(self, source: Source, input_shape: Pair | None) -> None:
+        self.source, self.onnx_graph = source, source.model.graph
+        self.nodes: list[Node] = []
+        self.shapes: dict[str, Shape] = {}
+        self.values: dict[str, Wire | Constant] = {}
+        self.rows: dict[int, Row] = {}
+        self.row_of: dict[str, int] = {}
+        self.origin: tuple[str, ...] = ()
+        self.stem = ""
+        self.inferred: dict[str, Shape] | None = None
+        stored = {item.name: item for item in self.onnx_graph.initializer}
+        for name, proto in stored.items():
+            self.values[name] = self._stored(name, proto)
+        self.input = self._only_input(set(stored))
+        self.input_axes = "NHWC" if self._channels_last() else "NCHW"
+        self.batch, shape = self._pinned(input_shape)
+        self.shapes[self.input.name] = shape
+        self.values[self.input.name] = Wire(self.input.name, shape, self.input_axes, self.input.name)
+
+    # ------------------------------------------------------------------ the input
+    def _stored(self, name: str, proto: onnx.TensorProto) -> Constant:
+        try:
+            return tensor(proto)
+        except RefusedError as error:
+            raise ModelError(f"{self.source.where}: weight {name!r}: {error}") from error
+
+    def _only_input(self, stored: set[str]) -> ValueInfoProto:
+        found = [item for item in self.onnx_graph.input if item.name not in stored]
+        if len(found) != 1:
+            names = ", ".join(item.name for item in found) or "none"
+            raise ModelError(f"{self.source.where}: one image input is expected, not {len(found)} ({names})")
+        rank = len(found[0].type.tensor_type.shape.dim)
+        if rank != 4:
+            raise ModelError(
+                f"{self.source.where}: input {found[0].name!r} has {rank} axes; (batch, channels, height, width) expected"
+            )
+        return found[0]
+
+    def _channels_last(self) -> bool:
+        """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
+        reached, transposed = {self.input.name}, False
+        for node in self.onnx_graph.node:
+            if not reached.intersection(node.input):
+                continue
+            if node.op_type == "Transpose":
+                perm = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
+                transposed |= perm == [[0, 3, 1, 2]]
+            elif node.op_type in ("Identity", "Cast", "Add", "Sub", "Mul", "Div"):
+                reached.update(node.output)
+            elif node.op_type in ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization"):
+                return False
+        return transposed
+
+    def _pinned(self, input_shape: Pair | None) -> tuple[int, Shape]:
+        where = f"{self.source.where}: input {self.input.name!r}"
+        order = self.input_axes
+        dims = {axis: dim.dim_value for axis, dim in zip(order, self.input.type.tensor_type.shape.dim, strict=True)}
+        channels = dims["C"]
+        if channels < 1:
+            raise ModelError(f"{where}: the number of channels is open; export the model with a fixed one")
+        if input_shape is None and min(dims["H"], dims["W"]) < 1:
+            raise ModelError(f"{where}: height and width are open; say which with --input-shape HEIGHTxWIDTH")
+        height, width = input_shape or (dims["H"], dims["W"])
+        if min(height, width) < 1 or channels * height * width > MAX_NEURONS:
+            raise ModelError(f"{where}: a map of {channels}x{height}x{width} is not within 1 and {MAX_NEURONS} pixels")
+        return max(dims["N"], 1), (channels, height, width)
+
+    # ------------------------------------------------------------------ the walk
+    def run(self) -> Ledger:
+        """Import all nodes; the ledger has one row for each."""
+        live = self._live()
+        for index, node in enumerate(self.onnx_graph.node):
+            name = _name(node)
+            if index not in live:
+                self.rows[index] = Row(name, node.op_type, "folded", "nothing: no output needs it")
+                continue
+            try:
+                outcome = self._import(node, name)
+            except HostedError as error:
+                self._refuse_host(error.wire, name)
+                outcome = self._refused(node, name, str(error))
+            except RefusedError as error:
+                outcome = self._refused(node, name, str(error))
+            except (GraphError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+                outcome = self._refused(node, name, f"its attributes or shapes do not fit ({str(error)[:200]})")
+            self.values.update(zip(node.output, outcome.values, strict=False))
+            self.rows[index] = Row(name, node.op_type, outcome.fate, outcome.note)
+            self.row_of.update((value.value, index) for value in outcome.values if isinstance(value, Wire))
+        return Ledger(tuple(self.rows[index] for index in sorted(self.rows)))
+
+    def graph(self) -> Graph:
+        """The float graph; only meaningful where nothing was refused."""
+        outputs: list[tuple[str, str]] = []
+        for item in self.onnx_graph.output:
+            wire = self.values[item.name]
+            if not isinstance(wire, Wire):
+                raise ModelError(f"{self.source.where}: output {item.name!r} does not depend on the image")
+            if wire.axes not in ("NCHW", "NHWC"):
+                raise ModelError(
+                    f"{self.source.where}: output {item.name!r} has axes {wire.axes}; NCHW or NHWC expected"
+                )
+            if wire.axes == "NHWC":
+                self.stem, self.origin = item.name, (wire.maker,)
+                wire = self._emit(Host("to_channels_last"), (replace(wire, axes="NCHW"),), "channels-last")
+            outputs.append((item.name, wire.value))
+        name = self.onnx_graph.name or Path(self.source.where).stem
+        return Graph(name, self.input.name, self.shapes[self.input.name], tuple(self.nodes), tuple(outputs))
+
+    def _live(self) -> set[int]:
+        """Indices of the nodes that some output needs."""
+        needed, live = {item.name for item in self.onnx_graph.output}, set()
+        for index in range(len(self.onnx_graph.node) - 1, -1, -1):
+            node = self.onnx_graph.node[index]
+            if needed.intersection(node.output):
+                live.add(index)
+                needed.update(node.input)
+        return live
+
+    def _import(self, node: NodeProto, name: str) -> Outcome:
+        if node.domain not in ("", "ai.onnx"):
+            raise RefusedError(f"belongs to {node.domain}, not to ONNX; export with standard operators")
+        inputs = tuple(self._input(entry) for entry in node.input)
+        if node.op_type == "Constant":
+            return Outcome((constant_of(node),), "folded", "a constant")
+        if foldable(node) and not any(isinstance(value, Wire) for value in inputs):
+            constants = tuple(value for value in inputs if not isinstance(value, Wire))
+            return Outcome(evaluate(node, constants, self.source.opset), "folded", "a constant")
+        try:
+            since = int(onnx.defs.get_schema(node.op_type, self.source.opset).since_version)
+        except onnx.defs.SchemaError as error:
+            raise RefusedError(f"is no operator of set {self.source.opset}") from error
+        self.stem, self.origin = name, (name,)
+        call = Call(node, name, since, self.source.opset, self.batch, inputs, self._emit)
+        before = len(self.nodes)
+        try:
+            return registry.find(node.op_type, since)(call)
+        except BaseException:
+            del self.nodes[before:]  # half a node is none
+            raise
+
+    def _input(self, name: str) -> Wire | Constant | None:
+        if not name:
+            return None
+        value = self.values.get(name)
+        if value is None:
+            raise RefusedError(f"reads {name!r}, which nothing gives")
+        if isinstance(value, Wire) and not value.known:
+            raise RefusedError(f"reads {value.maker}, which is refused")
+        return value
+
+    def _emit(self, op: Op, wires: tuple[Wire, ...], part: str) -> Wire:
+        shape = op.infer(tuple(wire.shape for wire in wires))
+        if shape[0] * shape[1] * shape[2] > MAX_NEURONS:
+            raise RefusedError(f"its map {shape} has more than {MAX_NEURONS} pixels")
+        stem = name = f"{self.stem}.{part}" if part else self.stem
+        number = 1
+        while name in self.shapes:
+            number += 1
+            name = f"{stem}.{number}"
+        self.shapes[name] = shape
+        self.nodes.append(Node(name, op, tuple(wire.value for wire in wires), self.origin))
+        return Wire(name, shape, wires[0].axes, self.stem, isinstance(op, Host))
+
+    # ------------------------------------------------------------------ refusals
+    def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:
+        """A refused node still gets wires of the shapes ONNX infers, so that the nodes after it are judged too."""
+        values = tuple(self._placeholder(output, name) for output in node.output)
+        return Outcome(values, "refused", note)
+
+    def _refuse_host(self, wire: Wire, user: str) -> None:
+        """A host function whose result is used inside the network is refused beside its user."""
+        index = self.row_of[wire.value]
+        self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
+
+    def _placeholder(self, output: str, maker: str) -> Wire:
+        shape = self._inferred().get(output)
+        if shape is None:
+            return Wire(output, (1, 1, 1), "NCHW", maker, known=False)
+        return Wire(output, shape, "NCHW", maker)
+
+    def _inferred(self) -> dict[str, Shape]:
+        """Shapes (C, H, W) that ONNX's own shape inference finds for the pinned input."""
+        if self.inferred is None:
+            model = onnx.ModelProto()
+            model.CopyFrom(self.source.model)
+            for item in model.graph.input:
+                if item.name == self.input.name:
+                    wire = Wire("", self.shapes[self.input.name], self.input_axes)
+                    for dim, extent in zip(item.type.tensor_type.shape.dim, wire.extents(self.batch), strict=True):
+                        dim.dim_value = extent
+            try:
+                model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+            except (RuntimeError, ValueError, TypeError):
+                model.graph.ClearField("value_info")
+            self.inferred = {}
+            for item in model.graph.value_info:
+                extents = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+                if len(extents) == 4 and min(extents) > 0:
+                    self.inferred[item.name] = (extents[1], extents[2], extents[3])
+        return self.inferred
+
+
+def _name(node: NodeProto) -> str:
+    return node.name or next((output for output in node.output if output), node.op_type)

@@ -1,0 +1,243 @@
+"""Concat, Transpose, Reshape, Pad, Slice, Split, Gather, Shape, and nodes that do nothing at inference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.ops import Affine, Concat, Conv, Float64, Resample
+
+EVERY_SHAPE_CHANGE = (1, 13, 14, 19, 21, 23, 24, 25)
+
+
+@operator("Concat", 4, 11, 13)
+def concat(call: Call) -> Outcome:
+    """Any number and order of maps, along channels."""
+    wires = tuple(call.any_wire(index) for index in range(len(call.inputs)))
+    axis = call.integer("axis", 1)
+    if any(wire.axes != wires[0].axes for wire in wires):
+        raise RefusedError(f"joins maps with axes {', '.join(wire.axes for wire in wires)}")
+    if wires[0].axes[axis] != "C":
+        raise RefusedError(f"joins along axis {wires[0].axes[axis]}; only channels are supported")
+    return call.folded(call.add(Concat(), *wires), "one connection per source")
+
+
+@operator("Identity", 1, 13, 14, 16, 19, 21, 23, 24, 25)
+def identity(call: Call) -> Outcome:
+    """Removed."""
+    return call.folded(call.last_wire(0), "nothing: it changes nothing")
+
+
+@operator("Dropout", 7, 10, 12, 13, 22)
+def dropout(call: Call) -> Outcome:
+    """Removed; must not be in training mode."""
+    if call.has(2) and bool(np.asarray(call.constant(2)).any()):
+        raise RefusedError("is in training mode; export the model in evaluation mode")
+    if len(call.node.output) > 1 and call.node.output[1]:
+        raise RefusedError("gives its mask as an output")
+    return call.folded(call.last_wire(0), "nothing: it changes nothing at inference")
+
+
+@operator("Cast", 9, 13, 19, 21, 23, 24, 25, 28)
+def cast(call: Call) -> Outcome:
+    """Between floating types: removed."""
+    wire, target = call.last_wire(0), call.integer("to", 1)
+    if target not in (1, 10, 11, 16) and not wire.hosted:
+        raise RefusedError(f"turns a map into type {target}; only floating types are supported")
+    return call.folded(wire, "nothing: the network has its own numbers")
+
+
+@operator("Shape", *EVERY_SHAPE_CHANGE[:2], 15, *EVERY_SHAPE_CHANGE[3:])
+def shape(call: Call) -> Outcome:
+    """A constant, once the size of the image is known."""
+    extents = call.last_wire(0).extents(call.batch)
+    end = call.attribute("end")
+    kept = extents[call.integer("start", 0) : None if end is None else int(end)]
+    return call.folded(np.array(kept, np.int64), "a constant")
+
+
+@operator("Size", 1, 13, 19, 21, 23, 24, 25)
+def size(call: Call) -> Outcome:
+    """A constant, once the size of the image is known."""
+    return call.folded(np.array(np.prod(call.last_wire(0).extents(call.batch)), np.int64), "a constant")
+
+
+@operator("Transpose", 1, 13, 21, 23, 24, 25)
+def transpose(call: Call) -> Outcome:
+    """At the edges (NHWC in and out), and pairs inside that undo each other."""
+    wire = call.last_wire(0)
+    order = call.integers("perm", (3, 2, 1, 0))
+    if sorted(order) != [0, 1, 2, 3]:
+        raise RefusedError(f"perm {list(order)} is no order of four axes")
+    return call.folded(replace(wire, axes="".join(wire.axes[axis] for axis in order)), "the order of axes")
+
+
+@operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)
+def reshape(call: Call) -> Outcome:
+    """Only where it changes nothing."""
+    wire = call.last_wire(0)
+    extents, wanted = wire.extents(call.batch), list(call.integer_constant(1))
+    wanted = [extents[axis] if extent == 0 and axis < 4 else extent for axis, extent in enumerate(wanted)]
+    rest = int(np.prod([extent for extent in wanted if extent != -1]))
+    wanted = [int(np.prod(extents)) // max(rest, 1) if extent == -1 else extent for extent in wanted]
+    if tuple(wanted) != extents:
+        raise RefusedError(
+            f"turns a map {list(extents)} into {wanted}; only maps (batch, channels, height, width) are supported"
+        )
+    return call.folded(wire, "nothing: it changes nothing")
+
+
+# ---------------------------------------------------------------------- pixels and channels moved
+
+
+def select_channels(call: Call, wire: Wire, indices: Float64, part: str = "") -> Wire:
+    """Channels ``indices`` of ``wire`` in this order; -1 stands for zeros."""
+    weight = np.zeros((len(indices), wire.shape[0], 1, 1))
+    for output, channel in enumerate(indices.astype(int)):
+        if channel >= 0:
+            weight[output, channel] = 1
+    return call.add(Conv(weight, np.zeros(len(weight))), wire, part=part)
+
+
+def _runs(indices: Float64) -> bool:
+    return bool(indices.size and np.all(np.diff(indices) == 1))
+
+
+def select_pixels(call: Call, wire: Wire, rows: Float64, columns: Float64, part: str = "") -> Wire:
+    """Rows and columns of ``wire`` by index; cutting at the edges is a convolution with negative pads, the rest a fixed map."""
+    _, height, width = wire.shape
+    if _runs(rows) and _runs(columns):
+        pads = (-int(rows[0]), -int(columns[0]), int(rows[-1]) + 1 - height, int(columns[-1]) + 1 - width)
+        return wire if not any(pads) else shift(call, wire, pads, part)
+    return call.add(Resample(np.eye(height)[rows.astype(int)], np.eye(width)[columns.astype(int)]), wire, part=part)
+
+
+def shift(call: Call, wire: Wire, pads: tuple[int, int, int, int], part: str = "") -> Wire:
+    """Zeros around ``wire``, or, where ``pads`` (top, left, bottom, right) are negative, a cut."""
+    channels = wire.shape[0]
+    return call.add(Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), pads=pads, groups=channels), wire, part=part)
+
+
+def _picked(call: Call, wire: Wire, axis: int, indices: Float64, part: str = "") -> Wire:
+    """Entries ``indices`` of one axis."""
+    letter, everything = wire.axes[axis], [np.arange(extent) for extent in wire.shape]
+    if indices.size == 0:
+        raise RefusedError(f"leaves nothing of axis {letter}")
+    if letter == "N":
+        if not np.array_equal(indices, np.arange(call.batch)):
+            raise RefusedError("picks images out of a batch")
+        return wire
+    if letter == "C":
+        return wire if np.array_equal(indices, everything[0]) else select_channels(call, wire, indices, part)
+    rows, columns = (indices, everything[2]) if letter == "H" else (everything[1], indices)
+    return select_pixels(call, wire, rows, columns, part)
+
+
+@operator("Slice", 1, 10, 11, 13)
+def crop(call: Call) -> Outcome:
+    """Constant ranges along channels, height or width; any step."""
+    wire = call.any_wire(0)
+    if call.since == 1:
+        starts, ends = (tuple(call.attribute(name) or ()) for name in ("starts", "ends"))
+        axes, steps = tuple(call.attribute("axes") or range(len(starts))), (1,) * len(starts)
+    else:
+        starts, ends = call.integer_constant(1), call.integer_constant(2)
+        axes = call.integer_constant(3) if call.has(3) else tuple(range(len(starts)))
+        steps = call.integer_constant(4) if call.has(4) else (1,) * len(starts)
+    whole = wire
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        extent = wire.extents(call.batch)[axis]
+        wire = _picked(call, wire, axis, np.arange(extent)[start:end:step], f"axis{axis % 4}")
+    if wire is whole:
+        return call.folded(wire, "nothing: it keeps everything")
+    return call.folded(wire, "the connections that read it")
+
+
+@operator("Gather", 1, 11, 13)
+def gather(call: Call) -> Outcome:
+    """A constant list of channels, rows or columns."""
+    wire, indices = call.any_wire(0), np.asarray(call.constant(1))
+    axis = call.integer("axis", 0)
+    if indices.ndim != 1:
+        raise RefusedError(f"indices {indices.shape} would change the number of axes")
+    picked = np.arange(wire.extents(call.batch)[axis])[indices]
+    return call.folded(_picked(call, wire, axis, picked), "the connections that read it")
+
+
+@operator("Split", 2, 11, 13, 18)
+def split(call: Call) -> Outcome:
+    """Constant sizes along channels, height or width."""
+    wire, axis, count = call.any_wire(0), call.integer("axis", 0), len(call.node.output)
+    extent = wire.extents(call.batch)[axis]
+    if call.since >= 13:
+        sizes = call.integer_constant(1) if call.has(1) else ()
+    else:
+        sizes = tuple(call.attribute("split") or ())
+    if not sizes:
+        part = -(-extent // count)
+        sizes = tuple(min(part, extent - part * index) for index in range(count))
+    ends = np.cumsum(sizes)
+    if len(sizes) != count or ends[-1] != extent or min(sizes) < 1:
+        raise RefusedError(f"sizes {list(sizes)} do not split {extent} into {count}")
+    ranges = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    wires = tuple(_picked(call, wire, axis, indices, f"part{index}") for index, indices in enumerate(ranges))
+    return Outcome(wires, "folded", "the connections that read it")
+
+
+@operator("Pad", 2, 11, 13, 18, 19, 21, 23, 24, 25)
+def pad(call: Call) -> Outcome:
+    """Constant, edge, reflect and wrap; height, width, and zeros for channels; constant amounts, negative ones cut."""
+    wire, mode = call.any_wire(0), call.text("mode", "constant")
+    given = tuple(call.attribute("pads") or ()) if call.since == 2 else call.integer_constant(1)
+    axes = call.integer_constant(3) if call.since >= 18 and call.has(3) else tuple(range(4))
+    if len(given) != 2 * len(axes):
+        raise RefusedError(f"pads {list(given)} do not fit {len(axes)} axes")
+    amounts = {wire.axes[axis]: (given[index], given[index + len(axes)]) for index, axis in enumerate(axes)}
+    before, after = zip(*(amounts.get(letter, (0, 0)) for letter in "NCHW"), strict=True)
+    if not any(before) and not any(after):
+        return call.folded(wire, "nothing: it pads nothing")
+    if before[0] or after[0]:
+        raise RefusedError("pads the batch")
+    if call.since == 2:
+        value = call.real("value", 0.0)
+    else:
+        value = float(np.asarray(call.constant(2), np.float64).reshape(-1)[0]) if call.has(2) else 0.0
+    if max(abs(entry) for entry in given) > 2**14:
+        raise RefusedError(f"pads by {max(given)}")
+    if mode == "constant":
+        return call.folded(_constant_pad(call, wire, before, after, value), "the connections that read it")
+    if before[1] or after[1]:
+        raise RefusedError(f"pads channels in mode {mode!r}; only zeros are supported")
+    rows, columns = (_padded_indices(wire.shape[axis - 1], before[axis], after[axis], mode) for axis in (2, 3))
+    return call.folded(select_pixels(call, wire, rows, columns), "fixed connections")
+
+
+def _constant_pad(call: Call, wire: Wire, before: tuple[int, ...], after: tuple[int, ...], value: float) -> Wire:
+    """Padding x with v is padding x - v with zeros, and v added back."""
+    if not np.isfinite(value):
+        raise RefusedError(f"pads with {value}")
+    if value:
+        ones = np.ones(wire.shape[0])
+        wire = call.add(Affine(ones, -value * ones), wire, part="zeroed")
+    if before[1] or after[1]:
+        kept = np.arange(-before[1], wire.shape[0] + after[1])
+        wire = select_channels(call, wire, np.where(kept < wire.shape[0], kept, -1), "channels" if value else "")
+    pads = (before[2], before[3], after[2], after[3])
+    if any(pads):
+        wire = shift(call, wire, pads, "shifted" if value else "")
+    if value:
+        ones = np.ones(wire.shape[0])
+        wire = call.add(Affine(ones, value * ones), wire)
+    return wire
+
+
+def _padded_indices(extent: int, before: int, after: int, mode: str) -> Float64:
+    if mode not in ("edge", "reflect", "wrap"):
+        raise RefusedError(f"mode {mode!r} is none of constant, edge, reflect, wrap")
+    kept = np.arange(extent)[max(-before, 0) : extent - max(-after, 0)]
+    if kept.size == 0 or (mode == "reflect" and max(before, after) >= kept.size):
+        raise RefusedError(f"pads {extent} pixels by {before} and {after} in mode {mode!r}")
+    return np.pad(kept, (max(before, 0), max(after, 0)), mode=mode)

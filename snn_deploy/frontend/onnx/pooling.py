@@ -1,0 +1,92 @@
+"""MaxPool, AveragePool, GlobalAveragePool."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
+from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.convolution import dilated, pair, same_pads
+from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.kernels import Pads, Pair
+from snn_deploy.ops import AveragePool, MaxPool, Resample
+
+
+def _window(call: Call, wire: Wire) -> tuple[Pair, Pair, Pads, Pair]:
+    kernel, strides = pair(call.integers("kernel_shape", (1, 1))), pair(call.integers("strides", (1, 1)))
+    dilations = pair(call.integers("dilations", (1, 1)))
+    if kernel[0] * kernel[1] > 2**12 and kernel != wire.shape[1:]:
+        raise RefusedError(f"window {kernel} is larger than {2**12} pixels")
+    return kernel, strides, same_pads(call, wire.shape[1:], dilated(kernel, dilations), strides), dilations
+
+
+def _rounded_up(size: int, window: int, stride: int, before: int, after: int) -> int:
+    """``after`` enlarged so that rounding down gives what rounding up does; the last window must start on the map or its pads."""
+    count = -(-(size + before + after - window) // stride) + 1
+    if (count - 1) * stride >= size + before:
+        count -= 1
+    return max((count - 1) * stride + window - size - before, after)
+
+
+@operator("MaxPool", 8, 10, 11, 12, 22)
+def max_pool(call: Call) -> Outcome:
+    """Any window, strides, pads and ceil_mode, also overlapping; no dilations, no indices."""
+    wire = call.wire(0)
+    if len(call.node.output) > 1 and call.node.output[1]:
+        raise RefusedError("gives the indices of its maxima, for unpooling; only values are supported")
+    kernel, strides, pads, dilations = _window(call, wire)
+    if dilations != (1, 1):
+        raise RefusedError(f"has dilations {dilations}; only 1 is supported")
+    if call.integer("ceil_mode", 0):
+        ends = (
+            _rounded_up(wire.shape[axis + 1], kernel[axis], strides[axis], pads[axis], pads[axis + 2])
+            for axis in (0, 1)
+        )
+        pads = (pads[0], pads[1], *ends)
+    if any(pads[axis] >= kernel[axis % 2] for axis in range(4)) or min(pads) < 0:
+        raise RefusedError(f"pads {pads} leave windows of {kernel} without a pixel")
+    return call.mapped(call.add(MaxPool(kernel, strides, pads), wire), "a tournament of populations")
+
+
+@operator("AveragePool", 7, 10, 11, 19, 22)
+def average_pool(call: Call) -> Outcome:
+    """Any window, strides, pads, ceil_mode, dilations and count_include_pad."""
+    wire = call.wire(0)
+    kernel, strides, pads, dilations = _window(call, wire)
+    ceil, counted = call.integer("ceil_mode", 0), call.integer("count_include_pad", 0)
+    if dilations == (1, 1) and not ceil and (counted or not any(pads)):
+        return call.mapped(call.add(AveragePool(kernel, strides, pads), wire), "a population of sums")
+    matrices = []
+    for axis in (0, 1):
+        attributes: list[tuple[str, object]] = [
+            ("kernel_shape", (kernel[axis], 1)),
+            ("strides", (strides[axis], 1)),
+            ("pads", (pads[axis], 0, pads[axis + 2], 0)),
+            ("count_include_pad", counted),
+        ]
+        attributes += [("ceil_mode", ceil)] if call.since >= 10 else []
+        attributes += [("dilations", (dilations[axis], 1))] if call.since >= 19 else []
+        matrices.append(axis_matrix("AveragePool", call.opset, wire.shape[axis + 1], tuple(attributes)))
+    return call.mapped(call.add(Resample(*matrices), wire), "fixed connections")
+
+
+@operator("GlobalAveragePool", 1, 22)
+def global_average_pool(call: Call) -> Outcome:
+    """Any size."""
+    wire = call.wire(0)
+    return call.mapped(_mean(call, wire), "fixed connections")
+
+
+def _mean(call: Call, wire: Wire) -> Wire:
+    _, height, width = wire.shape
+    return call.add(Resample(np.full((1, height), 1 / height), np.full((1, width), 1 / width)), wire)
+
+
+@operator("ReduceMean", 1, 11, 13, 18)
+def reduce_mean(call: Call) -> Outcome:
+    """Over height and width, axes kept: as GlobalAveragePool."""
+    wire = call.any_wire(0)
+    axes = call.integer_constant(1) if call.since >= 18 and call.has(1) else tuple(call.attribute("axes") or ())
+    if sorted(wire.axes[axis] for axis in axes) != ["H", "W"] or not call.integer("keepdims", 1):
+        raise RefusedError("is a mean over other axes than height and width, or does not keep them")
+    return call.mapped(_mean(call, wire), "fixed connections")

@@ -1,0 +1,29 @@
+"""Functions that the host applies to a read-out: the classifier's last step, never spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import NetworkError
+
+Float64 = npt.NDArray[np.float64]
+
+
+def apply_host(functions: Sequence[str], values: Float64) -> Float64:
+    """``functions`` applied in order to values (B, C, H, W); softmax and argmax run over channels."""
+    for function in functions:
+        if function == "sigmoid":
+            values = np.where(values >= 0, 1 / (1 + np.exp(-np.abs(values))), 1 - 1 / (1 + np.exp(-np.abs(values))))
+        elif function == "softmax":
+            grown = np.exp(values - values.max(axis=1, keepdims=True))
+            values = grown / grown.sum(axis=1, keepdims=True)
+        elif function == "argmax":
+            values = values.argmax(axis=1)[:, None].astype(np.float64)
+        elif function == "to_channels_last":
+            values = np.moveaxis(values, 1, -1)
+        else:
+            raise NetworkError(f"the host knows no function {function!r}")
+    return values

@@ -1,0 +1,148 @@
+"""Composition of linear operators: scales into weights, padding into convolutions, repetition into transposed ones.
+
+``identity`` is a depthwise 1x1 convolution; its weights are per-channel scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from snn_deploy.kernels import Pads
+from snn_deploy.ops import Conv, ConvTranspose, Float64, Nearest, Op, Resample
+
+
+def identity(scale: Float64, pads: Pads = (0, 0, 0, 0)) -> Conv:
+    """Each channel times its ``scale`` (C,); ``pads`` pad with zeros or crop."""
+    return Conv(scale.reshape(-1, 1, 1, 1), np.zeros(len(scale)), pads=pads, groups=len(scale))
+
+
+def is_identity(op: Op) -> bool:
+    """Whether ``op`` only scales channels."""
+    return is_shift(op) and isinstance(op, Conv) and not any(op.pads)
+
+
+def is_shift(op: Op) -> bool:
+    """Whether ``op`` only scales channels, pads with zeros and crops."""
+    return isinstance(op, Conv) and op.weight.shape == (op.groups, 1, 1, 1) and op.strides == (1, 1)
+
+
+def scale_of(op: Op) -> Float64:
+    """The per-channel scales (C,) of an :func:`is_shift` operator."""
+    if not isinstance(op, Conv):
+        raise TypeError(f"{type(op).__name__} has no scales")
+    return op.weight[:, 0, 0, 0]
+
+
+def scale_inputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspose:
+    """``op`` after ``scale`` (C_in,) on its input."""
+    if isinstance(op, ConvTranspose):
+        return replace(op, weight=op.weight * scale[:, None, None, None])
+    per_group = scale.reshape(op.groups, 1, -1).repeat(len(op.weight) // op.groups, axis=1)
+    return replace(op, weight=op.weight * per_group.reshape(len(op.weight), -1, 1, 1))
+
+
+def scale_outputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspose:
+    """``scale`` (C_out,) on the output of ``op``, whose bias must be zero."""
+    if isinstance(op, Conv):
+        return replace(op, weight=op.weight * scale[:, None, None, None])
+    per_group = scale.reshape(op.groups, 1, -1).repeat(len(op.weight) // op.groups, axis=1)
+    return replace(op, weight=op.weight * per_group.reshape(len(op.weight), -1, 1, 1))
+
+
+def dense(op: Conv | ConvTranspose) -> Conv | ConvTranspose:
+    """``op`` in one group: the other groups' weights are zeros."""
+    if op.groups == 1:
+        return op
+    axis = 0 if isinstance(op, Conv) else 1
+    per_group_in = op.weight.shape[1 - axis] if axis == 0 else op.weight.shape[0] // op.groups
+    per_group_out = op.weight.shape[0] // op.groups if axis == 0 else op.weight.shape[1]
+    inputs, outputs = per_group_in * op.groups, per_group_out * op.groups
+    shape = (outputs, inputs) if axis == 0 else (inputs, outputs)
+    weight = np.zeros((*shape, *op.weight.shape[2:]))
+    for group in range(op.groups):
+        of_inputs = slice(group * per_group_in, (group + 1) * per_group_in)
+        of_outputs = slice(group * per_group_out, (group + 1) * per_group_out)
+        if isinstance(op, Conv):
+            weight[of_outputs, of_inputs] = op.weight[of_outputs]
+        else:
+            weight[of_inputs, of_outputs] = op.weight[of_inputs]
+    return replace(op, weight=weight, groups=1)
+
+
+def widen(op: Conv | ConvTranspose, offset: int, channels: int) -> Conv | ConvTranspose:
+    """``op`` writing its outputs to ``offset`` of ``channels`` outputs, zeros elsewhere."""
+    op = dense(op)
+    axis = 0 if isinstance(op, Conv) else 1
+    before_after = (offset, channels - offset - op.weight.shape[axis])
+    pads = ((0, 0),) * axis + (before_after,) + ((0, 0),) * (3 - axis)
+    return replace(op, weight=np.pad(op.weight, pads), bias=np.zeros(channels))
+
+
+def compose(first: Op, second: Op) -> Op | None:
+    """One operator for ``second(first(x))``, both without bias, or ``None`` where there is none as cheap."""
+    if is_identity(first):
+        return _after_scale(scale_of(first), second)
+    if isinstance(first, Resample) and isinstance(second, Resample):
+        return Resample(second.rows @ first.rows, second.columns @ first.columns)
+    if isinstance(second, Conv):
+        if is_shift(first) and isinstance(first, Conv):
+            return _after_shift(first, second)
+        if isinstance(first, Nearest):
+            return _after_nearest(first, second)
+        if is_shift(second):
+            return _shift_after(first, second)
+    return None
+
+
+def _after_scale(scale: Float64, second: Op) -> Op | None:
+    if isinstance(second, Conv | ConvTranspose):
+        return scale_inputs(second, scale)
+    return second if np.all(scale == 1) else None
+
+
+def _after_shift(first: Conv, second: Conv) -> Op | None:
+    """Pads add up unless zeros would stand where ``first`` cut something off."""
+    pads = _sum(first.pads, second.pads)
+    if any(one < 0 < two for one, two in zip(first.pads, second.pads, strict=True)):
+        return None
+    return scale_inputs(replace(second, pads=pads), scale_of(first))
+
+
+def _shift_after(first: Op, second: Conv) -> Op | None:
+    """Cropping the output of a (transposed) convolution cuts its input, or more of its full output."""
+    if max(second.pads) > 0:
+        return None
+    top, left, bottom, right = second.pads
+    if isinstance(first, ConvTranspose):
+        cut = scale_outputs(first, scale_of(second))
+        return replace(cut, pads=_sum(first.pads, (-top, -left, -bottom, -right)))
+    if isinstance(first, Conv):
+        rows, columns = first.strides
+        cut = scale_outputs(first, scale_of(second))
+        return replace(cut, pads=_sum(first.pads, (top * rows, left * columns, bottom * rows, right * columns)))
+    return None
+
+
+def _after_nearest(first: Nearest, second: Conv) -> ConvTranspose | None:
+    """Repeating each pixel s times, then a k x k convolution: one transposed convolution with kernel s + k - 1.
+
+    Output row y reads ``sum_h w[h] x[(y + h - p) // s]``; pixel m reaches it through ``y = m s + r - h + p`` for the s
+    copies r, so its kernel is ``K[f] = sum_{r - h + k - 1 = f} w[h]``, cut by k - 1 - p.
+    """
+    top, left, bottom, right = second.pads
+    rows, columns = second.weight.shape[2:]
+    room = (rows - 1 - top, columns - 1 - left, rows - 1 - bottom, columns - 1 - right)
+    if second.groups > 1 or second.strides != (1, 1) or second.dilations != (1, 1) or min(room) < 0:
+        return None
+    flipped = second.weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    weight = np.zeros((*flipped.shape[:2], rows + first.scale[0] - 1, columns + first.scale[1] - 1))
+    for row in range(first.scale[0]):
+        for column in range(first.scale[1]):
+            weight[:, :, row : row + rows, column : column + columns] += flipped
+    return ConvTranspose(weight, np.zeros(weight.shape[1]), first.scale, room)
+
+
+def _sum(one: Pads, two: Pads) -> Pads:
+    return one[0] + two[0], one[1] + two[1], one[2] + two[2], one[3] + two[3]

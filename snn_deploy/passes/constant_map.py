@@ -1,0 +1,94 @@
+"""What a linear operator makes of a constant added to its input: the bias after it, exact at zero-padded borders.
+
+A bias is (C, 1, 1) where it is the same at every pixel and (C, H, W) where it is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.kernels import Pads, Shape
+from snn_deploy.ops import AveragePool, Conv, ConvTranspose, Float64, Nearest, Op, Resample
+
+
+def shifted(op: Op, bias: Float64, shape: Shape) -> Float64:
+    """The bias after the linear ``op``, whose input has ``shape`` (C, H, W) and the constant ``bias`` added to it."""
+    if not bias.any():
+        return np.zeros((op.infer((shape,))[0], 1, 1))
+    if bias.shape[1:] == (1, 1) and isinstance(op, Conv | ConvTranspose):
+        # One channel of ones stands for all: sum the weights over the input channels first.
+        op, bias = _collapse(op, bias), np.ones((1, *shape[1:]))
+    return _reduced(_apply(op, np.broadcast_to(bias, (bias.shape[0], *shape[1:]))))
+
+
+def _collapse(op: Conv | ConvTranspose, bias: Float64) -> Conv | ConvTranspose:
+    constant, window = bias[:, 0, 0], op.weight.shape[2:]
+    if isinstance(op, Conv):
+        per_group = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
+        weight = np.einsum("goihw,gi->gohw", per_group, constant.reshape(op.groups, -1)).reshape(-1, 1, *window)
+        return Conv(weight, np.zeros(len(weight)), op.strides, op.pads, op.dilations)
+    per_group = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
+    weight = np.einsum("giohw,gi->gohw", per_group, constant.reshape(op.groups, -1)).reshape(1, -1, *window)
+    return ConvTranspose(weight, np.zeros(weight.shape[1]), op.strides, op.pads, op.dilations)
+
+
+def _reduced(values: Float64) -> Float64:
+    corner = values[:, :1, :1]
+    return corner if np.all(values == corner) else values
+
+
+def _apply(op: Op, x: Float64) -> Float64:
+    """The linear ``op`` (its own bias left out) on one map ``x`` (C, H, W) float64."""
+    if isinstance(op, Conv):
+        return _conv(op, x)
+    if isinstance(op, ConvTranspose):
+        return _conv_transpose(op, x)
+    if isinstance(op, Resample):
+        return np.asarray(op.rows @ x @ op.columns.T, np.float64)
+    if isinstance(op, Nearest):
+        return x.repeat(op.scale[0], axis=1).repeat(op.scale[1], axis=2)
+    if isinstance(op, AveragePool):
+        window = np.full((len(x), 1, *op.kernel), 1 / (op.kernel[0] * op.kernel[1]))
+        return _conv(Conv(window, np.zeros(len(x)), op.strides, op.pads, groups=len(x)), x)
+    raise TypeError(f"{type(op).__name__} is not a linear operator")
+
+
+def padded(x: Float64, pads: Pads) -> Float64:
+    """``x`` (C, H, W) with zeros around it; negative ``pads`` cut."""
+    top, left, bottom, right = pads
+    x = np.pad(x, ((0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))))
+    return x[:, max(-top, 0) : x.shape[1] - max(-bottom, 0), max(-left, 0) : x.shape[2] - max(-right, 0)]
+
+
+def _conv(op: Conv, x: Float64) -> Float64:
+    outputs, height, width = op.infer((x.shape,))
+    x = padded(x, op.pads).reshape(op.groups, -1, *_size(padded(x, op.pads)))
+    weight = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
+    out = np.zeros((op.groups, outputs // op.groups, height, width))
+    for row in range(op.weight.shape[2]):
+        for column in range(op.weight.shape[3]):
+            top, left = row * op.dilations[0], column * op.dilations[1]
+            taps = x[:, :, top :: op.strides[0], left :: op.strides[1]][:, :, :height, :width]
+            out += np.einsum("goi,gihw->gohw", weight[..., row, column], taps)
+    return out.reshape(outputs, height, width)
+
+
+def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
+    channels, height, width = x.shape
+    x = x.reshape(op.groups, -1, height, width)
+    weight = op.weight.reshape(op.groups, channels // op.groups, *op.weight.shape[1:])
+    outputs, rows, columns = ConvTranspose(
+        op.weight, np.zeros(op.weight.shape[1] * op.groups), op.strides, (0, 0, 0, 0), op.dilations, op.groups
+    ).infer(((channels, height, width),))
+    out = np.zeros((op.groups, outputs // op.groups, rows, columns))
+    for row in range(op.weight.shape[2]):
+        for column in range(op.weight.shape[3]):
+            top, left = row * op.dilations[0], column * op.dilations[1]
+            target = out[:, :, top :: op.strides[0], left :: op.strides[1]][:, :, :height, :width]
+            target += np.einsum("gio,gihw->gohw", weight[..., row, column], x)
+    top, left, bottom, right = op.pads
+    return padded(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))
+
+
+def _size(x: Float64) -> tuple[int, int]:
+    return x.shape[1], x.shape[2]

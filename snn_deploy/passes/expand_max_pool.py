@@ -1,0 +1,109 @@
+"""Max-pooling as a tournament of rectified relays: ``max(a, b) = a + relu(b - a)``.
+
+A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear in the
+source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact. For a 2x2 window
+``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
+
+ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first padded
+with its own edge pixels, which stand in every window that reaches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from snn_deploy.graph import Graph, Node
+from snn_deploy.kernels import Pads
+from snn_deploy.ops import Add, Conv, Float64, MaxPool, Relay, Relu, Resample
+from snn_deploy.passes.compose import identity
+from snn_deploy.passes.rewrite import rewrite
+
+Winner = tuple[tuple[int, int], tuple[str, ...]]
+"""A tap of the window and the relays whose counts add to it."""
+
+
+def expand_max_pool(graph: Graph) -> Graph:
+    """Replace every ``MaxPool``, which must read an activation, by relays; the last one carries its name."""
+    return rewrite(graph, _expand)
+
+
+def nonnegative(graph: Graph, value: str) -> bool:
+    """Whether ``value`` is known never to be negative."""
+    node = graph.node_of.get(value)
+    if node is None:
+        return False
+    if isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify):
+        return True
+    if isinstance(node.op, MaxPool):
+        return nonnegative(graph, node.inputs[0])
+    return isinstance(node.op, Relay) and nonnegative(graph, graph.node_of[node.inputs[0]].inputs[0])
+
+
+def _expand(graph: Graph, node: Node) -> Iterator[Node]:
+    if not isinstance(node.op, MaxPool):
+        yield node
+        return
+    pool, source = node.op, node.inputs[0]
+    channels = graph.shapes[source][0]
+    if any(pool.pads) and not nonnegative(graph, source):
+        edged = f"{node.name}.edge"
+        yield Node(f"{edged}<-{source}", edge_padding(graph.shapes[source][1:], pool.pads), (source,), node.origin)
+        yield Node(edged, Relay(), (f"{edged}<-{source}",), node.origin)
+        pool, source = replace(pool, pads=(0, 0, 0, 0)), edged
+    yield from _Tournament(node, pool, source, channels).nodes()
+
+
+def edge_padding(size: tuple[int, int], pads: Pads) -> Resample:
+    """Copies of the border pixels around a map of ``size``."""
+    height, width = size
+    rows = np.clip(np.arange(-pads[0], height + pads[2]), 0, height - 1)
+    columns = np.clip(np.arange(-pads[1], width + pads[3]), 0, width - 1)
+    return Resample(np.eye(height)[rows], np.eye(width)[columns])
+
+
+class _Tournament:
+    def __init__(self, node: Node, pool: MaxPool, source: str, channels: int) -> None:
+        self.node, self.pool, self.source, self.channels = node, pool, source, channels
+        self.made: list[Node] = []
+        self.round = 0
+
+    def nodes(self) -> list[Node]:
+        """All nodes of the tournament; the last one is the maximum."""
+        rows, columns = self.pool.kernel
+        players: list[Winner] = [((row, column), ()) for row in range(rows) for column in range(columns)]
+        while len(players) > 1:
+            pairs = [players[i : i + 2] for i in range(0, len(players), 2)]
+            players = [self._winner(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        ((tap, relays),) = players
+        self._relay(self.node.name, self._taps({tap: 1.0}), {relay: 1.0 for relay in relays}, rectify=False)
+        return self.made
+
+    def _winner(self, one: Winner, two: Winner) -> Winner:
+        self.round += 1
+        name = f"{self.node.name}.max{self.round}"
+        signs = {relay: 1.0 for relay in two[1]} | {relay: -1.0 for relay in one[1]}
+        self._relay(name, self._taps({two[0]: 1.0, one[0]: -1.0}), signs, rectify=True)
+        return one[0], (*one[1], name)
+
+    def _taps(self, values: dict[tuple[int, int], float]) -> Conv:
+        """A depthwise convolution that reads single pixels of the window."""
+        weight: Float64 = np.zeros((self.channels, 1, *self.pool.kernel))
+        for (row, column), value in values.items():
+            weight[:, :, row, column] = value
+        return Conv(weight, np.zeros(self.channels), self.pool.strides, self.pool.pads, groups=self.channels)
+
+    def _relay(self, name: str, taps: Conv, relays: dict[str, float], *, rectify: bool) -> None:
+        terms = [(self.source, taps)] + [
+            (relay, identity(np.full(self.channels, sign))) for relay, sign in relays.items()
+        ]
+        names = []
+        for source, op in terms:
+            names.append(f"{name}<-{source}")
+            self.made.append(Node(names[-1], op, (source,), self.node.origin))
+        if len(names) > 1:
+            self.made.append(Node(f"{name}.sum", Add(), tuple(names), self.node.origin))
+            names = [f"{name}.sum"]
+        self.made.append(Node(name, Relay(rectify=rectify), (names[0],), self.node.origin))

@@ -1,0 +1,271 @@
+"""Between activations, only sums of linear operators that read activations directly.
+
+Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The identities:
+
+* ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where their groups do);
+* ``conv(s x + t) = conv(x; W s) + conv(t)``, the last a constant map (:mod:`~snn_deploy.passes.constant_map`);
+* ``s (W x + b) + t = (s W) x + (s b + t)``: batch normalization after a (transposed) convolution;
+* operators that treat channels alike (pooling, resampling) and activations go through ``Concat`` and positive scales.
+
+Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling, repetition,
+padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from snn_deploy.graph import Graph, Node
+from snn_deploy.kernels import Shape
+from snn_deploy.ops import (
+    Add,
+    Affine,
+    AveragePool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Float64,
+    Host,
+    Linear,
+    MaxPool,
+    Nearest,
+    Op,
+    Relay,
+    Relu,
+    Resample,
+)
+from snn_deploy.passes.compose import dense, is_identity, is_shift, scale_of
+from snn_deploy.passes.constant_map import shifted
+from snn_deploy.passes.segment import Form, Segment, Term, added, joined, offsets, reading
+
+Weighted: TypeAlias = Conv | ConvTranspose
+
+
+def gather_sums(graph: Graph) -> Graph:
+    """``graph`` in normal form, but for ``MaxPool`` nodes, which read one activation each."""
+    walk = _Walk(graph)
+    for node in graph.nodes:
+        walk.visit(node)
+    outputs = tuple((name, walk.output(value)) for name, value in graph.outputs)
+    return replace(graph, nodes=tuple(walk.nodes), outputs=outputs).without_dead_nodes()
+
+
+class _Walk:
+    """The forms of all values seen so far, and the nodes written for them."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[Node] = []
+        self.forms: dict[str, Form] = {graph.input: (reading(graph.input, graph.input_shape),)}
+        self.hosted: dict[str, str] = {}
+        self.populations: dict[object, str] = {}
+        self.nonnegative: set[str] = set()
+        self.reserved = {graph.input} | {node.name for node in graph.nodes}
+        self.written = {graph.input}
+
+    def visit(self, node: Node) -> None:
+        """Give ``node`` its form."""
+        op = node.op
+        if isinstance(op, Host):
+            self.hosted[node.name] = self._write(node.name, op, (self.output(node.inputs[0]),), node.origin)
+            return
+        inputs = [self.forms[name] for name in node.inputs]
+        form = inputs[0]
+        if isinstance(op, Concat):
+            form = tuple(segment for part in inputs for segment in part)
+        elif isinstance(op, Add):
+            form = self._add(node, inputs)
+        elif isinstance(op, Affine):
+            form = tuple(
+                segment.affine(op.scale[place], op.shift[place], node.origin) for segment, place in offsets(form)
+            )
+        elif isinstance(op, Weighted):
+            form = self._weighted(node, op, form)
+        elif isinstance(op, Resample | AveragePool | Nearest):
+            form = tuple(self._linear(segment, op, node) for segment in form)
+        elif isinstance(op, Relu | Linear | Relay):
+            form = tuple(self._activate(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
+        elif isinstance(op, MaxPool):
+            form = tuple(self._max_pool(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
+        else:
+            raise TypeError(f"{node.name}: {type(op).__name__} must be expanded by an earlier pass")
+        self.forms[node.name] = form
+
+    def output(self, value: str) -> str:
+        """Write ``value`` as a sum (or take the activation it is) and return its name."""
+        if value in self.hosted:
+            return self.hosted[value]
+        form = self.forms[value]
+        if len(form) == 1 and form[0].activation is not None:
+            return form[0].activation
+        key = ("output", value)
+        if key not in self.populations:
+            whole = joined(value, tuple(self._weighted_only(segment) for segment in form) if len(form) > 1 else form)
+            self.populations[key] = self._sum(
+                whole, value if value not in self.written else self._fresh(f"{value}.out")
+            )
+        return self.populations[key]
+
+    def _add(self, node: Node, forms: list[Form]) -> Form:
+        if all([s.shape for s in form] == [s.shape for s in forms[0]] for form in forms):
+            return tuple(added(node.name, parts, node.origin) for parts in zip(*forms, strict=True))
+        whole = (joined(node.name, tuple(map(self._weighted_only, form))) for form in forms)
+        return (added(node.name, tuple(whole), node.origin),)
+
+    def _weighted(self, node: Node, op: Weighted, form: Form) -> Form:
+        """A convolution of a form: per group where its groups hold whole segments, else per segment, then summed."""
+        bias = op.bias.reshape(len(op.bias), -1, 1) if op.bias.ndim == 1 else op.bias
+        bare = replace(op, bias=np.zeros(len(op.bias)))
+        if len(form) == 1:
+            segment = self._linear(form[0], bare, node)
+            return (replace(segment, bias=segment.bias + bias),)
+        channels = sum(segment.shape[0] for segment in form)
+        per_group = channels // op.groups
+        if op.groups > 1 and all(segment.shape[0] % per_group == 0 for segment in form):
+            per_output = len(op.bias) // op.groups
+            parts = []
+            for segment, place in offsets(form):
+                groups = slice(place.start // per_group, place.stop // per_group)
+                outputs = slice(groups.start * per_output, groups.stop * per_output)
+                part = self._linear(segment, _groups(bare, groups, outputs, place), node)
+                parts.append(replace(part, bias=part.bias + bias[outputs]))
+            return tuple(parts)
+        bare = dense(bare)
+        slices = [self._linear(segment, _input_channels(bare, place), node) for segment, place in offsets(form)]
+        whole = added(node.name, tuple(slices), ())
+        return (replace(whole, bias=whole.bias + bias),)
+
+    def _linear(self, segment: Segment, op: Op, node: Node) -> Segment:
+        """A linear operator without bias on one segment; what does not compose with it becomes a population first."""
+        shape = op.infer((segment.shape,))
+        terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
+        if any(term is None for term in terms):
+            segment = self._population(segment)
+            terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
+        kept = tuple(term for term in terms if term is not None)
+        return Segment(node.name, shape, kept, shifted(op, segment.bias, segment.shape))
+
+    def _activate(self, segment: Segment, op: Op, name: str, node: Node) -> Segment:
+        source = segment.activation
+        rectified = isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify)
+        if source is not None and (isinstance(op, Linear) or (rectified and source in self.nonnegative)):
+            return segment
+        self._write(name, op, (self._sum(segment, None, name),), node.origin)
+        if rectified:
+            self.nonnegative.add(name)
+        return reading(name, segment.shape)
+
+    def _max_pool(self, segment: Segment, op: MaxPool, name: str, node: Node) -> Segment:
+        """``max(s x + t) = s max(x) + t`` for s > 0; anything but one activation becomes a signed population first."""
+        term = segment.read
+        if term is None:
+            segment = self._signed(segment)
+            term = segment.terms[0]
+        self._write(name, op, (term.source,), term.origin + node.origin)
+        if term.source in self.nonnegative:
+            self.nonnegative.add(name)
+        shape = op.infer((segment.shape,))
+        return reading(name, shape).affine(scale_of(term.op), segment.bias[:, 0, 0], ())
+
+    def _population(self, segment: Segment) -> Segment:
+        """The segment as scaled reads of populations: relays for whole sums of counts, else one signed population."""
+        terms = [self._relayed(segment, term) for term in segment.terms]
+        if all(term is not None for term in terms):
+            return replace(segment, terms=tuple(term for term in terms if term is not None))
+        return self._signed(segment)
+
+    def _relayed(self, segment: Segment, term: Term) -> Term | None:
+        if is_identity(term.op):
+            return term
+        if is_shift(term.op):
+            scale = scale_of(term.op)
+            if not isinstance(term.op, Conv) or not scale.all():
+                return None
+            bare: Op = replace(term.op, weight=np.ones_like(term.op.weight))
+        elif isinstance(term.op, AveragePool | Nearest):
+            bare, scale = term.op, term.scale
+        else:
+            return None
+        key = (term.source, _geometry(bare))
+        if key not in self.populations:
+            relay = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.relay")
+            linear = self._write(self._fresh(f"{relay}<-{term.source}"), bare, (term.source,), term.origin)
+            self.populations[key] = self._write(relay, Relay(), (linear,), ())
+            if term.source in self.nonnegative:
+                self.nonnegative.add(relay)
+        return reading(self.populations[key], (len(scale), 1, 1)).terms[0].scaled(scale)
+
+    def _signed(self, segment: Segment) -> Segment:
+        if segment not in self.populations:
+            name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.linear")
+            self._write(name, Linear(), (self._sum(segment, None, name),), ())
+            self.populations[segment] = name
+        return reading(self.populations[segment], segment.shape, segment.name)
+
+    def _weighted_only(self, segment: Segment) -> Segment:
+        """The segment with weights in every term, so that it can be widened."""
+        if all(isinstance(term.op, Weighted) for term in segment.terms):
+            return segment
+        return self._population(segment)
+
+    def _sum(self, segment: Segment, name: str | None, target: str = "") -> str:
+        """Write the segment's terms and their ``Add``; returns the sum's name (``name`` where given)."""
+        if not self._carried(segment):
+            segment = self._population(segment)
+        if not self._carried(segment):
+            segment = self._signed(segment)
+        target = name or target
+        names, bias = [], segment.bias
+        for term in segment.terms:
+            op = term.op
+            if isinstance(op, Weighted) and bias.any():
+                op, bias = replace(op, bias=_bias(bias, segment.shape)), np.zeros(1)
+            own = name if name is not None and len(segment.terms) == 1 else self._fresh(f"{target}<-{term.source}")
+            names.append(self._write(own, op, (term.source,), term.origin))
+        if len(names) == 1:
+            return names[0]
+        return self._write(name or self._fresh(f"{target}.sum"), Add(), tuple(names), ())
+
+    @staticmethod
+    def _carried(segment: Segment) -> bool:
+        """Whether operators with weights hold what the others cannot: scales, and the bias."""
+        scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in segment.terms)
+        return not scaled and (not segment.bias.any() or any(isinstance(term.op, Weighted) for term in segment.terms))
+
+    def _write(self, name: str, op: Op, inputs: tuple[str, ...], origin: tuple[str, ...]) -> str:
+        self.nodes.append(Node(name, op, inputs, tuple(dict.fromkeys(origin))))
+        self.written.add(name)
+        return name
+
+    def _fresh(self, name: str) -> str:
+        number, fresh = 1, name
+        while fresh in self.reserved or fresh in self.written:
+            number += 1
+            fresh = f"{name}.{number}"
+        return fresh
+
+    def _part(self, node: Node, form: Form, index: int) -> str:
+        return node.name if len(form) == 1 else self._fresh(f"{node.name}.{index}")
+
+
+def _bias(bias: Float64, shape: Shape) -> Float64:
+    return bias[:, 0, 0] if bias.shape[1:] == (1, 1) else np.broadcast_to(bias, shape)
+
+
+def _geometry(op: Op) -> object:
+    if isinstance(op, Conv):
+        return "shift", op.pads, op.groups
+    return op.__class__, tuple(vars(op).values())
+
+
+def _input_channels(op: Weighted, place: slice) -> Weighted:
+    return replace(op, weight=op.weight[:, place] if isinstance(op, Conv) else op.weight[place])
+
+
+def _groups(op: Weighted, groups: slice, outputs: slice, inputs: slice) -> Weighted:
+    weight = op.weight[outputs] if isinstance(op, Conv) else op.weight[inputs]
+    count = groups.stop - groups.start
+    return replace(op, weight=weight, bias=np.zeros(outputs.stop - outputs.start), groups=count)

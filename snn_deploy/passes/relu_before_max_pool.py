@@ -1,0 +1,29 @@
+"""``relu(max(x)) = max(relu(x))``: a maximum over counts that are never negative needs no signed population before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snn_deploy.graph import Graph, Node
+from snn_deploy.ops import MaxPool, Relu
+
+
+def relu_before_max_pool(graph: Graph) -> Graph:
+    """Swap every ``Relu`` with the ``MaxPool`` it reads, where nothing else reads that."""
+    outputs = {value for _, value in graph.outputs}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        pool = graph.node_of.get(node.inputs[0])
+        if (
+            not isinstance(node.op, Relu)
+            or pool is None
+            or not isinstance(pool.op, MaxPool)
+            or pool.name in outputs
+            or len(graph.users[pool.name]) > 1
+        ):
+            nodes.append(node)
+            continue
+        nodes.remove(pool)
+        nodes.append(Node(pool.name, node.op, pool.inputs, node.origin))
+        nodes.append(Node(node.name, pool.op, (pool.name,), pool.origin))
+    return replace(graph, nodes=tuple(nodes))

@@ -1,0 +1,122 @@
+"""Linear values as sums: what stands between two layers of populations, with no concatenation left in it.
+
+A value of the float graph that no activation ends is a *form*: segments of channels, one after the other (a ``Concat`` of n
+sources is n segments, at running offsets). A segment is ``bias + sum of terms``; a term is one linear operator that reads one
+activation directly, times a scale per channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from snn_deploy.kernels import Shape
+from snn_deploy.ops import Conv, ConvTranspose, Float64, Op
+from snn_deploy.passes.compose import compose, identity, is_identity, scale_of, scale_outputs, widen
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """``scale[c] * op(source)``; ``op`` has no bias, and its weights hold the scale where it has weights."""
+
+    source: str
+    op: Op
+    scale: Float64
+    origin: tuple[str, ...] = ()
+
+    def scaled(self, factor: Float64) -> Term:
+        """``factor`` (C,) times this term."""
+        if isinstance(self.op, Conv | ConvTranspose):
+            return replace(self, op=scale_outputs(self.op, factor))
+        return replace(self, scale=self.scale * factor)
+
+    def then(self, op: Op, channels: int, origin: tuple[str, ...]) -> Term | None:
+        """``op`` (no bias, ``channels`` outputs) after this term as one term; ``None`` where they do not compose."""
+        if np.all(self.scale == 1):
+            composed = compose(self.op, op)
+            scale = np.ones(channels)
+            if composed is None and is_identity(self.op) and not isinstance(op, Conv | ConvTranspose):
+                composed, scale = op, scale_of(self.op)  # a scale and an operator that treats all channels alike
+        else:
+            first = compose(identity(self.scale), op)
+            composed = None if first is None else compose(self.op, first)
+            scale = np.ones(channels)
+        if composed is None:
+            return None
+        return Term(self.source, composed, scale, self.origin + origin)
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """``bias + sum(terms)`` over ``shape`` (C, H, W); ``bias`` is (C, 1, 1) or (C, H, W). ``name`` is the value it came from."""
+
+    name: str
+    shape: Shape
+    terms: tuple[Term, ...]
+    bias: Float64
+
+    @property
+    def read(self) -> Term | None:
+        """The only term, where this is one activation times a positive scale plus a constant per channel."""
+        if len(self.terms) != 1 or not is_identity(self.terms[0].op) or self.bias.shape[1:] != (1, 1):
+            return None
+        return self.terms[0] if np.all(scale_of(self.terms[0].op) > 0) else None
+
+    @property
+    def activation(self) -> str | None:
+        """The activation this is, unchanged; ``None`` where it is anything else."""
+        read = self.read
+        same = read is not None and not self.bias.any() and bool(np.all(scale_of(read.op) == 1))
+        return read.source if read is not None and same else None
+
+    def affine(self, scale: Float64, shift: Float64, origin: tuple[str, ...]) -> Segment:
+        """``scale[c] * self + shift[c]``."""
+        terms = (term.scaled(scale) for term in self.terms)
+        bias = self.bias * scale[:, None, None] + shift[:, None, None]
+        return replace(self, terms=tuple(replace(term, origin=term.origin + origin) for term in terms), bias=bias)
+
+
+Form: TypeAlias = tuple[Segment, ...]
+
+
+def reading(source: str, shape: Shape, name: str | None = None) -> Segment:
+    """The segment that is the activation ``source``."""
+    ones = np.ones(shape[0])
+    return Segment(name or source, shape, (Term(source, identity(ones), ones),), np.zeros((shape[0], 1, 1)))
+
+
+def offsets(form: Form) -> Iterator[tuple[Segment, slice]]:
+    """Every segment with the channels it covers."""
+    start = 0
+    for segment in form:
+        yield segment, slice(start, start + segment.shape[0])
+        start += segment.shape[0]
+
+
+def joined(name: str, form: Form) -> Segment:
+    """One segment for several whose terms are all (transposed) convolutions: weights padded to all channels."""
+    if len(form) == 1:
+        return form[0]
+    channels = sum(segment.shape[0] for segment in form)
+    terms: list[Term] = []
+    for segment, place in offsets(form):
+        for term in segment.terms:
+            if not isinstance(term.op, Conv | ConvTranspose):
+                raise TypeError(f"{name}: {type(term.op).__name__} has no weights to widen")
+            terms.append(Term(term.source, widen(term.op, place.start, channels), np.ones(channels), term.origin))
+    size = form[0].shape[1:]
+    flat = all(segment.bias.shape[1:] == (1, 1) for segment in form)
+    parts = [segment.bias if flat else np.broadcast_to(segment.bias, segment.shape) for segment in form]
+    return Segment(name, (channels, *size), tuple(terms), np.concatenate(parts))
+
+
+def added(name: str, segments: tuple[Segment, ...], origin: tuple[str, ...]) -> Segment:
+    """The sum of segments of one shape."""
+    terms = tuple(replace(term, origin=term.origin + origin) for segment in segments for term in segment.terms)
+    bias = segments[0].bias
+    for segment in segments[1:]:
+        bias = bias + segment.bias
+    return Segment(name, segments[0].shape, terms, bias)

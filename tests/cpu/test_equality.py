@@ -1,0 +1,190 @@
+"""The cpu backend against the reference: every event, membrane and saturation, on every engine, with ``==``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend import Record, Run
+from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.kernels import ConvKernel, TransposedKernel
+from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.schedule import align, shuffle
+from snn_deploy.testing import check_backend, random_stimulus, random_unet
+from snn_deploy_cpu import CpuBackend, firing, libraries, simulator
+from snn_deploy_cpu.plan import Engine
+from snn_deploy_reference import ReferenceBackend
+
+CASES = 5
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The packages named by the parameter cannot be imported."""
+    for name in request.param:
+        monkeypatch.setitem(sys.modules, name, None)
+    caches = (libraries.eight_bit, libraries.float32, firing._compiled)
+    for cached in caches:
+        cached.cache_clear()
+    if "numba" in request.param:
+        monkeypatch.setitem(sys.modules, "snn_deploy_cpu.firing_numba", None)
+        monkeypatch.delattr("snn_deploy_cpu.firing_numba", raising=False)
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def assert_equal(found: Run, expected: Run) -> None:
+    for field in ("counts", "events", "trains", "states"):
+        for name, values in getattr(expected, field).items():
+            np.testing.assert_array_equal(getattr(found, field)[name], values, err_msg=f"{field} of {name}")
+    assert found.saturations == expected.saturations
+    assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
+
+
+def both(network: Network, stimulus: np.ndarray, engine: Engine | None = None) -> tuple[Run, Run]:
+    return (
+        CpuBackend(engine).run(network, stimulus, Record.STATES),
+        ReferenceBackend().run(network, stimulus, Record.STATES),
+    )
+
+
+@pytest.mark.parametrize("engine", [None, "int8", "f32", "f64"])
+@pytest.mark.parametrize("record", list(Record))
+def test_conformance(engine: Engine | None, record: Record) -> None:
+    if engine == "int8" and libraries.eight_bit() is None:
+        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
+    assert check_backend(CpuBackend(engine), record) == CASES
+
+
+@pytest.mark.parametrize(
+    "without", [("torch",), ("torch", "onnxruntime"), ("numba",), ("torch", "onnxruntime", "numba")], indirect=True
+)
+def test_conformance_with_packages_missing(without: None) -> None:
+    assert check_backend(CpuBackend()) == CASES
+
+
+def test_engines_are_named() -> None:
+    network = random_unet("rate")
+    run = CpuBackend("f32").run(network, random_stimulus(network))
+    assert set(run.engines.values()) == {"f32"}
+    if libraries.eight_bit() is not None:
+        assert CpuBackend().run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_strips_groups_and_chunks(mode: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_unet(mode, 7, steps=11)  # type: ignore[arg-type]
+    stimulus = random_stimulus(network, 7, batch)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
+        monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+        monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
+        found = CpuBackend().run(network, stimulus, Record.STATES)
+        assert_equal(found, expected)
+        trains = CpuBackend().run(network, stimulus, Record.TRAINS)
+        for name, values in expected.trains.items():  # type: ignore[union-attr]
+            np.testing.assert_array_equal(trains.trains[name], values)  # type: ignore[index]
+
+
+def line(
+    kernels: list[ConvKernel | TransposedKernel], mode: str, shape: tuple[int, int, int], theta: int, **options: object
+) -> Network:
+    """A chain of populations, one for each kernel."""
+    one = np.zeros((shape[0], 1, 1), np.int64)
+    populations = [Population("input", shape, None, one, np.ones(shape[0]), input_min=-1023, input_max=1023)]
+    connections = []
+    for index, kernel in enumerate(kernels):
+        source = populations[-1]
+        shape = kernel.output_shape(source.shape)
+        limits = {"payload_min": -200, "payload_max": 300} | options
+        if mode == "exact":
+            limits |= {"count_min": -200, "count_max": 300}
+        neuron = Neuron(np.full(shape[0], theta), np.full(shape[0], theta // 2), **limits)  # type: ignore[arg-type]
+        bias = np.arange(np.prod(shape)).reshape(shape) % 37 - 11
+        populations.append(Population(f"layer{index}", shape, neuron, bias, np.ones(shape[0])))
+        connections.append(Connection(f"edge{index}", source.name, f"layer{index}", kernel, index % 3))
+    network = Network(
+        "line",
+        mode,
+        4 if mode == "rate" else 1,
+        tuple(populations),
+        tuple(connections),
+        (Output("out", populations[-1].name),),  # type: ignore[arg-type]
+    )
+    return align(network)
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+
+
+KERNELS = {
+    "asymmetric pads": ConvKernel(weights(8, 6, 3, 2), pads=(2, 0, 1, 3)),
+    "negative pads": ConvKernel(weights(8, 6, 3, 3), pads=(-2, 1, -1, -3)),
+    "stride beyond kernel": ConvKernel(weights(8, 6, 1, 2), (3, 3), (1, 0, 0, 2)),
+    "dilated": ConvKernel(weights(8, 6, 3, 3), (1, 2), (2, 3, 2, 3), (2, 3)),
+    "grouped": ConvKernel(weights(9, 2, 3, 3), (2, 1), (1, 1, 1, 1), groups=3),
+    "depthwise": ConvKernel(weights(6, 1, 3, 2), (2, 2), (-1, 1, 2, 0), groups=6),
+    "depth multiplier": ConvKernel(weights(12, 1, 3, 3), pads=(1, 1, 1, 1), groups=6),
+    "transposed": TransposedKernel(weights(6, 5, 3, 3), (2, 2), (1, 1, 0, 0)),
+    "transposed 2x2": TransposedKernel(weights(6, 5, 2, 2), (2, 2)),
+    "transposed with gaps": TransposedKernel(weights(6, 5, 2, 1), (3, 2), (1, 0, 0, 0)),
+    "transposed dilated groups": TransposedKernel(weights(6, 4, 3, 2), (2, 3), (0, 1, 2, 0), (3, 2), 3),
+    "transposed negative pads": TransposedKernel(weights(6, 4, 3, 3), (2, 2), (-2, -1, -3, -1), groups=2),
+}
+
+
+@pytest.mark.parametrize("engine", [None, "f32", "f64"])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("block", [1, 2**22])
+def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+    first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
+    network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
+    assert_equal(*both(network, random_stimulus(network, batch=1), engine))
+
+
+@pytest.mark.parametrize("theta", [1, 3, 700, 4097, 2**20 - 1, 2**20])
+@pytest.mark.parametrize("strict", [False, True])
+def test_any_threshold(theta: int, strict: bool) -> None:
+    kernel = ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))
+    network = line([kernel], "rate", (2, 8, 8), theta, strict=strict)
+    assert_equal(*both(network, random_stimulus(network)))
+
+
+def test_membranes_saturate_alike() -> None:
+    kernel = ConvKernel(np.full((4, 2, 3, 3), 127), pads=(1, 1, 1, 1))
+    network = replace(line([kernel], "rate", (2, 8, 8), 2**22, payload_min=0), steps=20)
+    found, expected = both(network, -np.abs(random_stimulus(network)))
+    assert sum(expected.saturations.values()) > 100
+    assert max(np.abs(values).max() for values in expected.states.values()) <= STATE_MAX  # type: ignore[union-attr]
+    assert_equal(found, expected)
+
+
+def test_currents_beyond_float32_take_float64() -> None:
+    kernel = ConvKernel(np.full((4, 2, 3, 3), 127), pads=(1, 1, 1, 1))
+    network = line([kernel], "rate", (2, 8, 8), 2**22)
+    network = replace(network, connections=(replace(network.connections[0], exponent=12),))
+    found, expected = both(network, random_stimulus(network))
+    assert set(found.engines.values()) == {"f64"}
+    assert_equal(found, expected)
+    with pytest.raises(BackendUnavailableError, match=r"layer0: its current reaches .* reference backend$"):
+        CpuBackend("int8").run(network, random_stimulus(network))
+
+
+def test_networks_off_the_schedule_are_refused() -> None:
+    network = shuffle(random_unet("exact", size=8), 3)
+    with pytest.raises(BackendUnavailableError, match=r"is not aligned .*; run it on the reference backend$"):
+        CpuBackend().run(network, random_stimulus(network))
+
+
+def test_a_window_too_short_is_an_error() -> None:
+    network = replace(random_unet("exact", 2, size=8, levels=15, payload=4), steps=2)
+    with pytest.raises(BackendError, match=r"exact mode is not silent after .*; the schedule's window is too short$"):
+        CpuBackend().run(network, random_stimulus(network))
