@@ -18,7 +18,7 @@ from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_d
 from snn_deploy.bounds import bound
 from snn_deploy.errors import BackendError, BackendUnavailableError
 from snn_deploy.network import STATE_MAX, Network
-from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
@@ -64,7 +64,7 @@ class LavaBackend:
                 run_guarded(folder, self.timeout_s, progress)
             except WorkerError as error:
                 raise BackendError(f"lava: {error}") from error
-            records = _read_records(network, folder)
+            records = trace.collect(description.read(folder / "network.snn"), folder)
             saturations = json.loads((folder / "saturations.json").read_text(encoding="utf-8"))
         if network.mode == "exact":
             _check_silent(network, {name: arrays["last"] for name, arrays in records.items()}, self.stream)
@@ -126,16 +126,6 @@ def _how_to_install() -> str:
         else "pip install 'snn-deploy[lava]' && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
     )
     return f"lava-nc is not installed in this Python {version}; run: {command}"
-
-
-def _read_records(network: Network, folder: Path) -> dict[str, dict[str, Int64]]:
-    records = {}
-    for index, population in enumerate(network.populations):
-        with np.load(folder / f"population{index:04d}.npz", allow_pickle=False) as saved:
-            records[population.name] = {
-                name: saved[name] if name == "last" else axes.maps_from_lava(saved[name]) for name in saved.files
-            }
-    return records
 
 
 def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, npt.NDArray[np.int32]]:

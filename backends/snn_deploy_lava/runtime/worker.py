@@ -36,13 +36,14 @@ REPORTS = 32
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: ``conv`` and ``fire`` name the models (:mod:`snn_deploy_lava.runtime.graph`)."""
+    """What to run: ``conv`` and ``fire`` name models of :mod:`snn_deploy_lava.runtime.graph`; sim or loihi2 as target."""
 
     trains: bool = False
     states: bool = False
     stream: bool = False
     conv: str = "exact"
     fire: str = "closed"
+    target: str = "sim"
 
     def write(self, folder: Path) -> None:
         """Save as ``job.json``."""
@@ -64,12 +65,16 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
     lava_import.prepare()
+    from snn_deploy_lava.runtime import chip
     from snn_deploy_lava.runtime import graph as graphs
 
-    schedule = graphs.plan(network, len(stimulus), stream=job.stream)
+    on_chip = job.target == "loihi2"
+    schedule = graphs.plan(network, len(stimulus), stream=job.stream, power_of_two=on_chip)
     keep = graphs.Keep(folder, job.trains, job.states)
-    graph = graphs.build(network, stimulus, schedule, keep, job.conv)  # type: ignore[arg-type]
-    configuration = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    adapters = chip.Adapters() if on_chip else None
+    graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
+    simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    configuration = chip.run_configuration() if on_chip else simulated
     graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
     yield 0, schedule.steps
     done = 0
@@ -78,8 +83,9 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
         _advance(graph, chunk)
         done += chunk
         yield done, schedule.steps
-    saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.neurons.items()}
-    (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+    if not on_chip:
+        saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.neurons.items()}
+        (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
     graph.source.stop()
 
 
@@ -126,7 +132,8 @@ def main() -> None:
         reports.write(json.dumps({"done": True}) + "\n")
     except Exception as error:
         traceback.print_exc()
-        text = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+        plain = type(error).__name__ in {"ModelError", "ChipUnavailableError"}
+        text = str(error) if plain else f"{type(error).__name__}: {error}"
         reports.write(json.dumps({"error": text}) + "\n")
         reports.flush()
         os._exit(1)
