@@ -96,7 +96,8 @@ class _Walk:
             raise ModelError(
                 f"{self.source.where}: input {found[0].name!r} has {rank} axes; (batch, channels, height, width) expected"
             )
-        return found[0]
+        item: ValueInfoProto = found[0]
+        return item
 
     def _channels_last(self) -> bool:
         """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
