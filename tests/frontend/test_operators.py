@@ -386,3 +386,10 @@ def test_upsampling_before_strided_conv_keeps_a_population() -> None:
     nodes = [node("Resize", "x - scales", "u", mode="nearest"), node("Conv", "u w b", strides=[2, 2])]
     form = check(17, nodes, {"scales": np.array([1, 1, 2, 2], np.float32)} | weights(3, 4, 3, 3), SHAPE)
     assert "Nearest" in [type(item.op).__name__ for item in form.nodes]
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize("opset", [11, 13])
+def test_depth_to_space_and_back(opset: int, mode: str) -> None:
+    check(opset, [node("DepthToSpace", "x", blocksize=2, mode=mode)], {}, (8, 3, 5))
+    check(opset, [node("SpaceToDepth", "x", blocksize=2)], {}, (3, 6, 4))

@@ -47,4 +47,8 @@ def argmax(call: Call) -> Outcome:
     _over_channels(wire, call.integer("axis", 0))
     if call.integer("select_last_index", 0):
         raise RefusedError("takes the last of equal channels; the host takes the first")
-    return _host(call, wire, "argmax")
+    outcome = _host(call, wire, "argmax")
+    if call.integer("keepdims", 1):
+        return outcome
+    (made,) = (value for value in outcome.values if isinstance(value, Wire))
+    return replace(outcome, values=(replace(made, axes=made.axes.replace("C", "")),))

@@ -77,6 +77,34 @@ def transpose(call: Call) -> Outcome:
     return call.folded(replace(wire, axes="".join(wire.axes[axis] for axis in order)), "the order of axes")
 
 
+def _axes(call: Call) -> tuple[int, ...]:
+    return call.integer_constant(1) if call.has(1) else tuple(call.attribute("axes") or ())
+
+
+@operator("Squeeze", 1, 11, 13, 21, 23, 24, 25)
+def squeeze(call: Call) -> Outcome:
+    """Axes of one entry, at the end of the model or undone later; the network keeps them."""
+    wire = call.last_wire(0)
+    extents = wire.extents(call.batch)
+    dropped = _axes(call) or tuple(axis for axis, extent in enumerate(extents) if extent == 1)
+    letters = [wire.axes[axis] for axis in dropped]
+    if any(extents[axis] != 1 for axis in dropped):
+        raise RefusedError(f"drops axes {', '.join(letters)} of {list(extents)}")
+    kept = "".join(letter for letter in wire.axes if letter not in letters)
+    return call.folded(replace(wire, axes=kept), f"nothing: axis {', '.join(letters)} has one entry, and stays")
+
+
+@operator("Unsqueeze", 1, 11, 13, 21, 23, 24, 25)
+def unsqueeze(call: Call) -> Outcome:
+    """Only where it gives back an axis that Squeeze or ArgMax took."""
+    wire, axes = call.last_wire(0), _axes(call)
+    missing = [letter for letter in "NCHW" if letter not in wire.axes]
+    if len(axes) != 1 or len(missing) != 1:
+        raise RefusedError(f"adds axes {list(axes)} to a map of axes {wire.axes}; only (batch, channels, height, width) are supported")
+    place = axes[0] % (len(wire.axes) + 1)
+    return call.folded(replace(wire, axes=wire.axes[:place] + missing[0] + wire.axes[place:]), "nothing: the axis never left")
+
+
 @operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)
 def reshape(call: Call) -> Outcome:
     """Only where it changes nothing."""
