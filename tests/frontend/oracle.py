@@ -68,7 +68,9 @@ def difference(model: ModelProto, graph: Graph, x: Array) -> float:
     return max(relative(a, b) for a, b in zip(run(model, x), run(to_onnx(graph), x), strict=True))
 
 
-def check(opset: int, nodes: Sequence[NodeProto], constants: Mapping[str, npt.NDArray[np.generic]], shape: Sequence[int]) -> Graph:
+def check(
+    opset: int, nodes: Sequence[NodeProto], constants: Mapping[str, npt.NDArray[np.generic]], shape: Sequence[int]
+) -> Graph:
     """Import a model, alone and between convolutions, and compare it before and after all passes.
 
     1e-5 of the largest value: float32 sums in another order. Returns the normal form of the longer model.

@@ -85,7 +85,9 @@ def test_batch_normalization(opset: int) -> None:
         ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, None),
     ],
 )
-def test_batch_normalization_after(operator: str, attributes: dict[str, object], window: tuple[int, ...] | None) -> None:
+def test_batch_normalization_after(
+    operator: str, attributes: dict[str, object], window: tuple[int, ...] | None
+) -> None:
     constants = statistics() if window is None else statistics() | {"w": numbers(*window), "b": numbers(4)}
     first = node(operator, "x" if window is None else "x w b", "t", **attributes)
     check(17, [first, node("BatchNormalization", "t scale shift mean variance")], constants, SHAPE)
@@ -203,7 +205,9 @@ def test_upsample(mode: str, opset: int, factors: tuple[float, float]) -> None:
 def test_resize_nearest(opset: int, coordinates: str, rounding: str, factors: tuple[float, float]) -> None:
     attributes = {"mode": "nearest", "coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
     scales = np.array([1, 1, *factors], np.float32)
-    check(opset, [node("Resize", "x roi scales", **attributes)], {"scales": scales, "roi": np.zeros(0, np.float32)}, SHAPE)
+    check(
+        opset, [node("Resize", "x roi scales", **attributes)], {"scales": scales, "roi": np.zeros(0, np.float32)}, SHAPE
+    )
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
@@ -253,7 +257,10 @@ def test_grouped_conv_after_concat(outputs: int, group: int) -> None:
 
 @pytest.mark.parametrize("group", [1, 2, 3])
 def test_transposed_conv_after_concat(group: int) -> None:
-    nodes = [node("Concat", "x x x", "joined", axis=1), node("ConvTranspose", "joined w b", group=group, strides=[2, 2])]
+    nodes = [
+        node("Concat", "x x x", "joined", axis=1),
+        node("ConvTranspose", "joined w b", group=group, strides=[2, 2]),
+    ]
     check(17, nodes, {"w": numbers(12, 2, 2, 2), "b": numbers(2 * group)}, SHAPE)
 
 
@@ -377,7 +384,9 @@ def test_cropped_skip(crop: tuple[int, ...], padding: int) -> None:
 
 
 def test_upsampling_before_conv_becomes_one_transposed_conv() -> None:
-    form = check(17, [node("Resize", "x - scales", mode="nearest")], {"scales": np.array([1, 1, 2, 3], np.float32)}, SHAPE)
+    form = check(
+        17, [node("Resize", "x - scales", mode="nearest")], {"scales": np.array([1, 1, 2, 3], np.float32)}, SHAPE
+    )
     assert "Nearest" not in [type(item.op).__name__ for item in form.nodes]
     assert [type(item.op).__name__ for item in form.nodes if item.name.startswith("y")] == ["ConvTranspose", "Relu"]
 

@@ -70,7 +70,9 @@ def dense(call: Call) -> Outcome:
     """A map with channels last by a constant (channels, outputs): a 1x1 convolution."""
     wire, weight = call.any_wire(0), call.real_constant(1)
     if wire.axes[-1] != "C" or weight.ndim != 2 or sorted(wire.axes) != sorted("NCHW"):
-        raise RefusedError(f"multiplies axes {wire.axes} by a constant {weight.shape}; only channels, last, are supported")
+        raise RefusedError(
+            f"multiplies axes {wire.axes} by a constant {weight.shape}; only channels, last, are supported"
+        )
     op = Conv(weight.T[:, :, None, None], np.zeros(weight.shape[1]))
     return call.mapped(call.add(op, wire), "synapses")
 

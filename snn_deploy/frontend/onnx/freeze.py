@@ -41,7 +41,9 @@ def freeze_norm(given: str | Path | bytes, images: Images) -> Frozen:
     if not found:
         raise ModelError(f"{source.where}: holds no InstanceNormalization to freeze")
     if images.ndim != 4 or len(images) == 0:
-        raise ModelError(f"{source.where}: calibration images of shape {images.shape}; (images, channels, height, width) expected")
+        raise ModelError(
+            f"{source.where}: calibration images of shape {images.shape}; (images, channels, height, width) expected"
+        )
     maps = tuple(dict.fromkeys(node.input[0] for node in found))
     statistics = _statistics(model, maps, images, source.where)
     original = _run(model, (), images, source.where)
@@ -62,7 +64,9 @@ def _freeze(model: ModelProto, node: NodeProto, stem: str, mean: Images, varianc
     node.input.extend(names)
 
 
-def _statistics(model: ModelProto, maps: tuple[str, ...], images: Images, where: str) -> dict[str, tuple[Images, Images]]:
+def _statistics(
+    model: ModelProto, maps: tuple[str, ...], images: Images, where: str
+) -> dict[str, tuple[Images, Images]]:
     """Mean and variance (C,) of each of ``maps``, over pixels of each image, then averaged over images."""
     means: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}
     variances: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}

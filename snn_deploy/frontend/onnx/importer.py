@@ -158,7 +158,7 @@ class _Walk:
             wire = self.values[item.name]
             if not isinstance(wire, Wire):
                 raise ModelError(f"{self.source.where}: output {item.name!r} does not depend on the image")
-            if wire.axes not in ("NCHW", "NHWC"):
+            if wire.axes not in ("NCHW", "NHWC", "NHW", "CHW", "HW"):
                 raise ModelError(
                     f"{self.source.where}: output {item.name!r} has axes {wire.axes}; NCHW or NHWC expected"
                 )

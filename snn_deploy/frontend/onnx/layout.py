@@ -100,9 +100,13 @@ def unsqueeze(call: Call) -> Outcome:
     wire, axes = call.last_wire(0), _axes(call)
     missing = [letter for letter in "NCHW" if letter not in wire.axes]
     if len(axes) != 1 or len(missing) != 1:
-        raise RefusedError(f"adds axes {list(axes)} to a map of axes {wire.axes}; only (batch, channels, height, width) are supported")
+        raise RefusedError(
+            f"adds axes {list(axes)} to a map of axes {wire.axes}; only (batch, channels, height, width) are supported"
+        )
     place = axes[0] % (len(wire.axes) + 1)
-    return call.folded(replace(wire, axes=wire.axes[:place] + missing[0] + wire.axes[place:]), "nothing: the axis never left")
+    return call.folded(
+        replace(wire, axes=wire.axes[:place] + missing[0] + wire.axes[place:]), "nothing: the axis never left"
+    )
 
 
 @operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)

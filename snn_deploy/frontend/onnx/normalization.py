@@ -21,4 +21,3 @@ def batch_normalization(call: Call) -> Outcome:
         raise RefusedError("has a negative variance")
     factor = scale / np.sqrt(variance + epsilon)
     return call.folded(call.add(Affine(factor, shift - mean * factor), wire), "weights and biases")
-

@@ -16,7 +16,7 @@ def _block(call: Call) -> int:
     return block
 
 
-@operator("DepthToSpace", 1, 11, 13)
+@operator("DepthToSpace", 1, 11, 13, 28)
 def depth_to_space(call: Call) -> Outcome:
     """Both modes."""
     wire = call.wire(0)
@@ -34,7 +34,7 @@ def depth_to_space(call: Call) -> Outcome:
     return call.mapped(call.add(op, wire), "synapses of weight 1")
 
 
-@operator("SpaceToDepth", 1, 13)
+@operator("SpaceToDepth", 1, 13, 28)
 def space_to_depth(call: Call) -> Outcome:
     """Any block size that divides height and width."""
     wire = call.wire(0)
