@@ -314,3 +314,10 @@ class Host(Op):
     def __post_init__(self) -> None:
         if self.function not in HOST_FUNCTIONS:
             raise GraphError(f"host function {self.function!r} is none of {', '.join(HOST_FUNCTIONS)}")
+
+    def infer(self, shapes: tuple[Shape, ...]) -> Shape:
+        """See :meth:`Op.infer`; ``argmax`` keeps one channel, ``to_channels_last`` gives (H, W, C)."""
+        channels, height, width = shapes[0]
+        if self.function == "argmax":
+            return 1, height, width
+        return (height, width, channels) if self.function == "to_channels_last" else shapes[0]

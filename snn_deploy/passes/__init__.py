@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from snn_deploy.graph import Graph
+from snn_deploy.passes.check import check_normal_form
 from snn_deploy.passes.expand_clip import expand_clip
 from snn_deploy.passes.expand_leaky_relu import expand_leaky_relu
 from snn_deploy.passes.expand_max_pool import expand_max_pool
@@ -41,4 +42,4 @@ def normal_form(graph: Graph) -> Graph:
     """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
     for apply in PASSES:
         graph = apply(graph)
-    return graph
+    return check_normal_form(graph)

@@ -180,12 +180,13 @@ class _Walk:
     def _relayed(self, segment: Segment, term: Term) -> Term | None:
         if is_identity(term.op):
             return term
+        bare: Op
         if is_shift(term.op):
             scale = scale_of(term.op)
             if not isinstance(term.op, Conv) or not scale.all():
                 return None
-            bare: Op = replace(term.op, weight=np.ones_like(term.op.weight))
-        elif isinstance(term.op, AveragePool | Nearest):
+            bare = replace(term.op, weight=np.ones_like(term.op.weight))
+        elif isinstance(term.op, AveragePool | Nearest) or _copies(term.op):
             bare, scale = term.op, term.scale
         else:
             return None
@@ -255,9 +256,19 @@ def _bias(bias: Float64, shape: Shape) -> Float64:
     return bias[:, 0, 0] if bias.shape[1:] == (1, 1) else np.broadcast_to(bias, shape)
 
 
+def _copies(op: Op) -> bool:
+    """Whether every output pixel is a copy of one input pixel (edge and reflect padding, any nearest resizing), or zero."""
+    return isinstance(op, Resample) and all(
+        bool(np.all((matrix == 0) | (matrix == 1)) and np.all(matrix.sum(axis=1) <= 1))
+        for matrix in (op.rows, op.columns)
+    )
+
+
 def _geometry(op: Op) -> object:
     if isinstance(op, Conv):
         return "shift", op.pads, op.groups
+    if isinstance(op, Resample):
+        return "copies", op.rows.tobytes(), op.columns.tobytes(), op.rows.shape, op.columns.shape
     return op.__class__, tuple(vars(op).values())
 
 

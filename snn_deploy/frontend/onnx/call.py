@@ -25,7 +25,7 @@ class RefusedError(Exception):
 class Wire:
     """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), and the ``axes`` of the ONNX tensor.
 
-    ``axes`` is a permutation of NCHW: transposing changes it and nothing else. ``maker`` is the ONNX node it comes from,
+    ``axes`` is a permutation of NCHW: transposing changes it and nothing else. Squeezed axes are missing from it. ``maker`` is the ONNX node it comes from,
     ``hosted`` says that the host computes it after read-out, ``known`` is false where its maker was refused.
     """
 
@@ -48,8 +48,8 @@ class HostedError(RefusedError):
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         super().__init__(
-            f"reads {wire.maker}, which the host computes after read-out: spiking networks add, they do not multiply"
-            " or squash; train the model without it, or end the model before it"
+            f"reads {wire.maker}, which only the host can compute, after read-out; spiking networks add, they do not multiply:"
+            " train the model without it, or end it there"
         )
 
 

@@ -42,7 +42,7 @@ def evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -
     try:
         with np.errstate(all="ignore"):
             values = ReferenceEvaluator(graph, opsets={"": opset}).run(None, given)
-    except Exception as error:  # noqa: BLE001 - the evaluator runs arbitrary operators and raises whatever they raise
+    except Exception as error:  # the evaluator runs arbitrary operators and raises whatever they raise
         raise RefusedError(
             f"its constant value cannot be computed ({type(error).__name__}: {str(error)[:120]})"
         ) from error

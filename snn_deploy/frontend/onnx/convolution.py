@@ -1,4 +1,4 @@
-"""Conv, ConvTranspose."""
+"""Conv, ConvTranspose, MatMul over channels."""
 
 from __future__ import annotations
 
@@ -62,6 +62,18 @@ def convolution(call: Call) -> Outcome:
     strides, dilations = pair(call.integers("strides", (1, 1))), pair(call.integers("dilations", (1, 1)))
     pads = same_pads(call, wire.shape[1:], dilated(weight.shape[2:], dilations), strides)
     op = Conv(weight, _bias(call, weight.shape[0]), strides, pads, dilations, call.integer("group", 1))
+    return call.mapped(call.add(op, wire), "synapses")
+
+
+@operator("MatMul", 9, 13)
+def dense(call: Call) -> Outcome:
+    """A map with channels last by a constant (channels, outputs): a 1x1 convolution."""
+    wire, weight = call.any_wire(0), call.real_constant(1)
+    if wire.axes[-1] != "C" or weight.ndim != 2 or sorted(wire.axes) != sorted("NCHW"):
+        raise RefusedError(
+            f"multiplies axes {wire.axes} by a constant {weight.shape}; only channels, last, are supported"
+        )
+    op = Conv(weight.T[:, :, None, None], np.zeros(weight.shape[1]))
     return call.mapped(call.add(op, wire), "synapses")
 
 

@@ -96,7 +96,8 @@ class _Walk:
             raise ModelError(
                 f"{self.source.where}: input {found[0].name!r} has {rank} axes; (batch, channels, height, width) expected"
             )
-        return found[0]
+        item: ValueInfoProto = found[0]
+        return item
 
     def _channels_last(self) -> bool:
         """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
@@ -157,7 +158,7 @@ class _Walk:
             wire = self.values[item.name]
             if not isinstance(wire, Wire):
                 raise ModelError(f"{self.source.where}: output {item.name!r} does not depend on the image")
-            if wire.axes not in ("NCHW", "NHWC"):
+            if wire.axes not in ("NCHW", "NHWC", "NHW", "CHW", "HW"):
                 raise ModelError(
                     f"{self.source.where}: output {item.name!r} has axes {wire.axes}; NCHW or NHWC expected"
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
@@ -38,11 +40,11 @@ def max_pool(call: Call) -> Outcome:
     if dilations != (1, 1):
         raise RefusedError(f"has dilations {dilations}; only 1 is supported")
     if call.integer("ceil_mode", 0):
-        ends = (
+        bottom, right = (
             _rounded_up(wire.shape[axis + 1], kernel[axis], strides[axis], pads[axis], pads[axis + 2])
             for axis in (0, 1)
         )
-        pads = (pads[0], pads[1], *ends)
+        pads = (pads[0], pads[1], bottom, right)
     if any(pads[axis] >= kernel[axis % 2] for axis in range(4)) or min(pads) < 0:
         raise RefusedError(f"pads {pads} leave windows of {kernel} without a pixel")
     return call.mapped(call.add(MaxPool(kernel, strides, pads), wire), "a tournament of populations")
@@ -58,7 +60,7 @@ def average_pool(call: Call) -> Outcome:
         return call.mapped(call.add(AveragePool(kernel, strides, pads), wire), "a population of sums")
     matrices = []
     for axis in (0, 1):
-        attributes: list[tuple[str, object]] = [
+        attributes: list[tuple[str, Any]] = [
             ("kernel_shape", (kernel[axis], 1)),
             ("strides", (strides[axis], 1)),
             ("pads", (pads[axis], 0, pads[axis + 2], 0)),

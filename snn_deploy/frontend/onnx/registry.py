@@ -20,6 +20,7 @@ class Entry:
 
 
 _RULES: dict[tuple[str, int], Entry] = {}
+_REFUSALS: dict[str, str] = {}
 
 
 def operator(name: str, *since: int) -> Callable[[Rule], Rule]:
@@ -36,11 +37,18 @@ def operator(name: str, *since: int) -> Callable[[Rule], Rule]:
     return register
 
 
+def refuse(reason: str, *names: str) -> None:
+    """Say why operators cannot be mapped, in any version, and what to do."""
+    _REFUSALS.update(dict.fromkeys(names, reason))
+
+
 def find(name: str, since: int) -> Rule:
     """The rule for an operator; :class:`RefusedError` says which there are."""
     entry = _RULES.get((name, since))
     if entry is not None:
         return entry.rule
+    if name in _REFUSALS:
+        raise RefusedError(_REFUSALS[name])
     versions = sorted(version for known, version in _RULES if known == name)
     if versions:
         raise RefusedError(
@@ -56,3 +64,8 @@ def entries() -> tuple[Entry, ...]:
     """All rules, by operator."""
     unique = {id(entry): entry for entry in _RULES.values()}
     return tuple(sorted(unique.values(), key=lambda entry: (entry.operator, entry.since)))
+
+
+def refusals() -> tuple[tuple[str, str], ...]:
+    """Operators that are refused with a reason of their own, by name."""
+    return tuple(sorted(_REFUSALS.items()))
