@@ -7,8 +7,6 @@ inherited one. The first population, in the order of the network, that introduce
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,20 +14,7 @@ from snn_deploy.network import Network
 from snn_deploy.verify.pair import first_divergence
 from snn_deploy.verify.replay import Response, Rule, Site, Synapses, replayable, respond, sent_by
 from snn_deploy.verify.trace import Probe, Trace
-from snn_deploy.verify.verdict import Divergence
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Number of (image, step, neuron) cells in which a population introduced and inherited an error.
-
-    A cell differs where its payload does, or its membrane where both sides recorded it. ``first`` is the first
-    introduced one.
-    """
-
-    introduced: int
-    inherited: int
-    first: Divergence | None = None
+from snn_deploy.verify.verdict import Attribution
 
 
 def attribute(

@@ -62,18 +62,18 @@ def autopsy(
 ) -> Diagnosis:
     """Explain what ``trace`` recorded of ``population``; its sources must have been recorded in full.
 
-    Hypotheses are tried on the first image that differs, at most ``limit`` of them, those near the record first; what
-    explains that image must explain all others too.
+    Hypotheses, at most ``limit`` of them, those near the record first, are tried on the first image that differs, as
+    far as two steps past the difference; what explains that must then explain all steps of all images.
     """
     if not replayable(network, population):
         raise VerificationError(
             f"{population}: events that reach it lie outside its sources' windows; record longer ones"
         )
     whole = _Case.of(network, trace, population, rule)
-    wrong = whole.differing_images(whole.site)
-    if not wrong.any():
+    place = whole.first_difference()
+    if place is None:
         return Diagnosis(population, whole.cells, 0, (), (), 0, 0)
-    first = whole.at(int(wrong.argmax()))
+    first = whole.at(*place)
     singles: dict[tuple[str, ...], _Left] = {(item.name,): first.left(site) for item, site in first.singles(faults)}
     ranked = dict(singles)
     causes = whole.confirmed(singles, faults)
@@ -129,22 +129,23 @@ class _Case:
     def cells(self) -> int:
         return int(np.asarray(self.recorded.trains).size)
 
-    def at(self, image: int) -> _Case:
-        """The same for one image, with memory for currents."""
-        one = slice(image, image + 1)
+    def at(self, image: int, step: int) -> _Case:
+        """The same for one image, as far as two steps past ``step``, with memory for currents."""
+        one, early = slice(image, image + 1), slice(0, step + 3)
         sent = {name: Train(train.first, train.payload[one]) for name, train in self.synapses.sent.items()}
         trains, states = self.recorded.trains, self.recorded.states
         recorded = Probe(
             neurons=self.recorded.neurons,
-            trains=None if trains is None else trains[one],
-            states=None if states is None else states[one],
+            trains=None if trains is None else trains[one, early],
+            states=None if states is None else states[one, early],
         )
         return _Case(self.network, self.site, Synapses(sent), recorded)
 
     def _differs(self, site: Site) -> npt.NDArray[np.bool_]:
         """(B, steps that can be known, n)."""
         known = max(0, horizon(self.network, site) + 1)
-        replayed = as_probe(respond(site, self.synapses, self.site.population.start, self.network.steps))
+        steps = np.asarray(self.recorded.trains).shape[1]
+        replayed = as_probe(respond(site, self.synapses, self.site.population.start, steps))
         if self.recorded.neurons is not None:
             replayed = replayed.at(self.recorded.neurons)
         return differing_cells(replayed, self.recorded)[:, :known]
@@ -153,9 +154,11 @@ class _Case:
         differs = self._differs(site)
         return _Left(int(np.count_nonzero(differs)), differs.size)
 
-    def differing_images(self, site: Site) -> npt.NDArray[np.bool_]:
-        differs = self._differs(site)
-        return np.asarray(differs.reshape(differs.shape[0], -1).any(1), np.bool_)
+    def first_difference(self) -> tuple[int, int] | None:
+        """Image and step of the first cell that is not the specification's."""
+        differs = self._differs(self.site).any(2)
+        place = np.argwhere(differs)
+        return (int(place[0, 0]), int(place[0, 1])) if place.size else None
 
     def site_of(self, names: Sequence[str], faults: Sequence[Fault]) -> Site:
         """The site with the faults called ``names``, the last of the list applied first, as in :meth:`pairs`."""

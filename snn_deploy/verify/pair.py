@@ -63,15 +63,18 @@ class Pair:
         """Whether every batch so far could be compared by ``check``."""
         return check not in self.missing and not (check is Check.STATES and self.population.neuron is None)
 
-    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> None:
-        """Compare one batch whose first image is number ``image``; ``retimed`` runs have trains of another time."""
+    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
+        """Compare one batch whose first image is number ``image``; whether anything differs in it.
+
+        ``retimed`` runs have trains of another time, which are not compared.
+        """
         self.totals.add(probe, states=False)
         for side, label in ((reference, baseline), (probe, self.backend)):
             if side is None:
                 self._lacks(Check, f"not recorded by {label}")
         if reference is None or probe is None:
             self.probed = 0
-            return
+            return False
         reference, probe = _common(reference, probe)
         width = self.population.size if probe.neurons is None else int(probe.neurons.size)
         self.probed = width if self.probed is None else min(self.probed, width)
@@ -87,8 +90,10 @@ class Pair:
             else:
                 self.values[check] += expected.size
                 self.differing[check] += _count(expected, found, reference, probe, check)
-        if sum(self.differing.values()) > before and self.first is None:
+        differs = sum(self.differing.values()) > before
+        if differs and self.first is None:
             self.first = first_divergence(self.population, self.backend, reference, probe, image)
+        return differs
 
     def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
         for check in checks:
