@@ -243,7 +243,7 @@ def test_other_networks_and_stimuli_are_refused(network: Network, baseline: Run)
 def test_unclaimed_traces_carry_a_warning(network: Network, baseline: Run) -> None:
     verdict = compare(network, [baseline, Trace.of(baseline).unclaimed("chip")])
     assert verdict.exit_code == 0
-    assert "nothing vouches for it" in verdict.warnings[0]
+    assert "does not say which network it recorded; nothing vouches" in verdict.warnings[0]
 
 
 def test_counts_agree_under_shuffled_delays() -> None:
