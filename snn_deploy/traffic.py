@@ -1,13 +1,13 @@
 """Where the cores stand, what each of them does, and what travels between them.
 
-Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles, and
-fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per core
-that it reaches, so a pixel on the border of a tile is sent twice (visible in Loihi 2's counters of axon_out).
+Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles,
+and fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per
+core that it reaches, so a pixel on the border of a tile is sent twice (visible in Loihi 2's counters of axon_out).
 
 Per axis everything follows from where taps land: a source row reaches the row tiles on which its taps land, a source
 channel the blocks of channels to which it has a non-zero weight. Messages are exact where no tap is zero for a whole
-block of channels, and an upper bound otherwise. Hops are those between mesh tiles, weighted by the events of each source
-tile as if spread evenly within it.
+block of channels, and an upper bound otherwise. Hops are those between mesh tiles, weighted by the events of each
+source tile as if spread evenly within it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Messages:
-    """Messages of one connection, per image: all, hops east-west and north-south on one chip, and those between chips."""
+    """Messages of one connection per image: all, their hops on the mesh of a chip, and those that cross chips."""
 
     connection: str
     sent: float
@@ -72,7 +72,8 @@ def blocks_of(mapping: Mapping) -> dict[str, Block]:
     for item in mapping.layers:
         if item.tile is None:
             raise TargetError(
-                f"{item.layer.name}: no core of {mapping.target} holds a neuron of it, so none can be placed"
+                f"{item.layer.name}: no core of {mapping.target} holds a neuron of it, so nothing can be placed: "
+                + "; ".join(problem.text for problem in mapping.problems)
             )
         channels, rows, columns = item.layer.shape
         tile = Tile(min(item.tile.channels, channels), min(item.tile.rows, rows), min(item.tile.columns, columns))
@@ -126,7 +127,7 @@ def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
 
 
 def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
-    """Operations (blocks, row tiles, column tiles) float64 that events ``mean`` (C, H, W) cause in each tile of ``shape``."""
+    """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
         used = kernel.data != 0
@@ -199,7 +200,7 @@ def _hops(
     target: Target,
     sent: float,
 ) -> Messages:
-    """Distances of all pairs of tiles that talk, weighted by the events of the source tile; scaled to ``sent`` in all."""
+    """Distances of all pairs of tiles that talk, weighted by the source tile's events; scaled to ``sent`` in all."""
     here, there = blocks[connection.source], blocks[connection.target]
     rows, columns = landing(connection.kernel, source)
     taps = _taps_per_block(connection.kernel, end[0], there.tile.channels).any((2, 3)).T

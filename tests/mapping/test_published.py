@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
+from snn_deploy.counting import assume
+from snn_deploy.energy import estimate
+from snn_deploy.kernels import ConvKernel, Kernel, TransposedKernel
 from snn_deploy.layout import GroupKind, Layer, SynapseGroup
-from snn_deploy.mapping import map_layers
+from snn_deploy.mapping import map_layers, map_network
+from snn_deploy.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.schedule import align
 from snn_deploy.target import Target, load_target
 from snn_deploy.tiling import choose_tile, free_tile, neuron_bound, uses
 
@@ -129,7 +136,7 @@ def unet(base: int, levels: int, size: int) -> list[Layer]:
         channels, side = base << level, size >> level
         up = add(f"up{level}", channels, side, last, kind="transposed", strides=(2, 2))
         last = add(f"dec{level}b", channels, side, add(f"dec{level}a", channels, side, skips[level], up))
-    add("out", 1, size, last, taps=(1, 1))
+    add("out", 1, size, last)
     return layers
 
 
@@ -153,6 +160,62 @@ def test_worked_unets(
     assert found.board is not None
     assert found.board.name == board
     assert found.layers[0].limit.resource == "neurons"
+
+
+def network_of(layers: list[Layer], size: int) -> Network:
+    """The same U-Net with weights of 1, in rate mode over 10 steps."""
+    populations = [Population("image", (1, size, size), None, np.zeros((1, 1, 1), np.int64), np.ones(1), input_max=1)]
+    connections = []
+    for item in layers:
+        channels, one = item.shape[0], np.ones(item.shape[0], np.int64)
+        neuron = Neuron(one, 0 * one, 0, 15)
+        populations.append(
+            Population(item.name, item.shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels))
+        )
+        for group in item.groups:
+            kernel: Kernel
+            if group.kind == "transposed":
+                weight = np.full((group.shape[0], channels, 3, 3), 127, np.int8)
+                kernel = TransposedKernel(weight, (2, 2), (1, 1, 0, 0))
+            else:
+                pads = (1, 1, 1, 1) if group.taps == (3, 3) else (0, 0, 0, 0)
+                weight = np.full((channels, group.shape[0] // group.groups, *group.taps), -127, np.int8)
+                kernel = ConvKernel(weight, group.strides, pads, groups=group.groups)
+            connections.append(Connection(f"{group.source}->{item.name}", group.source, item.name, kernel))
+    return align(Network("unet", "rate", 10, tuple(populations), tuple(connections), (Output("out", "out"),)))
+
+
+def test_the_worked_estimate() -> None:
+    """Base 16 at 128x128, 0.1 events per neuron and step: 591 M MACs, 59.1 M operations and 1.54 mJ per step."""
+    network = network_of(unet(16, 3, 128), 128)
+    activity = assume(network, 0.1)
+    assert activity.macs == 591_028_864
+    found = estimate(network, activity, load_target("loihi2"), streamed=True)
+    parts = {part.name: part for part in found.parts}
+    assert parts["synaptic operations"].count / 10 == pytest.approx(59.1e6, rel=1e-3)
+    assert parts["synaptic operations"].energy.value / 10 == pytest.approx(1.40e-3, rel=5e-3)
+    neurons = parts["active neuron updates"].energy.value + parts["inactive neuron updates"].energy.value
+    assert neurons / 10 == pytest.approx(0.14e-3, rel=0.03)
+    assert found.timing is not None
+    assert (found.timing.cores, found.timing.chips) == (1216, 11)
+    assert found.timing.step_s.low < 0.23e-3 < found.timing.step_s.high
+    assert found.timing.busiest == "dec2a"
+
+
+def test_a_large_unet_is_estimated_in_seconds() -> None:
+    """Spiking-UNet at base 64, 256x256: 41.9 M neurons, 49.6 G synapses; no run, and far below 5 s."""
+    network = network_of(unet(64, 4, 256), 256)
+    started = time.process_time()
+    target = load_target("loihi2")
+    mapping = map_network(network, target)
+    activity = assume(network, 0.1)
+    found = estimate(network, activity, target, mapping=mapping)
+    elapsed = time.process_time() - started
+    assert activity.macs == 49_591_099_904
+    assert mapping.cores == 20_576
+    assert found.timing is not None
+    assert found.timing.chips == 172
+    assert elapsed < 5
 
 
 def test_too_many_input_channels() -> None:
