@@ -131,7 +131,7 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
         ),
         (Output("out", "b"),),
     )
-    target = small(tmp_path, "loihi1", neurons=32, cores=70)
+    target = small(tmp_path, "loihi1", neurons=32, cores=60)
     mapping = map_network(network, target)
     found = traffic(network, assume(network, 0.5), mapping, target)
     here, there = found.blocks["a"], found.blocks["b"]
