@@ -2,12 +2,7 @@
 
 A *synaptic operation* is one event reaching one non-zero weight at a neuron that exists. That is what Loihi 2's
 counters count: on a published network the usual rules (ignore padding, count zero weights) overestimate them by 31 to
-48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). The number of such synapses behind neuron (c, y, x) is its *fan-out*
-
-    fan_out[c, y, x] = sum_{h, w} nonzero[c, h, w] * meets_y[h, y] * meets_x[w, x]
-
-where ``nonzero`` counts the non-zero weights of channel c under tap (h, w) and ``meets`` says whether tap h of row y
-falls on a row of the target. Padding, stride, dilation, groups and transposition all live in ``meets`` and ``nonzero``.
+48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). :mod:`snn_deploy.synapses` counts the synapses behind each neuron.
 
 An *event* is one message whatever it carries; its *unit spikes* are the set bits of its payload, one for each binary
 threshold of the multi-threshold neuron that was crossed.
@@ -24,71 +19,10 @@ import numpy.typing as npt
 from snn_deploy.arrays import frozen
 from snn_deploy.backend import Run
 from snn_deploy.errors import NetworkError
-from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
 from snn_deploy.network import Connection, Network, Population
+from snn_deploy.synapses import dense_macs, fan_out, is_dense, synapse_count
 
 Int64 = npt.NDArray[np.int64]
-
-
-def fan_out(kernel: Kernel, shape: Shape) -> Int64:
-    """Synapses (C, H, W) int64 behind each neuron of a source of ``shape``: non-zero weights at existing targets."""
-    if isinstance(kernel, SpatialKernel):
-        kernel.output_shape(shape)
-        pixels = np.bincount(kernel.indices[kernel.data != 0], minlength=shape[1] * shape[2]).astype(np.int64)
-        return np.broadcast_to(pixels.reshape(1, *shape[1:]), shape)
-    rows, columns = meets(kernel, shape)
-    partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0))
-    found: Int64 = np.einsum("chx,hy->cyx", partial, rows)
-    return found
-
-
-def synapses(kernel: Kernel, shape: Shape) -> int:
-    """Sum of :func:`fan_out` in closed form: synapses of a chip that shares no weights, MACs of an ANN."""
-    if isinstance(kernel, SpatialKernel):
-        return int(np.count_nonzero(kernel.data)) * shape[0]
-    rows, columns = meets(kernel, shape)
-    return int(np.einsum("chw,h,w->", nonzero_taps(kernel), rows.sum(1), columns.sum(1)))
-
-
-def dense_macs(kernel: Kernel, shape: Shape) -> int:
-    """Multiplications as ANN counters have them: every weight, zero or not, at every position, padding included."""
-    if isinstance(kernel, SpatialKernel):
-        return kernel.data.size * shape[0]
-    _, rows, columns = kernel.output_shape(shape)
-    places = rows * columns if isinstance(kernel, ConvKernel) else shape[1] * shape[2]
-    return kernel.weight.size * places
-
-
-def nonzero_taps(kernel: Kernel) -> Int64:
-    """Non-zero weights (C_in, K_h, K_w) int64 that leave each source channel under each tap."""
-    if isinstance(kernel, SpatialKernel):
-        raise NetworkError("a pixel map has no taps")
-    used = kernel.weight != 0
-    if not isinstance(kernel, ConvKernel):
-        return np.asarray(np.count_nonzero(used, axis=1), np.int64)
-    outputs, inputs, rows, columns = used.shape
-    grouped = used.reshape(kernel.groups, outputs // kernel.groups, inputs, rows, columns)
-    return np.asarray(np.count_nonzero(grouped, axis=1), np.int64).reshape(kernel.groups * inputs, rows, columns)
-
-
-def meets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
-    """Whether a tap of a source row, column falls on the target: (K_h, H) and (K_w, W) int64 of 0 and 1."""
-    if isinstance(kernel, SpatialKernel):
-        raise NetworkError("a pixel map has no taps")
-    _, *sizes = kernel.output_shape(shape)
-    found = []
-    for axis in range(2):
-        taps = np.arange(kernel.weight.shape[2 + axis])[:, None] * kernel.dilations[axis]
-        places = np.arange(shape[1 + axis])[None, :]
-        if isinstance(kernel, ConvKernel):
-            scaled = places + kernel.pads[axis] - taps
-            aligned = scaled % kernel.strides[axis] == 0
-            target = scaled // kernel.strides[axis]
-        else:
-            target = places * kernel.strides[axis] + taps - kernel.pads[axis]
-            aligned = np.ones_like(target, dtype=bool)
-        found.append((aligned & (target >= 0) & (target < sizes[axis])).astype(np.int64))
-    return found[0], found[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +52,8 @@ class PopulationActivity:
 
     ``events`` (B,) int64: messages sent, per image. ``unit_spikes`` (B,) int64, or ``None`` where payloads were not
     recorded and cannot be told from counts and events. ``active``, ``inactive`` (B,) int64: neuron updates with and
-    without an event; the input is sent by the host and has none.
+    without an event; the input is sent by the host and has none. ``mean`` (C, H, W) float64: events of each neuron,
+    averaged over the images (all of one value, and no memory, where a rate is assumed).
     """
 
     name: str
@@ -127,8 +62,11 @@ class PopulationActivity:
     unit_spikes: Int64 | None
     active: Int64
     inactive: Int64
+    mean: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        if self.mean.flags.writeable:
+            object.__setattr__(self, "mean", frozen(self.mean, np.float64))
         for name in ("events", "active", "inactive"):
             object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
         if self.unit_spikes is not None:
@@ -172,6 +110,46 @@ class Activity:
     def dense_macs(self) -> int:
         """The same as ANN counters have it: zero weights and padding included."""
         return sum(item.dense_macs for item in self.connections)
+
+    def population(self, name: str) -> PopulationActivity:
+        """The activity of population ``name``."""
+        return next(item for item in self.populations if item.name == name)
+
+    def record(self) -> dict[str, object]:
+        """For JSON: means per image."""
+        return {
+            "network": self.network,
+            "basis": self.basis,
+            "images": self.images,
+            "events": self.events / self.images,
+            "unit_spikes": None if self.unit_spikes is None else self.unit_spikes / self.images,
+            "synaptic_operations": self.synaptic_operations / self.images,
+            "macs": self.macs,
+            "dense_macs": self.dense_macs,
+            "populations": [
+                {
+                    "name": item.name,
+                    "neurons": item.neurons,
+                    "events": float(item.events.mean()),
+                    "unit_spikes": None if item.unit_spikes is None else float(item.unit_spikes.mean()),
+                    "synaptic_operations": float(self.arriving(item.name).mean()),
+                    "active_updates": float(item.active.mean()),
+                    "inactive_updates": float(item.inactive.mean()),
+                }
+                for item in self.populations
+            ],
+            "connections": [
+                {
+                    "name": item.name,
+                    "source": item.source,
+                    "target": item.target,
+                    "synaptic_operations": float(item.synaptic_operations.mean()),
+                    "macs": item.synapses,
+                    "dense_macs": item.dense_macs,
+                }
+                for item in self.connections
+            ],
+        }
 
     def arriving(self, population: str) -> Int64:
         """Synaptic operations (B,) int64 at ``population``."""
@@ -218,6 +196,7 @@ def assume(network: Network, rate: float) -> Activity:
                 expected(population.size),
                 None,
                 *_updates(network, population, expected(population.size)),
+                np.broadcast_to(np.float64(rate * network.steps), population.shape),
             )
             for population in network.populations
         ),
@@ -227,18 +206,13 @@ def assume(network: Network, rate: float) -> Activity:
                 connection.source,
                 connection.target,
                 is_dense(connection.kernel, network.population(connection.source).shape),
-                expected(synapses(connection.kernel, network.population(connection.source).shape)),
-                synapses(connection.kernel, network.population(connection.source).shape),
+                expected(synapse_count(connection.kernel, network.population(connection.source).shape)),
+                synapse_count(connection.kernel, network.population(connection.source).shape),
                 dense_macs(connection.kernel, network.population(connection.source).shape),
             )
             for connection in network.connections
         ),
     )
-
-
-def is_dense(kernel: Kernel, shape: Shape) -> bool:
-    """Whether every place of the source has weights of its own: the kernel meets the map in one position only."""
-    return isinstance(kernel, ConvKernel) and kernel.output_shape(shape)[1:] == (1, 1) and kernel.groups == 1
 
 
 def per_step(network: Network, run: Run) -> Mapping[str, Int64]:
@@ -263,7 +237,7 @@ def _connection(network: Network, connection: Connection, events: Int64) -> Conn
         connection.target,
         is_dense(connection.kernel, shape),
         np.tensordot(events, fan_out(connection.kernel, shape), 3),
-        synapses(connection.kernel, shape),
+        synapse_count(connection.kernel, shape),
         dense_macs(connection.kernel, shape),
     )
 
@@ -272,7 +246,9 @@ def _population(
     network: Network, population: Population, events: Int64, unit_spikes: Int64 | None
 ) -> PopulationActivity:
     sent = events.sum((1, 2, 3))
-    return PopulationActivity(population.name, population.size, sent, unit_spikes, *_updates(network, population, sent))
+    return PopulationActivity(
+        population.name, population.size, sent, unit_spikes, *_updates(network, population, sent), events.mean(0)
+    )
 
 
 def _updates(network: Network, population: Population, events: Int64) -> tuple[Int64, Int64]:

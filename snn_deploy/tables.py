@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.counting import Activity
-from snn_deploy.energy import EnergyEstimate
+from snn_deploy.estimates import EnergyEstimate
 
 
 def activity_table(activity: Activity) -> Table:

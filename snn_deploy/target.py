@@ -24,7 +24,8 @@ A target file::
 The unit is the end of the key. ``band`` holds the factors by which the true value may be smaller and larger. Kinds:
 ``chip`` prices synapses, neurons, messages and leakage; ``arithmetic`` prices additions and multiplications and nothing
 else; ``formula`` is an equation from a paper. A key this program does not know is an error, and so is a price that an
-estimate needs and nobody gave: nothing is ever taken to be zero.
+estimate needs and nobody gave: nothing is ever taken to be zero. A ``[measured]`` section holds what a user measured of
+one network on the device; an estimate then uses it in place of the model.
 """
 
 from __future__ import annotations
@@ -95,11 +96,12 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "time": ("synapse_ns", "neuron_ns", "step_floor_ns", "barrier_chip_ns", "barrier_chips_ns"),
         "power": ("static_chip_w",),
+        "measured": ("dynamic_per_image_uj", "static_w", "step_us"),
     }
 )
 """Every number a target file may hold, by section."""
 
-_SCALES = {"_pj": (1e-12, "J"), "_ns": (1e-9, "s"), "_w": (1.0, "W")}
+_SCALES = {"_pj": 1e-12, "_uj": 1e-6, "_ns": 1e-9, "_us": 1e-6, "_w": 1.0}
 
 _HEAD = {"name", "title", "kind", "inherit", "inherited_band", "notes", "sources", "boards"}
 
@@ -126,7 +128,7 @@ class Figure:
     @property
     def quantity(self) -> Quantity:
         """The number in SI units (J, s, W, or a plain count), with its band."""
-        scale = next((scale for suffix, (scale, _) in _SCALES.items() if self.key.endswith(suffix)), 1.0)
+        scale = next((scale for suffix, scale in _SCALES.items() if self.key.endswith(suffix)), 1.0)
         return Quantity(self.value * scale, self.value * self.band[0] * scale, self.value * self.band[1] * scale)
 
     @property

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from snn_deploy import dynamics
 from snn_deploy.backend import Record, Run, load_backend
-from snn_deploy.counting import assume, count, dense_macs, fan_out, per_step, synapses
+from snn_deploy.counting import assume, count, per_step
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Network
+from snn_deploy.synapses import dense_macs, fan_out, synapse_count
 from snn_deploy.testing import random_stimulus, random_unet
 
 Int64 = npt.NDArray[np.int64]
@@ -78,7 +79,7 @@ def geometries(draw: st.DrawFn) -> tuple[Kernel, Shape]:
 def test_fan_out_is_the_walk_over_all_synapses(geometry: tuple[Kernel, Shape]) -> None:
     kernel, shape = geometry
     assert np.array_equal(fan_out(kernel, shape), walk(kernel, shape))
-    assert synapses(kernel, shape) == walk(kernel, shape).sum()
+    assert synapse_count(kernel, shape) == walk(kernel, shape).sum()
 
 
 def test_the_usual_rules_count_too_much() -> None:
@@ -86,7 +87,7 @@ def test_the_usual_rules_count_too_much() -> None:
     weight = np.ones((1, 1, 3, 3), np.int8)
     weight[0, 0, 1, 1] = 0
     kernel = ConvKernel(weight, pads=(1, 1, 1, 1))
-    assert synapses(kernel, (1, 8, 8)) == 484 - 64
+    assert synapse_count(kernel, (1, 8, 8)) == 484 - 64
     assert dense_macs(kernel, (1, 8, 8)) == 576
     transposed = TransposedKernel(np.ones((2, 3, 3, 3), np.int8), (2, 2), (1, 1, 0, 0))
     assert dense_macs(transposed, (2, 4, 4)) == 2 * 3 * 9 * 16
