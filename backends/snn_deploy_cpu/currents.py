@@ -38,7 +38,7 @@ class FloatCurrent:
         """The currents."""
         form = self._form
         rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
-        out = _whole_or_cut(form, self._primitive, maps, rows, columns)
+        out = _convolve(form, self._primitive, maps, rows, columns)
         if self._scale != 1:
             out *= self._scale
         return form.interleave(out, rows, columns, (last - first, self._width))
@@ -60,7 +60,7 @@ class PlaneCurrent:
         form = self._form
         rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
         if len(self._planes) == 1 and maps.dtype == np.uint8:
-            out = _whole_or_cut(form, self._primitives[0], maps, rows, columns)
+            out = _convolve(form, self._primitives[0], maps, rows, columns)
         else:
             part = cut_out(maps, rows, columns)
             out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
@@ -70,16 +70,26 @@ class PlaneCurrent:
 
 
 def _extract(maps: Maps, plane: Plane) -> Maps:
-    """The u8 numbers of one plane."""
-    bits = (maps >> plane.shift) if plane.mask is None else (maps >> plane.shift) & plane.mask
-    return (bits + plane.zero).astype(np.uint8)
+    """The u8 numbers of one plane; the conversion itself keeps the lowest 8 bits."""
+    bits = maps >> plane.shift if plane.shift else maps
+    if plane.mask not in (None, 255):
+        bits = bits & plane.mask
+    if plane.zero:
+        bits = bits + plane.zero
+    return bits.astype(np.uint8)
 
 
-def _whole_or_cut(form: Convolution, primitive: Primitive, maps: Maps, rows: Window, columns: Window) -> Floats:
-    pads = form.symmetric_pads((maps.shape[1], maps.shape[2]), rows, columns)
-    if pads is not None:
-        return primitive(maps, pads)
-    return primitive(cut_out(maps, rows, columns), (0, 0))
+def _convolve(form: Convolution, primitive: Primitive, maps: Maps, rows: Window, columns: Window) -> Floats:
+    """The windows' sums: on a view of ``maps`` where the library's equal pads on both sides will do, else on a copy."""
+    height, width = maps.shape[1:3]
+    top, bottom, left = max(-rows.start, 0), max(rows.stop - height, 0), -columns.start
+    pad = max(top, bottom)
+    skip, rest = divmod(pad - top, form.strides[0])
+    wide = (width + 2 * left - form.reach(1)) // form.strides[1] + 1
+    if left < 0 or wide != columns.outputs or rest or rows.start >= height or rows.stop <= 0:
+        return primitive(cut_out(maps, rows, columns), (0, 0))
+    out = primitive(maps[:, max(rows.start, 0) : min(rows.stop, height)], (pad, left))
+    return out[:, skip : skip + rows.outputs]
 
 
 class DepthwiseCurrent:

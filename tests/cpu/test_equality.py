@@ -15,7 +15,7 @@ from snn_deploy.kernels import ConvKernel, TransposedKernel
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align, shuffle
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
-from snn_deploy_cpu import CpuBackend, firing, libraries, simulator
+from snn_deploy_cpu import CpuBackend, firing, libraries, runners, simulator
 from snn_deploy_cpu.plan import Engine
 from snn_deploy_reference import ReferenceBackend
 
@@ -27,7 +27,7 @@ def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     """The packages named by the parameter cannot be imported."""
     for name in request.param:
         monkeypatch.setitem(sys.modules, name, None)
-    caches = (libraries.eight_bit, libraries.float32, firing._compiled)
+    caches = (libraries.eight_bit, libraries.float32, firing.compiled_kernels)
     for cached in caches:
         cached.cache_clear()
     if "numba" in request.param:
@@ -71,7 +71,7 @@ def test_conformance_with_packages_missing(without: None) -> None:
 def test_engines_are_named() -> None:
     network = random_unet("rate")
     run = CpuBackend("f32").run(network, random_stimulus(network))
-    assert set(run.engines.values()) == {"f32"}
+    assert set(run.engines.values()) == {"f32", "int32"}
     if libraries.eight_bit() is not None:
         assert CpuBackend().run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
 
@@ -83,7 +83,7 @@ def test_strips_groups_and_chunks(mode: str, batch: int, monkeypatch: pytest.Mon
     stimulus = random_stimulus(network, 7, batch)
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
-        monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+        monkeypatch.setattr(runners, "BLOCK_BYTES", block)
         monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
         found = CpuBackend().run(network, stimulus, Record.STATES)
         assert_equal(found, expected)
@@ -144,7 +144,7 @@ KERNELS = {
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("block", [1, 2**22])
 def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+    monkeypatch.setattr(runners, "BLOCK_BYTES", block)
     first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
     network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
     assert_equal(*both(network, random_stimulus(network, batch=1), engine))

@@ -1,0 +1,157 @@
+"""Layers at work on one group of images, chunk of steps by chunk of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network import Network
+from snn_deploy_cpu.firing import fire_once, restless, scan, tally
+from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer
+
+Array = npt.NDArray[Any]
+
+BLOCK_BYTES = 2**20
+"""Currents computed at a time: they and the membranes they meet stay in the second-level cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Where one population's results of one group of images are written, channels last.
+
+    ``counts`` and ``events`` are (B, H, W, C), ``trains`` and ``states`` (B, T, H, W, C). Networks of a single step need no
+    ``events``: they are the counts that are not 0.
+    """
+
+    counts: Array
+    events: Array | None
+    trains: Array | None
+    states: Array | None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, H, W, C)."""
+        images, height, width, channels = self.counts.shape
+        return images, height, width, channels
+
+
+class RelayRunner:
+    """A layer without membranes."""
+
+    saturations = 0
+
+    def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int) -> None:
+        self.name, self._layer, self._sheet = layer.population.name, layer, sheet
+        self._payloads = _payloads(layer, sheet, chunk)
+
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int) -> Array:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
+        out = self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+        self._layer.relay(payloads[self._layer.source], out)
+        _write(self._sheet, self._payloads[:steps], first)
+        return out
+
+    def restless(self) -> bool:
+        """Whether any neuron would send a payload without further input."""
+        return False
+
+
+class FiringRunner:
+    """A layer with membranes, which stay from chunk to chunk."""
+
+    def __init__(self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array) -> None:
+        self.name, self.saturations = layer.population.name, 0
+        self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
+        self._payloads = _payloads(layer, sheet, chunk)
+        self._drive = self._driving(stimulus)
+        self._count: Array | None = None
+        self._v: Array | None = None
+        if not layer.settles or sheet.states is not None:
+            v = np.empty(sheet.shape, layer.real)
+            v[...] = layer.rule.start[: sheet.shape[3]]
+            self._v = v.reshape(-1)
+            if layer.rule.count_min is not None:
+                self._count = np.zeros_like(self._v)
+
+    def _driving(self, stimulus: Array) -> Array | None:
+        """Bias and constant currents of every neuron, flat; ``None`` where the rule's bias is all."""
+        layer, shape = self._layer, self._sheet.shape
+        if layer.bias is None and not layer.constants:
+            return None
+        bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
+        drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
+        for current in layer.constants:
+            drive += current(stimulus, 0, shape[1])
+        return drive.reshape(-1)
+
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int) -> Array:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
+        layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
+        for low, high, top, bottom in self._blocks(steps):
+            currents = self._currents(payloads, low, high, top, bottom)
+            begin = top * shape[2] * shape[3]
+            if self._v is None:
+                self.saturations += fire_once(layer.rule, currents[0], self._drive, out[0], begin)
+                continue
+            driven, part = max(self._driven - first - low, 0), out[low:high]
+            self.saturations += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
+            if self._sheet.states is not None:
+                self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
+        _write(self._sheet, out, first)
+        return out.reshape(-1, *shape[1:])
+
+    def _blocks(self, steps: int) -> Iterator[tuple[int, int, int, int]]:
+        """Steps ``low..high``, rows ``top..bottom``: whole maps of several steps, or strips of one step of an image."""
+        images, height, _, _ = self._sheet.shape
+        per_step = self._layer.population.size * images * np.dtype(self._layer.real).itemsize
+        together = 1 if self._sheet.states is not None else max(1, BLOCK_BYTES // per_step)
+        strips = min(height, -(-per_step // BLOCK_BYTES)) if images == 1 else 1
+        for top, bottom in pairwise(height * strip // strips for strip in range(strips + 1)):
+            for low in range(0, steps, together):
+                yield low, min(low + together, steps), top, bottom
+
+    def _currents(self, payloads: Mapping[str, Array], low: int, high: int, top: int, bottom: int) -> Array:
+        """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
+        images, _, width, channels = self._sheet.shape
+        total: Array | None = None
+        for source, current in self._layer.streams:
+            part = current(payloads[source][low * images : high * images], top, bottom)
+            total = part if total is None else np.add(total, part, out=total)
+        if total is None:
+            return np.zeros((1, images * (bottom - top) * width * channels), self._layer.real)
+        return total.reshape(high - low, -1)
+
+    def restless(self) -> bool:
+        """Whether any neuron would send a payload without further input."""
+        return self._v is not None and not self._layer.settles and restless(self._layer.rule, self._v, self._count)
+
+
+Runner = RelayRunner | FiringRunner
+
+
+def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array) -> Runner:
+    """The runner of ``layer``."""
+    if isinstance(layer, RelayLayer):
+        return RelayRunner(layer, sheet, chunk)
+    return FiringRunner(layer, sheet, chunk, network, stimulus)
+
+
+def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:
+    """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
+    if sheet.events is None:
+        return sheet.counts.reshape(1, -1)
+    return np.empty((chunk, sheet.counts.size), layer.formats.payload)
+
+
+def _write(sheet: Sheet, payloads: Array, first: int) -> None:
+    """Add a chunk's events (steps, B * H * W * C) to what is kept."""
+    if sheet.events is not None:
+        tally(payloads, sheet.counts.reshape(-1), sheet.events.reshape(-1))
+    if sheet.trains is not None:
+        steps = payloads.shape[0]
+        sheet.trains[:, first : first + steps] = payloads.reshape(steps, *sheet.shape).swapaxes(0, 1)
