@@ -35,7 +35,8 @@ def read_image(path: Path, channels: int) -> Image:
             raise StimulusError(
                 f"{path}: {values.dtype} {values.shape}; a float array (batch, channels, H, W) is needed"
             )
-        return values.astype(np.float32)
+        array: Image = values.astype(np.float32)
+        return array
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise StimulusError(f"{path}: an array of shape {values.shape} is no image")
     values = util.img_as_float32(values)
