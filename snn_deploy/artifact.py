@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
 
 SCHEMA = 1
@@ -141,6 +142,13 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "count_max": population.neuron.count_max,
         "strict": population.neuron.strict,
     }
+    if isinstance(population.neuron, CubaLif):
+        tensors[f"{key}.offset.npy"] = population.neuron.offset
+        record["neuron"]["cuba_lif"] = {
+            "current_decay": population.neuron.current_decay,
+            "voltage_decay": population.neuron.voltage_decay,
+            "offset": f"{key}.offset.npy",
+        }
     return record
 
 
@@ -269,18 +277,7 @@ def _limit(value: object) -> int | None:
 
 
 def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
-    neuron = None
-    if "neuron" in record:
-        item = record["neuron"]
-        neuron = Neuron(
-            theta=_typed(tensors, item["theta"], np.int64),
-            v0=_typed(tensors, item["v0"], np.int64),
-            payload_min=_integer(item["payload_min"]),
-            payload_max=_integer(item["payload_max"]),
-            count_min=_limit(item["count_min"]),
-            count_max=_limit(item["count_max"]),
-            strict=bool(item["strict"]),
-        )
+    neuron = _neuron(record["neuron"], tensors) if "neuron" in record else None
     channels, height, width = _integers(record["shape"], 3)
     return Population(
         name=str(record["name"]),
@@ -292,6 +289,27 @@ def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
         input_min=_integer(record.get("input_min", 0)),
         input_max=_integer(record.get("input_max", 0)),
         origin=tuple(map(str, record["origin"])),
+    )
+
+
+def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
+    theta = _typed(tensors, item["theta"], np.int64)
+    if "cuba_lif" in item:
+        lif = item["cuba_lif"]
+        return CubaLif.of(
+            theta,
+            _typed(tensors, lif["offset"], np.int64),
+            current_decay=_integer(lif["current_decay"]),
+            voltage_decay=_integer(lif["voltage_decay"]),
+        )
+    return Neuron(
+        theta=theta,
+        v0=_typed(tensors, item["v0"], np.int64),
+        payload_min=_integer(item["payload_min"]),
+        payload_max=_integer(item["payload_max"]),
+        count_min=_limit(item["count_min"]),
+        count_max=_limit(item["count_max"]),
+        strict=bool(item["strict"]),
     )
 
 

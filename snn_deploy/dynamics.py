@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Population
 
 Int64: TypeAlias = npt.NDArray[np.int64]
@@ -58,7 +59,12 @@ def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
 
 
 def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
-    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64."""
+    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
+
+    For a :class:`~snn_deploy.lif.CubaLif`, whose counts nothing bounds, ``count`` holds the decaying current u.
+    """
+    if isinstance(neuron, CubaLif):
+        return neuron.integrate(v, count, current)
     theta = neuron.theta[:, None, None]
     v = saturate(v + current)
     payload = fire(v, theta, neuron.payload_min, neuron.payload_max, strict=neuron.strict)

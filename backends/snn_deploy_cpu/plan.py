@@ -12,6 +12,7 @@ from snn_deploy import artifact
 from snn_deploy.bounds import Bound, bound, event_range
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.kernels import SpatialKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy_cpu import libraries
 from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit, transparent
@@ -119,6 +120,10 @@ def _layer(
     neuron = population.neuron
     if neuron is None:
         raise BackendUnavailableError(f"{population.name}: a population without neurons cannot fire")
+    if isinstance(neuron, CubaLif):
+        raise BackendUnavailableError(
+            f"{population.name}: CUBA-LIF neurons run on the reference and lava backends only"
+        )
     real = _real(population, bound(network, population), engine)
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)

@@ -17,6 +17,7 @@ from snn_deploy import artifact
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.bounds import bound
 from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Network
 from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
@@ -95,7 +96,7 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
-        if self.stream and not network.aligned:
+        if (self.stream or _leaky(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
             )
@@ -109,6 +110,10 @@ class LavaBackend:
                 f"{network.name}: currents can leave the 24 bits of Lava's synapses: {', '.join(wide)}; "
                 "convert with fewer weight bits or fewer levels"
             )
+
+
+def _leaky(network: Network) -> bool:
+    return any(isinstance(population.neuron, CubaLif) for population in network.populations)
 
 
 def _installed() -> bool:

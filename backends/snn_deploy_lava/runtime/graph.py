@@ -6,6 +6,7 @@ connections of one source share one line, tapped where they need it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from snn_deploy_lava.runtime import axes
 from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
 from snn_deploy_lava.runtime.chip import Adapters
 from snn_deploy_lava.runtime.description import Description, Record
+from snn_deploy_lava.runtime.processes.lif import LeakyFire
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThreshold, PyMultiThresholdLadder
 from snn_deploy_lava.runtime.processes.synapse import Correlate, PyConvExact, SumPixels, Transpose
 from snn_deploy_lava.runtime.processes.traffic import Delay, Recorder, Source
@@ -49,7 +51,7 @@ class Graph:
 
     source: Source
     source_port: OutPort
-    neurons: dict[str, MultiThreshold] = field(default_factory=dict)
+    neurons: dict[str, MultiThreshold | LeakyFire] = field(default_factory=dict)
     synapses: list[AbstractProcess] = field(default_factory=list)
     delays: list[Delay] = field(default_factory=list)
     recorders: list[Recorder] = field(default_factory=list)
@@ -57,6 +59,10 @@ class Graph:
     def output(self, population: str) -> OutPort:
         """Port that sends the events of ``population``."""
         return self.neurons[population].s_out if population in self.neurons else self.source_port
+
+    def counters(self) -> Iterator[tuple[str, MultiThreshold]]:
+        """Populations that count their saturations; Lava's own neurons do not."""
+        return ((name, neuron) for name, neuron in self.neurons.items() if isinstance(neuron, MultiThreshold))
 
     @property
     def processes(self) -> tuple[AbstractProcess, ...]:
@@ -67,10 +73,12 @@ class Graph:
 def plan(network: Description, images: int, *, stream: bool, power_of_two: bool = False) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one more step, in which every neuron must be silent.
 
-    The chip resets at intervals that are powers of two (lava-dl, mnist/run.ipynb): ``power_of_two`` rounds up.
+    Leaky neurons always take a stream: their reset is the only thing that starts them. The chip resets at intervals
+    that are powers of two (lava-dl, mnist/run.ipynb): ``power_of_two`` rounds up.
     """
     manifest = network.manifest
     window, spare = int(manifest["steps"]), int(manifest["mode"] == "exact")
+    stream = stream or network.leaky
     if stream and not network.aligned:
         raise ValueError("images can be streamed only through a network whose delays are aligned")
     interval = (window if stream else network.duration) + spare
@@ -118,8 +126,19 @@ def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> 
     )
 
 
-def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiThreshold:
+def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiThreshold | LeakyFire:
     neuron, tensors = record["neuron"], network.tensors
+    if "cuba_lif" in neuron:
+        lif = neuron["cuba_lif"]
+        return LeakyFire(
+            shape=axes.shape_to_lava(record["shape"]),
+            theta=tensors[neuron["theta"]],
+            offset=tensors[lif["offset"]],
+            current_decay=lif["current_decay"],
+            voltage_decay=lif["voltage_decay"],
+            clock=schedule.clock(record["start"]),
+            name=record["name"],
+        )
     bounded = neuron["count_min"] is not None
     return MultiThreshold(
         shape=axes.shape_to_lava(record["shape"]),
@@ -132,6 +151,7 @@ def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiTh
         bias_repeats=network.manifest["mode"] == "rate",
         clock=schedule.clock(record["start"]),
         start=record["start"],
+        end=record["start"] + schedule.window,
         name=record["name"],
     )
 

@@ -84,7 +84,7 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
         done += chunk
         yield done, schedule.steps
     if not on_chip:
-        saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.neurons.items()}
+        saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
     graph.source.stop()
 
@@ -111,15 +111,19 @@ def _advance(graph: Graph, steps: int) -> None:
 
 
 def _raise_model_errors(runtime: Any) -> None:
-    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``)."""
-    names = [process.name for process in runtime._executable.proc_builders]
-    actors = runtime._messaging_infrastructure.actors
-    for name, actor in zip(chain(names, repeat("a runtime service")), actors):  # noqa: B905 - names go on for ever
+    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``).
+
+    After one has raised, Lava ends others in good order; so exceptions are looked for first, then violent deaths.
+    """
+    names = chain((process.name for process in runtime._executable.proc_builders), repeat("a runtime service"))
+    actors = list(zip(names, runtime._messaging_infrastructure.actors))  # noqa: B905 - names go on for ever
+    for name, actor in actors:
         if actor.exception:
             _, trace = actor.exception
             raise ModelError(f"{name}: {trace.strip().splitlines()[-1]}")
-        if not actor.is_alive():
-            raise ModelError(f"{name}: its process has died")
+    for name, actor in actors:
+        if actor.exitcode:
+            raise ModelError(f"{name}: its process has died (status {actor.exitcode})")
 
 
 def main() -> None:
