@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import NodeProto, ValueInfoProto
 
@@ -69,7 +70,6 @@ class _Walk:
         self.row_of: dict[str, int] = {}
         self.origin: tuple[str, ...] = ()
         self.stem = ""
-        self.inferred: dict[str, Shape] | None = None
         stored = {item.name: item for item in self.onnx_graph.initializer}
         for name, proto in stored.items():
             self.values[name] = self._stored(name, proto)
@@ -226,41 +226,24 @@ class _Walk:
 
     # ------------------------------------------------------------------ refusals
     def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:
-        """A refused node still gets wires of the shapes ONNX infers, so that the nodes after it are judged too."""
-        values = tuple(self._placeholder(output, name) for output in node.output)
-        return Outcome(values, "refused", note)
+        """A refused node that keeps its inputs' shape still gets a wire, so that the nodes after it are judged too."""
+        wires = [value for value in map(self.values.get, node.input) if isinstance(value, Wire) and value.known]
+        shapes = [wire.shape for wire in wires]
+        wire = Wire(node.output[0], (1, 1, 1), "NCHW", name, known=False)
+        if wires and registry.keeps_shape(node.op_type):
+            try:
+                channels, height, width = np.broadcast_shapes(*shapes)
+                wire = replace(wire, shape=(channels, height, width), axes=wires[0].axes, known=True)
+            except ValueError:  # then nothing is known about its result
+                pass
+        return Outcome(
+            (wire, *(replace(wire, value=output, known=False) for output in node.output[1:])), "refused", note
+        )
 
     def _refuse_host(self, wire: Wire, user: str) -> None:
         """A host function whose result is used inside the network is refused beside its user."""
         index = self.row_of[wire.value]
         self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
-
-    def _placeholder(self, output: str, maker: str) -> Wire:
-        shape = self._inferred().get(output)
-        if shape is None:
-            return Wire(output, (1, 1, 1), "NCHW", maker, known=False)
-        return Wire(output, shape, "NCHW", maker)
-
-    def _inferred(self) -> dict[str, Shape]:
-        """Shapes (C, H, W) that ONNX's own shape inference finds for the pinned input."""
-        if self.inferred is None:
-            model = onnx.ModelProto()
-            model.CopyFrom(self.source.model)
-            for item in model.graph.input:
-                if item.name == self.input.name:
-                    wire = Wire("", self.shapes[self.input.name], self.input_axes)
-                    for dim, extent in zip(item.type.tensor_type.shape.dim, wire.extents(self.batch), strict=True):
-                        dim.dim_value = extent
-            try:
-                model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-            except (RuntimeError, ValueError, TypeError):
-                model.graph.ClearField("value_info")
-            self.inferred = {}
-            for item in model.graph.value_info:
-                extents = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
-                if len(extents) == 4 and min(extents) > 0:
-                    self.inferred[item.name] = (extents[1], extents[2], extents[3])
-        return self.inferred
 
 
 def _name(node: NodeProto) -> str:
