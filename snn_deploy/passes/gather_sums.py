@@ -1,14 +1,16 @@
 """Between activations, only sums of linear operators that read activations directly.
 
-Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The identities:
+Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The
+identities:
 
-* ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where their groups do);
+* ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where
+  their groups do);
 * ``conv(s x + t) = conv(x; W s) + conv(t)``, the last a constant map (:mod:`~snn_deploy.passes.constant_map`);
 * ``s (W x + b) + t = (s W) x + (s b + t)``: batch normalization after a (transposed) convolution;
 * operators that treat channels alike (pooling, resampling) and activations go through ``Concat`` and positive scales.
 
-Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling, repetition,
-padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
+Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling,
+repetition, padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
 """
 
 from __future__ import annotations
@@ -248,7 +250,7 @@ def _bias(bias: Float64, shape: Shape) -> Float64:
 
 
 def _whole(op: Op) -> bool:
-    """Whether whole counts stay whole: sums over windows, and copies (repetition, padding, cropping, nearest resizing)."""
+    """Whether whole counts stay whole: window sums, and copies (repetition, padding, cropping, nearest resizing)."""
     if isinstance(op, Resample):
         copies = ((matrix == 0) | (matrix == 1) for matrix in (op.rows, op.columns))
         return all(bool(np.all(entries)) for entries in copies)

@@ -12,7 +12,7 @@ Rule = Callable[[Call], Outcome]
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule and the since-versions it reads; its docstring's first line is the operator's row in ``docs/operators.md``."""
+    """A rule and the since-versions it reads; its docstring's first line is the row in ``docs/operators.md``."""
 
     operator: str
     since: tuple[int, ...]
