@@ -13,9 +13,11 @@ LINEAR = (Conv, ConvTranspose, Resample, AveragePool, Nearest)
 
 
 def check_normal_form(graph: Graph) -> Graph:
-    """``graph`` itself; :class:`GraphError` names the first node that breaks the promise made in this package's docstring."""
+    """``graph``; :class:`GraphError` names the first node that breaks what this package's docstring promises."""
     hosted = {node.name for node in graph.nodes if isinstance(node.op, Host)}
     for node in graph.nodes:
+        if not all(np.all(np.isfinite(value)) for value in vars(node.op).values() if isinstance(value, np.ndarray)):
+            raise GraphError(f"{node.name}: its weights overflow to NaN or infinity")
         for name in node.inputs:
             if not isinstance(node.op, Host) and name in hosted:
                 raise GraphError(f"{node.name}: reads {name}, which only the host computes")

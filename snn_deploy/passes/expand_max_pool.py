@@ -1,11 +1,11 @@
 """Max-pooling as a tournament of rectified relays: ``max(a, b) = a + relu(b - a)``.
 
-A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear in the
-source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact. For a 2x2 window
-``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
+A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear
+in the source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact.
+For a 2x2 window ``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
 
-ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first padded
-with its own edge pixels, which stand in every window that reaches them.
+ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first
+padded with its own edge pixels, which stand in every window that reaches them.
 """
 
 from __future__ import annotations

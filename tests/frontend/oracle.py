@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from snn_deploy.frontend.onnx import read, to_onnx
 from snn_deploy.graph import Graph
 from snn_deploy.passes import normal_form
 
-Array = npt.NDArray[np.float32]
+Array: TypeAlias = npt.NDArray[np.float32]
+Constants: TypeAlias = Mapping[str, Any]
 
 
 def numbers(*shape: int, seed: int = 0) -> Array:
@@ -22,7 +24,7 @@ def numbers(*shape: int, seed: int = 0) -> Array:
     return np.where(np.abs(values) < 0.02, 0.37, values).astype(np.float32)
 
 
-def node(operator: str, inputs: str, outputs: str = "y", **attributes: object) -> NodeProto:
+def node(operator: str, inputs: str, outputs: str = "y", **attributes: Any) -> NodeProto:
     """An ONNX node; names separated by blanks, ``-`` for an absent input."""
     names = ["" if name == "-" else name for name in inputs.split()]
     return helper.make_node(operator, names, outputs.split(), **attributes)
@@ -31,7 +33,7 @@ def node(operator: str, inputs: str, outputs: str = "y", **attributes: object) -
 def build(
     opset: int,
     nodes: Sequence[NodeProto],
-    constants: Mapping[str, npt.NDArray[np.generic]],
+    constants: Constants,
     shape: Sequence[int | str],
     outputs: Sequence[str] = ("y",),
     kind: int = TensorProto.FLOAT,
@@ -68,9 +70,7 @@ def difference(model: ModelProto, graph: Graph, x: Array) -> float:
     return max(relative(a, b) for a, b in zip(run(model, x), run(to_onnx(graph), x), strict=True))
 
 
-def check(
-    opset: int, nodes: Sequence[NodeProto], constants: Mapping[str, npt.NDArray[np.generic]], shape: Sequence[int]
-) -> Graph:
+def check(opset: int, nodes: Sequence[NodeProto], constants: Constants, shape: Sequence[int]) -> Graph:
     """Import a model, alone and between convolutions, and compare it before and after all passes.
 
     1e-5 of the largest value: float32 sums in another order. Returns the normal form of the longer model.

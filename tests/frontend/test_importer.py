@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from oracle import build, difference, node, numbers, relative, run
+from oracle import Array, build, difference, node, numbers, relative, run
 
 from snn_deploy.errors import ModelError, UnsupportedModelError
 from snn_deploy.frontend.ledger import FATES
@@ -19,13 +19,13 @@ from snn_deploy.passes import normal_form
 REPOSITORY = Path(__file__).parents[2]
 
 
-def weights(outputs: int, inputs: int, window: int = 3) -> dict[str, np.ndarray]:
+def weights(outputs: int, inputs: int, window: int = 3) -> dict[str, Array]:
     return {"w": numbers(outputs, inputs, window, window), "b": numbers(outputs)}
 
 
 def test_every_node_has_one_row_and_a_fate() -> None:
     nodes = [
-        node("Constant", "", "k", value=numpy_helper.from_array(np.float32(2))),
+        node("Constant", "", "k", value=numpy_helper.from_array(np.array(2, np.float32))),
         node("Mul", "k k", "kk"),
         node("Mul", "x kk", "scaled"),
         node("Conv", "scaled w b", "c"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from oracle import check, node, numbers
+from oracle import Array, check, node, numbers
 
 OPSETS = (9, 11, 13, 17, 19, 22, 28)
 SHAPE = (4, 9, 8)
@@ -14,11 +16,11 @@ def since(first: int, *opsets: int) -> list[int]:
     return [opset for opset in opsets or OPSETS if opset >= first]
 
 
-def weights(outputs: int, inputs: int, *window: int) -> dict[str, np.ndarray]:
+def weights(outputs: int, inputs: int, *window: int) -> dict[str, Array]:
     return {"w": numbers(outputs, inputs, *window), "b": numbers(outputs)}
 
 
-CONVOLUTIONS = {
+CONVOLUTIONS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "plain": ({}, (5, 4, 3, 3)),
     "padded": ({"pads": [1, 1, 1, 1]}, (5, 4, 3, 3)),
     "asymmetric": ({"pads": [0, 2, 1, 3]}, (5, 4, 3, 4)),
@@ -39,7 +41,7 @@ def test_conv(case: str, opset: int) -> None:
     check(opset, [node("Conv", "x w b", **attributes)], weights(*shape), SHAPE)
 
 
-TRANSPOSED = {
+TRANSPOSED: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "double": ({"strides": [2, 2]}, (4, 3, 2, 2)),
     "cut": ({"strides": [2, 2], "pads": [1, 1, 1, 1]}, (4, 3, 3, 3)),
     "output padding": ({"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}, (4, 3, 3, 3)),
@@ -62,7 +64,7 @@ def test_conv_transpose(case: str, opset: int) -> None:
     check(opset, [node("ConvTranspose", "x w b", **attributes)], constants, SHAPE)
 
 
-def statistics(channels: int = 4) -> dict[str, np.ndarray]:
+def statistics(channels: int = 4) -> dict[str, Array]:
     names = ("scale", "shift", "mean")
     found = {name: numbers(channels, seed=index) for index, name in enumerate(names)}
     return found | {"variance": np.abs(numbers(channels, seed=5)) + 0.1}
@@ -85,9 +87,7 @@ def test_batch_normalization(opset: int) -> None:
         ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, None),
     ],
 )
-def test_batch_normalization_after(
-    operator: str, attributes: dict[str, object], window: tuple[int, ...] | None
-) -> None:
+def test_batch_normalization_after(operator: str, attributes: dict[str, Any], window: tuple[int, ...] | None) -> None:
     constants = statistics() if window is None else statistics() | {"w": numbers(*window), "b": numbers(4)}
     first = node(operator, "x" if window is None else "x w b", "t", **attributes)
     check(17, [first, node("BatchNormalization", "t scale shift mean variance")], constants, SHAPE)
@@ -131,7 +131,7 @@ def test_max_and_min_with_a_number(opset: int) -> None:
     check(opset, [node("Max", "x zero", "t"), node("Min", "six t")], constants, SHAPE)
 
 
-POOLS = {
+POOLS: dict[str, dict[str, Any]] = {
     "2x2": {"kernel_shape": [2, 2], "strides": [2, 2]},
     "overlapping": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
     "oblong": {"kernel_shape": [2, 3], "strides": [1, 2], "pads": [1, 0, 0, 2]},
@@ -150,7 +150,8 @@ def test_max_pool(opset: int, case: str) -> None:
 @pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
 @pytest.mark.parametrize("opset", [11, 19, 22])
 def test_pool_rounding_up(opset: int, operator: str, size: tuple[int, int]) -> None:
-    for case in ({"strides": [2, 2]}, {"strides": [3, 2], "pads": [1, 1, 1, 1]}):
+    cases: list[dict[str, Any]] = [{"strides": [2, 2]}, {"strides": [3, 2], "pads": [1, 1, 1, 1]}]
+    for case in cases:
         check(opset, [node(operator, "x", kernel_shape=[3, 3], ceil_mode=1, **case)], {}, (4, *size))
 
 
@@ -221,7 +222,7 @@ def test_resize_to_sizes(opset: int, coordinates: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("opset", since(18))
 def test_resize_antialias_and_axes(opset: int, mode: str) -> None:
-    attributes = {"mode": mode, "antialias": 1, "axes": [2, 3]}
+    attributes: dict[str, Any] = {"mode": mode, "antialias": 1, "axes": [2, 3]}
     check(opset, [node("Resize", "x - scales", **attributes)], {"scales": np.array([0.5, 0.6], np.float32)}, SHAPE)
 
 

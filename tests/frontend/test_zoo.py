@@ -51,7 +51,7 @@ def test_attention_gates_are_refused_each_by_name() -> None:
     refused = {kind: [row.node for row in ledger.refused if row.operator == kind] for kind in ("Mul", "Sigmoid")}
     assert [len(nodes) for nodes in refused.values()] == [3, 3]
     assert ledger.counts["refused"] == 9
-    with pytest.raises(UnsupportedModelError) as caught:  # noqa: PT011 - every name is looked for below
+    with pytest.raises(UnsupportedModelError) as caught:
         read(MODELS / "monai_attentionunet.ts17.fixed.onnx")
     assert all(node in str(caught.value) for nodes in refused.values() for node in nodes)
 

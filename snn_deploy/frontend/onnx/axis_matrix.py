@@ -1,8 +1,8 @@
 """Separable operators as one matrix per axis, taken from onnxruntime itself.
 
-Interpolation and averaging treat rows and columns alike and independently, so the whole operator is ``rows @ x @ columns.T``. Each
-matrix is read off by running the operator along one axis on all unit vectors: every rounding rule of every mode and operator set is
-then the runtime's own.
+Interpolation and averaging treat rows and columns alike and independently, so the whole operator is ``rows @ x @
+columns.T``. Each matrix is read off by running the operator along one axis on all unit vectors: every rounding rule of
+every mode and operator set is then the runtime's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 def axis_matrix(
     operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...] = ()
 ) -> Float64:
-    """The matrix (outputs, ``extent``) of a one-node model along the height axis. ``constants`` are its further inputs."""
+    """Matrix (outputs, ``extent``) of a one-node model along the height axis; ``constants`` are its other inputs."""
     import onnxruntime
 
     if extent > MAX_EXTENT:

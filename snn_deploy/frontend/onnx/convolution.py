@@ -79,7 +79,7 @@ def dense(call: Call) -> Outcome:
 
 @operator("ConvTranspose", 1, 11, 22)
 def transposed_convolution(call: Call) -> Outcome:
-    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding, output_shape."""
+    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding and _shape."""
     wire, weight = call.wire(0), _weight(call)
     strides, dilations = pair(call.integers("strides", (1, 1))), pair(call.integers("dilations", (1, 1)))
     group, extra = call.integer("group", 1), call.integers("output_padding", (0, 0))
@@ -97,7 +97,7 @@ def transposed_convolution(call: Call) -> Outcome:
 
 
 def _transposed_pads(call: Call, sizes: Pair, full: list[int], strides: Pair, extra: tuple[int, ...]) -> Pads:
-    """``pads`` with output_padding taken off the end; from ``output_shape`` or ``auto_pad`` by the formula of the specification."""
+    """``pads`` less output_padding at the end; from ``output_shape`` or ``auto_pad`` by the specification's formula."""
     mode = call.text("auto_pad", "NOTSET")
     wanted = call.attribute("output_shape")
     if wanted is None and mode in ("NOTSET", "VALID"):

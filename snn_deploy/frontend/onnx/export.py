@@ -43,7 +43,7 @@ HOST_OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
-    """``graph`` as a model; its outputs are the graph's output *values*, then ``values``, each once, under their own names."""
+    """``graph`` as a model whose outputs are the graph's output *values*, then ``values``; each once, by name."""
     writer = _Writer(graph)
     for node in graph.nodes:
         writer.write(node)
@@ -52,7 +52,7 @@ def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
     if unknown:
         raise GraphError(f"{graph.name}: no value is called {unknown[0]!r}")
     outputs = [name if name != graph.input else writer.add("Identity", [name], f"{name}/copy") for name in names]
-    shapes = [["N", *graph.shapes[name]] for name in names]
+    shapes: list[list[str | int | None]] = [["N", *graph.shapes[name]] for name in names]
     return helper.make_model(
         helper.make_graph(
             writer.nodes,

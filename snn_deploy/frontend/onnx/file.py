@@ -71,7 +71,8 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     source = Source(model, where, hashlib.sha256(content).hexdigest())
     if source.opset < MIN_OPSET:
         raise ModelError(
-            f"{where}: operator set {source.opset} is older than {MIN_OPSET}; export it again, or upgrade it with onnx.version_converter"
+            f"{where}: operator set {source.opset} is older than {MIN_OPSET};"
+            " export it again, or upgrade it with onnx.version_converter"
         )
     return source
 

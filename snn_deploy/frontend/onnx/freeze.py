@@ -1,8 +1,8 @@
 """InstanceNormalization with its statistics fixed from calibration images, and what that costs.
 
-Instance normalization divides each image's maps by their own spread, which synapses cannot. With statistics fixed at their mean over
-calibration images it becomes a batch normalization, which folds into weights; the network then differs wherever an image's own
-statistics differ from that mean, and the difference is measured, not assumed.
+Instance normalization divides each image's maps by their own spread, which synapses cannot. With statistics fixed at
+their mean over calibration images it becomes a batch normalization, which folds into weights; the network then differs
+wherever an image's own statistics differ from that mean, and the difference is measured, not assumed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Frozen:
 
 
 def freeze_norm(given: str | Path | bytes, images: Images) -> Frozen:
-    """Fix the statistics of every ``InstanceNormalization`` at their mean over ``images`` (N, C, H, W), as the file's input has them."""
+    """Fix the statistics of every ``InstanceNormalization`` at their mean over ``images``.
+
+    ``images`` (N, C, H, W) float32 are laid out as the file's input is.
+    """
     source = load(given)
     model = ModelProto()
     model.CopyFrom(source.model)
@@ -106,4 +109,4 @@ def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) 
 
 def _relative(one: Images, two: Images) -> float:
     difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).reshape(-1))
-    return float(difference / max(float(np.linalg.norm(two.astype(np.float64).reshape(-1))), np.finfo(np.float64).tiny))
+    return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).reshape(-1))), 1e-300)

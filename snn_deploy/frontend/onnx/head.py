@@ -42,7 +42,7 @@ def softmax(call: Call) -> Outcome:
 
 @operator("ArgMax", 1, 11, 12, 13)
 def argmax(call: Call) -> Outcome:
-    """At the end of the model, over channels, first of equals, on the host; the channel axis is kept, with one channel."""
+    """At the end of the model, over channels, first of equals, on the host; the channel axis stays."""
     wire = call.last_wire(0)
     _over_channels(wire, call.integer("axis", 0))
     if call.integer("select_last_index", 0):

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.ops import Affine, Concat, Conv, Resample
@@ -141,11 +142,13 @@ def _runs(indices: Indices) -> bool:
 
 
 def select_pixels(call: Call, wire: Wire, rows: Indices, columns: Indices, part: str = "") -> Wire:
-    """Rows and columns of ``wire`` by index; cutting at the edges is a convolution with negative pads, the rest a fixed map."""
+    """Pixels of ``wire`` by row and column: edges are cut by a convolution with negative pads, the rest is fixed."""
     _, height, width = wire.shape
     if _runs(rows) and _runs(columns):
         pads = (-int(rows[0]), -int(columns[0]), int(rows[-1]) + 1 - height, int(columns[-1]) + 1 - width)
         return wire if not any(pads) else shift(call, wire, pads, part)
+    if max(height, width, rows.size, columns.size) > MAX_EXTENT:
+        raise RefusedError(f"rearranges an axis of more than {MAX_EXTENT} pixels")
     return call.add(Resample(np.eye(height)[rows], np.eye(width)[columns]), wire, part=part)
 
 
@@ -239,7 +242,7 @@ def pad(call: Call) -> Outcome:
         value = call.real("value", 0.0)
     else:
         value = float(np.asarray(call.constant(2), np.float64).reshape(-1)[0]) if call.has(2) else 0.0
-    if max(abs(entry) for entry in given) > 2**14:
+    if max(abs(entry) for entry in given) > MAX_EXTENT:
         raise RefusedError(f"pads by {max(given)}")
     if mode == "constant":
         return call.folded(_constant_pad(call, wire, before, after, value), "the connections that read it")

@@ -13,17 +13,18 @@ from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.kernels import Pads, Pair
 from snn_deploy.ops import AveragePool, MaxPool, Resample
 
+MAX_WINDOW = 2**8
+"""Most pixels of a max-pooling window; spatial pyramids use 13 x 13."""
+
 
 def _window(call: Call, wire: Wire) -> tuple[Pair, Pair, Pads, Pair]:
     kernel, strides = pair(call.integers("kernel_shape", (1, 1))), pair(call.integers("strides", (1, 1)))
     dilations = pair(call.integers("dilations", (1, 1)))
-    if kernel[0] * kernel[1] > 2**12 and kernel != wire.shape[1:]:
-        raise RefusedError(f"window {kernel} is larger than {2**12} pixels")
     return kernel, strides, same_pads(call, wire.shape[1:], dilated(kernel, dilations), strides), dilations
 
 
 def _rounded_up(size: int, window: int, stride: int, before: int, after: int) -> int:
-    """``after`` enlarged so that rounding down gives what rounding up does; the last window must start on the map or its pads."""
+    """``after``, enlarged: rounding down then gives what rounding up did; no window starts in the end pads."""
     count = -(-(size + before + after - window) // stride) + 1
     if (count - 1) * stride >= size + before:
         count -= 1
@@ -37,6 +38,8 @@ def max_pool(call: Call) -> Outcome:
     if len(call.node.output) > 1 and call.node.output[1]:
         raise RefusedError("gives the indices of its maxima, for unpooling; only values are supported")
     kernel, strides, pads, dilations = _window(call, wire)
+    if kernel[0] * kernel[1] > MAX_WINDOW:
+        raise RefusedError(f"window {kernel} has more than {MAX_WINDOW} pixels, one population for each")
     if dilations != (1, 1):
         raise RefusedError(f"has dilations {dilations}; only 1 is supported")
     if call.integer("ceil_mode", 0):

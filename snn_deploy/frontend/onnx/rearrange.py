@@ -1,4 +1,4 @@
-"""DepthToSpace, SpaceToDepth: channels to pixels and back, as (transposed) convolutions with one weight of 1 per output."""
+"""DepthToSpace, SpaceToDepth: channels to pixels and back, as (transposed) convolutions with weights 0 and 1."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ refuse(
     "takes its statistics from each image at run time, which synapses cannot;"
     " fix them from calibration images with --freeze-norm, or train with batch normalization",
     "InstanceNormalization",
+    elementwise=True,
 )
 refuse(
     "takes its statistics from each image at run time, which synapses cannot; train with batch normalization",
@@ -17,6 +18,7 @@ refuse(
     "LRN",
     "MeanVarianceNormalization",
     "RMSNormalization",
+    elementwise=True,
 )
 refuse(
     "bends its input in a way that no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6",
@@ -34,6 +36,7 @@ refuse(
     "Swish",
     "Tanh",
     "ThresholdedRelu",
+    elementwise=True,
 )
 refuse(
     "has no form as synapses between maps; convolutions, and MatMul over the last of NHWC axes with a constant, have",

@@ -12,7 +12,7 @@ Rule = Callable[[Call], Outcome]
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule and the since-versions it reads; its docstring's first line is the operator's row in ``docs/operators.md``."""
+    """A rule and the since-versions it reads; its docstring's first line is the row in ``docs/operators.md``."""
 
     operator: str
     since: tuple[int, ...]
@@ -21,6 +21,8 @@ class Entry:
 
 _RULES: dict[tuple[str, int], Entry] = {}
 _REFUSALS: dict[str, str] = {}
+_ELEMENTWISE = {"Add", "Clip", "Div", "Mul", "Pow", "Sub"}
+"""Operators whose results have the shape their inputs are broadcast to, refused or not."""
 
 
 def operator(name: str, *since: int) -> Callable[[Rule], Rule]:
@@ -37,9 +39,16 @@ def operator(name: str, *since: int) -> Callable[[Rule], Rule]:
     return register
 
 
-def refuse(reason: str, *names: str) -> None:
+def refuse(reason: str, *names: str, elementwise: bool = False) -> None:
     """Say why operators cannot be mapped, in any version, and what to do."""
     _REFUSALS.update(dict.fromkeys(names, reason))
+    if elementwise:
+        _ELEMENTWISE.update(names)
+
+
+def keeps_shape(name: str) -> bool:
+    """Whether the result of an operator has the shape its inputs are broadcast to."""
+    return name in _ELEMENTWISE
 
 
 def find(name: str, since: int) -> Rule:
