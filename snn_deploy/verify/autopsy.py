@@ -17,9 +17,11 @@ import numpy.typing as npt
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.verify.attribution import as_probe, differing_cells
+from snn_deploy.verify.comparison import Recording, named_traces
 from snn_deploy.verify.faults import FAULTS, Fault
 from snn_deploy.verify.replay import Rule, Site, Synapses, Train, horizon, replayable, respond, sent_by
 from snn_deploy.verify.trace import Probe, Trace
+from snn_deploy.verify.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,20 @@ def autopsy(
         left=whole.left(whole.site_of(nearest, faults)).cells,
         tried=len(ranked),
     )
+
+
+def explain(network: Network, verdict: Verdict, recordings: Sequence[Recording]) -> Diagnosis | None:
+    """The autopsy of the first introduced error of ``verdict``, on the ``recordings`` of the batch that shows it.
+
+    ``None`` where no error was introduced, or the comparison was not asked to attribute errors (``replay``).
+    """
+    first = verdict.introduced
+    if first is None:
+        return None
+    traces = {trace.name: trace for trace in named_traces(recordings)}
+    if first.backend not in traces:
+        raise VerificationError(f"{first.backend} is not among the recordings {', '.join(traces)}")
+    return autopsy(network, traces[first.backend], first.population)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Comparison:
 
     def add(self, runs: Sequence[Recording]) -> None:
         """Compare one batch; :class:`VerificationError` unless all ran one network on one stimulus, as those before."""
-        traces = _named([run if isinstance(run, Trace) else Trace.of(run) for run in runs])
+        traces = named_traces(runs)
         self._check(traces)
         self.backends = tuple(trace.name for trace in traces)
         baseline = traces[0]
@@ -221,11 +221,12 @@ class Comparison:
         )
 
 
-def _named(traces: Sequence[Trace]) -> list[Trace]:
-    """``traces`` with second and later uses of a name numbered."""
+def named_traces(recordings: Sequence[Recording]) -> list[Trace]:
+    """The traces of ``recordings``, second and later uses of a name numbered."""
     seen: dict[str, int] = {}
     named = []
-    for trace in traces:
+    for recording in recordings:
+        trace = recording if isinstance(recording, Trace) else Trace.of(recording)
         seen[trace.name] = seen.get(trace.name, 0) + 1
         number = seen[trace.name]
         named.append(trace if number == 1 else replace(trace, name=f"{trace.name} ({number})"))

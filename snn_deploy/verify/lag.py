@@ -1,9 +1,9 @@
 """When a recording begins: the lag between a recorder's time and each population's window, found from the spikes.
 
-A chip's log rarely begins at the network's step 0, and a probe may show a population a step after it fired. The lag of a
-population is the number of recorded steps before its window begins. It is taken from the data, so it is checked against
-the schedule: lags must differ as the starts do, and a population that comes earlier or later than that is named, because
-a shift that is silently undone would hide the very fault (one step late) that a verifier must find.
+A chip's log rarely begins at the network's step 0, and a probe may show a population a step after it fired. The lag of
+a population is the number of recorded steps before its window begins. It is taken from the data, so it is checked
+against the schedule: lags must differ as the starts do, and a population that comes earlier or later than that is
+named, because a shift that is silently undone would hide the very fault (one step late) that a verifier must find.
 """
 
 from __future__ import annotations

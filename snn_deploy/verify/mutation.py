@@ -95,7 +95,7 @@ def mutation_score(
     mutants = []
     for done, (name, item, site) in enumerate(cases):
         wrong = forward(network, sent, {name: site}, right)
-        mutants.append(Mutant(item.name, name, _levels(network, right, wrong)))
+        mutants.append(Mutant(item.name, name, mutant_levels(network, right, wrong)))
         if progress is not None:
             progress(done + 1, len(cases))
     return MutationScore(tuple(mutants))
@@ -128,8 +128,8 @@ def with_score(verdict: Verdict, score: MutationScore) -> Verdict:
     return replace(verdict, warnings=(*verdict.warnings, warning))
 
 
-def _levels(network: Network, right: Replay, wrong: Replay) -> tuple[int, ...]:
-    """Lowest level at which each image differs."""
+def mutant_levels(network: Network, right: Replay, wrong: Replay) -> tuple[int, ...]:
+    """Lowest level at which each image of ``wrong``, a replay given ``right``, differs; ``INVISIBLE`` at none."""
     outputs = {output.population for output in network.outputs}
     images = right.trace.images
     lowest = np.full(images, INVISIBLE)

@@ -7,12 +7,14 @@ A file holds arrays named ``BATCH/KIND/POPULATION`` (``0/trains/enc1/b``), where
      "network": SHA-256 or null, "batches": [{"images": 2, "stimulus": SHA-256 or null}]}
 
 ``time`` is ``window`` where trains and states hold each population's own window, and ``recording`` where they hold the
-whole recording, whose lag :mod:`snn_deploy.verify.lag` finds. Nothing is unpickled, no array is read before its size is
-checked, and one batch is in memory at a time. ``docs/trace-format.md`` says it all again for those who write such files.
+whole recording, whose lag :mod:`snn_deploy.verify.lag` finds. Nothing is unpickled, no array is read before its size
+is checked, and one batch is in memory at a time. ``docs/trace-format.md`` says it all again for those who write such
+files.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -107,7 +109,7 @@ def _write_probe(archive: zipfile.ZipFile, key: str, probe: Probe) -> None:
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
     with archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as stream:
-        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
 
 
 class TraceFile:
@@ -173,8 +175,7 @@ class TraceFile:
     def _text(self, info: zipfile.ZipInfo) -> str:
         if info.file_size > MANIFEST_LIMIT:
             raise VerificationError(f"the manifest holds {info.file_size} bytes; {MANIFEST_LIMIT} are allowed")
-        with self._archive.open(info) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
+        array = np.load(io.BytesIO(self._archive.read(info)), allow_pickle=False)
         if array.dtype.kind != "U" or array.size != 1:
             raise VerificationError(f"the manifest is {array.dtype} {array.shape}, not one text")
         return str(array.reshape(())[()])
@@ -206,11 +207,11 @@ def read_trace(path: Path) -> Iterator[Trace]:
 
 def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
     """The array of one entry, whose header must promise no more than the entry holds."""
-    version = np.lib.format.read_magic(stream)
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]  # numpy's format module has no types
     if version not in ((1, 0), (2, 0)):
         raise VerificationError(f"{info.filename}: array format {version} is unknown")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]  # as above
     if dtype.hasobject or dtype.kind not in "iub":
         raise VerificationError(f"{info.filename}: {dtype}; integers are compared")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize

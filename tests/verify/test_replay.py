@@ -16,7 +16,7 @@ from snn_deploy.network import STATE_MAX, Mode, Network, Neuron, Population
 from snn_deploy.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verify import Comparison, Level, Trace, compare, text
-from snn_deploy.verify.autopsy import autopsy
+from snn_deploy.verify.autopsy import autopsy, explain
 from snn_deploy.verify.faults import FAULTS, Altered, fault
 from snn_deploy.verify.mutation import INVISIBLE, mutation_score, suggest_stimulus, with_score
 from snn_deploy.verify.replay import Replay, Site, forward, repeated, replayable
@@ -90,7 +90,8 @@ def test_every_fault_shows_first_in_its_own_population_or_nowhere(network: Netwo
 
 def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, right: Replay) -> None:
     comparison = Comparison(network, Level.STATE, replay=True)
-    comparison.add([right.trace, with_fault(network, right, "kernel flipped", "enc2")])
+    wrong = with_fault(network, right, "kernel flipped", "enc2")
+    comparison.add([right.trace, wrong])
     verdict = comparison.verdict()
     errors = {row.population: row.sides[1].errors for row in verdict.rows}
     assert [name for name, found in errors.items() if found is not None and found.introduced] == ["enc2"]
@@ -102,6 +103,10 @@ def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, 
     assert verdict.introduced.population == "enc2"
     assert "dec, output only inherited errors." in verdict.story
     assert verdict.story in text(verdict)
+    diagnosis = explain(network, verdict, [right.trace, wrong])
+    assert diagnosis is not None
+    assert (diagnosis.population, diagnosis.causes) == ("enc2", (("kernel flipped",),))
+    assert explain(network, compare(network, [right.trace, wrong]), [right.trace, wrong]) is None
 
 
 def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None:
