@@ -8,6 +8,7 @@ from rich.text import Text
 
 from snn_deploy.counting import Activity
 from snn_deploy.estimates import EnergyEstimate
+from snn_deploy.mapping import Mapping
 
 
 def activity_table(activity: Activity) -> Table:
@@ -54,3 +55,30 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     basis = [Text(figure.citation, style="dim") for figure in estimate.figures]
     notes = [Text(f"note: {note}", style="yellow") for note in estimate.notes]
     return Group(table, *basis, *notes)
+
+
+def mapping_table(mapping: Mapping) -> Group:
+    """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
+    resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
+    table = Table(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
+    for column in ("population", "shape", "tile (C x H x W)", "cores", *resources, "limited by"):
+        table.add_column(column, justify="left" if column in ("population", "limited by") else "right")
+    for item in mapping.layers:
+        tile = item.tile
+        table.add_row(
+            item.layer.name,
+            "x".join(map(str, item.layer.shape)),
+            "none" if tile is None else f"{tile.channels}x{tile.rows}x{tile.columns}",
+            "none" if tile is None else f"{item.cores:,}",
+            *(f"{item.used(resource).used:,} / {item.used(resource).limit:,}" for resource in resources),
+            item.limit.resource,
+        )
+    free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
+    board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"
+    lines = [
+        Text(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
+        Text(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
+        *(Text(f"problem: {problem.text}", style="red") for problem in mapping.problems),
+        *(Text(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
+    ]
+    return Group(table, *lines)
