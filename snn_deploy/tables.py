@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.counting import Activity
 from snn_deploy.estimates import EnergyEstimate
-from snn_deploy.mapping import Mapping
+from snn_deploy.mapping import Mapping as NetworkMapping
+from snn_deploy.sweep import Goal, Point, pareto
 
 
 def activity_table(activity: Activity) -> Table:
@@ -57,7 +60,7 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     return Group(table, *basis, *notes)
 
 
-def mapping_table(mapping: Mapping) -> Group:
+def mapping_table(mapping: NetworkMapping) -> Group:
     """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
     resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
     table = Table(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
@@ -82,3 +85,20 @@ def mapping_table(mapping: Mapping) -> Group:
         *(Text(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
     ]
     return Group(table, *lines)
+
+
+def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
+    """One row per point in the order given; those on the Pareto front of ``goals`` are marked, failures say why."""
+    front = pareto(points, goals)
+    settings = list(dict.fromkeys(name for point in points for name in point.settings))
+    scores = list(dict.fromkeys(name for point in points for name in point.scores))
+    table = Table(title="sweep: * marks what no other point beats in " + ", ".join(goals))
+    for column in ("", *settings, *scores):
+        table.add_column(column, justify="right")
+    for point in points:
+        marks = "*" if point in front else ""
+        found = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
+        if point.error is not None and found:
+            found[0] = point.error
+        table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *found)
+    return table

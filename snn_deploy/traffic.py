@@ -112,7 +112,7 @@ def _sizes(length: int, part: int) -> Int64:
 
 
 def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
-    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from source channels into blocks of ``part``; empty for pixels."""
+    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part``; empty for pixel maps."""
     if isinstance(kernel, SpatialKernel):
         return np.zeros((0, 0, 0, 0), np.int64)
     used = kernel.weight != 0

@@ -62,8 +62,8 @@ def test_all_reasons_at_once() -> None:
     texts = [problem.text for problem in map_network(network, target).problems]
     assert texts == [
         "p1: one neuron alone needs 18,432 synaptic words, loihi2 has 16,000 per core; at most 1,777 input channels "
-        "fit a 3x3 kernel: use fewer, or cut them into 2 convolutions, each into a linear population of its own, and add "
-        "those up",
+        "fit a 3x3 kernel: use fewer, or cut them into 2 convolutions, each into a linear population of its own, "
+        "and add those up",
         "p2: a step's current can reach 33,554,432, loihi2's accumulator ends at 8,388,607 and wraps; use fewer weight "
         "bits or smaller payloads",
         "c1: delay 130, loihi2 has at most 62; pass the spikes through 2 relay population(s)",
@@ -133,7 +133,7 @@ def test_weight_bits(weights: list[int], bits: int) -> None:
 
 
 def test_patterns_are_those_of_a_walk() -> None:
-    """A 3-tap kernel on a tile of 4 rows: rows meet 1, 2, 3, 2 and 1 taps; with stride 2 two phases and their borders."""
+    """A 3-tap kernel on a tile of 4 rows: rows meet 1, 2, 3, 2 and 1 taps; with stride 2 two phases and borders."""
     assert patterns("conv", 3, 1, 1, 4) == (1, 1, 2, 2, 3)
     assert patterns("conv", 3, 2, 1, 4) == (1, 1, 1, 2)
     assert patterns("conv", 3, 1, 1, 1) == (1, 1, 1)

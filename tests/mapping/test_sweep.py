@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from snn_deploy.errors import ConversionError, ReportError
+from snn_deploy.pareto_plot import pareto_plot
 from snn_deploy.sweep import Grid, Point, Settings, pareto, parse_axis, sweep
+from snn_deploy.tables import sweep_table
 
 GRID = Grid("model", (("steps", (2, 4)), ("mode", ("rate", "exact"))))
 
@@ -109,3 +114,19 @@ def test_axes() -> None:
         Grid("g", (("a", (1, 1)),))
     with pytest.raises(ReportError, match=r"0 workers; at least 1 is needed$"):
         sweep(GRID, score, workers=0)
+
+
+def test_table_and_plot() -> None:
+    points = sweep(GRID, score)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(sweep_table(points, {"energy_j": "min", "psnr_db": "max"}))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "ConversionError: too long" in text
+    assert text.count("│ * │") == 2
+    picture = pareto_plot(points, "energy_j", "psnr_db")
+    ET.fromstring(picture)
+    assert picture.count("<circle") == 3
+    assert picture.count('r="7"') == 2
+    with pytest.raises(ReportError, match=r"^no point of the sweep has scores; there is nothing to plot$"):
+        pareto_plot([Point({"a": 1}, {}, "failed")], "energy_j", "psnr_db")
