@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snn_deploy import bounds
+from snn_deploy.device import Target
 from snn_deploy.layout import Layer, SynapseGroup
 from snn_deploy.network import Network
-from snn_deploy.target import Target
 from snn_deploy.tiling import Tile, Use, shares_taps, synaptic_words
 
 

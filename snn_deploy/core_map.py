@@ -1,29 +1,31 @@
 """Pictures of a mapping as self-contained SVG: the cores of every chip coloured by load, and bars per population.
 
-Colours are seven steps of cividis (Nunez, Anderton, Renslow 2018), made to be read by people who see no difference between
-red and green; light to dark also reads in grey. Text follows the reader's light or dark scheme. No script, no link.
+Colours are seven steps of cividis (Nunez, Anderton, Renslow 2018), made to be read by people who see no difference
+between red and green; light to dark also reads in grey. Text follows the reader's light or dark scheme. No script, no
+link.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
+from snn_deploy.device import Target
 from snn_deploy.errors import ReportError
 from snn_deploy.estimates import EnergyEstimate
 from snn_deploy.mapping import LayerMapping, Mapping
 from snn_deploy.quantity import rounded
-from snn_deploy.target import Target
 from snn_deploy.traffic import Traffic, blocks_of, position
 
 COLOURS = ("#fee838", "#dac75a", "#b3a772", "#8f8b78", "#6c6e72", "#414d6b", "#00224e")
 """Cividis from light (little load) to dark (full)."""
 
-CORE, GAP, MARGIN = 10, 2, 24
-"""Side of a core, gap between mesh tiles and margin around chips, in pixels."""
+CORE, GAP, MARGIN, HEAD = 10, 2, 24, 28
+"""Side of a core, gap between mesh tiles, margin around chips and room for the title, in pixels."""
 
 STYLE = (
     "<style>text{font:12px system-ui,sans-serif;fill:#222}.chip{fill:none;stroke:#888}.free{fill:#8884}"
@@ -32,7 +34,7 @@ STYLE = (
 
 
 def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -> str:
-    """Every core of every chip, coloured by synaptic operations over the busiest core's, or by memory without ``traffic``."""
+    """Every core of every chip, coloured by synaptic operations, or by its scarcest resource without ``traffic``."""
     blocks = blocks_of(mapping)
     load, what = _loads(mapping, traffic)
     chip, column, row = position(target, np.arange(mapping.cores))
@@ -42,7 +44,7 @@ def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -
     width = target.integer("mesh.tile_columns") * (tile * CORE + GAP) + MARGIN
     height = target.integer("mesh.tile_rows") * (tile * CORE + GAP) + MARGIN
     x = chip % across * width + MARGIN / 2 + column * (tile * CORE + GAP) + place % tile * CORE
-    y = chip // across * height + MARGIN + row * (tile * CORE + GAP) + place // tile * CORE
+    y = HEAD + chip // across * height + MARGIN + row * (tile * CORE + GAP) + place // tile * CORE
     shade = np.minimum((load * len(COLOURS)).astype(np.int64), len(COLOURS) - 1)
     body = []
     for item in mapping.layers:
@@ -53,20 +55,21 @@ def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -
             squares[int(shade[core])].append(f"M{x[core]:g} {y[core]:g}h{CORE - 1}v{CORE - 1}h-{CORE - 1}z")
         paths = "".join(f'<path fill="{COLOURS[key]}" d="{"".join(found)}"/>' for key, found in sorted(squares.items()))
         body.append(f"<g><title>{escape(_caption(item))}</title>{paths}</g>")
-    frames = [
-        f'<rect class="chip" x="{number % across * width + MARGIN / 2 - 4:g}" '
-        f'y="{number // across * height + MARGIN - 4:g}" width="{width - MARGIN + 6}" height="{height - MARGIN + 6}"/>'
-        f'<text x="{number % across * width + MARGIN / 2:g}" y="{number // across * height + MARGIN - 8:g}">chip {number}</text>'
-        for number in range(mapping.chips)
-    ]
-    bottom = -(-mapping.chips // across) * height + MARGIN
+    frames = []
+    for number in range(mapping.chips):
+        left, top = number % across * width + MARGIN / 2, HEAD + number // across * height + MARGIN
+        frames.append(
+            f'<rect class="chip" x="{left - 4:g}" y="{top - 4:g}" width="{width - MARGIN + 6}" '
+            f'height="{height - MARGIN + 6}"/><text x="{left:g}" y="{top - 8:g}">chip {number}</text>'
+        )
+    bottom = HEAD + -(-mapping.chips // across) * height + MARGIN
     total = max(across * width, 640)
     title = f"{mapping.network} on {mapping.target}: {mapping.cores:,} cores, {mapping.chips:,} chip(s), by {what}"
     return _svg(total, bottom + 48, title, [*frames, *body, *_legend(bottom, what)])
 
 
 def _tile_side(target: Target) -> int:
-    side = round(target.integer("mesh.tile_cores") ** 0.5)
+    side = math.isqrt(target.integer("mesh.tile_cores"))
     if side * side != target.integer("mesh.tile_cores"):
         raise ReportError(f"target {target.name}: {target.integer('mesh.tile_cores')} cores per tile are no square")
     return side
@@ -104,16 +107,16 @@ def layer_bars(mapping: Mapping, estimate: EnergyEstimate | None = None) -> str:
     most_joules = max([energies.get(item.layer.name, 0.0) for item in mapping.layers] + [1e-300])
     body = []
     for index, item in enumerate(mapping.layers):
-        top = 40 + 22 * index
+        top = 44 + 22 * index
         joules = energies.get(item.layer.name)
         body.append(f'<text x="8" y="{top + 12}">{escape(item.layer.name)}</text>')
         body += _bar(180, top, item.cores / most_cores, COLOURS[4], f"{item.cores:,}", _caption(item))
         if joules is not None:
             text = rounded(joules, "J")
             body += _bar(480, top, joules / most_joules, COLOURS[1], text, f"{item.layer.name}: {text} per image")
-    heads = [(180, "cores")] + ([(480, "dynamic energy per image (value of the band's middle)")] if energies else [])
-    body += [f'<text x="{x}" y="30">{escape(text)}</text>' for x, text in heads]
-    return _svg(800, 52 + 22 * len(mapping.layers), f"{mapping.network} on {mapping.target}, by population", body)
+    heads = [(180, "cores")] + ([(480, "dynamic energy per image")] if energies else [])
+    body += [f'<text x="{x}" y="36">{escape(text)}</text>' for x, text in heads]
+    return _svg(800, 56 + 22 * len(mapping.layers), f"{mapping.network} on {mapping.target}, by population", body)
 
 
 def _bar(x: int, y: int, share: float, colour: str, text: str, title: str) -> list[str]:
@@ -129,5 +132,5 @@ def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'role="img" aria-label="{escape(title, quote=True)}">{STYLE}'
-        f'<text x="{MARGIN / 2:g}" y="12">{escape(title)}</text>{"".join(body)}</svg>\n'
+        f'<text x="{MARGIN / 2:g}" y="16">{escape(title)}</text>{"".join(body)}</svg>\n'
     )

@@ -12,17 +12,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.arrays import frozen
-from snn_deploy.backend import Run
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import Connection, Network, Population
 from snn_deploy.synapses import dense_macs, fan_out, is_dense, synapse_count
 
 Int64 = npt.NDArray[np.int64]
+
+
+class Recorded(Protocol):
+    """What counting needs of a run, as :class:`snn_deploy.backend.Run` has it, or a recorded trace of a chip.
+
+    ``counts`` and ``events`` (B, C, H, W) int64 per population, ``trains`` (B, steps, C, H, W) int32 or ``None``.
+    """
+
+    @property
+    def backend(self) -> str:
+        """Who ran it."""
+
+    @property
+    def counts(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Sums of payloads."""
+
+    @property
+    def events(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Numbers of non-zero payloads."""
+
+    @property
+    def trains(self) -> Mapping[str, npt.NDArray[np.int32]] | None:
+        """Payloads step by step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +180,7 @@ class Activity:
         return np.sum(parts, axis=0, dtype=np.int64) if parts else np.zeros(self.images, np.int64)
 
 
-def count(network: Network, run: Run) -> Activity:
+def count(network: Network, run: Recorded) -> Activity:
     """The activity of ``run``; its event counts are enough, recorded trains add the unit spikes where counts cannot."""
     missing = [population.name for population in network.populations if population.name not in run.events]
     if missing:
@@ -215,18 +238,39 @@ def assume(network: Network, rate: float) -> Activity:
     )
 
 
-def per_step(network: Network, run: Run) -> Mapping[str, Int64]:
-    """Synaptic operations (B, steps) int64 of each connection, step by step of its source's window; needs trains."""
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Activity step by step, (B, steps) int64, each in its source's window.
+
+    ``events`` and ``unit_spikes`` by population, ``synaptic_operations`` by connection.
+    """
+
+    events: Mapping[str, Int64]
+    unit_spikes: Mapping[str, Int64]
+    synaptic_operations: Mapping[str, Int64]
+
+
+def per_step(network: Network, run: Recorded) -> Steps:
+    """Count a run whose trains were recorded, step by step."""
     if run.trains is None:
         raise NetworkError(f"the run of {run.backend} holds no trains; record them to count step by step")
-    return {
-        connection.name: np.tensordot(
-            (run.trains[connection.source] != 0).astype(np.int64),
-            fan_out(connection.kernel, network.population(connection.source).shape),
-            3,
-        )
-        for connection in network.connections
-    }
+    trains = {population.name: run.trains[population.name] for population in network.populations}
+    sent = {name: train != 0 for name, train in trains.items()}
+    return Steps(
+        events={name: np.count_nonzero(spikes, axis=(2, 3, 4)).astype(np.int64) for name, spikes in sent.items()},
+        unit_spikes={
+            name: _set_bits(train.astype(np.int64).reshape(-1, *train.shape[2:])).reshape(train.shape[:2])
+            for name, train in trains.items()
+        },
+        synaptic_operations={
+            connection.name: np.tensordot(
+                sent[connection.source].astype(np.int64),
+                fan_out(connection.kernel, network.population(connection.source).shape),
+                3,
+            )
+            for connection in network.connections
+        },
+    )
 
 
 def _connection(network: Network, connection: Connection, events: Int64) -> ConnectionActivity:
@@ -258,7 +302,7 @@ def _updates(network: Network, population: Population, events: Int64) -> tuple[I
     return events, population.size * network.steps - events
 
 
-def _unit_spikes(network: Network, population: Population, run: Run) -> Int64 | None:
+def _unit_spikes(network: Network, population: Population, run: Recorded) -> Int64 | None:
     """Set bits of all payloads (B,), where they can be known."""
     if run.trains is not None:
         return _set_bits(run.trains[population.name].astype(np.int64))

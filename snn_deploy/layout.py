@@ -115,7 +115,7 @@ def weight_bits(weight: npt.NDArray[np.int8]) -> int:
     union = int(np.bitwise_or.reduce(weight, axis=None)) & 0xFF
     zeros = (union & -union).bit_length() - 1
     low, high = low >> zeros, high >> zeros
-    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + int(low < 0)
+    return max(max(high, 0).bit_length(), max(-low - 1, 0).bit_length()) + int(low < 0)
 
 
 def receptive(group: SynapseGroup, axis: int, length: int) -> int:

@@ -16,10 +16,10 @@ from snn_deploy.constraints import (
     reset_warnings,
     width_warnings,
 )
+from snn_deploy.device import Board, Target
 from snn_deploy.errors import NetworkError, TargetError
 from snn_deploy.layout import Layer, layers_of
 from snn_deploy.network import Network
-from snn_deploy.target import Board, Target
 from snn_deploy.tiling import Tile, Use, choose_tile, free_tile, neuron_bound, shares_taps, uses
 
 LIMITS = (

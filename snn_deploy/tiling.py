@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from snn_deploy.device import Target
 from snn_deploy.layout import Layer, SynapseGroup, patterns, receptive
-from snn_deploy.target import Target
 
 
 @dataclass(frozen=True)
@@ -161,14 +161,18 @@ def free_tile(target: Target, layer: Layer) -> Tile | None:
     """The tile that needs fewest cores when its sides are free: a lower bound for rectangular tiles.
 
     For each block of channels and width the tallest tile that fits is found by bisection: what a core uses never falls
-    when a tile grows.
+    when a tile grows. Widths that cannot win even with cores full of neurons are passed over.
     """
+    per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
     best: tuple[int, int, Tile] | None = None
     for channels in _splits(layer.shape[0]):
         for columns in _splits(layer.shape[2]):
+            fullest = min(per_core // (channels * columns), layer.shape[1])
+            if fullest < 1 or (best is not None and Tile(channels, fullest, columns).cores(layer) > best[0]):
+                continue
             if not fits(target, layer, Tile(channels, 1, columns)):
                 continue
-            low, high = 1, layer.shape[1]
+            low, high = 1, fullest
             while low < high:
                 middle = (low + high + 1) // 2
                 low, high = (

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.counting import Activity
+from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
 from snn_deploy.mapping import Mapping
 from snn_deploy.network import Connection, Network
 from snn_deploy.synapses import landing
-from snn_deploy.target import Target
 from snn_deploy.tiling import Tile
 
 Float64 = npt.NDArray[np.float64]
@@ -88,6 +88,7 @@ def traffic(network: Network, activity: Activity, mapping: Mapping, target: Targ
     blocks = blocks_of(mapping)
     operations = np.zeros(mapping.cores)
     neurons = np.zeros(mapping.cores, np.int64)
+    messages = []
     for population in network.populations[1:]:
         block = blocks[population.name]
         cores = slice(block.first, block.first + int(np.prod(block.grid)))
@@ -95,9 +96,10 @@ def traffic(network: Network, activity: Activity, mapping: Mapping, target: Targ
         neurons[cores] = np.einsum("c,y,x->cyx", *sizes).reshape(-1)
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            operations[cores] += _operations(connection.kernel, mean, population.shape, block.tile).reshape(-1)
-    messages = tuple(_messages(network, connection, activity, blocks, target) for connection in network.connections)
-    return Traffic(blocks, operations, neurons, messages)
+            taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
+            operations[cores] += _operations(connection.kernel, taps, mean, population.shape, block.tile).reshape(-1)
+            messages.append(_messages(network, connection, taps.any((2, 3)), mean, blocks, target))
+    return Traffic(blocks, operations, neurons, tuple(messages))
 
 
 def _sides(tile: Tile) -> Shape:
@@ -110,9 +112,9 @@ def _sizes(length: int, part: int) -> Int64:
 
 
 def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
-    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from each source channel into each block of ``part`` channels."""
+    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part``; empty for pixel maps."""
     if isinstance(kernel, SpatialKernel):
-        raise TargetError("a pixel map has no taps")
+        return np.zeros((0, 0, 0, 0), np.int64)
     used = kernel.weight != 0
     conv = isinstance(kernel, ConvKernel)
     if not conv:
@@ -126,15 +128,15 @@ def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
     return found
 
 
-def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
+def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: Tile) -> Float64:
     """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
-        used = kernel.data != 0
-        np.add.at(places.T, kernel.rows[used], mean.reshape(mean.shape[0], -1).T[kernel.indices[used]])
+        kept = kernel.data != 0
+        np.add.at(places.T, kernel.rows[kept], mean.reshape(mean.shape[0], -1).T[kernel.indices[kept]])
         per_block = _summed(places, tile.channels, 0)
     else:
-        taps = _taps_per_block(kernel, shape[0], tile.channels).astype(np.float64)
+        taps = used.astype(np.float64)
         rows, columns = landing(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
         if not any(mean.strides):  # one value everywhere: the channels can be summed first
             taps, mean = taps.sum(1, keepdims=True), mean[:1]
@@ -163,6 +165,10 @@ def _reach(landed: Int64, part: int, tiles: int) -> Bool:
 
 def message_map(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
     """Messages (C, H, W) int64 that one event of each source neuron becomes when ``target`` is cut into ``tile``."""
+    return _message_map(kernel, _taps_per_block(kernel, target[0], tile.channels).any((2, 3)), source, target, tile)
+
+
+def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile: Tile) -> Int64:
     grid = -(-target[0] // tile.channels), -(-target[1] // tile.rows), -(-target[2] // tile.columns)
     if isinstance(kernel, SpatialKernel):
         tile_of = kernel.rows // target[2] // tile.rows * grid[2] + kernel.rows % target[2] // tile.columns
@@ -170,7 +176,7 @@ def message_map(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int
         pixels = np.bincount(pairs[0], minlength=source[1] * source[2]).astype(np.int64)
         return np.broadcast_to(pixels.reshape(1, *source[1:]), source)
     rows, columns = landing(kernel, source)
-    blocks = np.count_nonzero(_taps_per_block(kernel, target[0], tile.channels).any((2, 3)), axis=0)
+    blocks = np.count_nonzero(talks, axis=0)
     met = [
         _reach(landed, part, tiles).sum(1)
         for landed, part, tiles in ((rows, tile.rows, grid[1]), (columns, tile.columns, grid[2]))
@@ -180,32 +186,36 @@ def message_map(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int
 
 
 def _messages(
-    network: Network, connection: Connection, activity: Activity, blocks: MappingType[str, Block], target: Target
+    network: Network,
+    connection: Connection,
+    talks: Bool,
+    mean: Float64,
+    blocks: MappingType[str, Block],
+    target: Target,
 ) -> Messages:
+    """``talks`` (blocks, C_in) bool: whether a source channel has a non-zero weight into a block of channels."""
     source, end = network.population(connection.source), network.population(connection.target)
-    mean = activity.population(source.name).mean
-    fan = message_map(connection.kernel, source.shape, end.shape, blocks[end.name].tile)
+    fan = _message_map(connection.kernel, talks, source.shape, end.shape, blocks[end.name].tile)
     sent = float(np.einsum("cyx,cyx->", mean, fan)) if any(mean.strides) else float(mean.flat[0] * fan.sum())
     if source.neuron is None or isinstance(connection.kernel, SpatialKernel):
         return Messages(connection.name, sent, 0.0, 0.0, 0.0)
-    return _hops(connection, mean, source.shape, end.shape, blocks, target, sent)
+    return _hops(connection, talks, mean, blocks, target, sent)
 
 
 def _hops(
     connection: Connection,
+    talks: Bool,
     mean: Float64,
-    source: Shape,
-    end: Shape,
     blocks: MappingType[str, Block],
     target: Target,
     sent: float,
 ) -> Messages:
     """Distances of all pairs of tiles that talk, weighted by the source tile's events; scaled to ``sent`` in all."""
     here, there = blocks[connection.source], blocks[connection.target]
+    source: Shape = (mean.shape[0], mean.shape[1], mean.shape[2])
     rows, columns = landing(connection.kernel, source)
-    taps = _taps_per_block(connection.kernel, end[0], there.tile.channels).any((2, 3)).T
     reach = (
-        taps,
+        talks.T,
         _reach(rows, there.tile.rows, there.grid[1]),
         _reach(columns, there.tile.columns, there.grid[2]),
     )

@@ -106,15 +106,17 @@ def test_a_run_counts_what_its_events_meet(recorded: tuple[Network, Run]) -> Non
     for connection, found in zip(network.connections, activity.connections, strict=True):
         expected = walk(connection.kernel, network.population(connection.source).shape)
         assert np.array_equal(found.synaptic_operations, (run.events[connection.source] * expected).sum((1, 2, 3)))
-        assert np.array_equal(steps[connection.name].sum(1), found.synaptic_operations)
+        assert np.array_equal(steps.synaptic_operations[connection.name].sum(1), found.synaptic_operations)
     for population in activity.populations:
         assert run.trains is not None
+        assert population.unit_spikes is not None
         trains = run.trains[population.name]
+        assert np.array_equal(steps.events[population.name], np.count_nonzero(trains, axis=(2, 3, 4)))
+        assert np.array_equal(steps.unit_spikes[population.name].sum(1), population.unit_spikes)
         assert np.array_equal(population.events, np.count_nonzero(trains, axis=(1, 2, 3, 4)))
         bits = sum(int(value).bit_count() for value in np.abs(trains[0]).ravel())
-        assert population.unit_spikes is not None
         assert population.unit_spikes[0] == bits
-    assert activity.synaptic_operations == sum(int(item.sum()) for item in steps.values())
+    assert activity.synaptic_operations == sum(int(item.sum()) for item in steps.synaptic_operations.values())
 
 
 def test_unit_spikes_without_trains() -> None:

@@ -233,7 +233,7 @@ def test_too_many_input_channels() -> None:
 
 
 def test_free_tiles_never_need_more_cores() -> None:
-    for item in unet(16, 3, 96):
+    for item in unet(8, 2, 48):
         for name in ("loihi1", "loihi2"):
             target = load_target(name)
             free, chosen = free_tile(target, item), choose_tile(target, item)
