@@ -156,3 +156,13 @@ def pool(maps, weight, strides, dilations, out):  # type: ignore[no-untyped-def]
                 target = out[m, y, x]
                 for c in range(channels):
                     target[c] = total[c]
+
+
+@compiled
+def gather(maps, indices, out):  # type: ignore[no-untyped-def]
+    """``out[m, p] = maps[m, indices[p]]``, whole pixels (m, p, c)."""
+    for m in range(maps.shape[0]):
+        for p in range(indices.size):
+            source, target = maps[m, indices[p]], out[m, p]
+            for c in range(target.size):
+                target[c] = source[c]

@@ -47,53 +47,52 @@ class Primitive:
     def __call__(self, maps: Maps, pads: Pair) -> Maps:
         """The convolution of ``maps``, zero-padded by ``pads`` on both sides (0 where ``zero`` is not)."""
         form, torch = self._form, self._torch
-        with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(maps)).permute(0, 3, 1, 2)
-            key = (tuple(x.shape), pads)
-            packed = self._packed.get(key)
-            if packed is None:
-                packed = torch.ops.onednn.qconv_prepack(
-                    self._weight,
-                    self._scales,
-                    self._scale,
-                    self._zero,
-                    list(form.strides),
-                    list(pads),
-                    list(form.dilations),
-                    form.groups,
-                    list(x.shape),
-                )
-                self._packed[key] = packed
-            y = self._call(
-                x,
+        x = torch.from_numpy(np.ascontiguousarray(maps)).permute(0, 3, 1, 2)
+        key = (maps.shape, pads)
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = self._packed[key] = torch.ops.onednn.qconv_prepack(
+                self._weight,
+                self._scales,
                 self._scale,
                 self._zero,
-                packed,
-                self._scales,
-                self._zeros,
-                None,
                 form.strides,
                 pads,
                 form.dilations,
                 form.groups,
-                1.0,
-                0,
-                torch.float32,
-                "none",
-                [],
-                "",
+                x.shape,
             )
-            return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
+        y = self._call(
+            x,
+            self._scale,
+            self._zero,
+            packed,
+            self._scales,
+            self._zeros,
+            None,
+            form.strides,
+            pads,
+            form.dilations,
+            form.groups,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """PyTorch limited to the calling thread: this package runs its own threads and worker processes."""
+    """PyTorch without gradients and limited to the calling thread: this package runs its own threads and processes."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         torch.set_num_threads(before)

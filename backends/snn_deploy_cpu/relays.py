@@ -69,7 +69,10 @@ class Copying:
         """Write the sums."""
         count, height, width, channels = maps.shape
         flat, target = maps.reshape(count, height * width, channels), out.reshape(count, -1, channels)
-        if self._weight == 1 and flat.dtype == target.dtype:
+        kernels = compiled_kernels()
+        if self._weight == 1 and kernels is not None:
+            kernels.gather(flat, self._indices, target)
+        elif self._weight == 1 and flat.dtype == target.dtype:
             np.take(flat, self._indices, axis=1, out=target, mode="clip")
         else:
             target[...] = flat[:, self._indices].astype(np.int32) * self._weight
