@@ -29,7 +29,9 @@ class Current(Protocol):
 class FloatCurrent:
     """A convolution in floats."""
 
-    def __init__(self, form: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]) -> None:
+    def __init__(
+        self, form: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]
+    ) -> None:
         self._views = Views(form, width)
         self._scale = 2**exponent
         self._primitive = library(form)
@@ -82,7 +84,8 @@ class DepthwiseCurrent:
 
     def __init__(self, form: Convolution, exponent: int, width: int, real: Real) -> None:
         self._form, self._width, self._real = form, width, real
-        self._taps = form.weight[:, 0].transpose(1, 2, 0).astype(real) * 2.0**exponent
+        taps: Floats = form.weight[:, 0].transpose(1, 2, 0).astype(real)
+        self._taps = taps * 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
@@ -107,10 +110,11 @@ class PixelCurrent:
         lengths = np.diff(kernel.indptr)
         self._width, self._real = kernel.output_size[1], real
         self._indices = np.zeros((max(int(lengths.max(initial=0)), 1), lengths.size), np.int64)
-        self._weights = np.zeros(self._indices.shape, real)
+        self._weights: Floats = np.zeros(self._indices.shape, real)
         place = np.arange(kernel.indices.size) - kernel.indptr[kernel.rows]
         self._indices[place, kernel.rows] = kernel.indices
-        self._weights[place, kernel.rows] = kernel.data.astype(real) * 2.0**exponent
+        self._weights[place, kernel.rows] = kernel.data
+        self._weights *= 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""

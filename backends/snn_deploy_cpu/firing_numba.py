@@ -124,12 +124,11 @@ def fire_once(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(payloads, counts, events):  # type: ignore[no-untyped-def]
+def tally(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
     """Sums and numbers of events over steps, tile by tile."""
-    steps, neurons = payloads.shape
-    total, number = counts.dtype.type, events.dtype.type
-    for low in range(0, neurons, 4096):
-        high = min(low + 4096, neurons)
+    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
+    for low in range(first, last, 4096):
+        high = min(low + 4096, last)
         aa, ee = counts[low:high], events[low:high]
         for step in range(steps):
             oo = payloads[step, low:high]

@@ -1,14 +1,12 @@
 """8-bit convolutions by oneDNN, reached through PyTorch: u8 x s8 products, summed in 32 bits, returned as float32.
 
 The operator (``torch.ops.onednn.qconv2d_pointwise``) is the one that PyTorch's own compiler emits for quantized
-networks. All scales but one power of two are 1, so nothing is ever rounded. It is not a documented interface; a self-test
-on worst-case operands decides at load whether it is used, and how many bits it may be given.
+networks. All scales but one power of two are 1, so nothing is ever rounded. It is not a documented interface; a
+self-test on worst-case operands decides at load whether it is used, and how many bits it may be given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -82,17 +80,3 @@ class Primitive:
             "",
         )
         return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """PyTorch without gradients and limited to the calling thread: this package runs its own threads and processes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(before)

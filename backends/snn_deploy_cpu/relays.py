@@ -1,7 +1,7 @@
 """Populations that pass every sum on, in integers: pooling and fixed resampling without a membrane.
 
-A neuron with threshold 1 that starts at 0 sends ``floor(v) = v``, all of its input, as long as no limit of payload or count can
-bind (:func:`snn_deploy_cpu.certificate.transparent`); its membrane is 0 after every step.
+A neuron with threshold 1 that starts at 0 sends ``floor(v) = v``, all of its input, as long as no limit of payload or
+count can bind (:func:`snn_deploy_cpu.certificate.transparent`); its membrane is 0 after every step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How rows of a result are computed by a library that pads both sides alike: on a view where that will do, else on a copy."""
+"""How a library that pads both sides alike computes rows of a result: on a view where that will do, else a copy."""
 
 from __future__ import annotations
 
