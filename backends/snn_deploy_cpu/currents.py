@@ -11,8 +11,9 @@ import numpy.typing as npt
 from snn_deploy.kernels import SpatialKernel
 from snn_deploy_cpu.certificate import Plane
 from snn_deploy_cpu.floating import Primitive, Real
-from snn_deploy_cpu.geometry import Convolution, Maps, Window, cut_out
+from snn_deploy_cpu.geometry import Convolution, Maps, cut_out
 from snn_deploy_cpu.onednn import OneDnn
+from snn_deploy_cpu.views import Views
 
 Floats = npt.NDArray[Any]
 
@@ -31,17 +32,17 @@ class FloatCurrent:
     def __init__(
         self, form: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]
     ) -> None:
-        self._form, self._scale, self._width = form, 2**exponent, width
+        self._views = Views(form, width)
+        self._scale = 2**exponent
         self._primitive = library(form)
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
-        form = self._form
-        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
-        out = _convolve(form, self._primitive, maps, rows, columns)
+        view = self._views.of(maps, first, last)
+        out = view.convolve(self._primitive, maps)
         if self._scale != 1:
             out *= self._scale
-        return form.interleave(out, rows, columns, (last - first, self._width))
+        return view.interleave(out)
 
 
 class PlaneCurrent:
@@ -50,23 +51,22 @@ class PlaneCurrent:
     def __init__(
         self, form: Convolution, exponent: int, width: int, library: OneDnn, planes: tuple[Plane, ...]
     ) -> None:
-        self._form, self._width, self._planes = form, width, planes
+        self._views = Views(form, width)
+        self._planes = planes
         self._primitives = tuple(
             library.convolution(form, float(2 ** (exponent + plane.shift)), plane.zero) for plane in planes
         )
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
-        form = self._form
-        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
+        view = self._views.of(maps, first, last)
         if len(self._planes) == 1 and maps.dtype == np.uint8:
-            out = _convolve(form, self._primitives[0], maps, rows, columns)
-        else:
-            part = cut_out(maps, rows, columns)
-            out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
-            for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
-                out += primitive(_extract(part, plane), (0, 0))
-        return form.interleave(out, rows, columns, (last - first, self._width))
+            return view.interleave(view.convolve(self._primitives[0], maps))
+        part = cut_out(maps, view.rows, view.columns)
+        out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
+        for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
+            out += primitive(_extract(part, plane), (0, 0))
+        return view.interleave(out)
 
 
 def _extract(maps: Maps, plane: Plane) -> Maps:
@@ -79,25 +79,13 @@ def _extract(maps: Maps, plane: Plane) -> Maps:
     return bits.astype(np.uint8)
 
 
-def _convolve(form: Convolution, primitive: Primitive, maps: Maps, rows: Window, columns: Window) -> Floats:
-    """The windows' sums: on a view of ``maps`` where the library's equal pads on both sides will do, else on a copy."""
-    height, width = maps.shape[1:3]
-    top, bottom, left = max(-rows.start, 0), max(rows.stop - height, 0), -columns.start
-    pad = max(top, bottom)
-    skip, rest = divmod(pad - top, form.strides[0])
-    wide = (width + 2 * left - form.reach(1)) // form.strides[1] + 1
-    if left < 0 or wide != columns.outputs or rest or rows.start >= height or rows.stop <= 0:
-        return primitive(cut_out(maps, rows, columns), (0, 0))
-    out = primitive(maps[:, max(rows.start, 0) : min(rows.stop, height)], (pad, left))
-    return out[:, skip : skip + rows.outputs]
-
-
 class DepthwiseCurrent:
     """Each channel by itself (pooling, relays): a multiplication and a sum for each tap, over all pixels at once."""
 
     def __init__(self, form: Convolution, exponent: int, width: int, real: Real) -> None:
         self._form, self._width, self._real = form, width, real
-        self._taps = form.weight[:, 0].transpose(1, 2, 0).astype(real) * 2.0**exponent
+        taps: Floats = form.weight[:, 0].transpose(1, 2, 0).astype(real)
+        self._taps = taps * 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
@@ -122,10 +110,11 @@ class PixelCurrent:
         lengths = np.diff(kernel.indptr)
         self._width, self._real = kernel.output_size[1], real
         self._indices = np.zeros((max(int(lengths.max(initial=0)), 1), lengths.size), np.int64)
-        self._weights = np.zeros(self._indices.shape, real)
+        self._weights: Floats = np.zeros(self._indices.shape, real)
         place = np.arange(kernel.indices.size) - kernel.indptr[kernel.rows]
         self._indices[place, kernel.rows] = kernel.indices
-        self._weights[place, kernel.rows] = kernel.data.astype(real) * 2.0**exponent
+        self._weights[place, kernel.rows] = kernel.data
+        self._weights *= 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""

@@ -1,8 +1,9 @@
 """The threshold scan: membranes through time, channels last, in floats that hold every integer exactly.
 
 :func:`snn_deploy.dynamics.advance`, rewritten for vector units: floor division becomes ``floor((v + h) * (1 / theta))``
-with ``h = 1/2`` (``-1/2`` when strict), exact under :func:`snn_deploy_cpu.certificate.float32_fires`. With numba, neurons
-are taken in tiles that stay in the first-level cache; without it, NumPy does the same arithmetic.
+with ``h = 1/2`` (``-1/2`` when strict), exact under :func:`snn_deploy_cpu.certificate.float32_fires`. With numba,
+neurons are taken in tiles that stay in the first-level cache; without it, and in float64, which only networks without
+an overflow proof need, NumPy does the same arithmetic.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TILE = 2048
 class Rule:
     """The numbers of one population's neuron, those of the channels repeated to the length of a tile.
 
-    ``lowest..highest`` limit a payload; where ``count_min`` and ``count_max`` are given they limit the running count too.
+    ``lowest..highest`` limit a payload; ``count_min`` and ``count_max``, where given, limit the running count too.
     """
 
     start: Floats
@@ -46,7 +47,7 @@ class Rule:
     def of(cls, neuron: Neuron, bias: npt.NDArray[np.int64], membrane: Real, quotient: Real, settles: bool) -> Rule:
         """The rule of ``neuron`` with ``bias`` (C,), membranes and quotients in the formats given.
 
-        Where a single step ``settles`` everything it starts from a count of 0: limits of counts are limits of its payload.
+        Where a single step ``settles`` everything, it starts from 0: limits of counts are limits of its payload.
         """
         repeats = max(1, TILE // neuron.theta.size)
         lowest, highest = float(neuron.payload_min), float(neuron.payload_max)
@@ -80,38 +81,42 @@ def scan(
 ) -> int:
     """Advance neurons ``first ...`` through the steps of ``currents`` (T or 1, n) and write ``payloads`` (T, N).
 
-    Membranes ``v`` (N,) and, where the rule limits them, running counts ``count`` (N,) are updated in place. ``drive`` (N,)
-    holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first ``driven`` steps.
-    Returns how many membranes were limited.
+    Membranes ``v`` (N,) and, where the rule limits them, running counts ``count`` (N,) are updated in place. ``drive``
+    (N,) holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first ``driven``
+    steps. Returns how many membranes were limited.
     """
-    compiled = compiled_kernels()
-    kernels = (_scan_numpy, _scan_limited_numpy) if compiled is None else (compiled.scan, compiled.scan_limited)
+    compiled = compiled_kernels() if v.dtype == np.float32 else None
     whole, offset = drive is not None, rule.bias if drive is None else drive
     numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
-    if count is None:
-        return int(kernels[0](v, currents, offset, whole, driven, payloads, first, *numbers))
+    if count is None or rule.count_min is None or rule.count_max is None:
+        kernel = _scan_numpy if compiled is None else compiled.scan
+        return int(kernel(v, currents, offset, whole, driven, payloads, first, *numbers))
     limits = (rule.count_min, rule.count_max)
-    return int(kernels[1](v, count, currents, offset, whole, driven, payloads, first, *numbers, *limits))
+    kernel = _scan_limited_numpy if compiled is None else compiled.scan_limited
+    return int(kernel(v, count, currents, offset, whole, driven, payloads, first, *numbers, *limits))
 
 
 def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Integers, first: int) -> int:
     """The first and only step from rest, where nobody asks for membranes: ``currents`` (n,) to ``payloads`` (N,)."""
-    compiled = compiled_kernels()
+    compiled = compiled_kernels() if currents.dtype == np.float32 else None
     kernel = _fire_once_numpy if compiled is None else compiled.fire_once
     whole, offset = drive is not None, rule.bias if drive is None else drive
     numbers = (rule.start, rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
     return int(kernel(currents, offset, whole, payloads, first, *numbers))
 
 
-def tally(payloads: Integers, counts: Integers, events: Integers) -> None:
-    """Add the sums over steps of ``payloads`` (T, N) to ``counts`` (N,), and the numbers of those that are not 0."""
+def tally(payloads: Integers, counts: Integers, events: Integers, first: int, last: int) -> None:
+    """Add to ``counts`` (N,) the sums over steps of ``payloads`` (T, N), and to ``events`` (N,) how many are not 0.
+
+    Neurons ``first..last`` only.
+    """
     compiled = compiled_kernels()
     if compiled is not None:
-        compiled.tally(payloads, counts, events)
+        compiled.tally(payloads, counts, events, first, last)
         return
-    for payload in payloads:
-        counts += payload
-        events += payload != 0
+    for payload in payloads[:, first:last]:
+        counts[first:last] += payload
+        events[first:last] += payload != 0
 
 
 def restless(rule: Rule, v: Floats, count: Floats | None) -> bool:
@@ -138,7 +143,8 @@ def compiled_kernels() -> ModuleType | None:
 
 
 def _payload(half: float, lowest: float, highest: float, v: Floats, inverse: Floats) -> Floats:
-    return np.clip(np.floor((v + half) * inverse[: v.size]), lowest, highest)
+    payload: Floats = np.clip(np.floor((v + half) * inverse[: v.size]), lowest, highest)
+    return payload
 
 
 def _scan_numpy(

@@ -124,12 +124,11 @@ def fire_once(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(payloads, counts, events):  # type: ignore[no-untyped-def]
+def tally(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
     """Sums and numbers of events over steps, tile by tile."""
-    steps, neurons = payloads.shape
-    total, number = counts.dtype.type, events.dtype.type
-    for low in range(0, neurons, 4096):
-        high = min(low + 4096, neurons)
+    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
+    for low in range(first, last, 4096):
+        high = min(low + 4096, last)
         aa, ee = counts[low:high], events[low:high]
         for step in range(steps):
             oo = payloads[step, low:high]
@@ -156,3 +155,13 @@ def pool(maps, weight, strides, dilations, out):  # type: ignore[no-untyped-def]
                 target = out[m, y, x]
                 for c in range(channels):
                     target[c] = total[c]
+
+
+@compiled
+def gather(maps, indices, out):  # type: ignore[no-untyped-def]
+    """``out[m, p] = maps[m, indices[p]]``, whole pixels (m, p, c)."""
+    for m in range(maps.shape[0]):
+        for p in range(indices.size):
+            source, target = maps[m, indices[p]], out[m, p]
+            for c in range(target.size):
+                target[c] = source[c]

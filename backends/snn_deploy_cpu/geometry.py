@@ -78,17 +78,6 @@ class Convolution:
         """Input rows (columns) that one position of the kernel spans."""
         return self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
 
-    def interleave(self, maps: Maps, rows: Window, columns: Window, size: Pair) -> Maps:
-        """Channels (M, h, w, groups * u_y * u_x * o) rearranged into pixels, and the ``size`` wanted ones cut out."""
-        if self.up == (1, 1):
-            return maps
-        count, height, width, channels = maps.shape
-        (up_y, up_x), depth = self.up, channels // (self.groups * self.up[0] * self.up[1])
-        split = maps.reshape(count, height, width, self.groups, up_y, up_x, depth)
-        joined = np.ascontiguousarray(split.transpose(0, 1, 4, 2, 5, 3, 6))
-        joined = joined.reshape(count, height * up_y, width * up_x, self.groups * depth)
-        return np.ascontiguousarray(joined[:, rows.skip : rows.skip + size[0], columns.skip : columns.skip + size[1]])
-
 
 def _phases(kernel: TransposedKernel) -> Int8:
     """Weights (groups * s_y * s_x * o, i, K_h', K_w') of the phases; taps that a phase lacks are 0."""

@@ -44,8 +44,8 @@ class Formats:
         payload = _smallest(smallest, largest, np.uint8, np.int16, np.int32)
         if network.steps == 1:
             return cls(payload, payload, np.uint8)
-        count = _smallest(smallest * network.steps, largest * network.steps, np.uint16, np.int32, np.int64)
-        return cls(payload, count, _smallest(0, network.steps, np.uint16, np.int32))
+        count = _smallest(smallest * network.steps, largest * network.steps, np.uint16, np.int64)
+        return cls(payload, count, _smallest(0, network.steps, np.uint16, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,9 @@ class FiringLayer:
     """One population with membranes, ready to run.
 
     ``streams`` are the connections whose payloads change from step to step, with their sources; ``constants`` those
-    from the input, computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None`` where
-    one number for each channel, kept in ``rule``, says it all. ``settles``: the network's single step provably leaves the
-    population silent.
+    from the input, computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None``
+    where one number for each channel, kept in ``rule``, says it all. ``settles``: the network's single step provably
+    leaves the population silent.
     """
 
     population: Population
@@ -129,7 +129,12 @@ def _layer(
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
     channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
     currents = [_current(network, connection, real, engine) for connection in connections]
-    constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]
+    streams, constants = [], []
+    for connection, (current, _) in zip(connections, currents, strict=True):
+        if network.steps > 1 and connection.source == network.input.name:
+            constants.append(current)
+        else:
+            streams.append((connection.source, current))
     counts = population.count_range
     covered = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
     settles = network.steps == 1 and covered
@@ -139,8 +144,8 @@ def _layer(
         "+".join(dict.fromkeys(name for _, name in currents)),
         Rule.of(neuron, channel_bias, real, _quotient(network, population, neuron, real), settles),
         None if per_channel else np.ascontiguousarray(bias, real),
-        tuple((connection.source, current) for connection, (current, _), fixed in zip(connections, currents, constant, strict=True) if not fixed),
-        tuple(current for (current, _), fixed in zip(currents, constant, strict=True) if fixed),
+        tuple(streams),
+        tuple(constants),
         real,
         settles,
     )

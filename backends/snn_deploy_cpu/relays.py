@@ -1,7 +1,7 @@
 """Populations that pass every sum on, in integers: pooling and fixed resampling without a membrane.
 
-A neuron with threshold 1 that starts at 0 sends ``floor(v) = v``, all of its input, as long as no limit of payload or count can
-bind (:func:`snn_deploy_cpu.certificate.transparent`); its membrane is 0 after every step.
+A neuron with threshold 1 that starts at 0 sends ``floor(v) = v``, all of its input, as long as no limit of payload or
+count can bind (:func:`snn_deploy_cpu.certificate.transparent`); its membrane is 0 after every step.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class Copying:
         """Write the sums."""
         count, height, width, channels = maps.shape
         flat, target = maps.reshape(count, height * width, channels), out.reshape(count, -1, channels)
-        if self._weight == 1 and flat.dtype == target.dtype:
+        kernels = compiled_kernels()
+        if self._weight == 1 and kernels is not None:
+            kernels.gather(flat, self._indices, target)
+        elif self._weight == 1 and flat.dtype == target.dtype:
             np.take(flat, self._indices, axis=1, out=target, mode="clip")
         else:
             target[...] = flat[:, self._indices].astype(np.int32) * self._weight

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from snn_deploy.network import Network
 from snn_deploy_cpu.firing import fire_once, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer
+from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
 
@@ -24,8 +25,8 @@ BLOCK_BYTES = 2**20
 class Sheet:
     """Where one population's results of one group of images are written, channels last.
 
-    ``counts`` and ``events`` are (B, H, W, C), ``trains`` and ``states`` (B, T, H, W, C). Networks of a single step need no
-    ``events``: they are the counts that are not 0.
+    ``counts`` and ``events`` are (B, H, W, C), ``trains`` and ``states`` (B, T, H, W, C). Networks of a single step
+    need no ``events``: they are the counts that are not 0.
     """
 
     counts: Array
@@ -49,11 +50,17 @@ class RelayRunner:
         self.name, self._layer, self._sheet = layer.population.name, layer, sheet
         self._payloads = _payloads(layer, sheet, chunk)
 
-    def run(self, payloads: Mapping[str, Array], first: int, steps: int) -> Array:
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
-        out = self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
-        self._layer.relay(payloads[self._layer.source], out)
-        _write(self._sheet, self._payloads[:steps], first)
+        sheet, sent = self._sheet, payloads[self._layer.source]
+        out = self._payloads[:steps].reshape(-1, *sheet.shape[1:])
+        parts = list(pairwise(len(out) * part // team.threads for part in range(team.threads + 1)))
+        team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
+        if sheet.events is not None:
+            counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
+            tally(self._payloads[:steps], counts, events, 0, counts.size)
+        if sheet.trains is not None:
+            _keep(sheet.trains, self._payloads[:steps], first)
         return out
 
     def restless(self) -> bool:
@@ -89,31 +96,48 @@ class FiringRunner:
             drive += current(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
-    def run(self, payloads: Mapping[str, Array], first: int, steps: int) -> Array:
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
+        strips = self._strips(team.threads)
+        self.saturations += sum(team.each(lambda strip: self._run_strip(payloads, first, steps, *strip), strips))
+        if self._sheet.trains is not None:
+            _keep(self._sheet.trains, self._payloads[:steps], first)
+        return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+
+    def _run_strip(self, payloads: Mapping[str, Array], first: int, steps: int, top: int, bottom: int) -> int:
+        """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
         layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
-        for low, high, top, bottom in self._blocks(steps):
+        begin = top * shape[2] * shape[3]
+        limited = 0
+        for low, high in self._spans(steps, bottom - top):
             currents = self._currents(payloads, low, high, top, bottom)
-            begin = top * shape[2] * shape[3]
             if self._v is None:
-                self.saturations += fire_once(layer.rule, currents[0], self._drive, out[0], begin)
+                limited += fire_once(layer.rule, currents[0], self._drive, out[0], begin)
                 continue
             driven, part = max(self._driven - first - low, 0), out[low:high]
-            self.saturations += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
+            limited += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
             if self._sheet.states is not None:
                 self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
-        _write(self._sheet, out, first)
-        return out.reshape(-1, *shape[1:])
+        if self._sheet.events is not None:
+            end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
+            tally(out, self._sheet.counts.reshape(-1), self._sheet.events.reshape(-1), begin, end)
+        return limited
 
-    def _blocks(self, steps: int) -> Iterator[tuple[int, int, int, int]]:
-        """Steps ``low..high``, rows ``top..bottom``: whole maps of several steps, or strips of one step of an image."""
+    def _row_bytes(self) -> int:
+        images, _, width, channels = self._sheet.shape
+        return images * width * channels * np.dtype(self._layer.real).itemsize
+
+    def _strips(self, threads: int) -> list[tuple[int, int]]:
+        """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
         images, height, _, _ = self._sheet.shape
-        per_step = self._layer.population.size * images * np.dtype(self._layer.real).itemsize
-        together = 1 if self._sheet.states is not None else max(1, BLOCK_BYTES // per_step)
-        strips = min(height, -(-per_step // BLOCK_BYTES)) if images == 1 else 1
-        for top, bottom in pairwise(height * strip // strips for strip in range(strips + 1)):
-            for low in range(0, steps, together):
-                yield low, min(low + together, steps), top, bottom
+        count = max(threads, -(-height * self._row_bytes() // BLOCK_BYTES)) if images == 1 else 1
+        return list(pairwise(height * strip // min(count, height) for strip in range(min(count, height) + 1)))
+
+    def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
+        """Steps ``low..high`` whose currents are computed together."""
+        together = 1 if self._sheet.states is not None else max(1, BLOCK_BYTES // (rows * self._row_bytes()))
+        for low in range(0, steps, together):
+            yield low, min(low + together, steps)
 
     def _currents(self, payloads: Mapping[str, Array], low: int, high: int, top: int, bottom: int) -> Array:
         """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
@@ -148,10 +172,7 @@ def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:
     return np.empty((chunk, sheet.counts.size), layer.formats.payload)
 
 
-def _write(sheet: Sheet, payloads: Array, first: int) -> None:
-    """Add a chunk's events (steps, B * H * W * C) to what is kept."""
-    if sheet.events is not None:
-        tally(payloads, sheet.counts.reshape(-1), sheet.events.reshape(-1))
-    if sheet.trains is not None:
-        steps = payloads.shape[0]
-        sheet.trains[:, first : first + steps] = payloads.reshape(steps, *sheet.shape).swapaxes(0, 1)
+def _keep(trains: Array, payloads: Array, first: int) -> None:
+    """Write a chunk's events (steps, B * H * W * C) into ``trains`` (B, T, H, W, C)."""
+    steps, (images, _, *shape) = payloads.shape[0], trains.shape
+    trains[:, first : first + steps] = payloads.reshape(steps, images, *shape).swapaxes(0, 1)

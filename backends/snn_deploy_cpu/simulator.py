@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,10 +14,11 @@ import numpy.typing as npt
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError
 from snn_deploy.network import Network, Population
-from snn_deploy_cpu import libraries, onednn, runners
+from snn_deploy_cpu import libraries, runners
 from snn_deploy_cpu.plan import Engine, Plan, prepare
 from snn_deploy_cpu.results import Widened
 from snn_deploy_cpu.runners import Sheet, runner
+from snn_deploy_cpu.team import Team
 
 Int64 = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
@@ -30,12 +31,17 @@ CHUNK_BYTES = 512 * 2**20
 
 
 class CpuBackend:
-    """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``."""
+    """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``.
+
+    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads.
+    """
 
     name = "cpu"
 
-    def __init__(self, engine: Engine | None = None) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine | None = None, threads: int = 1) -> None:
+        if threads < 1:
+            raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
+        self._engine, self._threads = engine, threads
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
 
     def run(
@@ -46,13 +52,20 @@ class CpuBackend:
         started = time.perf_counter()
         plan = self._plan(network)
         log = _Log.of(plan, stimulus, record)
-        with onednn.single_thread() if libraries.eight_bit() is not None else nullcontext():
-            size = _group_size(plan)
-            for first in range(0, stimulus.shape[0], size):
-                images = slice(first, min(first + size, stimulus.shape[0]))
-                _run_group(plan, log, stimulus[images], images)
+        images, size = stimulus.shape[0], _group_size(plan)
+        groups = [slice(first, min(first + size, images)) for first in range(0, images, size)]
+        alone = Team(1)
+        with libraries.single_thread(), Team(self._threads) as team:
+            for first in range(0, len(groups), self._threads):
+                together = groups[first : first + self._threads]
+                if len(together) == self._threads:
+                    found = team.each(lambda group: _run_group(plan, log, stimulus[group], group, alone), together)
+                else:
+                    found = [_run_group(plan, log, stimulus[group], group, team) for group in together]
+                for saturations in found:
+                    log.add(saturations)
                 if progress is not None:
-                    progress(images.stop, stimulus.shape[0])
+                    progress(together[-1].stop, images)
         return log.result(plan, stimulus, time.perf_counter() - started)
 
     def _plan(self, network: Network) -> Plan:
@@ -93,6 +106,11 @@ class _Log:
         if sheet.trains is not None:
             sheet.trains[:, : network.input_steps] = maps[:, None]
         return log
+
+    def add(self, saturations: Mapping[str, int]) -> None:
+        """Add those of a group of images."""
+        for name, number in saturations.items():
+            self.saturations[name] += number
 
     def part(self, name: str, images: slice) -> Sheet:
         """The sheet of some images."""
@@ -140,23 +158,24 @@ def _chunk_steps(plan: Plan, images: int) -> int:
     return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // per_step))
 
 
-def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice) -> None:
-    """Run ``stimulus``, the images ``images`` of all, through all chunks and write what is kept into ``log``."""
+def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team) -> dict[str, int]:
+    """Run ``stimulus``, the images ``images`` of all, through all chunks; the sheets of ``log`` receive what is kept.
+
+    Returns the membranes that were limited, by population.
+    """
     network, chunk = plan.network, _chunk_steps(plan, stimulus.shape[0])
     source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
-    team = [
-        runner(layer, log.part(layer.population.name, images), chunk, network, source) for layer in plan.layers
-    ]
+    sheets = [log.part(layer.population.name, images) for layer in plan.layers]
+    runs = [runner(layer, sheet, chunk, network, source) for layer, sheet in zip(plan.layers, sheets, strict=True)]
     for first in range(0, network.steps, chunk):
         payloads = {network.input.name: source}
-        for one in team:
-            payloads[one.name] = one.run(payloads, first, min(chunk, network.steps - first))
+        for one in runs:
+            payloads[one.name] = one.run(payloads, first, min(chunk, network.steps - first), team)
     if network.mode == "exact":
-        moving = [one.name for one in team if one.restless()]
+        moving = [one.name for one in runs if one.restless()]
         if moving:
             raise BackendError(
                 f"exact mode is not silent after {network.duration} steps: {', '.join(moving[:4])}; "
                 "the schedule's window is too short"
             )
-    for one in team:
-        log.saturations[one.name] += one.saturations
+    return {one.name: one.saturations for one in runs}

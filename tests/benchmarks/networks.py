@@ -1,4 +1,4 @@
-"""U-Nets to time: integer networks of random weights, and float networks of the same shape as ONNX, the unit of all ratios.
+"""U-Nets to time: integer networks of random weights, and float ones of the same shape as ONNX, the unit of all ratios.
 
 A net of ``base`` channels has ``poolings`` levels of two 3x3 convolutions, 2x2 average pooling down, nearest-neighbour
 doubling and a 3x3 convolution up, and concatenated skips. Weights are random: dense engines do not look at values, and
@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.bounds import prove
-from snn_deploy.kernels import ConvKernel, SpatialKernel, identity
+from snn_deploy.kernels import ConvKernel, SpatialKernel
 from snn_deploy.network import STATE_MAX, Connection, Mode, Network, Neuron, Output, Population
 from snn_deploy.schedule import align
 
@@ -93,7 +93,9 @@ def integer_unet(mode: Mode, base: int, poolings: int, size: int, levels: int = 
             connections.append(Connection(f"{source}->{step.name}", source, step.name, kernel))
         bias = np.zeros((shape[0], 1, 1), np.int64)
         if relay:
-            limits[step.name] = {"pool": 4 * limits[step.sources[0]], "up": limits[step.sources[0]], "head": 2**20}[step.kind]
+            limits[step.name] = {"pool": 4 * limits[step.sources[0]], "up": limits[step.sources[0]], "head": 2**20}[
+                step.kind
+            ]
             low = -limits[step.name] if step.kind == "head" else 0
             neuron = _relay(shape[0], low, limits[step.name], mode)
         else:

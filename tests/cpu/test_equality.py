@@ -77,17 +77,17 @@ def test_engines_are_named() -> None:
 
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_strips_groups_and_chunks(mode: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (1, 3), (5, 2)])
+def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = random_unet(mode, 7, steps=11)  # type: ignore[arg-type]
     stimulus = random_stimulus(network, 7, batch)
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
         monkeypatch.setattr(runners, "BLOCK_BYTES", block)
         monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
-        found = CpuBackend().run(network, stimulus, Record.STATES)
+        found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
         assert_equal(found, expected)
-        trains = CpuBackend().run(network, stimulus, Record.TRAINS)
+        trains = CpuBackend(threads=threads).run(network, stimulus, Record.TRAINS)
         for name, values in expected.trains.items():  # type: ignore[union-attr]
             np.testing.assert_array_equal(trains.trains[name], values)  # type: ignore[index]
 
