@@ -154,7 +154,18 @@ def _assumed_unit(
     if options.normalization != "layer-wise" or layer.kind in RELAYS or synapses.source == layers.input:
         return own
     sources = [statistics[item.source] for item in layer.synapses if item.source != layers.input]
-    return np.full_like(own, choose_unit(sources, options))
+    sender = _sender(layers, synapses.source, options)
+    return choose_unit(sources, options) * (own / unit[sender])
+
+
+def _sender(layers: Layers, name: str, options: Options) -> str:
+    """The layer whose spikes arrive from ``name``: itself, or what a relay passes on."""
+    while name != layers.input:
+        layer = layers.layer(name)
+        if layer.kind not in RELAYS or fires_at_pool(layer, options):
+            break
+        name = layer.synapses[0].source
+    return name
 
 
 def _magnitudes(op: LinearOp) -> Float64:

@@ -26,8 +26,9 @@ class Options:
     ``rate`` mode, the second largest threshold (``paper``: thresholds 2, 1, 1/2, 1/4 of lambda) or the sum of all
     (``full``). ``signed``: spikes may be negative. ``half_start``: the membrane starts at half a level, which turns
     floor into round. ``strict``: fire above, not at, the threshold. ``pool``: average pooling as an exact sum
-    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``input_levels``: input
-    payload that stands for the largest magnitude seen in calibration.
+    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``bias_correction``: the
+    mean error that rounding the weights makes is taken out of the bias. ``input_levels``: input payload that stands for
+    the largest magnitude seen in calibration.
     """
 
     mode: Mode = "exact"
@@ -44,6 +45,7 @@ class Options:
     strict: bool = False
     pool: Pool = "relay"
     weight_bits: int = 8
+    bias_correction: bool = True
     input_levels: int = 1023
 
     def __post_init__(self) -> None:
