@@ -13,6 +13,6 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     resize,
 )
 from snn_deploy.frontend.onnx.export import to_onnx
-from snn_deploy.frontend.onnx.importer import Imported, inspect, read
+from snn_deploy.frontend.onnx.importer import Imported, inspect, own_size, read
 
-__all__ = ["Imported", "inspect", "read", "to_onnx"]
+__all__ = ["Imported", "inspect", "own_size", "read", "to_onnx"]
