@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
+from snn_deploy.files import remove
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
@@ -53,8 +54,9 @@ def save(network: Network, path: Path) -> str:
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        remove(partial)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -14,6 +14,7 @@ from snn_deploy.commands import arguments as shared
 from snn_deploy.console import show, show_json
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
+from snn_deploy.pipeline import input_size
 
 
 def add(verbs: Any) -> None:
@@ -25,14 +26,14 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
     )
     parser.add_argument("model", type=Path, help="ONNX file")
-    parser.add_argument("--size", type=shared.size, metavar="HxW", help="pins dynamic axes")
+    parser.add_argument("--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Show the ledger."""
-    ledger = inspect(arguments.model, arguments.size)
+    ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
     if arguments.json:
         show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
     else:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy import artifact
-from snn_deploy.backend import Record, Run, load_backend
+from snn_deploy.backend import Record
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import progress, show, show_json
-from snn_deploy.errors import VerificationError
-from snn_deploy.verify import Level, compare
+from snn_deploy.console import show, show_json
+from snn_deploy.verify import Level, Status, Verdict, compare
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
 
 LEVELS = {level.label: level for level in Level}
 RECORDS = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}
+PLACE = "first (image, step, neuron): found, expected"
 
 
 def add(verbs: Any) -> None:
@@ -30,7 +30,11 @@ def add(verbs: Any) -> None:
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser)
     parser.add_argument(
-        "--backends", default="reference,cpu", help="the first is the baseline (default: reference,cpu)"
+        "--backends",
+        type=shared.backends,
+        default="reference,cpu",
+        metavar="A,B",
+        help="the first is the baseline (default: reference,cpu)",
     )
     parser.add_argument(
         "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
@@ -41,19 +45,28 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run all backends on the image and show the verdict."""
-    names = [name for name in arguments.backends.split(",") if name]
-    if len(set(names)) < 2:
-        raise VerificationError(f"--backends {arguments.backends}: name at least two different ones")
-    network, _, stimulus = shared.stimulus(arguments, artifact.load(arguments.network))
+    network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
     level = LEVELS[arguments.level]
-    runs: list[Run] = []
-    for name in names:
-        with progress(f"{name}: {network.name}") as report:
-            runs.append(load_backend(name).run(network, stimulus, RECORDS.get(level, Record.COUNTS), report))
-    verdict = compare(network, runs, level)
+    record = RECORDS.get(level, Record.COUNTS)
+    verdict = compare(network, [shared.run(name, network, payloads, record) for name in arguments.backends], level)
     if arguments.json:
         show_json(verdict_record(verdict))
     else:
-        show(verdict_table(verdict))
-        show(verdict.line)
+        show_verdict(verdict)
     return verdict.exit_code
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Table, warnings and the line that says it all."""
+    show(verdict_table(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
+    for warning in verdict.warnings:
+        show(f"warning: {warning}")
+    show(verdict.line)
+
+
+def _silent(verdict: Verdict) -> tuple[str, ...]:
+    """Columns that may be left out where they say nothing: of those that count differences the strictest one stays."""
+    differ = ("neurons differ", "events differ", "states differ")
+    made = [heading for heading, level in zip(differ, (Level.NEURON_COUNT, *RECORDS), strict=True) if verdict.asked >= level]
+    kept = made[-1:] if verdict.status is Status.EQUAL else []
+    return ("probed", *(heading for heading in differ if heading not in kept), PLACE)

@@ -63,6 +63,15 @@ def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledge
     return _Walk(load(given), input_shape).run()
 
 
+def own_size(given: str | Path | bytes) -> Pair | None:
+    """Height and width that the file itself fixes; ``None`` where either is open."""
+    walk = _Walk(load(given), (1, 1))
+    dims = {
+        axis: dim.dim_value for axis, dim in zip(walk.input_axes, walk.input.type.tensor_type.shape.dim, strict=True)
+    }
+    return (dims["H"], dims["W"]) if min(dims["H"], dims["W"]) > 0 else None
+
+
 class _Walk:
     def __init__(self, source: Source, input_shape: Pair | None) -> None:
         self.source, self.onnx_graph = source, source.model.graph
