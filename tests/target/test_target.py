@@ -65,7 +65,7 @@ def test_numbers_of_another_device_say_so() -> None:
     assert (figure.value, figure.basis, figure.band) == (23.6, "inherited", (0.5, 1.5))
     assert figure.citation == (
         "energy.synapse_pj = 23.6 [inherited, x0.5 to x1.5] Davies et al., Loihi: a neuromorphic manycore processor "
-        "with on-chip learning, IEEE Micro 38(1), Table 2 and p. 86-95, 2018-01 (of loihi1, there simulated)"
+        "with on-chip learning, IEEE Micro 38(1), Table 2 and p. 86-95, 2018-01 (of loihi1, there simulated; a minimum)"
     )
 
 
