@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.counting import Activity, ConnectionActivity
+from snn_deploy.activity import Activity, ConnectionActivity
 from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.estimates import EnergyEstimate, LayerEnergy, Part, Timing
