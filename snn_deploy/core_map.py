@@ -28,8 +28,8 @@ CORE, GAP, MARGIN, HEAD = 10, 2, 24, 28
 """Side of a core, gap between mesh tiles, margin around chips and room for the title, in pixels."""
 
 STYLE = (
-    "<style>text{font:12px system-ui,sans-serif;fill:#222}.chip{fill:none;stroke:#888}.free{fill:#8884}"
-    ".bar{stroke:#8888}@media(prefers-color-scheme:dark){text{fill:#ddd}}</style>"
+    "<style>text{font:12px system-ui,sans-serif;fill:#222}.chip{fill:#fff;stroke:#888}"
+    ".bar{stroke:#8888}@media(prefers-color-scheme:dark){text{fill:#ddd}.chip{fill:#555}}</style>"
 )
 
 

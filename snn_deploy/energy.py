@@ -4,7 +4,7 @@ On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, price the same e
 
     E_dynamic = sum over layers of  SOP e_syn + active e_act + inactive e_inact + events e_spike
                                     + messages e_message + hops_ew e_ew + hops_ns e_ns
-    t_step    = max(t_floor, busiest core: SOP t_syn + neurons t_neuron) + barrier
+    t_step    = max(t_floor, busiest core: SOP t_syn + neurons t_neuron + barrier)
     latency   = duration t_step          duration: steps from the first input event to the end of the last window
     E_total   = E_dynamic + chips P_static interval
     EDP       = E_total latency
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.counting import Activity, ConnectionActivity
+from snn_deploy.activity import Activity, ConnectionActivity
 from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.estimates import EnergyEstimate, LayerEnergy, Part, Timing
@@ -107,7 +107,7 @@ def _notes(mapping: Mapping, found: Traffic, *, streamed: bool) -> tuple[str, ..
         "images stream through the pipeline"
         if streamed
         else "images one at a time; streamed images share leakage and idle updates",
-        "the busiest core counts with its mean load of a step; messages from the host travel free",
+        "the busiest core counts with its mean load of a step; messages from the host count without hops",
     ]
     if between:
         notes.append(
@@ -167,7 +167,7 @@ def _timing(network: Network, target: Target, mapping: Mapping, found: Traffic, 
         busiest = next(name for name, block in reversed(tuple(found.blocks.items())) if block.first <= slowest)
         barrier = target.quantity("time.barrier_chip_ns" if mapping.chips == 1 else "time.barrier_chips_ns")
         busy = Quantity(*(float(item.max()) for item in times))
-        step = largest(target.quantity("time.step_floor_ns"), busy) + barrier
+        step = largest(target.quantity("time.step_floor_ns"), busy + barrier)
     static = target.quantity("power.static_chip_w") * float(mapping.chips)
     if "measured.static_w" in target.figures:
         static = target.quantity("measured.static_w")

@@ -7,7 +7,7 @@ exception: ``Mapping.problems`` holds every reason at once, ``Mapping.exit_statu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snn_deploy.constraints import (
     Problem,
@@ -186,9 +186,7 @@ def _mapping(
             f"{found.cores:,} cores on {found.chips:,} chips; the largest board, {largest.name}, has {largest.chips:,}",
             "use smaller images, fewer channels or tile-friendly sizes",
         )
-        return Mapping(
-            name, target.name, mapped, found.cores_per_chip, target.boards, (*found.problems, too_many), found.warnings
-        )
+        return replace(found, problems=(*found.problems, too_many))
     return found
 
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from snn_deploy.counting import Activity
+from snn_deploy.activity import Activity
 from snn_deploy.estimates import EnergyEstimate
 from snn_deploy.mapping import Mapping as NetworkMapping
 from snn_deploy.sweep import Goal, Point, pareto

@@ -7,7 +7,7 @@ A target file::
     kind = "chip"                 # or "arithmetic", "formula"; see below
     inherit = "loihi2"            # optional: everything not said here is taken from there
     inherited_band = [0.5, 2.0]   # optional: those numbers are of another device; marked "inherited", with this band
-    notes = ["one line printed beside every estimate"]
+    notes = ["one line printed beside every estimate"]   # stand in for those of the parent
 
     [sources.lab]
     title = "our bench, 25 C, 0.8 V"
@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
@@ -113,9 +114,17 @@ def _build(document: Document, parent: Target | None, where: str) -> Target:
         kind=cast(Kind, kind),
         figures=figures,
         boards=boards or (parent.boards if parent and "inherited_band" not in document else ()),
-        notes=(*(parent.notes if parent else ()), *map(str, document.get("notes", []))),
+        notes=_notes(document, parent, where),
         inherits=(parent.name, *parent.inherits) if parent else (),
     )
+
+
+def _notes(document: Document, parent: Target | None, where: str) -> tuple[str, ...]:
+    """The file's own notes, else its parent's: a note speaks of the numbers beside it."""
+    notes = document.get("notes", list(parent.notes) if parent else [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise TargetError(f"target {where}: notes must be a list of texts")
+    return tuple(notes)
 
 
 def _inherited(document: Document, parent: Target | None, where: str) -> dict[str, Figure]:
@@ -128,8 +137,9 @@ def _inherited(document: Document, parent: Target | None, where: str) -> dict[st
         return dict(parent.figures)
     band = _band(document["inherited_band"], "inherited_band", where)
     return {
-        key: Figure(key, item.value, item.source, "inherited", band, f"of {parent.name}, there {item.basis}")
+        key: replace(item, basis="inherited", band=band, note="; ".join(filter(None, (origin, item.note))))
         for key, item in parent.figures.items()
+        for origin in [f"of {parent.name}, there {item.basis}"]
     }
 
 

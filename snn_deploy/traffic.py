@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.counting import Activity
+from snn_deploy.activity import Activity
 from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
