@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
-
 from snn_deploy import images
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.commands import arguments as shared
@@ -23,8 +21,9 @@ from snn_deploy.errors import ConversionError
 from snn_deploy.files import write
 from snn_deploy.frontend.onnx import read
 from snn_deploy.pareto_plot import pareto_plot
-from snn_deploy.pipeline import convert, float_probe, input_channels
+from snn_deploy.pipeline import convert, float_probe, input_channels, input_size
 from snn_deploy.sweep import Goal, Grid, Point, Settings, pareto, parse_axis, sweep
+from snn_deploy.tables import sweep_table
 from snn_deploy.target import load_target
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
@@ -58,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
     for name, _ in axes:
         if name not in known:
             raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
-    grid = Grid(read(arguments.model, (64, 64)).sha256, axes)
+    grid = Grid(read(arguments.model, input_size(arguments.model)).sha256, axes)
     with progress("sweep") as report:
         points = sweep(
             grid,
@@ -69,18 +68,19 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     front = pareto(points, GOALS)
     if arguments.plot is not None:
-        write(arguments.plot, pareto_plot(points, "energy_j", "quality_db", GOALS))
+        write(arguments.plot, pareto_plot(points, "energy_j", "quality_db"))
     if arguments.json:
         show_json([{"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} for p in points])
     else:
-        show(table(axes, points, front))
+        show(sweep_table(points, GOALS))
     return 0
 
 
 def score(arguments: argparse.Namespace, settings: Settings) -> Mapping[str, float]:
     """One point: convert, run on cpu, count, price."""
-    channels = input_channels(arguments.model, None)
-    calibration = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed)
+    own = input_size(arguments.model)
+    channels = input_channels(arguments.model, own)
+    calibration = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     image = images.read_image(arguments.input, channels)
     image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
     image = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
@@ -102,16 +102,3 @@ def score(arguments: argparse.Namespace, settings: Settings) -> Mapping[str, flo
     if found.timing is not None:
         scores |= {"latency_s": found.timing.latency_s.value, "cores": float(found.timing.cores)}
     return scores
-
-
-def table(axes: tuple[tuple[str, Any], ...], points: tuple[Point, ...], front: tuple[Point, ...]) -> Table:
-    """One row a point, those of the Pareto front marked."""
-    names = list(dict.fromkeys(name for point in points for name in point.scores))
-    shown = Table(title=f"{len(points)} points; * is on the Pareto front of {', '.join(GOALS)}")
-    for heading in (*(name for name, _ in axes), *names, ""):
-        shown.add_column(heading, justify="right")
-    for point in points:
-        values = [f"{point.scores[name]:.3g}" if name in point.scores else "" for name in names]
-        note = point.error or ("*" if point in front else "")
-        shown.add_row(*(str(point.settings[name]) for name, _ in axes), *values, note)
-    return shown
