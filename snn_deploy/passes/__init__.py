@@ -10,9 +10,9 @@ In normal form every node is one of
 * ``Host``, after an output.
 
 Every activation reads one linear node or one ``Add``; an output value is an activation, a linear node or an ``Add``.
-Identities (skips, residuals, the input into the read-out) are ``Conv`` 1x1 with ``groups = C``. A ``Relay`` reads
-``AveragePool`` alone, ``Nearest`` alone, or operators with weights -1, 0 and 1 (``Conv``, ``Resample``) whose sources
-all have one unit.
+Identities (skips, residuals, the input into the read-out) are ``Conv`` 1x1 with ``groups = C``. A ``Relay`` reads one
+``AveragePool``, one ``Nearest`` (nothing else reads these two), or operators with weights -1, 0 and 1 (``Conv``,
+``Resample``) whose sources all have one unit.
 
 Constants: ``Conv.bias`` and ``ConvTranspose.bias`` are (O,) or, where a constant met zero padding, a map (O, H_out,
 W_out). The bias of an activation is the sum of the biases of its linear nodes; at most one of them is not zero.

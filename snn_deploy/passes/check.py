@@ -30,6 +30,8 @@ def check_normal_form(graph: Graph) -> Graph:
                 raise GraphError(f"{node.name}: reads {node.inputs[0]}, neither a linear node nor a sum")
             if isinstance(node.op, Relay):
                 _check_relay(graph, node)
+            elif any(isinstance(part.op, AveragePool | Nearest) for part in addends(graph, node.inputs[0])):
+                raise GraphError(f"{node.name}: only a Relay may read AveragePool and Nearest")
         elif not isinstance(node.op, Host):
             raise GraphError(f"{node.name}: {type(node.op).__name__} is not in normal form")
     return graph

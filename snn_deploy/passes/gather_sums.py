@@ -205,15 +205,17 @@ class _Walk:
         return reading(self.populations[segment], segment.shape, segment.name)
 
     def _carried(self, segment: Segment) -> Segment:
-        """The segment with operators with weights where the others cannot hold what they must: scales, and the bias."""
-        scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in segment.terms)
-        homeless = segment.bias.any() and not any(isinstance(term.op, Weighted) for term in segment.terms)
-        return self._weighted_only(segment) if scaled or homeless else segment
+        """The segment as an activation may read it: weights hold every scale, and the bias, if there is one."""
+        terms = tuple(map(_weighted, segment.terms))
+        scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in terms)
+        homeless = segment.bias.any() and not any(isinstance(term.op, Weighted) for term in terms)
+        return self._weighted_only(segment) if scaled or homeless else replace(segment, terms=terms)
 
     def _weighted_only(self, segment: Segment) -> Segment:
         """The segment with weights in every term: they can hold scales and a bias, and be widened."""
-        terms = (term if isinstance(term.op, Weighted) else self._separate(segment, term) for term in segment.terms)
-        return replace(segment, terms=tuple(terms))
+        terms = (_weighted(term) for term in segment.terms)
+        kept = (term if isinstance(term.op, Weighted) else self._separate(segment, term) for term in terms)
+        return replace(segment, terms=tuple(kept))
 
     def _sum(self, segment: Segment, name: str | None, target: str = "") -> str:
         """Write the segment's terms and their ``Add``; returns the sum's name (``name`` where given)."""
@@ -243,6 +245,20 @@ class _Walk:
 
     def _part(self, node: Node, form: Form, index: int) -> str:
         return node.name if len(form) == 1 else self._fresh(f"{node.name}.{index}")
+
+
+def _weighted(term: Term) -> Term:
+    """Whether whole counts stay whole: window sums and copies (repetition, padding, cropping, nearest resizing)."""
+    op, scale = term.op, term.scale
+    if isinstance(op, AveragePool):
+        weight = np.ones((len(scale), 1, *op.kernel)) * (scale / (op.kernel[0] * op.kernel[1]))[:, None, None, None]
+        made: Op = Conv(weight, np.zeros(len(scale)), op.strides, op.pads, groups=len(scale))
+    elif isinstance(op, Nearest):
+        weight = np.ones((len(scale), 1, *op.scale)) * scale[:, None, None, None]
+        made = ConvTranspose(weight, np.zeros(len(scale)), op.scale, groups=len(scale))
+    else:
+        return term
+    return replace(term, op=made, scale=np.ones(len(scale)))
 
 
 def _bias(bias: Float64, shape: Shape) -> Float64:

@@ -398,6 +398,16 @@ def test_upsampling_before_strided_conv_keeps_a_population() -> None:
     assert "Nearest" in [type(item.op).__name__ for item in form.nodes]
 
 
+@pytest.mark.parametrize("operator", ["AveragePool", "Resize"])
+def test_averages_and_copies_before_an_activation_are_its_synapses(operator: str) -> None:
+    first = node("AveragePool", "x", "t", kernel_shape=[2, 2], strides=[2, 2])
+    if operator == "Resize":
+        first = node("Resize", "x - scales", "t", mode="nearest")
+    nodes = [first, node("Add", "t shift", "u"), node("Relu", "u")]
+    form = check(17, nodes, {"scales": np.array([1, 1, 2, 2], np.float32), "shift": numbers(4, 1, 1) - 1}, SHAPE)
+    assert not {"AveragePool", "Nearest", "Relay", "Linear"} & {type(item.op).__name__ for item in form.nodes}
+
+
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])
 @pytest.mark.parametrize("opset", [11, 13])
 def test_depth_to_space_and_back(opset: int, mode: str) -> None:

@@ -110,6 +110,15 @@ def unsqueeze(call: Call) -> Outcome:
     )
 
 
+def _likely_cause(wanted: list[int]) -> str:
+    """What exporters write with such a reshape."""
+    return {
+        3: " (group normalization and attention are exported like this: train with batch normalization)",
+        5: " (channel shuffling is exported like this)",
+        6: " (pixel shuffling is exported like this by hand: use DepthToSpace, torch.nn.PixelShuffle)",
+    }.get(len(wanted), "")
+
+
 @operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)
 def reshape(call: Call) -> Outcome:
     """Only where it changes nothing."""
@@ -121,6 +130,7 @@ def reshape(call: Call) -> Outcome:
     if tuple(wanted) != extents:
         raise RefusedError(
             f"turns a map {list(extents)} into {wanted}; only maps (batch, channels, height, width) are supported"
+            + _likely_cause(wanted)
         )
     return call.folded(wire, "nothing: it changes nothing")
 
