@@ -2,7 +2,7 @@
 
 ``python -m snn_deploy.verify.mutation_table docs/verification.md out/denoiser.snn ...`` writes one table for each
 artifact between the marks in the page. The stimulus is the middle of scikit-image's photograph ``camera`` with noise of
-sigma 25/255 (NumPy's ``default_rng(0)``), cut to the network's input.
+sigma 25/255 (seed 0), cut to the network's input.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from snn_deploy import artifact
 from snn_deploy.backend import stimulus_of
 from snn_deploy.errors import SnnDeployError, VerificationError
+from snn_deploy.images import add_noise, center_crop, photograph
 from snn_deploy.network import Network
 from snn_deploy.verify.attribution import attribute
 from snn_deploy.verify.autopsy import autopsy
@@ -112,20 +111,11 @@ def _totals(rows: Sequence[TableRow]) -> TableRow:
     )
 
 
-def photograph(network: Network) -> Int64:
+def noisy_photograph(network: Network) -> Int64:
     """Input payloads (1, C, H, W) of the noisy middle of ``camera``."""
-    try:
-        from skimage.data import camera
-    except ImportError as error:
-        raise VerificationError("the mutation table needs scikit-image: pip install snn-deploy[report]") from error
     channels, height, width = network.input.shape
-    image = camera().astype(np.float64) / 255  # type: ignore[no-untyped-call]  # skimage has no types
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    if top < 0 or left < 0:
-        raise VerificationError(f"{network.name}: input {height}x{width} is larger than the photograph")
-    part = np.broadcast_to(image[top : top + height, left : left + width], (1, channels, height, width))
-    noise = np.random.default_rng(0).normal(0, 25 / 255, part.shape)
-    return stimulus_of(network, part + noise)
+    image = center_crop(photograph("camera", channels), height, width)
+    return stimulus_of(network, add_noise(image, 25, seed=0))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -137,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         tables = []
         for name in arguments[1:]:
             network = artifact.load(Path(name))
-            tables.append(markdown(network, table_rows(network, photograph(network))))
+            tables.append(markdown(network, table_rows(network, noisy_photograph(network))))
             sys.stdout.write(f"{tables[-1]}\n\n")
         _insert(Path(arguments[0]), "\n\n".join(tables))
     except SnnDeployError as error:

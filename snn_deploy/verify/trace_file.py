@@ -207,11 +207,11 @@ def read_trace(path: Path) -> Iterator[Trace]:
 
 def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
     """The array of one entry, whose header must promise no more than the entry holds."""
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]  # numpy's format module has no types
+    version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise VerificationError(f"{info.filename}: array format {version} is unknown")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]  # as above
+    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]  # numpy types no header readers
     if dtype.hasobject or dtype.kind not in "iub":
         raise VerificationError(f"{info.filename}: {dtype}; integers are compared")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
