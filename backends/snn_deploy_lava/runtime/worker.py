@@ -65,7 +65,7 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
     lava_import.prepare()
-    from snn_deploy_lava.runtime import chip
+    from snn_deploy_lava.runtime import chip, discovery
     from snn_deploy_lava.runtime import graph as graphs
 
     on_chip = job.target == "loihi2"
@@ -75,7 +75,8 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
     simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
     configuration = chip.run_configuration() if on_chip else simulated
-    graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
+    with discovery.explicit_models(configuration):
+        graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
     yield 0, schedule.steps
     done = 0
     while done < schedule.steps:
