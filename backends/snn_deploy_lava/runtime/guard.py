@@ -70,10 +70,10 @@ def _follow(
             report = json.loads(line)
             if "error" in report:
                 raise WorkerError(report["error"])
-            if "done" in report:
-                return
             if progress is not None:
                 progress(report["step"], report["steps"])
+            if report["step"] == report["steps"]:
+                return
 
 
 def _environment() -> dict[str, str]:

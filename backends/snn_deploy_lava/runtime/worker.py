@@ -1,9 +1,9 @@
 """Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
 
 ``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
-it receives one ``.npz`` per population and ``saturations.json``. One line of JSON per event goes to standard
-output: ``{"step": done, "steps": total}``, then ``{"done": true}`` or ``{"error": text}``. The end of standard
-input means that the caller is gone.
+it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
+for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. The end of
+standard input means that the caller is gone.
 
 Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
 Lava: it looks at the models' processes and at the caller while it waits.
@@ -60,7 +60,7 @@ class ModelError(Exception):
 
 
 def run(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run the job in ``folder``, yielding (steps done, steps in all)."""
+    """Run the job in ``folder``, yielding (steps done, steps in all); at the last, all is saved, and Lava need not stop."""
     job = Job.read(folder)
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
@@ -77,16 +77,14 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     configuration = chip.run_configuration() if on_chip else simulated
     with discovery.explicit_models(configuration):
         graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
-    yield 0, schedule.steps
-    done = 0
-    while done < schedule.steps:
-        chunk = min(-(-schedule.steps // REPORTS), schedule.steps - done)
-        _advance(graph, chunk)
-        done += chunk
+    chunk = -(-schedule.steps // REPORTS)
+    for done in range(0, schedule.steps, chunk):
         yield done, schedule.steps
+        _advance(graph, min(chunk, schedule.steps - done))
     if not on_chip:
         saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+    yield schedule.steps, schedule.steps
     graph.source.stop()
 
 
@@ -134,7 +132,6 @@ def main() -> None:
     try:
         for done, total in run(Path(sys.argv[1])):
             reports.write(json.dumps({"step": done, "steps": total}) + "\n")
-        reports.write(json.dumps({"done": True}) + "\n")
     except Exception as error:
         traceback.print_exc()
         plain = type(error).__name__ in {"ModelError", "ChipUnavailableError"}
