@@ -22,10 +22,18 @@ from snn_deploy_lava.runtime import axes
 from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
 from snn_deploy_lava.runtime.chip import Adapters
 from snn_deploy_lava.runtime.description import Description, Record
-from snn_deploy_lava.runtime.processes.lif import LeakyFire
+from snn_deploy_lava.runtime.processes.lif import LeakyFire, PyLeakyFire
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThreshold, PyMultiThresholdLadder
-from snn_deploy_lava.runtime.processes.synapse import Correlate, PyConvExact, SumPixels, Transpose
-from snn_deploy_lava.runtime.processes.traffic import Delay, Recorder, Source
+from snn_deploy_lava.runtime.processes.synapse import (
+    Correlate,
+    PyConvExact,
+    PyCorrelate,
+    PySumPixels,
+    PyTranspose,
+    SumPixels,
+    Transpose,
+)
+from snn_deploy_lava.runtime.processes.traffic import Delay, PyDelay, PyRecorder, PySource, Recorder, Source
 from snn_deploy_lava.runtime.schedule import Schedule
 from snn_deploy_lava.runtime.trace import record_path
 
@@ -121,7 +129,14 @@ def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> 
         select_tag="fixed_pt",
         exception_proc_model_map={
             Conv: PyConvModelFixed if conv == "stock" else PyConvExact,
+            Correlate: PyCorrelate,
+            Transpose: PyTranspose,
+            SumPixels: PySumPixels,
             MultiThreshold: PyMultiThreshold if fire == "closed" else PyMultiThresholdLadder,
+            LeakyFire: PyLeakyFire,
+            Source: PySource,
+            Delay: PyDelay,
+            Recorder: PyRecorder,
         },
     )
 

@@ -1,9 +1,9 @@
 """Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
 
 ``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
-it receives one ``.npz`` per population and ``saturations.json``. One line of JSON per event goes to standard
-output: ``{"step": done, "steps": total}``, then ``{"done": true}`` or ``{"error": text}``. The end of standard
-input means that the caller is gone.
+it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
+for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. The end of
+standard input means that the caller is gone.
 
 Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
 Lava: it looks at the models' processes and at the caller while it waits.
@@ -60,12 +60,12 @@ class ModelError(Exception):
 
 
 def run(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run the job in ``folder``, yielding (steps done, steps in all)."""
+    """Run the job in ``folder``, yielding (steps done, steps in all); at the last, all is saved, and Lava need not stop."""
     job = Job.read(folder)
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
     lava_import.prepare()
-    from snn_deploy_lava.runtime import chip
+    from snn_deploy_lava.runtime import chip, discovery
     from snn_deploy_lava.runtime import graph as graphs
 
     on_chip = job.target == "loihi2"
@@ -75,17 +75,16 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
     simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
     configuration = chip.run_configuration() if on_chip else simulated
-    graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
-    yield 0, schedule.steps
-    done = 0
-    while done < schedule.steps:
-        chunk = min(-(-schedule.steps // REPORTS), schedule.steps - done)
-        _advance(graph, chunk)
-        done += chunk
+    with discovery.explicit_models(configuration):
+        graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
+    chunk = -(-schedule.steps // REPORTS)
+    for done in range(0, schedule.steps, chunk):
         yield done, schedule.steps
+        _advance(graph, min(chunk, schedule.steps - done))
     if not on_chip:
         saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+    yield schedule.steps, schedule.steps
     graph.source.stop()
 
 
@@ -133,7 +132,6 @@ def main() -> None:
     try:
         for done, total in run(Path(sys.argv[1])):
             reports.write(json.dumps({"step": done, "steps": total}) + "\n")
-        reports.write(json.dumps({"done": True}) + "\n")
     except Exception as error:
         traceback.print_exc()
         plain = type(error).__name__ in {"ModelError", "ChipUnavailableError"}
