@@ -54,7 +54,7 @@ class RelayRunner:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
         sheet, sent = self._sheet, payloads[self._layer.source]
         out = self._payloads[:steps].reshape(-1, *sheet.shape[1:])
-        parts = list(pairwise(len(out) * part // team.threads for part in range(team.threads + 1)))
+        parts = _split(len(out), team.threads)
         team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
         if sheet.events is not None:
             counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
@@ -131,7 +131,7 @@ class FiringRunner:
         """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
         images, height, _, _ = self._sheet.shape
         count = max(threads, -(-height * self._row_bytes() // BLOCK_BYTES)) if images == 1 else 1
-        return list(pairwise(height * strip // min(count, height) for strip in range(min(count, height) + 1)))
+        return _split(height, count)
 
     def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
@@ -163,6 +163,12 @@ def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: A
     if isinstance(layer, RelayLayer):
         return RelayRunner(layer, sheet, chunk)
     return FiringRunner(layer, sheet, chunk, network, stimulus)
+
+
+def _split(length: int, parts: int) -> list[tuple[int, int]]:
+    """``0..length`` in at most ``parts`` runs of nearly equal length, none empty."""
+    parts = min(parts, length)
+    return list(pairwise(length * part // parts for part in range(parts + 1)))
 
 
 def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:

@@ -11,7 +11,7 @@ import pytest
 
 from snn_deploy.backend import Record, Run
 from snn_deploy.errors import BackendError, BackendUnavailableError
-from snn_deploy.kernels import ConvKernel, TransposedKernel
+from snn_deploy.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align, shuffle
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
@@ -148,6 +148,34 @@ def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatc
     first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
     network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
     assert_equal(*both(network, random_stimulus(network, batch=1), engine))
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize("weight", [1, 3, -2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resampling_relays(mode: str, weight: int, threads: int) -> None:
+    first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 6), 700)
+    source = first.populations[-1]
+    limit = 900
+    counts = (-limit, limit) if mode == "exact" else (None, None)
+    one = np.ones(4, np.int64)
+    relay = Population("twice", (4, 12, 12), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    double = np.repeat(np.arange(6), 2)
+    indices = (double[:, None] * 6 + double[None, :]).reshape(-1)
+    kernel = SpatialKernel((6, 6), (12, 12), np.arange(145), indices, np.full(144, weight))
+    network = align(
+        replace(
+            first,
+            populations=(*first.populations, relay),
+            connections=(*first.connections, Connection("double", source.name, "twice", kernel)),
+            outputs=(Output("out", "twice"),),
+        )
+    )
+    stimulus = random_stimulus(network)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
+    assert found.engines["twice"] == "int32"
+    assert_equal(found, expected)
 
 
 @pytest.mark.parametrize("theta", [1, 3, 700, 4097, 2**20 - 1, 2**20])
