@@ -68,6 +68,27 @@ def test_conformance_with_packages_missing(without: None) -> None:
     assert check_backend(CpuBackend()) == CASES
 
 
+@pytest.mark.parametrize("quiet", [1.0, 0.3])
+def test_event_by_event(quiet: float) -> None:
+    assert check_backend(CpuBackend(quiet=quiet)) == CASES
+    for name, first in KERNELS.items():
+        network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
+        stimulus = random_stimulus(network)
+        found = CpuBackend(quiet=quiet).run(network, stimulus, Record.STATES)
+        assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
+        if firing.compiled_kernels() is not None and name in ("asymmetric pads", "negative pads", "dilated"):
+            assert found.engines["layer1"].endswith("+events") or quiet < 1
+
+
+def test_silent_layers_run_event_by_event() -> None:
+    if firing.compiled_kernels() is None:
+        pytest.skip("the event-driven path needs numba")
+    network = line([ConvKernel(np.zeros((8, 2, 3, 3))), ConvKernel(weights(8, 8, 3, 3))], "rate", (2, 11, 9), 2**20)
+    found, expected = both(network, random_stimulus(network))
+    assert found.engines["layer1"].endswith("+events")
+    assert_equal(found, expected)
+
+
 def test_engines_are_named() -> None:
     network = random_unet("rate")
     run = CpuBackend("f32").run(network, random_stimulus(network))
