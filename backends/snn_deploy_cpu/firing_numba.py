@@ -165,3 +165,34 @@ def gather(maps, indices, out):  # type: ignore[no-untyped-def]
             source, target = maps[m, indices[p]], out[m, p]
             for c in range(target.size):
                 target[c] = source[c]
+
+
+@compiled
+def scatter(maps, rows, strides, dilations, before, first, out):  # type: ignore[no-untyped-def]
+    """Add ``payload * rows[h, w, i]`` to every output pixel that an event of channel i reaches."""
+    count, height, width, channels = maps.shape
+    _, lines, columns, outputs = out.shape
+    kernel_rows, kernel_columns = rows.shape[0], rows.shape[1]
+    start = first * strides[0] - before[0]
+    stop = start + (lines - 1) * strides[0] + (kernel_rows - 1) * dilations[0] + 1
+    for m in range(count):
+        for y in range(max(start, 0), min(stop, height)):
+            for x in range(width):
+                pixel = maps[m, y, x]
+                for i in range(channels):
+                    payload = np.float32(pixel[i])
+                    if payload == np.float32(0):
+                        continue
+                    for h in range(kernel_rows):
+                        q = y + before[0] - h * dilations[0]
+                        row = q // strides[0] - first
+                        if q % strides[0] != 0 or row < 0 or row >= lines:
+                            continue
+                        for w in range(kernel_columns):
+                            p = x + before[1] - w * dilations[1]
+                            column = p // strides[1]
+                            if p % strides[1] != 0 or column < 0 or column >= columns:
+                                continue
+                            target, weight = out[m, row, column], rows[h, w, i]
+                            for o in range(outputs):
+                                target[o] += payload * weight[o]

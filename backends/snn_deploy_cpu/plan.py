@@ -17,6 +17,7 @@ from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy_cpu import libraries
 from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit, transparent
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
+from snn_deploy_cpu.events import Scatter
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution
@@ -49,6 +50,15 @@ class Formats:
 
 
 @dataclass(frozen=True, eq=False)
+class Stream:
+    """A connection whose payloads change: its source, its dense current and, if there is one, its event-driven one."""
+
+    source: str
+    dense: Current
+    scatter: Scatter | None
+
+
+@dataclass(frozen=True, eq=False)
 class FiringLayer:
     """One population with membranes, ready to run.
 
@@ -63,7 +73,7 @@ class FiringLayer:
     engine: str
     rule: Rule
     bias: npt.NDArray[Any] | None
-    streams: tuple[tuple[str, Current], ...]
+    streams: tuple[Stream, ...]
     constants: tuple[Current, ...]
     real: Real
     settles: bool
@@ -134,7 +144,7 @@ def _layer(
         if network.steps > 1 and connection.source == network.input.name:
             constants.append(current)
         else:
-            streams.append((connection.source, current))
+            streams.append(Stream(connection.source, current, _scatter(network, connection, real)))
     counts = population.count_range
     covered = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
     settles = network.steps == 1 and covered
@@ -149,6 +159,23 @@ def _layer(
         real,
         settles,
     )
+
+
+def _scatter(network: Network, connection: Connection, real: Real) -> Scatter | None:
+    """The event-driven path of ``connection``, where it has one."""
+    if isinstance(connection.kernel, SpatialKernel):
+        return None
+    form = Convolution.of(connection.kernel)
+    width = network.population(connection.target).shape[2]
+    return Scatter(form, connection.exponent, width) if Scatter.covers(form, real) else None
+
+
+def dense_example(form: Convolution, real: Real) -> Current:
+    """The dense current that a layer like ``form`` with payloads of 8 bits gets here, to compare others with."""
+    library = libraries.eight_bit()
+    if library is None or library.bits < 8 or real is np.float64:
+        return FloatCurrent(form, 0, 32, libraries.float32())
+    return PlaneCurrent(form, 0, 32, library, planes(0, 255, 8))
 
 
 def _relay(network: Network, population: Population, connection: Connection) -> Relay | None:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.network import Network
+from snn_deploy_cpu.events import QUIET, Scatter, activity, break_even
 from snn_deploy_cpu.firing import fire_once, restless, scan, tally
-from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer
+from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream, dense_example
 from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
@@ -45,6 +46,7 @@ class RelayRunner:
     """A layer without membranes."""
 
     saturations = 0
+    eventful = False
 
     def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int) -> None:
         self.name, self._layer, self._sheet = layer.population.name, layer, sheet
@@ -54,7 +56,7 @@ class RelayRunner:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
         sheet, sent = self._sheet, payloads[self._layer.source]
         out = self._payloads[:steps].reshape(-1, *sheet.shape[1:])
-        parts = list(pairwise(len(out) * part // team.threads for part in range(team.threads + 1)))
+        parts = _split(len(out), team.threads)
         team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
         if sheet.events is not None:
             counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
@@ -71,8 +73,12 @@ class RelayRunner:
 class FiringRunner:
     """A layer with membranes, which stay from chunk to chunk."""
 
-    def __init__(self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array) -> None:
-        self.name, self.saturations = layer.population.name, 0
+    def __init__(
+        self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None
+    ) -> None:
+        self.name, self.saturations, self.eventful = layer.population.name, 0, False
+        self._quiet = quiet
+        self._choice: list[tuple[Stream, Scatter | None]] = []
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
         self._payloads = _payloads(layer, sheet, chunk)
         self._drive = self._driving(stimulus)
@@ -98,11 +104,21 @@ class FiringRunner:
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
+        self._choice = [(stream, self._scatter(stream, payloads[stream.source])) for stream in self._layer.streams]
+        self.eventful |= any(scatter is not None for _, scatter in self._choice)
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(payloads, first, steps, *strip), strips))
         if self._sheet.trains is not None:
             _keep(self._sheet.trains, self._payloads[:steps], first)
         return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+
+    def _scatter(self, stream: Stream, payloads: Array) -> Scatter | None:
+        """The event-driven path of ``stream`` where it costs less at the activity of these payloads."""
+        if stream.scatter is None:
+            return None
+        active = activity(payloads)
+        limit = self._quiet if self._quiet is not None or active >= QUIET else break_even(dense_example)
+        return stream.scatter if limit is not None and active < limit else None
 
     def _run_strip(self, payloads: Mapping[str, Array], first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
@@ -131,7 +147,7 @@ class FiringRunner:
         """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
         images, height, _, _ = self._sheet.shape
         count = max(threads, -(-height * self._row_bytes() // BLOCK_BYTES)) if images == 1 else 1
-        return list(pairwise(height * strip // min(count, height) for strip in range(min(count, height) + 1)))
+        return _split(height, count)
 
     def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
@@ -143,8 +159,9 @@ class FiringRunner:
         """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
         images, _, width, channels = self._sheet.shape
         total: Array | None = None
-        for source, current in self._layer.streams:
-            part = current(payloads[source][low * images : high * images], top, bottom)
+        for stream, scatter in self._choice:
+            current = stream.dense if scatter is None else scatter
+            part = current(payloads[stream.source][low * images : high * images], top, bottom)
             total = part if total is None else np.add(total, part, out=total)
         if total is None:
             return np.zeros((1, images * (bottom - top) * width * channels), self._layer.real)
@@ -158,11 +175,17 @@ class FiringRunner:
 Runner = RelayRunner | FiringRunner
 
 
-def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array) -> Runner:
-    """The runner of ``layer``."""
+def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None) -> Runner:
+    """The runner of ``layer``; below the activity ``quiet`` (``None``: a fitted one) events are taken one by one."""
     if isinstance(layer, RelayLayer):
         return RelayRunner(layer, sheet, chunk)
-    return FiringRunner(layer, sheet, chunk, network, stimulus)
+    return FiringRunner(layer, sheet, chunk, network, stimulus, quiet)
+
+
+def _split(length: int, parts: int) -> list[tuple[int, int]]:
+    """``0..length`` in at most ``parts`` runs of nearly equal length, none empty."""
+    parts = min(parts, length)
+    return list(pairwise(length * part // parts for part in range(parts + 1)))
 
 
 def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,9 +15,9 @@ from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_d
 from snn_deploy.errors import BackendError
 from snn_deploy.network import Network, Population
 from snn_deploy_cpu import libraries, runners
-from snn_deploy_cpu.plan import Engine, Plan, prepare
+from snn_deploy_cpu.plan import Engine, Layer, Plan, prepare
 from snn_deploy_cpu.results import Widened
-from snn_deploy_cpu.runners import Sheet, runner
+from snn_deploy_cpu.runners import Runner, Sheet, runner
 from snn_deploy_cpu.team import Team
 
 Int64 = npt.NDArray[np.int64]
@@ -33,15 +33,17 @@ CHUNK_BYTES = 512 * 2**20
 class CpuBackend:
     """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``.
 
-    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads.
+    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads. Layers whose
+    activity (share of payloads that are not 0) lies below ``quiet`` run event by event; ``None`` fits it on this
+    machine, 0 keeps every layer dense.
     """
 
     name = "cpu"
 
-    def __init__(self, engine: Engine | None = None, threads: int = 1) -> None:
+    def __init__(self, engine: Engine | None = None, threads: int = 1, quiet: float | None = None) -> None:
         if threads < 1:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
-        self._engine, self._threads = engine, threads
+        self._engine, self._threads, self._quiet = engine, threads, quiet
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
 
     def run(
@@ -59,11 +61,13 @@ class CpuBackend:
             for first in range(0, len(groups), self._threads):
                 together = groups[first : first + self._threads]
                 if len(together) == self._threads:
-                    found = team.each(lambda group: _run_group(plan, log, stimulus[group], group, alone), together)
+                    found = team.each(
+                        lambda group: _run_group(plan, log, stimulus[group], group, alone, self._quiet), together
+                    )
                 else:
-                    found = [_run_group(plan, log, stimulus[group], group, team) for group in together]
-                for saturations in found:
-                    log.add(saturations)
+                    found = [_run_group(plan, log, stimulus[group], group, team, self._quiet) for group in together]
+                for runs in found:
+                    log.add(runs)
                 if progress is not None:
                     progress(together[-1].stop, images)
         return log.result(plan, stimulus, time.perf_counter() - started)
@@ -81,7 +85,8 @@ class _Log:
     """What is kept of all images, channels last, by population."""
 
     sheets: dict[str, Sheet]
-    saturations: dict[str, int] = field(default_factory=dict)
+    saturations: dict[str, int]
+    eventful: dict[str, bool]
 
     @classmethod
     def of(cls, plan: Plan, stimulus: Int64, record: Record) -> _Log:
@@ -98,7 +103,8 @@ class _Log:
                 np.zeros(kept, format_.payload) if record >= Record.TRAINS else None,
                 np.zeros(kept, np.int32) if record >= Record.STATES and population.neuron is not None else None,
             )
-        log = cls(sheets, {layer.population.name: 0 for layer in plan.layers})
+        names = [layer.population.name for layer in plan.layers]
+        log = cls(sheets, dict.fromkeys(names, 0), dict.fromkeys(names, False))
         maps, sheet = np.moveaxis(stimulus, 1, -1), sheets[network.input.name]
         sheet.counts[...] = maps * network.input_steps
         if sheet.events is not None:
@@ -107,10 +113,11 @@ class _Log:
             sheet.trains[:, : network.input_steps] = maps[:, None]
         return log
 
-    def add(self, saturations: Mapping[str, int]) -> None:
-        """Add those of a group of images."""
-        for name, number in saturations.items():
-            self.saturations[name] += number
+    def add(self, runs: Sequence[Runner]) -> None:
+        """Add what happened in a group of images."""
+        for one in runs:
+            self.saturations[one.name] += one.saturations
+            self.eventful[one.name] |= one.eventful
 
     def part(self, name: str, images: slice) -> Sheet:
         """The sheet of some images."""
@@ -118,6 +125,9 @@ class _Log:
         fields = (sheet.counts, sheet.events, sheet.trains, sheet.states)
         counts, *rest = (None if array is None else array[images] for array in fields)
         return Sheet(sheet.counts[images] if counts is None else counts, *rest)
+
+    def _engine(self, layer: Layer) -> str:
+        return f"{layer.engine}+events" if self.eventful[layer.population.name] else layer.engine
 
     def result(self, plan: Plan, stimulus: Int64, seconds: float) -> Run:
         """The run, as the protocol has it."""
@@ -135,7 +145,7 @@ class _Log:
             trains=Widened(trains, np.int32) if trains else None,
             states=Widened(states, np.int32) if states else None,
             saturations=self.saturations,
-            engines={layer.population.name: layer.engine for layer in plan.layers},
+            engines={layer.population.name: self._engine(layer) for layer in plan.layers},
             seconds=seconds,
         )
 
@@ -158,15 +168,17 @@ def _chunk_steps(plan: Plan, images: int) -> int:
     return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // per_step))
 
 
-def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team) -> dict[str, int]:
+def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team, quiet: float | None) -> list[Runner]:
     """Run ``stimulus``, the images ``images`` of all, through all chunks; the sheets of ``log`` receive what is kept.
 
-    Returns the membranes that were limited, by population.
+    Returns the layers' runners, which know what happened in them.
     """
     network, chunk = plan.network, _chunk_steps(plan, stimulus.shape[0])
     source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
     sheets = [log.part(layer.population.name, images) for layer in plan.layers]
-    runs = [runner(layer, sheet, chunk, network, source) for layer, sheet in zip(plan.layers, sheets, strict=True)]
+    runs = [
+        runner(layer, sheet, chunk, network, source, quiet) for layer, sheet in zip(plan.layers, sheets, strict=True)
+    ]
     for first in range(0, network.steps, chunk):
         payloads = {network.input.name: source}
         for one in runs:
@@ -178,4 +190,4 @@ def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team
                 f"exact mode is not silent after {network.duration} steps: {', '.join(moving[:4])}; "
                 "the schedule's window is too short"
             )
-    return {one.name: one.saturations for one in runs}
+    return runs
