@@ -140,6 +140,7 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "count_min": population.neuron.count_min,
         "count_max": population.neuron.count_max,
         "strict": population.neuron.strict,
+        **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
     }
     return record
 
@@ -280,6 +281,7 @@ def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
             count_min=_limit(item["count_min"]),
             count_max=_limit(item["count_max"]),
             strict=bool(item["strict"]),
+            reset=item.get("reset", "subtract"),
         )
     channels, height, width = _integers(record["shape"], 3)
     return Population(
