@@ -143,6 +143,7 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "count_min": population.neuron.count_min,
         "count_max": population.neuron.count_max,
         "strict": population.neuron.strict,
+        **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
     }
     if isinstance(population.neuron, CubaLif):
         tensors[f"{key}.offset.npy"] = population.neuron.offset
@@ -312,6 +313,7 @@ def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
         count_min=_limit(item["count_min"]),
         count_max=_limit(item["count_max"]),
         strict=bool(item["strict"]),
+        reset=item.get("reset", "subtract"),
     )
 
 

@@ -108,6 +108,14 @@ class LavaBackend:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
             )
+        hard = [
+            item.name for item in network.populations[1:] if item.neuron is not None and item.neuron.reset == "zero"
+        ]
+        if hard:
+            raise BackendUnavailableError(
+                f"{network.name}: {hard[0]} resets to zero; Lava's neuron here resets by subtraction, run it on the "
+                "reference backend"
+            )
         wide = [
             f"{item.population} {item.current}"
             for item in (bound(network, population) for population in network.populations[1:])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from snn_deploy import images
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.commands import arguments as shared
@@ -22,7 +23,7 @@ from snn_deploy.files import write
 from snn_deploy.frontend.onnx import read
 from snn_deploy.pareto_plot import pareto_plot
 from snn_deploy.pipeline import convert, float_probe, input_channels, input_size
-from snn_deploy.sweep import Goal, Grid, Point, Settings, pareto, parse_axis, sweep
+from snn_deploy.sweep import Goal, Grid, Settings, pareto, parse_axis, sweep
 from snn_deploy.tables import sweep_table
 from snn_deploy.target import load_target
 

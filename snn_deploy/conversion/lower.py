@@ -229,10 +229,10 @@ def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neur
     if options.mode == "exact":
         return Neuron(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
     if signed:
-        return Neuron(theta, v0, -top, top, strict=options.strict)
+        return Neuron(theta, v0, -top, top, strict=options.strict, reset=options.reset)
     if options.signed:
-        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict)
-    return Neuron(theta, v0, 0, top, strict=options.strict)
+        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
+    return Neuron(theta, v0, 0, top, strict=options.strict, reset=options.reset)
 
 
 def _linear_neuron(

@@ -155,7 +155,8 @@ def _assumed_unit(
         return own
     sources = [statistics[item.source] for item in layer.synapses if item.source != layers.input]
     sender = _sender(layers, synapses.source, options)
-    return choose_unit(sources, options) * (own / unit[sender])
+    found: Float64 = choose_unit(sources, options) * (own / unit[sender])
+    return found
 
 
 def _sender(layers: Layers, name: str, options: Options) -> str:

@@ -22,6 +22,7 @@ from snn_deploy.errors import ConversionError
         ("normalization", "none", "option normalization is 'none'; allowed are connection-wise, layer-wise, channel-wise"),
         ("scale", "mean", "option scale is 'mean'; allowed are mmse, percentile, max"),
         ("span", "half", "option span is 'half'; allowed are paper, full"),
+        ("reset", "half", "option reset is 'half'; allowed are subtract, zero"),
         ("pool", "max", "option pool is 'max'; allowed are relay, neuron"),
     ],
 )  # fmt: skip
@@ -33,6 +34,8 @@ def test_a_wrong_value_names_what_is_allowed(field: str, value: object, message:
 def test_exact_mode_refuses_what_would_change_the_function() -> None:
     with pytest.raises(ConversionError, match="layer-wise normalization does not preserve the function"):
         Options(normalization="layer-wise")
+    with pytest.raises(ConversionError, match="a reset to zero loses charge; it exists in rate mode only"):
+        Options(reset="zero")
     with pytest.raises(ConversionError, match="pool neurons exist in rate mode only"):
         Options(pool="neuron")
 
@@ -50,7 +53,7 @@ def test_presets_and_changes() -> None:
         "neuron",
     )
     with pytest.raises(
-        ConversionError, match="preset 'paper' is unknown; there are exact, spiking-unet, multi-threshold, if"
+        ConversionError, match="preset 'paper' is unknown; there are exact, spiking-unet, multi-threshold, if, if-hard"
     ):
         preset("paper")
     with pytest.raises(ConversionError, match="option 'level' is unknown; there are mode, levels"):

@@ -55,7 +55,8 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
 
 
 def score(network_values: np.ndarray, clean: np.ndarray) -> float:
-    return float(np.mean([images.psnr_db(found[None], wanted[None]) for found, wanted in zip(network_values, clean)]))
+    pairs = zip(network_values, clean, strict=True)
+    return float(np.mean([images.psnr_db(found[None], wanted[None]) for found, wanted in pairs]))
 
 
 @pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), (6, 0.2)])
