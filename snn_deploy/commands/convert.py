@@ -84,7 +84,8 @@ def table(conversion: Conversion) -> Table:
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
     title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
-    shown = Table(title=title, caption=f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24 in the worst case")
+    error = f"normalization changes the function by {conversion.function_error:.1e}"
+    shown = Table(title=title, caption=f"{error}; headroom: bits left of 24 in the worst case")
     for heading in ("population", "shape", "start", "threshold", "unit", "headroom", "dead"):
         shown.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:

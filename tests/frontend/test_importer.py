@@ -182,7 +182,7 @@ def test_fixed_sizes_inside_the_model_are_named_when_they_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 2, "h", "w"), r"height and width are open; say which with --input-shape HEIGHTxWIDTH$"),
+        ((1, 2, "h", "w"), r"height and width are open; say which with --size HEIGHTxWIDTH$"),
         ((1, "c", 8, 8), r"the number of channels is open; export the model with a fixed one$"),
         ((2, 8, 8), r"has 3 axes; \(batch, channels, height, width\) expected$"),
         ((1, 2, 2**20, 2**20), r"is not within 1 and \d+ pixels$"),
