@@ -56,8 +56,8 @@ class Op:
 class Conv(Op):
     """Cross-correlation, weight (O, I / groups, K_h, K_w), bias (O,); https://onnx.ai/onnx/operators/onnx__Conv.html.
 
-    ``pads`` (top, left, bottom, right) add zeros; negative ones cut. Passes may make the bias a map (O, H_out, W_out): a
-    constant added before zero padding counts less at the border.
+    ``pads`` (top, left, bottom, right) add zeros; negative ones cut. Passes may make the bias a map
+    (O, H_out, W_out): a constant added before zero padding counts less at the border.
     """
 
     weight: Float64
@@ -275,8 +275,9 @@ class Linear(Op):
 class Relay(Op):
     """Identity that becomes a threshold-1 population: passes integer sums of its sources on without error.
 
-    Its inputs are ``AveragePool`` (sent as sums, with a unit of one over the window's area), ``Nearest``, or kernels whose
-    weights are -1, 0 and 1, all from sources of one unit. ``rectify`` keeps the count at 0 or above: ``max(x, 0)``.
+    Its inputs are ``AveragePool`` (sent as sums, with a unit of one over the window's area), ``Nearest``, or
+    kernels whose weights are -1, 0 and 1, all from sources of one unit. ``rectify`` keeps the count at 0 or above:
+    ``max(x, 0)``.
     """
 
     rectify: bool = False
