@@ -248,7 +248,7 @@ class _Walk:
 
 
 def _weighted(term: Term) -> Term:
-    """Whether whole counts stay whole: window sums and copies (repetition, padding, cropping, nearest resizing)."""
+    """Averages and repetitions as depthwise (transposed) convolutions, which hold scales; other terms as they are."""
     op, scale = term.op, term.scale
     if isinstance(op, AveragePool):
         weight = np.ones((len(scale), 1, *op.kernel)) * (scale / (op.kernel[0] * op.kernel[1]))[:, None, None, None]

@@ -75,7 +75,7 @@ def test_truncated(start: int) -> None:
             read(content[:length])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(small()) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_bytes_changed(changes: list[tuple[int, int]]) -> None:
     content = bytearray(small())

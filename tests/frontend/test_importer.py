@@ -60,6 +60,16 @@ def test_all_refusals_are_named_at_once_and_inspect_lists_them() -> None:
     assert len(caught.value.reasons) == 4
 
 
+def test_a_gate_is_blamed_and_not_what_hands_it_on() -> None:
+    nodes = [
+        node("Sigmoid", "x", "gate"),
+        node("Identity", "gate", "same"),
+        node("Mul", "same x"),
+    ]
+    refused = inspect(build(17, nodes, {}, (1, 2, 6, 6)).SerializeToString()).refused
+    assert [row.node for row in refused] == ["gate", "y"]
+
+
 def test_product_of_maps_names_both_factors() -> None:
     nodes = [node("Conv", "x w b", "c"), node("Relu", "c", "r"), node("Mul", "c r")]
     with pytest.raises(UnsupportedModelError, match=r"multiplies two maps \(c and r\).*HardSwish$"):

@@ -161,7 +161,9 @@ class _Walk:
                 outcome = self._refused(node, name, f"its attributes or shapes do not fit ({str(error)[:200]})")
             self.values.update(zip(node.output, outcome.values, strict=False))
             self.rows[index] = Row(name, node.op_type, outcome.fate, outcome.note)
-            self.row_of.update((value.value, index) for value in outcome.values if isinstance(value, Wire))
+            for value in outcome.values:
+                if isinstance(value, Wire):
+                    self.row_of.setdefault(value.value, index)
         return Ledger(tuple(self.rows[index] for index in sorted(self.rows)))
 
     def graph(self) -> Graph:
