@@ -31,6 +31,14 @@ class Alignment:
     lags: Mapping[str, int]
     odd: Mapping[str, int]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a verdict on this trace must say."""
+        return tuple(
+            f"{self.trace.name}: {name} comes {abs(steps)} step(s) {'late' if steps > 0 else 'early'} for its schedule"
+            for name, steps in self.odd.items()
+        )
+
 
 def find_lag(window: Probe, recording: Probe) -> int | None:
     """Steps of ``recording`` before the part that agrees best with ``window``; ``None`` where two agree equally well.

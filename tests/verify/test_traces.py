@@ -216,6 +216,7 @@ def test_the_lag_is_found_and_a_late_population_is_not_excused(network: Network,
     assert compare(network, [batches[0], alignment.trace], Level.STATE).exit_code == 0
     late = align_recording(network, batches[0], recording(network, batches[0], 3, {"enc2": 1}))
     assert late.odd == {"enc2": 1}
+    assert late.warnings == ("chip: enc2 comes 1 step(s) late for its schedule",)
     verdict = compare(network, [batches[0], late.trace], Level.TRAIN)
     assert verdict.exit_code == 1
     assert verdict.first is not None
