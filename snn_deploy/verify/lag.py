@@ -17,6 +17,7 @@ import numpy as np
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.verify.trace import Probe, Trace
+from snn_deploy.verify.trace_file import Time
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Alignment:
     trace: Trace
     lags: Mapping[str, int]
     odd: Mapping[str, int]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a verdict on this trace must say."""
+        return tuple(
+            f"{self.trace.name}: {name} comes {abs(steps)} step(s) {'late' if steps > 0 else 'early'} for its schedule"
+            for name, steps in self.odd.items()
+        )
 
 
 def find_lag(window: Probe, recording: Probe) -> int | None:
@@ -78,6 +87,13 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
     probes = {name: _cut(name, probe, lags[name], network.steps) for name, probe in recording.probes.items()}
     odd = {name: offset - common for name, offset in offsets.items() if offset != common}
     return Alignment(replace(recording, probes=probes), lags, odd)
+
+
+def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> Alignment:
+    """``batch`` of a trace file, cut to windows where the file's ``time`` says that it is a whole recording."""
+    if time == "recording":
+        return align_recording(network, baseline, batch)
+    return Alignment(batch, {}, {})
 
 
 def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:

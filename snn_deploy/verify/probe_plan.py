@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
+from snn_deploy.verify.levels import Status
+from snn_deploy.verify.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,14 @@ class ProbePlan:
             different=self.different | {population},
             suspects=self._kept(self.suspects & heard, self.different | {population}),
         )
+
+    def learn(self, verdict: Verdict) -> ProbePlan:
+        """The plan after a comparison with the chip; rows that were not compared teach nothing."""
+        plan = self
+        for row in verdict.rows:
+            if row.population in self.order and row.status is not Status.NOT_COMPARED:
+                plan = plan.answer(row.population, equal=row.status is Status.EQUAL)
+        return plan
 
     def _kept(self, suspects: frozenset[str], different: frozenset[str]) -> frozenset[str]:
         """``suspects``; if an error did not propagate and none is left, what a differing one hears unseen."""

@@ -19,7 +19,7 @@ from snn_deploy.verify import Comparison, Level, Trace, compare, text
 from snn_deploy.verify.autopsy import autopsy, explain
 from snn_deploy.verify.faults import FAULTS, Altered, fault
 from snn_deploy.verify.mutation import INVISIBLE, mutation_score, suggest_stimulus, with_score
-from snn_deploy.verify.replay import Replay, Site, forward, repeated, replayable
+from snn_deploy.verify.replay import Replay, Site, forward, horizon, repeated, replayable
 
 
 @pytest.fixture(scope="module", params=["exact", "gated", "rate"])
@@ -131,7 +131,10 @@ def test_the_autopsy_names_the_fault(network: Network, right: Replay, population
             continue
         wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
         diagnosis = autopsy(network, wrong, population)
-        assert not diagnosis.differing or (item.name,) in diagnosis.causes, (item.name, diagnosis.text)
+        if horizon(network, site) < 0:
+            assert (item.name,) not in diagnosis.causes, "no step's inputs are wholly known, so it must not be named"
+        else:
+            assert not diagnosis.differing or (item.name,) in diagnosis.causes, (item.name, diagnosis.text)
 
 
 def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:

@@ -14,10 +14,11 @@ from snn_deploy.kernels import identity
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verify import Level, compare
 from snn_deploy.verify.difference import diff, diff_counts
 from snn_deploy.verify.faults import FAULTS
 from snn_deploy.verify.probe_plan import ProbePlan
-from snn_deploy.verify.replay import Site
+from snn_deploy.verify.replay import Site, forward, repeated
 
 
 def chain(length: int) -> Network:
@@ -69,6 +70,21 @@ def test_an_error_that_does_not_propagate_everywhere_is_still_found() -> None:
         assert found is not None
         sources = {connection.source for connection in network.incoming(found)}
         assert not sources & wrong, "a convicted population's sources are all equal"
+
+
+def test_a_plan_learns_from_verdicts() -> None:
+    network = random_unet("exact", 1, size=8)
+    right = forward(network, repeated(network, random_stimulus(network)))
+    site = next(item for item in FAULTS if item.name == "kernel flipped").change(Site.of(network, "enc2"))
+    assert site is not None
+    wrong = forward(network, right.sent["input"], {"enc2": site}, right, "chip").trace
+    plan, asked = ProbePlan.of(network), []
+    while plan.next is not None:
+        asked.append(plan.next)
+        probed = replace(wrong, probes={plan.next: wrong.probes[plan.next]})
+        plan = plan.learn(compare(network, [right.trace, probed], Level.TRAIN))
+    assert plan.culprit == "enc2"
+    assert len(asked) < 7
 
 
 def test_no_error_convicts_nobody() -> None:

@@ -18,7 +18,7 @@ from snn_deploy.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verify import Comparison, Level, Probe, Trace, compare
 from snn_deploy.verify.artefacts import core_counters, decode, sign_extend
-from snn_deploy.verify.lag import align_recording, find_lag
+from snn_deploy.verify.lag import align_batch, align_recording, find_lag
 from snn_deploy.verify.readers import read_nir_data, read_sana_fe
 from snn_deploy.verify.trace_file import TraceFile, read_trace, write_trace
 
@@ -208,14 +208,22 @@ def recording(network: Network, trace: Trace, before: int, late: dict[str, int] 
     return replace(trace, probes=probes)
 
 
-def test_the_lag_is_found_and_a_late_population_is_not_excused(network: Network, batches: list[Trace]) -> None:
+def test_the_lag_is_found_and_a_late_population_is_not_excused(
+    network: Network, batches: list[Trace], tmp_path: Path
+) -> None:
     whole = recording(network, batches[0], before=3)
     alignment = align_recording(network, batches[0], whole)
     assert alignment.lags == {population.name: population.start + 3 for population in network.populations}
     assert alignment.odd == {}
     assert compare(network, [batches[0], alignment.trace], Level.STATE).exit_code == 0
+    write_trace(tmp_path / "whole.npz", [whole], "recording")
+    with TraceFile(tmp_path / "whole.npz") as file:
+        again = align_batch(network, batches[0], next(iter(file)), file.header.time)
+    assert compare(network, [batches[0], again.trace], Level.STATE).exit_code == 0
+    assert align_batch(network, batches[0], batches[0], "window").trace is batches[0]
     late = align_recording(network, batches[0], recording(network, batches[0], 3, {"enc2": 1}))
     assert late.odd == {"enc2": 1}
+    assert late.warnings == ("chip: enc2 comes 1 step(s) late for its schedule",)
     verdict = compare(network, [batches[0], late.trace], Level.TRAIN)
     assert verdict.exit_code == 1
     assert verdict.first is not None
