@@ -1,8 +1,8 @@
 """The event-driven path: each event adds its row of weights to the neurons that it reaches; silence costs nothing.
 
 Dense 8-bit convolutions cost the same at any activity, and win above some percents of it (performance.md, section 4).
-The break-even is fitted on the machine when a layer is first found that quiet. Either way the sums are the same integers:
-the certificate holds for any order of summation.
+The break-even is fitted on the machine when a layer is first found that quiet. Either way the sums are the same
+integers: the certificate holds for any order of summation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLE = 2**14
 
 
 class Scatter:
-    """A convolution, event by event: payloads (M, H, W, C) to float32 currents (M, last - first, W', C') of some rows."""
+    """A convolution, event by event: payloads (M, H, W, C) to float32 currents (M, last - first, W', C') of rows."""
 
     def __init__(self, form: Convolution, exponent: int, width: int) -> None:
         self._form, self._width = form, width

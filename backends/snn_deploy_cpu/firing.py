@@ -105,14 +105,15 @@ def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Inte
     return int(kernel(currents, offset, whole, payloads, first, *numbers))
 
 
-def tally(payloads: Integers, counts: Integers, events: Integers, first: int, last: int) -> None:
+def tally(payloads: Integers, largest: int, counts: Integers, events: Integers, first: int, last: int) -> None:
     """Add to ``counts`` (N,) the sums over steps of ``payloads`` (T, N), and to ``events`` (N,) how many are not 0.
 
-    Neurons ``first..last`` only.
+    Neurons ``first..last`` only; no payload is greater than ``largest``.
     """
     compiled = compiled_kernels()
     if compiled is not None:
-        compiled.tally(payloads, counts, events, first, last)
+        small = payloads.dtype == np.uint8 and largest * payloads.shape[0] <= 255
+        (compiled.tally_bytes if small else compiled.tally)(payloads, counts, events, first, last)
         return
     for payload in payloads[:, first:last]:
         counts[first:last] += payload

@@ -138,6 +138,25 @@ def tally(payloads, counts, events, first, last):  # type: ignore[no-untyped-def
 
 
 @compiled
+def tally_bytes(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
+    """The same where the sums of these steps fit into a byte: added as bytes, four times as many at once."""
+    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
+    sums, numbers = np.empty(4096, np.uint8), np.empty(4096, np.uint8)
+    for low in range(first, last, 4096):
+        high = min(low + 4096, last)
+        aa, ee = counts[low:high], events[low:high]
+        sums[:], numbers[:] = 0, 0
+        for step in range(steps):
+            oo = payloads[step, low:high]
+            for i in range(high - low):
+                sums[i] += oo[i]
+                numbers[i] += np.uint8(oo[i] != 0)
+        for i in range(high - low):
+            aa[i] += total(sums[i])
+            ee[i] += number(numbers[i])
+
+
+@compiled
 def pool(maps, weight, strides, dilations, out):  # type: ignore[no-untyped-def]
     """``out[m, y, x, c] = sum weight[h, w, c] * maps[m, y s_y + h d_y, x s_x + w d_x, c]``, in 32 bits."""
     count, rows, columns, channels = out.shape

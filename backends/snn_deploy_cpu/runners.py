@@ -60,7 +60,7 @@ class RelayRunner:
         team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
         if sheet.events is not None:
             counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
-            tally(self._payloads[:steps], counts, events, 0, counts.size)
+            tally(self._payloads[:steps], self._layer.population.payload_range[1], counts, events, 0, counts.size)
         if sheet.trains is not None:
             _keep(sheet.trains, self._payloads[:steps], first)
         return out
@@ -136,7 +136,14 @@ class FiringRunner:
                 self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
         if self._sheet.events is not None:
             end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
-            tally(out, self._sheet.counts.reshape(-1), self._sheet.events.reshape(-1), begin, end)
+            tally(
+                out,
+                layer.population.payload_range[1],
+                self._sheet.counts.reshape(-1),
+                self._sheet.events.reshape(-1),
+                begin,
+                end,
+            )
         return limited
 
     def _row_bytes(self) -> int:

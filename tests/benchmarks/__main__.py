@@ -1,36 +1,35 @@
-"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers] [--write docs/performance.md]``.
+"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers VENV] [--write docs/performance.md]``.
 
-The unit is one onnxruntime float32 pass of the float network of the same shape, one thread. Every figure is the median of
-ratios of process CPU time, each taken between two groups of unit passes in this process, so that other load on the machine
-falls on both. Nothing here asserts; nothing runs with the tests.
+The unit is one onnxruntime float32 pass of the float network of the same shape, one thread. Every figure is the median
+of ratios of process CPU time, each taken between two groups of unit passes in this process, so that other load on the
+machine falls on both. Nothing here asserts; nothing runs with the tests.
 """
 
 from __future__ import annotations
 
-import os
-
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-
 import argparse
+import os
 import platform
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from networks import float_unet, integer_unet, macs, photograph
-from snn_deploy_cpu import CpuBackend, libraries
-from snn_deploy_reference import ReferenceBackend
+from networks import integer_unet, macs, photograph
+from timing import Unit, ratio
 
 from snn_deploy.backend import Backend
 from snn_deploy.network import Mode
+from snn_deploy_cpu import CpuBackend, libraries
+from snn_deploy_reference import ReferenceBackend
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""An idle thread pool spins, and its CPU time would be counted."""
 
 SIZES = {"small": (8, 2, 64), "medium": (32, 3, 128), "large": (64, 4, 256)}
 
@@ -58,50 +57,25 @@ class Table:
         sys.stdout.flush()
 
 
-class Unit:
-    """The float network in onnxruntime on one thread."""
-
-    def __init__(self, shape: tuple[int, int, int], batch: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(float_unet(*shape), options, providers=["CPUExecutionProvider"])
-        self._image = (photograph(shape[2], batch) / 255).astype(np.float32)
-
-    def seconds(self) -> float:
-        """CPU time of one pass, from enough passes to fill 0.1 s."""
-        started, passes = time.process_time(), 0
-        while passes < 2 or time.process_time() - started < 0.1:
-            self._session.run(None, {"input": self._image})
-            passes += 1
-        return (time.process_time() - started) / passes
-
-
-def ratio(unit: Unit, work: Callable[[], object], rounds: int) -> float:
-    """Median CPU time of ``work`` in passes of ``unit``."""
-    work()
-    found = []
-    for _ in range(rounds):
-        before = unit.seconds()
-        started = time.process_time()
-        work()
-        spent = time.process_time() - started
-        found.append(spent / ((before + unit.seconds()) / 2))
-    return float(np.median(found))
-
-
 def passes(
-    shape: tuple[int, int, int], mode: Mode, steps: int, backend: Backend, rounds: int, levels: int = 127, batch: int = 1
+    shape: tuple[int, int, int],
+    mode: Mode,
+    steps: int,
+    backend: Backend,
+    rounds: int,
+    levels: int = 127,
+    batch: int = 1,
 ) -> float:
     """Cost of one run for each image, in passes of the float network."""
     network, stimulus = integer_unet(mode, *shape, levels=levels, steps=steps), photograph(shape[2], batch)
     return ratio(Unit(shape), lambda: backend.run(network, stimulus), rounds) / batch
 
 
-def bars(rounds: int) -> Table:
+def bars(rounds: int, sizes: tuple[str, ...]) -> Table:
     """Engines, modes and sizes."""
     table = Table("Passes of the float network", ("network", "run", "engine", "passes", "passes per step"))
     engines = ("automatic", "f32") if libraries.eight_bit() is not None else ("automatic",)
-    for name, shape in SIZES.items():
+    for name, shape in ((name, SIZES[name]) for name in sizes):
         for mode, steps, levels in (
             ("exact", 1, 127),
             ("exact", 1, 255),
@@ -143,7 +117,12 @@ def growth(rounds: int) -> Table:
 def memory() -> Table:
     """Peak memory over that of the process before the run, each case in a process of its own."""
     table = Table("Memory", ("network", "run", "MiB over the idle process", "wall seconds"))
-    cases = [("medium", "rate", 32), ("medium", "rate", 128), ("512x512, base 64", "exact", 1), ("512x512, base 64", "rate", 4)]
+    cases = [
+        ("medium", "rate", 32),
+        ("medium", "rate", 128),
+        ("512x512, base 64", "exact", 1),
+        ("512x512, base 64", "rate", 4),
+    ]
     for name, mode, steps in cases:
         shape = SIZES.get(name, (64, 3, 512))
         arguments = [sys.executable, __file__, "--peak", mode, str(steps), *map(str, shape)]
@@ -168,7 +147,9 @@ def peak(mode: Mode, steps: int, shape: tuple[int, int, int]) -> None:
 
 def threads(rounds: int) -> Table:
     """Wall time with two threads."""
-    table = Table("Threads (wall time; only meaningful on an idle machine)", ("network", "run", "one", "two", "faster by"))
+    table = Table(
+        "Threads (wall time; only meaningful on an idle machine)", ("network", "run", "one", "two", "faster by")
+    )
     for mode, steps in (("exact", 1), ("rate", 32)):
         network, stimulus = integer_unet(mode, *SIZES["medium"], steps=steps), photograph(128)  # type: ignore[arg-type]
         spent: dict[int, list[float]] = {1: [], 2: []}
@@ -184,17 +165,26 @@ def threads(rounds: int) -> Table:
 
 
 def peers(rounds: int, folder: Path) -> Table:
-    """Float simulators of plain integrate-and-fire neurons on the medium network, in a virtual environment of their own."""
+    """Float simulators of plain integrate-and-fire neurons, in a virtual environment of their own beside this one."""
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        wanted = ["torch==2.13.0", "spikingjelly", "sinabs", "snntorch", "onnxruntime", "onnx", "numpy<2"]
+        packages = next((folder / "lib").glob("python*/site-packages"))
+        (packages / "shared.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        wanted = ["--no-deps", "spikingjelly", "sinabs", "snntorch"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", "matplotlib", "tqdm", "nir", "nirtorch"], check=True
+        )
     table = Table("Peers: float32, plain integrate-and-fire, T = 32, medium network", ("simulator", "passes"))
     program = Path(__file__).with_name("peers.py")
     paths = os.pathsep.join([str(program.parent), *sys.path])
     done = subprocess.run(
-        [str(python), str(program), str(rounds)], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths}
+        [str(python), str(program), str(rounds)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": paths},
     )
     for line in done.stdout.splitlines():
         name, cost = line.split("\t")
@@ -205,7 +195,11 @@ def peers(rounds: int, folder: Path) -> Table:
 def heading() -> list[str]:
     """What was measured, where and when."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     eight_bit = libraries.eight_bit()
@@ -213,21 +207,27 @@ def heading() -> list[str]:
     return [
         "# Performance",
         "",
-        "Written by `python tests/benchmarks --write docs/performance.md`; the file's own text says how it is measured.",
+        "Written by `python tests/benchmarks --write docs/performance.md`, whose text says how things are measured.",
         "",
         f"* {date.today().isoformat()}, {model}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
         f"* Python {platform.python_version()}, NumPy {np.__version__}, onnxruntime {onnxruntime.__version__}",
         f"* 8-bit kernels: {'none' if eight_bit is None else f'{eight_bit.bits} payload bits exact'}",
         "* unit: one onnxruntime float32 pass of the float network, one thread; medians of CPU-time ratios",
-        *(f"* {name}: base {shape[0]}, {shape[1]} poolings, {shape[2]}x{shape[2]}, {macs(*shape) / 1e9:.3g} GMAC" for name, shape in SIZES.items()),
+        *(
+            f"* {name}: base {shape[0]}, {shape[1]} poolings, {shape[2]}x{shape[2]}, {macs(*shape) / 1e9:.3g} GMAC"
+            for name, shape in SIZES.items()
+        ),
     ]
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run what was asked for, in an environment without thread pools."""
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds instead of nine")
     parser.add_argument("--only", choices=("bars", "growth", "memory", "threads"), help="one table")
+    parser.add_argument("--size", choices=tuple(SIZES), help="the networks of this size only")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="also time spikingjelly, sinabs and snntorch there")
     parser.add_argument("--write", type=Path, help="write the tables to this file")
     parser.add_argument("--peak", nargs=5, help=argparse.SUPPRESS)
@@ -238,7 +238,7 @@ def main() -> None:
         return
     rounds = 3 if given.quick else 9
     makers = {
-        "bars": lambda: bars(rounds),
+        "bars": lambda: bars(rounds, (given.size,) if given.size else tuple(SIZES)),
         "growth": lambda: growth(rounds),
         "memory": memory,
         "threads": lambda: threads(rounds),
