@@ -12,7 +12,7 @@ LAVA := lava-nc==0.10.0
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types format bench-accuracy build clean
+.PHONY: help setup demo test lint types format build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,9 +53,6 @@ types: $(READY) ## check types (mypy --strict)
 format: $(READY) ## rewrite the code in the common style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
-
-bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wise and layer-wise normalization
-	@$(RUN)python tests/benchmarks/accuracy.py
 
 build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist

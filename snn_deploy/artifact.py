@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
+from snn_deploy.files import remove
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
@@ -53,8 +54,9 @@ def save(network: Network, path: Path) -> str:
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        remove(partial)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -141,6 +143,7 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "count_min": population.neuron.count_min,
         "count_max": population.neuron.count_max,
         "strict": population.neuron.strict,
+        **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
     }
     if isinstance(population.neuron, CubaLif):
         tensors[f"{key}.offset.npy"] = population.neuron.offset
@@ -310,6 +313,7 @@ def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
         count_min=_limit(item["count_min"]),
         count_max=_limit(item["count_max"]),
         strict=bool(item["strict"]),
+        reset=item.get("reset", "subtract"),
     )
 
 

@@ -1,30 +1,51 @@
 """The command line. Results go to standard output, messages and progress to standard error.
 
-Exit status: 0 done or equal, 1 different or does not fit, 2 not compared, 3 bad input or failure.
+Exit status: 0 done or equal, 1 different or does not fit, 2 not compared, 3 bad input or failure, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from snn_deploy import __version__
-from snn_deploy.errors import SnnDeployError
+from snn_deploy.errors import SnnDeployError, UnsupportedModelError
 
-VERBS = ("inspect", "convert", "run", "verify", "estimate", "demo")
+VERBS = (
+    "inspect",
+    "convert",
+    "run",
+    "verify",
+    "diff",
+    "estimate",
+    "sweep",
+    "emit",
+    "view",
+    "backends",
+    "targets",
+    "completion",
+    "demo",
+)
 """Modules of :mod:`snn_deploy.commands`, in the order of ``--help``."""
 
 BAD_INPUT = 3
 INTERRUPTED = 130
+
+REASONS_SHOWN = 3
+"""Refused nodes that an error line names; ``inspect`` lists all."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What NumPy's, torch's and numba's libraries read, once, when they are loaded."""
 
 
 class _Parser(argparse.ArgumentParser):
     """One line and status 3 for a wrong command line, as for every other bad input."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {_one_line(message)}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,23 +53,81 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="snn-deploy",
         description="Trained U-Nets to spiking networks with the same spikes on the simulator, in Lava and on Loihi.",
+        epilog="snn-deploy VERB --help shows an example of each. Options may also stand in snn-deploy.toml.",
     )
     top.add_argument("--version", action="version", version=f"snn-deploy {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for verb in VERBS:
         import_module(f"snn_deploy.commands.{verb}").add(verbs)
+    for added in verbs.choices.values():
+        _add_general(added)
     return top
+
+
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    """What every verb understands."""
+    group = parser.add_argument_group("general")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say where every number comes from")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only")
+    group.add_argument("--threads", type=_threads, metavar="N", help="threads of all libraries (default: theirs)")
+    group.add_argument("--project", metavar="FILE", help="options by verb (default: snn-deploy.toml where there is one)")
+
+
+def _threads(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads from 1 to 1024")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    parsed = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _limit_threads(given)
+    verb = next((word for word in given if not word.startswith("-")), "")
+    name = f"snn-deploy {verb}".rstrip()
     try:
-        status: int = parsed.execute(parsed)
+        return _execute(given)
     except SnnDeployError as error:
-        sys.stderr.write(f"snn-deploy {parsed.verb}: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"{name}: {_one_line(_text(error))}\n")
         return BAD_INPUT
+    except MemoryError:
+        sys.stderr.write(f"{name}: not enough memory; use a smaller image (--crop) or fewer images at once\n")
+        return BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
+        return 0
     except KeyboardInterrupt:
-        sys.stderr.write(f"snn-deploy {parsed.verb}: interrupted\n")
+        sys.stderr.write(f"{name}: interrupted\n")
         return INTERRUPTED
+
+
+def _execute(given: list[str]) -> int:
+    from snn_deploy import console, project
+
+    whole = parser()
+    parsed = whole.parse_args(project.apply(whole, given))
+    console.set_verbosity(parsed.verbose - parsed.quiet)
+    status: int = parsed.execute(parsed)
+    sys.stdout.flush()
     return status
+
+
+def _limit_threads(given: Sequence[str]) -> None:
+    """Before any library is loaded: afterwards it would be too late."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name == "--threads" and (value or following).isdecimal():
+            os.environ.update(dict.fromkeys(THREAD_VARIABLES, value or following))
+
+
+def _text(error: SnnDeployError) -> str:
+    if isinstance(error, UnsupportedModelError) and len(error.reasons) > REASONS_SHOWN:
+        rest = len(error.reasons) - REASONS_SHOWN
+        head = str(error).partition(error.reasons[0])[0]
+        shown = "; ".join(error.reasons[:REASONS_SHOWN])
+        return f"{head}{shown}; and {rest} more, see snn-deploy inspect"
+    return str(error)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

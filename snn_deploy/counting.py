@@ -2,12 +2,7 @@
 
 A *synaptic operation* is one event reaching one non-zero weight at a neuron that exists. That is what Loihi 2's
 counters count: on a published network the usual rules (ignore padding, count zero weights) overestimate them by 31 to
-48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). The number of such synapses behind neuron (c, y, x) is its *fan-out*
-
-    fan_out[c, y, x] = sum_{h, w} nonzero[c, h, w] * meets_y[h, y] * meets_x[w, x]
-
-where ``nonzero`` counts the non-zero weights of channel c under tap (h, w) and ``meets`` says whether tap h of row y
-falls on a row of the target. Padding, stride, dilation, groups and transposition all live in ``meets`` and ``nonzero``.
+48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). :mod:`snn_deploy.synapses` counts the synapses behind each neuron.
 
 An *event* is one message whatever it carries; its *unit spikes* are the set bits of its payload, one for each binary
 threshold of the multi-threshold neuron that was crossed.
@@ -17,169 +12,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
-from snn_deploy.backend import Run
+from snn_deploy.activity import Activity, ConnectionActivity, PopulationActivity
 from snn_deploy.errors import NetworkError
-from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
 from snn_deploy.network import Connection, Network, Population
+from snn_deploy.synapses import dense_macs, fan_out, is_dense, synapse_count
+
+__all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "Steps", "assume", "count", "per_step"]
 
 Int64 = npt.NDArray[np.int64]
 
 
-def fan_out(kernel: Kernel, shape: Shape) -> Int64:
-    """Synapses (C, H, W) int64 behind each neuron of a source of ``shape``: non-zero weights at existing targets."""
-    if isinstance(kernel, SpatialKernel):
-        kernel.output_shape(shape)
-        pixels = np.bincount(kernel.indices[kernel.data != 0], minlength=shape[1] * shape[2]).astype(np.int64)
-        return np.broadcast_to(pixels.reshape(1, *shape[1:]), shape)
-    rows, columns = meets(kernel, shape)
-    partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0))
-    found: Int64 = np.einsum("chx,hy->cyx", partial, rows)
-    return found
+class Recorded(Protocol):
+    """What counting needs of a run, as :class:`snn_deploy.backend.Run` has it, or a recorded trace of a chip.
 
-
-def synapses(kernel: Kernel, shape: Shape) -> int:
-    """Sum of :func:`fan_out` in closed form: synapses of a chip that shares no weights, MACs of an ANN."""
-    if isinstance(kernel, SpatialKernel):
-        return int(np.count_nonzero(kernel.data)) * shape[0]
-    rows, columns = meets(kernel, shape)
-    return int(np.einsum("chw,h,w->", nonzero_taps(kernel), rows.sum(1), columns.sum(1)))
-
-
-def dense_macs(kernel: Kernel, shape: Shape) -> int:
-    """Multiplications as ANN counters have them: every weight, zero or not, at every position, padding included."""
-    if isinstance(kernel, SpatialKernel):
-        return kernel.data.size * shape[0]
-    _, rows, columns = kernel.output_shape(shape)
-    places = rows * columns if isinstance(kernel, ConvKernel) else shape[1] * shape[2]
-    return kernel.weight.size * places
-
-
-def nonzero_taps(kernel: Kernel) -> Int64:
-    """Non-zero weights (C_in, K_h, K_w) int64 that leave each source channel under each tap."""
-    if isinstance(kernel, SpatialKernel):
-        raise NetworkError("a pixel map has no taps")
-    used = kernel.weight != 0
-    if not isinstance(kernel, ConvKernel):
-        return np.asarray(np.count_nonzero(used, axis=1), np.int64)
-    outputs, inputs, rows, columns = used.shape
-    grouped = used.reshape(kernel.groups, outputs // kernel.groups, inputs, rows, columns)
-    return np.asarray(np.count_nonzero(grouped, axis=1), np.int64).reshape(kernel.groups * inputs, rows, columns)
-
-
-def meets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
-    """Whether a tap of a source row, column falls on the target: (K_h, H) and (K_w, W) int64 of 0 and 1."""
-    if isinstance(kernel, SpatialKernel):
-        raise NetworkError("a pixel map has no taps")
-    _, *sizes = kernel.output_shape(shape)
-    found = []
-    for axis in range(2):
-        taps = np.arange(kernel.weight.shape[2 + axis])[:, None] * kernel.dilations[axis]
-        places = np.arange(shape[1 + axis])[None, :]
-        if isinstance(kernel, ConvKernel):
-            scaled = places + kernel.pads[axis] - taps
-            aligned = scaled % kernel.strides[axis] == 0
-            target = scaled // kernel.strides[axis]
-        else:
-            target = places * kernel.strides[axis] + taps - kernel.pads[axis]
-            aligned = np.ones_like(target, dtype=bool)
-        found.append((aligned & (target >= 0) & (target < sizes[axis])).astype(np.int64))
-    return found[0], found[1]
-
-
-@dataclass(frozen=True, eq=False)
-class ConnectionActivity:
-    """What travelled along one connection.
-
-    ``synaptic_operations`` (B,) int64 per image. ``synapses``: non-zero weights inside the borders, each counted at
-    every place (the MACs of the same layer in an ANN that skips zeros); ``dense_macs``: the same as ANN counters have
-    it. ``dense``: every synapse has a weight of its own.
+    ``counts`` and ``events`` (B, C, H, W) int64 per population, ``trains`` (B, steps, C, H, W) int32 or ``None``.
     """
 
-    name: str
-    source: str
-    target: str
-    dense: bool
-    synaptic_operations: Int64
-    synapses: int
-    dense_macs: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "synaptic_operations", frozen(self.synaptic_operations, np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class PopulationActivity:
-    """What one population did in its window.
-
-    ``events`` (B,) int64: messages sent, per image. ``unit_spikes`` (B,) int64, or ``None`` where payloads were not
-    recorded and cannot be told from counts and events. ``active``, ``inactive`` (B,) int64: neuron updates with and
-    without an event; the input is sent by the host and has none.
-    """
-
-    name: str
-    neurons: int
-    events: Int64
-    unit_spikes: Int64 | None
-    active: Int64
-    inactive: Int64
-
-    def __post_init__(self) -> None:
-        for name in ("events", "active", "inactive"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
-        if self.unit_spikes is not None:
-            object.__setattr__(self, "unit_spikes", frozen(self.unit_spikes, np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """A network's activity on ``images`` images; ``basis`` says where it comes from (a backend, or an assumed rate)."""
-
-    network: str
-    basis: str
-    images: int
-    populations: tuple[PopulationActivity, ...]
-    connections: tuple[ConnectionActivity, ...]
+    @property
+    def backend(self) -> str:
+        """Who ran it."""
 
     @property
-    def events(self) -> int:
-        """Messages of all populations and images."""
-        return sum(int(item.events.sum()) for item in self.populations)
+    def counts(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Sums of payloads."""
 
     @property
-    def unit_spikes(self) -> int | None:
-        """Unit spikes of all populations and images; ``None`` where one population's are unknown."""
-        parts = [item.unit_spikes for item in self.populations]
-        return (
-            None if any(part is None for part in parts) else sum(int(part.sum()) for part in parts if part is not None)
-        )
+    def events(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Numbers of non-zero payloads."""
 
     @property
-    def synaptic_operations(self) -> int:
-        """Synaptic operations of all connections and images."""
-        return sum(int(item.synaptic_operations.sum()) for item in self.connections)
-
-    @property
-    def macs(self) -> int:
-        """Multiplications of the same connections in an ANN, per image: non-zero weights inside the borders."""
-        return sum(item.synapses for item in self.connections)
-
-    @property
-    def dense_macs(self) -> int:
-        """The same as ANN counters have it: zero weights and padding included."""
-        return sum(item.dense_macs for item in self.connections)
-
-    def arriving(self, population: str) -> Int64:
-        """Synaptic operations (B,) int64 at ``population``."""
-        parts = [item.synaptic_operations for item in self.connections if item.target == population]
-        return np.sum(parts, axis=0, dtype=np.int64) if parts else np.zeros(self.images, np.int64)
+    def trains(self) -> Mapping[str, npt.NDArray[np.int32]] | None:
+        """Payloads step by step."""
 
 
-def count(network: Network, run: Run) -> Activity:
+def count(network: Network, run: Recorded) -> Activity:
     """The activity of ``run``; its event counts are enough, recorded trains add the unit spikes where counts cannot."""
     missing = [population.name for population in network.populations if population.name not in run.events]
     if missing:
@@ -218,6 +89,7 @@ def assume(network: Network, rate: float) -> Activity:
                 expected(population.size),
                 None,
                 *_updates(network, population, expected(population.size)),
+                np.broadcast_to(np.float64(rate * network.steps), population.shape),
             )
             for population in network.populations
         ),
@@ -227,8 +99,8 @@ def assume(network: Network, rate: float) -> Activity:
                 connection.source,
                 connection.target,
                 is_dense(connection.kernel, network.population(connection.source).shape),
-                expected(synapses(connection.kernel, network.population(connection.source).shape)),
-                synapses(connection.kernel, network.population(connection.source).shape),
+                expected(synapse_count(connection.kernel, network.population(connection.source).shape)),
+                synapse_count(connection.kernel, network.population(connection.source).shape),
                 dense_macs(connection.kernel, network.population(connection.source).shape),
             )
             for connection in network.connections
@@ -236,23 +108,39 @@ def assume(network: Network, rate: float) -> Activity:
     )
 
 
-def is_dense(kernel: Kernel, shape: Shape) -> bool:
-    """Whether every place of the source has weights of its own: the kernel meets the map in one position only."""
-    return isinstance(kernel, ConvKernel) and kernel.output_shape(shape)[1:] == (1, 1) and kernel.groups == 1
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Activity step by step, (B, steps) int64, each in its source's window.
+
+    ``events`` and ``unit_spikes`` by population, ``synaptic_operations`` by connection.
+    """
+
+    events: Mapping[str, Int64]
+    unit_spikes: Mapping[str, Int64]
+    synaptic_operations: Mapping[str, Int64]
 
 
-def per_step(network: Network, run: Run) -> Mapping[str, Int64]:
-    """Synaptic operations (B, steps) int64 of each connection, step by step of its source's window; needs trains."""
+def per_step(network: Network, run: Recorded) -> Steps:
+    """Count a run whose trains were recorded, step by step."""
     if run.trains is None:
         raise NetworkError(f"the run of {run.backend} holds no trains; record them to count step by step")
-    return {
-        connection.name: np.tensordot(
-            (run.trains[connection.source] != 0).astype(np.int64),
-            fan_out(connection.kernel, network.population(connection.source).shape),
-            3,
-        )
-        for connection in network.connections
-    }
+    trains = {population.name: run.trains[population.name] for population in network.populations}
+    sent = {name: train != 0 for name, train in trains.items()}
+    return Steps(
+        events={name: np.count_nonzero(spikes, axis=(2, 3, 4)).astype(np.int64) for name, spikes in sent.items()},
+        unit_spikes={
+            name: _set_bits(train.astype(np.int64).reshape(-1, *train.shape[2:])).reshape(train.shape[:2])
+            for name, train in trains.items()
+        },
+        synaptic_operations={
+            connection.name: np.tensordot(
+                sent[connection.source].astype(np.int64),
+                fan_out(connection.kernel, network.population(connection.source).shape),
+                3,
+            )
+            for connection in network.connections
+        },
+    )
 
 
 def _connection(network: Network, connection: Connection, events: Int64) -> ConnectionActivity:
@@ -263,7 +151,7 @@ def _connection(network: Network, connection: Connection, events: Int64) -> Conn
         connection.target,
         is_dense(connection.kernel, shape),
         np.tensordot(events, fan_out(connection.kernel, shape), 3),
-        synapses(connection.kernel, shape),
+        synapse_count(connection.kernel, shape),
         dense_macs(connection.kernel, shape),
     )
 
@@ -272,7 +160,9 @@ def _population(
     network: Network, population: Population, events: Int64, unit_spikes: Int64 | None
 ) -> PopulationActivity:
     sent = events.sum((1, 2, 3))
-    return PopulationActivity(population.name, population.size, sent, unit_spikes, *_updates(network, population, sent))
+    return PopulationActivity(
+        population.name, population.size, sent, unit_spikes, *_updates(network, population, sent), events.mean(0)
+    )
 
 
 def _updates(network: Network, population: Population, events: Int64) -> tuple[Int64, Int64]:
@@ -282,7 +172,7 @@ def _updates(network: Network, population: Population, events: Int64) -> tuple[I
     return events, population.size * network.steps - events
 
 
-def _unit_spikes(network: Network, population: Population, run: Run) -> Int64 | None:
+def _unit_spikes(network: Network, population: Population, run: Recorded) -> Int64 | None:
     """Set bits of all payloads (B,), where they can be known."""
     if run.trains is not None:
         return _set_bits(run.trains[population.name].astype(np.int64))

@@ -15,6 +15,7 @@
     ├── BackendError               a backend that failed, or timed out
     │   └── BackendUnavailableError  one that is not installed, or cannot run this network
     ├── VerificationError          traces that cannot be compared
+    ├── ProjectError               a project file with an unknown key or a wrong value
     └── ReportError                a report or picture that cannot be written
 
 A message says where, what was found, what is allowed, and what to do; it is one line.
@@ -79,6 +80,10 @@ class BackendUnavailableError(BackendError):
 
 class VerificationError(SnnDeployError):
     """Runs or traces that cannot be compared: other network, other stimulus, other schedule, missing populations."""
+
+
+class ProjectError(SnnDeployError):
+    """A project file (``snn-deploy.toml``) that cannot be read, or holds something unknown."""
 
 
 class ReportError(SnnDeployError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from snn_deploy import images
-from snn_deploy.errors import ReportError
+from snn_deploy import files, images
 
 
 def write_comparison(path: Path, clean: images.Image, others: Mapping[str, images.Image]) -> None:
@@ -26,7 +26,6 @@ def write_comparison(path: Path, clean: images.Image, others: Mapping[str, image
             axes[row, column].imshow(picture[..., 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
             axes[row, column].set_axis_off()
         axes[0, column].set_title(title)
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    files.write(path, buffer.getvalue())

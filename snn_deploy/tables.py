@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from snn_deploy.counting import Activity
-from snn_deploy.energy import EnergyEstimate
+from snn_deploy.activity import Activity
+from snn_deploy.estimates import EnergyEstimate
+from snn_deploy.mapping import Mapping as NetworkMapping
+from snn_deploy.sweep import Goal, Point, pareto
 
 
 def activity_table(activity: Activity) -> Table:
@@ -54,3 +58,47 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     basis = [Text(figure.citation, style="dim") for figure in estimate.figures]
     notes = [Text(f"note: {note}", style="yellow") for note in estimate.notes]
     return Group(table, *basis, *notes)
+
+
+def mapping_table(mapping: NetworkMapping) -> Group:
+    """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
+    resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
+    table = Table(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
+    for column in ("population", "shape", "tile (C x H x W)", "cores", *resources, "limited by"):
+        table.add_column(column, justify="left" if column in ("population", "limited by") else "right")
+    for item in mapping.layers:
+        tile = item.tile
+        table.add_row(
+            item.layer.name,
+            "x".join(map(str, item.layer.shape)),
+            "none" if tile is None else f"{tile.channels}x{tile.rows}x{tile.columns}",
+            "none" if tile is None else f"{item.cores:,}",
+            *(f"{item.used(resource).used:,} / {item.used(resource).limit:,}" for resource in resources),
+            item.limit.resource,
+        )
+    free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
+    board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"
+    lines = [
+        Text(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
+        Text(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
+        *(Text(f"problem: {problem.text}", style="red") for problem in mapping.problems),
+        *(Text(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
+    ]
+    return Group(table, *lines)
+
+
+def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
+    """One row per point in the order given; those on the Pareto front of ``goals`` are marked, failures say why."""
+    front = pareto(points, goals)
+    settings = list(dict.fromkeys(name for point in points for name in point.settings))
+    scores = list(dict.fromkeys(name for point in points for name in point.scores))
+    table = Table(title="sweep: * marks what no other point beats in " + ", ".join(goals))
+    for column in ("", *settings, *scores):
+        table.add_column(column, justify="right")
+    for point in points:
+        marks = "*" if point in front else ""
+        found = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
+        if point.error is not None and found:
+            found[0] = point.error
+        table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *found)
+    return table

@@ -45,6 +45,14 @@ class LavaBackend:
             raise BackendUnavailableError(_how_to_install())
         self.stock_conv, self.ladder, self.stream, self.timeout_s = stock_conv, ladder, stream, timeout_s
 
+    def emit(
+        self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True
+    ) -> str:
+        """Write the standalone bundle; see :func:`snn_deploy_lava.emit.write_bundle`."""
+        from snn_deploy_lava.emit import write_bundle
+
+        return write_bundle(network, directory, stimulus, any_target=not checked)
+
     def run(
         self,
         network: Network,
@@ -99,6 +107,14 @@ class LavaBackend:
         if (self.stream or _leaky(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
+            )
+        hard = [
+            item.name for item in network.populations[1:] if item.neuron is not None and item.neuron.reset == "zero"
+        ]
+        if hard:
+            raise BackendUnavailableError(
+                f"{network.name}: {hard[0]} resets to zero; Lava's neuron here resets by subtraction, run it on the "
+                "reference backend"
             )
         wide = [
             f"{item.population} {item.current}"

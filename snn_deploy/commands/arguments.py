@@ -3,32 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy import images
-from snn_deploy.backend import stimulus_of
+from snn_deploy.backend import Record, Run, backend_names, load_backend
+from snn_deploy.console import progress
 from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.options import PRESETS, Options, preset
-from snn_deploy.errors import StimulusError
 from snn_deploy.network import Network
+from snn_deploy.pipeline import calibration_patches, stimulus_at
 
-CALIBRATION_PATCH = 128
-CALIBRATION_COUNT = 32
+Size = tuple[int, int]
 
 
-def size(text: str) -> tuple[int, int]:
+def size(text: str) -> Size:
     """``HxW`` (or one number for a square) as (H, W)."""
     parts = text.lower().split("x")
-    try:
-        height, width = (int(parts[0]), int(parts[-1])) if len(parts) < 3 else (0, 0)
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 1:
+    if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= images.SIDE_LIMIT for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, for example 64x64")
-    return height, width
+    return int(parts[0]), int(parts[-1])
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Reads an integer from ``low`` to ``high``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no integer from {low} to {high}")
+        return value
+
+    return read
+
+
+def real(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number from ``low`` to ``high``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def backends(text: str) -> tuple[str, ...]:
+    """Different installed backends, separated by commas; the first is the baseline."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in backend_names():
+            raise argparse.ArgumentTypeError(f"no backend is called {name!r}; installed are {', '.join(backend_names())}")
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
+    return names
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -36,26 +75,43 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """``--backend``."""
+    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="what runs the spikes (default: cpu)")
+
+
+def _add_noise(group: argparse._ArgumentGroup, what: str) -> None:
+    group.add_argument(
+        "--noise",
+        type=real(0, 1000),
+        default=0.0,
+        metavar="SIGMA",
+        help="Gaussian noise of SIGMA/255 added to images (default: 0)",
+    )
+    group.add_argument("--seed", type=whole(0), default=0, help=f"seed of {what} (default: 0)")
+
+
 def add_conversion(parser: argparse.ArgumentParser) -> None:
     """The options of a conversion; fields that are not given keep the preset's value."""
     group = parser.add_argument_group("conversion")
     group.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
-    group.add_argument("--levels", type=int, metavar="N", help="exact mode: counts 0..N")
-    group.add_argument("--steps", type=int, metavar="T", help="rate mode: time steps")
-    group.add_argument("--thresholds", type=int, metavar="n", help="rate mode: binary thresholds per neuron")
-    group.add_argument("--normalization", choices=("connection-wise", "layer-wise", "channel-wise"))
+    group.add_argument("--levels", type=whole(1, 65535), metavar="N", help="exact mode: counts 0..N")
+    group.add_argument("--steps", type=whole(1, 65536), metavar="T", help="rate mode: time steps")
+    group.add_argument("--thresholds", type=whole(1, 16), metavar="n", help="rate mode: binary thresholds per neuron")
+    group.add_argument(
+        "--normalization",
+        choices=("connection-wise", "layer-wise", "channel-wise"),
+        help="one scale per source, per convolution input, or per channel",
+    )
     group.add_argument("--scale", choices=("mmse", "percentile", "max"), help="what one spike is worth")
-    group.add_argument("--weight-bits", type=int, metavar="BITS", help="bits of a weight, 2 to 8")
+    group.add_argument("--weight-bits", type=whole(2, 8), metavar="BITS", help="bits of a weight, 2 to 8")
     group.add_argument(
         "--calibration",
         type=Path,
         metavar="FOLDER",
         help="images on which activations are measured (default: photographs that scikit-image brings)",
     )
-    group.add_argument(
-        "--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise of SIGMA/255 added to images"
-    )
-    group.add_argument("--seed", type=int, default=0, help="seed of noise and patches")
+    _add_noise(group, "noise and patches")
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -65,14 +121,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return preset(arguments.preset, **changes)
 
 
-def calibration_images(folder: Path | None, channels: int, noise: float, seed: int) -> Images:
+def calibration_images(
+    folder: Path | None, channels: int, noise: float, seed: int, patch: Size | None = None
+) -> Images:
     """Noisy patches of the images of ``folder``, or of scikit-image's photographs."""
     if folder is None:
-        whole = images.bundled_images(channels)
+        found = images.bundled_images(channels)
     else:
-        whole = [images.read_image(path, channels) for path in images.image_paths(folder)]
-    found = images.patches(whole, CALIBRATION_PATCH, CALIBRATION_COUNT, seed)
-    return [images.add_noise(patch, noise, seed + 1 + index) for index, patch in enumerate(found)]
+        found = [images.read_image(path, channels) for path in images.image_paths(folder)]
+    return calibration_patches(found, noise, seed, patch)
 
 
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -82,19 +139,27 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
         "--input", type=Path, required=required, metavar="FILE", help="image, or .npy float (batch, C, H, W)"
     )
     group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
-    group.add_argument("--noise", type=float, default=0.0, metavar="SIGMA", help="Gaussian noise of SIGMA/255 added")
-    group.add_argument("--seed", type=int, default=0, help="seed of the noise")
+    _add_noise(group, "the noise")
 
 
 def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, npt.NDArray[np.int64]]:
-    """The network at the image's size, the image, and its input payloads."""
+    """The network at the image's size, the (noisy) image, and its input payloads."""
+    _, shown = clean_and_shown(arguments, network)
+    sized, payloads = stimulus_at(network, shown, str(arguments.input))
+    return sized, shown, payloads
+
+
+def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
+    """The image of the command line, cropped, without and with its noise."""
     image = images.read_image(arguments.input, network.input.shape[0])
-    if image.shape[1] != network.input.shape[0]:
-        raise StimulusError(f"{arguments.input}: {image.shape[1]} channels; the network reads {network.input.shape[0]}")
     if arguments.crop is not None:
         image = images.center_crop(image, *arguments.crop)
-    if arguments.noise > 0:
-        image = images.add_noise(image, arguments.noise, arguments.seed)
-    height, width = image.shape[2:]
-    sized = network if (height, width) == network.input.shape[1:] else network.at_size(height, width)
-    return sized, image, stimulus_of(sized, image)
+    noisy = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
+    return image, noisy
+
+
+def run(name: str, network: Network, payloads: npt.NDArray[np.int64], record: Record = Record.COUNTS) -> Run:
+    """One run with a progress bar."""
+    backend = load_backend(name)
+    with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
+        return backend.run(network, payloads, record, report)

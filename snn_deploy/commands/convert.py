@@ -10,11 +10,13 @@ from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, show, show_json
+from snn_deploy.console import note, progress, show, show_json
 from snn_deploy.conversion.lower import Conversion
-from snn_deploy.errors import ArtifactError
-from snn_deploy.frontend.onnx import read
-from snn_deploy.pipeline import convert
+from snn_deploy.files import check_writable
+from snn_deploy.pipeline import convert, input_channels, input_size
+
+OPTIONAL = ("unit", "start", "dead")
+"""Columns that a narrow terminal can miss."""
 
 
 def add(verbs: Any) -> None:
@@ -38,24 +40,25 @@ def add(verbs: Any) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Convert, prove, write, and show what was chosen."""
     options = shared.options_of(arguments)
-    if not arguments.out.parent.is_dir():
-        raise ArtifactError(f"{arguments.out}: folder {arguments.out.parent} does not exist; make it first")
-    side = shared.CALIBRATION_PATCH
-    channels = read(arguments.model, arguments.size or (side, side)).graph.input_shape[0]
-    images = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed)
-    converted = convert(arguments.model, images, options, arguments.size)
+    check_writable(arguments.out)
+    own = input_size(arguments.model)
+    channels = input_channels(arguments.model, own)
+    images = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    with progress(f"converting {arguments.model.name}"):
+        converted = convert(arguments.model, images, options, arguments.size)
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     if arguments.json:
         show_json(record(converted.conversion) | {"artifact": str(arguments.out), "sha256": digest})
     else:
-        show(table(converted.conversion))
+        show(table(converted.conversion), silent=("dead",), optional=OPTIONAL)
     return 0
 
 
 def record(conversion: Conversion) -> dict[str, Any]:
     """What a machine wants to know of a conversion."""
     network = conversion.network
+    headroom = {bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}
     return {
         "name": network.name,
         "mode": network.mode,
@@ -71,7 +74,6 @@ def record(conversion: Conversion) -> dict[str, Any]:
                 "headroom_bits": headroom.get(population.name),
                 "dead_channels": conversion.scales.dead.get(population.name, 0),
             }
-            for headroom in [{bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}]
             for population in network.populations
         ],
     }
@@ -82,7 +84,8 @@ def table(conversion: Conversion) -> Table:
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
     title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
-    shown = Table(title=title, caption=f"normalization changes the function by {conversion.function_error:.1e}")
+    error = f"normalization changes the function by {conversion.function_error:.1e}"
+    shown = Table(title=title, caption=f"{error}; headroom: bits left of 24 in the worst case")
     for heading in ("population", "shape", "start", "threshold", "unit", "headroom", "dead"):
         shown.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
@@ -98,7 +101,7 @@ def table(conversion: Conversion) -> Table:
             if theta.min() < theta.max()
             else str(theta[0]),
             f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
-            "" if theta is None else f"{headroom[population.name]:.1f} bits",
+            "" if theta is None else f"{headroom[population.name]:.1f}",
             str(conversion.scales.dead.get(population.name, 0) or ""),
         )
     return shown

@@ -11,10 +11,14 @@ from rich.table import Table
 
 import snn_deploy
 from snn_deploy import artifact, images
-from snn_deploy.backend import Record, Run, load_backend, stimulus_of
+from snn_deploy.backend import Record, Run, stimulus_of
 from snn_deploy.commands import arguments as shared
+from snn_deploy.commands.convert import OPTIONAL as CONVERSION_OPTIONAL
 from snn_deploy.commands.convert import table as conversion_table
-from snn_deploy.console import note, progress, show
+from snn_deploy.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
+from snn_deploy.commands.estimate import show_energy
+from snn_deploy.commands.verify import show_verdict
+from snn_deploy.console import note, progress, show, verbose
 from snn_deploy.conversion.options import Options
 from snn_deploy.counting import count
 from snn_deploy.energy import estimate
@@ -23,10 +27,9 @@ from snn_deploy.network import Network
 from snn_deploy.picture import write_comparison
 from snn_deploy.pipeline import convert, float_probe
 from snn_deploy.quantized import integer_network
-from snn_deploy.tables import activity_table, energy_table
+from snn_deploy.tables import activity_table
 from snn_deploy.target import load_target
 from snn_deploy.verify import Level, compare
-from snn_deploy.verify import table as verdict_table
 
 MODEL = "denoiser_s25.onnx"
 SIGMA = 25.0
@@ -42,8 +45,12 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy demo --out out/demo",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for images (default: out/demo)")
-    parser.add_argument("--levels", type=int, default=127, metavar="N", help="counts 0..N (default: 127)")
-    parser.add_argument("--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run")
+    parser.add_argument(
+        "--levels", type=shared.whole(1, 65535), default=127, metavar="N", help="counts 0..N (default: 127)"
+    )
+    parser.add_argument(
+        "--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run (default: 64x64)"
+    )
     parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
     parser.set_defaults(execute=execute)
 
@@ -63,30 +70,30 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReportError(f"{arguments.out}: cannot be made: {error.strerror or error}") from error
+    target = load_target(arguments.target)
     model = embedded_model()
     clean = images.photograph("camera", 1)
     noisy = images.add_noise(clean, SIGMA, seed=0)
     size = clean.shape[2], clean.shape[3]
     calibration = shared.calibration_images(None, 1, SIGMA, seed=0)
-    with progress("convert"):
+    with progress("converting the model"):
         converted = convert(model, calibration, Options(levels=arguments.levels), size)
     network = converted.conversion.network
-    show(conversion_table(converted.conversion))
     artifact.save(network, arguments.out / "denoiser.snn")
+    if verbose():
+        show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
 
     restored_float = next(iter(float_probe(model, size)(noisy).values()))
-    stimulus = stimulus_of(network, noisy)
-    with progress("cpu, whole image") as report:
-        whole = load_backend("cpu").run(network, stimulus, progress=report)
+    payloads = stimulus_of(network, noisy)
+    whole = shared.run("cpu", network, payloads)
     restored = whole.values(network).astype(np.float32)
-    differing = sum(
-        int(np.count_nonzero(counts != whole.counts[name]))
-        for name, counts in integer_network(network, stimulus).items()
-    )
+    with progress("the integer network, for comparison"):
+        integers = integer_network(network, payloads)
+    differing = sum(int(np.count_nonzero(counts != whole.counts[name])) for name, counts in integers.items())
     status = _compare(network, noisy, arguments.crop)
     activity = count(network, whole)
-    show(activity_table(activity))
-    show(energy_table(estimate(network, activity, load_target(arguments.target))))
+    show(activity_table(activity), optional=ACTIVITY_OPTIONAL)
+    show_energy(estimate(network, activity, target))
     show(_quality(clean, noisy, restored_float, restored, differing))
     pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}
     for name, picture in pictures.items():
@@ -105,14 +112,12 @@ def _compare(network: Network, noisy: images.Image, crop: tuple[int, int]) -> in
     missing = 0
     for name in BACKENDS:
         try:
-            with progress(f"{name}, {crop[0]}x{crop[1]}") as report:
-                runs.append(load_backend(name).run(part, stimulus, Record.STATES, report))
+            runs.append(shared.run(name, part, stimulus, Record.STATES))
         except BackendUnavailableError as error:
             note(f"{name} is not compared: {error}")
             missing = 2
     verdict = compare(part, runs, Level.STATE)
-    show(verdict_table(verdict))
-    show(verdict.line)
+    show_verdict(verdict)
     return max(verdict.exit_code, missing)
 
 
@@ -127,7 +132,8 @@ def _quality(
     )
     shown.add_column("image")
     shown.add_column("PSNR", justify="right")
-    shown.add_row("noisy", f"{images.psnr_db(noisy, clean):.3f} dB")
-    shown.add_row("float network", f"{float_db:.3f} dB")
-    shown.add_row("spiking network", f"{spiking_db:.3f} dB ({spiking_db - float_db:+.3f} dB)")
+    shown.add_column("to the float network", justify="right")
+    shown.add_row("noisy", f"{images.psnr_db(noisy, clean):.3f} dB", "")
+    shown.add_row("float network", f"{float_db:.3f} dB", "")
+    shown.add_row("spiking network", f"{spiking_db:.3f} dB", f"{spiking_db - float_db:+.3f} dB")
     return shown

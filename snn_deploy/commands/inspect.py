@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Table
+
 from snn_deploy.commands import arguments as shared
 from snn_deploy.console import show, show_json
+from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
+from snn_deploy.pipeline import input_size
 
 
 def add(verbs: Any) -> None:
@@ -20,16 +26,27 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
     )
     parser.add_argument("model", type=Path, help="ONNX file")
-    parser.add_argument("--size", type=shared.size, metavar="HxW", help="pins dynamic axes")
+    parser.add_argument("--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Show the ledger."""
-    ledger = inspect(arguments.model, arguments.size)
+    ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
     if arguments.json:
-        show_json(ledger.record())
+        show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
     else:
-        show(ledger.table())
+        show(_table(ledger, arguments.model.name))
     return 1 if ledger.refused else 0
+
+
+def _table(ledger: Ledger, title: str) -> Table:
+    """One row for every node; refused ones stand out."""
+    shown = Table(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
+    for column in ("node", "operator", "fate", "into what, or why not"):
+        shown.add_column(column)
+    for row in ledger.rows:
+        style = "bold red" if row.fate == "refused" else None
+        shown.add_row(escape(row.node), row.operator, row.fate, escape(row.note), style=style)
+    return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 from rich.table import Table
 
 from snn_deploy import artifact, images
-from snn_deploy.backend import Run, backend_names, load_backend
+from snn_deploy.backend import Run
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show, show_json
-from snn_deploy.errors import ReportError
+from snn_deploy.console import note, show, show_json
+from snn_deploy.files import check_writable, write
 from snn_deploy.host import apply_host
 from snn_deploy.network import Network
 
@@ -28,7 +29,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser)
-    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
+    shared.add_backend(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the output as .npy, or as an image by its suffix"
     )
@@ -38,27 +39,33 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, write the output, show the counts."""
-    network, _, stimulus = shared.stimulus(arguments, artifact.load(arguments.network))
-    with progress(f"{arguments.backend}: {network.name}") as report:
-        run = load_backend(arguments.backend).run(network, stimulus, progress=report)
     if arguments.out is not None:
-        write_output(arguments.out, network, run)
+        check_output(arguments.out)
+    network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
+    found = shared.run(arguments.backend, network, payloads)
+    if arguments.out is not None:
+        write_output(arguments.out, network, found)
     if arguments.json:
-        show_json(record(network, run))
+        show_json(record(network, found))
     else:
-        show(table(network, run))
+        show(table(network, found), silent=("saturated",), optional=("engine", "neurons"))
     return 0
+
+
+def check_output(path: Path) -> None:
+    """Before anything runs: can ``path`` be written, and is it ``.npy`` or an image."""
+    check_writable(path)
+    if path.suffix != ".npy":
+        images.format_of(path)
 
 
 def write_output(path: Path, network: Network, run: Run) -> None:
     """The first output after the host's functions, as ``.npy`` or as a picture of the first image."""
     values = apply_host(network.outputs[0].host, run.values(network))
     if path.suffix == ".npy":
-        try:
-            with path.open("wb") as file:
-                np.save(file, values)
-        except OSError as error:
-            raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        write(path, buffer.getvalue())
     else:
         images.write_image(path, values[:1])
     note(f"wrote {path}")
@@ -92,7 +99,7 @@ def table(network: Network, run: Run) -> Table:
         title=f"{network.name} on {run.backend}: {batch} image(s) of "
         f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
     )
-    for heading in ("population", "neurons", "engine", "events", "counts", "active", "saturated"):
+    for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
         shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
     for population in network.populations:
         events = run.events[population.name]

@@ -1,0 +1,77 @@
+"""Tables that fit the terminal: no number is ever cut.
+
+Columns that say nothing go first, then, one after the other, those that can be missed; the caption names the latter.
+Names of populations are shortened (:mod:`snn_deploy.labels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from snn_deploy.labels import labels
+
+NOTHING = frozenset({"", "-", "0", "100%"})
+"""Cells without news."""
+
+NAMES = frozenset({"population", "node"})
+"""Headings of columns that hold ONNX names."""
+
+_RULER = Console(width=10_000, color_system=None)
+
+
+def fit(table: Table, width: int, *, silent: Collection[str] = (), optional: Sequence[str] = ()) -> Table:
+    """``table`` without the ``silent`` columns whose cells are all :data:`NOTHING`, and as wide as ``width`` at most.
+
+    As many of ``optional`` as need be are left out, in their order. If it is still too wide, names are folded.
+    """
+    columns = [
+        column
+        for column in table.columns
+        if _heading(column) not in silent or not all(_plain(cell) in NOTHING for cell in column.cells)
+    ]
+    missed: list[str] = []
+    found = _of(table, columns)
+    for heading in optional:
+        if _RULER.measure(found).maximum <= width:
+            break
+        if heading in map(_heading, columns):
+            columns = [column for column in columns if _heading(column) != heading]
+            missed.append(heading)
+            found = _of(table, columns)
+    if missed:
+        text = f"not shown in {width} columns: {', '.join(missed)}"
+        found.caption = f"{table.caption}; {text}" if table.caption else text
+    return found
+
+
+def _of(table: Table, columns: Sequence[Column]) -> Table:
+    """``table`` with these of its columns, drawn lightly."""
+    found = Table(title=table.title, caption=table.caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    found.title_justify = found.caption_justify = "left"
+    for column in columns:
+        name = _heading(column) in NAMES
+        no_wrap = not name and (column.no_wrap or column.justify == "right")
+        found.add_column(column.header, justify=column.justify, no_wrap=no_wrap, overflow="fold")
+    cells = [_shortened(column) if _heading(column) in NAMES else list(column.cells) for column in columns]
+    for row, values in zip(table.rows, zip(*cells, strict=True), strict=True):
+        found.add_row(*values, style=row.style, end_section=row.end_section)
+    return found
+
+
+def _shortened(column: Column) -> list[Text]:
+    names = [_plain(cell) for cell in column.cells]
+    short = labels(names)
+    return [Text(short[name]) for name in names]
+
+
+def _heading(column: Column) -> str:
+    return _plain(column.header)
+
+
+def _plain(cell: object) -> str:
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain

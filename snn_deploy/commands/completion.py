@@ -1,0 +1,33 @@
+"""``snn-deploy completion``: a script that completes verbs, options and files in the shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from snn_deploy.errors import ReportError
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "completion",
+        help="print a completion script for a shell",
+        description="Print a script that completes verbs, options and files.",
+        epilog='example: eval "$(snn-deploy completion bash)"',
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Let shtab write it."""
+    from snn_deploy.cli import parser
+
+    try:
+        import shtab
+    except ImportError as error:
+        raise ReportError("completion needs shtab: pip install snn-deploy[completion]") from error
+    sys.stdout.write(shtab.complete(parser(), arguments.shell) + "\n")
+    return 0

@@ -1,0 +1,126 @@
+"""``snn-deploy.toml``: options of each verb for runs that are repeated; the command line has the last word.
+
+::
+
+    [convert]
+    model = "unet.onnx"
+    out = "out/unet.snn"
+    levels = 127
+
+    [verify]
+    network = "out/unet.snn"
+    input = "photo.png"
+    backends = "reference,cpu"
+
+A table is a verb, a key one of its options without the dashes, or one of its positional arguments. What the program
+does not know is refused, never ignored. Paths are relative to the working directory, as on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.console import note
+from snn_deploy.errors import ProjectError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NAME = "snn-deploy.toml"
+"""File that is read where the working directory has one."""
+
+NOT_HERE = frozenset({"help", "project"})
+"""Options that a file cannot set."""
+
+
+def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
+    """The command line ``given`` with what the project file adds to it, in front, so that ``given`` prevails."""
+    verbs = verbs_of(parser)
+    position = next((index for index, word in enumerate(given) if word in verbs), None)
+    path = _path(given)
+    if position is None or path is None:
+        return list(given)
+    document = _read(path)
+    unknown = sorted(set(document) - set(verbs))
+    if unknown:
+        raise ProjectError(f"{path}: no verb is called {unknown[0]!r}; there are {', '.join(verbs)}")
+    for verb, table in document.items():
+        if not isinstance(table, dict):
+            raise ProjectError(f"{path}: {verb} must be a table: [{verb}]")
+        _check(path, verb, table, verbs[verb])
+    verb = given[position]
+    words = _words(document.get(verb, {}), verbs[verb])
+    if verb in document:
+        note(f"options of [{verb}] from {path}")
+    return [*given[: position + 1], *words, *given[position + 1 :]]
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every verb."""
+    for action in parser._actions:  # argparse offers no public way to its subparsers
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def _path(given: Sequence[str]) -> Path | None:
+    """The file that ``--project`` names, or the working directory's."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--project":
+            return Path(value if equals else following)
+    return Path(NAME) if Path(NAME).is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProjectError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # bad TOML and bad UTF-8 alike
+        raise ProjectError(f"{path}: is no TOML file: {error}") from error
+
+
+def _actions(verb: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Options and positional arguments by the key that a file uses."""
+    return {
+        _key(action): action for action in verb._actions if action.dest not in NOT_HERE
+    }  # no public way either, see above
+
+
+def _key(action: argparse.Action) -> str:
+    long = next((option for option in action.option_strings if option.startswith("--")), action.dest)
+    return long.lstrip("-").replace("_", "-")
+
+
+def _check(path: Path, verb: str, table: dict[str, Any], parser: argparse.ArgumentParser) -> None:
+    known = _actions(parser)
+    for key, value in table.items():
+        if key not in known:
+            raise ProjectError(f"{path}: [{verb}] knows no {key!r}; it knows {', '.join(known)}")
+        flag = known[key].nargs == 0
+        if flag and not isinstance(value, bool):
+            raise ProjectError(f"{path}: [{verb}] {key} must be true or false, not {value!r}")
+        if not flag and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+            raise ProjectError(f"{path}: [{verb}] {key} must be a string or a number, not {value!r}")
+
+
+def _words(table: dict[str, Any], parser: argparse.ArgumentParser) -> list[str]:
+    """The options of ``table`` as words; its positional arguments become defaults of ``parser``."""
+    words: list[str] = []
+    known = _actions(parser)
+    for key, value in table.items():
+        action = known[key]
+        if not action.option_strings:
+            action.nargs, action.required, action.default = "?", False, str(value)
+        elif action.nargs == 0:
+            words.extend([action.option_strings[-1]] if value else [])
+        else:
+            words.append(f"{action.option_strings[-1]}={value}")
+    return words
