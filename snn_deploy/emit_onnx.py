@@ -12,6 +12,7 @@ Division of integers truncates in ONNX, so :math:`\lfloor v / \theta \rfloor` is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy import artifact, bounds
+from snn_deploy.backend import Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import ArtifactError, ConversionError
 from snn_deploy.kernels import ConvKernel, Kernel, Pads, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Population
@@ -78,6 +80,25 @@ def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
     counts = session.run(names, {source.name: stimulus.astype(np.int32)})
     found = {name: values.astype(np.int64) for name, values in zip(names, counts, strict=True)}
     return {source.name: stimulus, **found}
+
+
+def run_onnx(network: Network, stimulus: Int64) -> Run:
+    """What onnxruntime finds for ``stimulus`` (B, C, H, W), as a run that the verifier compares with those of backends.
+
+    It holds counts, and events where every neuron sends its whole count at once; trains and states exist in time only.
+    """
+    check_stimulus(network, stimulus)
+    started = time.perf_counter()
+    counts = onnx_counts(encode_onnx(network), stimulus)
+    return Run(
+        backend="onnxruntime",
+        network=artifact.digest(network),
+        stimulus=stimulus_digest(stimulus),
+        counts=counts,
+        events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if network.one_shot else {},
+        engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _check(network: Network) -> None:

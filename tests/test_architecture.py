@@ -15,10 +15,11 @@ ROOMS = (
     ("errors", "arrays", "kernels", "quantity"),
     ("graph", "ops"),
     ("network", "lif", "dynamics", "bounds", "schedule", "target"),
-    ("artifact", "emit_onnx"),
+    ("artifact",),
     ("frontend", "passes"),
     ("conversion",),
     ("backend",),
+    ("emit_onnx",),
     (
         "host",
         "quantized",

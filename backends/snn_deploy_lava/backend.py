@@ -45,9 +45,7 @@ class LavaBackend:
             raise BackendUnavailableError(_how_to_install())
         self.stock_conv, self.ladder, self.stream, self.timeout_s = stock_conv, ladder, stream, timeout_s
 
-    def emit(
-        self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True
-    ) -> str:
+    def emit(self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True) -> str:
         """Write the standalone bundle; see :func:`snn_deploy_lava.emit.write_bundle`."""
         from snn_deploy_lava.emit import write_bundle
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from snn_deploy import artifact
 from snn_deploy.backend import load_backend
-from snn_deploy.emit_onnx import encode_onnx, onnx_counts, write_onnx
+from snn_deploy.emit_onnx import encode_onnx, onnx_counts, run_onnx, write_onnx
 from snn_deploy.errors import ArtifactError, ConversionError, OverflowProofError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
@@ -61,6 +61,17 @@ def assert_equal_counts(network: Network, stimulus: np.ndarray) -> None:
 def test_counts_of_unets(seed: int) -> None:
     network = random_unet("exact", seed)
     assert_equal_counts(network, random_stimulus(network, seed, 3))
+
+
+def test_a_run_is_verified_like_that_of_any_backend() -> None:
+    network = random_unet("exact", 0)
+    stimulus = random_stimulus(network)
+    expected, found = load_backend("reference").run(network, stimulus), run_onnx(network, stimulus)
+    assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
+    for name, events in expected.events.items():
+        assert np.array_equal(found.events[name], events), name
+        assert np.array_equal(found.counts[name], expected.counts[name]), name
+    assert run_onnx(shuffle(network, seed=1), stimulus).events == {}
 
 
 def test_counts_do_not_depend_on_payloads_or_schedule() -> None:

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 import snn_deploy_lava
-from snn_deploy.backend import load_backend, stimulus_digest
+from snn_deploy.backend import Record, load_backend, stimulus_digest
 from snn_deploy.errors import ArtifactError, BackendUnavailableError
 from snn_deploy.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verify import Level, Status, compare
+from snn_deploy.verify.trace_file import read_trace
 from snn_deploy_lava import rules
 from snn_deploy_lava.emit import conformance_network, write_bundle
 from snn_deploy_lava.runtime import command, description, trace
@@ -86,13 +88,12 @@ def test_the_self_check_and_a_trace_of_this_python(bundle: Path, network: Networ
     done = run(sys.executable, bundle, "--out", str(tmp_path / "trace.npz"), "--trains")
     assert (done.returncode, done.stdout) == (0, "equal: 10 populations, every count\n"), done.stderr
     stimulus = random_stimulus(network, 0, 2)
-    expected = load_backend("reference").run(network, stimulus)
-    with np.load(tmp_path / "trace.npz", allow_pickle=False) as saved:
-        assert str(saved["network"]) == expected.network
-        assert str(saved["stimulus"]) == stimulus_digest(stimulus)
-        for name, counts in expected.counts.items():
-            assert np.array_equal(saved[f"counts/{name}"], counts)
-            assert np.array_equal(saved[f"trains/{name}"].sum(1), counts)
+    expected = load_backend("reference").run(network, stimulus, Record.TRAINS)
+    (batch,) = read_trace(tmp_path / "trace.npz")
+    assert (batch.name, batch.network, batch.stimulus) == ("lava-sim", expected.network, expected.stimulus)
+    verdict = compare(network, [expected, batch], Level.TRAIN)
+    assert verdict.status is Status.EQUAL
+    assert verdict.asked is Level.TRAIN
 
 
 def test_a_wrong_count_is_found(

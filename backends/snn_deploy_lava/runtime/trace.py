@@ -1,13 +1,14 @@
-"""The trace of a run as one ``.npz``: what :class:`snn_deploy.backend.Run` holds, and the names of what was run.
+"""The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads (format 1 of ``snn_deploy.verify.trace_file``).
 
-Entries ``counts/NAME``, ``events/NAME`` (B, C, H, W) int64, ``trains/NAME``, ``states/NAME`` (B, steps, C, H, W)
-int32 for every population NAME, and the texts ``network`` and ``stimulus`` (SHA-256 of the ``.snn`` file, and of
-shape and values of the input payloads) and ``backend``.
+Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where they were kept ``trains``
+(B, steps, n) int32, from which both follow, and ``states`` alike; n counts neurons in the order (C, H, W). The text
+``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,6 @@ from snn_deploy_lava.runtime import axes
 from snn_deploy_lava.runtime.description import Description
 
 Array = npt.NDArray[Any]
-
-KINDS = ("counts", "events", "trains", "states")
 
 
 def record_path(folder: Path, index: int) -> Path:
@@ -44,13 +43,24 @@ def stimulus_digest(stimulus: Array) -> str:
     return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()
 
 
-def write(
-    path: Path, network: Description, stimulus: Array, records: dict[str, dict[str, Array]], backend: str
-) -> None:
-    """Save ``records`` of a run of ``stimulus``."""
-    entries = {f"{kind}/{name}": arrays[kind] for name, arrays in records.items() for kind in KINDS if kind in arrays}
-    texts = {"network": network.digest, "stimulus": stimulus_digest(stimulus), "backend": backend}
-    np.savez(path, **entries, **{key: np.array(text) for key, text in texts.items()})
+def write(path: Path, network: Description, stimulus: Array, records: dict[str, dict[str, Array]], name: str) -> None:
+    """Save ``records`` of a run of ``stimulus`` by a recorder called ``name``."""
+    entries: dict[str, Array] = {}
+    for population, arrays in records.items():
+        kinds = ("trains", "states") if "trains" in arrays else ("counts", "events")
+        for kind in kinds:
+            if kind in arrays:
+                values = arrays[kind]
+                entries[f"0/{kind}/{population}"] = values.reshape(*values.shape[:-3], -1)
+    manifest = {
+        "format": "snn-deploy trace",
+        "version": 1,
+        "name": name,
+        "time": "window",
+        "network": network.digest,
+        "batches": [{"images": len(stimulus), "stimulus": stimulus_digest(stimulus)}],
+    }
+    np.savez(path, manifest=np.array(json.dumps(manifest)), **entries)
 
 
 def differences(expected: dict[str, Array], records: dict[str, dict[str, Array]]) -> list[str]:
