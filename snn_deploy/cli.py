@@ -13,7 +13,7 @@ from importlib import import_module
 from snn_deploy import __version__
 from snn_deploy.errors import SnnDeployError
 
-VERBS = ("inspect", "convert", "run", "verify", "estimate", "demo")
+VERBS = ("inspect", "convert", "run", "verify", "estimate", "evaluate", "finetune", "demo")
 """Modules of :mod:`snn_deploy.commands`, in the order of ``--help``."""
 
 BAD_INPUT = 3

@@ -173,8 +173,10 @@ def _magnitudes(op: LinearOp) -> Float64:
     """Magnitudes of the non-zero weights of ``op``, each once."""
     if isinstance(op, Resample):
         rows, columns = (np.unique(np.abs(part[part != 0])) for part in (op.rows, op.columns))
-        return np.unique(np.outer(rows, columns))
-    return np.unique(np.abs(op.weight[op.weight != 0]))
+        products: Float64 = np.unique(np.outer(rows, columns))
+        return products
+    magnitudes: Float64 = np.unique(np.abs(op.weight[op.weight != 0]))
+    return magnitudes
 
 
 def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> LinearOp:
