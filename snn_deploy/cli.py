@@ -17,7 +17,9 @@ from snn_deploy.errors import SnnDeployError, UnsupportedModelError
 VERBS = (
     "inspect",
     "convert",
+    "finetune",
     "run",
+    "evaluate",
     "verify",
     "diff",
     "estimate",

@@ -70,6 +70,14 @@ def backends(text: str) -> tuple[str, ...]:
     return names
 
 
+def indices(text: str) -> slice:
+    """``FIRST-LAST`` (or one number) as a slice, both ends included."""
+    first, _, last = text.partition("-")
+    if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range; write FIRST-LAST, for example 25-29")
+    return slice(int(first), int(last or first) + 1)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
