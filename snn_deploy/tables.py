@@ -1,4 +1,4 @@
-"""Terminal tables of what was counted and estimated. Imports rich, so import it only where a table is shown."""
+"""Terminal tables of networks, runs, and what was counted and estimated. Imports rich, so import it only where a table is shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from snn_deploy.backend import Run
 from snn_deploy.counting import Activity
 from snn_deploy.energy import EnergyEstimate
+from snn_deploy.network import Network, Population
 
 
 def activity_table(activity: Activity) -> Table:
@@ -54,3 +56,52 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     basis = [Text(figure.citation, style="dim") for figure in estimate.figures]
     notes = [Text(f"note: {note}", style="yellow") for note in estimate.notes]
     return Group(table, *basis, *notes)
+
+
+def network_table(network: Network) -> Table:
+    """Populations: shape, start step, thresholds, what one count is worth."""
+    shown = Table(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
+    for heading in ("population", "shape", "start", "threshold", "unit", "sources"):
+        shown.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in network.populations:
+        shown.add_row(
+            population.name,
+            "x".join(map(str, population.shape)),
+            str(population.start),
+            *thresholds_and_unit(population),
+            str(len(network.incoming(population.name)) or ""),
+        )
+    return shown
+
+
+def thresholds_and_unit(population: Population) -> tuple[str, str]:
+    """Cells: smallest and largest threshold, smallest and largest real value of one count."""
+    theta = None if population.neuron is None else population.neuron.theta
+    low, high = float(population.unit.min()), float(population.unit.max())
+    unit = f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}"
+    if theta is None:
+        return "input", unit
+    return (f"{theta.min()}..{theta.max()}" if theta.min() < theta.max() else str(theta[0])), unit
+
+
+def run_table(network: Network, run: Run) -> Table:
+    """Events and counts of every population, summed over the images of one run."""
+    batch = next(iter(run.counts.values())).shape[0]
+    shown = Table(
+        title=f"{network.name} on {run.backend}: {batch} image(s) of "
+        f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
+    )
+    for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
+        shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
+    for population in network.populations:
+        events = run.events[population.name]
+        shown.add_row(
+            population.name,
+            f"{population.size:,}",
+            run.engines.get(population.name, "host"),
+            f"{int(events.sum()):,}",
+            f"{int(run.counts[population.name].sum()):,}",
+            f"{float((events > 0).mean()):.1%}",
+            f"{run.saturations.get(population.name, 0):,}",
+        )
+    return shown

@@ -67,6 +67,8 @@ def show_verdict(verdict: Verdict) -> None:
 def _silent(verdict: Verdict) -> tuple[str, ...]:
     """Columns that may be left out where they say nothing: of those that count differences the strictest one stays."""
     differ = ("neurons differ", "events differ", "states differ")
-    made = [heading for heading, level in zip(differ, (Level.NEURON_COUNT, *RECORDS), strict=True) if verdict.asked >= level]
+    made = [
+        heading for heading, level in zip(differ, (Level.NEURON_COUNT, *RECORDS), strict=True) if verdict.asked >= level
+    ]
     kept = made[-1:] if verdict.status is Status.EQUAL else []
     return ("probed", *(heading for heading in differ if heading not in kept), PLACE)
