@@ -21,6 +21,7 @@ VERBS = (
     "run",
     "verify",
     "estimate",
+    "report",
     "view",
     "backends",
     "targets",

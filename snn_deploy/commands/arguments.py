@@ -148,8 +148,17 @@ def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[im
     return image, noisy
 
 
-def run(name: str, network: Network, payloads: npt.NDArray[np.int64], record: Record = Record.COUNTS) -> Run:
-    """One run with a progress bar."""
+def run(
+    name: str,
+    network: Network,
+    payloads: npt.NDArray[np.int64],
+    record: Record = Record.COUNTS,
+    *,
+    bar: bool = True,
+) -> Run:
+    """One run with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
     backend = load_backend(name)
+    if not bar:
+        return backend.run(network, payloads, record)
     with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
         return backend.run(network, payloads, record, report)
