@@ -186,7 +186,7 @@ def _energy(contents: Contents) -> str:
     figures = "".join(f"<li>{escape(figure.citation)}</li>" for figure in energy.figures)
     notes = "".join(f"<li>{escape(note)}</li>" for note in energy.notes)
     return (
-        f"<p>One image on {escape(energy.target)}, {escape(energy.activity)}. Bars span each band, marks the value.</p>"
+        f"<p>One image on {escape(energy.target)}, {escape(energy.activity)}. Bars span the bands, ticks are the values.</p>"
         + _table(("part", "per image", "band", "energy"), rows, numbers=(1, 3), wide=(2,), total=True)
         + f"<ul>{notes}</ul>"
         + "<details><summary>dynamic energy of every population</summary>"
