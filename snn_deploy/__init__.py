@@ -1,3 +1,66 @@
-"""Trained U-Nets, from ONNX to spiking networks with the same spikes on the simulator, in Lava and on Loihi."""
+"""Trained U-Nets, from ONNX to spiking networks with the same spikes on the simulator, in Lava and on Loihi.
+
+>>> import snn_deploy as sd
+>>> sd.__version__
+'0.1.0'
+
+Importing this costs nothing: every name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snn_deploy.api import Result, SpikingNetwork, convert, load, read_image, verify
+    from snn_deploy.backend import Backend, Record, Run
+    from snn_deploy.conversion.options import Options, preset
+    from snn_deploy.errors import SnnDeployError
+    from snn_deploy.network import Network
+    from snn_deploy.target import Target, load_target
+    from snn_deploy.verify.levels import Level
+    from snn_deploy.verify.verdict import Verdict
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "Level",
+    "Network",
+    "Options",
+    "Record",
+    "Result",
+    "Run",
+    "SnnDeployError",
+    "SpikingNetwork",
+    "Target",
+    "Verdict",
+    "__version__",
+    "convert",
+    "load",
+    "load_target",
+    "preset",
+    "read_image",
+    "verify",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Result", "SpikingNetwork", "convert", "load", "read_image", "verify"), "snn_deploy.api"),
+    **dict.fromkeys(("Backend", "Record", "Run"), "snn_deploy.backend"),
+    **dict.fromkeys(("Options", "preset"), "snn_deploy.conversion.options"),
+    **dict.fromkeys(("Target", "load_target"), "snn_deploy.target"),
+    "Level": "snn_deploy.verify.levels",
+    "Network": "snn_deploy.network",
+    "SnnDeployError": "snn_deploy.errors",
+    "Verdict": "snn_deploy.verify.verdict",
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'snn_deploy' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
-from snn_deploy import __version__
+from snn_deploy import __version__, project
 from snn_deploy.errors import SnnDeployError, UnsupportedModelError
 
 VERBS = (
@@ -25,10 +26,11 @@ VERBS = (
     "estimate",
     "sweep",
     "emit",
+    "report",
     "view",
     "backends",
     "targets",
-    "completion",
+    "complete",
     "demo",
 )
 """Modules of :mod:`snn_deploy.commands`, in the order of ``--help``."""
@@ -39,12 +41,24 @@ INTERRUPTED = 130
 REASONS_SHOWN = 3
 """Refused nodes that an error line names; ``inspect`` lists all."""
 
+MOST_THREADS = 1024
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What NumPy's, torch's and numba's libraries read, once, when they are loaded."""
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Verbs and options in one column of their own."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
 class _Parser(argparse.ArgumentParser):
     """One line and status 3 for a wrong command line, as for every other bad input."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=_Formatter, **settings)
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(BAD_INPUT, f"{self.prog}: {_one_line(message)}; see {self.prog} --help\n")
@@ -72,20 +86,22 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="say where every number comes from")
     group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only")
     group.add_argument("--threads", type=_threads, metavar="N", help="threads of all libraries (default: theirs)")
-    group.add_argument("--project", metavar="FILE", help="options by verb (default: snn-deploy.toml where there is one)")
+    group.add_argument(
+        "--project", metavar="FILE", help="options by verb (default: snn-deploy.toml where there is one)"
+    )
 
 
 def _threads(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 1024):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads from 1 to 1024")
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_THREADS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads from 1 to {MOST_THREADS}")
     return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _limit_threads(given)
-    verb = next((word for word in given if not word.startswith("-")), "")
+    _limit_threads(project.option(given, "--threads"))
+    verb = next((word for word in given if word in VERBS), "")
     name = f"snn-deploy {verb}".rstrip()
     try:
         return _execute(given)
@@ -98,28 +114,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
         return 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _interrupted(error):
+            raise
         sys.stderr.write(f"{name}: interrupted\n")
         return INTERRUPTED
 
 
 def _execute(given: list[str]) -> int:
-    from snn_deploy import console, project
-
     whole = parser()
-    parsed = whole.parse_args(project.apply(whole, given))
+    words, path = project.apply(whole, given)
+    parsed = whole.parse_args(words)
+    from snn_deploy import console
+
     console.set_verbosity(parsed.verbose - parsed.quiet)
+    if path is not None:
+        console.note(f"options of [{parsed.verb}] from {path}")
     status: int = parsed.execute(parsed)
     sys.stdout.flush()
     return status
 
 
-def _limit_threads(given: Sequence[str]) -> None:
-    """Before any library is loaded: afterwards it would be too late."""
-    for word, following in zip(given, [*given[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        if name == "--threads" and (value or following).isdecimal():
-            os.environ.update(dict.fromkeys(THREAD_VARIABLES, value or following))
+def _limit_threads(number: str | None) -> None:
+    """Before any library is loaded: afterwards it would be too late. Wrong numbers are left to the parser."""
+    if number is not None and number.isdecimal() and 1 <= int(number) <= MOST_THREADS:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, number))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind ``error``: libraries turn it into errors of their own (onnxruntime: ImportError)."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _text(error: SnnDeployError) -> str:

@@ -6,6 +6,7 @@ Names of populations are shortened (:mod:`snn_deploy.labels`).
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Sequence
 
 from rich import box
@@ -51,16 +52,33 @@ def fit(table: Table, width: int, *, silent: Collection[str] = (), optional: Seq
 
 def _of(table: Table, columns: Sequence[Column]) -> Table:
     """``table`` with these of its columns, drawn lightly."""
-    found = Table(title=table.title, caption=table.caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    found = Table(
+        title=table.title,
+        caption=table.caption,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     found.title_justify = found.caption_justify = "left"
-    for column in columns:
-        name = _heading(column) in NAMES
-        no_wrap = not name and (column.no_wrap or column.justify == "right")
-        found.add_column(column.header, justify=column.justify, no_wrap=no_wrap, overflow="fold")
     cells = [_shortened(column) if _heading(column) in NAMES else list(column.cells) for column in columns]
+    for column, values in zip(columns, cells, strict=True):
+        number = column.justify == "right"
+        heading = _stacked(_heading(column), max(map(_width, values), default=0)) if number else column.header
+        no_wrap = _heading(column) not in NAMES and (number or column.no_wrap)
+        found.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
     for row, values in zip(table.rows, zip(*cells, strict=True), strict=True):
         found.add_row(*values, style=row.style, end_section=row.end_section)
     return found
+
+
+def _stacked(heading: str, width: int) -> str:
+    """``heading`` in lines no longer than the numbers below it, where its words allow that."""
+    return "\n".join(textwrap.wrap(heading, max(width, *map(len, heading.split()))))
+
+
+def _width(cell: object) -> int:
+    return len(_plain(cell))
 
 
 def _shortened(column: Column) -> list[Text]:

@@ -41,7 +41,7 @@ def verbose() -> bool:
 def show(renderable: RenderableType, *, silent: Collection[str] = (), optional: Sequence[str] = ()) -> None:
     """Print a table or text as a result; for ``silent`` and ``optional`` columns see :func:`snn_deploy.columns.fit`."""
     if isinstance(renderable, Table):
-        STDOUT.print(fit(renderable, STDOUT.width, silent=silent, optional=() if verbose() else optional))
+        STDOUT.print(fit(renderable, STDOUT.width, silent=silent, optional=optional), "")
     elif isinstance(renderable, str):
         STDOUT.print(renderable, soft_wrap=not STDOUT.is_terminal, markup=False)
     else:

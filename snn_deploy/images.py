@@ -34,6 +34,16 @@ def read_image(path: Path, channels: int) -> Image:
     return _read_array(path, channels) if path.suffix == ".npy" else _read_picture(path, channels)
 
 
+def checked(values: object, channels: int, what: str = "image") -> Image:
+    """``values`` as float32 (B, C, H, W); :class:`StimulusError` for any other shape or type."""
+    if not isinstance(values, np.ndarray) or values.ndim != 4 or not np.issubdtype(values.dtype, np.floating):
+        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise StimulusError(f"{what}: {found}; a float array (batch, {channels}, height, width) is needed")
+    if 0 in values.shape or values.shape[1] != channels:
+        raise StimulusError(f"{what}: shape {values.shape}; the network reads (batch, {channels}, height, width)")
+    return values.astype(np.float32, copy=False)
+
+
 def _read_array(path: Path, channels: int) -> Image:
     try:
         values = np.load(path, allow_pickle=False)
@@ -41,13 +51,7 @@ def _read_array(path: Path, channels: int) -> Image:
         raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, MemoryError, TypeError) as error:
         raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 4 or not np.issubdtype(values.dtype, np.floating):
-        what = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise StimulusError(f"{path}: {what}; a float array (batch, channels, height, width) is needed")
-    if 0 in values.shape or values.shape[1] != channels:
-        raise StimulusError(f"{path}: shape {values.shape}; the network reads (batch, {channels}, height, width)")
-    array: Image = values.astype(np.float32)
-    return array
+    return checked(values, channels, str(path))
 
 
 def _read_picture(path: Path, channels: int) -> Image:
@@ -57,10 +61,13 @@ def _read_picture(path: Path, channels: int) -> Image:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata does not matter
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
             with Pillow.open(path) as picture:
                 if max(picture.size) > SIDE_LIMIT:
-                    raise StimulusError(f"{path}: {picture.size[1]}x{picture.size[0]} pixels; at most {SIDE_LIMIT} a side")
+                    raise StimulusError(
+                        f"{path}: {picture.size[1]}x{picture.size[0]} pixels; at most {SIDE_LIMIT} a side"
+                    )
                 values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture)
     except UnidentifiedImageError as error:
         raise StimulusError(f"{path}: not an image that can be read ({', '.join(SUFFIXES)} or .npy)") from error
@@ -72,7 +79,7 @@ def _read_picture(path: Path, channels: int) -> Image:
         raise StimulusError(f"{path}: damaged: {str(error)[:200]}") from error
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise StimulusError(f"{path}: an array of shape {values.shape} is no image")
-    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)
+    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)  # type: ignore[no-untyped-call]
     if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
         values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
     if values.ndim == 3 and values.shape[2] == 1:
@@ -147,7 +154,9 @@ def psnr_db(restored: npt.NDArray[np.float32] | npt.NDArray[np.float64], clean: 
     from skimage.metrics import peak_signal_noise_ratio
 
     clipped = np.clip(restored, 0.0, 1.0).astype(np.float64)
-    return float(peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0))
+    return float(
+        peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0)  # type: ignore[no-untyped-call]
+    )
 
 
 def png(image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> bytes:
@@ -163,7 +172,9 @@ def write_image(path: Path, image: npt.NDArray[np.float32] | npt.NDArray[np.floa
 def format_of(path: Path) -> str:
     """Pillow's name of the format of ``path``; :class:`ReportError` where the suffix is none of :data:`SUFFIXES`."""
     if path.suffix.lower() not in SUFFIXES:
-        raise ReportError(f"{path}: {path.suffix or 'no suffix'} is no image format; write {', '.join(SUFFIXES)} or .npy")
+        raise ReportError(
+            f"{path}: {path.suffix or 'no suffix'} is no image format; write {', '.join(SUFFIXES)} or .npy"
+        )
     return {".jpg": "JPEG", ".tif": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
 
 

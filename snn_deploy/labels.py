@@ -24,7 +24,7 @@ def _without_repeats(name: str) -> str:
     parts = [part for part in name.split("/") if part]
     kept = [
         part
-        for part, following in zip(parts, [*parts[1:], ""], strict=True)
+        for part, following in zip(parts, [*parts[1:], ""], strict=False)
         if following != part and not following.startswith(f"{part}.")
     ]
     return "/".join(kept) or name
@@ -38,6 +38,10 @@ def _tail(label: str, width: int) -> str:
 
 
 def _distinct(shortened: dict[str, str]) -> dict[str, str]:
-    """``shortened``, but whole names where two would look the same."""
-    times = Counter(shortened.values())
-    return {name: label if times[label] == 1 else name for name, label in shortened.items()}
+    """``shortened``, but whole names where two would look the same; whole names never do, so this ends."""
+    while True:
+        times = Counter(shortened.values())
+        whole = {name: label if times[label] == 1 else name for name, label in shortened.items()}
+        if whole == shortened:
+            return whole
+        shortened = whole

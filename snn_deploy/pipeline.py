@@ -48,10 +48,23 @@ def input_channels(model: Path, size: Size) -> int:
     return read(model, size).graph.input_shape[0]
 
 
-def calibration_patches(
-    found: Sequence[pictures.Image], noise: float = 0.0, seed: int = 0, patch: Size | None = None
+def calibration_images(
+    source: Path | Sequence[pictures.Image] | None,
+    channels: int,
+    noise: float = 0.0,
+    seed: int = 0,
+    patch: Size | None = None,
 ) -> Images:
-    """``PATCHES`` random patches of ``found``, of ``patch`` (H, W) where all images hold it, with Gaussian noise."""
+    """``PATCHES`` random patches, with Gaussian noise, of the images of a folder, of arrays, or of scikit-image's photographs.
+
+    Patches have size ``patch`` (H, W), by default ``PATCH`` squared, or less where an image is smaller.
+    """
+    if source is None:
+        found: Sequence[pictures.Image] = pictures.bundled_images(channels)
+    elif isinstance(source, Path):
+        found = [pictures.read_image(path, channels) for path in pictures.image_paths(source)]
+    else:
+        found = [pictures.checked(image, channels) for image in source]
     cut = pictures.patches(found, patch or (PATCH, PATCH), PATCHES, seed)
     return [pictures.add_noise(item, noise, seed + 1 + index) for index, item in enumerate(cut)]
 
@@ -101,9 +114,7 @@ def stimulus_at(
 
     :class:`StimulusError` names the nearest smaller size where the network cannot have this one.
     """
-    channels = network.input.shape[0]
-    if image.ndim != 4 or image.shape[1] != channels:
-        raise StimulusError(f"{what}: shape {image.shape}; the network reads (batch, {channels}, height, width)")
+    image = pictures.checked(image, network.input.shape[0], what)
     height, width = image.shape[2:]
     sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, what)
     return sized, stimulus_of(sized, image)

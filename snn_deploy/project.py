@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.console import note
 from snn_deploy.errors import ProjectError
 
 if sys.version_info >= (3, 11):
@@ -39,13 +38,16 @@ NOT_HERE = frozenset({"help", "project"})
 """Options that a file cannot set."""
 
 
-def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
-    """The command line ``given`` with what the project file adds to it, in front, so that ``given`` prevails."""
+def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The command line with what the project file adds to it, before ``given``, so that ``given`` prevails.
+
+    Also the file, where it says something about the verb.
+    """
     verbs = verbs_of(parser)
     position = next((index for index, word in enumerate(given) if word in verbs), None)
     path = _path(given)
     if position is None or path is None:
-        return list(given)
+        return list(given), None
     document = _read(path)
     unknown = sorted(set(document) - set(verbs))
     if unknown:
@@ -56,9 +58,17 @@ def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
         _check(path, verb, table, verbs[verb])
     verb = given[position]
     words = _words(document.get(verb, {}), verbs[verb])
-    if verb in document:
-        note(f"options of [{verb}] from {path}")
-    return [*given[: position + 1], *words, *given[position + 1 :]]
+    return [*given[: position + 1], *words, *given[position + 1 :]], path if verb in document else None
+
+
+def option(given: Sequence[str], name: str) -> str | None:
+    """Value of option ``name`` on a command line that is not parsed yet."""
+    for index, word in enumerate(given):
+        if word == name:
+            return given[index + 1] if index + 1 < len(given) else None
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
 
 
 def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -71,10 +81,9 @@ def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 def _path(given: Sequence[str]) -> Path | None:
     """The file that ``--project`` names, or the working directory's."""
-    for word, following in zip(given, [*given[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name == "--project":
-            return Path(value if equals else following)
+    named = option(given, "--project")
+    if named is not None:
+        return Path(named)
     return Path(NAME) if Path(NAME).is_file() else None
 
 

@@ -1,4 +1,4 @@
-"""Terminal tables of what was counted and estimated. Imports rich, so import it only where a table is shown."""
+"""Terminal tables of networks, runs, and what was counted and estimated. Imports rich, so import it only where a table is shown."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.activity import Activity
+from snn_deploy.backend import Run
 from snn_deploy.estimates import EnergyEstimate
 from snn_deploy.mapping import Mapping as NetworkMapping
+from snn_deploy.network import Network, Population
 from snn_deploy.sweep import Goal, Point, pareto
 
 
@@ -102,3 +104,52 @@ def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
             found[0] = point.error
         table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *found)
     return table
+
+
+def network_table(network: Network) -> Table:
+    """Populations: shape, start step, thresholds, what one count is worth."""
+    shown = Table(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
+    for heading in ("population", "shape", "start", "threshold", "unit", "sources"):
+        shown.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in network.populations:
+        shown.add_row(
+            population.name,
+            "x".join(map(str, population.shape)),
+            str(population.start),
+            *thresholds_and_unit(population),
+            str(len(network.incoming(population.name)) or ""),
+        )
+    return shown
+
+
+def thresholds_and_unit(population: Population) -> tuple[str, str]:
+    """Cells: smallest and largest threshold, smallest and largest real value of one count."""
+    theta = None if population.neuron is None else population.neuron.theta
+    low, high = float(population.unit.min()), float(population.unit.max())
+    unit = f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}"
+    if theta is None:
+        return "input", unit
+    return (f"{theta.min()}..{theta.max()}" if theta.min() < theta.max() else str(theta[0])), unit
+
+
+def run_table(network: Network, run: Run) -> Table:
+    """Events and counts of every population, summed over the images of one run."""
+    batch = next(iter(run.counts.values())).shape[0]
+    shown = Table(
+        title=f"{network.name} on {run.backend}: {batch} image(s) of "
+        f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
+    )
+    for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
+        shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
+    for population in network.populations:
+        events = run.events[population.name]
+        shown.add_row(
+            population.name,
+            f"{population.size:,}",
+            run.engines.get(population.name, "host"),
+            f"{int(events.sum()):,}",
+            f"{int(run.counts[population.name].sum()):,}",
+            f"{float((events > 0).mean()):.1%}",
+            f"{run.saturations.get(population.name, 0):,}",
+        )
+    return shown

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from snn_deploy import images
 from snn_deploy.backend import Record, Run, backend_names, load_backend
 from snn_deploy.console import progress
-from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.options import PRESETS, Options, preset
 from snn_deploy.network import Network
-from snn_deploy.pipeline import calibration_patches, stimulus_at
+from snn_deploy.pipeline import stimulus_at
 
 Size = tuple[int, int]
 
@@ -64,7 +63,9 @@ def backends(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in backend_names():
-            raise argparse.ArgumentTypeError(f"no backend is called {name!r}; installed are {', '.join(backend_names())}")
+            raise argparse.ArgumentTypeError(
+                f"no backend is called {name!r}; installed are {', '.join(backend_names())}"
+            )
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
     return names
@@ -129,17 +130,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return preset(arguments.preset, **changes)
 
 
-def calibration_images(
-    folder: Path | None, channels: int, noise: float, seed: int, patch: Size | None = None
-) -> Images:
-    """Noisy patches of the images of ``folder``, or of scikit-image's photographs."""
-    if folder is None:
-        found = images.bundled_images(channels)
-    else:
-        found = [images.read_image(path, channels) for path in images.image_paths(folder)]
-    return calibration_patches(found, noise, seed, patch)
-
-
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The image that a network is shown."""
     group = parser.add_argument_group("stimulus")
@@ -166,8 +156,17 @@ def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[im
     return image, noisy
 
 
-def run(name: str, network: Network, payloads: npt.NDArray[np.int64], record: Record = Record.COUNTS) -> Run:
-    """One run with a progress bar."""
+def run(
+    name: str,
+    network: Network,
+    payloads: npt.NDArray[np.int64],
+    record: Record = Record.COUNTS,
+    *,
+    bar: bool = True,
+) -> Run:
+    """One run with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
     backend = load_backend(name)
+    if not bar:
+        return backend.run(network, payloads, record)
     with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
         return backend.run(network, payloads, record, report)

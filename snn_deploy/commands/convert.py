@@ -13,7 +13,8 @@ from snn_deploy.commands import arguments as shared
 from snn_deploy.console import note, progress, show, show_json
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.files import check_writable
-from snn_deploy.pipeline import convert, input_channels, input_size
+from snn_deploy.pipeline import calibration_images, convert, input_channels, input_size
+from snn_deploy.tables import thresholds_and_unit
 
 OPTIONAL = ("unit", "start", "dead")
 """Columns that a narrow terminal can miss."""
@@ -43,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
     check_writable(arguments.out)
     own = input_size(arguments.model)
     channels = input_channels(arguments.model, own)
-    images = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     with progress(f"converting {arguments.model.name}"):
         converted = convert(arguments.model, images, options, arguments.size)
     digest = artifact.save(converted.conversion.network, arguments.out)
@@ -84,24 +85,21 @@ def table(conversion: Conversion) -> Table:
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
     title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
-    error = f"normalization changes the function by {conversion.function_error:.1e}"
-    shown = Table(title=title, caption=f"{error}; headroom: bits left of 24 in the worst case")
+    shown = Table(
+        title=title,
+        caption=f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24",
+    )
     for heading in ("population", "shape", "start", "threshold", "unit", "headroom", "dead"):
         shown.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
-        theta = None if population.neuron is None else population.neuron.theta
-        low, high = float(population.unit.min()), float(population.unit.max())
+        theta, unit = thresholds_and_unit(population)
         shown.add_row(
             population.name,
             "x".join(map(str, population.shape)),
             str(population.start),
-            "input"
-            if theta is None
-            else f"{theta.min()}..{theta.max()}"
-            if theta.min() < theta.max()
-            else str(theta[0]),
-            f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
-            "" if theta is None else f"{headroom[population.name]:.1f}",
+            theta,
+            unit,
+            "" if population.neuron is None else f"{headroom[population.name]:.1f}",
             str(conversion.scales.dead.get(population.name, 0) or ""),
         )
     return shown

@@ -25,7 +25,7 @@ from snn_deploy.energy import estimate
 from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
 from snn_deploy.network import Network
 from snn_deploy.picture import write_comparison
-from snn_deploy.pipeline import convert, float_probe
+from snn_deploy.pipeline import calibration_images, convert, float_probe
 from snn_deploy.quantized import integer_network
 from snn_deploy.tables import activity_table
 from snn_deploy.target import load_target
@@ -75,7 +75,7 @@ def execute(arguments: argparse.Namespace) -> int:
     clean = images.photograph("camera", 1)
     noisy = images.add_noise(clean, SIGMA, seed=0)
     size = clean.shape[2], clean.shape[3]
-    calibration = shared.calibration_images(None, 1, SIGMA, seed=0)
+    calibration = calibration_images(None, 1, SIGMA, seed=0)
     with progress("converting the model"):
         converted = convert(model, calibration, Options(levels=arguments.levels), size)
     network = converted.conversion.network

@@ -41,7 +41,9 @@ def execute(arguments: argparse.Namespace) -> int:
             runs.append(shared.run(arguments.backend, network, payloads))
         changes = (*changes, *diff_counts(runs[0].counts, runs[1].counts))
     if arguments.json:
-        show_json([{"where": item.where, "what": item.what, "left": item.left, "right": item.right} for item in changes])
+        show_json(
+            [{"where": item.where, "what": item.what, "left": item.left, "right": item.right} for item in changes]
+        )
     elif changes:
         table = Table(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
         for heading in ("where", "what", "left", "right"):

@@ -32,7 +32,9 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser, required=False)
-    parser.add_argument("--rate", type=shared.real(0, 1), metavar="R", help="assume R events per neuron and step; runs nothing")
+    parser.add_argument(
+        "--rate", type=shared.real(0, 1), metavar="R", help="assume R events per neuron and step; runs nothing"
+    )
     shared.add_backend(parser)
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
     parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")

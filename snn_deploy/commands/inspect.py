@@ -26,7 +26,9 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
     )
     parser.add_argument("model", type=Path, help="ONNX file")
-    parser.add_argument("--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)")
+    parser.add_argument(
+        "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
+    )
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from snn_deploy import artifact, images
 from snn_deploy.backend import Run
@@ -17,6 +16,7 @@ from snn_deploy.console import note, show, show_json
 from snn_deploy.files import check_writable, write
 from snn_deploy.host import apply_host
 from snn_deploy.network import Network
+from snn_deploy.tables import run_table
 
 
 def add(verbs: Any) -> None:
@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(record(network, found))
     else:
-        show(table(network, found), silent=("saturated",), optional=("engine", "neurons"))
+        show(run_table(network, found), silent=("saturated",), optional=("engine", "neurons"))
     return 0
 
 
@@ -90,26 +90,3 @@ def record(network: Network, run: Run) -> dict[str, Any]:
             for population in network.populations
         ],
     }
-
-
-def table(network: Network, run: Run) -> Table:
-    """The same for people."""
-    batch = next(iter(run.counts.values())).shape[0]
-    shown = Table(
-        title=f"{network.name} on {run.backend}: {batch} image(s) of "
-        f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
-    )
-    for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
-        shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
-    for population in network.populations:
-        events = run.events[population.name]
-        shown.add_row(
-            population.name,
-            f"{population.size:,}",
-            run.engines.get(population.name, "host"),
-            f"{int(events.sum()):,}",
-            f"{int(run.counts[population.name].sum()):,}",
-            f"{float((events > 0).mean()):.1%}",
-            f"{run.saturations.get(population.name, 0):,}",
-        )
-    return shown

@@ -45,7 +45,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
     parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
     parser.add_argument("--workers", type=shared.whole(1), default=1, help="processes (default: 1)")
-    parser.add_argument("--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)

@@ -53,4 +53,5 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _onnx(path: Path) -> bytes:
-    return annotated(artifact.load(path)).SerializeToString(deterministic=True)
+    data: bytes = annotated(artifact.load(path)).SerializeToString(deterministic=True)
+    return data

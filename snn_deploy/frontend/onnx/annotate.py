@@ -6,6 +6,7 @@ The populations are nodes of a domain of our own, so no runtime executes the fil
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel
@@ -64,11 +65,11 @@ def _synapses(connection: Connection, tensors: list[TensorProto]) -> NodeProto:
         domain=DOMAIN,
         exponent=connection.exponent,
         delay=connection.delay,
-        **attributes,
+        **attributes,  # type: ignore[arg-type]  # one annotation for all of make_node's keywords
     )
 
 
-def _kernel(kernel: Kernel) -> tuple[str, dict[str, object], dict[str, np.ndarray]]:
+def _kernel(kernel: Kernel) -> tuple[str, dict[str, object], dict[str, npt.NDArray[np.generic]]]:
     if isinstance(kernel, SpatialKernel):
         sizes: dict[str, object] = {"input_size": list(kernel.input_size), "output_size": list(kernel.output_size)}
         return "PixelMap", sizes, {"indptr": kernel.indptr, "indices": kernel.indices, "weight": kernel.data}
@@ -101,5 +102,5 @@ def _neurons(network: Network, population: Population, inputs: list[str]) -> Nod
         name=f"{population.name} (neurons)",
         domain=DOMAIN,
         doc_string=" ".join(population.origin),
-        **attributes,
+        **attributes,  # type: ignore[arg-type]  # one annotation for all of make_node's keywords
     )

@@ -54,7 +54,7 @@ def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported
     walk = _Walk(source, input_shape)
     ledger = walk.run()
     if ledger.refused:
-        raise UnsupportedModelError(source.where, ledger.reasons)
+        raise UnsupportedModelError(f"{source.where} (operator set {source.opset})", ledger.reasons)
     return Imported(walk.graph(), ledger, source.sha256, source.opset, walk.input_axes == "NHWC")
 
 

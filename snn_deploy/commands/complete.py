@@ -1,4 +1,4 @@
-"""``snn-deploy completion``: a script that completes verbs, options and files in the shell."""
+"""``snn-deploy complete``: a script that completes verbs, options and files in the shell."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from snn_deploy.errors import ReportError
 def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
-        "completion",
+        "complete",
         help="print a completion script for a shell",
         description="Print a script that completes verbs, options and files.",
-        epilog='example: eval "$(snn-deploy completion bash)"',
+        epilog='example: eval "$(snn-deploy complete bash)"',
     )
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
     parser.set_defaults(execute=execute)
@@ -28,6 +28,6 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise ReportError("completion needs shtab: pip install snn-deploy[completion]") from error
+        raise ReportError("complete needs shtab: pip install snn-deploy[completion]") from error
     sys.stdout.write(shtab.complete(parser(), arguments.shell) + "\n")
     return 0

@@ -1,0 +1,170 @@
+"""The public functions, for scripts and notebooks; ``import snn_deploy as sd`` offers all of them.
+
+>>> import numpy as np
+>>> import snn_deploy as sd
+>>> photo = np.random.default_rng(0).random((1, 1, 32, 32), np.float32)
+>>> net = sd.convert("models/denoiser_s25.onnx", calibration=[photo], size=(32, 32))
+>>> net
+SpikingNetwork(denoiser_s25: exact mode, 16 populations, images (1, 32, 32), 16 steps)
+>>> run = net.run(photo, backend="reference")
+>>> run.output.shape
+(1, 1, 32, 32)
+>>> sd.verify(net, photo).exit_code
+0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from snn_deploy import artifact, images, pipeline
+from snn_deploy.backend import Record, Run, load_backend
+from snn_deploy.columns import fit
+from snn_deploy.console import progress
+from snn_deploy.conversion.options import Options
+from snn_deploy.counting import count
+from snn_deploy.energy import EnergyEstimate
+from snn_deploy.energy import estimate as energy_of
+from snn_deploy.errors import VerificationError
+from snn_deploy.host import apply_host
+from snn_deploy.network import Network
+from snn_deploy.render import html
+from snn_deploy.tables import network_table, run_table
+from snn_deploy.target import load_target
+from snn_deploy.verify import Level, Verdict, compare
+
+Image = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What a network did with a batch: ``run`` holds spikes, ``output`` the real values a user wants.
+
+    ``output`` is float64 (B, C, H, W): the first read-out, after the host's functions (sigmoid, softmax, ...).
+    """
+
+    network: Network
+    run: Run
+    output: npt.NDArray[np.float64]
+
+    @property
+    def counts(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Spike counts (B, C, H, W) int64 of every population, by name."""
+        return self.run.counts
+
+    @property
+    def events(self) -> Mapping[str, npt.NDArray[np.int64]]:
+        """Messages (B, C, H, W) int64 that every neuron sent, by name of the population."""
+        return self.run.events
+
+    def __repr__(self) -> str:
+        total = sum(int(events.sum()) for events in self.events.values())
+        return f"Result({self.network.name} on {self.run.backend}: output {self.output.shape}, {total:,} events)"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield fit(run_table(self.network, self.run), options.max_width, silent=("saturated",), optional=("engine",))
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpikingNetwork:
+    """A spiking network; it takes images of any size that its pooling allows."""
+
+    network: Network
+
+    def run(self, images: Image, backend: str = "cpu", record: Record = Record.COUNTS) -> Result:
+        """Run real images (B, C, H, W), float; values outside the calibrated range are clipped.
+
+        :class:`~snn_deploy.errors.StimulusError` for a shape that does not fit, ``BackendError`` where the backend fails.
+        """
+        sized, payloads = pipeline.stimulus_at(self.network, images)
+        engine = load_backend(backend)
+        with progress(f"{backend}: {sized.name}") as report:
+            found = engine.run(sized, payloads, record, report)
+        return Result(sized, found, apply_host(sized.outputs[0].host, found.values(sized)))
+
+    def estimate(self, images: Image, target: str | Path = "loihi2", backend: str = "cpu") -> EnergyEstimate:
+        """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources."""
+        result = self.run(images, backend)
+        return energy_of(result.network, count(result.network, result.run), load_target(target))
+
+    def save(self, path: str | Path) -> str:
+        """Write the artifact (.snn); returns its SHA-256."""
+        return artifact.save(self.network, Path(path))
+
+    def __repr__(self) -> str:
+        net = self.network
+        return (
+            f"SpikingNetwork({net.name}: {net.mode} mode, {len(net.populations)} populations, "
+            f"images {net.input.shape}, {net.duration} steps)"
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield fit(network_table(self.network), options.max_width, optional=("unit", "sources"))
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+def load(path: str | Path) -> SpikingNetwork:
+    """Read an artifact (.snn); :class:`~snn_deploy.errors.ArtifactError` for a damaged one."""
+    return SpikingNetwork(artifact.load(Path(path)))
+
+
+def convert(
+    model: str | Path,
+    calibration: str | Path | Sequence[Image] | None = None,
+    options: Options | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> SpikingNetwork:
+    """Convert an ONNX ``model``.
+
+    ``calibration``: a folder of images, float arrays (B, C, H, W), or ``None`` for scikit-image's photographs; patches of
+    them, with Gaussian noise of ``noise / 255``, show how large activations get. ``size`` (H, W): of the images to come,
+    by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
+    ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
+    """
+    path = Path(model)
+    own = pipeline.input_size(path)
+    source = Path(calibration) if isinstance(calibration, str) else calibration
+    patches = pipeline.calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
+    with progress(f"converting {path.name}"):
+        return SpikingNetwork(pipeline.convert(path, patches, options, size).conversion.network)
+
+
+def verify(
+    network: SpikingNetwork,
+    images: Image,
+    backends: Sequence[str] = ("reference", "cpu"),
+    level: str | Level = Level.TRAIN,
+) -> Verdict:
+    """Do ``backends`` fire the same spikes on ``images`` (B, C, H, W)? The first is the baseline.
+
+    ``level``: output-count, layer-count, neuron-count, train (every event) or state (every membrane too). The verdict's
+    ``exit_code`` is 0 equal, 1 different, 2 not compared.
+    """
+    labels = {item.label: item for item in Level}
+    if isinstance(level, str) and level not in labels:
+        raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
+    asked = labels[level] if isinstance(level, str) else level
+    record = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}.get(asked, Record.COUNTS)
+    results = [network.run(images, name, record) for name in backends]
+    if not results:
+        raise VerificationError("no backend is named; name two")
+    return compare(results[0].network, [result.run for result in results], asked)
+
+
+def read_image(path: str | Path, channels: int = 1) -> Image:
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1]."""
+    return images.read_image(Path(path), channels)

@@ -1,0 +1,103 @@
+"""Small drawings as inline SVG and HTML; colors come from the page's style, so they follow dark mode and print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.quantity import Quantity
+
+WIDTH, HEIGHT = 640, 300
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 46
+
+BINS = 24
+
+
+def bar(share: float, text: str) -> str:
+    """A bar over ``share`` (0..1) of its cell, with ``text`` on it."""
+    return f'<div class="bar" style="--share:{max(0.0, min(1.0, share)):.4f}"><span>{escape(text)}</span></div>'
+
+
+def band(quantity: Quantity, top: float) -> str:
+    """A value with its band, on a scale from 0 to ``top``."""
+    low, value, high = (item / top if top else 0.0 for item in (quantity.low, quantity.value, quantity.high))
+    return f'<div class="band" style="--low:{low:.4f};--value:{value:.4f};--high:{high:.4f}"><i></i><b></b></div>'
+
+
+def histogram(counts: npt.NDArray[np.int64]) -> str:
+    """How many neurons have which count: bars of logarithmic height, negative counts to the left; zeros left out."""
+    values = counts[counts != 0]
+    if values.size == 0:
+        return '<span class="quiet">silent</span>'
+    low, high = min(0, int(values.min())), max(0, int(values.max()))
+    bins = min(BINS, high - low + 1)
+    heights = np.log1p(np.histogram(values, bins=bins, range=(low, high + 1))[0])
+    heights = heights / heights.max()
+    rects = "".join(
+        f'<rect x="{index * 5}" y="{30 - 29 * height:.1f}" width="4" height="{29 * height:.1f}"/>'
+        for index, height in enumerate(heights)
+        if height > 0
+    )
+    title = f"counts {low} to {high} of {values.size:,} neurons that fired; height logarithmic"
+    return (
+        f'<svg class="histogram" viewBox="0 0 {bins * 5} 30" preserveAspectRatio="none" role="img">'
+        f"<title>{title}</title>{rects}</svg>"
+    )
+
+
+def line(
+    points: Sequence[tuple[float, float]], x_label: str, y_label: str, chosen: float, limit: tuple[str, float] | None
+) -> str:
+    """A line chart over a logarithmic x axis, with the ``chosen`` point marked and a dashed ``limit`` line."""
+    ys = [y for _, y in points] + ([limit[1]] if limit else [])
+    low, high = min(ys), max(ys)
+    margin = max((high - low) * 0.08, 0.05)
+    low, high = low - margin, high + margin
+    left, right = math.log(points[0][0]), math.log(points[-1][0])
+
+    def x_of(x: float) -> float:
+        return LEFT + (math.log(x) - left) / (right - left) * (WIDTH - LEFT - RIGHT)
+
+    def y_of(y: float) -> float:
+        return TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = []
+    for tick in _ticks(low, high):
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y_of(tick):.1f}" y2="{y_of(tick):.1f}"/>'
+        )
+        parts.append(f'<text x="{LEFT - 6}" y="{y_of(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    last = -math.inf
+    for x, _ in points:
+        if x_of(x) - last > 34:
+            parts.append(f'<text x="{x_of(x):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{x:g}</text>')
+            last = x_of(x)
+    if limit is not None:
+        y = y_of(limit[1])
+        parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        below = y + 16 if y < TOP + 20 else y - 6
+        parts.append(f'<text x="{LEFT + 8}" y="{below:.1f}">{escape(limit[0])}: {limit[1]:.2f}</text>')
+    path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
+    parts.append(f'<polyline class="curve" points="{path}"/>')
+    for x, y in points:
+        mark = ' class="chosen" r="6"' if x == chosen else ' r="3.5"'
+        parts.append(f'<circle{mark} cx="{x_of(x):.1f}" cy="{y_of(y):.1f}"><title>{x:g}: {y:.3f}</title></circle>')
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to nine round numbers within ``[low, high]``."""
+    rough = (high - low) / 5
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
+    first = math.ceil(low / step)
+    return [round(index * step, 10) for index in range(first, math.floor(high / step) + 1)]

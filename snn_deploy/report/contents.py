@@ -1,0 +1,65 @@
+"""What a report holds: results that exist already. Drawing (:mod:`snn_deploy.report.page`) computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend import Run
+from snn_deploy.counting import Activity
+from snn_deploy.energy import EnergyEstimate
+from snn_deploy.errors import ReportError
+from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.network import Network
+from snn_deploy.verify import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image (1, C, H, W) with values in [0, 1], C = 1 or 3, its title and a line below it."""
+
+    title: str
+    values: npt.NDArray[np.float32]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Quality (PSNR in dB) over the budget: steps T or levels N, one point for each, and a level to compare with.
+
+    ``chosen`` is the budget of the network that the report is about.
+    """
+
+    budget: str
+    against: str
+    points: tuple[tuple[int, float], ...]
+    chosen: int
+    limit: tuple[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.points) < 2 or list(self.points) != sorted(self.points):
+            raise ReportError("a curve needs two points or more, in the order of their budgets")
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """All parts. ``missing`` says, by heading, why a part is not there: a report hides nothing.
+
+    ``core_map`` is an SVG drawing of the populations on the cores of the target. ``provenance`` is text by name.
+    """
+
+    network: Network
+    run: Run
+    pictures: tuple[Picture, ...]
+    scores: tuple[tuple[str, str], ...]
+    activity: Activity
+    energy: EnergyEstimate
+    verdict: Verdict | None
+    curve: Curve | None
+    ledger: Ledger | None
+    core_map: str | None
+    provenance: Mapping[str, str]
+    missing: Mapping[str, str]

@@ -1,0 +1,295 @@
+"""The report as HTML. Everything is inside the file; a policy in its head forbids scripts and any network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+
+from snn_deploy import images
+from snn_deploy.labels import labels
+from snn_deploy.report import charts
+from snn_deploy.report.contents import Contents, Picture
+from snn_deploy.verify import Status
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+SMALL = 96
+"""Pictures of fewer pixels a side are shown with visible pixels."""
+
+_COLORS = {Status.EQUAL: "good", Status.DIFFERENT: "bad", Status.NOT_COMPARED: "warn"}
+
+
+def page(contents: Contents) -> str:
+    """The whole file."""
+    sections = [
+        ("Images", _pictures(contents)),
+        ("Quality over the budget", _curve(contents)),
+        ("Spikes of every population", _activity(contents)),
+        ("Energy and time", _energy(contents)),
+        ("Cores", _cores(contents)),
+        ("Verification", _verification(contents)),
+        ("Operators", _ledger(contents)),
+        ("Provenance", _provenance(contents)),
+    ]
+    links = "".join(f'<a href="#{_anchor(title)}">{title}</a>' for title, _ in sections)
+    body = "".join(f'<section><h2 id="{_anchor(title)}">{title}</h2>{text}</section>' for title, text in sections)
+    style = (files("snn_deploy.report") / "style.css").read_text(encoding="utf-8")
+    name = escape(contents.network.name)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{name}: spiking network report</title><link rel="icon" href="data:,"><style>\n{style}</style></head>\n'
+        f"<body><header><h1>{name}</h1>{_lead(contents)}{_tiles(contents)}<nav>{links}</nav></header>\n"
+        f"<main>{body}</main>\n<footer>snn-deploy {escape(contents.provenance.get('snn-deploy', ''))}</footer></body></html>\n"
+    )
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _lead(contents: Contents) -> str:
+    network = contents.network
+    budget = network.config.get("levels") if network.mode == "exact" else network.steps
+    word = "counts up to" if network.mode == "exact" else "time steps:"
+    shape = " x ".join(map(str, network.input.shape))
+    return (
+        f'<p class="lead">Spiking network in {network.mode} mode, {word} {budget}; {len(network.populations)} populations, '
+        f"{sum(item.size for item in network.populations):,} neurons at an image of {shape}.</p>"
+    )
+
+
+def _tiles(contents: Contents) -> str:
+    energy, verdict = contents.energy, contents.verdict
+    tiles = [(name, value, "") for name, value in contents.scores]
+    if verdict is not None:
+        compared = f"{', '.join(verdict.backends)}; every {_strictness(verdict.asked.label)}"
+        tiles.append(
+            (
+                "spikes of the backends",
+                f'<span class="{_COLORS[verdict.status]}">{verdict.status.value}</span>',
+                compared,
+            )
+        )
+    tiles.append((f"energy per image on {energy.target}", *_split(energy.total_j.text("J"))))
+    if energy.timing is not None:
+        tiles.append(("latency", *_split(energy.timing.latency_s.text("s"))))
+    operations = contents.activity.synaptic_operations / contents.activity.images
+    share = operations / contents.activity.macs if contents.activity.macs else 0
+    tiles.append(
+        ("synaptic operations per image", f"{operations:,.0f}", f"{share:.0%} of the multiplications of the ANN")
+    )
+    return '<div class="tiles">' + "".join(map(_tile, tiles)) + "</div>"
+
+
+def _tile(tile: tuple[str, str, str]) -> str:
+    name, value, small = tile
+    shown = value if value.startswith("<span") else escape(value)
+    return f'<div class="tile"><span>{escape(name)}</span><b>{shown}</b><small>{escape(small)}</small></div>'
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Value and band of ``15 mJ (7.3 mJ to 23 mJ)``."""
+    value, _, rest = text.partition(" (")
+    return value, rest.rstrip(")")
+
+
+def _strictness(level: str) -> str:
+    return {"train": "event of every step", "state": "event and membrane of every step"}.get(level, level)
+
+
+def _missing(contents: Contents, title: str) -> str:
+    return f'<p class="quiet">Not here: {escape(contents.missing.get(title, "nothing was given to show"))}.</p>'
+
+
+def _pictures(contents: Contents) -> str:
+    if not contents.pictures:
+        return _missing(contents, "Images")
+    return '<div class="pictures">' + "".join(map(_figure, contents.pictures)) + "</div>"
+
+
+def _figure(picture: Picture) -> str:
+    small = ' class="small"' if max(picture.values.shape[2:]) < SMALL else ""
+    source = f"data:image/png;base64,{b64encode(images.png(picture.values)).decode()}"
+    return (
+        f'<figure><img{small} src="{source}" alt="{escape(picture.title)}">'
+        f"<figcaption><b>{escape(picture.title)}</b>{escape(picture.note)}</figcaption></figure>"
+    )
+
+
+def _curve(contents: Contents) -> str:
+    curve = contents.curve
+    if curve is None:
+        return _missing(contents, "Quality over the budget")
+    drawn = charts.line(curve.points, curve.budget, f"PSNR in dB {curve.against}", curve.chosen, curve.limit)
+    return f'{drawn}<p class="quiet">The ring marks the budget of this network, {curve.chosen}.</p>'
+
+
+def _activity(contents: Contents) -> str:
+    short = labels(population.name for population in contents.network.populations)
+    rows = []
+    for population in contents.network.populations:
+        counts, events = contents.run.counts[population.name], contents.run.events[population.name]
+        active = float((events > 0).mean())
+        rows.append(
+            (
+                _name(population.name, short),
+                _map(counts),
+                f"{population.size:,}",
+                f"{int(events.sum()) / counts.shape[0]:,.0f}",
+                charts.bar(active, f"{active:.1%}"),
+                f"{int(np.abs(counts).max()):,}",
+                charts.histogram(counts),
+                f"{contents.run.saturations.get(population.name, 0):,}",
+            )
+        )
+    headings = ("population", "where", "neurons", "events", "neurons that fired", "top count", "counts", "saturated")
+    return (
+        f"<p>One image on {escape(contents.run.backend)}. <em>Where</em>: spikes summed over channels. <em>Counts</em>: how many "
+        "neurons have which count, height logarithmic, silent ones left out.</p>"
+        + _table(headings, rows, numbers=(2, 3, 5, 7), wide=(4,))
+    )
+
+
+def _map(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
+    """Spikes of the first image over its pixels, as a thumbnail."""
+    plane = np.abs(counts[0]).sum(0).astype(np.float64)
+    step = max(1, min(plane.shape) // 48)
+    plane = plane[::step, ::step]
+    top = plane.max()
+    values = (plane / top if top else plane)[None, None].astype(np.float32)
+    return f'<img class="map" alt="" src="data:image/png;base64,{b64encode(images.png(values)).decode()}">'
+
+
+def _energy(contents: Contents) -> str:
+    energy = contents.energy
+    top = max([part.energy.high for part in energy.parts] + [energy.static_j.high if energy.static_j else 0.0])
+    rows = [
+        (escape(part.name), f"{part.count:,.0f}", charts.band(part.energy, top), escape(part.energy.text("J")))
+        for part in energy.parts
+    ]
+    if energy.static_j is not None and energy.timing is not None:
+        machine = f"{energy.timing.cores:,} cores, {energy.timing.chips:,} chip(s)"
+        rows.append(("leakage", machine, charts.band(energy.static_j, top), escape(energy.static_j.text("J"))))
+    rows.append(("total", "", "", escape(energy.total_j.text("J"))))
+    short = labels(layer.population for layer in energy.layers)
+    peak = max(layer.energy.high for layer in energy.layers) or 1.0
+    layers = [
+        (_name(layer.population, short), charts.band(layer.energy, peak), escape(layer.energy.text("J")))
+        for layer in energy.layers
+    ]
+    figures = "".join(f"<li>{escape(figure.citation)}</li>" for figure in energy.figures)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in energy.notes)
+    return (
+        f"<p>One image on {escape(energy.target)}, {escape(energy.activity)}. Bars span the bands, ticks are the values.</p>"
+        + _table(("part", "per image", "band", "energy"), rows, numbers=(1, 3), wide=(2,), total=True)
+        + f"<ul>{notes}</ul>"
+        + "<details><summary>dynamic energy of every population</summary>"
+        + _table(("population", "band", "energy"), layers, numbers=(2,), wide=(1,))
+        + f"</details><details><summary>all {len(energy.figures)} prices and sources</summary><ul>{figures}</ul></details>"
+    )
+
+
+def _cores(contents: Contents) -> str:
+    if contents.core_map is not None:
+        return f'<div class="scroll">{contents.core_map}</div>'
+    return _missing(contents, "Cores")
+
+
+def _verification(contents: Contents) -> str:
+    verdict = contents.verdict
+    if verdict is None:
+        return _missing(contents, "Verification")
+    short = labels(row.population for row in verdict.rows)
+    rows = []
+    for row in verdict.rows:
+        spikes = ["-" if side.spikes is None else f"{side.spikes:,}" for side in row.sides]
+        differ = [sum(number for _, number in side.differing) for side in row.sides[1:]]
+        rows.append(
+            (
+                _name(row.population, short),
+                f"{row.probed:,} of {row.neurons:,}",
+                *spikes,
+                f"{max(differ, default=0):,}",
+                f'<span class="{_COLORS[row.status]}">{row.status.value}</span>' + (" (silent)" if row.silent else ""),
+            )
+        )
+    headings = (
+        "population",
+        "neurons compared",
+        *(f"{name} spikes" for name in verdict.backends),
+        "values differ",
+        "status",
+    )
+    warnings = "".join(f'<li class="warn">{escape(text)}</li>' for text in verdict.warnings)
+    return (
+        f'<p class="verdict {_COLORS[verdict.status]}">{escape(verdict.line)}</p>'
+        + (f"<ul>{warnings}</ul>" if warnings else "")
+        + (f"<p>{escape(contents.missing['compared'])}</p>" if "compared" in contents.missing else "")
+        + _table(headings, rows, numbers=tuple(range(1, len(headings) - 1)))
+    )
+
+
+def _ledger(contents: Contents) -> str:
+    if contents.ledger is None:
+        return _missing(contents, "Operators")
+    rows = [
+        (
+            f'<code title="{escape(row.node)}">{escape(row.node)}</code>',
+            escape(row.operator),
+            escape(row.fate),
+            escape(row.note),
+        )
+        for row in contents.ledger.rows
+    ]
+    counts = ", ".join(f"{number} {fate}" for fate, number in contents.ledger.counts.items() if number)
+    return (
+        f"<p>{len(rows)} nodes of the ONNX file: {counts}.</p><details><summary>every node</summary>"
+        + _table(("node", "operator", "fate", "into what"), rows)
+        + "</details>"
+    )
+
+
+def _provenance(contents: Contents) -> str:
+    rows = [(escape(name), f"<code>{escape(text)}</code>") for name, text in contents.provenance.items()]
+    options = [(escape(name), f"<code>{escape(str(value))}</code>") for name, value in contents.network.config.items()]
+    return (
+        _table(("what", "value"), rows)
+        + "<details><summary>resolved configuration of the conversion</summary>"
+        + _table(("option", "value"), options)
+        + "</details>"
+    )
+
+
+def _name(name: str, short: dict[str, str]) -> str:
+    return f'<span title="{escape(name)}">{escape(short[name])}</span>'
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[int] = (),
+    wide: Sequence[int] = (),
+    *,
+    total: bool = False,
+) -> str:
+    """Cells are HTML already; columns ``numbers`` go to the right, ``wide`` ones get room, the last row may be a total."""
+
+    def style(index: int) -> str:
+        kinds = ["number"] * (index in numbers) + ["wide"] * (index in wide) + ["name"] * (index == 0)
+        return f' class="{" ".join(kinds)}"' if kinds else ""
+
+    listed = list(rows)
+    head = "".join(f"<th{style(index)}>{escape(heading)}</th>" for index, heading in enumerate(headings))
+    lines = []
+    for place, row in enumerate(listed):
+        mark = ' class="total"' if total and place == len(listed) - 1 else ""
+        lines.append(
+            f"<tr{mark}>" + "".join(f"<td{style(index)}>{cell}</td>" for index, cell in enumerate(row)) + "</tr>"
+        )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'

@@ -1,0 +1,101 @@
+"""``import snn_deploy as sd``: what it offers, what it costs, and that it does what the command line does."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import snn_deploy as sd
+from snn_deploy.errors import StimulusError, VerificationError
+from snn_deploy.quantized import integer_network
+from tests.cli.models import write_unet
+
+PHOTO = np.random.default_rng(0).random((1, 1, 16, 24)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> sd.SpikingNetwork:
+    model = write_unet(tmp_path_factory.mktemp("model") / "unet.onnx")
+    return sd.convert(model, calibration=[PHOTO], options=sd.Options(levels=31), size=(16, 16))
+
+
+def test_every_public_name_exists_and_no_other() -> None:
+    for name in sd.__all__:
+        assert getattr(sd, name) is not None
+    assert dir(sd) == sorted(sd.__all__)
+    with pytest.raises(AttributeError, match="module 'snn_deploy' has no attribute 'fly'"):
+        sd.fly  # noqa: B018
+
+
+def test_import_is_cheap_and_verify_stays_callable() -> None:
+    program = (
+        "import sys; import snn_deploy as sd; heavy = {'numpy', 'onnx', 'torch', 'rich', 'lava'} & set(sys.modules);"
+        "before = callable(sd.verify); import snn_deploy.verify; print(sorted(heavy), before, callable(sd.verify))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout == "[] True True\n"
+
+
+def test_a_network_runs_images_of_other_sizes(net: sd.SpikingNetwork) -> None:
+    result = net.run(PHOTO, backend="reference", record=sd.Record.TRAINS)
+    assert result.output.shape == PHOTO.shape
+    assert result.output.dtype == np.float64
+    assert result.run.trains is not None
+    population = result.network.outputs[0].population
+    unit = result.network.population(population).unit[:, None, None]
+    assert np.array_equal(result.output, result.counts[population] * unit)
+
+
+def test_counts_are_those_of_the_integer_network(net: sd.SpikingNetwork) -> None:
+    result = net.run(PHOTO, backend="reference")
+    expected = integer_network(result.network, result.counts[result.network.input.name])
+    assert all(np.array_equal(expected[name], result.counts[name]) for name in expected)
+
+
+def test_save_and_load(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    digest = net.save(tmp_path / "net.snn")
+    again = sd.load(tmp_path / "net.snn")
+    assert again.save(tmp_path / "again.snn") == digest
+    assert repr(again) == repr(net)
+
+
+def test_verify_and_its_refusals(net: sd.SpikingNetwork) -> None:
+    verdict = sd.verify(net, PHOTO, level="state")
+    assert (verdict.exit_code, verdict.asked) == (0, sd.Level.STATE)
+    with pytest.raises(VerificationError, match="level 'total' is unknown; there are output-count, .*, state$"):
+        sd.verify(net, PHOTO, level="total")
+    with pytest.raises(VerificationError, match="a comparison needs at least 2"):
+        sd.verify(net, PHOTO, backends=("reference",))
+    with pytest.raises(VerificationError, match="no backend is named; name two"):
+        sd.verify(net, PHOTO, backends=())
+
+
+def test_estimate_has_bands(net: sd.SpikingNetwork) -> None:
+    found = net.estimate(PHOTO, backend="reference")
+    assert 0 < found.total_j.low < found.total_j.value < found.total_j.high
+
+
+def test_wrong_images_are_refused(net: sd.SpikingNetwork) -> None:
+    for bad in (PHOTO[0], PHOTO.astype(np.int64), np.zeros((1, 3, 16, 16), np.float32), [[1.0]]):
+        with pytest.raises(StimulusError, match=r"\(batch, 1, height, width\)"):
+            net.run(bad)  # type: ignore[arg-type]
+
+
+def test_notebooks_and_terminals_show_tables(net: sd.SpikingNetwork) -> None:
+    result = net.run(PHOTO, backend="reference")
+    for shown in (net, result):
+        assert "enc.0/Relu" in shown._repr_html_()
+        console = Console(width=80, file=io.StringIO())
+        console.print(shown)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert max(map(len, lines)) <= 80
+        assert any("mid/Relu" in line for line in lines)
+    assert repr(result).startswith("Result(unet on reference: output (1, 1, 16, 24), ")

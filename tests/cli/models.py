@@ -1,0 +1,50 @@
+"""ONNX files for the command line: a U-Net of a few weights, at a fixed size or an open one, and a broken one."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def write_unet(path: Path, size: tuple[int, int] | None = None, *, channels: int = 1, extra: str | None = None) -> Path:
+    """Two levels with a skip; ``extra`` is an operator put before the head."""
+    rng = np.random.default_rng(3)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array((rng.normal(0, 0.4, shape)).astype(np.float32), name)
+
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["image", "w1", "b1"], ["e"], name="/enc/enc.0/Conv", **pads),
+        helper.make_node("Relu", ["e"], ["skip"], name="/enc/enc.0/Relu"),
+        helper.make_node("AveragePool", ["skip"], ["p"], name="/pool/Pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["p", "w2", "b2"], ["d"], name="/mid/Conv", **pads),
+        helper.make_node("Relu", ["d"], ["deep"], name="/mid/Relu"),
+        helper.make_node("ConvTranspose", ["deep", "w3"], ["u"], name="/up/ConvTranspose", strides=[2, 2]),
+        helper.make_node("Relu", ["u"], ["up"], name="/up/Relu"),
+        helper.make_node("Concat", ["skip", "up"], ["both"], name="/Concat", axis=1),
+    ]
+    last = "both"
+    if extra is not None:
+        nodes.append(helper.make_node(extra, [last], ["x"], name=f"/{extra}"))
+        last = "x"
+    nodes.append(helper.make_node("Conv", [last, "w4"], ["out"], name="/head/Conv"))
+    shape: list[int | str] = ["n", channels, *(size or ("h", "w"))]
+    graph = helper.make_graph(
+        nodes,
+        "unet",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", channels, "oh", "ow"])],
+        [
+            weight("w1", 3, channels, 3, 3),
+            weight("b1", 3),
+            weight("w2", 4, 3, 3, 3),
+            weight("b2", 4),
+            weight("w3", 4, 3, 2, 2),
+            weight("w4", channels, 6, 1, 1),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -1,0 +1,207 @@
+"""Every verb, end to end, on small inputs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from snn_deploy import artifact, cli
+from tests.cli.conftest import Tool
+from tests.cli.models import write_unet
+
+
+def test_help_lists_every_verb_with_an_example(tool: Tool) -> None:
+    shown = tool("--help")
+    assert shown.status == 0
+    for verb in cli.VERBS:
+        assert re.search(rf"^    {verb} +\w", shown.out, re.MULTILINE), verb
+        verb_help = tool(verb, "--help").out
+        assert f"snn-deploy {verb}" in verb_help.partition("example: ")[2], f"{verb} has no example"
+
+
+def test_inspect_says_what_becomes_of_every_node(tool: Tool, tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    shown = tool("inspect", model)
+    assert (shown.status, shown.err) == (0, "")
+    assert "enc.0/Relu" in shown.out
+    found = json.loads(tool("inspect", model, "--json").out)
+    assert found["counts"] == {"mapped": 8, "folded": 1, "host": 0, "refused": 0}
+    assert found["nodes"][0]["node"] == "/enc/enc.0/Conv"
+
+
+def test_inspect_refuses_with_status_1(tool: Tool, tmp_path: Path) -> None:
+    shown = tool("inspect", write_unet(tmp_path / "unet.onnx", extra="Erf"))
+    assert shown.status == 1
+    assert "refused" in shown.out
+
+
+def test_convert_run_verify_estimate(tool: Tool, tmp_path: Path, pictures: Path, picture: Path) -> None:
+    model, network, restored = write_unet(tmp_path / "unet.onnx"), tmp_path / "unet.snn", tmp_path / "restored.png"
+    made = tool("convert", model, "--size", "16x16", "--calibration", pictures, "--levels", "31", "--out", network)
+    assert made.status == 0, made.err
+    assert network.stat().st_size > 1000
+    assert artifact.load(network).config["levels"] == 31
+    assert artifact.load(network).config["model"] == "unet.onnx"
+
+    ran = tool("run", network, "--input", picture, "--backend", "reference", "--noise", "5", "--out", restored)
+    assert ran.status == 0, ran.err
+    with Image.open(restored) as written:
+        assert written.size == (48, 32)
+
+    verified = tool("verify", network, "--input", picture, "--crop", "16x16")
+    assert verified.status == 0, verified.err
+    assert verified.out.rstrip().endswith("| exit 0")
+
+    priced = tool("estimate", network, "--input", picture, "--backend", "reference", "--json")
+    assert priced.status == 0, priced.err
+    assert json.loads(priced.out)["total_j"]["low"] < json.loads(priced.out)["total_j"]["high"]
+    assert tool("estimate", network, "--rate", "0.1").status == 0
+
+
+def test_convert_keeps_the_models_own_size(tool: Tool, tmp_path: Path, pictures: Path) -> None:
+    model, network = write_unet(tmp_path / "unet.onnx", (24, 16)), tmp_path / "unet.snn"
+    assert tool("convert", model, "--calibration", pictures, "--out", network).status == 0
+    assert artifact.load(network).input.shape == (1, 24, 16)
+
+
+def test_color_models_read_color(tool: Tool, tmp_path: Path, pictures: Path, picture: Path) -> None:
+    model, network = write_unet(tmp_path / "rgb.onnx", channels=3), tmp_path / "rgb.snn"
+    assert tool("convert", model, "--size", "16", "--calibration", pictures, "--out", network).status == 0
+    out = tmp_path / "out.jpg"
+    assert tool("run", network, "--input", picture, "--backend", "reference", "--out", out).status == 0
+    with Image.open(out) as written:
+        assert written.mode == "RGB"
+
+
+def test_run_writes_arrays_and_json_keeps_full_names(tool: Tool, tmp_path: Path, network: Path, picture: Path) -> None:
+    out = tmp_path / "out.npy"
+    ran = tool("run", network, "--input", picture, "--backend", "reference", "--json", "--out", out)
+    found = json.loads(ran.out)
+    names = [population.name for population in artifact.load(network).populations]
+    assert [item["name"] for item in found["populations"]] == names
+    assert np.load(out).shape == (1, 1, 32, 48)
+
+
+def test_run_takes_batches_of_arrays(tool: Tool, tmp_path: Path, network: Path) -> None:
+    images = np.random.default_rng(0).random((3, 1, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "three.npy", images)
+    ran = tool("run", network, "--input", tmp_path / "three.npy", "--backend", "reference")
+    assert "3 image(s)" in ran.out
+
+
+def test_backends_run_or_say_why_not(tool: Tool) -> None:
+    shown = tool("backends", "--json")
+    states = {state["name"]: state for state in json.loads(shown.out)}
+    assert states["reference"]["runs"]
+    assert all(state["note"] for state in states.values())
+    assert shown.status == (0 if all(state["runs"] for state in states.values()) else 1)
+
+
+def test_targets_say_where_numbers_come_from(tool: Tool) -> None:
+    assert {item["name"] for item in json.loads(tool("targets", "--json").out)} >= {"loihi1", "loihi2"}
+    shown = tool("targets", "loihi2")
+    assert "energy.synapse_pj" in shown.out
+    assert re.search(r"^\(1\) \S.*, 20\d\d", shown.out, re.MULTILINE)
+    assert json.loads(tool("targets", "loihi2", "--json").out)["figures"]["energy.synapse_pj"]["basis"] == "inherited"
+
+
+def test_view_writes_onnx_that_shows_thresholds(tool: Tool, tmp_path: Path, network: Path) -> None:
+    out = tmp_path / "view.onnx"
+    assert tool("view", network, "--out", out).status == 0
+    model = onnx.load(out)
+    names = {node.name for node in model.graph.node}
+    assert "/mid/Relu (neurons)" in names
+    (node,) = (node for node in model.graph.node if node.name == "/mid/Relu (neurons)")
+    theta = next(item for item in node.attribute if item.name == "theta")
+    assert list(theta.ints) == artifact.load(network).population("/mid/Relu").neuron.theta.tolist()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_the_verbs(tool: Tool, shell: str) -> None:
+    pytest.importorskip("shtab", reason="needs the extra completion")
+    shown = tool("complete", shell)
+    assert shown.status == 0
+    assert all(verb in shown.out for verb in cli.VERBS)
+
+
+def test_quiet_says_nothing_but_results(tool: Tool, tmp_path: Path, network: Path, picture: Path) -> None:
+    words = ("run", network, "--input", picture, "--backend", "reference", "--out", tmp_path / "o.png")
+    assert "wrote" in tool(*words).err
+    assert tool(*words, "-q").err == ""
+
+
+def test_verbose_names_every_price(tool: Tool, network: Path) -> None:
+    plain, full = (tool("estimate", network, "--rate", "0.1", *more).out for more in ((), ("-v",)))
+    assert "energy.synapse_pj = 23.6" in full
+    assert "energy.synapse_pj" not in plain
+
+
+def test_project_file_sets_options_and_the_command_line_prevails(
+    tool: Tool, empty_folder: Path, network: Path, picture: Path
+) -> None:
+    text = f'[run]\nnetwork = "{network}"\ninput = "{picture}"\nbackend = "reference"\njson = true\ncrop = "16x16"\n'
+    (empty_folder / "snn-deploy.toml").write_text(text)
+    found = json.loads(tool("run").out)
+    assert found["backend"] == "reference"
+    assert found["populations"][0]["neurons"] == 256
+    assert json.loads(tool("run", "--crop", "32x32").out)["populations"][0]["neurons"] == 1024
+
+
+def _outside(*words: object, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "snn_deploy", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | environment,
+    )
+
+
+def test_threads_are_limited_before_libraries_load(tmp_path: Path) -> None:
+    """NumPy reads these variables when it is imported, so nothing may import it before."""
+    program = (
+        "import sys, os; from snn_deploy import cli; print('numpy' in sys.modules);"
+        "cli.main(['targets', '-q', '--threads=3']); print(*(os.environ[name] for name in cli.THREAD_VARIABLES))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
+    )
+    lines = result.stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("False", "3 3 3 3"), result.stderr
+
+
+def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:
+    """Ctrl-C in the middle of a conversion: status 130, one line, an empty folder."""
+    out = tmp_path / "out"
+    out.mkdir()
+    process = _outside("convert", root / "models" / "denoiser_s25.onnx", "--size", "512x512", "--out", out / "d.snn")
+    try:
+        assert process.stderr is not None
+        deadline = time.monotonic() + 60
+        while not _has_skimage(process.pid) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert err == "snn-deploy convert: interrupted\n"
+    assert list(out.iterdir()) == []
+
+
+def _has_skimage(pid: int) -> bool:
+    """Whether the process has begun to read its calibration images."""
+    try:
+        return "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False

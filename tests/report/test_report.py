@@ -1,0 +1,239 @@
+"""The report: one file, nothing outside it, everything escaped, and readable in a browser, on a phone and on paper."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from snn_deploy import artifact, cli
+from snn_deploy.conversion.options import Options
+from snn_deploy.errors import ReportError
+from snn_deploy.pipeline import convert
+from snn_deploy.quantity import Quantity
+from snn_deploy.report import Curve, charts
+from tests.cli.models import write_unet
+
+HEADINGS = (
+    "Images",
+    "Quality over the budget",
+    "Spikes of every population",
+    "Energy and time",
+    "Cores",
+    "Verification",
+    "Operators",
+    "Provenance",
+)
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Headings, addresses, and whether every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[str] = []
+        self.sources: list[str] = []
+        self.tags: set[str] = set()
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+Write = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model whose name needs escaping, networks of both modes made of it, and a picture."""
+    folder = tmp_path_factory.mktemp("report")
+    found = {"model": write_unet(folder / "a & <b>.onnx"), "folder": folder, "picture": folder / "picture.png"}
+    ramp = np.add.outer(np.arange(32) * 4, np.arange(48) * 2).astype(np.uint8)
+    Image.fromarray(ramp).save(found["picture"])
+    (folder / "calibration").mkdir()
+    Image.fromarray(ramp).save(folder / "calibration" / "0.png")
+    patch = (ramp[None, None, :16, :16] / 255).astype(np.float32)
+    for mode in ("exact", "rate"):
+        network = convert(found["model"], [patch], Options(mode=mode, levels=31, steps=6)).conversion.network
+        found[mode] = folder / f"{mode}.snn"
+        artifact.save(network, found[mode])
+    return found
+
+
+@pytest.fixture
+def write(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Runs ``snn-deploy report`` and returns what it wrote."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(mode: str, *words: object, status: int = 0) -> str:
+        out = tmp_path / "report.html"
+        given = ("report", files[mode], "--input", files["picture"], "--backend", "reference", "--out", out, *words)
+        assert cli.main([str(word) for word in given]) == status
+        return out.read_text(encoding="utf-8")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with all its parts."""
+    out = tmp_path_factory.mktemp("whole") / "report.html"
+    words = ("report", files["exact"], "--input", files["picture"], "--noise", 10, "--model", files["model"])
+    more = ("--calibration", files["folder"] / "calibration", "--verify-crop", "16x16", "--backend", "reference")
+    assert cli.main([str(word) for word in (*words, *more, "--out", out)]) == 0
+    return out
+
+
+def test_all_parts_are_there_and_nothing_comes_from_outside(whole: Path) -> None:
+    text = whole.read_text(encoding="utf-8")
+    read = Reader(text)
+    assert read.open == []
+    assert tuple(read.headings) == HEADINGS
+    assert all(source.startswith(("data:", "#")) for source in read.sources)
+    assert "script" not in read.tags
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert "default-src 'none'" in text
+    words = " ".join(read.words)
+    for part in (
+        "EQUAL at level train",
+        "PSNR of the spiking network",
+        "9 nodes of the ONNX file",
+        "energy.synapse_pj",
+    ):
+        assert part in words
+    assert "Not here" not in words.replace("Not here: this version has no drawing of the cores", "")
+
+
+def test_names_are_escaped(whole: Path) -> None:
+    text = whole.read_text(encoding="utf-8")
+    assert "<b>.onnx" not in text
+    assert "a &amp; &lt;b&gt;" in text
+
+
+def test_what_is_missing_is_said_and_why(write: Write) -> None:
+    words = " ".join(Reader(write("exact", "--verify-crop", "16x16")).words)
+    assert "with --noise, or with --model, there is something to compare with" in words
+    assert "name the ONNX file with --model" in words
+
+
+def test_rate_mode_shows_quality_over_steps(write: Write) -> None:
+    text = write("rate", "--noise", "5", "--verify-crop", "16x16")
+    circles = re.findall(r"<circle[^>]*><title>(\d+): ([\d.]+)</title>", text)
+    assert [int(step) for step, _ in circles] == [1, 2, 3, 4, 5, 6]
+    last = re.search(r"<b>spiking network</b>([\d.]+) dB", text)
+    assert last is not None
+    assert abs(float(circles[-1][1]) - float(last[1])) < 0.006, "the last step is the whole run, to the digits shown"
+
+
+def test_another_models_file_is_refused(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = write_unet(tmp_path / "rgb.onnx", channels=3)
+    words = ("report", files["exact"], "--input", files["picture"], "--model", other, "--out", tmp_path / "r.html")
+    assert cli.main([*map(str, words), "--backend", "reference"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_charts_draw_what_they_are_given() -> None:
+    drawn = charts.line(((1, 20.0), (2, 25.0), (4, 26.0)), "T", "dB", 2, ("float", 26.5))
+    assert drawn.count("<circle") == 3
+    heights = [float(y) for _, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn)]
+    assert heights == sorted(heights, reverse=True)
+    assert "--share:0.2500" in charts.bar(0.25, "25%")
+    assert "--low:0.2500;--value:0.5000;--high:1.0000" in charts.band(Quantity(2, 1, 4), 4)
+    assert "silent" in charts.histogram(np.zeros((1, 1, 2, 2), np.int64))
+    assert charts.histogram(np.array([1, 1, 1, 5])).count("<rect") == 2
+    with pytest.raises(ReportError, match="in the order of their budgets$"):
+        Curve("T", "", ((2, 1.0), (1, 2.0)), 1)
+
+
+# ------------------------------------------------------------------------------------------------------ in a browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+)
+
+
+def browse(page: Path, folder: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+    if CHROMIUM is None:
+        pytest.skip("needs chromium (Debian: apt-get install chromium), which is not here")
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=120, env=os.environ | {"HOME": str(folder)}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "width", "flags"), [("wide", 1200, ()), ("phone", 400, ()), ("dark", 1200, ("--force-dark-mode",))]
+)
+def test_it_renders_without_complaints(
+    whole: Path, tmp_path: Path, name: str, width: int, flags: tuple[str, ...]
+) -> None:
+    shot = tmp_path / f"{name}.png"
+    seen = browse(whole, tmp_path, f"--window-size={width},1600", f"--screenshot={shot}", *flags)
+    assert "CONSOLE" not in seen.stderr, seen.stderr
+    with Image.open(shot) as picture:
+        pixels = np.asarray(picture.convert("L"), np.float64)
+    assert pixels.shape == (1600, width)
+    assert pixels.std() > 10, "the page is blank"
+    assert (np.median(pixels) < 60) == (name == "dark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [500, 1200])
+def test_nothing_is_wider_than_the_screen(whole: Path, tmp_path: Path, width: int) -> None:
+    """Measured by a script in a copy of the page that allows one: wide tables scroll inside, not the page."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", whole.read_text(encoding="utf-8"))
+    script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"
+    copy = tmp_path / "copy.html"
+    copy.write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    seen = browse(copy, tmp_path, f"--window-size={width},1000", "--dump-dom")
+    (found,) = re.findall(r"<title>(\d+) of (\d+)</title>", seen.stdout)
+    assert int(found[0]) <= int(found[1]) == width
+
+
+@pytest.mark.slow
+def test_it_prints(whole: Path, tmp_path: Path) -> None:
+    browse(whole, tmp_path, f"--print-to-pdf={tmp_path / 'report.pdf'}", "--no-pdf-header-footer")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
