@@ -72,11 +72,6 @@ class Graph:
         """Populations that count their saturations; Lava's own neurons do not."""
         return ((name, neuron) for name, neuron in self.neurons.items() if isinstance(neuron, MultiThreshold))
 
-    @property
-    def processes(self) -> tuple[AbstractProcess, ...]:
-        """All processes."""
-        return (self.source, *self.neurons.values(), *self.synapses, *self.delays, *self.recorders)
-
 
 def plan(network: Description, images: int, *, stream: bool, power_of_two: bool = False) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one more step, in which every neuron must be silent.
