@@ -41,7 +41,7 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 	@$(RUN)snn-deploy demo
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
-	@$(RUN)python -m pytest $(ARGS)
+	@$(RUN)python -m pytest -n 2 $(ARGS)
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .

@@ -113,7 +113,7 @@ def encode(network: Network) -> bytes:
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(  # type: ignore[no-untyped-call]  # NumPy 1 has no annotation here
+    np.lib.format.write_array(
         buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
     )
     return buffer.getvalue()

@@ -125,11 +125,12 @@ def _execute(given: list[str]) -> int:
     whole = parser()
     words, path = project.apply(whole, given)
     parsed = whole.parse_args(words)
-    from snn_deploy import console
+    from snn_deploy.display import console
 
     console.set_verbosity(parsed.verbose - parsed.quiet)
     if path is not None:
         console.note(f"options of [{parsed.verb}] from {path}")
+    parsed.parser = whole
     status: int = parsed.execute(parsed)
     sys.stdout.flush()
     return status

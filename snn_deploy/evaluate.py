@@ -16,20 +16,20 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import images
 from snn_deploy.backend import Backend, Progress, stimulus_of
 from snn_deploy.conversion.calibrate import Probe
-from snn_deploy.counting import count
-from snn_deploy.datasets import Entry
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.host import apply_host
-from snn_deploy.images import Image
-from snn_deploy.metrics import Labels, confusion, restoration_scores, segmentation_scores
 from snn_deploy.network import Network
 from snn_deploy.pipeline import float_probe
 from snn_deploy.target import Target
-from snn_deploy.tiles import windows
+from snn_deploy.tasks import images
+from snn_deploy.tasks.datasets import Entry
+from snn_deploy.tasks.images import Image
+from snn_deploy.tasks.metrics import Labels, confusion, restoration_scores, segmentation_scores
+from snn_deploy.tasks.tiles import windows
 
 Task = Literal["denoise", "segment"]
 Float64: TypeAlias = npt.NDArray[np.float64]

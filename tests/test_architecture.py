@@ -12,31 +12,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
-    ("errors", "arrays", "kernels", "quantity"),
+    ("errors", "arrays", "files", "kernels", "quantity"),
     ("graph", "ops"),
-    ("network", "lif", "dynamics", "bounds", "schedule", "target"),
+    ("network", "lif", "dynamics", "bounds", "schedule", "device", "target"),
     ("artifact",),
     ("frontend", "passes"),
     ("conversion",),
     ("backend",),
-    ("emit_onnx",),
-    (
-        "host",
-        "quantized",
-        "synapses",
-        "counting",
-        "layout",
-        "tiling",
-        "constraints",
-        "mapping",
-        "traffic",
-        "estimates",
-        "energy",
-    ),
-    ("verify", "report", "testing", "images", "picture", "core_map", "tables"),
-    ("finetune", "pipeline"),
-    ("console",),
-    ("commands",),
+    ("host", "quantized", "emit_onnx"),
+    ("cost", "mapping"),
+    ("tasks", "verify", "testing"),
+    ("display",),
+    ("finetune", "pipeline", "evaluate", "report", "api"),
+    ("project", "commands"),
     ("cli",),
 )
 """From the top down; a room imports from itself and from every line above it, and rooms of one line may meet."""
@@ -55,13 +43,20 @@ BACKENDS_MAY_IMPORT = {
 }
 
 HEAVY = {
-    "onnx": ("snn_deploy.frontend", "snn_deploy.conversion", "snn_deploy.emit_onnx", "snn_deploy_cpu", "models"),
+    "onnx": (
+        "snn_deploy.frontend",
+        "snn_deploy.conversion",
+        "snn_deploy.emit_onnx",
+        "snn_deploy.finetune",
+        "snn_deploy_cpu",
+        "models",
+    ),
     "onnxruntime": ("snn_deploy.frontend", "snn_deploy.conversion", "snn_deploy.emit_onnx", "snn_deploy_cpu", "models"),
     "torch": ("snn_deploy.finetune", "snn_deploy_cpu", "models"),
     "lava": ("snn_deploy_lava",),
     "numba": ("snn_deploy_cpu",),
-    "matplotlib": ("snn_deploy.report", "snn_deploy.picture"),
-    "skimage": ("snn_deploy.report", "snn_deploy.images", "models"),
+    "matplotlib": ("snn_deploy.report", "snn_deploy.display", "models"),
+    "skimage": ("snn_deploy.report", "snn_deploy.tasks", "models"),
 }
 """Libraries and the only rooms that may import them."""
 

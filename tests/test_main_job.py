@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy import images
 from snn_deploy.backend import Backend, Record, load_backend, stimulus_of
 from snn_deploy.commands.arguments import calibration_images
 from snn_deploy.conversion.options import Options, preset
@@ -18,6 +17,7 @@ from snn_deploy.kernels import ConvKernel
 from snn_deploy.network import Connection, Network, Population
 from snn_deploy.pipeline import convert, float_probe
 from snn_deploy.quantized import integer_network
+from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Trace, compare
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import images
 from snn_deploy.backend import Record, Run, backend_names, load_backend
-from snn_deploy.console import progress
 from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.display.console import progress
 from snn_deploy.network import Network
 from snn_deploy.pipeline import stimulus_at
+from snn_deploy.tasks import images
 
 Size = tuple[int, int]
 

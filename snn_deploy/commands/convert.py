@@ -10,11 +10,11 @@ from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show, show_json
 from snn_deploy.conversion.lower import Conversion
+from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.tables import thresholds_and_unit
 from snn_deploy.files import check_writable
 from snn_deploy.pipeline import calibration_images, convert, input_channels, input_size
-from snn_deploy.tables import thresholds_and_unit
 
 OPTIONAL = ("unit", "start", "dead")
 """Columns that a narrow terminal can miss."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json
+from snn_deploy.display.console import show, show_json
 from snn_deploy.verify.difference import Change, diff, diff_counts
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from snn_deploy import artifact
 from snn_deploy.backend import Emitter, load_backend
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show_json
+from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.emit_onnx import write_onnx
 from snn_deploy.errors import BackendUnavailableError
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, show, show_json, verbose
-from snn_deploy.core_map import core_map
-from snn_deploy.counting import assume, count
-from snn_deploy.energy import EnergyEstimate, estimate
+from snn_deploy.cost.counting import assume, count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.display.console import note, show, show_json, verbose
+from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import write
-from snn_deploy.mapping import map_network
-from snn_deploy.tables import activity_table, energy_table, mapping_table
+from snn_deploy.mapping.core_map import core_map
+from snn_deploy.mapping.fit import map_network
 from snn_deploy.target import load_target
 
 OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")

@@ -11,12 +11,12 @@ from rich.table import Table
 from snn_deploy import artifact
 from snn_deploy.backend import backend_names, load_backend
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import progress, show, show_json
-from snn_deploy.datasets import Entry, clean_images, labelled_images
+from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluate import TASKS, Evaluation, FloatPredictor, Predictor, SpikingPredictor, Task, evaluate
-from snn_deploy.frontend.onnx import read
+from snn_deploy.pipeline import input_channels, input_size
 from snn_deploy.target import load_target
+from snn_deploy.tasks.datasets import Entry, clean_images, labelled_images
 
 UNITS = {
     "psnr_db": "PSNR [dB]",
@@ -65,8 +65,7 @@ def execute(arguments: argparse.Namespace) -> int:
     entries = entries_of(arguments.data, arguments.task, arguments.images)
     predictor: Predictor
     if arguments.network.suffix == ".onnx":
-        side = shared.CALIBRATION_PATCH
-        channels = read(arguments.network, (side, side)).graph.input_shape[0]
+        channels = input_channels(arguments.network, input_size(arguments.network))
         predictor = FloatPredictor(arguments.network)
     else:
         network = artifact.load(arguments.network)

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show, show_json
-from snn_deploy.datasets import clean_images, labelled_images
+from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError
 from snn_deploy.evaluate import TASKS
 from snn_deploy.frontend.onnx import read
+from snn_deploy.tasks.datasets import clean_images, labelled_images
 
 if TYPE_CHECKING:
     from snn_deploy.finetune.training import Tuned

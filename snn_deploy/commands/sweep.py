@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy import images
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import progress, show, show_json
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.counting import count
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.pareto_plot import pareto_plot
+from snn_deploy.cost.sweep import Goal, Grid, Settings, pareto, parse_axis, sweep
+from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import ConversionError
 from snn_deploy.files import write
 from snn_deploy.frontend.onnx import read
-from snn_deploy.pareto_plot import pareto_plot
-from snn_deploy.pipeline import convert, float_probe, input_channels, input_size
-from snn_deploy.sweep import Goal, Grid, Settings, pareto, parse_axis, sweep
-from snn_deploy.tables import sweep_table
+from snn_deploy.pipeline import calibration_images, convert, float_probe, input_channels, input_size
 from snn_deploy.target import load_target
+from snn_deploy.tasks import images
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
 """What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
@@ -83,7 +83,7 @@ def score(arguments: argparse.Namespace, settings: Settings) -> Mapping[str, flo
     """One point: convert, run on cpu, count, price."""
     own = input_size(arguments.model)
     channels = input_channels(arguments.model, own)
-    calibration = shared.calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    calibration = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     image = images.read_image(arguments.input, channels)
     image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
     image = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy import artifact, images
+from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, stimulus_digest, stimulus_of
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show, show_json
+from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.errors import VerificationError
-from snn_deploy.files import write
 from snn_deploy.network import Network
+from snn_deploy.tasks import images
 from snn_deploy.verify import Comparison, Level, Status, Trace, Verdict
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
 from snn_deploy.verify.autopsy import explain
-from snn_deploy.verify.certificate import certify, check_certificate, junit, page, write_certificate
+from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
 from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
 from snn_deploy.verify.trace_file import read_trace
 
@@ -127,15 +127,14 @@ def _certify(
     engines = {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
     certificate = certify(verdict, network, files=files, stimuli=(stimulus,), score=score, engines=engines)
     write_certificate(certificate, arguments.certificate)
-    write(arguments.certificate.with_suffix(".html"), page(certificate))
-    write(arguments.certificate.with_suffix(".xml"), junit(certificate))
     note(f"wrote {arguments.certificate}, and .html and .xml beside it")
 
 
 def _check(arguments: argparse.Namespace) -> int:
     files = {"artifact": arguments.network} | ({"stimulus": arguments.input} if arguments.input is not None else {})
     wrong = check_certificate(arguments.check, files)
-    for line in wrong or (f"{arguments.check} stands: digest, verdict and the files named are as certified",):
+    lines = wrong or (f"{arguments.check} stands: digest, verdict and the files named are as certified",)
+    for line in lines:
         show(line)
     return 1 if wrong else 0
 
@@ -156,8 +155,8 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     if arguments.json:
         show_json({"images": chosen, "share": score.share(level)})
     else:
-        for path in chosen:
-            show(path)
+        for name in chosen:
+            show(name)
         show(score.line(level))
     return 0 if chosen else 2
 

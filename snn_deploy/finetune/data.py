@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import images
-from snn_deploy.datasets import Entry, Sample
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluate import Task
-from snn_deploy.images import Image
+from snn_deploy.tasks import images
+from snn_deploy.tasks.datasets import Entry, Sample
+from snn_deploy.tasks.images import Image
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -61,7 +61,7 @@ class Data:
 
     def calibration(self, count: int, seed: int) -> list[Image]:
         """Patches of the training part, noisy where the task is restoration."""
-        found = images.patches([sample.image for sample in self.training], self.patch, count, seed)
+        found = images.patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
         if self.task == "segment":
             return found
         return [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(found)]

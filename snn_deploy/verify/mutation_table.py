@@ -15,8 +15,8 @@ from pathlib import Path
 from snn_deploy import artifact
 from snn_deploy.backend import stimulus_of
 from snn_deploy.errors import SnnDeployError, VerificationError
-from snn_deploy.images import add_noise, center_crop, photograph
 from snn_deploy.network import Network
+from snn_deploy.tasks.images import add_noise, center_crop, photograph
 from snn_deploy.verify.attribution import attribute
 from snn_deploy.verify.autopsy import autopsy
 from snn_deploy.verify.faults import FAULTS, Fault

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from snn_deploy import images
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.layers import LinearOp
@@ -20,6 +19,7 @@ from snn_deploy.graph import Graph, Node
 from snn_deploy.network import STATE_MAX
 from snn_deploy.ops import Conv, ConvTranspose, Relu
 from snn_deploy.quantized import integer_network
+from snn_deploy.tasks import images
 
 from .conftest import UNet
 

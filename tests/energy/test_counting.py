@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from snn_deploy import dynamics
 from snn_deploy.backend import Record, Run, load_backend
-from snn_deploy.counting import assume, count, per_step
+from snn_deploy.cost.counting import assume, count, per_step
+from snn_deploy.cost.synapses import dense_macs, fan_out, synapse_count
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Network
-from snn_deploy.synapses import dense_macs, fan_out, synapse_count
 from snn_deploy.testing import random_stimulus, random_unet
 
 Int64 = npt.NDArray[np.int64]

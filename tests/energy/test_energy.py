@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend import load_backend
-from snn_deploy.counting import Activity, assume, count
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import Activity, assume, count
+from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
-from snn_deploy.mapping import map_network
+from snn_deploy.mapping.fit import map_network
+from snn_deploy.mapping.traffic import traffic
 from snn_deploy.network import Network
 from snn_deploy.quantity import Quantity, rounded
 from snn_deploy.target import load_target, target_names
 from snn_deploy.testing import random_stimulus, random_unet
-from snn_deploy.traffic import traffic
 
 
 @pytest.fixture(scope="module")

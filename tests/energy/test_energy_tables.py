@@ -7,9 +7,9 @@ import io
 from rich.console import Console, RenderableType
 
 from snn_deploy.backend import load_backend
-from snn_deploy.counting import count
-from snn_deploy.energy import estimate
-from snn_deploy.tables import activity_table, energy_table
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.display.tables import activity_table, energy_table
 from snn_deploy.target import load_target
 from snn_deploy.testing import random_stimulus, random_unet
 

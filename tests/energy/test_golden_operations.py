@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from snn_deploy import dynamics
+from snn_deploy.cost.synapses import dense_macs, fan_out
 from snn_deploy.kernels import ConvKernel
-from snn_deploy.layout import weight_bits
-from snn_deploy.synapses import dense_macs, fan_out
+from snn_deploy.mapping.layout import weight_bits
 from snn_deploy.target import load_target
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "pilotnet_lif"

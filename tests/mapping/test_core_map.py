@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from snn_deploy.core_map import COLOURS, core_map, layer_bars
-from snn_deploy.counting import assume
-from snn_deploy.energy import estimate
-from snn_deploy.layout import Layer, SynapseGroup
-from snn_deploy.mapping import map_layers, map_network
+from snn_deploy.cost.counting import assume
+from snn_deploy.cost.energy import estimate
+from snn_deploy.mapping.core_map import COLOURS, core_map, layer_bars
+from snn_deploy.mapping.fit import map_layers, map_network
+from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.traffic import traffic
 from snn_deploy.target import load_target
 from snn_deploy.testing import random_unet
-from snn_deploy.traffic import traffic
 
 
 def test_every_core_is_drawn_once() -> None:

@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sweep_points import score
 
-from snn_deploy.errors import ConversionError, ReportError
-from snn_deploy.pareto_plot import pareto_plot
-from snn_deploy.sweep import Grid, Point, Settings, pareto, parse_axis, sweep
-from snn_deploy.tables import sweep_table
+from snn_deploy.cost.pareto_plot import pareto_plot
+from snn_deploy.cost.sweep import Grid, Point, Settings, pareto, parse_axis, sweep
+from snn_deploy.display.tables import sweep_table
+from snn_deploy.errors import ReportError
 
 GRID = Grid("model", (("steps", (2, 4)), ("mode", ("rate", "exact"))))
-
-
-def score(settings: Settings) -> dict[str, float]:
-    steps = int(settings["steps"])
-    if settings["mode"] == "rate" and steps == 4:
-        raise ConversionError("too long")
-    return {"psnr_db": 20.0 + steps, "energy_j": steps * (2.0 if settings["mode"] == "rate" else 1.0)}
 
 
 class CrashError(RuntimeError):

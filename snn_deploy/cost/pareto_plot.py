@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from snn_deploy.core_map import COLOURS, STYLE
+from snn_deploy.cost.sweep import Goal, Point, pareto
 from snn_deploy.errors import ReportError
-from snn_deploy.sweep import Goal, Point, pareto
+from snn_deploy.mapping.core_map import COLOURS, STYLE
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 440, 84, 56, 36
 """Picture and margins, in pixels."""

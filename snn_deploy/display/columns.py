@@ -1,7 +1,7 @@
 """Tables that fit the terminal: no number is ever cut.
 
 Columns that say nothing go first, then, one after the other, those that can be missed; the caption names the latter.
-Names of populations are shortened (:mod:`snn_deploy.labels`).
+Names of populations are shortened (:mod:`snn_deploy.display.labels`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from snn_deploy.labels import labels
+from snn_deploy.display.labels import labels
 
 NOTHING = frozenset({"", "-", "0", "100%"})
 """Cells without news."""
@@ -67,8 +67,8 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
         heading = _stacked(_heading(column), max(map(_width, values), default=0)) if number else column.header
         no_wrap = _heading(column) not in NAMES and (number or column.no_wrap)
         found.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
-    for row, values in zip(table.rows, zip(*cells, strict=True), strict=True):
-        found.add_row(*values, style=row.style, end_section=row.end_section)
+    for row, shown in zip(table.rows, zip(*cells, strict=True), strict=True):
+        found.add_row(*shown, style=row.style, end_section=row.end_section)
     return found
 
 

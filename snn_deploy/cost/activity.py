@@ -1,6 +1,6 @@
 """What a network did on some images: events, synaptic operations and neuron updates, population by population.
 
-:mod:`snn_deploy.counting` makes these values from a run, or from an assumed rate.
+:mod:`snn_deploy.cost.counting` makes these values from a run, or from an assumed rate.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A *synaptic operation* is one event reaching one non-zero weight at a neuron that exists. That is what Loihi 2's
 counters count: on a published network the usual rules (ignore padding, count zero weights) overestimate them by 31 to
-48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). :mod:`snn_deploy.synapses` counts the synapses behind each neuron.
+48 % (lava-dl, netx/pilotnet_snn/benchmark.ipynb). :mod:`snn_deploy.cost.synapses` counts the synapses behind each neuron.
 
 An *event* is one message whatever it carries; its *unit spikes* are the set bits of its payload, one for each binary
 threshold of the multi-threshold neuron that was crossed.
@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.activity import Activity, ConnectionActivity, PopulationActivity
+from snn_deploy.cost.activity import Activity, ConnectionActivity, PopulationActivity
+from snn_deploy.cost.synapses import dense_macs, fan_out, is_dense, synapse_count
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import Connection, Network, Population
-from snn_deploy.synapses import dense_macs, fan_out, is_dense, synapse_count
 
 __all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "Steps", "assume", "count", "per_step"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from snn_deploy import bounds
 from snn_deploy.device import Target
-from snn_deploy.layout import Layer, SynapseGroup
+from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.tiling import Tile, Use, shares_taps, synaptic_words
 from snn_deploy.network import Network
-from snn_deploy.tiling import Tile, Use, shares_taps, synaptic_words
 
 
 @dataclass(frozen=True)

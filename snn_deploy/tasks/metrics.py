@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import StimulusError
-from snn_deploy.images import Image, psnr_db
+from snn_deploy.tasks.images import Image, psnr_db
 
 Float64 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ def restoration_scores(restored: Float64, clean: Image) -> dict[str, float]:
 
     if restored.shape != clean.shape:
         raise StimulusError(f"the network returns {restored.shape} for an image {clean.shape}; this is no denoiser")
-    similarity = structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image ships no annotations
+    similarity = structural_similarity(
         clean[0].astype(np.float64), np.clip(restored[0], 0.0, 1.0), channel_axis=0, data_range=1.0
     )
     return {"psnr_db": psnr_db(restored, clean), "ssim": float(similarity)}

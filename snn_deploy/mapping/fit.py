@@ -1,6 +1,6 @@
 """Does it fit, on how many cores, chips and boards; what limits it, and what to change.
 
-Each population gets cores of its own, cut into tiles by :mod:`snn_deploy.tiling`. A misfit is a value, not an
+Each population gets cores of its own, cut into tiles by :mod:`snn_deploy.mapping.tiling`. A misfit is a value, not an
 exception: ``Mapping.problems`` holds every reason at once, ``Mapping.exit_status`` is 1 where there is one.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from snn_deploy.constraints import (
+from snn_deploy.device import Board, Target
+from snn_deploy.errors import NetworkError, TargetError
+from snn_deploy.mapping.constraints import (
     Problem,
     layer_problems,
     network_problems,
     reset_warnings,
     width_warnings,
 )
-from snn_deploy.device import Board, Target
-from snn_deploy.errors import NetworkError, TargetError
-from snn_deploy.layout import Layer, layers_of
+from snn_deploy.mapping.layout import Layer, layers_of
+from snn_deploy.mapping.tiling import Tile, Use, choose_tile, free_tile, neuron_bound, shares_taps, uses
 from snn_deploy.network import Network
-from snn_deploy.tiling import Tile, Use, choose_tile, free_tile, neuron_bound, shares_taps, uses
 
 LIMITS = (
     "limits.cores_per_chip",

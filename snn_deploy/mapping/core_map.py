@@ -14,12 +14,12 @@ from html import escape
 
 import numpy as np
 
+from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.device import Target
 from snn_deploy.errors import ReportError
-from snn_deploy.estimates import EnergyEstimate
-from snn_deploy.mapping import LayerMapping, Mapping
+from snn_deploy.mapping.fit import LayerMapping, Mapping
+from snn_deploy.mapping.traffic import Traffic, blocks_of, position
 from snn_deploy.quantity import rounded
-from snn_deploy.traffic import Traffic, blocks_of, position
 
 COLOURS = ("#fee838", "#dac75a", "#b3a772", "#8f8b78", "#6c6e72", "#414d6b", "#00224e")
 """Cividis from light (little load) to dark (full)."""

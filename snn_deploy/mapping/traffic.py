@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.activity import Activity
+from snn_deploy.cost.activity import Activity
+from snn_deploy.cost.synapses import landing
 from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
-from snn_deploy.mapping import Mapping
+from snn_deploy.mapping.fit import Mapping
+from snn_deploy.mapping.tiling import Tile
 from snn_deploy.network import Connection, Network
-from snn_deploy.synapses import landing
-from snn_deploy.tiling import Tile
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

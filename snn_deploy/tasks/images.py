@@ -79,7 +79,7 @@ def _read_picture(path: Path, channels: int) -> Image:
         raise StimulusError(f"{path}: damaged: {str(error)[:200]}") from error
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise StimulusError(f"{path}: an array of shape {values.shape} is no image")
-    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)  # type: ignore[no-untyped-call]
+    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)
     if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
         values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
     if values.ndim == 3 and values.shape[2] == 1:
@@ -154,9 +154,7 @@ def psnr_db(restored: npt.NDArray[np.float32] | npt.NDArray[np.float64], clean: 
     from skimage.metrics import peak_signal_noise_ratio
 
     clipped = np.clip(restored, 0.0, 1.0).astype(np.float64)
-    return float(
-        peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0)  # type: ignore[no-untyped-call]
-    )
+    return float(peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0))
 
 
 def png(image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> bytes:

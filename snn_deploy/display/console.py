@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.table import Table
 
 from snn_deploy.backend import Progress as Report
-from snn_deploy.columns import fit
+from snn_deploy.display.columns import fit
 
 PLAIN_WIDTH = 160
 """Columns of a result that goes to a file or a pipe."""
@@ -39,7 +39,7 @@ def verbose() -> bool:
 
 
 def show(renderable: RenderableType, *, silent: Collection[str] = (), optional: Sequence[str] = ()) -> None:
-    """Print a table or text as a result; for ``silent`` and ``optional`` columns see :func:`snn_deploy.columns.fit`."""
+    """Print a table or text as a result; for ``silent`` and ``optional`` columns see :func:`snn_deploy.display.columns.fit`."""
     if isinstance(renderable, Table):
         STDOUT.print(fit(renderable, STDOUT.width, silent=silent, optional=optional), "")
     elif isinstance(renderable, str):

@@ -6,7 +6,8 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from snn_deploy import files, images
+from snn_deploy import files
+from snn_deploy.tasks import images
 
 
 def write_comparison(path: Path, clean: images.Image, others: Mapping[str, images.Image]) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snn_deploy.device import Target
-from snn_deploy.layout import Layer, SynapseGroup, patterns, receptive
+from snn_deploy.mapping.layout import Layer, SynapseGroup, patterns, receptive
 
 
 @dataclass(frozen=True)
