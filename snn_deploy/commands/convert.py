@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
 from snn_deploy.console import note, show, show_json
 from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.report import connection_reports
 from snn_deploy.errors import ArtifactError
 from snn_deploy.frontend.onnx import read
 from snn_deploy.pipeline import convert
@@ -50,6 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json(record(converted.conversion) | {"artifact": str(arguments.out), "sha256": digest})
     else:
         show(table(converted.conversion))
+        show(connection_table(converted.conversion))
     return 0
 
 
@@ -74,6 +77,7 @@ def record(conversion: Conversion) -> dict[str, Any]:
             for headroom in [{bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}]
             for population in network.populations
         ],
+        "connections": [asdict(item) for item in connection_reports(conversion)],
     }
 
 
@@ -100,5 +104,26 @@ def table(conversion: Conversion) -> Table:
             f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
             "" if theta is None else f"{headroom[population.name]:.1f} bits",
             str(conversion.scales.dead.get(population.name, 0) or ""),
+        )
+    return shown
+
+
+def connection_table(conversion: Conversion) -> Table:
+    """What normalization chose for every connection."""
+    shown = Table(
+        title="connections",
+        caption="unit: real value of one count of the source; clipped: share of its calibration values beyond the top count",
+    )
+    for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
+        shown.add_column(heading, justify="left" if heading in ("source", "target") else "right")
+    for item in connection_reports(conversion):
+        low, high = item.unit
+        shown.add_row(
+            item.source,
+            item.target,
+            f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
+            f"{item.clipped:.3%}",
+            str(item.dead or ""),
+            f"{item.weight_error:.2%}",
         )
     return shown

@@ -19,7 +19,7 @@ from typing import Any
 from results_page import write_page
 from results_plots import write_plots
 
-from snn_deploy import images
+from snn_deploy import artifact, images
 from snn_deploy.backend import load_backend
 from snn_deploy.commands.arguments import CALIBRATION_COUNT, CALIBRATION_PATCH, calibration_images
 from snn_deploy.console import note, progress
@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = "loihi2"
 SIGMA = 25.0
 CROP = 64
+WHOLE_PIXELS = 150_000
 SWEEP = (1, 2, 4, 8, 16, 32, 64, 128)
 
 VARIANTS: dict[str, Options] = {
@@ -47,9 +48,17 @@ VARIANTS: dict[str, Options] = {
 """The sweep over T; the last two start at half a level, fire at the threshold and may take spikes back."""
 
 
+TUNED = {
+    "Spiking-UNet neuron, fine-tuned for T = 2": "paper2.snn",
+    "Spiking-UNet neuron, fine-tuned for T = 4": "paper4.snn",
+    "exact, N = 15, fine-tuned": "qat15.snn",
+}
+"""Networks that ``snn-deploy finetune`` wrote, where they are there; ``make reproduce`` holds the commands."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One number: a model (or its float form, ``options`` ``None``) on a data set."""
+    """One number: a model converted with ``options`` (``None``: the float model, or an artifact) on a data set."""
 
     name: str
     model: Path
@@ -66,6 +75,12 @@ class Job:
         """File name of the part."""
         return re.sub(r"[^A-Za-z0-9]+", "-", f"{self.model.stem}-{self.data.name}-{self.name}-{self.crop or 'whole'}")
 
+    @property
+    def effort(self) -> int:
+        """Roughly how long the part takes: pixels times steps; short ones are measured first."""
+        steps = self.options.steps if self.options is not None and self.options.mode == "rate" else 1
+        return len(self.entries()) * steps * (WHOLE_PIXELS if self.crop is None else self.crop**2)
+
     def entries(self) -> tuple[Entry, ...]:
         """The images."""
         return (clean_images if self.task == "denoise" else labelled_images)(self.data)[self.images]
@@ -79,8 +94,11 @@ class Job:
 
     def measure(self, report: Callable[[int, int], None]) -> Evaluation:
         """Convert, run, score."""
-        if self.options is None:
-            predictor: Any = FloatPredictor(self.model)
+        if self.model.suffix == ".snn":
+            network = artifact.load(self.model)
+            predictor: Any = SpikingPredictor(network, load_backend("cpu"), target=load_target(TARGET))
+        elif self.options is None:
+            predictor = FloatPredictor(self.model)
         else:
             network = convert(self.model, self.patches(), self.options).conversion.network
             predictor = SpikingPredictor(network, load_backend("cpu"), target=load_target(TARGET))
@@ -105,24 +123,15 @@ def denoising(shared: Path, tuned: Path) -> Iterator[Job]:
     for name, options in VARIANTS.items():
         for steps in SWEEP:
             yield replace(crops, name=f"{name}, T = {steps}", options=replace(options, steps=steps))
-    if (tuned / "mt2.onnx").is_file():
-        for steps in (1, 2, 4, 8):
-            name, options = f"fine-tuned for T = 2, T = {steps}", preset("multi-threshold", steps=steps)
-            yield replace(crops, name=name, options=options, model=tuned / "mt2.onnx")
-    if (tuned / "qat15.onnx").is_file():
-        options = preset("exact", levels=15)
-        yield replace(crops, name="fine-tuned, exact, N = 15", options=options, model=tuned / "qat15.onnx")
+    for name, file in TUNED.items():
+        if (tuned / file).is_file():
+            yield replace(crops, name=name, model=tuned / file)
     yield base
     for name in ("exact, N = 63", "exact, N = 127", "exact, N = 255"):
         yield replace(base, name=name, options=exact[name])
-    if (tuned / "mt2.onnx").is_file():
-        options = preset("multi-threshold", steps=2)
-        yield replace(base, name="fine-tuned for T = 2, T = 2", options=options, model=tuned / "mt2.onnx")
-    if (tuned / "qat15.onnx").is_file():
-        yield replace(
-            base, name="fine-tuned, exact, N = 15", options=exact["exact, N = 15"], model=tuned / "qat15.onnx"
-        )
-        yield replace(base, name="exact, N = 15", options=exact["exact, N = 15"])
+    for name, file in TUNED.items():
+        if (tuned / file).is_file():
+            yield replace(base, name=name, model=tuned / file)
     whole = ((VARIANTS["multi-threshold, connection-wise, MMSE"], "multi-threshold, connection-wise, MMSE", (2, 4, 8, 16)),
              (VARIANTS["Spiking-UNet neuron, connection-wise"], "Spiking-UNet neuron, connection-wise", (16, 32)),
              (VARIANTS["Spiking-UNet neuron, layer-wise"], "Spiking-UNet neuron, layer-wise", (16,)),
@@ -161,7 +170,7 @@ def measure(jobs: list[Job], cache: Path, budget_s: float) -> dict[str, dict[str
     cache.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     found = {}
-    for number, job in enumerate(jobs):
+    for number, job in enumerate(sorted(jobs, key=lambda job: job.effort)):
         path = cache / f"{job.key}.json"
         if not path.is_file():
             if time.perf_counter() - started > budget_s:
@@ -180,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--cache", type=Path, default=ROOT / "out/results", help="parts measured so far")
-    parser.add_argument("--tuned", type=Path, default=ROOT / "out", help="folder of mt2.onnx and qat15.onnx")
+    parser.add_argument("--tuned", type=Path, default=ROOT / "out", help="folder of fine-tuned networks")
     parser.add_argument("--budget", type=float, default=1e9, metavar="SECONDS", help="start no part after this time")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results.md")
     arguments = parser.parse_args()

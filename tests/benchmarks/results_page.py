@@ -70,10 +70,14 @@ def _segmentation(parts: Parts, jobs: Mapping[str, Job]) -> Iterable[str]:
             yield _table(parts, jobs, keys, "f1", "F1", "loss", ("jaccard", "accuracy"))
 
 
+def _is_float(job: Job) -> bool:
+    return job.options is None and job.model.suffix == ".onnx"
+
+
 def _float(parts: Parts, jobs: Mapping[str, Job], key: str, metric: str) -> float:
     job = jobs[key]
     for other, candidate in jobs.items():
-        if candidate.options is None and (candidate.data, candidate.crop) == (job.data, job.crop):
+        if _is_float(candidate) and (candidate.data, candidate.crop) == (job.data, job.crop):
             return float(parts[other]["overall"][metric])
     raise KeyError(f"{key}: its float network was not measured")
 
@@ -115,7 +119,7 @@ def _sweep(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[st
 
 def _lines(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[str]) -> dict[str, dict[int, float]]:
     """Loss in dB by variant and T."""
-    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if jobs[key].options is None)
+    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if _is_float(jobs[key]))
     found: dict[str, dict[int, float]] = {}
     for key in keys:
         variant, _, steps = jobs[key].name.rpartition(", T = ")
@@ -134,16 +138,18 @@ def _within(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[s
     for name, steps in first.items():
         share = f"{steps / base:.0%}" if steps and base else ""
         rows.append([name, f"more than {max(lines[name])}" if steps is None else str(steps), share])
-    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if jobs[key].options is None)
+    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if _is_float(jobs[key]))
     for key in rest:
-        options = jobs[key].options
-        if options is not None and float_db - parts[key]["overall"]["psnr_db"] <= WITHIN_DB:
-            rows.append([jobs[key].name, "1", f"{1 / base:.0%}" if base else ""])
+        if not _is_float(jobs[key]):
+            steps = int(jobs[key].name.rpartition("fine-tuned for T = ")[2]) if " for T = " in jobs[key].name else 1
+            reached = float_db - parts[key]["overall"]["psnr_db"] <= WITHIN_DB
+            share = f"{steps / base:.0%}" if reached and base else ""
+            rows.append([jobs[key].name, str(steps) if reached else f"not in {steps}", share])
     return _markdown(["network", "T", "of IF, connection-wise"], rows)
 
 
 def _bits(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[str]) -> str:
-    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if jobs[key].options is None)
+    float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if _is_float(jobs[key]))
     found: dict[str, dict[bool, float]] = {}
     for key in keys:
         bits, _, plain = jobs[key].name.partition(",")

@@ -51,7 +51,7 @@ def write_plots(folder: Path, parts: Mapping[str, Any], jobs: Mapping[str, Job],
 
 def _quality(axes: Any, parts: Mapping[str, Any], jobs: Mapping[str, Job]) -> None:
     crops = {key: job for key, job in jobs.items() if key in parts and job.task == "denoise" and job.crop}
-    float_db = next(parts[key]["overall"]["psnr_db"] for key, job in crops.items() if job.options is None)
+    float_db = next(parts[key]["overall"]["psnr_db"] for key, job in crops.items() if job.name == "float")
     lines: dict[str, list[tuple[int, float]]] = {}
     for key, job in crops.items():
         variant, _, steps = job.name.rpartition(", T = ")
