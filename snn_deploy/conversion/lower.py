@@ -44,15 +44,18 @@ class Conversion:
     function_error: float
 
 
-def lower(graph: Graph, calibration_graph: Graph, images: Images, options: Options) -> Conversion:
+def lower(
+    graph: Graph, calibration_graph: Graph, images: Images, options: Options, scales: Scales | None = None
+) -> Conversion:
     """The integer network of a normal-form ``graph``.
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
-    activations are measured; it may be ``graph`` itself.
+    activations are measured; it may be ``graph`` itself. ``scales`` are kept where they are given: those that a network
+    was trained for.
     """
     measured = layers_of(calibration_graph)
     statistics = calibrate(calibration_graph, measured, images)
-    scales = choose_scales(measured, statistics, options)
+    scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = layers_of(graph)
     network = _network(layers, scales, statistics, options)

@@ -1,12 +1,17 @@
 """The loop: Adam on surrogate activations, scored on converted networks, stopped when these stop getting better.
 
-Every ``check_every`` iterations the float network is converted, with scales measured anew, and its integers run over the
-validation part. The network with the best such score is kept; the one training started from is the first. Scales that the
-surrogate uses are those of the last check. A run goes on from its checkpoint, to the same bits as one without a break.
+The learning rate falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts).
+
+Every ``check_every`` iterations the float network is converted and its integers run over the validation part. The network
+with the best such score is kept; the one training started from is the first. What one spike is worth stays as it was
+measured at the start, during training and in the network that comes out: measured anew on weights that have learned to
+live with their levels, it would be another network than the one trained. So the ``.snn`` is the result; converting the
+``.onnx`` again chooses scales again. A run goes on from its checkpoint, to the same bits as one without a break.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +25,9 @@ from torch import Tensor
 
 from snn_deploy.backend import load_backend
 from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.normalize import Scales
 from snn_deploy.conversion.options import Options
-from snn_deploy.errors import ConversionError, ReportError
+from snn_deploy.errors import ConversionError, NetworkError, ReportError
 from snn_deploy.evaluate import SpikingPredictor, evaluate
 from snn_deploy.finetune.data import Data
 from snn_deploy.finetune.network import GraphNetwork
@@ -42,7 +48,7 @@ Report: TypeAlias = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Schedule:
-    """``iterations`` Adam steps of ``batch`` patches at ``rate``, checked every ``check_every``.
+    """``iterations`` Adam steps of ``batch`` patches, the first at ``rate``, checked every ``check_every``.
 
     Training ends early after ``patience`` checks without a better score. ``seed`` draws the split, patches and noise.
     """
@@ -145,9 +151,13 @@ class _Trainer:
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=schedule.rate)
         self._rng = np.random.default_rng(schedule.seed)
         self._calibration = data.calibration(CALIBRATION_COUNT, schedule.seed)
-        self._surrogate: Levels | Flow | None = None
-        self._best = self._copy()
         self.iteration = 0
+        self._scales: Scales | None = None
+        conversion = self._convert()
+        self._scales = conversion.scales
+        firing = firing_of(graph, conversion, options, device)
+        self._surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
+        self._best = self._copy()
         self.checks: list[Check] = []
 
     @property
@@ -175,12 +185,12 @@ class _Trainer:
 
     def step(self) -> None:
         """One Adam step."""
-        if self._surrogate is None:
-            self._surrogate = self._surrogate_of(self._convert())
         image, target = (torch.from_numpy(part.copy()) for part in self._data.batch(self._schedule.batch, self._rng))
         output = self._surrogate(self._network, image.to(self._device))
         loss = spiking_loss(self._data.task, output, target.to(self._device))
         self._optimizer.zero_grad(set_to_none=True)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.rate * (1 + math.cos(math.pi * self.iteration / self._schedule.iterations)) / 2
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self._optimizer.step()
         self.iteration += 1
@@ -188,7 +198,6 @@ class _Trainer:
     def check(self) -> None:
         """Convert, score on the validation part, keep the best."""
         conversion = self._convert()
-        self._surrogate = self._surrogate_of(conversion)
         predictor = SpikingPredictor(conversion.network, load_backend("cpu"))
         found = evaluate(
             predictor,
@@ -231,13 +240,12 @@ class _Trainer:
 
     def _convert(self) -> Conversion:
         graph = normal_form(self._network.trained())
-        return lower(graph, graph, self._calibration, self._options)
-
-    def _surrogate_of(self, conversion: Conversion) -> Levels | Flow:
-        firing = firing_of(self._network.graph, conversion, self._options, self._device)
-        if self._options.mode == "exact":
-            return Levels(firing, self._options.levels)
-        return Flow(firing, self._options)
+        try:
+            return lower(graph, graph, self._calibration, self._options, self._scales)
+        except (ConversionError, NetworkError) as error:
+            raise ConversionError(
+                f"iteration {self.iteration}: the network can be converted no longer ({error}); lower the rate"
+            ) from error
 
 
 def _save(state: _State, identity: dict[str, Any], path: Path) -> None:
@@ -262,13 +270,16 @@ def _resume(path: Path | None, identity: dict[str, Any], device: str) -> _State 
 def write_model(graph: Graph, path: Path) -> None:
     """``graph`` as ONNX with free height and width, its outputs under the names that the user knows."""
     model = to_onnx(graph)
-    for shaped in (*model.graph.input, *model.graph.output):
-        for axis, name in zip(shaped.type.tensor_type.shape.dim[2:], ("height", "width"), strict=False):
-            axis.dim_param = name
+    (image,) = model.graph.input
+    for axis, name in zip(image.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        axis.dim_param = name
+    outputs = []
     for (name, value), output in zip(graph.outputs, model.graph.output, strict=True):
         if name != value:
             model.graph.node.append(onnx.helper.make_node("Identity", [value], [name], name=name))
-            output.name = name
+        outputs.append(onnx.helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, [None] * 4))
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
     try:
         onnx.save(model, str(path))
     except OSError as error:

@@ -40,6 +40,8 @@ def confusion(found: Labels, wanted: Labels, classes: int) -> npt.NDArray[np.int
     counted = wanted != VOID
     if wanted.max() >= classes:
         raise StimulusError(f"the label map holds class {wanted.max()}; the network tells {classes} classes apart")
+    if not counted.any():
+        return np.zeros((classes, classes), np.int64)
     pairs: npt.NDArray[np.int64] = confusion_matrix(wanted[counted], found[counted], labels=np.arange(classes))
     return pairs
 

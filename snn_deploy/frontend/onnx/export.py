@@ -90,24 +90,25 @@ class _Writer:
     def write(self, node: Node) -> None:
         """Write one node of the graph as one or a few ONNX nodes."""
         op, inputs, name = node.op, list(node.inputs), node.name
+        within = self._within(name)
         if isinstance(op, Conv | ConvTranspose):
             self._weighted(name, op, inputs[0])
         elif isinstance(op, Affine):
-            scale = self._per_channel(f"{name}/scale", op.scale)
-            self.add("Mul", [inputs[0], scale], f"{name}/scaled")
-            self.add("Add", [f"{name}/scaled", self._per_channel(f"{name}/shift", op.shift)], name)
+            scale = self._per_channel(f"{within}/scale", op.scale)
+            self.add("Mul", [inputs[0], scale], f"{within}/scaled")
+            self.add("Add", [f"{within}/scaled", self._per_channel(f"{within}/shift", op.shift)], name)
         elif isinstance(op, Resample):
-            rows = self.tensor(f"{name}/rows", op.rows.astype(np.float32))
-            columns = self.tensor(f"{name}/columns", op.columns.T.astype(np.float32))
-            self.add("MatMul", [rows, inputs[0]], f"{name}/by-rows")
-            self.add("MatMul", [f"{name}/by-rows", columns], name)
+            rows = self.tensor(f"{within}/rows", op.rows.astype(np.float32))
+            columns = self.tensor(f"{within}/columns", op.columns.T.astype(np.float32))
+            self.add("MatMul", [rows, inputs[0]], f"{within}/by-rows")
+            self.add("MatMul", [f"{within}/by-rows", columns], name)
         elif isinstance(op, LeakyRelu):
-            self.add("PRelu", [inputs[0], self._per_channel(f"{name}/slope", op.slope)], name)
+            self.add("PRelu", [inputs[0], self._per_channel(f"{within}/slope", op.slope)], name)
         elif isinstance(op, Clip):
-            limits = [self.tensor(f"{name}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
+            limits = [self.tensor(f"{within}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
             self.add("Clip", [inputs[0], *limits], name)
         elif isinstance(op, Nearest):
-            scales = self.tensor(f"{name}/scales", np.array([1, 1, *op.scale], np.float32))
+            scales = self.tensor(f"{within}/scales", np.array([1, 1, *op.scale], np.float32))
             self.add(
                 "Resize",
                 [inputs[0], "", scales],
@@ -143,18 +144,19 @@ class _Writer:
 
     def _weighted(self, name: str, op: Conv | ConvTranspose, source: str) -> None:
         """A (transposed) convolution; ONNX takes no negative pads, so what they cut or append stands beside it."""
+        within = self._within(name)
         transposed, steps = (
             isinstance(op, ConvTranspose),
-            [f"{name}/{part}" for part in ("padded", "convolved", "grown")],
+            [f"{within}/{part}" for part in ("padded", "convolved", "grown")],
         )
         inside = tuple(max(pad, 0) for pad in op.pads)
         outside = tuple(min(pad, 0) for pad in op.pads)
         mapped = op.bias.ndim == 3 or (transposed and any(outside))
         if any(outside) and not transposed:
             source = self._pad(steps[0], source, outside)
-        inputs = [source, self.tensor(f"{name}/weight", op.weight.astype(np.float32))]
+        inputs = [source, self.tensor(f"{within}/weight", op.weight.astype(np.float32))]
         if not mapped:
-            inputs.append(self.tensor(f"{name}/bias", op.bias.astype(np.float32)))
+            inputs.append(self.tensor(f"{within}/bias", op.bias.astype(np.float32)))
         self.add(
             type(op).__name__,
             inputs,
@@ -170,7 +172,13 @@ class _Writer:
             if transposed and any(outside):
                 last = self._pad(steps[2], last, tuple(-pad for pad in outside))
             bias = op.bias if op.bias.ndim == 3 else op.bias[:, None, None]
-            self.add("Add", [last, self.tensor(f"{name}/bias", bias.astype(np.float32)[None])], name)
+            self.add("Add", [last, self.tensor(f"{within}/bias", bias.astype(np.float32)[None])], name)
+
+    def _within(self, name: str) -> str:
+        """A prefix for names of values within ``name`` that no value of the graph has (a model that we wrote, say)."""
+        while any(value.startswith(f"{name}/") for value in self.graph.shapes):
+            name += "'"
+        return name
 
     def _pad(self, name: str, source: str, pads: tuple[int, ...]) -> str:
         top, left, bottom, right = pads
