@@ -1,5 +1,7 @@
 """The public functions, for scripts and notebooks; ``import snn_deploy as sd`` offers all of them.
 
+Examples
+--------
 >>> import numpy as np
 >>> import snn_deploy as sd
 >>> photo = np.random.default_rng(0).random((1, 1, 32, 32), np.float32)
