@@ -67,8 +67,8 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
         heading = _stacked(_heading(column), max(map(_width, values), default=0)) if number else column.header
         no_wrap = _heading(column) not in NAMES and (number or column.no_wrap)
         found.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
-    for row, values in zip(table.rows, zip(*cells, strict=True), strict=True):
-        found.add_row(*values, style=row.style, end_section=row.end_section)
+    for row, line in zip(table.rows, zip(*cells, strict=True), strict=True):
+        found.add_row(*line, style=row.style, end_section=row.end_section)
     return found
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_deploy import artifact
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy import artifact, images
 from snn_deploy.backend import Record
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json
+from snn_deploy.console import progress, show, show_json
 from snn_deploy.verify import Level, Status, Verdict, compare
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
+from snn_deploy.verify_many import RECORDS, exit_code, verify_images
 
 LEVELS = {level.label: level for level in Level}
-RECORDS = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}
 PLACE = "first (image, step, neuron): found, expected"
 
 
@@ -39,12 +43,17 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
     )
+    many = parser.add_argument_group("many images: --input names a folder")
+    many.add_argument("--workers", type=shared.whole(1, 1024), default=1, help="local processes (default: 1)")
+    many.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler instead: tcp://host:8786")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run all backends on the image and show the verdict."""
+    """Run all backends on the image, or on each of a folder, and show the verdict."""
+    if arguments.input.is_dir():
+        return _execute_folder(arguments)
     network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
     level = LEVELS[arguments.level]
     record = RECORDS.get(level, Record.COUNTS)
@@ -54,6 +63,53 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         show_verdict(verdict)
     return verdict.exit_code
+
+
+def _execute_folder(arguments: argparse.Namespace) -> int:
+    network = artifact.load(arguments.network)
+    paths = images.image_paths(arguments.input)
+    with progress(f"verifying {len(paths)} images") as report:
+        verdicts = verify_images(
+            network,
+            _images(arguments, paths, network.input.shape[0]),
+            len(paths),
+            arguments.backends,
+            LEVELS[arguments.level],
+            scheduler=arguments.scheduler,
+            workers=arguments.workers,
+            progress=report,
+        )
+    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+    if arguments.json:
+        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
+        show_json({"exit_code": exit_code(verdicts), "images": records})
+    else:
+        show(_summary(named, network.name))
+        for name, verdict in named:
+            if verdict.exit_code:
+                show(f"{name}: {verdict.line}")
+    return exit_code(verdicts)
+
+
+def _images(arguments: argparse.Namespace, paths: Sequence[Path], channels: int) -> Iterator[tuple[str, images.Image]]:
+    """Each image when it is its turn; the noise of image i has seed ``--seed`` + i."""
+    for index, path in enumerate(paths):
+        image = images.read_image(path, channels)
+        if arguments.crop is not None:
+            image = images.center_crop(image, *arguments.crop)
+        yield path.name, images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
+
+
+def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
+    """One row per image."""
+    first = named[0][1]
+    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
+    for heading in ("image", "neurons", "values compared", "status"):
+        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
+    for name, verdict in named:
+        seen = verdict.coverage
+        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
+    return shown
 
 
 def show_verdict(verdict: Verdict) -> None:

@@ -55,7 +55,9 @@ def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
     for name in ("torch", "skimage", "numba"):
         pytest.importorskip(name, reason="the tutorial needs the extras cpu, report and train")
     run_page(ROOT / "docs" / "tutorial.md", tmp_path)
-    assert {"unet.onnx", "unet.snn", "restored.png", "verdict.json", "report.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"unet.onnx", "unet.snn", "restored.png", "verdict.json", "report.html"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.parametrize("name", ["how-to/backend.md", "how-to/target.md", "how-to/project-file.md"])
