@@ -1,5 +1,7 @@
 """The public functions, for scripts and notebooks; ``import snn_deploy as sd`` offers all of them.
 
+Examples
+--------
 >>> import numpy as np
 >>> import snn_deploy as sd
 >>> photo = np.random.default_rng(0).random((1, 1, 32, 32), np.float32)
@@ -39,6 +41,7 @@ from snn_deploy.network import Network
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
+from snn_deploy.verify_many import RECORDS
 
 Image = npt.NDArray[np.float32]
 
@@ -159,8 +162,7 @@ def verify(
     if isinstance(level, str) and level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
     asked = labels[level] if isinstance(level, str) else level
-    record = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}.get(asked, Record.COUNTS)
-    results = [network.run(images, name, record) for name in backends]
+    results = [network.run(images, name, RECORDS.get(asked, Record.COUNTS)) for name in backends]
     if not results:
         raise VerificationError("no backend is named; name two")
     return compare(results[0].network, [result.run for result in results], asked)

@@ -23,7 +23,7 @@ ROOMS = (
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),
-    ("finetune", "pipeline", "evaluate", "report", "api"),
+    ("finetune", "pipeline", "evaluate", "scale", "verify_many", "report", "api"),
     ("project", "commands"),
     ("cli",),
 )

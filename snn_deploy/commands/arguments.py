@@ -14,10 +14,13 @@ from snn_deploy.backend import Record, Run, backend_names, load_backend
 from snn_deploy.conversion.options import PRESETS, Options, preset
 from snn_deploy.display.console import progress
 from snn_deploy.network import Network
-from snn_deploy.pipeline import stimulus_at
+from snn_deploy.pipeline import PATCH, stimulus_at
 from snn_deploy.tasks import images
 
 Size = tuple[int, int]
+
+CALIBRATION_PATCH = PATCH
+"""Side of a calibration patch where the model leaves the size open."""
 
 
 def size(text: str) -> Size:

@@ -18,7 +18,7 @@ import snn_deploy
 from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, stimulus_of
 from snn_deploy.commands import arguments as shared
-from snn_deploy.commands.verify import LEVELS, RECORDS
+from snn_deploy.commands.verify import LEVELS
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
@@ -34,6 +34,7 @@ from snn_deploy.report import Contents, Curve, Picture, page
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify import Verdict, compare
+from snn_deploy.verify_many import RECORDS
 
 LADDER = (7, 15, 31, 63, 127, 255)
 """Levels N of the curve in exact mode."""

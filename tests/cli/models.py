@@ -14,12 +14,12 @@ def write_unet(path: Path, size: tuple[int, int] | None = None, *, channels: int
     def weight(name: str, *shape: int) -> onnx.TensorProto:
         return numpy_helper.from_array((rng.normal(0, 0.4, shape)).astype(np.float32), name)
 
-    pads = {"pads": [1, 1, 1, 1]}
+    ones = [1, 1, 1, 1]
     nodes = [
-        helper.make_node("Conv", ["image", "w1", "b1"], ["e"], name="/enc/enc.0/Conv", **pads),
+        helper.make_node("Conv", ["image", "w1", "b1"], ["e"], name="/enc/enc.0/Conv", pads=ones),
         helper.make_node("Relu", ["e"], ["skip"], name="/enc/enc.0/Relu"),
         helper.make_node("AveragePool", ["skip"], ["p"], name="/pool/Pool", kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("Conv", ["p", "w2", "b2"], ["d"], name="/mid/Conv", **pads),
+        helper.make_node("Conv", ["p", "w2", "b2"], ["d"], name="/mid/Conv", pads=ones),
         helper.make_node("Relu", ["d"], ["deep"], name="/mid/Relu"),
         helper.make_node("ConvTranspose", ["deep", "w3"], ["u"], name="/up/ConvTranspose", strides=[2, 2]),
         helper.make_node("Relu", ["u"], ["up"], name="/up/Relu"),

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -130,9 +131,12 @@ def test_odd_image_size_says_which_size_fits(tool: Tool, tmp_path: Path, network
 
 
 def test_wrong_array_shapes(tool: Tool, tmp_path: Path, network: Path) -> None:
-    for index, values in enumerate(
-        (np.zeros((16, 16), np.float32), np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 1, 16, 16), np.int64))
-    ):
+    wrong: tuple[npt.NDArray[np.generic], ...] = (
+        np.zeros((16, 16), np.float32),
+        np.zeros((1, 3, 16, 16), np.float32),
+        np.zeros((1, 1, 16, 16), np.int64),
+    )
+    for index, values in enumerate(wrong):
         path = tmp_path / f"{index}.npy"
         np.save(path, values)
         one_line(tool("run", network, "--input", path), path.name)

@@ -123,7 +123,9 @@ def test_view_writes_onnx_that_shows_thresholds(tool: Tool, tmp_path: Path, netw
     assert "/mid/Relu (neurons)" in names
     (node,) = (node for node in model.graph.node if node.name == "/mid/Relu (neurons)")
     theta = next(item for item in node.attribute if item.name == "theta")
-    assert list(theta.ints) == artifact.load(network).population("/mid/Relu").neuron.theta.tolist()
+    neuron = artifact.load(network).population("/mid/Relu").neuron
+    assert neuron is not None
+    assert list(theta.ints) == neuron.theta.tolist()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -1,0 +1,29 @@
+"""Denoise a photograph with spikes: convert, run, score, look.
+
+Run it from the repository's root, or open it in an editor that knows ``# %%`` cells.
+"""
+
+# %% The trained model of this repository, and a photograph it has never seen
+from pathlib import Path
+
+import snn_deploy as sd
+from snn_deploy.display.picture import write_comparison
+from snn_deploy.tasks import images
+
+root = Path(__file__).resolve().parent.parent
+clean = images.center_crop(images.photograph("camera", 1), 128, 128)
+noisy = images.add_noise(clean, 25, seed=0)
+
+# %% To integers. Calibration shows the network noisy patches, since noisy images are what it will see.
+net = sd.convert(root / "models" / "denoiser_s25.onnx", noise=25, size=(128, 128))
+print(net)
+
+# %% Run
+run = net.run(noisy)
+print(run)
+print(f"noisy {images.psnr_db(noisy, clean):.2f} dB, spiking {images.psnr_db(run.output, clean):.2f} dB")
+
+# %% Look
+out = Path("denoise.png")
+write_comparison(out, clean, {"noisy": noisy, "spiking": run.output.astype("float32")})
+print(f"wrote {out}")

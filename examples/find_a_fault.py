@@ -1,0 +1,34 @@
+"""Plant one wrong weight and let the verifier find it: the first divergence names population, step and neuron."""
+
+# %% A network with everything a U-Net has, and an image
+from dataclasses import replace
+
+import numpy as np
+
+from snn_deploy.backend import Record, load_backend
+from snn_deploy.kernels import ConvKernel
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verify import Level, compare
+
+network = random_unet("exact", seed=0)
+stimulus = random_stimulus(network)
+reference = load_backend("reference")
+
+# %% One bit of one weight
+name = "up1->dec"
+wrong = []
+for connection in network.connections:
+    if connection.name == name and isinstance(connection.kernel, ConvKernel):
+        weight = np.array(connection.kernel.weight)
+        weight[0, 0, 1, 1] ^= 1
+        connection = replace(connection, kernel=replace(connection.kernel, weight=weight))
+    wrong.append(connection)
+faulty = replace(network, connections=tuple(wrong))
+
+# %% Compare: the faulty run claims to be of the right network, as a broken compiler would
+good = reference.run(network, stimulus, Record.TRAINS)
+bad = replace(reference.run(faulty, stimulus, Record.TRAINS), backend="faulty", network=good.network)
+verdict = compare(network, [good, bad], Level.TRAIN)
+print(verdict.line)
+if verdict.first is None or verdict.first.population != "dec":
+    raise SystemExit("the fault was not found where it was planted")

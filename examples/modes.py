@@ -1,0 +1,32 @@
+"""Exact mode against rate mode, and what connection-wise normalization buys.
+
+The same model, one photograph, and what is left of its quality.
+"""
+
+# %%
+from pathlib import Path
+
+import snn_deploy as sd
+from snn_deploy.pipeline import float_probe
+from snn_deploy.tasks import images
+
+model = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
+size = (64, 64)
+clean = images.center_crop(images.photograph("camera", 1), *size)
+noisy = images.add_noise(clean, 25, seed=0)
+best = images.psnr_db(next(iter(float_probe(model, size)(noisy).values())), clean)
+print(f"float network: {best:.3f} dB")
+
+# %% Convert in several ways
+choices = {
+    "exact, N = 127": sd.Options(),
+    "exact, N = 31": sd.Options(levels=31),
+    "rate, T = 16": sd.Options(mode="rate", steps=16),
+    "rate, T = 16, layer-wise": sd.Options(mode="rate", steps=16, normalization="layer-wise"),
+}
+for name, options in choices.items():
+    net = sd.convert(model, options=options, noise=25, size=size)
+    run = net.run(noisy)
+    events = sum(int(item.sum()) for item in run.events.values())
+    change = images.psnr_db(run.output, clean) - best
+    print(f"{name:26} {change:+.3f} dB, {events:,} events, {net.network.duration} steps")

@@ -1,0 +1,111 @@
+"""The documentation tells the truth: its blocks run as written, its links lead somewhere, generated pages are current."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snn_deploy.commands.table import table
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+BLOCK = re.compile(r"<!-- tested(?:: (\S+))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
+"""A block behind this comment is run, or saved under the name it gives, in one folder per page, in its order."""
+
+WRITTEN_LATER = {"operators.md", "verification.md", "trace-format.md", "results.md", "performance.md"}
+"""Pages of other rooms; a link to one of them may lead nowhere as long as it is not written."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """A shell in which ``python`` and ``snn-deploy`` are those under test."""
+    programs = folder / ".bin"
+    programs.mkdir()
+    for name, command in (("python", ""), ("snn-deploy", "-m snn_deploy ")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command}"$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+    path = os.pathsep.join([str(ROOT), str(ROOT / "backends"), *(entry for entry in sys.path if entry)])
+    return os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def run_page(page: Path, folder: Path) -> None:
+    (folder / "models").symlink_to(ROOT / "models")
+    settings = environment(folder)
+    for name, language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if name:
+            (folder / name).write_text(body, encoding="utf-8")
+            continue
+        command = ["bash", "-e", "-u", "-c", body] if language == "sh" else [sys.executable, "-c", body]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=settings)
+        assert done.returncode == 0, f"{body}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
+    for name in ("torch", "skimage", "numba"):
+        pytest.importorskip(name, reason="the tutorial needs the extras cpu, report and train")
+    run_page(ROOT / "docs" / "tutorial.md", tmp_path)
+    assert {"unet.onnx", "unet.snn", "restored.png", "verdict.json", "report.html"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", ["how-to/backend.md", "how-to/target.md", "how-to/project-file.md"])
+def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
+    run_page(ROOT / "docs" / name, tmp_path)
+
+
+def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
+    found = {str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))}
+    assert found == {"tutorial.md", "how-to/backend.md", "how-to/target.md", "how-to/project-file.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if not link.startswith("https://"):
+            assert (page.parent / link).resolve().exists() or Path(link).name in WRITTEN_LATER, link
+    for path in re.findall(r"`((?:snn_deploy|backends|models|tests|examples)/[^`\s*]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    written = {str(page.relative_to(ROOT / "docs")) for page in PAGES}
+    assert written <= listed
+    assert listed - written <= WRITTEN_LATER
+
+
+def test_the_command_line_page_is_current() -> None:
+    """Rewritten with ``python -m snn_deploy.commands.table > docs/cli.md``."""
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == table()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.slow
+def test_examples_run(example: Path, tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="the examples show photographs of scikit-image")
+    pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
