@@ -26,6 +26,7 @@ ROOMS = (
     ("finetune", "pipeline", "evaluate", "scale", "verify_many", "report", "api"),
     ("project", "commands"),
     ("cli",),
+    ("cli_page",),
 )
 """From the top down; a room imports from itself and from every line above it, and rooms of one line may meet."""
 

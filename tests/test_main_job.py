@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend import Backend, Record, load_backend, stimulus_of
-from snn_deploy.commands.arguments import calibration_images
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.kernels import ConvKernel
 from snn_deploy.network import Connection, Network, Population
-from snn_deploy.pipeline import convert, float_probe
+from snn_deploy.pipeline import calibration_images, convert, float_probe
 from snn_deploy.quantized import integer_network
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Trace, compare

@@ -54,7 +54,8 @@ def test_all_refusals_are_named_at_once_and_inspect_lists_them() -> None:
     assert set(refused) == {"t", "gate", "m", "y"}
     assert refused["gate"] == "m uses its result inside the network"
     with pytest.raises(
-        UnsupportedModelError, match=r"^model: 4 node\(s\) cannot be mapped: .*y \(HardSwish\): .* Relu6$"
+        UnsupportedModelError,
+        match=r"^model \(operator set 17\): 4 node\(s\) cannot be mapped: .*y \(HardSwish\): .* Relu6$",
     ) as caught:
         read(model)
     assert len(caught.value.reasons) == 4
