@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.conversion.calibrate import Statistics, percentile
+from snn_deploy.conversion.equalize import channel_factors
 from snn_deploy.conversion.layers import Layer, Layers, LinearOp, Synapses
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
@@ -57,6 +58,8 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
             unit[layer.name] = np.ones(channels)
         else:
             unit[layer.name] = _layer_unit(statistics[layer.name], channels, options)
+            if options.equalization:
+                unit[layer.name] = unit[layer.name] * channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
     assumed = {
         synapses.name: _assumed_unit(layers, layer, synapses, statistics, unit, options)

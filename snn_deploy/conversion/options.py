@@ -28,7 +28,8 @@ class Options:
     floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
     subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
     (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``bias_correction``: the
-    mean error that rounding the weights makes is taken out of the bias. ``input_levels``: input payload that stands for
+    mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
+    the weights of their readers (connection-wise only; helps at 4 and 5 bits). ``input_levels``: input payload that stands for
     the largest magnitude seen in calibration.
     """
 
@@ -48,6 +49,7 @@ class Options:
     pool: Pool = "relay"
     weight_bits: int = 8
     bias_correction: bool = True
+    equalization: bool = False
     input_levels: int = 1023
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Options:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConversionError(f"option {name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        if self.equalization and self.normalization != "connection-wise":
+            raise ConversionError("equalization chooses units per channel itself; use connection-wise normalization")
         if self.mode == "exact" and self.normalization == "layer-wise":
             raise ConversionError(
                 "layer-wise normalization does not preserve the function; it exists in rate mode only"

@@ -49,6 +49,13 @@ VARIANTS: dict[str, Options] = {
 """The sweep over T; the last two start at half a level, fire at the threshold and may take spikes back."""
 
 
+WEIGHTS: dict[str, dict[str, bool]] = {
+    "rounded": {"bias_correction": False},
+    "with bias correction": {},
+    "with bias correction and equalization": {"equalization": True},
+}
+"""What is done about rounding the weights."""
+
 TUNED = {
     "Spiking-UNet neuron, fine-tuned for T = 2": "paper2.snn",
     "Spiking-UNet neuron, fine-tuned for T = 4": "paper4.snn",
@@ -66,10 +73,10 @@ class Job:
     data: Path
     task: Task
     options: Options | None
-    images: slice = slice(None)
+    images: tuple[int, int | None] = (0, None)
     crop: int | None = None
     sigma: float = 0.0
-    calibration: slice | None = None
+    calibration: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
@@ -84,13 +91,13 @@ class Job:
 
     def entries(self) -> tuple[Entry, ...]:
         """The images."""
-        return (clean_images if self.task == "denoise" else labelled_images)(self.data)[self.images]
+        return (clean_images if self.task == "denoise" else labelled_images)(self.data)[slice(*self.images)]
 
     def patches(self) -> Images:
         """What activations are measured on: photographs of scikit-image, or training images of the data set."""
         if self.calibration is None:
             return calibration_images(None, 1, self.sigma, 0)
-        training = labelled_images(self.data)[self.calibration]
+        training = labelled_images(self.data)[slice(*self.calibration)]
         return images.patches([entry.read(1).image for entry in training], CALIBRATION_PATCH, CALIBRATION_COUNT, 0)
 
     def measure(self, report: Callable[[int, int], None]) -> Evaluation:
@@ -118,9 +125,8 @@ def denoising(shared: Path, tuned: Path) -> Iterator[Job]:
     for name, options in exact.items():
         yield replace(crops, name=name, options=options)
     for bits in (8, 7, 6, 5, 4):
-        for corrected in (True, False):
-            name = f"{bits} bits{'' if corrected else ', no bias correction'}"
-            yield replace(crops, name=name, options=preset("exact", weight_bits=bits, bias_correction=corrected))
+        for name, changes in WEIGHTS.items():
+            yield replace(crops, name=f"{bits} bits, {name}", options=preset("exact", weight_bits=bits, **changes))
     for name, options in VARIANTS.items():
         for steps in SWEEP:
             yield replace(crops, name=f"{name}, T = {steps}", options=replace(options, steps=steps))
@@ -149,9 +155,7 @@ def denoising(shared: Path, tuned: Path) -> Iterator[Job]:
 def segmentation(shared: Path) -> Iterator[Job]:
     """The membrane segmenter on images 25-29: max pooling and signed populations."""
     data = shared / "data/ISBI2012"
-    base = Job(
-        "float", ROOT / "models/segmenter_isbi.onnx", data, "segment", None, slice(25, 30), calibration=slice(0, 25)
-    )
+    base = Job("float", ROOT / "models/segmenter_isbi.onnx", data, "segment", None, (25, 30), calibration=(0, 25))
     yield base
     for levels in (31, 63, 127, 255):
         yield replace(base, name=f"exact, N = {levels}", options=preset("exact", levels=levels))

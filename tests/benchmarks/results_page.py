@@ -150,15 +150,15 @@ def _within(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[s
 
 def _bits(parts: Parts, jobs: Mapping[str, Job], keys: list[str], rest: list[str]) -> str:
     float_db = next(parts[key]["overall"]["psnr_db"] for key in rest if _is_float(jobs[key]))
-    found: dict[str, dict[bool, float]] = {}
+    found: dict[str, dict[str, float]] = {}
     for key in keys:
-        bits, _, plain = jobs[key].name.partition(",")
-        found.setdefault(bits, {})[not plain] = float_db - parts[key]["overall"]["psnr_db"]
+        bits, _, kind = jobs[key].name.partition(", ")
+        found.setdefault(bits, {})[kind] = float_db - parts[key]["overall"]["psnr_db"]
+    kinds = list(dict.fromkeys(kind for values in found.values() for kind in values))
     rows = [
-        [bits, *(f"{values[kind]:.3f}" if kind in values else "" for kind in (True, False))]
-        for bits, values in found.items()
+        [bits, *(f"{values[kind]:.3f}" if kind in values else "" for kind in kinds)] for bits, values in found.items()
     ]
-    return _markdown(["weights", "loss [dB]", "without bias correction [dB]"], rows)
+    return "Loss in dB.\n\n" + _markdown(["weights", *kinds], rows)
 
 
 def _missing(jobs: list[Job]) -> str:

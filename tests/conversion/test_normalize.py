@@ -57,6 +57,13 @@ def test_normalization_keeps_the_function(
     assert function_error(small_unet(pool=pool, skip=20.0), small_images, options) <= TOLERANCE
 
 
+def test_equalization_keeps_the_function(denoiser: Graph, noisy: Images) -> None:
+    options = preset("exact", equalization=True)
+    unit = lower(denoiser, denoiser, noisy, options).scales.unit["/ups.0/ups.0.1/Relu"]
+    assert unit.max() > 1.01 * unit.min()
+    assert function_error(denoiser, noisy, options) <= TOLERANCE
+
+
 @pytest.mark.parametrize("scale", ["mmse", "percentile", "max"])
 def test_every_scale_keeps_the_function(small_unet: UNet, small_images: Images, scale: str) -> None:
     assert function_error(small_unet(skip=0.05), small_images, preset("exact", scale=scale)) <= TOLERANCE

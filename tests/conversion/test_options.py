@@ -34,6 +34,8 @@ def test_a_wrong_value_names_what_is_allowed(field: str, value: object, message:
 def test_exact_mode_refuses_what_would_change_the_function() -> None:
     with pytest.raises(ConversionError, match="layer-wise normalization does not preserve the function"):
         Options(normalization="layer-wise")
+    with pytest.raises(ConversionError, match="equalization chooses units per channel itself"):
+        Options(normalization="channel-wise", equalization=True)
     with pytest.raises(ConversionError, match="a reset to zero loses charge; it exists in rate mode only"):
         Options(reset="zero")
     with pytest.raises(ConversionError, match="pool neurons exist in rate mode only"):

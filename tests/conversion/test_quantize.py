@@ -150,13 +150,14 @@ def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
     np.testing.assert_allclose(found.offset, wanted, rtol=1e-9)
 
 
-def test_bias_correction_helps_where_weights_are_coarse(denoiser: Graph, noisy: Images, clean: Images) -> None:
+@pytest.mark.parametrize(("field", "gain_db"), [("bias_correction", 0.3), ("equalization", 0.1)])
+def test_coarse_weights_are_helped(denoiser: Graph, noisy: Images, clean: Images, field: str, gain_db: float) -> None:
     scores = []
-    for corrected in (True, False):
-        network = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=5, bias_correction=corrected)).network
+    for used in (True, False):
+        network = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=4, **{field: used})).network
         run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
         scores.append(score(run.values(network), np.concatenate(clean)))
-    assert scores[0] > scores[1] + 0.1
+    assert scores[0] > scores[1] + gain_db
 
 
 def test_rounding_is_to_the_nearest_level() -> None:
