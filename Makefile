@@ -8,11 +8,12 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==2.13.0
 LAVA := lava-nc==0.10.0
+MODELS := ../shared/models
 # One thread per process: the arithmetic is the same with any number, the timings and the load are not.
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types format bench-accuracy build clean
+.PHONY: help setup demo test lint types format bench-accuracy zoo mutation operators build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,7 +42,7 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 	@$(RUN)snn-deploy demo
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
-	@$(RUN)python -m pytest $(ARGS)
+	@$(RUN)python -m pytest -n 2 $(ARGS)
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .
@@ -56,6 +57,21 @@ format: $(READY) ## rewrite the code in the common style
 
 bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wise and layer-wise normalization
 	@$(RUN)python tests/benchmarks/accuracy.py
+
+zoo: $(READY) ## import every model of a folder and compare its spikes (MODELS=folder)
+	@$(RUN)python tests/benchmarks/zoo.py $(MODELS)
+
+mutation: $(READY) ## write the mutation tables of docs/verification.md again
+	@mkdir -p out/mutation
+	@$(RUN)snn-deploy convert models/denoiser_s25.onnx --noise 25 --size 16x16 --out out/mutation/denoiser.snn
+	@$(RUN)snn-deploy convert models/denoiser_s25.onnx --preset spiking-unet --noise 25 --size 8x8 --steps 8 \
+	  --out out/mutation/denoiser_rate.snn
+	@$(RUN)snn-deploy convert models/segmenter_isbi.onnx --size 16x16 --out out/mutation/segmenter.snn
+	@$(RUN)python -m snn_deploy.verify.mutation_table docs/verification.md \
+	  out/mutation/denoiser.snn out/mutation/denoiser_rate.snn out/mutation/segmenter.snn
+
+operators: $(READY) ## write docs/operators.md again
+	@$(RUN)python -m snn_deploy.frontend.onnx.table > docs/operators.md
 
 build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist

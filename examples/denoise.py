@@ -7,8 +7,8 @@ Run it from the repository's root, or open it in an editor that knows ``# %%`` c
 from pathlib import Path
 
 import snn_deploy as sd
-from snn_deploy import images
-from snn_deploy.picture import write_comparison
+from snn_deploy.display.picture import write_comparison
+from snn_deploy.tasks import images
 
 root = Path(__file__).resolve().parent.parent
 clean = images.center_crop(images.photograph("camera", 1), 128, 128)

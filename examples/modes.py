@@ -7,8 +7,8 @@ The same model, one photograph, and what is left of its quality.
 from pathlib import Path
 
 import snn_deploy as sd
-from snn_deploy import images
 from snn_deploy.pipeline import float_probe
+from snn_deploy.tasks import images
 
 model = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
 size = (64, 64)

@@ -34,9 +34,7 @@ def train(
     """The moving average of the weights after all steps; goes on from ``checkpoint`` where that exists."""
     rng = np.random.default_rng(schedule.seed)
     net = net.to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
-    )
+    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
     optimizer = torch.optim.Adam(net.parameters(), lr=schedule.rate)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.rate, total_steps=schedule.steps, pct_start=0.05, div_factor=10, final_div_factor=200
@@ -70,8 +68,21 @@ def train(
                 }
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
-    trained: Net = average.module.eval()
-    return trained
+    trained: Net = average.module
+    measure_batch_statistics(trained, lambda: loss_of_batch(trained, rng))
+    return trained.eval()
+
+
+def measure_batch_statistics(net: nn.Module, forward: Callable[[], torch.Tensor], batches: int = 100) -> None:
+    """Means and variances of batch normalization for the averaged weights, which no step of the training has seen."""
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # plain average over all batches
+    net.train()
+    with torch.no_grad():
+        for _ in range(batches if layers else 0):
+            forward()
 
 
 def read_gray(path: Path) -> npt.NDArray[np.uint8]:

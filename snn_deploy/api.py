@@ -25,20 +25,21 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console, ConsoleOptions, RenderResult
 
-from snn_deploy import artifact, images, pipeline
+from snn_deploy import artifact, pipeline
 from snn_deploy.backend import Record, Run, load_backend
-from snn_deploy.columns import fit
-from snn_deploy.console import progress
 from snn_deploy.conversion.options import Options
-from snn_deploy.counting import count
-from snn_deploy.energy import EnergyEstimate
-from snn_deploy.energy import estimate as energy_of
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate as energy_of
+from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.display.columns import fit
+from snn_deploy.display.console import progress
+from snn_deploy.display.render import html
+from snn_deploy.display.tables import network_table, run_table
 from snn_deploy.errors import VerificationError
 from snn_deploy.host import apply_host
 from snn_deploy.network import Network
-from snn_deploy.render import html
-from snn_deploy.tables import network_table, run_table
 from snn_deploy.target import load_target
+from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
 from snn_deploy.verify_many import RECORDS
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.files import remove
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
 
 SCHEMA = 1
@@ -112,7 +113,7 @@ def encode(network: Network) -> bytes:
 
 def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(  # type: ignore[no-untyped-call]  # NumPy 1 has no annotation here
+    np.lib.format.write_array(
         buffer, np.ascontiguousarray(array, array.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
     )
     return buffer.getvalue()
@@ -142,7 +143,15 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "count_min": population.neuron.count_min,
         "count_max": population.neuron.count_max,
         "strict": population.neuron.strict,
+        **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
     }
+    if isinstance(population.neuron, CubaLif):
+        tensors[f"{key}.offset.npy"] = population.neuron.offset
+        record["neuron"]["cuba_lif"] = {
+            "current_decay": population.neuron.current_decay,
+            "voltage_decay": population.neuron.voltage_decay,
+            "offset": f"{key}.offset.npy",
+        }
     return record
 
 
@@ -271,18 +280,7 @@ def _limit(value: object) -> int | None:
 
 
 def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
-    neuron = None
-    if "neuron" in record:
-        item = record["neuron"]
-        neuron = Neuron(
-            theta=_typed(tensors, item["theta"], np.int64),
-            v0=_typed(tensors, item["v0"], np.int64),
-            payload_min=_integer(item["payload_min"]),
-            payload_max=_integer(item["payload_max"]),
-            count_min=_limit(item["count_min"]),
-            count_max=_limit(item["count_max"]),
-            strict=bool(item["strict"]),
-        )
+    neuron = _neuron(record["neuron"], tensors) if "neuron" in record else None
     channels, height, width = _integers(record["shape"], 3)
     return Population(
         name=str(record["name"]),
@@ -294,6 +292,28 @@ def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
         input_min=_integer(record.get("input_min", 0)),
         input_max=_integer(record.get("input_max", 0)),
         origin=tuple(map(str, record["origin"])),
+    )
+
+
+def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
+    theta = _typed(tensors, item["theta"], np.int64)
+    if "cuba_lif" in item:
+        lif = item["cuba_lif"]
+        return CubaLif.of(
+            theta,
+            _typed(tensors, lif["offset"], np.int64),
+            current_decay=_integer(lif["current_decay"]),
+            voltage_decay=_integer(lif["voltage_decay"]),
+        )
+    return Neuron(
+        theta=theta,
+        v0=_typed(tensors, item["v0"], np.int64),
+        payload_min=_integer(item["payload_min"]),
+        payload_max=_integer(item["payload_max"]),
+        count_min=_limit(item["count_min"]),
+        count_max=_limit(item["count_max"]),
+        strict=bool(item["strict"]),
+        reset=item.get("reset", "subtract"),
     )
 
 

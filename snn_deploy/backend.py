@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -81,6 +82,20 @@ class Backend(Protocol):
         progress: Progress | None = None,
     ) -> Run:
         """Run input payloads ``stimulus`` (B, C, H, W) int64; see :class:`Run`."""
+        ...
+
+
+@runtime_checkable
+class Emitter(Protocol):
+    """A backend that can also write a network as a folder which runs without this project."""
+
+    def emit(
+        self, network: Network, directory: Path, stimulus: npt.NDArray[np.int64] | None = None, *, checked: bool = True
+    ) -> str:
+        """Write the folder, with ``stimulus`` as its self-check; ``checked`` refuses what the device's rules forbid.
+
+        Returns the SHA-256 of its manifest.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError, OverflowProofError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Mode, Network, Population
 
 
@@ -115,6 +116,8 @@ def worst_case(
             least, greatest = reach(arrival.connection, *arrival.counts)
             total_low, total_high = total_low + least, total_high + greatest
     current = np.maximum(np.abs(low), np.abs(high))
+    if isinstance(neuron, CubaLif):
+        return neuron.reach(current), None
     counts = population.count_range
     if mode == "rate" or counts is None:
         return current, None

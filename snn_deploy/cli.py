@@ -18,9 +18,14 @@ from snn_deploy.errors import SnnDeployError, UnsupportedModelError
 VERBS = (
     "inspect",
     "convert",
+    "finetune",
     "run",
+    "evaluate",
     "verify",
+    "diff",
     "estimate",
+    "sweep",
+    "emit",
     "report",
     "view",
     "backends",
@@ -67,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="snn-deploy VERB --help shows an example of each. Options may also stand in snn-deploy.toml.",
     )
     top.add_argument("--version", action="version", version=f"snn-deploy {__version__}")
+    top.set_defaults(top=top)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for verb in VERBS:
         import_module(f"snn_deploy.commands.{verb}").add(verbs)
@@ -120,11 +126,12 @@ def _execute(given: list[str]) -> int:
     whole = parser()
     words, path = project.apply(whole, given)
     parsed = whole.parse_args(words)
-    from snn_deploy import console
+    from snn_deploy.display import console
 
     console.set_verbosity(parsed.verbose - parsed.quiet)
     if path is not None:
         console.note(f"options of [{parsed.verb}] from {path}")
+    parsed.parser = whole
     status: int = parsed.execute(parsed)
     sys.stdout.flush()
     return status

@@ -9,6 +9,7 @@ throughout):
     k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor,\; k_{min},\; k_{max}) \\
     k &\leftarrow \mathrm{clip}(k,\; a_{min} - a,\; a_{max} - a)        \qquad \text{(where counts are bounded)} \\
     v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
+        \qquad \text{(reset to zero: } v \leftarrow 0 \text{ if } k \ne 0)
 
 The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
 :mod:`snn_deploy.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
@@ -30,6 +31,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Population
 
 Int64: TypeAlias = npt.NDArray[np.int64]
@@ -58,13 +60,19 @@ def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
 
 
 def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
-    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64."""
+    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
+
+    For a :class:`~snn_deploy.lif.CubaLif`, whose counts nothing bounds, ``count`` holds the decaying current u.
+    """
+    if isinstance(neuron, CubaLif):
+        return neuron.integrate(v, count, current)
     theta = neuron.theta[:, None, None]
     v = saturate(v + current)
     payload = fire(v, theta, neuron.payload_min, neuron.payload_max, strict=neuron.strict)
     if neuron.count_min is not None and neuron.count_max is not None:
         payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
-    return v - payload * theta, count + payload, payload
+    rest = np.where(payload != 0, 0, v) if neuron.reset == "zero" else v - payload * theta
+    return rest, count + payload, payload
 
 
 def initial_membrane(population: Population, batch: int) -> Int64:

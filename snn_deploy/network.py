@@ -25,6 +25,7 @@ from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import Kernel, Shape
 
 Mode = Literal["exact", "rate"]
+Reset = Literal["subtract", "zero"]
 
 STATE_MAX = 2**23 - 1
 """Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130; loihi.md 1.1)."""
@@ -42,11 +43,12 @@ MAX_NEURONS = 2**31
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """A multi-threshold integrate-and-fire neuron with reset by subtraction; one row of numbers per channel.
+    """A multi-threshold integrate-and-fire neuron; one row of numbers per channel.
 
     ``theta`` (C,) int64 > 0 is the lowest threshold, ``v0`` (C,) int64 the initial membrane. A step sends a payload in
     ``[payload_min, payload_max]``; the running count stays in ``[count_min, count_max]`` (``None``: unbounded, as in
-    ``rate`` mode). ``strict`` fires for ``v > theta`` and not at equality, as the published neuron does.
+    ``rate`` mode). ``strict`` fires for ``v > theta`` and not at equality, as the published neuron does. ``reset``: a
+    spike takes what it stands for from the membrane (``subtract``), or empties it (``zero``, in ``rate`` mode only).
     """
 
     theta: npt.NDArray[np.int64]
@@ -56,6 +58,7 @@ class Neuron:
     count_min: int | None = None
     count_max: int | None = None
     strict: bool = False
+    reset: Reset = "subtract"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "theta", frozen(self.theta, np.int64))
@@ -70,18 +73,20 @@ class Neuron:
             raise NetworkError(
                 f"payload limits {self.payload_min}..{self.payload_max} must hold 0 and lie in +-{STATE_MAX}"
             )
+        if self.reset not in ("subtract", "zero"):
+            raise NetworkError(f"reset {self.reset!r} is neither 'subtract' nor 'zero'")
         if (self.count_min is None) != (self.count_max is None):
             raise NetworkError("count limits come in pairs")
-        if self.count_min is not None and self.count_max is not None:
-            if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
-                raise NetworkError(
-                    f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}"
-                )
+        if self.count_min is None or self.count_max is None:
+            return
+        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
     def relays(self) -> bool:
-        """Whether every step passes its whole input on (threshold 1, not strict, nothing held back at the start)."""
-        return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict)
+        """Whether every step passes its whole input on (threshold 1, nothing held back)."""
+        subtracts = self.reset == "subtract"
+        return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict and subtracts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +233,8 @@ class Network:
                 raise NetworkError(f"{population.name}: nothing reaches it")
             if self.mode == "exact" and population.count_range is None:
                 raise NetworkError(f"{population.name}: exact mode needs count limits")
+            if self.mode == "exact" and population.neuron is not None and population.neuron.reset == "zero":
+                raise NetworkError(f"{population.name}: a reset to zero loses charge; exact mode resets by subtraction")
         if not self.outputs:
             raise NetworkError("no output")
         for output in self.outputs:

@@ -42,6 +42,26 @@ def _same_shapes(name: str, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[0]
 
 
+def _check_weight(name: str, weight: Float64) -> None:
+    if weight.ndim != 4:
+        raise GraphError(f"{name}: weight {weight.shape} is not (channels, channels, K_h, K_w)")
+
+
+def _check_positive(name: str, *numbers: int) -> None:
+    if min(numbers) < 1:
+        raise GraphError(f"{name}: sizes, strides, dilations, groups and scales must be at least 1, not {min(numbers)}")
+
+
+def _pooled(name: str, shape: Shape, kernel: Pair, strides: Pair, pads: Pads) -> Shape:
+    channels, height, width = shape
+    top, left, bottom, right = pads
+    rows = (height + top + bottom - kernel[0]) // strides[0] + 1
+    columns = (width + left + right - kernel[1]) // strides[1] + 1
+    if rows < 1 or columns < 1:
+        raise GraphError(f"{name}: window {kernel} does not fit into {height}x{width}")
+    return channels, rows, columns
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """Base of all operators; ``inputs`` is how many values one takes (``None``: one or more)."""
@@ -71,8 +91,8 @@ class Conv(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
-            raise GraphError(f"Conv: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}")
+        _check_weight("Conv", self.weight)
+        _check_positive("Conv", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("Conv", self.bias, self.weight.shape[0])
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
@@ -107,10 +127,8 @@ class ConvTranspose(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight, np.float64))
         object.__setattr__(self, "bias", frozen(self.bias, np.float64))
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(*self.strides, *self.dilations, self.groups) < 1:
-            raise GraphError(
-                f"ConvTranspose: weight {self.weight.shape}, strides {self.strides}, dilations {self.dilations}"
-            )
+        _check_weight("ConvTranspose", self.weight)
+        _check_positive("ConvTranspose", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("ConvTranspose", self.bias, self.weight.shape[1] * self.groups)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
@@ -179,15 +197,12 @@ class AveragePool(Op):
     strides: Pair
     pads: Pads = (0, 0, 0, 0)
 
+    def __post_init__(self) -> None:
+        _check_positive("AveragePool", *self.kernel, *self.strides)
+
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
-        channels, height, width = shapes[0]
-        top, left, bottom, right = self.pads
-        height = (height + top + bottom - self.kernel[0]) // self.strides[0] + 1
-        width = (width + left + right - self.kernel[1]) // self.strides[1] + 1
-        if height < 1 or width < 1:
-            raise GraphError(f"AveragePool: window {self.kernel} does not fit into {shapes[0][1:]}")
-        return channels, height, width
+        return _pooled("AveragePool", shapes[0], self.kernel, self.strides, self.pads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,9 +213,12 @@ class MaxPool(Op):
     strides: Pair
     pads: Pads = (0, 0, 0, 0)
 
+    def __post_init__(self) -> None:
+        _check_positive("MaxPool", *self.kernel, *self.strides)
+
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
-        return AveragePool(self.kernel, self.strides, self.pads).infer(shapes)
+        return _pooled("MaxPool", shapes[0], self.kernel, self.strides, self.pads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +226,9 @@ class Nearest(Op):
     """Every pixel repeated ``scale`` = (vertical, horizontal) times."""
 
     scale: Pair
+
+    def __post_init__(self) -> None:
+        _check_positive("Nearest", *self.scale)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""
@@ -293,3 +314,10 @@ class Host(Op):
     def __post_init__(self) -> None:
         if self.function not in HOST_FUNCTIONS:
             raise GraphError(f"host function {self.function!r} is none of {', '.join(HOST_FUNCTIONS)}")
+
+    def infer(self, shapes: tuple[Shape, ...]) -> Shape:
+        """See :meth:`Op.infer`; ``argmax`` keeps one channel, ``to_channels_last`` gives (H, W, C)."""
+        channels, height, width = shapes[0]
+        if self.function == "argmax":
+            return 1, height, width
+        return (height, width, channels) if self.function == "to_channels_last" else shapes[0]

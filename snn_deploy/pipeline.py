@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import images as pictures
 from snn_deploy.backend import stimulus_of
 from snn_deploy.conversion.calibrate import Images, Probe
 from snn_deploy.conversion.lower import Conversion, lower
@@ -20,6 +19,7 @@ from snn_deploy.frontend.onnx import Imported, own_size, read
 from snn_deploy.graph import Graph
 from snn_deploy.network import Network
 from snn_deploy.passes import normal_form
+from snn_deploy.tasks import images as pictures
 
 PATCH = 128
 """Side of a calibration patch where the model leaves the size open."""

@@ -54,8 +54,8 @@ def _gathered(kernel: ConvKernel, maps: Float64) -> Float64:
     padded = np.pad(maps, ((0, 0), (0, 0), (top, bottom), (left, right)))
     cut = [max(-pad, 0) for pad in kernel.pads]
     padded = padded[:, :, cut[0] : padded.shape[2] - cut[2], cut[1] : padded.shape[3] - cut[3]]
-    span = [(size - 1) * gap + 1 for size, gap in zip(kernel.weight.shape[2:], kernel.dilations, strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(2, 3))
+    span = tuple((size - 1) * gap + 1 for size, gap in zip(kernel.weight.shape[2:], kernel.dilations, strict=True))
+    windows: Float64 = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(2, 3))  # type: ignore[call-overload]
     windows = windows[:, :, :: kernel.strides[0], :: kernel.strides[1], :: kernel.dilations[0], :: kernel.dilations[1]]
     per_group = windows.shape[1] // kernel.groups
     outputs = kernel.weight.shape[0] // kernel.groups
@@ -88,5 +88,5 @@ def _pixels(kernel: SpatialKernel, maps: Float64) -> Float64:
     batch, channels, _, _ = maps.shape
     weighted = maps.reshape(batch * channels, -1)[:, kernel.indices] * kernel.data.astype(np.float64)
     sums = np.concatenate([np.zeros((batch * channels, 1)), np.cumsum(weighted, axis=1)], axis=1)
-    out = sums[:, kernel.indptr[1:]] - sums[:, kernel.indptr[:-1]]
+    out: Float64 = sums[:, kernel.indptr[1:]] - sums[:, kernel.indptr[:-1]]
     return out.reshape(batch, channels, *kernel.output_size)

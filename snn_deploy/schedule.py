@@ -92,8 +92,8 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     for population in network.populations[1:]:
         if population.payload_range[0] == 0:
             raise NetworkError(
-                f"{population.name}: cannot take spikes back (payload_min 0), and a free schedule may bring its input in "
-                "any order; allow payloads below 0"
+                f"{population.name}: cannot take spikes back (payload_min 0), and a free schedule may bring its input "
+                "in any order; allow payloads below 0"
             )
     rng = np.random.default_rng(seed)
     connections = tuple(

@@ -7,7 +7,7 @@ A target file::
     kind = "chip"                 # or "arithmetic", "formula"; see below
     inherit = "loihi2"            # optional: everything not said here is taken from there
     inherited_band = [0.5, 2.0]   # optional: those numbers are of another device; marked "inherited", with this band
-    notes = ["one line printed beside every estimate"]
+    notes = ["one line printed beside every estimate"]   # stand in for those of the parent
 
     [sources.lab]
     title = "our bench, 25 C, 0.8 V"
@@ -24,165 +24,32 @@ A target file::
 The unit is the end of the key. ``band`` holds the factors by which the true value may be smaller and larger. Kinds:
 ``chip`` prices synapses, neurons, messages and leakage; ``arithmetic`` prices additions and multiplications and nothing
 else; ``formula`` is an equation from a paper. A key this program does not know is an error, and so is a price that an
-estimate needs and nobody gave: nothing is ever taken to be zero.
+estimate needs and nobody gave: nothing is ever taken to be zero. A ``[measured]`` section holds what a user measured of
+one network on the device; an estimate then uses it in place of the model.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, TypeAlias, cast, get_args
 
+from snn_deploy.device import KEYS, Basis, Board, Figure, Kind, Source, Target
 from snn_deploy.errors import TargetError
-from snn_deploy.quantity import Quantity
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-Basis = Literal["measured", "fitted", "simulated", "specified", "inherited"]
-"""How a number was obtained. ``specified``: its source does not say how; ``inherited``: it is of another device."""
-
-Kind = Literal["chip", "arithmetic", "formula"]
+__all__ = ["Board", "Figure", "Source", "Target", "load_target", "target_names"]
 
 Document: TypeAlias = dict[str, Any]
 
-KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "limits": (
-            "cores_per_chip",
-            "neurons_per_core",
-            "compartments_per_neuron",
-            "neuron_groups_per_core",
-            "core_memory_words",
-            "synaptic_memory_words",
-            "input_axons_per_core",
-            "output_axons_per_core",
-            "weight_bits",
-            "payload_bits",
-            "state_bits",
-            "accumulator_bits",
-            "delay_max_steps",
-            "map_width_max_pixels",
-        ),
-        "encoding": (
-            "word_bits",
-            "list_header_bits",
-            "strided_weight_bits",
-            "dense_header_bits",
-            "dense_index_bits",
-            "list_synapses_max",
-        ),
-        "mesh": ("tile_cores", "tile_columns", "tile_rows"),
-        "energy": (
-            "synapse_pj",
-            "synapse_conv_pj",
-            "synapse_dense_pj",
-            "synapse_sparse_pj",
-            "neuron_active_pj",
-            "neuron_inactive_pj",
-            "spike_pj",
-            "message_pj",
-            "hop_ew_pj",
-            "hop_ns_pj",
-            "accumulate_pj",
-            "mac_pj",
-        ),
-        "time": ("synapse_ns", "neuron_ns", "step_floor_ns", "barrier_chip_ns", "barrier_chips_ns"),
-        "power": ("static_chip_w",),
-    }
-)
-"""Every number a target file may hold, by section."""
-
-_SCALES = {"_pj": (1e-12, "J"), "_ns": (1e-9, "s"), "_w": (1.0, "W")}
-
 _HEAD = {"name", "title", "kind", "inherit", "inherited_band", "notes", "sources", "boards"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a number stands: a citation and its date."""
-
-    title: str
-    date: str
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of a target: ``value`` in the unit that ends ``key``, between ``band`` times itself."""
-
-    key: str
-    value: float
-    source: Source
-    basis: Basis
-    band: tuple[float, float] = (1.0, 1.0)
-    note: str = ""
-
-    @property
-    def quantity(self) -> Quantity:
-        """The number in SI units (J, s, W, or a plain count), with its band."""
-        scale = next((scale for suffix, (scale, _) in _SCALES.items() if self.key.endswith(suffix)), 1.0)
-        return Quantity(self.value * scale, self.value * self.band[0] * scale, self.value * self.band[1] * scale)
-
-    @property
-    def citation(self) -> str:
-        """One line: number, basis, band, source, date."""
-        band = "" if self.band == (1.0, 1.0) else f", x{self.band[0]:g} to x{self.band[1]:g}"
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.key} = {self.value:g} [{self.basis}{band}] {self.source.title}, {self.source.date}{note}"
-
-
-@dataclass(frozen=True)
-class Board:
-    """A product with several chips."""
-
-    name: str
-    chips: int
-    source: Source
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A device: ``figures`` maps ``section.key`` to its number, ``boards`` go from small to large."""
-
-    name: str
-    title: str
-    kind: Kind
-    figures: Mapping[str, Figure]
-    boards: tuple[Board, ...] = ()
-    notes: tuple[str, ...] = ()
-    inherits: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "figures", MappingProxyType(dict(self.figures)))
-        object.__setattr__(self, "boards", tuple(sorted(self.boards, key=lambda board: board.chips)))
-
-    def require(self, *keys: str) -> None:
-        """:class:`TargetError` that names every one of ``keys`` for which the target has no number."""
-        missing = [key for key in keys if key not in self.figures]
-        if missing:
-            raise TargetError(
-                f"target {self.name}: no {', '.join(missing)}; an estimate is refused rather than guessed: "
-                f'write a file with inherit = "{self.name}" that adds the number, its source, basis and band'
-            )
-
-    def figure(self, key: str) -> Figure:
-        """The number called ``section.key``; :class:`TargetError` where the target has none."""
-        self.require(key)
-        return self.figures[key]
-
-    def quantity(self, key: str) -> Quantity:
-        """The number in SI units."""
-        return self.figure(key).quantity
-
-    def integer(self, key: str) -> int:
-        """A limit as an integer."""
-        return int(self.figure(key).value)
 
 
 def target_names() -> tuple[str, ...]:
@@ -247,9 +114,17 @@ def _build(document: Document, parent: Target | None, where: str) -> Target:
         kind=cast(Kind, kind),
         figures=figures,
         boards=boards or (parent.boards if parent and "inherited_band" not in document else ()),
-        notes=(*(parent.notes if parent else ()), *map(str, document.get("notes", []))),
+        notes=_notes(document, parent, where),
         inherits=(parent.name, *parent.inherits) if parent else (),
     )
+
+
+def _notes(document: Document, parent: Target | None, where: str) -> tuple[str, ...]:
+    """The file's own notes, else its parent's: a note speaks of the numbers beside it."""
+    notes = document.get("notes", list(parent.notes) if parent else [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise TargetError(f"target {where}: notes must be a list of texts")
+    return tuple(notes)
 
 
 def _inherited(document: Document, parent: Target | None, where: str) -> dict[str, Figure]:
@@ -262,8 +137,9 @@ def _inherited(document: Document, parent: Target | None, where: str) -> dict[st
         return dict(parent.figures)
     band = _band(document["inherited_band"], "inherited_band", where)
     return {
-        key: Figure(key, item.value, item.source, "inherited", band, f"of {parent.name}, there {item.basis}")
+        key: replace(item, basis="inherited", band=band, note="; ".join(filter(None, (origin, item.note))))
         for key, item in parent.figures.items()
+        for origin in [f"of {parent.name}, there {item.basis}"]
     }
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from snn_deploy import artifact, images
+from snn_deploy import artifact
 from snn_deploy.backend import Backend, Progress, Record, load_backend
 from snn_deploy.network import Network
 from snn_deploy.pipeline import stimulus_at
 from snn_deploy.scale import spread
+from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
 
 RECORDS = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}

@@ -20,7 +20,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder ``shared`` beside the repository (reference images, models, golden files); skips where it is absent."""
+    """The folder ``shared`` beside the repository (images, models, golden files); skips where it is absent."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs the reference data in ../shared, which is not here")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snn_deploy.bounds import Bound, weight_sums
+from snn_deploy.bounds import Bound, event_range, reach, weight_sums
 from snn_deploy.kernels import Kernel
-from snn_deploy.network import STATE_MAX
+from snn_deploy.network import STATE_MAX, Connection, Network, Population
 
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
@@ -66,6 +66,26 @@ def float32_fits(bound: Bound) -> bool:
 def float64_fits(bound: Bound) -> bool:
     """The same for float64."""
     return bound.current <= FLOAT64_EXACT - STATE_MAX
+
+
+def transparent(network: Network, population: Population, connection: Connection) -> bool:
+    """Whether ``population``, fed by ``connection`` alone, sends its whole current in every step.
+
+    Its neurons relay, no bias enters, and neither a step's current nor all of them together can reach a limit.
+    """
+    neuron = population.neuron
+    if neuron is None or not neuron.relays or np.any(population.bias):
+        return False
+    source, counts = network.population(connection.source), population.count_range
+    low, high = reach(connection, *event_range(network, source))
+    if low.min() < neuron.payload_min or high.max() > neuron.payload_max:
+        return False
+    if counts is None:
+        return True
+    if source.count_range is None:
+        return False
+    low, high = reach(connection, *source.count_range)
+    return bool(low.min() >= counts[0] and high.max() <= counts[1])
 
 
 def float32_fires(theta_max: int, powers_of_two: bool, payload_max: int) -> bool:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from snn_deploy.kernels import SpatialKernel
 from snn_deploy_cpu.certificate import Plane
 from snn_deploy_cpu.floating import Primitive, Real
-from snn_deploy_cpu.geometry import Convolution, Maps, Window, cut_out
+from snn_deploy_cpu.geometry import Convolution, Maps, cut_out
 from snn_deploy_cpu.onednn import OneDnn
+from snn_deploy_cpu.views import Views
 
 Floats = npt.NDArray[Any]
 
@@ -31,17 +32,17 @@ class FloatCurrent:
     def __init__(
         self, form: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]
     ) -> None:
-        self._form, self._scale, self._width = form, 2**exponent, width
+        self._views = Views(form, width)
+        self._scale = 2**exponent
         self._primitive = library(form)
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
-        form = self._form
-        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
-        out = _whole_or_cut(form, self._primitive, maps, rows, columns)
+        view = self._views.of(maps, first, last)
+        out = view.convolve(self._primitive, maps)
         if self._scale != 1:
             out *= self._scale
-        return form.interleave(out, rows, columns, (last - first, self._width))
+        return view.interleave(out)
 
 
 class PlaneCurrent:
@@ -50,36 +51,32 @@ class PlaneCurrent:
     def __init__(
         self, form: Convolution, exponent: int, width: int, library: OneDnn, planes: tuple[Plane, ...]
     ) -> None:
-        self._form, self._width, self._planes = form, width, planes
+        self._views = Views(form, width)
+        self._planes = planes
         self._primitives = tuple(
             library.convolution(form, float(2 ** (exponent + plane.shift)), plane.zero) for plane in planes
         )
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
-        form = self._form
-        rows, columns = form.window(0, first, last), form.window(1, 0, self._width)
+        view = self._views.of(maps, first, last)
         if len(self._planes) == 1 and maps.dtype == np.uint8:
-            out = _whole_or_cut(form, self._primitives[0], maps, rows, columns)
-        else:
-            part = cut_out(maps, rows, columns)
-            out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
-            for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
-                out += primitive(_extract(part, plane), (0, 0))
-        return form.interleave(out, rows, columns, (last - first, self._width))
+            return view.interleave(view.convolve(self._primitives[0], maps))
+        part = cut_out(maps, view.rows, view.columns)
+        out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
+        for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
+            out += primitive(_extract(part, plane), (0, 0))
+        return view.interleave(out)
 
 
 def _extract(maps: Maps, plane: Plane) -> Maps:
-    """The u8 numbers of one plane."""
-    bits = (maps >> plane.shift) if plane.mask is None else (maps >> plane.shift) & plane.mask
-    return (bits + plane.zero).astype(np.uint8)
-
-
-def _whole_or_cut(form: Convolution, primitive: Primitive, maps: Maps, rows: Window, columns: Window) -> Floats:
-    pads = form.symmetric_pads((maps.shape[1], maps.shape[2]), rows, columns)
-    if pads is not None:
-        return primitive(maps, pads)
-    return primitive(cut_out(maps, rows, columns), (0, 0))
+    """The u8 numbers of one plane; the conversion itself keeps the lowest 8 bits."""
+    bits = maps >> plane.shift if plane.shift else maps
+    if plane.mask not in (None, 255):
+        bits = bits & plane.mask
+    if plane.zero:
+        bits = bits + plane.zero
+    return bits.astype(np.uint8)
 
 
 class DepthwiseCurrent:
@@ -87,7 +84,8 @@ class DepthwiseCurrent:
 
     def __init__(self, form: Convolution, exponent: int, width: int, real: Real) -> None:
         self._form, self._width, self._real = form, width, real
-        self._taps = form.weight[:, 0].transpose(1, 2, 0).astype(real) * 2.0**exponent
+        taps: Floats = form.weight[:, 0].transpose(1, 2, 0).astype(real)
+        self._taps = taps * 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
@@ -112,10 +110,11 @@ class PixelCurrent:
         lengths = np.diff(kernel.indptr)
         self._width, self._real = kernel.output_size[1], real
         self._indices = np.zeros((max(int(lengths.max(initial=0)), 1), lengths.size), np.int64)
-        self._weights = np.zeros(self._indices.shape, real)
+        self._weights: Floats = np.zeros(self._indices.shape, real)
         place = np.arange(kernel.indices.size) - kernel.indptr[kernel.rows]
         self._indices[place, kernel.rows] = kernel.indices
-        self._weights[place, kernel.rows] = kernel.data.astype(real) * 2.0**exponent
+        self._weights[place, kernel.rows] = kernel.data
+        self._weights *= 2.0**exponent
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""

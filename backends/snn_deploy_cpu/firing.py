@@ -1,9 +1,9 @@
 """The threshold scan: membranes through time, channels last, in floats that hold every integer exactly.
 
 :func:`snn_deploy.dynamics.advance`, rewritten for vector units: floor division becomes ``floor((v + h) * (1 / theta))``
-with ``h = 1/2`` (``-1/2`` when strict), exact under :func:`snn_deploy_cpu.certificate.float32_fires`, and absent count
-limits are infinite ones. With numba, neurons are taken in tiles that stay in the first-level cache through all steps; without
-it, NumPy does the same arithmetic.
+with ``h = 1/2`` (``-1/2`` when strict), exact under :func:`snn_deploy_cpu.certificate.float32_fires`. With numba,
+neurons are taken in tiles that stay in the first-level cache; without it, and in float64, which only networks without
+an overflow proof need, NumPy does the same arithmetic.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from snn_deploy_cpu.floating import Real
 Floats: TypeAlias = npt.NDArray[Any]
 Integers: TypeAlias = npt.NDArray[Any]
 
-TILE = 4096
-"""Neurons per tile, about: membranes, currents and counts of a tile fit into 48 KiB."""
+TILE = 2048
+"""Neurons per tile, about: membranes, currents and thresholds of a tile fit into 32 KiB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """The numbers of one population's neuron, each per channel and repeated to the length of a tile."""
+    """The numbers of one population's neuron, those of the channels repeated to the length of a tile.
+
+    ``lowest..highest`` limit a payload; ``count_min`` and ``count_max``, where given, limit the running count too.
+    """
 
     start: Floats
     bias: Floats
@@ -37,25 +40,22 @@ class Rule:
     half: float
     lowest: float
     highest: float
-    count_min: float
-    count_max: float
+    count_min: float | None
+    count_max: float | None
 
     @classmethod
-    def of(
-        cls,
-        neuron: Neuron,
-        bias: npt.NDArray[np.int64],
-        membrane: Real,
-        quotient: Real,
-        steps: int,
-    ) -> Rule:
-        """The rule of ``neuron`` with ``bias`` (C,), membranes and quotients in the formats given."""
+    def of(cls, neuron: Neuron, bias: npt.NDArray[np.int64], membrane: Real, quotient: Real, settles: bool) -> Rule:
+        """The rule of ``neuron`` with ``bias`` (C,), membranes and quotients in the formats given.
+
+        Where a single step ``settles`` everything, it starts from 0: limits of counts are limits of its payload.
+        """
         repeats = max(1, TILE // neuron.theta.size)
-        count_min = -np.inf if neuron.count_min is None else float(neuron.count_min)
-        count_max = np.inf if neuron.count_max is None else float(neuron.count_max)
         lowest, highest = float(neuron.payload_min), float(neuron.payload_max)
-        if steps == 1:
+        count_min = None if neuron.count_min is None else float(neuron.count_min)
+        count_max = None if neuron.count_max is None else float(neuron.count_max)
+        if settles and count_min is not None and count_max is not None:
             lowest, highest = max(lowest, count_min), min(highest, count_max)
+            count_min = count_max = None
         return cls(
             np.tile(neuron.v0.astype(membrane), repeats),
             np.tile(bias.astype(membrane), repeats),
@@ -69,89 +69,72 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """Membranes, running counts and numbers of events of one population, flat over images, pixels and channels."""
-
-    v: Floats
-    count: Integers
-    events: Integers
-
-
 def scan(
     rule: Rule,
-    state: State,
+    v: Floats,
+    count: Floats | None,
     currents: Floats,
     drive: Floats | None,
     driven: int,
     payloads: Integers,
     first: int,
 ) -> int:
-    """Advance neurons ``first ...`` through the steps of ``currents`` (T, n) and write ``payloads`` (T, N); in place.
+    """Advance neurons ``first ...`` through the steps of ``currents`` (T or 1, n) and write ``payloads`` (T, N).
 
-    ``drive`` (N,) holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first
-    ``driven`` steps. Returns how many membranes were limited.
+    Membranes ``v`` (N,) and, where the rule limits them, running counts ``count`` (N,) are updated in place. ``drive``
+    (N,) holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first ``driven``
+    steps. Returns how many membranes were limited.
     """
-    compiled = _compiled()
-    kernel = _scan_numpy if compiled is None else compiled.scan
-    return int(
-        kernel(
-            state.v,
-            state.count,
-            state.events,
-            currents,
-            rule.bias if drive is None else drive,
-            drive is not None,
-            driven,
-            payloads,
-            first,
-            rule.theta,
-            rule.inverse,
-            rule.half,
-            rule.lowest,
-            rule.highest,
-            rule.count_min,
-            rule.count_max,
-        )
-    )
+    compiled = compiled_kernels() if v.dtype == np.float32 else None
+    whole, offset = drive is not None, rule.bias if drive is None else drive
+    numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
+    if count is None or rule.count_min is None or rule.count_max is None:
+        kernel = _scan_numpy if compiled is None else compiled.scan
+        return int(kernel(v, currents, offset, whole, driven, payloads, first, *numbers))
+    limits = (rule.count_min, rule.count_max)
+    kernel = _scan_limited_numpy if compiled is None else compiled.scan_limited
+    return int(kernel(v, count, currents, offset, whole, driven, payloads, first, *numbers, *limits))
 
 
 def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Integers, first: int) -> int:
     """The first and only step from rest, where nobody asks for membranes: ``currents`` (n,) to ``payloads`` (N,)."""
-    compiled = _compiled()
+    compiled = compiled_kernels() if currents.dtype == np.float32 else None
     kernel = _fire_once_numpy if compiled is None else compiled.fire_once
-    return int(
-        kernel(
-            currents,
-            rule.bias if drive is None else drive,
-            drive is not None,
-            payloads,
-            first,
-            rule.start,
-            rule.theta,
-            rule.inverse,
-            rule.half,
-            rule.lowest,
-            rule.highest,
-        )
-    )
+    whole, offset = drive is not None, rule.bias if drive is None else drive
+    numbers = (rule.start, rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
+    return int(kernel(currents, offset, whole, payloads, first, *numbers))
 
 
-def restless(rule: Rule, state: State) -> bool:
+def tally(payloads: Integers, largest: int, counts: Integers, events: Integers, first: int, last: int) -> None:
+    """Add to ``counts`` (N,) the sums over steps of ``payloads`` (T, N), and to ``events`` (N,) how many are not 0.
+
+    Neurons ``first..last`` only; no payload is greater than ``largest``.
+    """
+    compiled = compiled_kernels()
+    if compiled is not None:
+        small = payloads.dtype == np.uint8 and largest * payloads.shape[0] <= 255
+        (compiled.tally_bytes if small else compiled.tally)(payloads, counts, events, first, last)
+        return
+    for payload in payloads[:, first:last]:
+        counts[first:last] += payload
+        events[first:last] += payload != 0
+
+
+def restless(rule: Rule, v: Floats, count: Floats | None) -> bool:
     """Whether any neuron would send a payload without further input."""
     size = rule.theta.size
-    for first in range(0, state.v.size, size):
-        v = state.v[first : first + size]
-        count = state.count[first : first + size]
-        quotient = np.floor((v + rule.half) * rule.inverse[: v.size])
-        payload = np.clip(quotient, rule.lowest, rule.highest)
-        if np.any(np.clip(payload, rule.count_min - count, rule.count_max - count)):
+    for first in range(0, v.size, size):
+        part = slice(first, first + size)
+        payload = _payload(rule.half, rule.lowest, rule.highest, v[part], rule.inverse)
+        if count is not None:
+            payload = np.clip(payload, rule.count_min - count[part], rule.count_max - count[part])
+        if np.any(payload):
             return True
     return False
 
 
 @cache
-def _compiled() -> ModuleType | None:
+def compiled_kernels() -> ModuleType | None:
     """The compiled kernels, or ``None`` where numba is not installed."""
     try:
         from snn_deploy_cpu import firing_numba
@@ -160,10 +143,33 @@ def _compiled() -> ModuleType | None:
     return firing_numba
 
 
+def _payload(half: float, lowest: float, highest: float, v: Floats, inverse: Floats) -> Floats:
+    payload: Floats = np.clip(np.floor((v + half) * inverse[: v.size]), lowest, highest)
+    return payload
+
+
 def _scan_numpy(
     v: Floats,
-    count: Integers,
-    events: Integers,
+    currents: Floats,
+    drive: Floats,
+    whole: bool,
+    driven: int,
+    payloads: Integers,
+    first: int,
+    theta: Floats,
+    inverse: Floats,
+    half: float,
+    lowest: float,
+    highest: float,
+) -> int:
+    limits = (-np.inf, np.inf)
+    numbers = (theta, inverse, half, lowest, highest)
+    return _scan_limited_numpy(v, np.zeros_like(v), currents, drive, whole, driven, payloads, first, *numbers, *limits)
+
+
+def _scan_limited_numpy(
+    v: Floats,
+    count: Floats,
     currents: Floats,
     drive: Floats,
     whole: bool,
@@ -189,12 +195,11 @@ def _scan_numpy(
                 x += drive[here] if whole else drive[:size]
             limited += int(np.count_nonzero(np.abs(x) > STATE_MAX))
             np.clip(x, -STATE_MAX, STATE_MAX, out=x)
-            k = np.clip(np.floor((x + half) * inverse[:size]), lowest, highest)
+            k = _payload(half, lowest, highest, x, inverse)
             k = np.clip(k, count_min - count[here], count_max - count[here])
             v[here] = x - k * theta[:size]
+            count[here] += k
             payloads[step, here] = k
-            count[here] += payloads[step, here]
-            events[here] += k != 0
     return limited
 
 
@@ -219,5 +224,5 @@ def _fire_once_numpy(
         x += start[:size]
         limited += int(np.count_nonzero(np.abs(x) > STATE_MAX))
         np.clip(x, -STATE_MAX, STATE_MAX, out=x)
-        payloads[here] = np.clip(np.floor((x + half) * inverse[:size]), lowest, highest)
+        payloads[here] = _payload(half, lowest, highest, x, inverse)
     return limited

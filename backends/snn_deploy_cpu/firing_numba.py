@@ -1,6 +1,6 @@
 """The threshold scan compiled; :mod:`snn_deploy_cpu.firing` describes the arguments.
 
-The inner loops index one-dimensional contiguous views only: indexing two dimensions there costs a factor of 30
+Inner loops index one-dimensional contiguous views only: indexing two dimensions there costs a factor of 30
 (performance.md, section 5). No fast-math: every operation is exact and must stay in this order.
 """
 
@@ -11,14 +11,47 @@ import numpy as np
 
 from snn_deploy.network import STATE_MAX
 
-_M = np.float32(STATE_MAX)
+compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+@compiled
 def scan(  # type: ignore[no-untyped-def]
+    v, currents, drive, whole, driven, payloads, first, theta, inverse, half, lowest, highest
+):
+    """T steps of a run of neurons, tile by tile."""
+    real, quotient = v.dtype.type, inverse.dtype.type
+    steps, neurons, tile = payloads.shape[0], currents.shape[1], theta.size
+    nothing = np.zeros(tile, v.dtype)
+    h, lo, hi, top, bottom = real(half), real(lowest), real(highest), real(STATE_MAX), real(-STATE_MAX)
+    limited = np.int64(0)
+    for low in range(0, neurons, tile):
+        size = min(tile, neurons - low)
+        here = first + low
+        vv = v[here : here + size]
+        for step in range(steps):
+            cc, oo = currents[step % currents.shape[0], low : low + size], payloads[step, here : here + size]
+            if step >= driven:
+                dd = nothing[:size]
+            elif whole:
+                dd = drive[here : here + size]
+            else:
+                dd = drive[:size]
+            beyond = np.int32(0)
+            for i in range(size):
+                y = vv[i] + cc[i] + dd[i]
+                x = min(max(y, bottom), top)
+                beyond += np.int32(x != y)
+                k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
+                vv[i] = x - k * theta[i]
+                oo[i] = np.int32(k)
+            limited += beyond
+    return limited
+
+
+@compiled
+def scan_limited(  # type: ignore[no-untyped-def]
     v,
     count,
-    events,
     currents,
     drive,
     whole,
@@ -33,17 +66,17 @@ def scan(  # type: ignore[no-untyped-def]
     count_min,
     count_max,
 ):
-    """T steps of a run of neurons, tile by tile."""
+    """T steps of a run of neurons whose running counts are limited."""
     real, quotient = v.dtype.type, inverse.dtype.type
     steps, neurons, tile = payloads.shape[0], currents.shape[1], theta.size
     nothing = np.zeros(tile, v.dtype)
-    h, lo, hi, a_min, a_max = real(half), real(lowest), real(highest), real(count_min), real(count_max)
-    top, bottom = real(_M), real(-_M)
+    h, lo, hi, top, bottom = real(half), real(lowest), real(highest), real(STATE_MAX), real(-STATE_MAX)
+    least, most = real(count_min), real(count_max)
     limited = np.int64(0)
     for low in range(0, neurons, tile):
         size = min(tile, neurons - low)
         here = first + low
-        vv, aa, ee = v[here : here + size], count[here : here + size], events[here : here + size]
+        vv, aa = v[here : here + size], count[here : here + size]
         for step in range(steps):
             cc, oo = currents[step % currents.shape[0], low : low + size], payloads[step, here : here + size]
             if step >= driven:
@@ -57,27 +90,23 @@ def scan(  # type: ignore[no-untyped-def]
                 y = vv[i] + cc[i] + dd[i]
                 x = min(max(y, bottom), top)
                 beyond += np.int32(x != y)
-                k = real(np.floor(quotient(x + h) * inverse[i]))
-                k = min(max(k, lo), hi)
-                a = aa[i]
-                k = min(max(k, a_min - real(a)), a_max - real(a))
+                k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
+                k = min(max(k, least - aa[i]), most - aa[i])
                 vv[i] = x - k * theta[i]
-                aa[i] = a + np.int32(k)
-                ee[i] += np.int32(k != real(0))
+                aa[i] += k
                 oo[i] = np.int32(k)
             limited += beyond
     return limited
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+@compiled
 def fire_once(  # type: ignore[no-untyped-def]
     currents, drive, whole, payloads, first, start, theta, inverse, half, lowest, highest
 ):
     """One step of a run of neurons from rest."""
     real, quotient = currents.dtype.type, inverse.dtype.type
     neurons, tile = currents.size, theta.size
-    h, lo, hi = real(half), real(lowest), real(highest)
-    top, bottom = real(_M), real(-_M)
+    h, lo, hi, top, bottom = real(half), quotient(lowest), quotient(highest), real(STATE_MAX), real(-STATE_MAX)
     limited = np.int64(0)
     for low in range(0, neurons, tile):
         size = min(tile, neurons - low)
@@ -89,7 +118,100 @@ def fire_once(  # type: ignore[no-untyped-def]
             y = cc[i] + dd[i] + start[i]
             x = min(max(y, bottom), top)
             beyond += np.int32(x != y)
-            k = real(np.floor(quotient(x + h) * inverse[i]))
-            oo[i] = np.int32(min(max(k, lo), hi))
+            oo[i] = np.int32(min(max(np.floor(quotient(x + h) * inverse[i]), lo), hi))
         limited += beyond
     return limited
+
+
+@compiled
+def tally(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
+    """Sums and numbers of events over steps, tile by tile."""
+    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
+    for low in range(first, last, 4096):
+        high = min(low + 4096, last)
+        aa, ee = counts[low:high], events[low:high]
+        for step in range(steps):
+            oo = payloads[step, low:high]
+            for i in range(high - low):
+                aa[i] += total(oo[i])
+                ee[i] += number(oo[i] != 0)
+
+
+@compiled
+def tally_bytes(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
+    """The same where the sums of these steps fit into a byte: added as bytes, four times as many at once."""
+    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
+    sums, numbers = np.empty(4096, np.uint8), np.empty(4096, np.uint8)
+    for low in range(first, last, 4096):
+        high = min(low + 4096, last)
+        aa, ee = counts[low:high], events[low:high]
+        sums[:], numbers[:] = 0, 0
+        for step in range(steps):
+            oo = payloads[step, low:high]
+            for i in range(high - low):
+                sums[i] += oo[i]
+                numbers[i] += np.uint8(oo[i] != 0)
+        for i in range(high - low):
+            aa[i] += total(sums[i])
+            ee[i] += number(numbers[i])
+
+
+@compiled
+def pool(maps, weight, strides, dilations, out):  # type: ignore[no-untyped-def]
+    """``out[m, y, x, c] = sum weight[h, w, c] * maps[m, y s_y + h d_y, x s_x + w d_x, c]``, in 32 bits."""
+    count, rows, columns, channels = out.shape
+    total = np.empty(channels, np.int32)
+    for m in range(count):
+        for y in range(rows):
+            for x in range(columns):
+                total[:] = 0
+                for h in range(weight.shape[0]):
+                    line = maps[m, y * strides[0] + h * dilations[0]]
+                    for w in range(weight.shape[1]):
+                        source, factor = line[x * strides[1] + w * dilations[1]], weight[h, w]
+                        for c in range(channels):
+                            total[c] += factor[c] * np.int32(source[c])
+                target = out[m, y, x]
+                for c in range(channels):
+                    target[c] = total[c]
+
+
+@compiled
+def gather(maps, indices, out):  # type: ignore[no-untyped-def]
+    """``out[m, p] = maps[m, indices[p]]``, whole pixels (m, p, c)."""
+    for m in range(maps.shape[0]):
+        for p in range(indices.size):
+            source, target = maps[m, indices[p]], out[m, p]
+            for c in range(target.size):
+                target[c] = source[c]
+
+
+@compiled
+def scatter(maps, rows, strides, dilations, before, first, out):  # type: ignore[no-untyped-def]
+    """Add ``payload * rows[h, w, i]`` to every output pixel that an event of channel i reaches."""
+    count, height, width, channels = maps.shape
+    _, lines, columns, outputs = out.shape
+    kernel_rows, kernel_columns = rows.shape[0], rows.shape[1]
+    start = first * strides[0] - before[0]
+    stop = start + (lines - 1) * strides[0] + (kernel_rows - 1) * dilations[0] + 1
+    for m in range(count):
+        for y in range(max(start, 0), min(stop, height)):
+            for x in range(width):
+                pixel = maps[m, y, x]
+                for i in range(channels):
+                    payload = np.float32(pixel[i])
+                    if payload == np.float32(0):
+                        continue
+                    for h in range(kernel_rows):
+                        q = y + before[0] - h * dilations[0]
+                        row = q // strides[0] - first
+                        if q % strides[0] != 0 or row < 0 or row >= lines:
+                            continue
+                        for w in range(kernel_columns):
+                            p = x + before[1] - w * dilations[1]
+                            column = p // strides[1]
+                            if p % strides[1] != 0 or column < 0 or column >= columns:
+                                continue
+                            target, weight = out[m, row, column], rows[h, w, i]
+                            for o in range(outputs):
+                                target[o] += payload * weight[o]

@@ -37,10 +37,9 @@ class TorchConvolution:
     def __call__(self, maps: Maps, pads: Pair) -> Maps:
         """The sums, float32."""
         torch, form = self._torch, self._form
-        with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(maps, np.float32)).permute(0, 3, 1, 2)
-            y = torch.mkldnn_convolution(x, self._weight, None, pads, form.strides, form.dilations, form.groups)
-            return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
+        x = torch.from_numpy(np.ascontiguousarray(maps, np.float32)).permute(0, 3, 1, 2)
+        y = torch.mkldnn_convolution(x, self._weight, None, pads, form.strides, form.dilations, form.groups)
+        return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 
 class OnnxRuntimeConvolution:

@@ -71,32 +71,12 @@ class Convolution:
         up, stride, before = self.up[axis], self.strides[axis], self.before[axis]
         low, high = first + self.cut[axis], last + self.cut[axis]
         position, end = low // up, -(-high // up)
-        reach = self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
-        return Window(
-            position * stride - before, (end - 1) * stride + reach - before, end - position, low - position * up
-        )
+        stop = (end - 1) * stride + self.reach(axis) - before
+        return Window(position * stride - before, stop, end - position, low - position * up)
 
-    def symmetric_pads(self, size: Pair, rows: Window, columns: Window) -> Pair | None:
-        """Pads (top = bottom, left = right) for which a library computes these windows of the whole map, if any."""
-        pads = []
-        for axis, window in enumerate((rows, columns)):
-            pad = -window.start
-            reach = self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
-            if pad < 0 or (size[axis] + 2 * pad - reach) // self.strides[axis] + 1 != window.outputs:
-                return None
-            pads.append(pad)
-        return pads[0], pads[1]
-
-    def interleave(self, maps: Maps, rows: Window, columns: Window, size: Pair) -> Maps:
-        """Channels (M, h, w, groups * u_y * u_x * o) rearranged into pixels, and the ``size`` wanted ones cut out."""
-        if self.up == (1, 1):
-            return maps
-        count, height, width, channels = maps.shape
-        (up_y, up_x), depth = self.up, channels // (self.groups * self.up[0] * self.up[1])
-        split = maps.reshape(count, height, width, self.groups, up_y, up_x, depth)
-        joined = np.ascontiguousarray(split.transpose(0, 1, 4, 2, 5, 3, 6))
-        joined = joined.reshape(count, height * up_y, width * up_x, self.groups * depth)
-        return np.ascontiguousarray(joined[:, rows.skip : rows.skip + size[0], columns.skip : columns.skip + size[1]])
+    def reach(self, axis: int) -> int:
+        """Input rows (columns) that one position of the kernel spans."""
+        return self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
 
 
 def _phases(kernel: TransposedKernel) -> Int8:

@@ -6,7 +6,9 @@ transforms, reduced precision switched on for the whole process, an operator tha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -38,6 +40,20 @@ def float32() -> Callable[[Convolution], Primitive]:
 def float64() -> Callable[[Convolution], Primitive]:
     """The float64 convolution."""
     return lambda form: NumpyConvolution(form, np.float64)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """PyTorch, where it is used, held to the calling thread and without gradients."""
+    if sys.modules.get("torch") is None:
+        yield
+        return
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
 
 
 def _forms() -> Iterator[Convolution]:

@@ -1,14 +1,12 @@
 """8-bit convolutions by oneDNN, reached through PyTorch: u8 x s8 products, summed in 32 bits, returned as float32.
 
 The operator (``torch.ops.onednn.qconv2d_pointwise``) is the one that PyTorch's own compiler emits for quantized
-networks. All scales but one power of two are 1, so nothing is ever rounded. It is not a documented interface; a self-test
-on worst-case operands decides at load whether it is used, and how many bits it may be given.
+networks. All scales but one power of two are 1, so nothing is ever rounded. It is not a documented interface; a
+self-test on worst-case operands decides at load whether it is used, and how many bits it may be given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,53 +45,38 @@ class Primitive:
     def __call__(self, maps: Maps, pads: Pair) -> Maps:
         """The convolution of ``maps``, zero-padded by ``pads`` on both sides (0 where ``zero`` is not)."""
         form, torch = self._form, self._torch
-        with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(maps)).permute(0, 3, 1, 2)
-            key = (tuple(x.shape), pads)
-            packed = self._packed.get(key)
-            if packed is None:
-                packed = torch.ops.onednn.qconv_prepack(
-                    self._weight,
-                    self._scales,
-                    self._scale,
-                    self._zero,
-                    list(form.strides),
-                    list(pads),
-                    list(form.dilations),
-                    form.groups,
-                    list(x.shape),
-                )
-                self._packed[key] = packed
-            y = self._call(
-                x,
+        x = torch.from_numpy(np.ascontiguousarray(maps)).permute(0, 3, 1, 2)
+        key = (maps.shape, pads)
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = self._packed[key] = torch.ops.onednn.qconv_prepack(
+                self._weight,
+                self._scales,
                 self._scale,
                 self._zero,
-                packed,
-                self._scales,
-                self._zeros,
-                None,
                 form.strides,
                 pads,
                 form.dilations,
                 form.groups,
-                1.0,
-                0,
-                torch.float32,
-                "none",
-                [],
-                "",
+                x.shape,
             )
-            return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """PyTorch limited to the calling thread: this package runs its own threads and worker processes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        y = self._call(
+            x,
+            self._scale,
+            self._zero,
+            packed,
+            self._scales,
+            self._zeros,
+            None,
+            form.strides,
+            pads,
+            form.dilations,
+            form.groups,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())

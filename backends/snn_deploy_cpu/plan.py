@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,51 +12,95 @@ from snn_deploy import artifact
 from snn_deploy.bounds import Bound, bound, event_range
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.kernels import SpatialKernel
-from snn_deploy.network import Connection, Network, Population
+from snn_deploy.lif import CubaLif
+from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy_cpu import libraries
-from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit
+from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit, transparent
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
+from snn_deploy_cpu.events import Scatter
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution
+from snn_deploy_cpu.relays import Copying, Pooling, Relay
 
-Engine = Literal["int8", "f32", "f64"]
-Integer = type[np.uint8] | type[np.int16] | type[np.int32] | type[np.int64]
+Engine: TypeAlias = Literal["int8", "f32", "f64"]
+Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]
 
 MOST_PLANES = 3
 """A float32 convolution costs about 3.4 8-bit ones (performance.md, section 0)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """One population ready to run.
+class Formats:
+    """Integer formats that hold a population's payloads, their sums over all steps, and the numbers of its events."""
+
+    payload: Integer
+    count: Integer
+    events: Integer
+
+    @classmethod
+    def of(cls, network: Network, population: Population) -> Formats:
+        """The smallest formats."""
+        smallest, largest = event_range(network, population)
+        payload = _smallest(smallest, largest, np.uint8, np.int16, np.int32)
+        if network.steps == 1:
+            return cls(payload, payload, np.uint8)
+        count = _smallest(smallest * network.steps, largest * network.steps, np.uint16, np.int64)
+        return cls(payload, count, _smallest(0, network.steps, np.uint16, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A connection whose payloads change: its source, its dense current and, if there is one, its event-driven one."""
+
+    source: str
+    dense: Current
+    scatter: Scatter | None
+
+
+@dataclass(frozen=True, eq=False)
+class FiringLayer:
+    """One population with membranes, ready to run.
 
     ``streams`` are the connections whose payloads change from step to step, with their sources; ``constants`` those
-    from the input, computed once. ``real`` is the format of membranes and currents, ``payload`` that of events, ``total``
-    that of counts. ``bias`` (H, W, C) is ``None`` where one number for each channel, kept in ``rule``, says it all.
-    ``settles``: the network's single step provably leaves the population silent.
+    from the input, computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None``
+    where one number for each channel, kept in ``rule``, says it all. ``settles``: the network's single step provably
+    leaves the population silent.
     """
 
     population: Population
+    formats: Formats
+    engine: str
     rule: Rule
     bias: npt.NDArray[Any] | None
-    streams: tuple[tuple[str, Current], ...]
+    streams: tuple[Stream, ...]
     constants: tuple[Current, ...]
     real: Real
-    payload: Integer
-    total: Integer
     settles: bool
+
+
+@dataclass(frozen=True, eq=False)
+class RelayLayer:
+    """One population that passes on what ``source`` sends through ``relay``, its membranes 0."""
+
+    population: Population
+    formats: Formats
     engine: str
+    source: str
+    relay: Relay
+
+
+Layer: TypeAlias = FiringLayer | RelayLayer
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A network ready to run; ``digest`` names it. ``payloads`` holds the format of every population's events."""
+    """A network ready to run; ``digest`` names it."""
 
     network: Network
     digest: str
+    source: Formats
     layers: tuple[Layer, ...]
-    payloads: Mapping[str, Integer]
 
 
 def prepare(network: Network, engine: Engine | None) -> Plan:
@@ -67,66 +110,97 @@ def prepare(network: Network, engine: Engine | None) -> Plan:
             f"backend cpu: network {network.name} is not aligned (a delay differs from target.start - source.start); "
             "run it on the reference backend"
         )
-    payloads = {population.name: _integer(*event_range(network, population)) for population in network.populations}
-    layers = tuple(
-        _layer(network, population, connections, payloads[population.name], engine)
-        for population, connections in network.layers()
-    )
-    return Plan(network, artifact.digest(network), layers, payloads)
+    for population in network.populations[1:]:
+        if population.neuron is not None and population.neuron.reset != "subtract":
+            raise BackendUnavailableError(
+                f"backend cpu: {population.name} resets to zero; only reset by subtraction is supported here, run it on "
+                "the reference backend"
+            )
+    layers = tuple(_layer(network, population, connections, engine) for population, connections in network.layers())
+    return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers)
 
 
-def _integer(smallest: int, largest: int) -> Integer:
-    """The smallest of the formats for events that holds ``smallest..largest``."""
-    if smallest >= 0 and largest <= 255:
-        return np.uint8
-    return np.int16 if max(-smallest, largest) < 2**15 else np.int32
+def _smallest(least: int, most: int, *formats: Integer) -> Integer:
+    """The first of ``formats`` that holds ``least..most``; the last one where none does."""
+    return next((one for one in formats if np.iinfo(one).min <= least and most <= np.iinfo(one).max), formats[-1])
 
 
 def _layer(
-    network: Network,
-    population: Population,
-    connections: tuple[Connection, ...],
-    payload: Integer,
-    engine: Engine | None,
+    network: Network, population: Population, connections: tuple[Connection, ...], engine: Engine | None
 ) -> Layer:
+    formats = Formats.of(network, population)
+    if len(connections) == 1 and (network.steps == 1 or connections[0].source != network.input.name):
+        relay = _relay(network, population, connections[0])
+        if relay is not None:
+            return RelayLayer(population, formats, "int32", connections[0].source, relay)
     neuron = population.neuron
     if neuron is None:
         raise BackendUnavailableError(f"{population.name}: a population without neurons cannot fire")
-    worst = bound(network, population)
-    real = _real(population, worst, engine)
+    if isinstance(neuron, CubaLif):
+        raise BackendUnavailableError(
+            f"{population.name}: CUBA-LIF neurons run on the reference and lava backends only"
+        )
+    real = _real(population, bound(network, population), engine)
+    per_channel = population.bias.shape[1:] == (1, 1)
+    bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
+    channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
+    currents = [_current(network, connection, real, engine) for connection in connections]
+    streams, constants = [], []
+    for connection, (current, _) in zip(connections, currents, strict=True):
+        if network.steps > 1 and connection.source == network.input.name:
+            constants.append(current)
+        else:
+            streams.append(Stream(connection.source, current, _scatter(network, connection, real)))
+    counts = population.count_range
+    covered = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
+    settles = network.steps == 1 and covered
+    return FiringLayer(
+        population,
+        formats,
+        "+".join(dict.fromkeys(name for _, name in currents)),
+        Rule.of(neuron, channel_bias, real, _quotient(network, population, neuron, real), settles),
+        None if per_channel else np.ascontiguousarray(bias, real),
+        tuple(streams),
+        tuple(constants),
+        real,
+        settles,
+    )
+
+
+def _scatter(network: Network, connection: Connection, real: Real) -> Scatter | None:
+    """The event-driven path of ``connection``, where it has one."""
+    if isinstance(connection.kernel, SpatialKernel):
+        return None
+    form = Convolution.of(connection.kernel)
+    width = network.population(connection.target).shape[2]
+    return Scatter(form, connection.exponent, width) if Scatter.covers(form, real) else None
+
+
+def dense_example(form: Convolution, real: Real) -> Current:
+    """The dense current that a layer like ``form`` with payloads of 8 bits gets here, to compare others with."""
+    library = libraries.eight_bit()
+    if library is None or library.bits < 8 or real is np.float64:
+        return FloatCurrent(form, 0, 32, libraries.float32())
+    return PlaneCurrent(form, 0, 32, library, planes(0, 255, 8))
+
+
+def _relay(network: Network, population: Population, connection: Connection) -> Relay | None:
+    """The way to pass sums on in integers, where ``population`` provably does nothing else."""
+    kernel = connection.kernel
+    if not transparent(network, population, connection):
+        return None
+    if isinstance(kernel, SpatialKernel):
+        return Copying(kernel, connection.exponent) if Copying.covers(kernel) else None
+    form = Convolution.of(kernel)
+    return Pooling(form, connection.exponent) if form.depthwise else None
+
+
+def _quotient(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
+    """The format in which ``v / theta`` is exact enough."""
     smallest, largest = event_range(network, population)
     powers = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
-    quick = real is np.float32 and float32_fires(int(neuron.theta.max()), powers, max(-smallest, largest))
-    bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
-    per_channel = population.bias.shape[1:] == (1, 1)
-    rule = Rule.of(
-        neuron,
-        population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta),
-        real,
-        np.float32 if quick else np.float64,
-        network.steps,
-    )
-    currents = [_current(network, connection, real, engine) for connection in connections]
-    constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]
-    covers = population.count_range is not None and (
-        neuron.payload_min <= population.count_range[0] and neuron.payload_max >= population.count_range[1]
-    )
-    return Layer(
-        population,
-        rule,
-        None if per_channel else np.ascontiguousarray(bias, real),
-        tuple(
-            (connection.source, current)
-            for connection, (current, _), fixed in zip(connections, currents, constant, strict=True)
-            if not fixed
-        ),
-        tuple(current for (current, _), fixed in zip(currents, constant, strict=True) if fixed),
-        real,
-        payload,
-        np.int32 if max(-smallest, largest) * network.steps < 2**31 else np.int64,
-        network.steps == 1 and covers,
-        "+".join(dict.fromkeys(name for _, name in currents)),
-    )
+    quick = float32_fires(int(neuron.theta.max()), powers, max(-smallest, largest))
+    return real if quick else np.float64
 
 
 def _real(population: Population, worst: Bound, engine: Engine | None) -> Real:

@@ -17,8 +17,9 @@ from snn_deploy import artifact
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.bounds import bound
 from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Network
-from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
@@ -44,6 +45,12 @@ class LavaBackend:
             raise BackendUnavailableError(_how_to_install())
         self.stock_conv, self.ladder, self.stream, self.timeout_s = stock_conv, ladder, stream, timeout_s
 
+    def emit(self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True) -> str:
+        """Write the standalone bundle; see :func:`snn_deploy_lava.emit.write_bundle`."""
+        from snn_deploy_lava.emit import write_bundle
+
+        return write_bundle(network, directory, stimulus, any_target=not checked)
+
     def run(
         self,
         network: Network,
@@ -64,7 +71,7 @@ class LavaBackend:
                 run_guarded(folder, self.timeout_s, progress)
             except WorkerError as error:
                 raise BackendError(f"lava: {error}") from error
-            records = _read_records(network, folder)
+            records = trace.collect(description.read(folder / "network.snn"), folder)
             saturations = json.loads((folder / "saturations.json").read_text(encoding="utf-8"))
         if network.mode == "exact":
             _check_silent(network, {name: arrays["last"] for name, arrays in records.items()}, self.stream)
@@ -95,9 +102,17 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
-        if self.stream and not network.aligned:
+        if (self.stream or _leaky(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
+            )
+        hard = [
+            item.name for item in network.populations[1:] if item.neuron is not None and item.neuron.reset == "zero"
+        ]
+        if hard:
+            raise BackendUnavailableError(
+                f"{network.name}: {hard[0]} resets to zero; Lava's neuron here resets by subtraction, run it on the "
+                "reference backend"
             )
         wide = [
             f"{item.population} {item.current}"
@@ -109,6 +124,10 @@ class LavaBackend:
                 f"{network.name}: currents can leave the 24 bits of Lava's synapses: {', '.join(wide)}; "
                 "convert with fewer weight bits or fewer levels"
             )
+
+
+def _leaky(network: Network) -> bool:
+    return any(isinstance(population.neuron, CubaLif) for population in network.populations)
 
 
 def _installed() -> bool:
@@ -126,16 +145,6 @@ def _how_to_install() -> str:
         else "pip install 'snn-deploy[lava]' && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
     )
     return f"lava-nc is not installed in this Python {version}; run: {command}"
-
-
-def _read_records(network: Network, folder: Path) -> dict[str, dict[str, Int64]]:
-    records = {}
-    for index, population in enumerate(network.populations):
-        with np.load(folder / f"population{index:04d}.npz", allow_pickle=False) as saved:
-            records[population.name] = {
-                name: saved[name] if name == "last" else axes.maps_from_lava(saved[name]) for name in saved.files
-            }
-    return records
 
 
 def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, npt.NDArray[np.int32]]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import images
 from snn_deploy.backend import Record, Run, backend_names, load_backend
-from snn_deploy.console import progress
 from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.display.console import progress
 from snn_deploy.network import Network
 from snn_deploy.pipeline import PATCH, stimulus_at
+from snn_deploy.tasks import images
 
 Size = tuple[int, int]
 
@@ -62,16 +62,24 @@ def real(low: float, high: float) -> Callable[[str], float]:
 
 
 def backends(text: str) -> tuple[str, ...]:
-    """Two or more different installed backends, separated by commas; the first is the baseline."""
+    """Different installed backends, separated by commas; the first is the baseline."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in backend_names():
             raise argparse.ArgumentTypeError(
                 f"no backend is called {name!r}; installed are {', '.join(backend_names())}"
             )
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r}: name at least two different backends, separated by commas")
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
     return names
+
+
+def indices(text: str) -> slice:
+    """``FIRST-LAST`` (or one number) as a slice, both ends included."""
+    first, _, last = text.partition("-")
+    if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range; write FIRST-LAST, for example 25-29")
+    return slice(int(first), int(last or first) + 1)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from snn_deploy.backend import Record, backend_names, load_backend
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json
+from snn_deploy.display.console import show, show_json
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.testing import random_stimulus, random_unet
 

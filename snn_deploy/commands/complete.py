@@ -23,11 +23,9 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Let shtab write it."""
-    from snn_deploy.cli import parser
-
     try:
         import shtab
     except ImportError as error:
         raise ReportError("complete needs shtab: pip install snn-deploy[completion]") from error
-    sys.stdout.write(shtab.complete(parser(), arguments.shell) + "\n")
+    sys.stdout.write(shtab.complete(arguments.parser, arguments.shell) + "\n")
     return 0

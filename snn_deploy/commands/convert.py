@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, progress, show, show_json
 from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.report import connection_reports
+from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.tables import thresholds_and_unit
 from snn_deploy.files import check_writable
 from snn_deploy.pipeline import calibration_images, convert, input_channels, input_size
-from snn_deploy.tables import thresholds_and_unit
 
 OPTIONAL = ("unit", "start", "dead")
 """Columns that a narrow terminal can miss."""
@@ -53,6 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json(record(converted.conversion) | {"artifact": str(arguments.out), "sha256": digest})
     else:
         show(table(converted.conversion), silent=("dead",), optional=OPTIONAL)
+        show(connection_table(converted.conversion))
     return 0
 
 
@@ -77,6 +80,7 @@ def record(conversion: Conversion) -> dict[str, Any]:
             }
             for population in network.populations
         ],
+        "connections": [asdict(item) for item in connection_reports(conversion)],
     }
 
 
@@ -101,5 +105,26 @@ def table(conversion: Conversion) -> Table:
             unit,
             "" if population.neuron is None else f"{headroom[population.name]:.1f}",
             str(conversion.scales.dead.get(population.name, 0) or ""),
+        )
+    return shown
+
+
+def connection_table(conversion: Conversion) -> Table:
+    """What normalization chose for every connection."""
+    shown = Table(
+        title="connections",
+        caption="unit: real value of one count of the source; clipped: share of its calibration values beyond the top count",
+    )
+    for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
+        shown.add_column(heading, justify="left" if heading in ("source", "target") else "right")
+    for item in connection_reports(conversion):
+        low, high = item.unit
+        shown.add_row(
+            item.source,
+            item.target,
+            f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
+            f"{item.clipped:.3%}",
+            str(item.dead or ""),
+            f"{item.weight_error:.2%}",
         )
     return shown

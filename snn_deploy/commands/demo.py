@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 import snn_deploy
-from snn_deploy import artifact, images
+from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, stimulus_of
 from snn_deploy.commands import arguments as shared
 from snn_deploy.commands.convert import OPTIONAL as CONVERSION_OPTIONAL
@@ -18,17 +18,18 @@ from snn_deploy.commands.convert import table as conversion_table
 from snn_deploy.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
 from snn_deploy.commands.estimate import show_energy
 from snn_deploy.commands.verify import show_verdict
-from snn_deploy.console import note, progress, show, verbose
 from snn_deploy.conversion.options import Options
-from snn_deploy.counting import count
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.display.console import note, progress, show, verbose
+from snn_deploy.display.picture import write_comparison
+from snn_deploy.display.tables import activity_table
 from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
 from snn_deploy.network import Network
-from snn_deploy.picture import write_comparison
 from snn_deploy.pipeline import calibration_images, convert, float_probe
 from snn_deploy.quantized import integer_network
-from snn_deploy.tables import activity_table
 from snn_deploy.target import load_target
+from snn_deploy.tasks import images
 from snn_deploy.verify import Level, compare
 
 MODEL = "denoiser_s25.onnx"

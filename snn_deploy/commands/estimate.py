@@ -8,11 +8,15 @@ from typing import Any
 
 from snn_deploy import artifact
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json, verbose
-from snn_deploy.counting import assume, count
-from snn_deploy.energy import EnergyEstimate, estimate
+from snn_deploy.cost.counting import assume, count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.display.console import note, show, show_json, verbose
+from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
-from snn_deploy.tables import activity_table, energy_table
+from snn_deploy.files import write
+from snn_deploy.mapping.core_map import core_map
+from snn_deploy.mapping.fit import map_network
 from snn_deploy.target import load_target
 
 OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
@@ -24,7 +28,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "estimate",
         help="estimate energy and time on a device",
-        description="Count synaptic operations of an image and price them; every figure names its basis.",
+        description="Count synaptic operations of an image, map them to cores, price them; status 1 if it does not fit.",
         epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
@@ -34,6 +38,7 @@ def add(verbs: Any) -> None:
     )
     shared.add_backend(parser)
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
+    parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -49,13 +54,29 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         network, _, payloads = shared.stimulus(arguments, network)
         activity = count(network, shared.run(arguments.backend, network, payloads))
-    found = estimate(network, activity, target)
+    mapping = map_network(network, target) if target.kind == "chip" else None
+    fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
+    found = estimate(network, activity, target, mapping=mapping) if fits else None
     if arguments.json:
-        show_json(found.record())
-    else:
-        show(activity_table(activity), optional=OPTIONAL)
+        show_json(
+            {
+                "energy": None if found is None else found.record(),
+                "mapping": None if mapping is None else mapping.record(),
+            }
+        )
+        return 0 if mapping is None else mapping.exit_status
+    show(activity_table(activity), optional=OPTIONAL)
+    if mapping is not None:
+        shown, *remarks = mapping_table(mapping).renderables
+        show(shown)
+        for remark in remarks:
+            show(str(remark))
+        if arguments.map is not None:
+            write(arguments.map, core_map(mapping, target, None))
+            note(f"wrote {arguments.map}")
+    if found is not None:
         show_energy(found)
-    return 0
+    return 0 if mapping is None else mapping.exit_status
 
 
 def show_energy(found: EnergyEstimate) -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json
+from snn_deploy.display.console import show, show_json
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
 from snn_deploy.pipeline import input_size

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 import snn_deploy
-from snn_deploy import artifact, images
+from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, stimulus_of
 from snn_deploy.commands import arguments as shared
 from snn_deploy.commands.verify import LEVELS
-from snn_deploy.console import note, progress
 from snn_deploy.conversion.options import Options
-from snn_deploy.counting import count
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import count
+from snn_deploy.cost.energy import estimate
+from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
@@ -32,6 +32,7 @@ from snn_deploy.network import Network
 from snn_deploy.pipeline import calibration_images, convert, float_probe, input_size, stimulus_at
 from snn_deploy.report import Contents, Curve, Picture, page
 from snn_deploy.target import load_target
+from snn_deploy.tasks import images
 from snn_deploy.verify import Verdict, compare
 from snn_deploy.verify_many import RECORDS
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy import artifact, images
+from snn_deploy import artifact
 from snn_deploy.backend import Run
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import note, show, show_json
+from snn_deploy.display.console import note, show, show_json
+from snn_deploy.display.tables import run_table
 from snn_deploy.files import check_writable, write
 from snn_deploy.host import apply_host
 from snn_deploy.network import Network
-from snn_deploy.tables import run_table
+from snn_deploy.tasks import images
 
 
 def add(verbs: Any) -> None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import show, show_json
+from snn_deploy.display.console import show, show_json
 from snn_deploy.target import Source, Target, load_target, target_names
 
 

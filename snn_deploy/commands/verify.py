@@ -1,38 +1,47 @@
-"""``snn-deploy verify``: do backends fire the same spikes."""
+"""``snn-deploy verify``: do backends, and recordings of a chip, show the same spikes; and if not, where and why."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+import numpy as np
 
-from snn_deploy import artifact, images
-from snn_deploy.backend import Record
+from snn_deploy import artifact
+from snn_deploy.backend import Record, Run, stimulus_digest, stimulus_of
 from snn_deploy.commands import arguments as shared
-from snn_deploy.console import progress, show, show_json
-from snn_deploy.verify import Level, Status, Verdict, compare
+from snn_deploy.commands import verify_folder
+from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.errors import VerificationError
+from snn_deploy.network import Network
+from snn_deploy.tasks import images
+from snn_deploy.verify import Comparison, Level, Status, Trace, Verdict
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
-from snn_deploy.verify_many import RECORDS, exit_code, verify_images
+from snn_deploy.verify.autopsy import explain
+from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
+from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
+from snn_deploy.verify.trace_file import read_trace
+from snn_deploy.verify_many import RECORDS
 
 LEVELS = {level.label: level for level in Level}
 PLACE = "first (image, step, neuron): found, expected"
+SUGGESTED = 3
+"""Images that ``--suggest-stimulus`` names at most."""
 
 
 def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "verify",
-        help="compare the spikes of several backends",
-        description="Compare the spikes of several backends; status 0 equal, 1 different, 2 not compared, 3 bad input.",
+        help="compare the spikes of several backends and recordings",
+        description="Compare spikes; status 0 equal, 1 different, 2 not compared, 3 bad input.",
         epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
-    shared.add_stimulus(parser)
+    shared.add_stimulus(parser, required=False)
     parser.add_argument(
         "--backends",
         type=shared.backends,
@@ -43,73 +52,117 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
     )
-    many = parser.add_argument_group("many images: --input names a folder")
-    many.add_argument("--workers", type=shared.whole(1, 1024), default=1, help="local processes (default: 1)")
-    many.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler instead: tcp://host:8786")
+    parser.add_argument(
+        "--trace", type=Path, action="append", default=[], metavar="FILE", help="a recording (.npz) to compare as well"
+    )
+    parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
+    parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
+    parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate of this artifact instead")
+    parser.add_argument(
+        "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
+    )
+    verify_folder.add_options(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run all backends on the image, or on each of a folder, and show the verdict."""
+    """Run, compare, explain, certify."""
+    network = artifact.load(arguments.network)
+    if arguments.check is not None:
+        return _check(arguments)
+    if arguments.suggest_stimulus is not None:
+        return _suggest(arguments, network)
+    if arguments.input is None:
+        raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.input.is_dir():
-        return _execute_folder(arguments)
-    network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
+        return verify_folder.execute(arguments, network, LEVELS[arguments.level])
+    network, _, payloads = shared.stimulus(arguments, network)
     level = LEVELS[arguments.level]
     record = RECORDS.get(level, Record.COUNTS)
-    verdict = compare(network, [shared.run(name, network, payloads, record) for name in arguments.backends], level)
+    runs = [shared.run(name, network, payloads, record) for name in arguments.backends]
+    recordings: list[Run | Trace] = [*runs, *(_recording(path) for path in arguments.trace)]
+    if len(recordings) < 2:
+        raise VerificationError("one backend and no --trace: there is nothing to compare it with")
+    comparison = Comparison(network, level, replay=level >= Level.TRAIN)
+    comparison.add(recordings)
+    verdict, score = comparison.verdict(), None
+    if arguments.mutation:
+        with progress("mutation score") as report:
+            score = mutation_score(network, payloads, progress=report)
+        verdict = with_score(verdict, score)
     if arguments.json:
         show_json(verdict_record(verdict))
     else:
         show_verdict(verdict)
+        _show_cause(network, verdict, recordings)
+        if score is not None:
+            show(score.line(level))
+    if arguments.certificate is not None:
+        _certify(arguments, network, verdict, runs, score, stimulus_digest(payloads))
     return verdict.exit_code
 
 
-def _execute_folder(arguments: argparse.Namespace) -> int:
-    network = artifact.load(arguments.network)
-    paths = images.image_paths(arguments.input)
-    with progress(f"verifying {len(paths)} images") as report:
-        verdicts = verify_images(
-            network,
-            _images(arguments, paths, network.input.shape[0]),
-            len(paths),
-            arguments.backends,
-            LEVELS[arguments.level],
-            scheduler=arguments.scheduler,
-            workers=arguments.workers,
-            progress=report,
-        )
-    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+def _recording(path: Path) -> Trace:
+    batches = list(read_trace(path))
+    if len(batches) != 1:
+        raise VerificationError(f"{path}: holds {len(batches)} batches; record one run of one stimulus")
+    return batches[0]
+
+
+def _show_cause(network: Network, verdict: Verdict, recordings: Sequence[Run | Trace]) -> None:
+    if verdict.status is not Status.DIFFERENT or verdict.asked < Level.TRAIN:
+        return
+    diagnosis = explain(network, verdict, recordings)
+    if diagnosis is not None:
+        show(diagnosis.text)
+
+
+def _certify(
+    arguments: argparse.Namespace,
+    network: Network,
+    verdict: Verdict,
+    runs: Sequence[Run],
+    score: MutationScore | None,
+    stimulus: str,
+) -> None:
+    files = {"artifact": arguments.network, "stimulus": arguments.input}
+    files |= {f"trace {index + 1}": path for index, path in enumerate(arguments.trace)}
+    engines = {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
+    certificate = certify(verdict, network, files=files, stimuli=(stimulus,), score=score, engines=engines)
+    write_certificate(certificate, arguments.certificate)
+    note(f"wrote {arguments.certificate}, and .html and .xml beside it")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    files = {"artifact": arguments.network} | ({"stimulus": arguments.input} if arguments.input is not None else {})
+    wrong = check_certificate(arguments.check, files)
+    lines = wrong or (f"{arguments.check} stands: digest, verdict and the files named are as certified",)
+    for line in lines:
+        show(line)
+    return 1 if wrong else 0
+
+
+def _suggest(arguments: argparse.Namespace, network: Network) -> int:
+    """Name the images of a folder whose middles together reveal the most faults."""
+    paths = images.image_paths(arguments.suggest_stimulus)
+    height, width = arguments.crop or (32, 32)
+    part = network.at_size(height, width)
+    shown = []
+    for path in paths:
+        image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
+        shown.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
+    with progress("mutation score") as report:
+        score = mutation_score(part, np.concatenate([stimulus_of(part, image) for image in shown]), progress=report)
+    level = LEVELS[arguments.level]
+    chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:
-        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
-        show_json({"exit_code": exit_code(verdicts), "images": records})
+        show_json({"images": chosen, "share": score.share(level)})
     else:
-        show(_summary(named, network.name))
-        for name, verdict in named:
-            if verdict.exit_code:
-                show(f"{name}: {verdict.line}")
-    return exit_code(verdicts)
-
-
-def _images(arguments: argparse.Namespace, paths: Sequence[Path], channels: int) -> Iterator[tuple[str, images.Image]]:
-    """Each image when it is its turn; the noise of image i has seed ``--seed`` + i."""
-    for index, path in enumerate(paths):
-        image = images.read_image(path, channels)
-        if arguments.crop is not None:
-            image = images.center_crop(image, *arguments.crop)
-        yield path.name, images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
-
-
-def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
-    """One row per image."""
-    first = named[0][1]
-    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
-    for heading in ("image", "neurons", "values compared", "status"):
-        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
-    for name, verdict in named:
-        seen = verdict.coverage
-        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
-    return shown
+        for name in chosen:
+            show(name)
+        show(score.line(level))
+    return 0 if chosen else 2
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -123,8 +176,7 @@ def show_verdict(verdict: Verdict) -> None:
 def _silent(verdict: Verdict) -> tuple[str, ...]:
     """Columns that may be left out where they say nothing: of those that count differences the strictest one stays."""
     differ = ("neurons differ", "events differ", "states differ")
-    made = [
-        heading for heading, level in zip(differ, (Level.NEURON_COUNT, *RECORDS), strict=True) if verdict.asked >= level
-    ]
+    levels = (Level.NEURON_COUNT, *RECORDS)
+    made = [heading for heading, level in zip(differ, levels, strict=True) if verdict.asked >= level]
     kept = made[-1:] if verdict.status is Status.EQUAL else []
     return ("probed", *(heading for heading in differ if heading not in kept), PLACE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy import artifact
-from snn_deploy.console import note
+from snn_deploy.display.console import note
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx.annotate import annotated

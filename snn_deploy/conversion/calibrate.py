@@ -26,10 +26,11 @@ Images = Sequence[npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Activations: ``histogram`` (C, BINS) int64 over ``edges`` (BINS + 1,), mean squares ``power`` (C,)."""
+    """Activations: ``histogram`` (C, BINS) int64 over ``edges`` (BINS + 1,), ``mean`` (C,), mean square ``power`` (C,)."""
 
     edges: Float64
     histogram: npt.NDArray[np.int64]
+    mean: Float64
     power: Float64
 
     @property
@@ -44,7 +45,8 @@ class Statistics:
 
     def channel(self, index: int) -> Statistics:
         """Statistics of one channel."""
-        return Statistics(self.edges, self.histogram[index : index + 1], self.power[index : index + 1])
+        one = slice(index, index + 1)
+        return Statistics(self.edges, self.histogram[one], self.mean[one], self.power[one])
 
 
 def percentile(statistics: Sequence[Statistics], percent: float, *, zeros: bool) -> float:
@@ -102,6 +104,7 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
     edges = {name: _edges(low, high) for name, (low, high) in ranges.items()}
     histograms: dict[str, npt.NDArray[np.int64]] = {}
+    sums: dict[str, Float64] = {}
     squares: dict[str, Float64] = {}
     totals: dict[str, int] = {}
     for image in images:
@@ -113,9 +116,13 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
             bins += np.arange(channels)[:, None] * BINS
             counts = np.bincount(bins.ravel(), minlength=channels * BINS).reshape(channels, BINS)
             histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
+            sums[name] = sums.get(name, np.zeros(channels)) + flat.sum(1)
             squares[name] = squares.get(name, np.zeros(channels)) + np.square(flat).sum(1)
             totals[name] = totals.get(name, 0) + flat.shape[1]
-    return {name: Statistics(edges[name], histograms[name], squares[name] / totals[name]) for name in ranges}
+    return {
+        name: Statistics(edges[name], histograms[name], sums[name] / totals[name], squares[name] / totals[name])
+        for name in ranges
+    }
 
 
 def _edges(low: float, high: float) -> Float64:

@@ -44,15 +44,18 @@ class Conversion:
     function_error: float
 
 
-def lower(graph: Graph, calibration_graph: Graph, images: Images, options: Options) -> Conversion:
+def lower(
+    graph: Graph, calibration_graph: Graph, images: Images, options: Options, scales: Scales | None = None
+) -> Conversion:
     """The integer network of a normal-form ``graph``.
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
-    activations are measured; it may be ``graph`` itself.
+    activations are measured; it may be ``graph`` itself. ``scales`` are kept where they are given: those that a network
+    was trained for.
     """
     measured = layers_of(calibration_graph)
     statistics = calibrate(calibration_graph, measured, images)
-    scales = choose_scales(measured, statistics, options)
+    scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = layers_of(graph)
     network = _network(layers, scales, statistics, options)
@@ -148,7 +151,7 @@ def _fitting_layer(
     options: Options,
 ) -> tuple[Population, tuple[Connection, ...]]:
     """One layer in integers; channels whose worst case leaves 24 bits get half the threshold, until all fit."""
-    cap: Float64 = np.full(layer.shape[0], np.inf)
+    cap = _bias_cap(layer, scales)
     for _ in range(options.weight_bits):
         quantized = _quantize(layer, scales, statistics, options, cap)
         incoming = tuple(
@@ -171,6 +174,13 @@ def _fitting_layer(
     return population, incoming
 
 
+def _bias_cap(layer: Layer, scales: Scales) -> Float64:
+    """Largest power of two (C,) that leaves a channel's bias half of the membrane: dead channels have biases far below."""
+    counts = np.abs(layer.bias).max((1, 2)) / scales.unit[layer.name]
+    cap: Float64 = 2.0 ** np.maximum(np.floor(np.log2(STATE_MAX / 2 / np.maximum(counts, 1.0))), 0)
+    return np.full_like(cap, cap.min()) if _shared_threshold(layer) else cap
+
+
 def _shared_threshold(layer: Layer) -> bool:
     """Whether all channels must keep one threshold, because a resampling shares its weights over them."""
     return any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
@@ -183,7 +193,9 @@ def _quantize(
     for synapses in layer.synapses:
         assumed = scales.assumed[synapses.name]
         op = scale_op(synapses.op, assumed, scales.unit[layer.name])
-        floats.append(FloatSynapses(synapses.name, op, statistics[synapses.source].power / np.square(assumed)))
+        seen = statistics[synapses.source]
+        mean = seen.mean / assumed if options.bias_correction else np.zeros_like(assumed)
+        floats.append(FloatSynapses(synapses.name, op, mean, seen.power / np.square(assumed)))
     if layer.kind == "output":
         return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):
@@ -199,7 +211,8 @@ def _population(
     scales: Scales,
     options: Options,
 ) -> Population:
-    bias = integer_bias(layer.bias / scales.unit[layer.name][:, None, None], quantized.theta)
+    counts = layer.bias / scales.unit[layer.name][:, None, None] - quantized.offset[:, None, None]
+    bias = integer_bias(counts, quantized.theta)
     unit = scales.unit[layer.name]
     if layer.kind == "output":
         neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
@@ -219,10 +232,10 @@ def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neur
     if options.mode == "exact":
         return Neuron(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
     if signed:
-        return Neuron(theta, v0, -top, top, strict=options.strict)
+        return Neuron(theta, v0, -top, top, strict=options.strict, reset=options.reset)
     if options.signed:
-        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict)
-    return Neuron(theta, v0, 0, top, strict=options.strict)
+        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
+    return Neuron(theta, v0, 0, top, strict=options.strict, reset=options.reset)
 
 
 def _linear_neuron(

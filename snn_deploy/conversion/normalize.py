@@ -154,15 +154,29 @@ def _assumed_unit(
     if options.normalization != "layer-wise" or layer.kind in RELAYS or synapses.source == layers.input:
         return own
     sources = [statistics[item.source] for item in layer.synapses if item.source != layers.input]
-    return np.full_like(own, choose_unit(sources, options))
+    sender = _sender(layers, synapses.source, options)
+    found: Float64 = choose_unit(sources, options) * (own / unit[sender])
+    return found
+
+
+def _sender(layers: Layers, name: str, options: Options) -> str:
+    """The layer whose spikes arrive from ``name``: itself, or what a relay passes on."""
+    while name != layers.input:
+        layer = layers.layer(name)
+        if layer.kind not in RELAYS or fires_at_pool(layer, options):
+            break
+        name = layer.synapses[0].source
+    return name
 
 
 def _magnitudes(op: LinearOp) -> Float64:
     """Magnitudes of the non-zero weights of ``op``, each once."""
     if isinstance(op, Resample):
         rows, columns = (np.unique(np.abs(part[part != 0])) for part in (op.rows, op.columns))
-        return np.unique(np.outer(rows, columns))
-    return np.unique(np.abs(op.weight[op.weight != 0]))
+        products: Float64 = np.unique(np.outer(rows, columns))
+        return products
+    magnitudes: Float64 = np.unique(np.abs(op.weight[op.weight != 0]))
+    return magnitudes
 
 
 def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> LinearOp:

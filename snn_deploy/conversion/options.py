@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from snn_deploy.errors import ConversionError
-from snn_deploy.network import Mode
+from snn_deploy.network import Mode, Reset
 
 Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]
@@ -25,9 +25,11 @@ class Options:
     (zeros included as in the published code, or not) or the ``max``. ``span``: what percentile and max set in
     ``rate`` mode, the second largest threshold (``paper``: thresholds 2, 1, 1/2, 1/4 of lambda) or the sum of all
     (``full``). ``signed``: spikes may be negative. ``half_start``: the membrane starts at half a level, which turns
-    floor into round. ``strict``: fire above, not at, the threshold. ``pool``: average pooling as an exact sum
-    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``input_levels``: input
-    payload that stands for the largest magnitude seen in calibration.
+    floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
+    subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
+    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``bias_correction``: the
+    mean error that rounding the weights makes is taken out of the bias. ``input_levels``: input payload that stands for
+    the largest magnitude seen in calibration.
     """
 
     mode: Mode = "exact"
@@ -42,8 +44,10 @@ class Options:
     signed: bool = True
     half_start: bool = True
     strict: bool = False
+    reset: Reset = "subtract"
     pool: Pool = "relay"
     weight_bits: int = 8
+    bias_correction: bool = True
     input_levels: int = 1023
 
     def __post_init__(self) -> None:
@@ -65,6 +69,7 @@ class Options:
             "normalization": ("connection-wise", "layer-wise", "channel-wise"),
             "scale": ("mmse", "percentile", "max"),
             "span": ("paper", "full"),
+            "reset": ("subtract", "zero"),
             "pool": ("relay", "neuron"),
         }
         for name, allowed in choices.items():
@@ -74,6 +79,8 @@ class Options:
             raise ConversionError(
                 "layer-wise normalization does not preserve the function; it exists in rate mode only"
             )
+        if self.mode == "exact" and self.reset == "zero":
+            raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
         if self.mode == "exact" and self.pool == "neuron":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
 
@@ -105,8 +112,11 @@ PRESETS: dict[str, Options] = {
     ),
     "multi-threshold": Options(mode="rate"),
     "if": Options(mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64),
+    "if-hard": Options(
+        mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, reset="zero"
+    ),
 }
-"""Named starting points: our default, the paper's neuron, the improved one, and plain integrate-and-fire."""
+"""Named starting points: our default, the paper's neuron, the improved one, and plain integrate-and-fire (both resets)."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

@@ -13,6 +13,9 @@ because connections of one population may differ in size: each choice of which c
 and the one with the least expected square error of the current, ``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is
 kept. A read-out has threshold 1 and a free unit, so its theta need not be a power of two: it is the scale of its
 unit.
+
+What rounding adds to the mean current is known, ``sum (W^int 2^e / theta - W') E[n_i]``, and *bias correction* takes it
+out of the bias (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.2); the square error then counts ``Var[n_i]`` only.
 """
 
 from __future__ import annotations
@@ -40,29 +43,42 @@ OCTAVE = 2.0 ** (np.arange(24) / 24)
 
 @dataclass(frozen=True, eq=False)
 class FloatSynapses:
-    """A normalized linear operator and ``power`` (C_in,), the mean square count of each of its source's channels."""
+    """A normalized linear operator; ``mean``, ``power`` (C_in,): mean and mean square count of its source's channels.
+
+    A ``mean`` of 0 asks for no bias correction.
+    """
 
     name: str
     op: LinearOp
+    mean: Float64
     power: Float64
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """Integers of one layer: ``theta`` (C,), powers of two except for a read-out; a kernel and exponent each."""
+    """Integers of one layer: ``theta`` (C,), powers of two except for a read-out; a kernel and exponent each.
+
+    ``offset`` (C,) is the mean current that rounding added, in counts; ``noise`` the square error that is left.
+    """
 
     theta: Float64
     kernels: tuple[Kernel, ...]
     exponents: tuple[int, ...]
+    offset: Float64
     noise: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Weights of one connection as (C_out, inputs, taps), with the power of the source channel behind each input."""
+    """Weights of one connection as (C_out, inputs, taps); mean and power (C_out, inputs) of the channel behind each.
+
+    ``places`` output pixels share the taps: a transposed convolution's by its strides, a pixel map's all.
+    """
 
     weight: Float64
+    mean: Float64
     power: Float64
+    places: int
 
     @property
     def largest(self) -> Float64:
@@ -74,11 +90,21 @@ class _Block:
         step = theta[:, None, None] / 2.0**exponent
         return np.clip(np.rint(self.weight * step), -limit, limit)
 
-    def noise(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        """Expected square error (C_out,) of the current, in counts."""
+    def error(self, theta: Float64, exponent: int, limit: int) -> Float64:
+        """What rounding adds to each weight."""
         step = theta[:, None, None] / 2.0**exponent
-        error = self.rounded(theta, exponent, limit) / step - self.weight
-        total: Float64 = (np.square(error).sum(2) * self.power).sum(1)
+        found: Float64 = self.rounded(theta, exponent, limit) / step - self.weight
+        return found
+
+    def noise(self, theta: Float64, exponent: int, limit: int) -> Float64:
+        """Expected square error (C_out,) of the current around its mean, in counts."""
+        variance = self.power - np.square(self.mean)
+        total: Float64 = (np.square(self.error(theta, exponent, limit)).sum(2) * variance).sum(1) / self.places
+        return total
+
+    def offset(self, theta: Float64, exponent: int, limit: int) -> Float64:
+        """Expected error (C_out,) of the current, in counts."""
+        total: Float64 = (self.error(theta, exponent, limit).sum(2) * self.mean).sum(1) / self.places
         return total
 
 
@@ -151,7 +177,8 @@ def _least_noise(
         _kernel(item, block.rounded(theta, exponent, limit).astype(np.int8))
         for item, block, exponent in zip(synapses, blocks, exponents, strict=True)
     )
-    return Quantized(theta, kernels, exponents, noise)
+    offsets = [block.offset(theta, exponent, limit) for block, exponent in zip(blocks, exponents, strict=True)]
+    return Quantized(theta, kernels, exponents, np.sum(offsets, axis=0), noise)
 
 
 def _exponent(block: _Block, theta: Float64, limit: int) -> int:
@@ -169,16 +196,21 @@ def _block(synapses: FloatSynapses, channels: int) -> _Block:
     op = synapses.op
     if isinstance(op, Resample):
         taps = _pixel_map(op)[2]
-        return _Block(np.broadcast_to(taps, (channels, 1, taps.size)), synapses.power[:, None])
-    groups = op.groups
+        weight = np.broadcast_to(taps, (channels, 1, taps.size))
+        return _Block(weight, synapses.mean[:, None], synapses.power[:, None], op.rows.shape[0] * op.columns.shape[0])
+    groups, places = op.groups, 1
     if isinstance(op, Conv):
         outputs, inputs, rows, columns = op.weight.shape
-        power = np.repeat(synapses.power.reshape(groups, inputs), outputs // groups, axis=0)
-        return _Block(op.weight.reshape(outputs, inputs, rows * columns), power)
-    inputs, per_group, rows, columns = op.weight.shape
-    grouped = op.weight.reshape(groups, inputs // groups, per_group, rows * columns).swapaxes(1, 2)
-    power = np.repeat(synapses.power.reshape(groups, inputs // groups), per_group, axis=0)
-    return _Block(grouped.reshape(groups * per_group, inputs // groups, rows * columns), power)
+        weight = op.weight.reshape(outputs, inputs, rows * columns)
+    else:
+        first, per_group, rows, columns = op.weight.shape
+        outputs, inputs, places = per_group * groups, first // groups, op.strides[0] * op.strides[1]
+        grouped = op.weight.reshape(groups, inputs, per_group, rows * columns).swapaxes(1, 2)
+        weight = grouped.reshape(outputs, inputs, rows * columns)
+    mean, power = (
+        np.repeat(part.reshape(groups, inputs), outputs // groups, axis=0) for part in (synapses.mean, synapses.power)
+    )
+    return _Block(weight, mean, power, places)
 
 
 def _kernel(synapses: FloatSynapses, weight: npt.NDArray[np.int8]) -> Kernel:

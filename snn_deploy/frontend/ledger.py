@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Fate = Literal["mapped", "folded", "host", "refused"]
-"""``mapped`` to populations or connections, ``folded`` into something else, on the ``host`` after read-out, or ``refused``."""
+"""``mapped`` to populations or connections, ``folded`` into something, on the ``host`` at the end, or ``refused``."""
 
 FATES: tuple[Fate, ...] = ("mapped", "folded", "host", "refused")
 

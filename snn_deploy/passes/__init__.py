@@ -2,25 +2,30 @@
 
 In normal form every node is one of
 
-* an activation: ``Relu``, ``Linear`` (signed) or ``Relay`` (whole sums, threshold 1; ``rectify`` keeps them at 0 or above);
+* an activation: ``Relu``, ``Linear`` (signed) or ``Relay`` (whole sums, threshold 1; ``rectify`` keeps them at 0 or
+  above);
 * an ``Add`` of linear nodes;
-* a linear node: ``Conv``, ``ConvTranspose``, ``Resample``, ``AveragePool`` or ``Nearest`` that reads the graph's input or an
-  activation directly;
+* a linear node: ``Conv``, ``ConvTranspose``, ``Resample``, ``AveragePool`` or ``Nearest`` that reads the graph's input
+  or an activation directly;
 * ``Host``, after an output.
 
-Every activation reads one linear node or one ``Add``; an output value is an activation, a linear node or an ``Add``. Identities
-(skips, residuals, the input into the read-out) are ``Conv`` 1x1 with ``groups = C``. A ``Relay`` reads ``AveragePool`` alone,
-``Nearest`` alone, or operators with weights -1, 0 and 1 (``Conv``, ``Resample``) whose sources all have one unit.
+Every activation reads one linear node or one ``Add``; an output value is an activation, a linear node or an ``Add``.
+Identities (skips, residuals, the input into the read-out) are ``Conv`` 1x1 with ``groups = C``. A ``Relay`` reads one
+``AveragePool``, one ``Nearest`` (nothing else reads these two), or operators with weights -1, 0 and 1 (``Conv``,
+``Resample``) whose sources all have one unit.
 
-Constants: ``Conv.bias`` and ``ConvTranspose.bias`` are (O,) or, where a constant met zero padding, a map (O, H_out, W_out). The
-bias of an activation is the sum of the biases of its linear nodes; at most one of them is not zero.
+Constants: ``Conv.bias`` and ``ConvTranspose.bias`` are (O,) or, where a constant met zero padding, a map (O, H_out,
+W_out). The bias of an activation is the sum of the biases of its linear nodes; at most one of them is not zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from snn_deploy.graph import Graph
+from snn_deploy.passes.check import check_normal_form
 from snn_deploy.passes.expand_clip import expand_clip
 from snn_deploy.passes.expand_leaky_relu import expand_leaky_relu
 from snn_deploy.passes.expand_max_pool import expand_max_pool
@@ -39,6 +44,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 
 def normal_form(graph: Graph) -> Graph:
     """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
-    for apply in PASSES:
-        graph = apply(graph)
-    return graph
+    with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses what is not finite
+        for apply in PASSES:
+            graph = apply(graph)
+    return check_normal_form(graph)

@@ -61,8 +61,9 @@ def padded(x: Float64, pads: Pads) -> Float64:
 
 
 def _conv(op: Conv, x: Float64) -> Float64:
-    outputs, height, width = op.infer((x.shape,))
-    x = padded(x, op.pads).reshape(op.groups, -1, *_size(padded(x, op.pads)))
+    outputs, height, width = op.infer(((len(x), x.shape[1], x.shape[2]),))
+    x = padded(x, op.pads)
+    x = x.reshape(op.groups, -1, *x.shape[1:])
     weight = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
     out = np.zeros((op.groups, outputs // op.groups, height, width))
     for row in range(op.weight.shape[2]):
@@ -88,7 +89,3 @@ def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
             target += np.einsum("gio,gihw->gohw", weight[..., row, column], x)
     top, left, bottom, right = op.pads
     return padded(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))
-
-
-def _size(x: Float64) -> tuple[int, int]:
-    return x.shape[1], x.shape[2]

@@ -16,7 +16,7 @@ def expand_leaky_relu(graph: Graph) -> Graph:
     return rewrite(graph, _expand)
 
 
-def _expand(graph: Graph, node: Node) -> Iterator[Node]:
+def _expand(_: Graph, node: Node) -> Iterator[Node]:
     if not isinstance(node.op, LeakyRelu):
         yield node
         return

@@ -1,11 +1,11 @@
 """Max-pooling as a tournament of rectified relays: ``max(a, b) = a + relu(b - a)``.
 
-A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear in the
-source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact. For a 2x2 window
-``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
+A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear
+in the source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact.
+For a 2x2 window ``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
 
-ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first padded
-with its own edge pixels, which stand in every window that reaches them.
+ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first
+padded with its own edge pixels, which stand in every window that reaches them.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ class _Tournament:
             pairs = [players[i : i + 2] for i in range(0, len(players), 2)]
             players = [self._winner(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         ((tap, relays),) = players
-        self._relay(self.node.name, self._taps({tap: 1.0}), {relay: 1.0 for relay in relays}, rectify=False)
+        self._relay(self.node.name, self._taps({tap: 1.0}), dict.fromkeys(relays, 1.0), rectify=False)
         return self.made
 
     def _winner(self, one: Winner, two: Winner) -> Winner:
         self.round += 1
         name = f"{self.node.name}.max{self.round}"
-        signs = {relay: 1.0 for relay in two[1]} | {relay: -1.0 for relay in one[1]}
+        signs = dict.fromkeys(two[1], 1.0) | dict.fromkeys(one[1], -1.0)
         self._relay(name, self._taps({two[0]: 1.0, one[0]: -1.0}), signs, rectify=True)
         return one[0], (*one[1], name)
 

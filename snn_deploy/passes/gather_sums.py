@@ -1,14 +1,16 @@
 """Between activations, only sums of linear operators that read activations directly.
 
-Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The identities:
+Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The
+identities:
 
-* ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where their groups do);
+* ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where
+  their groups do);
 * ``conv(s x + t) = conv(x; W s) + conv(t)``, the last a constant map (:mod:`~snn_deploy.passes.constant_map`);
 * ``s (W x + b) + t = (s W) x + (s b + t)``: batch normalization after a (transposed) convolution;
 * operators that treat channels alike (pooling, resampling) and activations go through ``Concat`` and positive scales.
 
-Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling, repetition,
-padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
+Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling,
+repetition, padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from snn_deploy.passes.constant_map import shifted
 from snn_deploy.passes.segment import Form, Segment, Term, added, joined, offsets, reading
 
 Weighted: TypeAlias = Conv | ConvTranspose
+Kept: TypeAlias = Relu | Linear | Relay | MaxPool | Host
 
 
 def gather_sums(graph: Graph) -> Graph:
@@ -63,7 +66,7 @@ class _Walk:
         self.hosted: dict[str, str] = {}
         self.populations: dict[object, str] = {}
         self.nonnegative: set[str] = set()
-        self.reserved = {graph.input} | {node.name for node in graph.nodes}
+        self.reserved = {node.name for node in graph.nodes if isinstance(node.op, Kept)}
         self.written = {graph.input}
 
     def visit(self, node: Node) -> None:
@@ -103,10 +106,9 @@ class _Walk:
             return form[0].activation
         key = ("output", value)
         if key not in self.populations:
-            whole = joined(value, tuple(self._weighted_only(segment) for segment in form) if len(form) > 1 else form)
-            self.populations[key] = self._sum(
-                whole, value if value not in self.written else self._fresh(f"{value}.out")
-            )
+            prepared = (self._carried(form[0]),) if len(form) == 1 else tuple(map(self._weighted_only, form))
+            name = value if value not in self.written else self._fresh(f"{value}.out")
+            self.populations[key] = self._sum(joined(value, prepared), name)
         return self.populations[key]
 
     def _add(self, node: Node, forms: list[Form]) -> Form:
@@ -153,7 +155,7 @@ class _Walk:
         rectified = isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify)
         if source is not None and (isinstance(op, Linear) or (rectified and source in self.nonnegative)):
             return segment
-        self._write(name, op, (self._sum(segment, None, name),), node.origin)
+        self._write(name, op, (self._sum(self._carried(segment), None, name),), node.origin)
         if rectified:
             self.nonnegative.add(name)
         return reading(name, segment.shape)
@@ -172,51 +174,51 @@ class _Walk:
 
     def _population(self, segment: Segment) -> Segment:
         """The segment as scaled reads of populations: relays for whole sums of counts, else one signed population."""
-        terms = [self._relayed(segment, term) for term in segment.terms]
-        if all(term is not None for term in terms):
-            return replace(segment, terms=tuple(term for term in terms if term is not None))
+        if all(_whole(term.op) for term in segment.terms) or (
+            len(segment.terms) == 1 and isinstance(segment.terms[0].op, Resample)
+        ):
+            return replace(segment, terms=tuple(self._separate(segment, term) for term in segment.terms))
         return self._signed(segment)
 
-    def _relayed(self, segment: Segment, term: Term) -> Term | None:
+    def _separate(self, segment: Segment, term: Term) -> Term:
+        """A read of a population for one term, without its scale: a relay where its sums are whole."""
         if is_identity(term.op):
             return term
-        if is_shift(term.op):
-            scale = scale_of(term.op)
-            if not isinstance(term.op, Conv) or not scale.all():
-                return None
-            bare: Op = replace(term.op, weight=np.ones_like(term.op.weight))
-        elif isinstance(term.op, AveragePool | Nearest):
-            bare, scale = term.op, term.scale
-        else:
-            return None
+        bare, scale = term.op, term.scale
+        if is_shift(bare) and isinstance(bare, Conv):
+            bare, scale = replace(bare, weight=np.ones_like(bare.weight)), scale_of(bare)
         key = (term.source, _geometry(bare))
         if key not in self.populations:
-            relay = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.relay")
-            linear = self._write(self._fresh(f"{relay}<-{term.source}"), bare, (term.source,), term.origin)
-            self.populations[key] = self._write(relay, Relay(), (linear,), ())
-            if term.source in self.nonnegative:
-                self.nonnegative.add(relay)
+            name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.relay")
+            linear = self._write(self._fresh(f"{name}<-{term.source}"), bare, (term.source,), term.origin)
+            self.populations[key] = self._write(name, Relay() if _whole(bare) else Linear(), (linear,), ())
+            if _whole(bare) and term.source in self.nonnegative:
+                self.nonnegative.add(name)
         return reading(self.populations[key], (len(scale), 1, 1)).terms[0].scaled(scale)
 
     def _signed(self, segment: Segment) -> Segment:
         if segment not in self.populations:
+            carried = self._carried(segment)
             name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.linear")
-            self._write(name, Linear(), (self._sum(segment, None, name),), ())
+            self._write(name, Linear(), (self._sum(carried, None, name),), ())
             self.populations[segment] = name
         return reading(self.populations[segment], segment.shape, segment.name)
 
+    def _carried(self, segment: Segment) -> Segment:
+        """The segment as an activation may read it: weights hold every scale, and the bias, if there is one."""
+        terms = tuple(map(_weighted, segment.terms))
+        scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in terms)
+        homeless = segment.bias.any() and not any(isinstance(term.op, Weighted) for term in terms)
+        return self._weighted_only(segment) if scaled or homeless else replace(segment, terms=terms)
+
     def _weighted_only(self, segment: Segment) -> Segment:
-        """The segment with weights in every term, so that it can be widened."""
-        if all(isinstance(term.op, Weighted) for term in segment.terms):
-            return segment
-        return self._population(segment)
+        """The segment with weights in every term: they can hold scales and a bias, and be widened."""
+        terms = (_weighted(term) for term in segment.terms)
+        kept = (term if isinstance(term.op, Weighted) else self._separate(segment, term) for term in terms)
+        return replace(segment, terms=tuple(kept))
 
     def _sum(self, segment: Segment, name: str | None, target: str = "") -> str:
         """Write the segment's terms and their ``Add``; returns the sum's name (``name`` where given)."""
-        if not self._carried(segment):
-            segment = self._population(segment)
-        if not self._carried(segment):
-            segment = self._signed(segment)
         target = name or target
         names, bias = [], segment.bias
         for term in segment.terms:
@@ -228,12 +230,6 @@ class _Walk:
         if len(names) == 1:
             return names[0]
         return self._write(name or self._fresh(f"{target}.sum"), Add(), tuple(names), ())
-
-    @staticmethod
-    def _carried(segment: Segment) -> bool:
-        """Whether operators with weights hold what the others cannot: scales, and the bias."""
-        scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in segment.terms)
-        return not scaled and (not segment.bias.any() or any(isinstance(term.op, Weighted) for term in segment.terms))
 
     def _write(self, name: str, op: Op, inputs: tuple[str, ...], origin: tuple[str, ...]) -> str:
         self.nodes.append(Node(name, op, inputs, tuple(dict.fromkeys(origin))))
@@ -251,13 +247,37 @@ class _Walk:
         return node.name if len(form) == 1 else self._fresh(f"{node.name}.{index}")
 
 
+def _weighted(term: Term) -> Term:
+    """Averages and repetitions as depthwise (transposed) convolutions, which hold scales; other terms as they are."""
+    op, scale = term.op, term.scale
+    if isinstance(op, AveragePool):
+        weight = np.ones((len(scale), 1, *op.kernel)) * (scale / (op.kernel[0] * op.kernel[1]))[:, None, None, None]
+        made: Op = Conv(weight, np.zeros(len(scale)), op.strides, op.pads, groups=len(scale))
+    elif isinstance(op, Nearest):
+        weight = np.ones((len(scale), 1, *op.scale)) * scale[:, None, None, None]
+        made = ConvTranspose(weight, np.zeros(len(scale)), op.scale, groups=len(scale))
+    else:
+        return term
+    return replace(term, op=made, scale=np.ones(len(scale)))
+
+
 def _bias(bias: Float64, shape: Shape) -> Float64:
     return bias[:, 0, 0] if bias.shape[1:] == (1, 1) else np.broadcast_to(bias, shape)
+
+
+def _whole(op: Op) -> bool:
+    """Whether whole counts stay whole: window sums, and copies (repetition, padding, cropping, nearest resizing)."""
+    if isinstance(op, Resample):
+        copies = ((matrix == 0) | (matrix == 1) for matrix in (op.rows, op.columns))
+        return all(bool(np.all(entries)) for entries in copies)
+    return isinstance(op, AveragePool | Nearest) or is_shift(op)
 
 
 def _geometry(op: Op) -> object:
     if isinstance(op, Conv):
         return "shift", op.pads, op.groups
+    if isinstance(op, Resample):
+        return "copies", op.rows.tobytes(), op.columns.tobytes(), op.rows.shape, op.columns.shape
     return op.__class__, tuple(vars(op).values())
 
 

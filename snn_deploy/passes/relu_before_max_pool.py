@@ -1,4 +1,4 @@
-"""``relu(max(x)) = max(relu(x))``: a maximum over counts that are never negative needs no signed population before it."""
+"""``relu(max(x)) = max(relu(x))``: a maximum of counts that are never negative needs no signed population before it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Linear values as sums: what stands between two layers of populations, with no concatenation left in it.
 
-A value of the float graph that no activation ends is a *form*: segments of channels, one after the other (a ``Concat`` of n
-sources is n segments, at running offsets). A segment is ``bias + sum of terms``; a term is one linear operator that reads one
-activation directly, times a scale per channel.
+A value of the float graph that no activation ends is a *form*: segments of channels, one after the other (a ``Concat``
+of n sources is n segments, at running offsets). A segment is ``bias + sum of terms``; a term is one linear operator
+that reads one activation directly, times a scale per channel.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """``bias + sum(terms)`` over ``shape`` (C, H, W); ``bias`` is (C, 1, 1) or (C, H, W). ``name`` is the value it came from."""
+    """``bias + sum(terms)``, of ``shape`` (C, H, W), as the value ``name``; ``bias`` is (C, 1, 1) or (C, H, W)."""
 
     name: str
     shape: Shape

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.backend import Run
-from snn_deploy.counting import Activity
-from snn_deploy.energy import EnergyEstimate
+from snn_deploy.cost.counting import Activity
+from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.network import Network

@@ -9,10 +9,10 @@ from importlib.resources import files
 
 import numpy as np
 
-from snn_deploy import images
-from snn_deploy.labels import labels
+from snn_deploy.display.labels import labels
 from snn_deploy.report import charts
 from snn_deploy.report.contents import Contents, Picture
+from snn_deploy.tasks import images
 from snn_deploy.verify import Status
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

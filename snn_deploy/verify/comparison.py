@@ -14,10 +14,11 @@ from snn_deploy import artifact
 from snn_deploy.backend import Run
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network, Population
+from snn_deploy.verify.attribution import attribute
 from snn_deploy.verify.levels import Check, Level, Status, required_checks
 from snn_deploy.verify.pair import Pair, Totals
 from snn_deploy.verify.trace import Trace
-from snn_deploy.verify.verdict import Coverage, Row, Side, Verdict
+from snn_deploy.verify.verdict import Attribution, Coverage, Row, Side, Verdict
 
 Recording: TypeAlias = Run | Trace
 
@@ -40,6 +41,7 @@ class Comparison:
     ``populations`` are those that must be compared: all by default, the outputs at level ``OUTPUT_COUNT``. ``share``
     is the part of each population that must have been probed. ``schedules`` are the same network under other
     schedules, from which runs may come as well; their counts are comparable in ``exact`` mode only, their trains never.
+    ``replay`` attributes errors: what differs is replayed on its own inputs, which must have been recorded in trains.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Comparison:
         *,
         share: float = 1.0,
         schedules: Sequence[Network] = (),
+        replay: bool = False,
     ) -> None:
-        self.network, self.level, self.share = network, level, share
+        self.network, self.level, self.share, self.replay = network, level, share, replay
         self.digest = artifact.digest(network)
         self.schedules = {artifact.digest(other): _same_but_schedule(network, other) for other in schedules}
         self.expected = _expected(network, level, populations)
@@ -59,14 +62,16 @@ class Comparison:
         self.images = 0
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._baseline: dict[str, Totals] = {name: Totals() for name in self.expected}
+        self._attributions: dict[tuple[str, str], Attribution] = {}
         self._warnings: dict[str, None] = {}
 
     def add(self, runs: Sequence[Recording]) -> None:
         """Compare one batch; :class:`VerificationError` unless all ran one network on one stimulus, as those before."""
-        traces = _named([run if isinstance(run, Trace) else Trace.of(run) for run in runs])
+        traces = named_traces(runs)
         self._check(traces)
         self.backends = tuple(trace.name for trace in traces)
         baseline = traces[0]
+        wrong: dict[str, set[str]] = {}
         for name in self.expected:
             population = self.network.population(name)
             reference = baseline.probes.get(name)
@@ -74,8 +79,28 @@ class Comparison:
             for trace in traces[1:]:
                 pair = self._pairs.setdefault((name, trace.name), Pair(self.network, population, trace.name))
                 retimed = trace.network in self.schedules or baseline.network in self.schedules
-                pair.add(reference, trace.probes.get(name), self.images, baseline.name, retimed=retimed)
+                differs = pair.add(reference, trace.probes.get(name), self.images, baseline.name, retimed=retimed)
+                if differs:
+                    wrong.setdefault(trace.name, set()).add(name)
+        if self.replay:
+            for trace in traces[1:]:
+                self._attribute(baseline, trace, wrong.get(trace.name, set()))
         self.images += baseline.images
+
+    def _attribute(self, baseline: Trace, trace: Trace, wrong: set[str]) -> None:
+        """Replay the populations that differ in this batch, and those that a differing one feeds."""
+        for name in self.expected[1:]:
+            touched = {name} | {connection.source for connection in self.network.incoming(name)}
+            if touched.isdisjoint(wrong):
+                continue
+            found = attribute(self.network, baseline, trace, name, image=self.images)
+            if found is None:
+                self._warnings[
+                    f"{trace.name}: errors of {name} could not be attributed; its inputs are not recorded"
+                ] = None
+                continue
+            key = (name, trace.name)
+            self._attributions[key] = found if key not in self._attributions else self._attributions[key] + found
 
     def verdict(self) -> Verdict:
         """What came out of all batches so far."""
@@ -116,11 +141,13 @@ class Comparison:
             self._check_trace(trace)
 
     def _check_trace(self, trace: Trace) -> None:
-        if trace.network is None or trace.stimulus is None:
-            self._warnings[
-                f"{trace.name} does not say which network and stimulus it recorded; nothing vouches for it"
-            ] = None
-        elif trace.network != self.digest and trace.network not in self.schedules:
+        unsaid = [
+            label for label, digest in (("network", trace.network), ("stimulus", trace.stimulus)) if digest is None
+        ]
+        if unsaid:
+            warning = f"{trace.name} does not say which {' and '.join(unsaid)} it recorded; nothing vouches for it"
+            self._warnings[warning] = None
+        if trace.network is not None and trace.network != self.digest and trace.network not in self.schedules:
             raise VerificationError(
                 f"{trace.name} ran network {trace.network[:12]}, not {self.network.name} {self.digest[:12]}; "
                 "run the same artifact"
@@ -140,12 +167,11 @@ class Comparison:
 
     def _row(self, population: Population) -> Row:
         totals = self._baseline[population.name]
-        sides = [
-            self._pairs[population.name, backend].side(
-                required_checks(self.level, self.network, population), self.share
-            )
-            for backend in self.backends[1:]
-        ]
+        checks = required_checks(self.level, self.network, population)
+        sides = []
+        for backend in self.backends[1:]:
+            key = (population.name, backend)
+            sides.append(replace(self._pairs[key].side(checks, self.share), errors=self._attributions.get(key)))
         own = self.backends[0] if self.backends else "none"
         first = Side(own, totals.spikes, totals.events, max((side.probed for side in sides), default=0))
         return Row(population.name, population.shape, population.neuron is not None, (first, *sides), totals.silent)
@@ -195,11 +221,12 @@ class Comparison:
         )
 
 
-def _named(traces: Sequence[Trace]) -> list[Trace]:
-    """``traces`` with second and later uses of a name numbered."""
+def named_traces(recordings: Sequence[Recording]) -> list[Trace]:
+    """The traces of ``recordings``, second and later uses of a name numbered."""
     seen: dict[str, int] = {}
     named = []
-    for trace in traces:
+    for recording in recordings:
+        trace = recording if isinstance(recording, Trace) else Trace.of(recording)
         seen[trace.name] = seen.get(trace.name, 0) + 1
         number = seen[trace.name]
         named.append(trace if number == 1 else replace(trace, name=f"{trace.name} ({number})"))

@@ -63,15 +63,18 @@ class Pair:
         """Whether every batch so far could be compared by ``check``."""
         return check not in self.missing and not (check is Check.STATES and self.population.neuron is None)
 
-    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> None:
-        """Compare one batch whose first image is number ``image``; ``retimed`` runs have trains of another time."""
+    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
+        """Compare one batch whose first image is number ``image``; whether anything differs in it.
+
+        ``retimed`` runs have trains of another time, which are not compared.
+        """
         self.totals.add(probe, states=False)
         for side, label in ((reference, baseline), (probe, self.backend)):
             if side is None:
                 self._lacks(Check, f"not recorded by {label}")
         if reference is None or probe is None:
             self.probed = 0
-            return
+            return False
         reference, probe = _common(reference, probe)
         width = self.population.size if probe.neurons is None else int(probe.neurons.size)
         self.probed = width if self.probed is None else min(self.probed, width)
@@ -87,40 +90,14 @@ class Pair:
             else:
                 self.values[check] += expected.size
                 self.differing[check] += _count(expected, found, reference, probe, check)
-        if sum(self.differing.values()) > before and self.first is None:
-            self.first = self._locate(reference, probe, image)
+        differs = sum(self.differing.values()) > before
+        if differs and self.first is None:
+            self.first = first_divergence(self.population, self.backend, reference, probe, image)
+        return differs
 
     def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
         for check in checks:
             self.missing.setdefault(check, phrase)
-
-    def _locate(self, reference: Probe, probe: Probe, image: int) -> Divergence | None:
-        found = []
-        pairs = (
-            ("payload", reference.trains, probe.trains),
-            ("membrane", reference.states, probe.states),
-            ("count", reference.counts, probe.counts),
-            ("events", reference.events, probe.events),
-            ("total", reference.totals, probe.totals),
-        )
-        for rank, (quantity, expected, got) in enumerate(pairs):
-            place = None if expected is None or got is None else _first_place(expected, got)
-            if place is None or expected is None or got is None:
-                continue
-            step = place[1] if len(place) == 3 else None
-            neuron = None if len(place) == 1 else self._neuron(probe, place[-1])
-            timing = (place[0], self.network.steps if step is None else step, rank)
-            divergence = Divergence(
-                self.backend, self.population.name, quantity, image + place[0], step, neuron,
-                int(expected[place]), int(got[place]),
-            )  # fmt: skip
-            found.append((timing, divergence))
-        return min(found, key=lambda item: item[0])[1] if found else None
-
-    def _neuron(self, probe: Probe, column: int) -> Shape:
-        flat = column if probe.neurons is None else int(probe.neurons[column])
-        channel, y, x = (int(axis) for axis in np.unravel_index(flat, self.population.shape))
-        return channel, y, x
 
     def side(self, checks: Collection[Check], share: float) -> Side:
         """The outcome as far as ``checks`` ask."""
@@ -143,6 +120,46 @@ class Pair:
             first=self.first if status is Status.DIFFERENT else None,
             status=status,
         )
+
+
+def first_divergence(
+    population: Population, backend: str, reference: Probe, probe: Probe, image: int
+) -> Divergence | None:
+    """The first value of ``probe`` that is not ``reference``'s, both holding the same neurons.
+
+    The earliest image counts first, then the earliest step; payloads stand before membranes, timed values before sums.
+    """
+    pairs = (
+        ("payload", reference.trains, probe.trains),
+        ("membrane", reference.states, probe.states),
+        ("count", reference.counts, probe.counts),
+        ("events", reference.events, probe.events),
+        ("total", reference.totals, probe.totals),
+    )
+    found: list[tuple[tuple[int, float, int], Divergence]] = []
+    for rank, (quantity, expected, got) in enumerate(pairs):
+        place = None if expected is None or got is None else _first_place(expected, got)
+        if place is None or expected is None or got is None:
+            continue
+        step = place[1] if len(place) == 3 else None
+        divergence = Divergence(
+            backend=backend,
+            population=population.name,
+            quantity=quantity,
+            image=image + place[0],
+            step=step,
+            neuron=None if len(place) == 1 else _neuron(population, probe, place[-1]),
+            expected=int(expected[place]),
+            found=int(got[place]),
+        )
+        found.append(((place[0], np.inf if step is None else step, rank), divergence))
+    return min(found, key=lambda item: item[0])[1] if found else None
+
+
+def _neuron(population: Population, probe: Probe, column: int) -> Shape:
+    flat = column if probe.neurons is None else int(probe.neurons[column])
+    channel, y, x = (int(axis) for axis in np.unravel_index(flat, population.shape))
+    return channel, y, x
 
 
 def _count(expected: npt.NDArray[Any], found: npt.NDArray[Any], reference: Probe, probe: Probe, check: Check) -> int:

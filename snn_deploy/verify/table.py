@@ -28,6 +28,10 @@ def table(verdict: Verdict) -> Table:
     found.add_column("neurons differ", justify="right")
     found.add_column("events differ", justify="right")
     found.add_column("states differ", justify="right")
+    replayed = any(side.errors is not None for row in verdict.rows for side in row.sides)
+    if replayed:
+        found.add_column("introduced", justify="right")
+        found.add_column("inherited", justify="right")
     found.add_column("first (image, step, neuron): found, expected")
     found.add_column("status")
     for row in verdict.rows:
@@ -38,6 +42,7 @@ def table(verdict: Verdict) -> Table:
             f"{row.probed / row.neurons:.0%}",
             *(_number(side.spikes) for side in row.sides),
             *(_number(_mismatches(row, check)) for check in (Check.COUNTS, Check.TRAINS, Check.STATES)),
+            *(_errors(row) if replayed else ()),
             _place(row.first),
             status,
         )
@@ -49,6 +54,8 @@ def text(verdict: Verdict, width: int = 160) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, no_color=True)
     console.print(table(verdict))
+    if verdict.story:
+        console.print(verdict.story, soft_wrap=True, markup=False, highlight=False)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False, highlight=False)
     console.print(verdict.line, soft_wrap=True, markup=False, highlight=False)
@@ -66,6 +73,7 @@ def record(verdict: Verdict) -> dict[str, Json]:
         "status": verdict.status.value,
         "exit_code": verdict.exit_code,
         "line": verdict.line,
+        "story": verdict.story,
         "warnings": list(verdict.warnings),
         "coverage": dict(asdict(verdict.coverage)),
         "populations": [_row(row) for row in verdict.rows],
@@ -94,6 +102,13 @@ def _side(side: Side) -> Json:
         "missing": list(side.missing),
         "status": side.status.value,
         "first": None if side.first is None else _divergence(side.first),
+        "errors": None
+        if side.errors is None
+        else {
+            "introduced": side.errors.introduced,
+            "inherited": side.errors.inherited,
+            "first": None if side.errors.first is None else _divergence(side.errors.first),
+        },
     }
 
 
@@ -115,6 +130,13 @@ def _number(value: int | None) -> str:
 def _mismatches(row: Row, check: Check) -> int | None:
     found = [number for side in row.sides[1:] if (number := side.mismatches(check)) is not None]
     return max(found) if found else None
+
+
+def _errors(row: Row) -> tuple[str, str]:
+    """Introduced and inherited cells, of the side that introduced most."""
+    found = [side.errors for side in row.sides if side.errors is not None]
+    worst = max(found, key=lambda errors: errors.introduced, default=None)
+    return ("-", "-") if worst is None else (f"{worst.introduced:,}", f"{worst.inherited:,}")
 
 
 def _place(divergence: Divergence | None) -> str:

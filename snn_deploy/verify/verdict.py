@@ -41,12 +41,31 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Attribution:
+    """Number of (image, step, neuron) cells in which a population introduced and inherited an error.
+
+    A cell differs where its payload does, or its membrane where both sides recorded it. ``first`` is the first
+    introduced one; its ``expected`` is what the specification makes of the inputs that the population really had.
+    """
+
+    introduced: int
+    inherited: int
+    first: Divergence | None = None
+
+    def __add__(self, later: Attribution) -> Attribution:
+        """The errors of two batches."""
+        return Attribution(
+            self.introduced + later.introduced, self.inherited + later.inherited, self.first or later.first
+        )
+
+
+@dataclass(frozen=True)
 class Side:
     """One backend in one row. The baseline has no differences and no status of its own.
 
     ``spikes`` is the sum of |count| over neurons and images, ``events`` the number of messages; ``None`` where not
     recorded. ``probed`` is the number of neurons compared. ``differing`` holds, for each check made, the number of
-    values that differ.
+    values that differ; ``errors`` tells introduced from inherited ones, where that was asked for and could be done.
     """
 
     backend: str
@@ -57,6 +76,7 @@ class Side:
     missing: tuple[str, ...] = ()
     first: Divergence | None = None
     status: Status = Status.EQUAL
+    errors: Attribution | None = None
 
     def mismatches(self, check: Check) -> int | None:
         """Number of values that differ; ``None`` where ``check`` was not made."""
@@ -154,6 +174,30 @@ class Verdict:
     def first(self) -> Divergence | None:
         """The first divergence, in the order of the populations."""
         return next((row.first for row in self.rows if row.first is not None), None)
+
+    @property
+    def introduced(self) -> Divergence | None:
+        """The first introduced divergence, in the order of the populations: where to look."""
+        found = (side.errors.first for row in self.rows for side in row.sides if side.errors is not None)
+        return next((divergence for divergence in found if divergence is not None), None)
+
+    @property
+    def story(self) -> str:
+        """One paragraph about the first introduced divergence; empty where none was found or asked for."""
+        first = self.introduced
+        if first is None:
+            return ""
+        victims = [
+            row.population
+            for row in self.rows
+            for side in row.sides
+            if side.backend == first.backend and side.errors is not None and not side.errors.introduced
+        ]
+        rest = f" {', '.join(victims)} only inherited errors." if victims else ""
+        return (
+            f"{first.backend} parts from the specification in {first.text} from the inputs that {first.population} "
+            f"really had.{rest}"
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:

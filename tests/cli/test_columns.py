@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from snn_deploy.columns import fit
-from snn_deploy.labels import labels
+from snn_deploy.display.columns import fit
+from snn_deploy.display.labels import labels
 
 NAMES = ["noisy", "/encoders.0/encoders.0.1/Relu", "/decoders.1/decoders.1.3/Relu", "total"]
 NUMBERS = [1, 1_324_553, 40_353_038, 13_843_016_965]

@@ -63,7 +63,8 @@ def test_convert_run_verify_estimate(tool: Tool, tmp_path: Path, pictures: Path,
 
     priced = tool("estimate", network, "--input", picture, "--backend", "reference", "--json")
     assert priced.status == 0, priced.err
-    assert json.loads(priced.out)["total_j"]["low"] < json.loads(priced.out)["total_j"]["high"]
+    total = json.loads(priced.out)["energy"]["total_j"]
+    assert total["low"] < total["high"]
     assert tool("estimate", network, "--rate", "0.1").status == 0
 
 

@@ -107,7 +107,7 @@ def test_an_adversarial_image_reaches_the_one_layer_bound(low: int, high: int, b
 
 @given(st.integers(0, 500), st.sampled_from(["exact", "steps", "shuffled", "rate"]))
 def test_no_run_ever_leaves_the_bounds(seed: int, kind: str) -> None:
-    """Random U-Nets under adversarial payloads (extremes and zeros only), aligned, in several steps, shuffled, and rate."""
+    """Random U-Nets under extreme payloads, aligned, in several steps, shuffled, and in rate mode."""
     mode: Mode = "rate" if kind == "rate" else "exact"
     network = random_unet(mode, seed, size=8, width=2, levels=7, payload=2 if kind in {"steps", "shuffled"} else None)
     if kind == "shuffled":
@@ -130,6 +130,35 @@ def test_no_run_ever_leaves_the_bounds(seed: int, kind: str) -> None:
             assert limits.membrane is not None
             assert np.abs(membrane).max() <= limits.membrane
             assert run.saturations[population.name] == 0
+
+
+def test_a_free_schedule_reaches_the_membrane_bound() -> None:
+    """A signed relay says 9, so the neuron fires all it may; then it says -18 at once, before anything is taken back."""
+    zero, one = np.zeros((1, 1, 1), np.int64), np.ones(1)
+    relay = Neuron(np.array([1]), np.array([0]), -18, 18, -9, 9)
+    neuron = Neuron(np.array([100]), np.array([0]), -18, 18, 0, 9)
+    network = Network(
+        "turn",
+        "exact",
+        4,
+        (
+            Population("in", (1, 1, 1), None, zero, one, input_min=-9, input_max=9),
+            Population("relay", (1, 1, 1), relay, zero, one),
+            Population("n", (1, 1, 1), neuron, zero, one),
+        ),
+        (
+            Connection("first", "in", "relay", identity(1), delay=1),
+            Connection("then", "in", "relay", identity(1, -2), delay=2),
+            Connection("relay->n", "relay", "n", identity(1, 100)),
+        ),
+        (Output("y", "n"),),
+    )
+    run = load_backend("reference").run(network, np.full((1, 1, 1, 1), 9, np.int64), Record.STATES)
+    assert run.trains is not None
+    assert run.states is not None
+    membrane = run.states["n"].astype(np.int64) + 100 * run.trains["n"]
+    assert membrane.reshape(-1).tolist() == [0, 0, 900, -1800]
+    assert bound(network, network.population("n")).membrane == 1800
 
 
 def test_one_shot_bounds_are_no_looser_than_those_of_any_schedule() -> None:

@@ -174,6 +174,8 @@ def test_duration_and_input_steps_follow_mode_and_schedule() -> None:
     assert (exact.input_steps, exact.duration) == (1, 1 + max(item.start for item in exact.populations))
     assert not rate.one_shot
     assert (rate.input_steps, rate.duration) == (5, 5 + max(item.start for item in rate.populations))
+    several = random_unet(size=8, levels=15, payload=4)
+    assert (several.input_steps, several.steps > 1) == (1, True)
     assert exact.aligned
     late = replace(exact, connections=(replace(exact.connections[0], delay=2), *exact.connections[1:]))
     assert not late.aligned

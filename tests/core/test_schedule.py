@@ -1,6 +1,7 @@
 """Schedules: depths, alignment, the length of the window, and counts that no schedule changes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_one_step_is_enough_when_a_payload_holds_the_whole_count() -> None:
 
 @pytest.mark.parametrize("payload", [1, 2, 5, 14, 15])
 def test_windows_of_small_payloads_end_silent_with_the_counts_of_whole_payloads(payload: int) -> None:
-    """The reference refuses a run that is not silent at the end, so the window is long enough; and counts are the same."""
+    """The reference refuses a run that does not end silent, so the window is long enough; and counts are the same."""
     for seed in range(3):
         whole = random_unet("exact", seed, size=8, width=2, levels=15)
         small = random_unet("exact", seed, size=8, width=2, levels=15, payload=payload)
@@ -135,7 +136,7 @@ def chain(*neurons: Neuron) -> Network:
             Population("in", (1, 1, 1), None, zero, one, input_min=-99, input_max=99),
             *(Population(name, (1, 1, 1), neuron, zero, one) for name, neuron in zip(names[1:], neurons, strict=True)),
         ),
-        tuple(Connection(f"{a}->{b}", a, b, identity(1)) for a, b in zip(names, names[1:], strict=False)),
+        tuple(Connection(f"{a}->{b}", a, b, identity(1)) for a, b in pairwise(names)),
         (Output("y", names[-1]),),
     )
 
@@ -173,7 +174,7 @@ def test_a_window_that_is_too_short_is_an_error_and_never_a_short_count() -> Non
 
 
 def test_a_neuron_that_cannot_take_spikes_back_needs_its_input_whole() -> None:
-    """Behind a source of several steps it would keep a count that the sum no longer holds: wrong, and silent."""
+    """Behind a source of several steps it would keep a count that the sum no longer holds."""
     network = chain(_neuron(-3, 3, 0, 9), _neuron(0, 9, 0, 9))
     with pytest.raises(NetworkError, match=r"^n1: cannot take spikes back \(payload_min 0\), yet n0 sends for 3 steps"):
         align(network)
@@ -183,7 +184,7 @@ def test_a_neuron_that_cannot_take_spikes_back_needs_its_input_whole() -> None:
 
 
 def test_what_it_would_count_otherwise() -> None:
-    """A skip brings 9, then a slow inhibitory path takes 9 back: the signed neuron ends at 0, the other would keep 9."""
+    """A skip brings 9, then a slow inhibitory path takes 9 back: a signed neuron ends at 0, the other keeps 9."""
     slow, fast = _neuron(-3, 3, 0, 9), _neuron(-9, 9, 0, 9)
     for low, count in ((-9, 0), (0, 9)):
         net = chain(slow, replace(fast, payload_min=low))

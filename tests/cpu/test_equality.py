@@ -11,11 +11,11 @@ import pytest
 
 from snn_deploy.backend import Record, Run
 from snn_deploy.errors import BackendError, BackendUnavailableError
-from snn_deploy.kernels import ConvKernel, TransposedKernel
+from snn_deploy.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align, shuffle
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
-from snn_deploy_cpu import CpuBackend, firing, libraries, simulator
+from snn_deploy_cpu import CpuBackend, firing, libraries, runners, simulator
 from snn_deploy_cpu.plan import Engine
 from snn_deploy_reference import ReferenceBackend
 
@@ -27,7 +27,7 @@ def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     """The packages named by the parameter cannot be imported."""
     for name in request.param:
         monkeypatch.setitem(sys.modules, name, None)
-    caches = (libraries.eight_bit, libraries.float32, firing._compiled)
+    caches = (libraries.eight_bit, libraries.float32, firing.compiled_kernels)
     for cached in caches:
         cached.cache_clear()
     if "numba" in request.param:
@@ -68,26 +68,47 @@ def test_conformance_with_packages_missing(without: None) -> None:
     assert check_backend(CpuBackend()) == CASES
 
 
+@pytest.mark.parametrize("quiet", [1.0, 0.3])
+def test_event_by_event(quiet: float) -> None:
+    assert check_backend(CpuBackend(quiet=quiet)) == CASES
+    for name, first in KERNELS.items():
+        network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
+        stimulus = random_stimulus(network)
+        found = CpuBackend(quiet=quiet).run(network, stimulus, Record.STATES)
+        assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
+        if firing.compiled_kernels() is not None and name in ("asymmetric pads", "negative pads", "dilated"):
+            assert found.engines["layer1"].endswith("+events") or quiet < 1
+
+
+def test_silent_layers_run_event_by_event() -> None:
+    if firing.compiled_kernels() is None:
+        pytest.skip("the event-driven path needs numba")
+    network = line([ConvKernel(np.zeros((8, 2, 3, 3))), ConvKernel(weights(8, 8, 3, 3))], "rate", (2, 11, 9), 2**20)
+    found, expected = both(network, random_stimulus(network))
+    assert found.engines["layer1"].endswith("+events")
+    assert_equal(found, expected)
+
+
 def test_engines_are_named() -> None:
     network = random_unet("rate")
     run = CpuBackend("f32").run(network, random_stimulus(network))
-    assert set(run.engines.values()) == {"f32"}
+    assert set(run.engines.values()) == {"f32", "int32"}
     if libraries.eight_bit() is not None:
         assert CpuBackend().run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
 
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_strips_groups_and_chunks(mode: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (1, 3), (5, 2)])
+def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = random_unet(mode, 7, steps=11)  # type: ignore[arg-type]
     stimulus = random_stimulus(network, 7, batch)
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
-        monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+        monkeypatch.setattr(runners, "BLOCK_BYTES", block)
         monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
-        found = CpuBackend().run(network, stimulus, Record.STATES)
+        found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
         assert_equal(found, expected)
-        trains = CpuBackend().run(network, stimulus, Record.TRAINS)
+        trains = CpuBackend(threads=threads).run(network, stimulus, Record.TRAINS)
         for name, values in expected.trains.items():  # type: ignore[union-attr]
             np.testing.assert_array_equal(trains.trains[name], values)  # type: ignore[index]
 
@@ -144,10 +165,38 @@ KERNELS = {
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("block", [1, 2**22])
 def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "BLOCK_BYTES", block)
+    monkeypatch.setattr(runners, "BLOCK_BYTES", block)
     first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
     network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
     assert_equal(*both(network, random_stimulus(network, batch=1), engine))
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize("weight", [1, 3, -2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resampling_relays(mode: str, weight: int, threads: int) -> None:
+    first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 6), 700)
+    source = first.populations[-1]
+    limit = 900
+    counts = (-limit, limit) if mode == "exact" else (None, None)
+    one = np.ones(4, np.int64)
+    relay = Population("twice", (4, 12, 12), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    double = np.repeat(np.arange(6), 2)
+    indices = (double[:, None] * 6 + double[None, :]).reshape(-1)
+    kernel = SpatialKernel((6, 6), (12, 12), np.arange(145), indices, np.full(144, weight))
+    network = align(
+        replace(
+            first,
+            populations=(*first.populations, relay),
+            connections=(*first.connections, Connection("double", source.name, "twice", kernel)),
+            outputs=(Output("out", "twice"),),
+        )
+    )
+    stimulus = random_stimulus(network)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
+    assert found.engines["twice"] == "int32"
+    assert_equal(found, expected)
 
 
 @pytest.mark.parametrize("theta", [1, 3, 700, 4097, 2**20 - 1, 2**20])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from snn_deploy import dynamics
 from snn_deploy.backend import Record, Run, load_backend
-from snn_deploy.counting import assume, count, dense_macs, fan_out, per_step, synapses
+from snn_deploy.cost.counting import assume, count, per_step
+from snn_deploy.cost.synapses import dense_macs, fan_out, synapse_count
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Network
@@ -78,7 +79,7 @@ def geometries(draw: st.DrawFn) -> tuple[Kernel, Shape]:
 def test_fan_out_is_the_walk_over_all_synapses(geometry: tuple[Kernel, Shape]) -> None:
     kernel, shape = geometry
     assert np.array_equal(fan_out(kernel, shape), walk(kernel, shape))
-    assert synapses(kernel, shape) == walk(kernel, shape).sum()
+    assert synapse_count(kernel, shape) == walk(kernel, shape).sum()
 
 
 def test_the_usual_rules_count_too_much() -> None:
@@ -86,7 +87,7 @@ def test_the_usual_rules_count_too_much() -> None:
     weight = np.ones((1, 1, 3, 3), np.int8)
     weight[0, 0, 1, 1] = 0
     kernel = ConvKernel(weight, pads=(1, 1, 1, 1))
-    assert synapses(kernel, (1, 8, 8)) == 484 - 64
+    assert synapse_count(kernel, (1, 8, 8)) == 484 - 64
     assert dense_macs(kernel, (1, 8, 8)) == 576
     transposed = TransposedKernel(np.ones((2, 3, 3, 3), np.int8), (2, 2), (1, 1, 0, 0))
     assert dense_macs(transposed, (2, 4, 4)) == 2 * 3 * 9 * 16
@@ -105,15 +106,17 @@ def test_a_run_counts_what_its_events_meet(recorded: tuple[Network, Run]) -> Non
     for connection, found in zip(network.connections, activity.connections, strict=True):
         expected = walk(connection.kernel, network.population(connection.source).shape)
         assert np.array_equal(found.synaptic_operations, (run.events[connection.source] * expected).sum((1, 2, 3)))
-        assert np.array_equal(steps[connection.name].sum(1), found.synaptic_operations)
+        assert np.array_equal(steps.synaptic_operations[connection.name].sum(1), found.synaptic_operations)
     for population in activity.populations:
         assert run.trains is not None
+        assert population.unit_spikes is not None
         trains = run.trains[population.name]
+        assert np.array_equal(steps.events[population.name], np.count_nonzero(trains, axis=(2, 3, 4)))
+        assert np.array_equal(steps.unit_spikes[population.name].sum(1), population.unit_spikes)
         assert np.array_equal(population.events, np.count_nonzero(trains, axis=(1, 2, 3, 4)))
         bits = sum(int(value).bit_count() for value in np.abs(trains[0]).ravel())
-        assert population.unit_spikes is not None
         assert population.unit_spikes[0] == bits
-    assert activity.synaptic_operations == sum(int(item.sum()) for item in steps.values())
+    assert activity.synaptic_operations == sum(int(item.sum()) for item in steps.synaptic_operations.values())
 
 
 def test_unit_spikes_without_trains() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snn_deploy.backend import load_backend
-from snn_deploy.counting import Activity, assume, count
-from snn_deploy.energy import estimate
+from snn_deploy.cost.counting import Activity, assume, count
+from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
+from snn_deploy.mapping.fit import map_network
+from snn_deploy.mapping.traffic import traffic
 from snn_deploy.network import Network
 from snn_deploy.quantity import Quantity, rounded
 from snn_deploy.target import load_target, target_names
@@ -27,29 +30,65 @@ def measured() -> tuple[Network, Activity]:
 def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     """Every term of the chip formula from the totals, with Davies' numbers, for images one at a time."""
     network, activity = measured
-    found = estimate(network, activity, load_target("loihi1"))
+    target = load_target("loihi1")
+    mapping = map_network(network, target)
+    found = estimate(network, activity, target, mapping=mapping)
+    moved = traffic(network, activity, mapping, target)
     firing = activity.populations[1:]
     active = sum(int(item.events.sum()) for item in firing) / activity.images
     neurons = sum(item.neurons for item in firing)
-    messages = sum(
-        int(item.events.sum()) / activity.images * len(network.outgoing(item.name)) for item in activity.populations
-    )
     expected = (
         23.6e-12 * activity.synaptic_operations / activity.images
         + 81e-12 * active
         + 52e-12 * (neurons * network.duration - active)
-        + 1.7e-12 * messages
+        + sum(1.7e-12 * item.sent + 3.0e-12 * item.hops_ew + 4.0e-12 * item.hops_ns for item in moved.messages)
     )
     assert found.dynamic_j.value == pytest.approx(expected, rel=1e-12)
     assert (found.dynamic_j.low, found.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
     assert found.timing is not None
     assert found.static_j is not None
-    assert found.static_j.value == pytest.approx(0.104 * found.timing.latency_s.value * found.timing.chips, rel=1e-12)
+    busiest = float((moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9).max())
+    barrier = 465e-9 if mapping.chips == 1 else 14300e-9
+    assert found.timing.step_s.value == pytest.approx(max(busiest + barrier, 465e-9), rel=1e-12)
+    assert found.timing.latency_s.value == pytest.approx(found.timing.step_s.value * network.duration, rel=1e-12)
+    assert found.static_j.value == pytest.approx(0.104 * found.timing.latency_s.value * mapping.chips, rel=1e-12)
     assert found.total_j.value == pytest.approx(found.dynamic_j.value + found.static_j.value, rel=1e-12)
     assert found.edp_js is not None
     assert found.edp_js.value == pytest.approx(found.total_j.value * found.timing.latency_s.value, rel=1e-12)
     assert found.images_per_s is not None
     assert found.images_per_s.value == pytest.approx(1 / found.timing.latency_s.value, rel=1e-12)
+
+
+def test_a_measurement_stands_in_for_the_model(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text(
+        'name = "bench"\ntitle = "bench"\ninherit = "loihi2"\n[sources.lab]\ntitle = "our bench"\ndate = "2026-01"\n'
+        '[measured]\nstep_us = {value = 100.0, source = "lab", basis = "measured", band = [0.99, 1.01]}\n'
+        'dynamic_per_image_uj = {value = 7.0, source = "lab", basis = "measured", band = [0.9, 1.1]}\n'
+        'static_w = {value = 0.3, source = "lab", basis = "measured", band = [1.0, 1.0]}\n'
+    )
+    network, activity = measured
+    found = estimate(network, activity, load_target(path))
+    assert found.dynamic_j.value == pytest.approx(7e-6, rel=1e-12)
+    assert found.model_j == estimate(network, activity, load_target("loihi2")).dynamic_j
+    assert found.timing is not None
+    assert found.timing.step_s.value == pytest.approx(1e-4, rel=1e-12)
+    assert found.static_j is not None
+    assert found.static_j.value == pytest.approx(0.3 * 1e-4 * network.duration, rel=1e-12)
+    assert any("our bench, 2026-01" in figure.citation for figure in found.figures)
+
+
+@pytest.mark.parametrize(("operations", "measured_us"), [(106e3, 107), (124e3, 125), (177e3, 181), (195e3, 201)])
+def test_step_times_of_a_chip_lie_in_the_band(operations: float, measured_us: float) -> None:
+    """PilotNet LIF on Loihi 2: the four step times of the benchmark and the operations of its busiest core."""
+    target = load_target("loihi2")
+    step = (
+        target.quantity("time.synapse_ns") * operations
+        + target.quantity("time.neuron_ns") * 2688.0
+        + target.quantity("time.barrier_chip_ns")
+    )
+    assert step.low < measured_us * 1e-6 < step.high
+    assert step.value == pytest.approx(measured_us * 1e-6, rel=0.12)
 
 
 def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Activity]) -> None:
@@ -93,10 +132,16 @@ def test_an_unpriced_device_is_refused(tmp_path: Path, measured: tuple[Network, 
         'name = "half"\ntitle = "half"\nkind = "chip"\n[sources.lab]\ntitle = "bench"\ndate = "2026-01"\n'
         '[energy]\nsynapse_pj = {value = 9.5, source = "lab", basis = "measured", band = [0.9, 1.2]}\n'
     )
-    with pytest.raises(
-        TargetError, match=r"target half: no energy.neuron_active_pj, .*power.static_chip_w.* and band$"
-    ):
+    with pytest.raises(TargetError, match=r"target half: no limits.cores_per_chip, .* and band$"):
         estimate(*measured, load_target(path))
+
+
+@pytest.mark.parametrize("key", ["energy.spike_pj", "time.neuron_ns", "power.static_chip_w"])
+def test_one_missing_price_is_refused(key: str, measured: tuple[Network, Activity]) -> None:
+    target = load_target("loihi2")
+    less = replace(target, figures={name: item for name, item in target.figures.items() if name != key})
+    with pytest.raises(TargetError, match=f"target loihi2: no {key}; an estimate is refused rather than guessed"):
+        estimate(*measured, less)
 
 
 def test_unknown_unit_spikes_are_refused() -> None:

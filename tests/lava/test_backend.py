@@ -45,10 +45,12 @@ def test_conformance() -> None:
     assert check_backend(LavaBackend()) == 5
 
 
+@pytest.mark.slow
 def test_any_schedule_with_shared_delay_lines() -> None:
     compare(shuffle(random_unet("exact", 3, size=8), seed=1), LavaBackend())
 
 
+@pytest.mark.slow
 def test_saturating_membranes_are_counted() -> None:
     network = random_unet("rate", 0, size=8, steps=4)
     populations = tuple(
@@ -78,6 +80,7 @@ def test_the_ladder_of_compares_gives_the_same_numbers() -> None:
     assert check_backend(LavaBackend(ladder=True)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exact", "rate"])
 def test_a_stream_of_images_equals_single_images(mode: str) -> None:
     compare(random_unet(mode, 1, size=8, levels=15, payload=15), LavaBackend(stream=True), batch=5)  # type: ignore[arg-type]
@@ -97,6 +100,7 @@ def test_currents_beyond_24_bits_are_refused() -> None:
         LavaBackend().run(wide, random_stimulus(wide))
 
 
+@pytest.mark.slow
 def test_a_window_too_short_is_an_error() -> None:
     network = replace(random_unet("exact", 2, size=8, levels=15, payload=1), steps=2)
     with pytest.raises(BackendError, match=r"exact mode is not silent after .* the schedule's window is too short$"):

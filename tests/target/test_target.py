@@ -65,7 +65,7 @@ def test_numbers_of_another_device_say_so() -> None:
     assert (figure.value, figure.basis, figure.band) == (23.6, "inherited", (0.5, 1.5))
     assert figure.citation == (
         "energy.synapse_pj = 23.6 [inherited, x0.5 to x1.5] Davies et al., Loihi: a neuromorphic manycore processor "
-        "with on-chip learning, IEEE Micro 38(1), Table 2 and p. 86-95, 2018-01 (of loihi1, there simulated)"
+        "with on-chip learning, IEEE Micro 38(1), Table 2 and p. 86-95, 2018-01 (of loihi1, there simulated; a minimum)"
     )
 
 
@@ -81,6 +81,12 @@ def test_a_user_file_is_merged_over_a_packaged_one(tmp_path: Path) -> None:
     assert target.figure("energy.hop_ew_pj") == load_target("loihi2").figure("energy.hop_ew_pj")
     assert target.boards == load_target("loihi2").boards
     assert target.inherits == ("loihi2", "loihi1")
+    assert target.notes == load_target("loihi2").notes
+    assert target.notes != load_target("loihi1").notes
+    assert (
+        load_target("loihi2").figure("energy.spike_pj").note
+        == "of loihi1, there simulated; contained in neuron_active_pj"
+    )
 
 
 FIGURE = '[energy]\nsynapse_pj = {{value = {value}, source = "{source}", basis = "{basis}"{band}}}\n'
@@ -122,6 +128,7 @@ def figure(value: str = "1.0", source: str = "lab", basis: str = "measured", ban
             r"chips 0 must be an integer of at least 1$",
         ),
         ('kind = "chip"', "[[[", r"not TOML: "),
+        ('kind = "chip"\nnotes = "one"', "", r"notes must be a list of texts$"),
     ],
 )
 def test_refused(tmp_path: Path, more: str, rest: str, message: str) -> None:

@@ -19,6 +19,7 @@ from snn_deploy.network import Mode, Network
 from snn_deploy.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verify import Check, Comparison, Level, Probe, Status, Trace, compare, record, text
+from snn_deploy.verify.schedules import compare_schedules
 
 
 def run(network: Network, stimulus: npt.NDArray[np.int64] | None = None) -> Run:
@@ -243,7 +244,7 @@ def test_other_networks_and_stimuli_are_refused(network: Network, baseline: Run)
 def test_unclaimed_traces_carry_a_warning(network: Network, baseline: Run) -> None:
     verdict = compare(network, [baseline, Trace.of(baseline).unclaimed("chip")])
     assert verdict.exit_code == 0
-    assert "nothing vouches for it" in verdict.warnings[0]
+    assert "does not say which network it recorded; nothing vouches" in verdict.warnings[0]
 
 
 def test_counts_agree_under_shuffled_delays() -> None:
@@ -262,6 +263,15 @@ def test_counts_agree_under_shuffled_delays() -> None:
     assert timed.verdict().reached == Level.NEURON_COUNT
     with pytest.raises(VerificationError, match=r"differs from .* in more than its schedule$"):
         Comparison(network, schedules=[wrong_weight(network)])
+
+
+def test_the_verifier_shuffles_by_itself() -> None:
+    network = random_unet("exact", 3, size=8)
+    verdict = compare_schedules(network, random_stimulus(network), load_backend("reference"), seeds=range(2))
+    assert verdict.exit_code == 0
+    assert verdict.backends == ("reference, own schedule", "shuffled by 0", "shuffled by 1")
+    with pytest.raises(VerificationError, match=r"only exact mode is shuffled$"):
+        compare_schedules(random_unet("rate", 3, size=8), random_stimulus(network), load_backend("reference"))
 
 
 def test_rate_mode_refuses_other_schedules() -> None:

@@ -75,7 +75,7 @@ class Correlation:
             unfolded = part.transpose(4, 0, 1, 2, 3, 5).reshape(self.groups, -1, fields)
             sums = np.matmul(unfolded, self.taps).reshape(self.groups, part.shape[0], rows, -1)
             out[first : first + band] = sums.transpose(1, 2, 0, 3)
-        return out.reshape(columns, rows, -1).astype(np.int64) << self.exponent
+        return _shift(out.reshape(columns, rows, -1).astype(np.int64), self.exponent)
 
     def _windows(self, padded: Array) -> Array:
         """(X_out, Y_out, K_x, K_y, groups, C_in / groups) view of the padded map."""
@@ -130,7 +130,7 @@ class Transposition:
                     j * gap_y : j * gap_y + (rows - 1) * step_y + 1 : step_y,
                 ] += spread[i, j]
         before_x, before_y, after_x, after_y = self.pads
-        return _fit(full, (-before_x, -before_y, -after_x, -after_y)).astype(np.int64) << self.exponent
+        return _shift(_fit(full, (-before_x, -before_y, -after_x, -after_y)).astype(np.int64), self.exponent)
 
 
 class PixelSum:
@@ -153,7 +153,23 @@ class PixelSum:
         if self.filled.size:
             terms = self.weights * maps.reshape(-1, channels).astype(np.int64)[self.indices]
             out[self.filled] = np.add.reduceat(terms, self.first, axis=0)
-        return out.reshape(*self.size, channels) << self.exponent
+        return _shift(out.reshape(*self.size, channels), self.exponent)
+
+
+def legal_weights(weight: Array, exponent: int) -> tuple[Array, int]:
+    """``weight * 2**exponent`` as the chip stores it: weights of mixed sign are even, in -256..254.
+
+    Their lowest bit does not exist there (lava ``utils/weightutils.py``), so they are doubled and the exponent is
+    one less. Weights of one sign fit 0..255 or -255..0 as they are.
+    """
+    if weight.min() < 0 < weight.max():
+        return weight * 2, exponent - 1
+    return weight, exponent
+
+
+def _shift(sums: Int64, exponent: int) -> Int64:
+    """``sums * 2**exponent``; a negative exponent shifts right, which is exact for the doubled weights that need it."""
+    return sums << exponent if exponent >= 0 else sums >> -exponent
 
 
 def _fit(maps: Array, pads: Pads) -> Array:

@@ -37,6 +37,11 @@ class Description:
         return int(max(record["start"] for record in self.manifest["populations"]) + self.manifest["steps"])
 
     @property
+    def leaky(self) -> bool:
+        """Whether some population is of Lava's own LIF neurons, which only a stream resets in time."""
+        return any("cuba_lif" in record.get("neuron", ()) for record in self.manifest["populations"])
+
+    @property
     def aligned(self) -> bool:
         """Whether every delay equals the difference of the starts it joins."""
         start = {name: record["start"] for name, record in self.populations.items()}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LOG = "worker.log"
@@ -70,10 +70,10 @@ def _follow(
             report = json.loads(line)
             if "error" in report:
                 raise WorkerError(report["error"])
-            if "done" in report:
-                return
             if progress is not None:
                 progress(report["step"], report["steps"])
+            if report["step"] == report["steps"]:
+                return
 
 
 def _environment() -> dict[str, str]:
@@ -89,13 +89,20 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "it printed nothing"
 
 
-def _mapped_segments(session: int) -> set[Path]:
-    """Segments that processes of ``session`` have mapped, where ``/proc`` shows it."""
-    found = set()
+def _processes(session: int) -> Iterator[Path]:
+    """Folders under ``/proc``, where there is one, of the processes of ``session`` that still run (zombies do not)."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if os.getsid(int(process.name)) != session:
-                continue
+            fields = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                yield process
+
+
+def _mapped_segments(session: int) -> set[Path]:
+    """Shared memory that processes of ``session`` have mapped, where ``/proc`` shows it."""
+    found = set()
+    for process in _processes(session):
+        with contextlib.suppress(OSError):
             for line in (process / "maps").read_text(encoding="utf-8").splitlines():
                 if "/dev/shm/" in line:
                     found.add(Path(line[line.index("/dev/shm/") :].split(" ")[0]))
@@ -122,6 +129,8 @@ def _end_session(worker: subprocess.Popen[bytes]) -> None:
 
 def _session_lives(worker: subprocess.Popen[bytes]) -> bool:
     worker.poll()
+    if Path("/proc/self/stat").exists():
+        return any(True for _ in _processes(worker.pid))
     try:
         os.killpg(worker.pid, 0)
     except (ProcessLookupError, PermissionError):

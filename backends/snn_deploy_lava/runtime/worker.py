@@ -1,9 +1,9 @@
 """Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
 
 ``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
-it receives one ``.npz`` per population and ``saturations.json``. One line of JSON per event goes to standard
-output: ``{"step": done, "steps": total}``, then ``{"done": true}`` or ``{"error": text}``. The end of standard
-input means that the caller is gone.
+it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
+for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. The end of
+standard input means that the caller is gone.
 
 Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
 Lava: it looks at the models' processes and at the caller while it waits.
@@ -36,13 +36,14 @@ REPORTS = 32
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: ``conv`` and ``fire`` name the models (:mod:`snn_deploy_lava.runtime.graph`)."""
+    """What to run: ``conv`` and ``fire`` name models of :mod:`snn_deploy_lava.runtime.graph`; sim or loihi2 as target."""
 
     trains: bool = False
     states: bool = False
     stream: bool = False
     conv: str = "exact"
     fire: str = "closed"
+    target: str = "sim"
 
     def write(self, folder: Path) -> None:
         """Save as ``job.json``."""
@@ -59,27 +60,31 @@ class ModelError(Exception):
 
 
 def run(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run the job in ``folder``, yielding (steps done, steps in all)."""
+    """Run the job in ``folder``, yielding (steps done, steps in all); at the last, all is saved, and Lava need not stop."""
     job = Job.read(folder)
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
     lava_import.prepare()
+    from snn_deploy_lava.runtime import chip, discovery
     from snn_deploy_lava.runtime import graph as graphs
 
-    schedule = graphs.plan(network, len(stimulus), stream=job.stream)
+    on_chip = job.target == "loihi2"
+    schedule = graphs.plan(network, len(stimulus), stream=job.stream, power_of_two=on_chip)
     keep = graphs.Keep(folder, job.trains, job.states)
-    graph = graphs.build(network, stimulus, schedule, keep, job.conv)  # type: ignore[arg-type]
-    configuration = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
-    graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
-    yield 0, schedule.steps
-    done = 0
-    while done < schedule.steps:
-        chunk = min(-(-schedule.steps // REPORTS), schedule.steps - done)
-        _advance(graph, chunk)
-        done += chunk
+    adapters = chip.Adapters() if on_chip else None
+    graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
+    simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    configuration = chip.run_configuration() if on_chip else simulated
+    with discovery.explicit_models(configuration):
+        graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
+    chunk = -(-schedule.steps // REPORTS)
+    for done in range(0, schedule.steps, chunk):
         yield done, schedule.steps
-    saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.neurons.items()}
-    (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+        _advance(graph, min(chunk, schedule.steps - done))
+    if not on_chip:
+        saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
+        (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
+    yield schedule.steps, schedule.steps
     graph.source.stop()
 
 
@@ -105,15 +110,19 @@ def _advance(graph: Graph, steps: int) -> None:
 
 
 def _raise_model_errors(runtime: Any) -> None:
-    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``)."""
-    names = [process.name for process in runtime._executable.proc_builders]
-    actors = runtime._messaging_infrastructure.actors
-    for name, actor in zip(chain(names, repeat("a runtime service")), actors):  # noqa: B905 - names go on for ever
+    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``).
+
+    After one has raised, Lava ends others in good order; so exceptions are looked for first, then violent deaths.
+    """
+    names = chain((process.name for process in runtime._executable.proc_builders), repeat("a runtime service"))
+    actors = list(zip(names, runtime._messaging_infrastructure.actors))  # noqa: B905 - names go on for ever
+    for name, actor in actors:
         if actor.exception:
             _, trace = actor.exception
             raise ModelError(f"{name}: {trace.strip().splitlines()[-1]}")
-        if not actor.is_alive():
-            raise ModelError(f"{name}: its process has died")
+    for name, actor in actors:
+        if actor.exitcode:
+            raise ModelError(f"{name}: its process has died (status {actor.exitcode})")
 
 
 def main() -> None:
@@ -123,10 +132,10 @@ def main() -> None:
     try:
         for done, total in run(Path(sys.argv[1])):
             reports.write(json.dumps({"step": done, "steps": total}) + "\n")
-        reports.write(json.dumps({"done": True}) + "\n")
     except Exception as error:
         traceback.print_exc()
-        text = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+        plain = type(error).__name__ in {"ModelError", "ChipUnavailableError"}
+        text = str(error) if plain else f"{type(error).__name__}: {error}"
         reports.write(json.dumps({"error": text}) + "\n")
         reports.flush()
         os._exit(1)

@@ -1,13 +1,14 @@
 """Separable operators as one matrix per axis, taken from onnxruntime itself.
 
-Interpolation and averaging treat rows and columns alike and independently, so the whole operator is ``rows @ x @ columns.T``. Each
-matrix is read off by running the operator along one axis on all unit vectors: every rounding rule of every mode and operator set is
-then the runtime's own.
+Interpolation and averaging treat rows and columns alike and independently, so the whole operator is ``rows @ x @
+columns.T``. Each matrix is read off by running the operator along one axis on all unit vectors: every rounding rule of
+every mode and operator set is then the runtime's own.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -19,14 +20,14 @@ from snn_deploy.ops import Float64
 MAX_EXTENT = 4096
 """Longest axis; the unit vectors of one take 4 * 4096**2 bytes."""
 
-Attributes = tuple[tuple[str, object], ...]
+Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 
 
 @lru_cache(maxsize=256)
 def axis_matrix(
     operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...] = ()
 ) -> Float64:
-    """The matrix (outputs, ``extent``) of a one-node model along the height axis. ``constants`` are its further inputs."""
+    """Matrix (outputs, ``extent``) of a one-node model along the height axis; ``constants`` are its other inputs."""
     import onnxruntime
 
     if extent > MAX_EXTENT:
@@ -57,6 +58,6 @@ def axis_matrix(
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         units = np.eye(extent, dtype=np.float32)[None, :, :, None]
         (answer,) = session.run(None, {"x": units})
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises bare exceptions of many kinds
+    except Exception as error:  # onnxruntime raises bare exceptions of many kinds
         raise RefusedError(f"onnxruntime cannot run it ({str(error).splitlines()[0][:160]})") from error
     return np.asarray(answer, np.float64)[0, :, :, 0].T

@@ -16,6 +16,9 @@ from snn_deploy.ops import Float64, Op
 
 Constant: TypeAlias = npt.NDArray[Any]
 
+MAX_LIST = 2**12
+"""Longest list of axes, sizes or amounts; real ones have two to eight entries, splits as many as there are channels."""
+
 
 class RefusedError(Exception):
     """Why a node cannot be imported and what to do; becomes a row of the ledger."""
@@ -23,10 +26,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Wire:
-    """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), and the ``axes`` of the ONNX tensor.
+    """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), the ``axes`` of the ONNX tensor.
 
-    ``axes`` is a permutation of NCHW: transposing changes it and nothing else. ``maker`` is the ONNX node it comes from,
-    ``hosted`` says that the host computes it after read-out, ``known`` is false where its maker was refused.
+    ``axes`` is a permutation of NCHW: transposing changes it and nothing else. Squeezed axes are missing from it.
+    ``maker`` is the ONNX node it comes from, ``hosted`` says that the host computes it after read-out, ``known`` is
+    false where its maker was refused.
     """
 
     value: str
@@ -48,8 +52,8 @@ class HostedError(RefusedError):
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         super().__init__(
-            f"reads {wire.maker}, which the host computes after read-out: spiking networks add, they do not multiply"
-            " or squash; train the model without it, or end the model before it"
+            f"reads {wire.maker}, which only the host can compute, after read-out; spiking networks add, they do not"
+            " multiply: train the model without it, or end it there"
         )
 
 
@@ -149,7 +153,10 @@ class Call:
 
     def integer_constant(self, index: int) -> tuple[int, ...]:
         """Input ``index`` as a tuple of integers."""
-        return tuple(int(entry) for entry in np.asarray(self.constant(index)).reshape(-1))
+        values = np.asarray(self.constant(index)).reshape(-1)
+        if values.size > MAX_LIST:
+            raise RefusedError(f"input {index} lists {values.size} numbers, more than {MAX_LIST}")
+        return tuple(int(entry) for entry in values)
 
     def per_channel(self, values: Constant, wire: Wire) -> Float64:
         """``values``, broadcast as ONNX does against ``wire``, as one number per channel (C,)."""

@@ -1,7 +1,8 @@
-"""Nodes whose inputs are all known are evaluated by ONNX's own reference evaluator, one by one, so that each keeps its row.
+"""Nodes whose inputs are known are evaluated by ONNX's own reference evaluator, one by one, so that each keeps its row.
 
-That folds weights and the chains of Shape, Gather, Cast, Concat, ... that exporters write for computed pads and sizes, once the
-image's size is known. Only small, harmless operators are evaluated; results are bounded before memory is taken.
+That folds weights and the chains of Shape, Gather, Cast, Concat, ... that exporters write for computed pads and sizes,
+once the image's size is known. Only small, harmless operators are evaluated; results are bounded before memory is
+taken.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from snn_deploy.frontend.onnx.call import Constant, RefusedError
 
 MAX_ELEMENTS = 2**24
-"""Largest constant that may be computed; the largest kernel of a wide U-Net (2048 x 1024 x 3 x 3) is just above it and stored."""
+"""Largest constant that may be computed; larger ones (kernels of wide nets) are stored in the file, not computed."""
 
-FOLDABLE = frozenset(
-    "Abs Add And Cast CastLike Ceil Concat ConstantOfShape DequantizeLinear Div Equal Exp Expand Floor Gather Greater"
-    " GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceProd"
-    " ReduceSum Reshape Round ScatterND Sign Size Slice Split Sqrt Squeeze Sub Sum Transpose Unsqueeze Where Shape Flatten".split()
-)
+# fmt: off
+FOLDABLE = frozenset((
+    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Concat", "ConstantOfShape", "DequantizeLinear", "Div",
+    "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "Less",
+    "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax",
+    "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "ScatterND", "Shape", "Sign", "Size", "Slice",
+    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze", "Where",
+))
+# fmt: on
 
 
 def foldable(node: NodeProto) -> bool:
@@ -42,7 +47,7 @@ def evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -
     try:
         with np.errstate(all="ignore"):
             values = ReferenceEvaluator(graph, opsets={"": opset}).run(None, given)
-    except Exception as error:  # noqa: BLE001 - the evaluator runs arbitrary operators and raises whatever they raise
+    except Exception as error:  # the evaluator runs arbitrary operators and raises whatever they raise
         raise RefusedError(
             f"its constant value cannot be computed ({type(error).__name__}: {str(error)[:120]})"
         ) from error

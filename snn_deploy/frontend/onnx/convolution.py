@@ -1,4 +1,4 @@
-"""Conv, ConvTranspose."""
+"""Conv, ConvTranspose, MatMul over channels."""
 
 from __future__ import annotations
 
@@ -65,9 +65,21 @@ def convolution(call: Call) -> Outcome:
     return call.mapped(call.add(op, wire), "synapses")
 
 
+@operator("MatMul", 9, 13)
+def dense(call: Call) -> Outcome:
+    """A map with channels last by a constant (channels, outputs): a 1x1 convolution."""
+    wire, weight = call.any_wire(0), call.real_constant(1)
+    if wire.axes[-1] != "C" or weight.ndim != 2 or sorted(wire.axes) != sorted("NCHW"):
+        raise RefusedError(
+            f"multiplies axes {wire.axes} by a constant {weight.shape}; only channels, last, are supported"
+        )
+    op = Conv(weight.T[:, :, None, None], np.zeros(weight.shape[1]))
+    return call.mapped(call.add(op, wire), "synapses")
+
+
 @operator("ConvTranspose", 1, 11, 22)
 def transposed_convolution(call: Call) -> Outcome:
-    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding, output_shape."""
+    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding and _shape."""
     wire, weight = call.wire(0), _weight(call)
     strides, dilations = pair(call.integers("strides", (1, 1))), pair(call.integers("dilations", (1, 1)))
     group, extra = call.integer("group", 1), call.integers("output_padding", (0, 0))
@@ -85,7 +97,7 @@ def transposed_convolution(call: Call) -> Outcome:
 
 
 def _transposed_pads(call: Call, sizes: Pair, full: list[int], strides: Pair, extra: tuple[int, ...]) -> Pads:
-    """``pads`` with output_padding taken off the end; from ``output_shape`` or ``auto_pad`` by the formula of the specification."""
+    """``pads`` less output_padding at the end; from ``output_shape`` or ``auto_pad`` by the specification's formula."""
     mode = call.text("auto_pad", "NOTSET")
     wanted = call.attribute("output_shape")
     if wanted is None and mode in ("NOTSET", "VALID"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import GraphError
 from snn_deploy.graph import Graph, Node
-from snn_deploy.kernels import Shape
 from snn_deploy.ops import (
     Add,
     Affine,
@@ -33,7 +33,7 @@ from snn_deploy.ops import (
 OPSET = 17
 IR_VERSION = 8
 
-HOST_OPERATORS = {
+HOST_OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "sigmoid": ("Sigmoid", {}),
     "softmax": ("Softmax", {"axis": 1}),
     "argmax": ("ArgMax", {"axis": 1, "keepdims": 1}),
@@ -43,7 +43,7 @@ HOST_OPERATORS = {
 
 
 def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
-    """``graph`` as a model; its outputs are the graph's output *values*, then ``values``, each once, under their own names."""
+    """``graph`` as a model whose outputs are the graph's output *values*, then ``values``; each once, by name."""
     writer = _Writer(graph)
     for node in graph.nodes:
         writer.write(node)
@@ -51,17 +51,17 @@ def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
     unknown = [name for name in names if name not in graph.shapes]
     if unknown:
         raise GraphError(f"{graph.name}: no value is called {unknown[0]!r}")
-    made = {name for node in writer.nodes for name in node.output}
-    for name in names:
-        if name not in made:  # the input itself is asked for
-            writer.add("Identity", [name], f"{name}.out")
-    outputs = [name if name in made else f"{name}.out" for name in names]
+    outputs = [name if name != graph.input else writer.add("Identity", [name], f"{name}/copy") for name in names]
+    shapes: list[list[str | int | None]] = [["N", *graph.shapes[name]] for name in names]
     return helper.make_model(
         helper.make_graph(
             writer.nodes,
             graph.name or "graph",
             [helper.make_tensor_value_info(graph.input, TensorProto.FLOAT, ["N", *graph.input_shape])],
-            [helper.make_tensor_value_info(name, writer.types.get(name, TensorProto.FLOAT), None) for name in outputs],
+            [
+                helper.make_tensor_value_info(output, writer.types.get(output, TensorProto.FLOAT), shape)
+                for output, shape in zip(outputs, shapes, strict=True)
+            ],
             writer.tensors,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -77,7 +77,7 @@ class _Writer:
         self.tensors: list[TensorProto] = []
         self.types: dict[str, int] = {}
 
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Write one ONNX node; returns its output."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
@@ -90,25 +90,25 @@ class _Writer:
     def write(self, node: Node) -> None:
         """Write one node of the graph as one or a few ONNX nodes."""
         op, inputs, name = node.op, list(node.inputs), node.name
-        shape = self.graph.shapes[node.inputs[0]]
+        within = self._within(name)
         if isinstance(op, Conv | ConvTranspose):
-            self._weighted(name, op, inputs[0], shape)
+            self._weighted(name, op, inputs[0])
         elif isinstance(op, Affine):
-            scale = self._per_channel(f"{name}/scale", op.scale)
-            self.add("Mul", [inputs[0], scale], f"{name}/scaled")
-            self.add("Add", [f"{name}/scaled", self._per_channel(f"{name}/shift", op.shift)], name)
+            scale = self._per_channel(f"{within}/scale", op.scale)
+            self.add("Mul", [inputs[0], scale], f"{within}/scaled")
+            self.add("Add", [f"{within}/scaled", self._per_channel(f"{within}/shift", op.shift)], name)
         elif isinstance(op, Resample):
-            rows = self.tensor(f"{name}/rows", op.rows.astype(np.float32))
-            columns = self.tensor(f"{name}/columns", op.columns.T.astype(np.float32))
-            self.add("MatMul", [rows, inputs[0]], f"{name}/by-rows")
-            self.add("MatMul", [f"{name}/by-rows", columns], name)
+            rows = self.tensor(f"{within}/rows", op.rows.astype(np.float32))
+            columns = self.tensor(f"{within}/columns", op.columns.T.astype(np.float32))
+            self.add("MatMul", [rows, inputs[0]], f"{within}/by-rows")
+            self.add("MatMul", [f"{within}/by-rows", columns], name)
         elif isinstance(op, LeakyRelu):
-            self.add("PRelu", [inputs[0], self._per_channel(f"{name}/slope", op.slope)], name)
+            self.add("PRelu", [inputs[0], self._per_channel(f"{within}/slope", op.slope)], name)
         elif isinstance(op, Clip):
-            limits = [self.tensor(f"{name}/{end}", np.float32(getattr(op, end))) for end in ("low", "high")]
+            limits = [self.tensor(f"{within}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
             self.add("Clip", [inputs[0], *limits], name)
         elif isinstance(op, Nearest):
-            scales = self.tensor(f"{name}/scales", np.array([1, 1, *op.scale], np.float32))
+            scales = self.tensor(f"{within}/scales", np.array([1, 1, *op.scale], np.float32))
             self.add(
                 "Resize",
                 [inputs[0], "", scales],
@@ -123,7 +123,7 @@ class _Writer:
     def _plain(self, name: str, op: Op, inputs: list[str]) -> None:
         """Operators that ONNX has as one node with the same attributes."""
         if isinstance(op, AveragePool):
-            window = {"kernel_shape": op.kernel, "strides": op.strides, "pads": op.pads}
+            window: dict[str, Any] = {"kernel_shape": op.kernel, "strides": op.strides, "pads": op.pads}
             self.add("AveragePool", inputs, name, count_include_pad=1, **window)
         elif isinstance(op, MaxPool):
             self.add("MaxPool", inputs, name, kernel_shape=op.kernel, strides=op.strides, pads=op.pads)
@@ -142,20 +142,21 @@ class _Writer:
         else:
             raise GraphError(f"{name}: {type(op).__name__} has no ONNX form")
 
-    def _weighted(self, name: str, op: Conv | ConvTranspose, source: str, shape: Shape) -> None:
+    def _weighted(self, name: str, op: Conv | ConvTranspose, source: str) -> None:
         """A (transposed) convolution; ONNX takes no negative pads, so what they cut or append stands beside it."""
+        within = self._within(name)
         transposed, steps = (
             isinstance(op, ConvTranspose),
-            [f"{name}/{part}" for part in ("padded", "convolved", "grown")],
+            [f"{within}/{part}" for part in ("padded", "convolved", "grown")],
         )
         inside = tuple(max(pad, 0) for pad in op.pads)
         outside = tuple(min(pad, 0) for pad in op.pads)
         mapped = op.bias.ndim == 3 or (transposed and any(outside))
         if any(outside) and not transposed:
             source = self._pad(steps[0], source, outside)
-        inputs = [source, self.tensor(f"{name}/weight", op.weight.astype(np.float32))]
+        inputs = [source, self.tensor(f"{within}/weight", op.weight.astype(np.float32))]
         if not mapped:
-            inputs.append(self.tensor(f"{name}/bias", op.bias.astype(np.float32)))
+            inputs.append(self.tensor(f"{within}/bias", op.bias.astype(np.float32)))
         self.add(
             type(op).__name__,
             inputs,
@@ -171,7 +172,13 @@ class _Writer:
             if transposed and any(outside):
                 last = self._pad(steps[2], last, tuple(-pad for pad in outside))
             bias = op.bias if op.bias.ndim == 3 else op.bias[:, None, None]
-            self.add("Add", [last, self.tensor(f"{name}/bias", bias.astype(np.float32)[None])], name)
+            self.add("Add", [last, self.tensor(f"{within}/bias", bias.astype(np.float32)[None])], name)
+
+    def _within(self, name: str) -> str:
+        """A prefix for names of values within ``name`` that no value of the graph has (a model that we wrote, say)."""
+        while any(value.startswith(f"{name}/") for value in self.graph.shapes):
+            name += "'"
+        return name
 
     def _pad(self, name: str, source: str, pads: tuple[int, ...]) -> str:
         top, left, bottom, right = pads

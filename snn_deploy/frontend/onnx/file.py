@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError, EncodeError
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
@@ -70,7 +71,8 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     source = Source(model, where, hashlib.sha256(content).hexdigest())
     if source.opset < MIN_OPSET:
         raise ModelError(
-            f"{where}: operator set {source.opset} is older than {MIN_OPSET}; export it again, or upgrade it with onnx.version_converter"
+            f"{where}: operator set {source.opset} is older than {MIN_OPSET};"
+            " export it again, or upgrade it with onnx.version_converter"
         )
     return source
 

@@ -9,7 +9,7 @@ from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.ops import Host
 
 
-def _over_channels(call: Call, wire: Wire, axis: int) -> None:
+def _over_channels(wire: Wire, axis: int) -> None:
     if wire.axes[axis] != "C":
         raise RefusedError(f"runs over axis {wire.axes[axis]}; only channels are supported")
 
@@ -36,15 +36,19 @@ def softmax(call: Call) -> Outcome:
             raise RefusedError(
                 "runs over all axes from its own on, as before operator set 13; export with set 13 or newer"
             )
-    _over_channels(call, wire, axis)
+    _over_channels(wire, axis)
     return _host(call, wire, "softmax")
 
 
 @operator("ArgMax", 1, 11, 12, 13)
 def argmax(call: Call) -> Outcome:
-    """At the end of the model, over channels, first of equals, on the host; the channel axis is kept, with one channel."""
+    """At the end of the model, over channels, first of equals, on the host; the channel axis stays."""
     wire = call.last_wire(0)
-    _over_channels(call, wire, call.integer("axis", 0))
+    _over_channels(wire, call.integer("axis", 0))
     if call.integer("select_last_index", 0):
         raise RefusedError("takes the last of equal channels; the host takes the first")
-    return _host(call, wire, "argmax")
+    outcome = _host(call, wire, "argmax")
+    if call.integer("keepdims", 1):
+        return outcome
+    (made,) = (value for value in outcome.values if isinstance(value, Wire))
+    return replace(outcome, values=(replace(made, axes=made.axes.replace("C", "")),))

@@ -1,7 +1,7 @@
 """The walk over an ONNX graph: every node becomes a constant, a wire, or a refusal, and a row of the ledger.
 
-Sizes are known from the start (batch 1, the image's height and width pinned), so whatever depends on shapes alone is a constant
-here and is evaluated, under the node's own name, by :mod:`~snn_deploy.frontend.onnx.constants`.
+Sizes are known from the start (batch 1, the image's height and width pinned), so whatever depends on shapes alone is a
+constant here and is evaluated, under the node's own name, by :mod:`~snn_deploy.frontend.onnx.constants`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import NodeProto, ValueInfoProto
 
@@ -22,8 +23,11 @@ from snn_deploy.graph import Graph, Node
 from snn_deploy.kernels import Pair, Shape
 from snn_deploy.ops import Host, Op
 
-MAX_NEURONS = 2**28
-"""Largest map; the largest of a 64-channel U-Net on 1024 x 1024 pixels has a quarter of it."""
+MAX_NEURONS = 2**27
+"""Largest map; the largest of a 64-channel U-Net on 1024 x 1024 pixels has half of it."""
+
+MAX_CHANNELS = 2**13
+"""Most channels of a map; the widest published U-Nets have a quarter of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,8 @@ class Imported:
 def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported:
     """Import an ONNX file (or its bytes) whole.
 
-    ``input_shape`` (H, W) pins an open height and width, or replaces the file's. :class:`ModelError` where the file is no sound ONNX,
-    :class:`UnsupportedModelError` with every reason where nodes have no rule.
+    ``input_shape`` (H, W) pins an open height and width, or replaces the file's. :class:`ModelError` where the file is
+    no sound ONNX, :class:`UnsupportedModelError` with every reason where nodes have no rule.
     """
     source = load(given)
     walk = _Walk(source, input_shape)
@@ -78,7 +82,6 @@ class _Walk:
         self.row_of: dict[str, int] = {}
         self.origin: tuple[str, ...] = ()
         self.stem = ""
-        self.inferred: dict[str, Shape] | None = None
         stored = {item.name: item for item in self.onnx_graph.initializer}
         for name, proto in stored.items():
             self.values[name] = self._stored(name, proto)
@@ -103,9 +106,11 @@ class _Walk:
         rank = len(found[0].type.tensor_type.shape.dim)
         if rank != 4:
             raise ModelError(
-                f"{self.source.where}: input {found[0].name!r} has {rank} axes; (batch, channels, height, width) expected"
+                f"{self.source.where}: input {found[0].name!r} has {rank} axes;"
+                " (batch, channels, height, width) expected"
             )
-        return found[0]
+        item: ValueInfoProto = found[0]
+        return item
 
     def _channels_last(self) -> bool:
         """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
@@ -130,9 +135,9 @@ class _Walk:
         if channels < 1:
             raise ModelError(f"{where}: the number of channels is open; export the model with a fixed one")
         if input_shape is None and min(dims["H"], dims["W"]) < 1:
-            raise ModelError(f"{where}: height and width are open; say which with --input-shape HEIGHTxWIDTH")
+            raise ModelError(f"{where}: height and width are open; say which with --size HEIGHTxWIDTH")
         height, width = input_shape or (dims["H"], dims["W"])
-        if min(height, width) < 1 or channels * height * width > MAX_NEURONS:
+        if min(height, width) < 1 or channels > MAX_CHANNELS or channels * height * width > MAX_NEURONS:
             raise ModelError(f"{where}: a map of {channels}x{height}x{width} is not within 1 and {MAX_NEURONS} pixels")
         return max(dims["N"], 1), (channels, height, width)
 
@@ -152,11 +157,13 @@ class _Walk:
                 outcome = self._refused(node, name, str(error))
             except RefusedError as error:
                 outcome = self._refused(node, name, str(error))
-            except (GraphError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            except (GraphError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
                 outcome = self._refused(node, name, f"its attributes or shapes do not fit ({str(error)[:200]})")
             self.values.update(zip(node.output, outcome.values, strict=False))
             self.rows[index] = Row(name, node.op_type, outcome.fate, outcome.note)
-            self.row_of.update((value.value, index) for value in outcome.values if isinstance(value, Wire))
+            for value in outcome.values:
+                if isinstance(value, Wire):
+                    self.row_of.setdefault(value.value, index)
         return Ledger(tuple(self.rows[index] for index in sorted(self.rows)))
 
     def graph(self) -> Graph:
@@ -166,7 +173,7 @@ class _Walk:
             wire = self.values[item.name]
             if not isinstance(wire, Wire):
                 raise ModelError(f"{self.source.where}: output {item.name!r} does not depend on the image")
-            if wire.axes not in ("NCHW", "NHWC"):
+            if wire.axes not in ("NCHW", "NHWC", "NHW", "CHW", "HW"):
                 raise ModelError(
                     f"{self.source.where}: output {item.name!r} has axes {wire.axes}; NCHW or NHWC expected"
                 )
@@ -204,7 +211,8 @@ class _Walk:
         call = Call(node, name, since, self.source.opset, self.batch, inputs, self._emit)
         before = len(self.nodes)
         try:
-            return registry.find(node.op_type, since)(call)
+            with np.errstate(all="ignore"):  # _emit refuses what is not finite
+                return registry.find(node.op_type, since)(call)
         except BaseException:
             del self.nodes[before:]  # half a node is none
             raise
@@ -221,8 +229,10 @@ class _Walk:
 
     def _emit(self, op: Op, wires: tuple[Wire, ...], part: str) -> Wire:
         shape = op.infer(tuple(wire.shape for wire in wires))
-        if shape[0] * shape[1] * shape[2] > MAX_NEURONS:
-            raise RefusedError(f"its map {shape} has more than {MAX_NEURONS} pixels")
+        if shape[0] > MAX_CHANNELS or shape[0] * shape[1] * shape[2] > MAX_NEURONS:
+            raise RefusedError(f"its map {shape} has more than {MAX_CHANNELS} channels or {MAX_NEURONS} pixels")
+        if not all(np.all(np.isfinite(value)) for value in vars(op).values() if isinstance(value, np.ndarray)):
+            raise RefusedError("its weights overflow to NaN or infinity")
         stem = name = f"{self.stem}.{part}" if part else self.stem
         number = 1
         while name in self.shapes:
@@ -234,41 +244,24 @@ class _Walk:
 
     # ------------------------------------------------------------------ refusals
     def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:
-        """A refused node still gets wires of the shapes ONNX infers, so that the nodes after it are judged too."""
-        values = tuple(self._placeholder(output, name) for output in node.output)
-        return Outcome(values, "refused", note)
+        """A refused node that keeps its inputs' shape still gets a wire, so that the nodes after it are judged too."""
+        wires = [value for value in map(self.values.get, node.input) if isinstance(value, Wire) and value.known]
+        shapes = [wire.shape for wire in wires]
+        wire = Wire(node.output[0], (1, 1, 1), "NCHW", name, known=False)
+        if wires and registry.keeps_shape(node.op_type):
+            try:
+                channels, height, width = np.broadcast_shapes(*shapes)
+                wire = replace(wire, shape=(channels, height, width), axes=wires[0].axes, known=True)
+            except ValueError:  # then nothing is known about its result
+                pass
+        return Outcome(
+            (wire, *(replace(wire, value=output, known=False) for output in node.output[1:])), "refused", note
+        )
 
     def _refuse_host(self, wire: Wire, user: str) -> None:
         """A host function whose result is used inside the network is refused beside its user."""
         index = self.row_of[wire.value]
         self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
-
-    def _placeholder(self, output: str, maker: str) -> Wire:
-        shape = self._inferred().get(output)
-        if shape is None:
-            return Wire(output, (1, 1, 1), "NCHW", maker, known=False)
-        return Wire(output, shape, "NCHW", maker)
-
-    def _inferred(self) -> dict[str, Shape]:
-        """Shapes (C, H, W) that ONNX's own shape inference finds for the pinned input."""
-        if self.inferred is None:
-            model = onnx.ModelProto()
-            model.CopyFrom(self.source.model)
-            for item in model.graph.input:
-                if item.name == self.input.name:
-                    wire = Wire("", self.shapes[self.input.name], self.input_axes)
-                    for dim, extent in zip(item.type.tensor_type.shape.dim, wire.extents(self.batch), strict=True):
-                        dim.dim_value = extent
-            try:
-                model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-            except (RuntimeError, ValueError, TypeError):
-                model.graph.ClearField("value_info")
-            self.inferred = {}
-            for item in model.graph.value_info:
-                extents = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
-                if len(extents) == 4 and min(extents) > 0:
-                    self.inferred[item.name] = (extents[1], extents[2], extents[3])
-        return self.inferred
 
 
 def _name(node: NodeProto) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Affine, Concat, Conv, Float64, Resample
+from snn_deploy.ops import Affine, Concat, Conv, Resample
 
-EVERY_SHAPE_CHANGE = (1, 13, 14, 19, 21, 23, 24, 25)
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 
 @operator("Concat", 4, 11, 13)
@@ -26,7 +29,7 @@ def concat(call: Call) -> Outcome:
 
 
 @operator("Identity", 1, 13, 14, 16, 19, 21, 23, 24, 25)
-def identity(call: Call) -> Outcome:
+def keep(call: Call) -> Outcome:
     """Removed."""
     return call.folded(call.last_wire(0), "nothing: it changes nothing")
 
@@ -42,7 +45,7 @@ def dropout(call: Call) -> Outcome:
 
 
 @operator("Cast", 9, 13, 19, 21, 23, 24, 25, 28)
-def cast(call: Call) -> Outcome:
+def change_type(call: Call) -> Outcome:
     """Between floating types: removed."""
     wire, target = call.last_wire(0), call.integer("to", 1)
     if target not in (1, 10, 11, 16) and not wire.hosted:
@@ -50,7 +53,7 @@ def cast(call: Call) -> Outcome:
     return call.folded(wire, "nothing: the network has its own numbers")
 
 
-@operator("Shape", *EVERY_SHAPE_CHANGE[:2], 15, *EVERY_SHAPE_CHANGE[3:])
+@operator("Shape", 1, 13, 15, 19, 21, 23, 24, 25)
 def shape(call: Call) -> Outcome:
     """A constant, once the size of the image is known."""
     extents = call.last_wire(0).extents(call.batch)
@@ -75,6 +78,47 @@ def transpose(call: Call) -> Outcome:
     return call.folded(replace(wire, axes="".join(wire.axes[axis] for axis in order)), "the order of axes")
 
 
+def _axes(call: Call) -> tuple[int, ...]:
+    return call.integer_constant(1) if call.has(1) else tuple(call.attribute("axes") or ())
+
+
+@operator("Squeeze", 1, 11, 13, 21, 23, 24, 25)
+def squeeze(call: Call) -> Outcome:
+    """Axes of one entry, at the end of the model or undone later; the network keeps them."""
+    wire = call.last_wire(0)
+    extents = wire.extents(call.batch)
+    dropped = _axes(call) or tuple(axis for axis, extent in enumerate(extents) if extent == 1)
+    letters = [wire.axes[axis] for axis in dropped]
+    if any(extents[axis] != 1 for axis in dropped):
+        raise RefusedError(f"drops axes {', '.join(letters)} of {list(extents)}")
+    kept = "".join(letter for letter in wire.axes if letter not in letters)
+    return call.folded(replace(wire, axes=kept), f"nothing: axis {', '.join(letters)} has one entry, and stays")
+
+
+@operator("Unsqueeze", 1, 11, 13, 21, 23, 24, 25)
+def unsqueeze(call: Call) -> Outcome:
+    """Only where it gives back an axis that Squeeze or ArgMax took."""
+    wire, axes = call.last_wire(0), _axes(call)
+    missing = [letter for letter in "NCHW" if letter not in wire.axes]
+    if len(axes) != 1 or len(missing) != 1:
+        raise RefusedError(
+            f"adds axes {list(axes)} to a map of axes {wire.axes}; only (batch, channels, height, width) are supported"
+        )
+    place = axes[0] % (len(wire.axes) + 1)
+    return call.folded(
+        replace(wire, axes=wire.axes[:place] + missing[0] + wire.axes[place:]), "nothing: the axis never left"
+    )
+
+
+def _likely_cause(wanted: list[int]) -> str:
+    """What exporters write with such a reshape."""
+    return {
+        3: " (group normalization and attention are exported like this: train with batch normalization)",
+        5: " (channel shuffling is exported like this)",
+        6: " (pixel shuffling is exported like this by hand: use DepthToSpace, torch.nn.PixelShuffle)",
+    }.get(len(wanted), "")
+
+
 @operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)
 def reshape(call: Call) -> Outcome:
     """Only where it changes nothing."""
@@ -86,6 +130,7 @@ def reshape(call: Call) -> Outcome:
     if tuple(wanted) != extents:
         raise RefusedError(
             f"turns a map {list(extents)} into {wanted}; only maps (batch, channels, height, width) are supported"
+            + _likely_cause(wanted)
         )
     return call.folded(wire, "nothing: it changes nothing")
 
@@ -93,26 +138,28 @@ def reshape(call: Call) -> Outcome:
 # ---------------------------------------------------------------------- pixels and channels moved
 
 
-def select_channels(call: Call, wire: Wire, indices: Float64, part: str = "") -> Wire:
+def select_channels(call: Call, wire: Wire, indices: Indices, part: str = "") -> Wire:
     """Channels ``indices`` of ``wire`` in this order; -1 stands for zeros."""
     weight = np.zeros((len(indices), wire.shape[0], 1, 1))
-    for output, channel in enumerate(indices.astype(int)):
+    for output, channel in enumerate(indices):
         if channel >= 0:
             weight[output, channel] = 1
     return call.add(Conv(weight, np.zeros(len(weight))), wire, part=part)
 
 
-def _runs(indices: Float64) -> bool:
+def _runs(indices: Indices) -> bool:
     return bool(indices.size and np.all(np.diff(indices) == 1))
 
 
-def select_pixels(call: Call, wire: Wire, rows: Float64, columns: Float64, part: str = "") -> Wire:
-    """Rows and columns of ``wire`` by index; cutting at the edges is a convolution with negative pads, the rest a fixed map."""
+def select_pixels(call: Call, wire: Wire, rows: Indices, columns: Indices, part: str = "") -> Wire:
+    """Pixels of ``wire`` by row and column: edges are cut by a convolution with negative pads, the rest is fixed."""
     _, height, width = wire.shape
     if _runs(rows) and _runs(columns):
         pads = (-int(rows[0]), -int(columns[0]), int(rows[-1]) + 1 - height, int(columns[-1]) + 1 - width)
         return wire if not any(pads) else shift(call, wire, pads, part)
-    return call.add(Resample(np.eye(height)[rows.astype(int)], np.eye(width)[columns.astype(int)]), wire, part=part)
+    if max(height, width, rows.size, columns.size) > MAX_EXTENT:
+        raise RefusedError(f"rearranges an axis of more than {MAX_EXTENT} pixels")
+    return call.add(Resample(np.eye(height)[rows], np.eye(width)[columns]), wire, part=part)
 
 
 def shift(call: Call, wire: Wire, pads: tuple[int, int, int, int], part: str = "") -> Wire:
@@ -121,7 +168,7 @@ def shift(call: Call, wire: Wire, pads: tuple[int, int, int, int], part: str = "
     return call.add(Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), pads=pads, groups=channels), wire, part=part)
 
 
-def _picked(call: Call, wire: Wire, axis: int, indices: Float64, part: str = "") -> Wire:
+def _picked(call: Call, wire: Wire, axis: int, indices: Indices, part: str = "") -> Wire:
     """Entries ``indices`` of one axis."""
     letter, everything = wire.axes[axis], [np.arange(extent) for extent in wire.shape]
     if indices.size == 0:
@@ -205,7 +252,7 @@ def pad(call: Call) -> Outcome:
         value = call.real("value", 0.0)
     else:
         value = float(np.asarray(call.constant(2), np.float64).reshape(-1)[0]) if call.has(2) else 0.0
-    if max(abs(entry) for entry in given) > 2**14:
+    if max(abs(entry) for entry in given) > MAX_EXTENT:
         raise RefusedError(f"pads by {max(given)}")
     if mode == "constant":
         return call.folded(_constant_pad(call, wire, before, after, value), "the connections that read it")
@@ -234,10 +281,11 @@ def _constant_pad(call: Call, wire: Wire, before: tuple[int, ...], after: tuple[
     return wire
 
 
-def _padded_indices(extent: int, before: int, after: int, mode: str) -> Float64:
+def _padded_indices(extent: int, before: int, after: int, mode: str) -> Indices:
     if mode not in ("edge", "reflect", "wrap"):
         raise RefusedError(f"mode {mode!r} is none of constant, edge, reflect, wrap")
     kept = np.arange(extent)[max(-before, 0) : extent - max(-after, 0)]
     if kept.size == 0 or (mode == "reflect" and max(before, after) >= kept.size):
         raise RefusedError(f"pads {extent} pixels by {before} and {after} in mode {mode!r}")
-    return np.pad(kept, (max(before, 0), max(after, 0)), mode=mode)
+    known = cast(Literal["edge", "reflect", "wrap"], mode)
+    return np.pad(kept, (max(before, 0), max(after, 0)), mode=known)

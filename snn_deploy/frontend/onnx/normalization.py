@@ -1,4 +1,4 @@
-"""BatchNormalization at inference; InstanceNormalization is refused, with the way out."""
+"""BatchNormalization at inference."""
 
 from __future__ import annotations
 
@@ -21,12 +21,3 @@ def batch_normalization(call: Call) -> Outcome:
         raise RefusedError("has a negative variance")
     factor = scale / np.sqrt(variance + epsilon)
     return call.folded(call.add(Affine(factor, shift - mean * factor), wire), "weights and biases")
-
-
-@operator("InstanceNormalization", 6, 22)
-def instance_normalization(call: Call) -> Outcome:
-    """Refused: its statistics are taken from each image at run time; ``--freeze-norm`` fixes them from calibration images."""
-    raise RefusedError(
-        "takes its statistics from each image at run time, which synapses cannot;"
-        " fix them from calibration images with --freeze-norm, or train with batch normalization"
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
@@ -11,17 +13,18 @@ from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.kernels import Pads, Pair
 from snn_deploy.ops import AveragePool, MaxPool, Resample
 
+MAX_WINDOW = 2**8
+"""Most pixels of a max-pooling window; spatial pyramids use 13 x 13."""
+
 
 def _window(call: Call, wire: Wire) -> tuple[Pair, Pair, Pads, Pair]:
     kernel, strides = pair(call.integers("kernel_shape", (1, 1))), pair(call.integers("strides", (1, 1)))
     dilations = pair(call.integers("dilations", (1, 1)))
-    if kernel[0] * kernel[1] > 2**12 and kernel != wire.shape[1:]:
-        raise RefusedError(f"window {kernel} is larger than {2**12} pixels")
     return kernel, strides, same_pads(call, wire.shape[1:], dilated(kernel, dilations), strides), dilations
 
 
 def _rounded_up(size: int, window: int, stride: int, before: int, after: int) -> int:
-    """``after`` enlarged so that rounding down gives what rounding up does; the last window must start on the map or its pads."""
+    """``after``, enlarged: rounding down then gives what rounding up did; no window starts in the end pads."""
     count = -(-(size + before + after - window) // stride) + 1
     if (count - 1) * stride >= size + before:
         count -= 1
@@ -35,14 +38,16 @@ def max_pool(call: Call) -> Outcome:
     if len(call.node.output) > 1 and call.node.output[1]:
         raise RefusedError("gives the indices of its maxima, for unpooling; only values are supported")
     kernel, strides, pads, dilations = _window(call, wire)
+    if kernel[0] * kernel[1] > MAX_WINDOW:
+        raise RefusedError(f"window {kernel} has more than {MAX_WINDOW} pixels, one population for each")
     if dilations != (1, 1):
         raise RefusedError(f"has dilations {dilations}; only 1 is supported")
     if call.integer("ceil_mode", 0):
-        ends = (
+        bottom, right = (
             _rounded_up(wire.shape[axis + 1], kernel[axis], strides[axis], pads[axis], pads[axis + 2])
             for axis in (0, 1)
         )
-        pads = (pads[0], pads[1], *ends)
+        pads = (pads[0], pads[1], bottom, right)
     if any(pads[axis] >= kernel[axis % 2] for axis in range(4)) or min(pads) < 0:
         raise RefusedError(f"pads {pads} leave windows of {kernel} without a pixel")
     return call.mapped(call.add(MaxPool(kernel, strides, pads), wire), "a tournament of populations")
@@ -58,7 +63,7 @@ def average_pool(call: Call) -> Outcome:
         return call.mapped(call.add(AveragePool(kernel, strides, pads), wire), "a population of sums")
     matrices = []
     for axis in (0, 1):
-        attributes: list[tuple[str, object]] = [
+        attributes: list[tuple[str, Any]] = [
             ("kernel_shape", (kernel[axis], 1)),
             ("strides", (strides[axis], 1)),
             ("pads", (pads[axis], 0, pads[axis + 2], 0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.frontend.onnx.axis_matrix import Attributes, axis_matrix
+from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT, Attributes, axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.ops import Float64, Nearest, Resample
@@ -22,7 +22,7 @@ PASSED_ON = (
 
 @operator("Resize", 10, 11, 13, 18, 19)
 def resize(call: Call) -> Outcome:
-    """Nearest, linear and cubic, all coordinate modes but tf_crop_and_resize, by scales or by sizes; height and width only."""
+    """Nearest, linear, cubic; any coordinate mode but tf_crop_and_resize; by scales or sizes; only height and width."""
     wire = call.any_wire(0)
     if call.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
         raise RefusedError("crops while it resizes (tf_crop_and_resize); use Slice and another coordinate mode")
@@ -72,7 +72,7 @@ def _resized(
 
 def _matrix(call: Call, name: str, extent: int, attributes: Attributes, value: float, by_scale: bool) -> Float64:
     target = value * extent if by_scale else value
-    if not 1 <= target <= 2**14:
+    if not 1 <= target <= 2 * MAX_EXTENT:
         raise RefusedError(f"makes {target} pixels out of {extent}")
     if name == "Upsample" and call.since == 7:
         return axis_matrix(name, call.opset, extent, (*attributes, ("scales", (1.0, 1.0, float(value), 1.0))))

@@ -49,6 +49,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         bias_repeats: bool,
         clock: Clock,
         start: int,
+        end: int,
         name: str,
     ) -> None:
         super().__init__(
@@ -60,6 +61,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
             bias_repeats=bias_repeats,
             clock=clock,
             start=start,
+            end=end,
         )
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
@@ -103,7 +105,8 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
             current += self.bias
         raised = self.v + current
         self.v[:] = np.clip(raised, -STATE_MAX, STATE_MAX)
-        self.saturations[0] += np.count_nonzero(raised != self.v)
+        if step < self.proc_params["end"]:
+            self.saturations[0] += np.count_nonzero(raised != self.v)
         payload = self._fire() if step >= start else np.zeros_like(self.v)
         self.s_out.send(payload.astype(np.int32))
         self.v_out.send(self.v.astype(np.int32))

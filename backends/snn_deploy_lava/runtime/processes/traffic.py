@@ -77,7 +77,7 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
 
     ``path`` receives, after step ``steps``, an ``.npz`` with ``counts`` and ``events`` (B, X, Y, C) int64, ``last``
     (B,) int64, the last step of the image in which anything was sent (-1: never), and, where asked for, ``trains``
-    and ``states`` (B, window, X, Y, C) int32.
+    and ``states`` (B, window, X, Y, C) int32. Payloads of ``sign_bits`` bits are sign-extended (0: none).
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
         clock: Clock,
         trains: bool,
         states: bool,
+        sign_bits: int,
         path: str,
         name: str,
     ) -> None:
@@ -104,6 +105,7 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
             clock=clock,
             trains=trains,
             states=states,
+            sign_bits=sign_bits,
             path=path,
         )
         self.s_in = InPort(shape=shape)
@@ -123,7 +125,7 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
 
     def run_spk(self) -> None:
         """One step; the last one saves."""
-        payload, v = self.s_in.recv(), self.v_in.recv()
+        payload, v = _signed(self.s_in.recv(), self.proc_params["sign_bits"]), self.v_in.recv()
         if self._kept is None:
             self._kept = self._empty()
         clock, start = self.proc_params["clock"], self.proc_params["start"]
@@ -154,3 +156,8 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
             kept["trains"][image, local] = payload
         if "states" in kept:
             kept["states"][image, local] = v
+
+
+def _signed(payload: Array, bits: int) -> Array:
+    """``payload`` with its ``bits`` lowest bits read as a signed number."""
+    return payload << (32 - bits) >> (32 - bits) if bits else payload

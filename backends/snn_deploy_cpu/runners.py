@@ -1,0 +1,208 @@
+"""Layers at work on one group of images, chunk of steps by chunk of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network import Network
+from snn_deploy_cpu.events import QUIET, Scatter, activity, break_even
+from snn_deploy_cpu.firing import fire_once, restless, scan, tally
+from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream, dense_example
+from snn_deploy_cpu.team import Team
+
+Array = npt.NDArray[Any]
+
+BLOCK_BYTES = 2**20
+"""Currents computed at a time: they and the membranes they meet stay in the second-level cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Where one population's results of one group of images are written, channels last.
+
+    ``counts`` and ``events`` are (B, H, W, C), ``trains`` and ``states`` (B, T, H, W, C). Networks of a single step
+    need no ``events``: they are the counts that are not 0.
+    """
+
+    counts: Array
+    events: Array | None
+    trains: Array | None
+    states: Array | None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, H, W, C)."""
+        images, height, width, channels = self.counts.shape
+        return images, height, width, channels
+
+
+class RelayRunner:
+    """A layer without membranes."""
+
+    saturations = 0
+    eventful = False
+
+    def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int) -> None:
+        self.name, self._layer, self._sheet = layer.population.name, layer, sheet
+        self._payloads = _payloads(layer, sheet, chunk)
+
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
+        sheet, sent = self._sheet, payloads[self._layer.source]
+        out = self._payloads[:steps].reshape(-1, *sheet.shape[1:])
+        parts = _split(len(out), team.threads)
+        team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
+        if sheet.events is not None:
+            counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
+            tally(self._payloads[:steps], self._layer.population.payload_range[1], counts, events, 0, counts.size)
+        if sheet.trains is not None:
+            _keep(sheet.trains, self._payloads[:steps], first)
+        return out
+
+    def restless(self) -> bool:
+        """Whether any neuron would send a payload without further input."""
+        return False
+
+
+class FiringRunner:
+    """A layer with membranes, which stay from chunk to chunk."""
+
+    def __init__(
+        self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None
+    ) -> None:
+        self.name, self.saturations, self.eventful = layer.population.name, 0, False
+        self._quiet = quiet
+        self._choice: list[tuple[Stream, Scatter | None]] = []
+        self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
+        self._payloads = _payloads(layer, sheet, chunk)
+        self._drive = self._driving(stimulus)
+        self._count: Array | None = None
+        self._v: Array | None = None
+        if not layer.settles or sheet.states is not None:
+            v = np.empty(sheet.shape, layer.real)
+            v[...] = layer.rule.start[: sheet.shape[3]]
+            self._v = v.reshape(-1)
+            if layer.rule.count_min is not None:
+                self._count = np.zeros_like(self._v)
+
+    def _driving(self, stimulus: Array) -> Array | None:
+        """Bias and constant currents of every neuron, flat; ``None`` where the rule's bias is all."""
+        layer, shape = self._layer, self._sheet.shape
+        if layer.bias is None and not layer.constants:
+            return None
+        bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
+        drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
+        for current in layer.constants:
+            drive += current(stimulus, 0, shape[1])
+        return drive.reshape(-1)
+
+    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
+        self._choice = [(stream, self._scatter(stream, payloads[stream.source])) for stream in self._layer.streams]
+        self.eventful |= any(scatter is not None for _, scatter in self._choice)
+        strips = self._strips(team.threads)
+        self.saturations += sum(team.each(lambda strip: self._run_strip(payloads, first, steps, *strip), strips))
+        if self._sheet.trains is not None:
+            _keep(self._sheet.trains, self._payloads[:steps], first)
+        return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+
+    def _scatter(self, stream: Stream, payloads: Array) -> Scatter | None:
+        """The event-driven path of ``stream`` where it costs less at the activity of these payloads."""
+        if stream.scatter is None:
+            return None
+        active = activity(payloads)
+        limit = self._quiet if self._quiet is not None or active >= QUIET else break_even(dense_example)
+        return stream.scatter if limit is not None and active < limit else None
+
+    def _run_strip(self, payloads: Mapping[str, Array], first: int, steps: int, top: int, bottom: int) -> int:
+        """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
+        layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
+        begin = top * shape[2] * shape[3]
+        limited = 0
+        for low, high in self._spans(steps, bottom - top):
+            currents = self._currents(payloads, low, high, top, bottom)
+            if self._v is None:
+                limited += fire_once(layer.rule, currents[0], self._drive, out[0], begin)
+                continue
+            driven, part = max(self._driven - first - low, 0), out[low:high]
+            limited += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
+            if self._sheet.states is not None:
+                self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
+        if self._sheet.events is not None:
+            end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
+            tally(
+                out,
+                layer.population.payload_range[1],
+                self._sheet.counts.reshape(-1),
+                self._sheet.events.reshape(-1),
+                begin,
+                end,
+            )
+        return limited
+
+    def _row_bytes(self) -> int:
+        images, _, width, channels = self._sheet.shape
+        return images * width * channels * np.dtype(self._layer.real).itemsize
+
+    def _strips(self, threads: int) -> list[tuple[int, int]]:
+        """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
+        images, height, _, _ = self._sheet.shape
+        count = max(threads, -(-height * self._row_bytes() // BLOCK_BYTES)) if images == 1 else 1
+        return _split(height, count)
+
+    def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
+        """Steps ``low..high`` whose currents are computed together."""
+        together = 1 if self._sheet.states is not None else max(1, BLOCK_BYTES // (rows * self._row_bytes()))
+        for low in range(0, steps, together):
+            yield low, min(low + together, steps)
+
+    def _currents(self, payloads: Mapping[str, Array], low: int, high: int, top: int, bottom: int) -> Array:
+        """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
+        images, _, width, channels = self._sheet.shape
+        total: Array | None = None
+        for stream, scatter in self._choice:
+            current = stream.dense if scatter is None else scatter
+            part = current(payloads[stream.source][low * images : high * images], top, bottom)
+            total = part if total is None else np.add(total, part, out=total)
+        if total is None:
+            return np.zeros((1, images * (bottom - top) * width * channels), self._layer.real)
+        return total.reshape(high - low, -1)
+
+    def restless(self) -> bool:
+        """Whether any neuron would send a payload without further input."""
+        return self._v is not None and not self._layer.settles and restless(self._layer.rule, self._v, self._count)
+
+
+Runner = RelayRunner | FiringRunner
+
+
+def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None) -> Runner:
+    """The runner of ``layer``; below the activity ``quiet`` (``None``: a fitted one) events are taken one by one."""
+    if isinstance(layer, RelayLayer):
+        return RelayRunner(layer, sheet, chunk)
+    return FiringRunner(layer, sheet, chunk, network, stimulus, quiet)
+
+
+def _split(length: int, parts: int) -> list[tuple[int, int]]:
+    """``0..length`` in at most ``parts`` runs of nearly equal length, none empty."""
+    parts = min(parts, length)
+    return list(pairwise(length * part // parts for part in range(parts + 1)))
+
+
+def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:
+    """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
+    if sheet.events is None:
+        return sheet.counts.reshape(1, -1)
+    return np.empty((chunk, sheet.counts.size), layer.formats.payload)
+
+
+def _keep(trains: Array, payloads: Array, first: int) -> None:
+    """Write a chunk's events (steps, B * H * W * C) into ``trains`` (B, T, H, W, C)."""
+    steps, (images, _, *shape) = payloads.shape[0], trains.shape
+    trains[:, first : first + steps] = payloads.reshape(steps, images, *shape).swapaxes(0, 1)

@@ -1,0 +1,38 @@
+"""Threads of one run. Each computes alone: the libraries below are held to one thread, so nothing is oversubscribed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from snn_deploy_cpu import libraries
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Team:
+    """``threads`` threads that share out independent pieces of work; kernels and libraries release the interpreter."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """``work`` done on each of ``items``; results in their order."""
+        if self._pool is None or len(items) < 2:
+            return [work(item) for item in items]
+
+        def alone(item: Item) -> Result:
+            with libraries.single_thread():
+                return work(item)
+
+        return list(self._pool.map(alone, items))

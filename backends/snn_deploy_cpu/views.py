@@ -1,0 +1,77 @@
+"""How a library that pads both sides alike computes rows of a result: on a view where that will do, else a copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snn_deploy.kernels import Pair
+from snn_deploy_cpu.floating import Primitive
+from snn_deploy_cpu.geometry import Convolution, Maps, Window, cut_out
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Rows of a result: the windows they read and, where equal pads suffice, the input rows ``low..high`` and the pads.
+
+    The library then computes ``skip`` rows too many before the wanted ones, and perhaps some after them.
+    """
+
+    form: Convolution
+    rows: Window
+    columns: Window
+    size: Pair
+    low: int
+    high: int
+    pads: Pair | None
+    skip: int
+
+    @classmethod
+    def of(cls, form: Convolution, height: int, width: int, first: int, last: int, columns: int) -> View:
+        """The view for rows ``first..last``, each of ``columns`` pixels, on a map of ``height`` x ``width``."""
+        rows, across = form.window(0, first, last), form.window(1, 0, columns)
+        top, bottom, left = max(-rows.start, 0), max(rows.stop - height, 0), -across.start
+        pad = max(top, bottom)
+        skip, rest = divmod(pad - top, form.strides[0])
+        wide = (width + 2 * left - form.reach(1)) // form.strides[1] + 1
+        fits = left >= 0 and wide == across.outputs and not rest and rows.start < height and rows.stop > 0
+        low, high = max(rows.start, 0), min(rows.stop, height)
+        return cls(form, rows, across, (last - first, columns), low, high, (pad, left) if fits else None, skip)
+
+    def convolve(self, primitive: Primitive, maps: Maps) -> Maps:
+        """The sums of all kernel positions."""
+        if self.pads is None:
+            return primitive(cut_out(maps, self.rows, self.columns), (0, 0))
+        whole = self.high - self.low == maps.shape[1]
+        out = primitive(maps if whole else maps[:, self.low : self.high], self.pads)
+        return out if out.shape[1] == self.rows.outputs else out[:, self.skip : self.skip + self.rows.outputs]
+
+    def interleave(self, maps: Maps) -> Maps:
+        """Channels (M, h, w, groups * u_y * u_x * o) rearranged into pixels, and the wanted ones cut out."""
+        form = self.form
+        if form.up == (1, 1):
+            return maps
+        count, height, width, channels = maps.shape
+        (up_y, up_x), depth = form.up, channels // (form.groups * form.up[0] * form.up[1])
+        split = maps.reshape(count, height, width, form.groups, up_y, up_x, depth)
+        joined = np.ascontiguousarray(split.transpose(0, 1, 4, 2, 5, 3, 6))
+        joined = joined.reshape(count, height * up_y, width * up_x, form.groups * depth)
+        (above, beside), (rows, columns) = (self.rows.skip, self.columns.skip), self.size
+        return np.ascontiguousarray(joined[:, above : above + rows, beside : beside + columns])
+
+
+class Views:
+    """The views of one connection, made once for each run of rows; rows of its result have ``columns`` pixels."""
+
+    def __init__(self, form: Convolution, columns: int) -> None:
+        self._form, self._columns = form, columns
+        self._found: dict[tuple[int, int, int, int], View] = {}
+
+    def of(self, maps: Maps, first: int, last: int) -> View:
+        """The view for rows ``first..last``."""
+        key = (maps.shape[1], maps.shape[2], first, last)
+        view = self._found.get(key)
+        if view is None:
+            view = self._found[key] = View.of(self._form, *key, self._columns)
+        return view

@@ -1,0 +1,33 @@
+r"""The hook for the chip: your own ``NcProcessModel`` of the neuron. This file is yours to edit.
+
+``--target loihi2`` runs the process graph with Lava's ``Loihi2HwCfg`` and takes the models of ``process_models()``
+in place of its own choice. The neuron is ``snn_deploy_lava.runtime.processes.neuron.MultiThreshold``; its Python
+model beside it is the reference. One step, with :math:`M = 2^{23} - 1`, every quantity an integer:
+
+.. math::
+
+    v &\leftarrow \min(\max(v + I + b, -M), M) \\
+    k &= \min(\max(\lfloor (v - s) / \theta \rfloor, k_{min}), k_{max}) \\
+    k &\leftarrow \min(\max(k, a_{min} - a), a_{max} - a)     \qquad \text{(where counts are bounded)} \\
+    v &\leftarrow v - k \theta, \quad a \leftarrow a + k, \quad \text{send } k \text{ as a graded event if } k \ne 0
+
+``s`` is 1 where firing is strict (:math:`v > \theta`) and else 0. The bias b enters once at the step ``start``
+(``bias_repeats`` false) or at every step from it on; before ``start`` the neuron integrates and does not fire. At
+the onset of an image (``clock``) :math:`v \leftarrow v_0` and :math:`a \leftarrow 0`, before the current is added.
+Division by a power of two is a shift; without a divider, test the thresholds :math:`\theta 2^n, \dots, \theta` once
+each in descending order (``fire_ladder`` in ``snn_deploy_lava.runtime.arithmetic``).
+
+Check your model on the chip with ``python run.py --conformance --target loihi2``: it drives every kind of neuron of
+this network through its thresholds, limits and signs, and compares every count.
+
+Weights arrive in ``Conv`` as the chip stores them: even in -256..254 where signs are mixed, with ``weight_exp`` one
+less. ``Correlate``, ``Transpose``, ``SumPixels`` and ``Delay`` (``runtime/processes``) need models too where the
+network uses them.
+"""
+
+from __future__ import annotations
+
+
+def process_models() -> dict[type, type]:
+    """Models by process class, for example ``{MultiThreshold: NcMultiThreshold}``."""
+    return {}

@@ -1,0 +1,198 @@
+"""Writes a network as a folder that runs anywhere with Python and lava-nc: the *bundle*.
+
+It holds the ``.snn`` file, the runtime of this backend, a self-check with the counts it must give, and a
+conformance test for a team's own model of the neuron on the chip. snn-deploy is not needed to run it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import artifact
+from snn_deploy.backend import Backend, load_backend
+from snn_deploy.errors import ArtifactError, BackendError
+from snn_deploy.kernels import ConvKernel
+from snn_deploy.network import MAX_EXPONENT, Connection, Network, Output, Population
+from snn_deploy.schedule import align
+from snn_deploy_lava import rules
+
+Int64 = npt.NDArray[np.int64]
+
+LAVA_VERSION = "0.10.0"
+
+_HERE = Path(__file__).resolve().parent
+
+_STUB = '"""The part of snn-deploy\'s Lava backend that runs without snn-deploy."""\n'
+
+_SWEEP = 127
+"""Largest input payload of the conformance test."""
+
+
+def write_bundle(
+    network: Network,
+    directory: Path,
+    stimulus: Int64 | None = None,
+    *,
+    backend: Backend | None = None,
+    any_target: bool = False,
+) -> str:
+    """Write the bundle into ``directory``, which must not exist; returns the SHA-256 of its manifest.
+
+    ``stimulus`` (B, C, H, W) is the self-check's input (seeded noise by default), and ``backend`` (the reference by
+    default) computes what it must give. A network that breaks a rule of Loihi 2 is refused with every reason,
+    unless it is meant for the simulator only (``any_target``).
+    """
+    if not any_target:
+        rules.check(network)
+    if directory.exists():
+        raise ArtifactError(f"{directory}: exists already; choose a new folder")
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        _write_runtime(partial)
+        simulator = backend or load_backend("reference")
+        _write_case(partial, network, _noise(network) if stimulus is None else stimulus, simulator)
+        probe = conformance_network(network)
+        _write_case(partial / "conformance", probe, _sweep(probe), simulator)
+        (partial / "README.md").write_text(_readme(network), encoding="utf-8")
+        digest = _write_manifest(partial, network)
+        partial.replace(directory)
+    except OSError as error:
+        raise ArtifactError(f"{directory}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return digest
+
+
+def conformance_network(network: Network) -> Network:
+    """A network of one layer per kind of neuron in ``network``, each driven straight from the input.
+
+    Every layer has up to 8 of the thresholds in use; the input sweeps its membrane across ten thresholds in both
+    directions.
+    """
+    sweep = 2 * _SWEEP + 1
+    source = replace(
+        network.input,
+        shape=(1, 1, sweep),
+        unit=np.ones(1),
+        bias=np.zeros((1, 1, 1), np.int64),
+        input_min=-_SWEEP,
+        input_max=_SWEEP,
+    )
+    populations, connections = [source], []
+    for population in _kinds(network):
+        layer = _sample(population, sweep)
+        populations.append(layer)
+        connections.append(_drive(source, layer))
+    outputs = tuple(Output(population.name, population.name) for population in populations[1:])
+    steps = network.steps if network.mode == "rate" else 1
+    return align(
+        Network(f"{network.name} conformance", network.mode, steps, tuple(populations), tuple(connections), outputs)
+    )
+
+
+def _kinds(network: Network) -> Iterator[Population]:
+    """The first population of each set of limits."""
+    seen = set()
+    for population in network.populations[1:]:
+        neuron = population.neuron
+        if neuron is not None:
+            limits = (neuron.payload_min, neuron.payload_max, neuron.count_min, neuron.count_max, neuron.strict)
+            if limits not in seen:
+                seen.add(limits)
+                yield population
+
+
+def _sample(population: Population, width: int) -> Population:
+    """``population`` with one channel for each of its first 8 thresholds, ``width`` columns and its own biases."""
+    if population.neuron is None:
+        raise BackendError(f"{population.name}: the input has no neuron")
+    _, chosen = np.unique(population.neuron.theta, return_index=True)
+    chosen = np.sort(chosen)[:8]
+    return replace(
+        population,
+        shape=(chosen.size, 1, width),
+        neuron=replace(population.neuron, theta=population.neuron.theta[chosen], v0=population.neuron.v0[chosen]),
+        bias=population.bias[chosen].reshape(chosen.size, -1)[:, :1, None],
+        unit=population.unit[chosen],
+    )
+
+
+def _drive(source: Population, layer: Population) -> Connection:
+    """A connection through which the greatest payload moves each membrane by about ten thresholds."""
+    theta = np.ones(1, np.int64) if layer.neuron is None else layer.neuron.theta
+    wanted = -(-10 * theta // _SWEEP)
+    exponent = min(max(int(wanted.max()).bit_length() - 7, 0), MAX_EXPONENT)
+    weight = np.clip(wanted >> exponent, 1, 127)[:, None, None, None]
+    return Connection(f"{source.name}->{layer.name}", source.name, layer.name, ConvKernel(weight), exponent)
+
+
+def _noise(network: Network) -> Int64:
+    rng = np.random.default_rng(0)
+    return rng.integers(network.input.input_min, network.input.input_max + 1, (1, *network.input.shape))
+
+
+def _sweep(network: Network) -> Int64:
+    return np.arange(-_SWEEP, _SWEEP + 1, dtype=np.int64).reshape(1, *network.input.shape)
+
+
+def _write_runtime(folder: Path) -> None:
+    for name in ("run.py", "chip_models.py"):
+        shutil.copy(_HERE / "bundle" / name, folder / name)
+    package = folder / "snn_deploy_lava"
+    shutil.copytree(_HERE / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__init__.py").write_text(_STUB, encoding="utf-8")
+
+
+def _write_case(folder: Path, network: Network, stimulus: Int64, backend: Backend) -> None:
+    """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` finds."""
+    folder.mkdir(exist_ok=True)
+    artifact.save(network, folder / "network.snn")
+    np.save(folder / "input.npy", stimulus)
+    run = backend.run(network, stimulus)
+    counts: dict[str, npt.NDArray[np.int64]] = {f"counts/{name}": values for name, values in run.counts.items()}
+    np.savez(folder / "expected.npz", **counts)
+
+
+def _readme(network: Network) -> str:
+    outputs = [f"`{item.name}` (population `{item.population}`)" for item in network.outputs]
+    return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
+        name=network.name,
+        populations=len(network.populations),
+        neurons=f"{sum(population.size for population in network.populations[1:]):,}",
+        connections=len(network.connections),
+        mode=network.mode,
+        duration=network.duration,
+        digest=artifact.digest(network),
+        shape=", ".join(map(str, network.input.shape)),
+        outputs=", ".join(outputs),
+        per_step=" / steps" if network.mode == "rate" else "",
+    )
+
+
+def _write_manifest(folder: Path, network: Network) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = {
+        "network": artifact.digest(network),
+        "name": network.name,
+        "python": "3.10",
+        "lava-nc": LAVA_VERSION,
+        "files": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "populations": [
+            {"name": item.name, "shape": list(item.shape), "start": item.start, "onnx": list(item.origin)}
+            for item in network.populations
+        ],
+    }
+    data = json.dumps(manifest, indent=1, ensure_ascii=False).encode()
+    (folder / "manifest.json").write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,70 @@
+"""What Loihi 2 allows a network to hold, checked before a bundle is written. Every misfit is named, all at once.
+
+Weights need no rule: int8 always has a legal form (:func:`snn_deploy_lava.runtime.arithmetic.legal_weights`), one
+exponent lower where signs are mixed. Sources: lava-nc 0.10.0 (``utils/weightutils.py``, ``proc/dense``), lava-dl
+0.6.0 (``netx/utils.py``, and the compiler's warnings in ``netx/yolo_kp/run.ipynb``), nengo-loihi
+``builder/discretize.py``, brian2_loihi.
+"""
+
+from __future__ import annotations
+
+from snn_deploy import bounds
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.kernels import SpatialKernel
+from snn_deploy.network import STATE_MAX, Connection, Network, Population
+
+EXPONENTS = range(-8, 8)
+"""Weight exponents: 4 bits, signed (brian2_loihi; nengo-loihi uses -7..7)."""
+
+DELAY_MAX = 62
+"""Steps of the longest delay (lava-dl ``netx/utils.py``)."""
+
+PAYLOAD_BITS = 24
+"""Bits of a graded event, sign included (lava-nc's precision; ``NxToPyAdapter``)."""
+
+WIDTH_MAX = 255
+"""Columns of a map; beyond, "spikes originating from x_in=n*256-1 and its neighbours might get dropped" (compiler)."""
+
+
+def misfits(network: Network) -> tuple[str, ...]:
+    """One line for everything in ``network`` that Loihi 2 does not allow."""
+    found = [line for population in network.populations for line in _population(network, population)]
+    return (*found, *(line for connection in network.connections for line in _connection(connection)))
+
+
+def check(network: Network) -> None:
+    """:class:`BackendUnavailableError` with every misfit."""
+    found = misfits(network)
+    if found:
+        raise BackendUnavailableError(f"{network.name} does not fit loihi2: " + "; ".join(found))
+
+
+def _population(network: Network, population: Population) -> list[str]:
+    name, found = population.name, []
+    low, high = bounds.event_range(network, population)
+    bits = max(high, -low).bit_length() + 1
+    if bits > PAYLOAD_BITS:
+        found.append(f"{name}: events carry {low}..{high}, {bits} bits, not {PAYLOAD_BITS}; lower the payload limit")
+    if population.shape[2] > WIDTH_MAX:
+        found.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; cut the image into strips")
+    worst = bounds.bound(network, population)
+    reach = max(worst.current, worst.membrane or 0)
+    if reach > STATE_MAX:
+        found.append(f"{name}: current or membrane can reach {reach}, more than {STATE_MAX}; convert with fewer levels")
+    return found
+
+
+def _connection(connection: Connection) -> list[str]:
+    name, found = connection.name, []
+    kernel = connection.kernel
+    weight = kernel.data if isinstance(kernel, SpatialKernel) else kernel.weight
+    mixed = bool(weight.size and weight.min() < 0 < weight.max())
+    exponent = connection.exponent - int(mixed)
+    if exponent not in EXPONENTS:
+        found.append(
+            f"{name}: weight exponent {exponent} outside {EXPONENTS[0]}..{EXPONENTS[-1]}; "
+            f"divide weights and threshold of {connection.target} by {2 ** (exponent - EXPONENTS[-1])}"
+        )
+    if connection.delay > DELAY_MAX:
+        found.append(f"{name}: delay {connection.delay}, more than {DELAY_MAX} steps; insert a relay population")
+    return found

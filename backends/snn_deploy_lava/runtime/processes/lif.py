@@ -1,0 +1,80 @@
+"""Lava's own bit-accurate leaky neuron, with one more port that shows its membrane. Its arithmetic is untouched."""
+
+from __future__ import annotations
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.ports import PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.lif.models import PyLifResetModelBitAcc
+from lava.proc.lif.process import LIFReset
+
+from snn_deploy_lava.runtime.arithmetic import Int64
+from snn_deploy_lava.runtime.schedule import Clock
+
+THRESHOLD_SHIFT = 6
+"""Bits that a threshold's mantissa is shifted left (``vth_shift``)."""
+
+
+class LeakyFire(LIFReset):  # type: ignore[misc]
+    """A layer of Lava's LIF neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``; see :mod:`snn_deploy.lif`.
+
+    ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane; all thresholds are one number,
+    as on the chip. Before its first onset it fires for nobody: what it sends arrives before its targets' own onset.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        theta: Int64,
+        offset: Int64,
+        current_decay: int,
+        voltage_decay: int,
+        clock: Clock,
+        name: str,
+    ) -> None:
+        mantissa, exponent = split_bias(offset)
+        threshold = np.unique(theta)
+        if threshold.size != 1 or threshold[0] % (1 << THRESHOLD_SHIFT):
+            raise ValueError(f"{name}: Lava's LIF has one threshold, a multiple of {1 << THRESHOLD_SHIFT}")
+        super().__init__(
+            shape=shape,
+            du=current_decay - 1,
+            dv=voltage_decay,
+            vth=int(threshold[0]) >> THRESHOLD_SHIFT,
+            bias_mant=np.broadcast_to(mantissa, shape),
+            bias_exp=exponent,
+            reset_interval=clock.interval,
+            reset_offset=(clock.onset + 1) % clock.interval,
+            name=name,
+        )
+        self.v_out = OutPort(shape=shape)
+
+
+@implements(proc=LeakyFire, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyLeakyFire(PyLifResetModelBitAcc):  # type: ignore[misc]
+    """Lava's model; its last act is to show v."""
+
+    implements_process = None  # inherited, and then no other process could be named
+
+    v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+
+    def run_spk(self) -> None:
+        """One step."""
+        super().run_spk()
+        self.v_out.send(self.v.astype(np.int32))
+
+
+def split_bias(offset: Int64) -> tuple[Int64, int]:
+    """Mantissas within 13 bits and one exponent in 0..7 whose product is ``offset``; ``ValueError`` where there are none."""
+    for exponent in range(7, -1, -1):
+        mantissa = offset >> exponent
+        if np.array_equal(mantissa << exponent, offset) and np.all((mantissa >= -4096) & (mantissa <= 4095)):
+            return mantissa, exponent
+    raise ValueError(f"biases {offset.min()}..{offset.max()} are no 13-bit numbers times one power of two up to 2**7")

@@ -1,0 +1,77 @@
+"""The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads (format 1 of ``snn_deploy.verify.trace_file``).
+
+Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where they were kept ``trains``
+(B, steps, n) int32, from which both follow, and ``states`` alike; n counts neurons in the order (C, H, W). The text
+``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime.description import Description
+
+Array = npt.NDArray[Any]
+
+
+def record_path(folder: Path, index: int) -> Path:
+    """Where the recorder of population number ``index`` saves."""
+    return folder / f"population{index:04d}.npz"
+
+
+def collect(network: Description, folder: Path) -> dict[str, dict[str, Array]]:
+    """What the recorders of a finished job saved, by population, axes (C, H, W); ``last`` (B,) as it is."""
+    records = {}
+    for index, name in enumerate(network.populations):
+        with np.load(record_path(folder, index), allow_pickle=False) as saved:
+            records[name] = {
+                key: saved[key] if key == "last" else axes.maps_from_lava(saved[key]) for key in saved.files
+            }
+    return records
+
+
+def stimulus_digest(stimulus: Array) -> str:
+    """SHA-256 of shape and values of input payloads."""
+    data = np.ascontiguousarray(stimulus, dtype="<i8")
+    return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()
+
+
+def write(path: Path, network: Description, stimulus: Array, records: dict[str, dict[str, Array]], name: str) -> None:
+    """Save ``records`` of a run of ``stimulus`` by a recorder called ``name``."""
+    entries: dict[str, Array] = {}
+    for population, arrays in records.items():
+        kinds = ("trains", "states") if "trains" in arrays else ("counts", "events")
+        for kind in kinds:
+            if kind in arrays:
+                values = arrays[kind]
+                entries[f"0/{kind}/{population}"] = values.reshape(*values.shape[:-3], -1)
+    manifest = {
+        "format": "snn-deploy trace",
+        "version": 1,
+        "name": name,
+        "time": "window",
+        "network": network.digest,
+        "batches": [{"images": len(stimulus), "stimulus": stimulus_digest(stimulus)}],
+    }
+    np.savez(path, manifest=np.array(json.dumps(manifest)), **entries)
+
+
+def differences(expected: dict[str, Array], records: dict[str, dict[str, Array]]) -> list[str]:
+    """One line for every population whose counts are not those of ``expected`` (entries ``counts/NAME``)."""
+    found = []
+    for name, arrays in records.items():
+        wanted, got = expected[f"counts/{name}"], arrays["counts"]
+        if not np.array_equal(wanted, got):
+            where = tuple(int(index) for index in np.argwhere(wanted != got)[0])
+            found.append(
+                f"{name}: {np.count_nonzero(wanted != got)} of {got.size} counts differ; the first, at (image, channel,"
+                f" y, x) {where}, is {got[where]} and should be {wanted[where]}"
+            )
+    return found

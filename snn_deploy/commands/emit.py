@@ -1,0 +1,51 @@
+"""``snn-deploy emit``: a network as files that run without this project."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from snn_deploy import artifact
+from snn_deploy.backend import Emitter, load_backend
+from snn_deploy.commands import arguments as shared
+from snn_deploy.display.console import note, progress, show_json
+from snn_deploy.emit_onnx import write_onnx
+from snn_deploy.errors import BackendUnavailableError
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "emit",
+        help="write a network as a bundle that runs on its own",
+        description="Write a Lava bundle (needs Python 3.10 and lava-nc only) or a model of integer ONNX operators.",
+        epilog="example: snn-deploy emit out/denoiser.snn --to lava --out out/bundle",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    parser.add_argument("--to", choices=("lava", "onnx"), required=True, help="lava: a folder; onnx: a file")
+    parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
+    parser.add_argument("--simulator-only", action="store_true", help="lava: do not insist on the rules of Loihi 2")
+    shared.add_stimulus(parser, required=False)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Check, write, and say what was written."""
+    network = artifact.load(arguments.network)
+    stimulus = None
+    if arguments.input is not None:
+        network, _, stimulus = shared.stimulus(arguments, network)
+    with progress(f"emit {network.name}"):
+        if arguments.to == "onnx":
+            write_onnx(network, arguments.out)
+        else:
+            backend = load_backend(arguments.to)
+            if not isinstance(backend, Emitter):
+                raise BackendUnavailableError(f"backend {arguments.to} writes no bundle")
+            backend.emit(network, arguments.out, stimulus, checked=not arguments.simulator_only)
+    note(f"wrote {arguments.out}")
+    if arguments.json:
+        show_json({"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)})
+    return 0

@@ -1,0 +1,99 @@
+"""What normalization chose, connection by connection: scale, clipped share, dead channels, error of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.conversion.calibrate import Statistics
+from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.normalize import scale_op
+from snn_deploy.kernels import Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.ops import Resample
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ConnectionReport:
+    """One connection.
+
+    ``unit``: least and greatest real value of one count of its source, over channels. ``clipped``: share of the source's
+    calibration values whose magnitude one run cannot express. ``dead``: channels of the source that never fired in
+    calibration. ``weight_error``: root mean square error of the rounded weights over that of the weights.
+    """
+
+    name: str
+    source: str
+    target: str
+    unit: tuple[float, float]
+    clipped: float
+    dead: int
+    weight_error: float
+
+
+def connection_reports(conversion: Conversion) -> tuple[ConnectionReport, ...]:
+    """A report for every connection, in the network's order."""
+    found = []
+    for layer in conversion.layers.layers:
+        for synapses in layer.synapses:
+            statistics = conversion.statistics[synapses.source]
+            unit = conversion.scales.unit[synapses.source]
+            found.append(
+                ConnectionReport(
+                    synapses.name,
+                    synapses.source,
+                    layer.name,
+                    (float(unit.min()), float(unit.max())),
+                    clipped_share(statistics, unit, _top(conversion, synapses.source)),
+                    int(np.count_nonzero(statistics.power == 0)),
+                    _weight_error(conversion, synapses.name, layer.name),
+                )
+            )
+    return tuple(found)
+
+
+def clipped_share(statistics: Statistics, unit: Float64, top: int) -> float:
+    """Share of all values whose magnitude exceeds ``top + 1/2`` counts; bins count whole, by their middle."""
+    limit = (top + 0.5) * np.broadcast_to(unit, (statistics.histogram.shape[0],))
+    beyond = np.abs(statistics.centers)[None, :] > limit[:, None]
+    return float(statistics.histogram[beyond].sum() / statistics.histogram.sum())
+
+
+def _top(conversion: Conversion, source: str) -> int:
+    """Largest count per step (``rate``) or of the run (``exact``) of population ``source``."""
+    population = conversion.network.population(source)
+    limits = population.count_range
+    return population.payload_range[1] if conversion.network.mode == "rate" or limits is None else limits[1]
+
+
+def _weight_error(conversion: Conversion, name: str, target: str) -> float:
+    connection = next(item for item in conversion.network.connections if item.name == name)
+    layer = conversion.layers.layer(target)
+    synapses = next(item for item in layer.synapses if item.name == name)
+    if isinstance(synapses.op, Resample) or isinstance(connection.kernel, SpatialKernel):
+        return 0.0
+    population = conversion.network.population(target)
+    normalized = scale_op(synapses.op, conversion.scales.assumed[name], conversion.scales.unit[target])
+    if isinstance(normalized, Resample) or population.neuron is None:
+        return 0.0
+    theta = conversion.scales.unit[target] / population.unit * population.neuron.theta
+    weight = normalized.weight
+    error = _real(connection.kernel, connection.exponent, theta) - weight
+    size = float(np.square(weight).mean())
+    return float(np.sqrt(np.square(error).mean() / size)) if size else 0.0
+
+
+def _real(kernel: Kernel, exponent: int, theta: Float64) -> Float64:
+    """Weights of ``kernel`` in counts of the target."""
+    if isinstance(kernel, SpatialKernel):
+        raise TypeError("a pixel map has no channels")
+    weight = kernel.weight.astype(np.float64) * 2.0**exponent
+    if not isinstance(kernel, TransposedKernel):
+        return weight / theta[:, None, None, None]
+    inputs, per_group, *window = weight.shape
+    grouped = weight.reshape(kernel.groups, inputs // kernel.groups, per_group, *window)
+    real: Float64 = (grouped / theta.reshape(kernel.groups, 1, per_group, 1, 1)).reshape(weight.shape)
+    return real

@@ -1,0 +1,234 @@
+"""Joules and seconds of one image, each with its band and the sources of its prices.
+
+On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, price the same events)::
+
+    E_dynamic = sum over layers of  SOP e_syn + active e_act + inactive e_inact + events e_spike
+                                    + messages e_message + hops_ew e_ew + hops_ns e_ns
+    t_step    = max(t_floor, busiest core: SOP t_syn + neurons t_neuron + barrier)
+    latency   = duration t_step          duration: steps from the first input event to the end of the last window
+    E_total   = E_dynamic + chips P_static interval
+    EDP       = E_total latency
+
+Images one at a time (the default): every neuron is updated in all ``duration`` steps, and the chips leak for as long.
+``streamed``: the next image follows ``steps`` later through the pipeline, so an image pays for ``steps`` steps only;
+its latency stays.
+
+Prices that a target does not have are refused with :class:`TargetError`, never taken as zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.cost.activity import Activity, ConnectionActivity
+from snn_deploy.cost.estimates import EnergyEstimate, LayerEnergy, Part, Timing
+from snn_deploy.device import Target
+from snn_deploy.errors import TargetError
+from snn_deploy.mapping.fit import Mapping, map_network
+from snn_deploy.mapping.traffic import Traffic, traffic
+from snn_deploy.network import Network
+from snn_deploy.quantity import Quantity, largest, total
+
+EVENT_PRICES = (
+    "energy.neuron_active_pj",
+    "energy.neuron_inactive_pj",
+    "energy.spike_pj",
+    "energy.message_pj",
+    "energy.hop_ew_pj",
+    "energy.hop_ns_pj",
+)
+"""What a target of kind ``chip`` must price, besides the synapse."""
+
+TIME_PRICES = (
+    "time.synapse_ns",
+    "time.neuron_ns",
+    "time.step_floor_ns",
+    "time.barrier_chip_ns",
+    "time.barrier_chips_ns",
+    "power.static_chip_w",
+)
+"""What it must say of time and leakage."""
+
+
+def estimate(
+    network: Network,
+    activity: Activity,
+    target: Target,
+    *,
+    mapping: Mapping | None = None,
+    streamed: bool = False,
+) -> EnergyEstimate:
+    """Energy and time of one image (the mean of those in ``activity``) on ``target``.
+
+    A chip's network is mapped first unless ``mapping`` is given. A ``[measured]`` section of the target's file stands
+    in for what the model says.
+    """
+    if activity.network != network.name:
+        raise TargetError(f"the activity is of network {activity.network!r}, not of {network.name!r}")
+    if target.kind != "chip":
+        return _operations(network, activity, target)
+    found = mapping or map_network(network, target)
+    if (found.network, found.target) != (network.name, target.name):
+        raise TargetError(f"the mapping is of {found.network!r} on {found.target!r}")
+    return _chip(network, activity, target, found, streamed=streamed)
+
+
+def _synapse_key(target: Target, connection: ConnectionActivity) -> str:
+    """The price of this kind of synapse, or the general one where the target does not tell kinds apart."""
+    special = f"energy.synapse_{'dense' if connection.dense else 'conv'}_pj"
+    return special if special in target.figures else "energy.synapse_pj"
+
+
+def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping, *, streamed: bool) -> EnergyEstimate:
+    synapse_keys = dict.fromkeys(_synapse_key(target, connection) for connection in activity.connections)
+    used = (*synapse_keys, *EVENT_PRICES, *TIME_PRICES)
+    target.require(*used)
+    found = traffic(network, activity, mapping, target)
+    steps = network.steps if streamed else network.duration
+    measured = [key for key in target.figures if key.startswith("measured.")]
+    return EnergyEstimate(
+        network.name,
+        target.name,
+        activity.basis,
+        tuple(
+            LayerEnergy(population.name, _parts(network, activity, population.name, target, found, steps))
+            for population in network.populations
+        ),
+        _timing(network, target, mapping, found, streamed=streamed),
+        tuple(target.figure(key) for key in (*used, *measured)),
+        (*target.notes, *_notes(mapping, found, streamed=streamed)),
+        target.quantity("measured.dynamic_per_image_uj") if "measured.dynamic_per_image_uj" in measured else None,
+    )
+
+
+def _notes(mapping: Mapping, found: Traffic, *, streamed: bool) -> tuple[str, ...]:
+    between = sum(item.between_chips for item in found.messages)
+    notes = [
+        "images stream through the pipeline"
+        if streamed
+        else "images one at a time; streamed images share leakage and idle updates",
+        "the busiest core counts with its mean load of a step; messages from the host count without hops",
+    ]
+    if between:
+        notes.append(
+            f"{between:,.0f} messages per image cross chips; no price of that was published, it is not included"
+        )
+    if mapping.problems:
+        notes.append(f"it does not fit as it is: {len(mapping.problems)} problem(s), see the mapping")
+    return tuple(notes)
+
+
+def _parts(
+    network: Network, activity: Activity, name: str, target: Target, found: Traffic, steps: int
+) -> tuple[Part, ...]:
+    images, counts = activity.images, activity.population(name)
+    operations = {
+        item.name: (_synapse_key(target, item), int(item.synaptic_operations.sum()) / images)
+        for item in activity.connections
+        if item.target == name
+    }
+    active = int(counts.active.sum()) / images
+    inactive = 0.0 if name == network.input.name else counts.neurons * steps - active
+    sent = [found.sent(connection.name) for connection in network.outgoing(name)]
+    messages, hops_ew, hops_ns = (
+        sum(getattr(item, field) for item in sent) for field in ("sent", "hops_ew", "hops_ns")
+    )
+
+    def part(what: str, key: str, number: float) -> Part:
+        return Part(what, number, target.quantity(key) * number)
+
+    return (
+        Part(
+            "synaptic operations",
+            sum(number for _, number in operations.values()),
+            total([target.quantity(key) * number for key, number in operations.values()]),
+        ),
+        part("active neuron updates", "energy.neuron_active_pj", active),
+        part("inactive neuron updates", "energy.neuron_inactive_pj", inactive),
+        part("spikes", "energy.spike_pj", active),
+        part("messages to cores", "energy.message_pj", messages),
+        part("hops east-west", "energy.hop_ew_pj", hops_ew),
+        part("hops north-south", "energy.hop_ns_pj", hops_ns),
+    )
+
+
+def _timing(network: Network, target: Target, mapping: Mapping, found: Traffic, *, streamed: bool) -> Timing:
+    busiest = None
+    if "measured.step_us" in target.figures:
+        step = target.quantity("measured.step_us")
+    else:
+        synapse, neuron = target.quantity("time.synapse_ns"), target.quantity("time.neuron_ns")
+        load = found.operations / network.steps
+        times = [
+            load * on_synapse + found.neurons * on_neuron
+            for on_synapse, on_neuron in zip(_ends(synapse), _ends(neuron), strict=True)
+        ]
+        slowest = int(np.argmax(times[0]))
+        busiest = next(name for name, block in reversed(tuple(found.blocks.items())) if block.first <= slowest)
+        barrier = target.quantity("time.barrier_chip_ns" if mapping.chips == 1 else "time.barrier_chips_ns")
+        busy = Quantity(*(float(item.max()) for item in times))
+        step = largest(target.quantity("time.step_floor_ns"), busy + barrier)
+    static = target.quantity("power.static_chip_w") * float(mapping.chips)
+    if "measured.static_w" in target.figures:
+        static = target.quantity("measured.static_w")
+    latency = step * float(network.duration)
+    interval = step * float(network.steps) if streamed else latency
+    return Timing(step, latency, interval, mapping.cores, mapping.chips, static, busiest)
+
+
+def _ends(quantity: Quantity) -> tuple[float, float, float]:
+    return quantity.value, quantity.low, quantity.high
+
+
+def _operations(network: Network, activity: Activity, target: Target) -> EnergyEstimate:
+    """Targets that price arithmetic, or a paper's formula: no neurons, no routing, no leakage, no time."""
+    price = _additions if target.kind == "arithmetic" else _published
+    layers, keys, note = price(network, activity, target)
+    return EnergyEstimate(
+        network.name,
+        target.name,
+        activity.basis,
+        layers,
+        None,
+        tuple(target.figure(key) for key in keys),
+        (*target.notes, note, "no neuron updates, routing, leakage or time"),
+    )
+
+
+Priced = tuple[tuple[LayerEnergy, ...], tuple[str, ...], str]
+
+
+def _additions(network: Network, activity: Activity, target: Target) -> Priced:
+    keys = ("energy.accumulate_pj", "energy.mac_pj")
+    target.require(*keys)
+    layers = tuple(
+        _layer(
+            population.name,
+            "synaptic operations as additions",
+            int(activity.arriving(population.name).sum()) / activity.images,
+            target,
+            keys[0],
+        )
+        for population in network.populations[1:]
+    )
+    ann = (target.quantity(keys[1]) * float(activity.macs)).text("J")
+    return layers, keys, f"the ANN's {activity.macs:,} multiplications cost {ann} by the same table"
+
+
+def _published(network: Network, activity: Activity, target: Target) -> Priced:
+    keys = ("energy.spike_pj", "energy.mac_pj")
+    target.require(*keys)
+    layers = []
+    for counts in activity.populations[1:]:
+        if counts.unit_spikes is None:
+            raise TargetError(f"target {target.name}: unit spikes of {counts.name} are unknown; record trains in a run")
+        spikes = int(counts.unit_spikes.sum()) / activity.images
+        layers.append(_layer(counts.name, "unit spikes", spikes, target, keys[0]))
+    first = sum(item.dense_macs for item in activity.connections if item.source == network.input.name)
+    layers.append(_layer(network.input.name, "first-layer multiplications", float(first), target, keys[1]))
+    operations = activity.synaptic_operations / activity.images
+    return tuple(layers), keys, f"the formula sees nothing of the {operations:,.0f} synaptic operations"
+
+
+def _layer(population: str, name: str, number: float, target: Target, key: str) -> LayerEnergy:
+    return LayerEnergy(population, (Part(name, number, target.quantity(key) * number),))

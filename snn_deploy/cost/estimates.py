@@ -1,0 +1,166 @@
+"""What an energy estimate is: parts per population, times, and every figure with its band and source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snn_deploy.device import Figure
+from snn_deploy.quantity import Quantity, total
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of event: how often per image it happens, and what all of them cost."""
+
+    name: str
+    count: float
+    energy: Quantity
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    """The parts of one population: its neurons, the synapses that end at it and the messages it sends."""
+
+    population: str
+    parts: tuple[Part, ...]
+
+    @property
+    def energy(self) -> Quantity:
+        """Joules per image."""
+        return total([part.energy for part in self.parts])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per step and per image, the interval between images, and the machine they hold for.
+
+    ``busiest``: the population on whose core the step waits; ``None`` where the time is measured.
+    """
+
+    step_s: Quantity
+    latency_s: Quantity
+    interval_s: Quantity
+    cores: int
+    chips: int
+    static_w: Quantity
+    busiest: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EnergyEstimate:
+    """Energy of one image.
+
+    ``timing`` is ``None`` where the target prices arithmetic only: then without leakage. ``measured_j`` stands in for
+    the modelled dynamic energy where the target file holds a measurement; ``layers`` keep what the model says.
+    """
+
+    network: str
+    target: str
+    activity: str
+    layers: tuple[LayerEnergy, ...]
+    timing: Timing | None
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+    measured_j: Quantity | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The same kinds of events summed over all populations."""
+        names = dict.fromkeys(part.name for layer in self.layers for part in layer.parts)
+        return tuple(
+            Part(name, sum(part.count for part in found), total([part.energy for part in found]))
+            for name in names
+            for found in [[part for layer in self.layers for part in layer.parts if part.name == name]]
+        )
+
+    @property
+    def model_j(self) -> Quantity:
+        """Joules of all events of one image by the prices of the target."""
+        return total([layer.energy for layer in self.layers])
+
+    @property
+    def dynamic_j(self) -> Quantity:
+        """Joules of all events of one image: measured, where a measurement was given."""
+        return self.model_j if self.measured_j is None else self.measured_j
+
+    @property
+    def static_j(self) -> Quantity | None:
+        """Joules of leakage during one image's interval."""
+        return None if self.timing is None else self.timing.static_w * self.timing.interval_s
+
+    @property
+    def total_j(self) -> Quantity:
+        """Joules of one image; without leakage where the target does not price it (``notes`` say so)."""
+        return self.dynamic_j if self.static_j is None else self.dynamic_j + self.static_j
+
+    @property
+    def static_share(self) -> float | None:
+        """Leakage over total, 0..1."""
+        return None if self.static_j is None else self.static_j.value / self.total_j.value
+
+    @property
+    def images_per_s(self) -> Quantity | None:
+        """Images per second."""
+        return None if self.timing is None else self.timing.interval_s.inverse()
+
+    @property
+    def edp_js(self) -> Quantity | None:
+        """Energy-delay product in J s."""
+        return None if self.timing is None else self.total_j * self.timing.latency_s
+
+    def rows(self) -> tuple[tuple[str, str, str], ...]:
+        """(what, events per image, figure with band) for a table."""
+        rows = [(part.name, f"{part.count:,.0f}", part.energy.text("J")) for part in self.parts]
+        if self.measured_j is not None:
+            rows.append(("dynamic energy per image by the model", "", self.model_j.text("J")))
+        how = "" if self.measured_j is None else "measured"
+        rows.append(("dynamic energy per image", how, self.dynamic_j.text("J")))
+        if (
+            self.timing is not None
+            and self.static_j is not None
+            and self.images_per_s is not None
+            and self.edp_js is not None
+        ):
+            machine = f"{self.timing.cores:,} cores, {self.timing.chips:,} chip(s)"
+            rows += [
+                ("static energy per image", machine, self.static_j.text("J")),
+                ("energy per image", f"{self.static_share:.0%} static", self.total_j.text("J")),
+                ("step", _waits(self.timing), self.timing.step_s.text("s")),
+                ("latency", "", self.timing.latency_s.text("s")),
+                ("images per second", "", self.images_per_s.text("")),
+                ("energy-delay product", "", self.edp_js.text("Js")),
+            ]
+        return tuple(rows)
+
+    def record(self) -> dict[str, object]:
+        """For JSON: SI units, every figure with its band."""
+        return {
+            "network": self.network,
+            "target": self.target,
+            "activity": self.activity,
+            "parts": [
+                {"name": part.name, "count": part.count, "energy_j": part.energy.record()} for part in self.parts
+            ],
+            "layers": [{"population": item.population, "energy_j": item.energy.record()} for item in self.layers],
+            "model_j": self.model_j.record(),
+            "dynamic_j": self.dynamic_j.record(),
+            "static_j": _record(self.static_j),
+            "total_j": self.total_j.record(),
+            "static_share": self.static_share,
+            "step_s": _record(self.timing.step_s if self.timing else None),
+            "latency_s": _record(self.timing.latency_s if self.timing else None),
+            "images_per_s": _record(self.images_per_s),
+            "edp_js": _record(self.edp_js),
+            "cores": self.timing.cores if self.timing else None,
+            "chips": self.timing.chips if self.timing else None,
+            "basis": [figure.citation for figure in self.figures],
+            "notes": list(self.notes),
+        }
+
+
+def _record(quantity: Quantity | None) -> dict[str, float] | None:
+    return None if quantity is None else quantity.record()
+
+
+def _waits(timing: Timing) -> str:
+    return "measured" if timing.busiest is None else f"busiest core: {timing.busiest}"

@@ -1,0 +1,155 @@
+"""Terminal tables of networks, runs, and what was counted and estimated. Imports rich, so import it only where a table is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from snn_deploy.backend import Run
+from snn_deploy.cost.activity import Activity
+from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.cost.sweep import Goal, Point, pareto
+from snn_deploy.mapping.fit import Mapping as NetworkMapping
+from snn_deploy.network import Network, Population
+
+
+def activity_table(activity: Activity) -> Table:
+    """One row per population, mean per image: neurons, events, unit spikes, synaptic operations that arrive, MACs."""
+    table = Table(title=f"{activity.network}: activity per image, {activity.basis}")
+    for column in ("population", "neurons", "events", "unit spikes", "synaptic operations", "MACs", "operations / MAC"):
+        table.add_column(column, justify="left" if column == "population" else "right")
+    for population in activity.populations:
+        operations = int(activity.arriving(population.name).sum()) / activity.images
+        macs = sum(item.synapses for item in activity.connections if item.target == population.name)
+        units = None if population.unit_spikes is None else int(population.unit_spikes.sum()) / activity.images
+        table.add_row(
+            population.name,
+            f"{population.neurons:,}",
+            f"{int(population.events.sum()) / activity.images:,.0f}",
+            "unknown" if units is None else f"{units:,.0f}",
+            f"{operations:,.0f}",
+            f"{macs:,}",
+            f"{operations / macs:.2f}" if macs else "",
+        )
+    total = activity.synaptic_operations / activity.images
+    units = activity.unit_spikes
+    table.add_section()
+    table.add_row(
+        "total",
+        f"{sum(item.neurons for item in activity.populations):,}",
+        f"{activity.events / activity.images:,.0f}",
+        "unknown" if units is None else f"{units / activity.images:,.0f}",
+        f"{total:,.0f}",
+        f"{activity.macs:,}",
+        f"{total / activity.macs:.2f}" if activity.macs else "",
+    )
+    return table
+
+
+def energy_table(estimate: EnergyEstimate) -> Group:
+    """Parts, totals and times with their bands; below them every price with its basis and source, and the notes."""
+    table = Table(title=f"{estimate.network} on {estimate.target}: one image, {estimate.activity}")
+    table.add_column("what")
+    table.add_column("per image", justify="right")
+    table.add_column("value (band)", justify="right")
+    for row in estimate.rows():
+        table.add_row(*row)
+    basis = [Text(figure.citation, style="dim") for figure in estimate.figures]
+    notes = [Text(f"note: {note}", style="yellow") for note in estimate.notes]
+    return Group(table, *basis, *notes)
+
+
+def mapping_table(mapping: NetworkMapping) -> Group:
+    """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
+    resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
+    table = Table(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
+    for column in ("population", "shape", "tile (C x H x W)", "cores", *resources, "limited by"):
+        table.add_column(column, justify="left" if column in ("population", "limited by") else "right")
+    for item in mapping.layers:
+        tile = item.tile
+        table.add_row(
+            item.layer.name,
+            "x".join(map(str, item.layer.shape)),
+            "none" if tile is None else f"{tile.channels}x{tile.rows}x{tile.columns}",
+            "none" if tile is None else f"{item.cores:,}",
+            *(f"{item.used(resource).used:,} / {item.used(resource).limit:,}" for resource in resources),
+            item.limit.resource,
+        )
+    free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
+    board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"
+    lines = [
+        Text(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
+        Text(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
+        *(Text(f"problem: {problem.text}", style="red") for problem in mapping.problems),
+        *(Text(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
+    ]
+    return Group(table, *lines)
+
+
+def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
+    """One row per point in the order given; those on the Pareto front of ``goals`` are marked, failures say why."""
+    front = pareto(points, goals)
+    settings = list(dict.fromkeys(name for point in points for name in point.settings))
+    scores = list(dict.fromkeys(name for point in points for name in point.scores))
+    table = Table(title="sweep: * marks what no other point beats in " + ", ".join(goals))
+    for column in ("", *settings, *scores):
+        table.add_column(column, justify="right")
+    for point in points:
+        marks = "*" if point in front else ""
+        found = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
+        if point.error is not None and found:
+            found[0] = point.error
+        table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *found)
+    return table
+
+
+def network_table(network: Network) -> Table:
+    """Populations: shape, start step, thresholds, what one count is worth."""
+    shown = Table(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
+    for heading in ("population", "shape", "start", "threshold", "unit", "sources"):
+        shown.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in network.populations:
+        shown.add_row(
+            population.name,
+            "x".join(map(str, population.shape)),
+            str(population.start),
+            *thresholds_and_unit(population),
+            str(len(network.incoming(population.name)) or ""),
+        )
+    return shown
+
+
+def thresholds_and_unit(population: Population) -> tuple[str, str]:
+    """Cells: smallest and largest threshold, smallest and largest real value of one count."""
+    theta = None if population.neuron is None else population.neuron.theta
+    low, high = float(population.unit.min()), float(population.unit.max())
+    unit = f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}"
+    if theta is None:
+        return "input", unit
+    return (f"{theta.min()}..{theta.max()}" if theta.min() < theta.max() else str(theta[0])), unit
+
+
+def run_table(network: Network, run: Run) -> Table:
+    """Events and counts of every population, summed over the images of one run."""
+    batch = next(iter(run.counts.values())).shape[0]
+    shown = Table(
+        title=f"{network.name} on {run.backend}: {batch} image(s) of "
+        f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
+    )
+    for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
+        shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
+    for population in network.populations:
+        events = run.events[population.name]
+        shown.add_row(
+            population.name,
+            f"{population.size:,}",
+            run.engines.get(population.name, "host"),
+            f"{int(events.sum()):,}",
+            f"{int(run.counts[population.name].sum()):,}",
+            f"{float((events > 0).mean()):.1%}",
+            f"{run.saturations.get(population.name, 0):,}",
+        )
+    return shown

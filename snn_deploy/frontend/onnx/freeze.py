@@ -1,0 +1,112 @@
+"""InstanceNormalization with its statistics fixed from calibration images, and what that costs.
+
+Instance normalization divides each image's maps by their own spread, which synapses cannot. With statistics fixed at
+their mean over calibration images it becomes a batch normalization, which folds into weights; the network then differs
+wherever an image's own statistics differ from that mean, and the difference is measured, not assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from snn_deploy.errors import ModelError
+from snn_deploy.frontend.onnx.file import load
+
+Images = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """The changed ``model``, the names of the changed ``nodes``, and the ``loss``.
+
+    ``loss`` pairs each output with ``|frozen - original| / |original|`` (Euclidean norms over all calibration images).
+    """
+
+    model: bytes
+    nodes: tuple[str, ...]
+    loss: tuple[tuple[str, float], ...]
+
+
+def freeze_norm(given: str | Path | bytes, images: Images) -> Frozen:
+    """Fix the statistics of every ``InstanceNormalization`` at their mean over ``images``.
+
+    ``images`` (N, C, H, W) float32 are laid out as the file's input is.
+    """
+    source = load(given)
+    model = ModelProto()
+    model.CopyFrom(source.model)
+    found = [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
+    if not found:
+        raise ModelError(f"{source.where}: holds no InstanceNormalization to freeze")
+    if images.ndim != 4 or len(images) == 0:
+        raise ModelError(
+            f"{source.where}: calibration images of shape {images.shape}; (images, channels, height, width) expected"
+        )
+    maps = tuple(dict.fromkeys(node.input[0] for node in found))
+    statistics = _statistics(model, maps, images, source.where)
+    original = _run(model, (), images, source.where)
+    for number, node in enumerate(found):
+        _freeze(model, node, f"frozen_{number}", *statistics[node.input[0]])
+    names = tuple(item.name for item in model.graph.output)
+    frozen = _run(model, (), images, source.where)
+    loss = tuple((name, _relative(frozen[name], original[name])) for name in names)
+    return Frozen(model.SerializeToString(), tuple(node.name or node.output[0] for node in found), loss)
+
+
+def _freeze(model: ModelProto, node: NodeProto, stem: str, mean: Images, variance: Images) -> None:
+    """Make ``node`` a batch normalization with these statistics; epsilon, scale and shift stay."""
+    names = (f"{stem}_mean", f"{stem}_variance")
+    for name, values in zip(names, (mean, variance), strict=True):
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    node.op_type = "BatchNormalization"
+    node.input.extend(names)
+
+
+def _statistics(
+    model: ModelProto, maps: tuple[str, ...], images: Images, where: str
+) -> dict[str, tuple[Images, Images]]:
+    """Mean and variance (C,) of each of ``maps``, over pixels of each image, then averaged over images."""
+    means: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}
+    variances: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}
+    for image in images:
+        for name, values in _run(model, maps, image[None], where).items():
+            if name in means:
+                pixels = values.astype(np.float64).reshape(values.shape[1], -1)
+                means[name].append(pixels.mean(axis=1))
+                variances[name].append(pixels.var(axis=1))
+    return {
+        name: (np.mean(means[name], axis=0).astype(np.float32), np.mean(variances[name], axis=0).astype(np.float32))
+        for name in maps
+    }
+
+
+def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) -> dict[str, Images]:
+    """Outputs of ``model`` and the values ``extra``, image by image, joined along the batch."""
+    import onnxruntime
+
+    wanted = ModelProto()
+    wanted.CopyFrom(model)
+    present = {item.name for item in wanted.graph.output}
+    added = [name for name in extra if name not in present]
+    wanted.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in added)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    names = [item.name for item in wanted.graph.output]
+    stored = {item.name for item in wanted.graph.initializer}
+    image_input = next(item.name for item in wanted.graph.input if item.name not in stored)
+    try:
+        session = onnxruntime.InferenceSession(wanted.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        answers = [session.run(names, {image_input: image[None]}) for image in images]
+    except Exception as error:  # onnxruntime raises bare exceptions of many kinds
+        raise ModelError(f"{where}: onnxruntime cannot run it ({str(error).splitlines()[0][:200]})") from error
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
+
+
+def _relative(one: Images, two: Images) -> float:
+    difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).reshape(-1))
+    return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).reshape(-1))), 1e-300)

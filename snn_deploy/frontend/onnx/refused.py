@@ -1,0 +1,55 @@
+"""Operators that are known and cannot be mapped: why, and what to do instead."""
+
+from __future__ import annotations
+
+from snn_deploy.frontend.onnx.registry import refuse
+
+refuse(
+    "takes its statistics from each image at run time, which synapses cannot;"
+    " fix them from calibration images with --freeze-norm, or train with batch normalization",
+    "InstanceNormalization",
+    elementwise=True,
+)
+refuse(
+    "takes its statistics from each image at run time, which synapses cannot; train with batch normalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "LpNormalization",
+    "LRN",
+    "MeanVarianceNormalization",
+    "RMSNormalization",
+    elementwise=True,
+)
+refuse(
+    "bends its input in a way that no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6",
+    "Celu",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Mish",
+    "Selu",
+    "Softplus",
+    "Softsign",
+    "Swish",
+    "Tanh",
+    "ThresholdedRelu",
+    elementwise=True,
+)
+refuse(
+    "has no form as synapses between maps; convolutions, and MatMul over the last of NHWC axes with a constant, have",
+    "Attention",
+    "Einsum",
+    "Gemm",
+)
+refuse(
+    "works on integers of another quantizer; export the float model, conversion quantizes it",
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "QuantizeLinear",
+)
+refuse("is control flow; export with fixed sizes (and constant folding), so that it disappears", "If", "Loop", "Scan")

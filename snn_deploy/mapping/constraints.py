@@ -1,0 +1,153 @@
+"""Why a network does not fit a device: every reason with the place, the number, the limit and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snn_deploy import bounds
+from snn_deploy.device import Target
+from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.tiling import Tile, Use, shares_taps, synaptic_words
+from snn_deploy.network import Network
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason: where, what was found and what is allowed, and what to change."""
+
+    where: str
+    found: str
+    change: str
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        return f"{self.where}: {self.found}; {self.change}"
+
+
+def layer_problems(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool) -> list[Problem]:
+    """What keeps a single neuron of ``layer`` from a core (where not ``fits``), and weights that are too wide."""
+    over = [use for use in uses if use.used > use.limit and not fits]
+    problems = [
+        Problem(
+            layer.name,
+            f"one neuron alone needs {use.used:,} {use.resource}, {target.name} has {use.limit:,} per core",
+            _smaller_fan_in(layer, target, parts=-(-use.used // use.limit)),
+        )
+        for use in over
+    ]
+    bits = target.integer("limits.weight_bits")
+    problems += [
+        Problem(
+            layer.name,
+            f"weights from {group.source} take {group.weight_bits} bits, {target.name} stores {bits}",
+            f"convert with {bits} weight bits",
+        )
+        for group in layer.groups
+        if group.weight_bits > bits
+    ]
+    return problems
+
+
+def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
+    """How to bring one neuron's fan-in below what a core holds: a convolution is the sum of those over its channels."""
+    largest = max(layer.groups, key=lambda group: group.shape[0] * group.taps[0] * group.taps[1])
+    rows, columns = largest.taps
+    return (
+        f"at most {_channels_allowed(layer, largest, target):,} input channels fit a {rows}x{columns} kernel: "
+        f"use fewer, or cut them into {max(2, parts)} convolutions, each into a linear population of its own, "
+        "and add those up"
+    )
+
+
+def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
+    """Channels of ``group`` alone with which one neuron would fit."""
+    alone = Layer(layer.name, layer.shape, (group,))
+    words = synaptic_words(target, alone, Tile(1, 1, 1))
+    allowed = target.integer("limits.synaptic_memory_words") * group.shape[0] // max(words, 1)
+    if shares_taps(target):
+        return allowed
+    return min(allowed, target.integer("limits.input_axons_per_core") // (group.taps[0] * group.taps[1]))
+
+
+def network_problems(network: Network, target: Target) -> tuple[Problem, ...]:
+    """Payloads, accumulators and delays: what depends on numbers and schedule, not on shapes."""
+    return (*_payload_problems(network, target), *_accumulator_problems(network, target), *_delays(network, target))
+
+
+def _payload_problems(network: Network, target: Target) -> list[Problem]:
+    bits = target.integer("limits.payload_bits")
+    ranges = {population.name: bounds.event_range(network, population) for population in network.populations}
+    if bits == 1:
+        graded = [name for name, (low, high) in ranges.items() if (low, high) != (0, 1)]
+        widest = (min(low for low, _ in ranges.values()), max(high for _, high in ranges.values()))
+        found = f"events carry up to {widest[0]}..{widest[1]}, {target.name} sends single spikes without a value"
+        change = "convert in rate mode with one threshold and a spike-coded input, or choose a chip with graded spikes"
+        return [Problem(_names(graded), found, change)] if graded else []
+    return [
+        Problem(
+            name,
+            f"events carry {low}..{high}, {needed} bits; {target.name} sends {bits}",
+            "lower the payload limit",
+        )
+        for name, (low, high) in ranges.items()
+        if (needed := max(high, -low).bit_length() + int(low < 0)) > bits
+    ]
+
+
+def _accumulator_problems(network: Network, target: Target) -> list[Problem]:
+    room = 2 ** (target.integer("limits.accumulator_bits") - 1) - 1
+    currents = [bounds.bound(network, population) for population in network.populations]
+    return [
+        Problem(
+            bound.population,
+            f"a step's current can reach {bound.current:,}, {target.name}'s accumulator ends at {room:,} and wraps",
+            "use fewer weight bits or smaller payloads",
+        )
+        for bound in currents
+        if bound.current > room
+    ]
+
+
+def _delays(network: Network, target: Target) -> list[Problem]:
+    longest = target.integer("limits.delay_max_steps")
+    return [
+        Problem(
+            connection.name,
+            f"delay {connection.delay}, {target.name} has at most {longest}",
+            f"pass the spikes through {-(-connection.delay // longest) - 1} relay population(s)",
+        )
+        for connection in network.connections
+        if connection.delay > longest
+    ]
+
+
+def width_warnings(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
+    """Maps wider than the chip's convolutions address exactly (a warning of Intel's compiler, netx/yolo_kp)."""
+    if "limits.map_width_max_pixels" not in target.figures:
+        return ()
+    widest = target.integer("limits.map_width_max_pixels")
+    wide = [
+        layer.name
+        for layer in layers
+        if layer.shape[2] > widest or any(group.shape[2] > widest for group in layer.groups)
+    ]
+    text = (
+        f"{_names(wide)}: maps wider than {widest} pixels; Intel's compiler warns that spikes from columns "
+        f"n*{widest + 1}-1 and their neighbours might get dropped: cut the image into strips"
+    )
+    return (text,) if wide else ()
+
+
+def reset_warnings(network: Network, target: Target) -> tuple[str, ...]:
+    """Loihi 2 resets its neurons at intervals that are powers of two (lava-dl, netx/mnist/run.ipynb)."""
+    period = network.duration
+    if not shares_taps(target) or period & (period - 1) == 0:
+        return ()
+    interval = 1 << period.bit_length()
+    return (f"an image takes {period} steps; resets come at powers of two, here every {interval} steps",)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,152 @@
+"""What a mapping needs to know of a network: shapes, geometry and weight bits. No weights, no run.
+
+A layer is a population with one *synapse group* per connection that ends at it. The skip of a U-Net is a second group
+into the same cores, so nothing is copied for the concat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import NetworkError
+from snn_deploy.kernels import ConvKernel, Pair, Shape, SpatialKernel
+from snn_deploy.network import Network
+
+GroupKind = Literal["conv", "transposed", "dense", "pixels"]
+
+
+@dataclass(frozen=True)
+class SynapseGroup:
+    """Synapses from one source.
+
+    ``shape`` (C, H, W) of the source; ``taps``, ``strides``, ``dilations`` along (H, W); ``groups`` as in grouped
+    convolutions; ``weight_bits`` a stored weight needs. A ``dense`` group has a weight of its own for each pair of
+    neurons; a ``pixels`` group keeps ``entries`` of a sparse map of pixels, the same for all channels.
+    """
+
+    source: str
+    shape: Shape
+    kind: GroupKind = "conv"
+    taps: Pair = (1, 1)
+    strides: Pair = (1, 1)
+    dilations: Pair = (1, 1)
+    groups: int = 1
+    weight_bits: int = 8
+    entries: int = 0
+
+    def __post_init__(self) -> None:
+        if min(*self.shape, *self.taps, *self.strides, *self.dilations, self.groups, self.weight_bits) < 1:
+            raise NetworkError(f"synapses from {self.source}: sizes must be at least 1")
+        if self.shape[0] % self.groups:
+            raise NetworkError(f"synapses from {self.source}: {self.shape[0]} channels in {self.groups} groups")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A population of ``shape`` (C, H, W) and the groups of synapses that end at it."""
+
+    name: str
+    shape: Shape
+    groups: tuple[SynapseGroup, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1:
+            raise NetworkError(f"{self.name}: shape {self.shape} has an empty axis")
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def dense(self) -> bool:
+        """Whether every group is dense, so that neurons may be dealt to cores in any number."""
+        return bool(self.groups) and all(group.kind == "dense" for group in self.groups)
+
+
+def layers_of(network: Network) -> tuple[Layer, ...]:
+    """Every population that fires, sources first; the input is sent by the host and takes no core."""
+    return tuple(
+        Layer(
+            population.name,
+            population.shape,
+            tuple(_group(network, connection.name) for connection in connections),
+        )
+        for population, connections in network.layers()
+    )
+
+
+def _group(network: Network, name: str) -> SynapseGroup:
+    connection = next(item for item in network.connections if item.name == name)
+    kernel, shape = connection.kernel, network.population(connection.source).shape
+    if isinstance(kernel, SpatialKernel):
+        return SynapseGroup(
+            connection.source, shape, "pixels", weight_bits=weight_bits(kernel.data), entries=kernel.data.size
+        )
+    kind: GroupKind = "conv" if isinstance(kernel, ConvKernel) else "transposed"
+    if kind == "conv" and kernel.groups == 1 and kernel.output_shape(shape)[1:] == (1, 1):
+        kind = "dense"
+    rows, columns = kernel.weight.shape[2:]
+    return SynapseGroup(
+        connection.source,
+        shape,
+        kind,
+        (rows, columns),
+        kernel.strides,
+        kernel.dilations,
+        kernel.groups,
+        weight_bits(kernel.weight),
+    )
+
+
+def weight_bits(weight: npt.NDArray[np.int8]) -> int:
+    """Signed bits that hold every weight once the power of two common to all is left to the exponent.
+
+    Reproduces the widths in which lava-dl's ``optimize_weight_bits`` stores the published networks.
+    """
+    if not np.any(weight):
+        return 1
+    low, high = int(weight.min()), int(weight.max())
+    union = int(np.bitwise_or.reduce(weight, axis=None)) & 0xFF
+    zeros = (union & -union).bit_length() - 1
+    low, high = low >> zeros, high >> zeros
+    return max(max(high, 0).bit_length(), max(-low - 1, 0).bit_length()) + int(low < 0)
+
+
+def receptive(group: SynapseGroup, axis: int, length: int) -> int:
+    """Source rows (axis 0) or columns (axis 1) that reach ``length`` rows or columns of the layer, at most."""
+    if group.kind in ("dense", "pixels"):
+        return group.shape[1 + axis]
+    reach = (group.taps[axis] - 1) * group.dilations[axis]
+    if group.kind == "conv":
+        return min(group.shape[1 + axis], (length - 1) * group.strides[axis] + reach + 1)
+    return min(group.shape[1 + axis], (length + reach - 1) // group.strides[axis] + 1)
+
+
+@lru_cache(maxsize=4096)
+def patterns(kind: GroupKind, taps: int, stride: int, dilation: int, length: int) -> tuple[int, ...]:
+    """Sizes of the distinct sets of taps by which a source row meets a tile of ``length`` rows, along one axis.
+
+    Rows in the middle of a tile share one set per phase of the stride; those near its border lack taps.
+    """
+    found = set()
+    if kind == "conv":
+        reach = (taps - 1) * dilation
+        for row in range(length * stride + reach):
+            met = [
+                tap
+                for tap in range(taps)
+                if (row - tap * dilation) % stride == 0 and 0 <= (row - tap * dilation) // stride < length
+            ]
+            found.add(tuple(met))
+    else:
+        reach = (taps - 1) * dilation
+        for offset in range(-reach, length):
+            met = [tap for tap in range(taps) if 0 <= offset + tap * dilation < length]
+            found.add(tuple(met))
+    return tuple(sorted(len(met) for met in found if met))

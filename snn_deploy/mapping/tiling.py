@@ -1,0 +1,221 @@
+"""How one layer is cut into cores: tiles of rows x columns x channels that fit a core's memory.
+
+Loihi 2 (fitted to the tables that Intel's compiler printed for three networks; it reproduces all 21 convolution rows):
+the weights of a tile are shared by all its places, one list per input channel and tap,
+
+    words = sum over groups of  I * K_h * K_w * ceil((c * bits + header) / 64)
+
+with one bit more per weight where the stride along x exceeds 1. Tiles are powers of two wide, halvings of the height
+tall, and hold the largest halving of the channels whose words fit.
+
+Loihi 1: reset by subtraction takes two compartments, and such neurons know discrete axons only (NxTF): one input axon
+per source neuron that reaches the tile, lists shared by sources that meet the tile in the same way. No published table
+checks this one; it is derived from the documented memories.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from snn_deploy.device import Target
+from snn_deploy.mapping.layout import Layer, SynapseGroup, patterns, receptive
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of one resource a core uses, and how much it has."""
+
+    resource: str
+    used: int
+    limit: int
+
+    @property
+    def fraction(self) -> float:
+        """Used over limit; above 1 it does not fit."""
+        return self.used / self.limit
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A core's share of a layer: ``channels`` x ``rows`` x ``columns`` neurons."""
+
+    channels: int
+    rows: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.channels * self.rows * self.columns
+
+    def cores(self, layer: Layer) -> int:
+        """Tiles that cover ``layer``."""
+        channels, rows, columns = layer.shape
+        return -(-channels // self.channels) * -(-rows // self.rows) * -(-columns // self.columns)
+
+
+def synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
+    """Words of synaptic memory that ``tile`` needs."""
+    return sum(_words(target, group, layer, tile) for group in layer.groups)
+
+
+def _words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile) -> int:
+    word, header = target.integer("encoding.word_bits"), target.integer("encoding.list_header_bits")
+    if group.kind in ("dense", "pixels"):
+        return _explicit_words(target, group, layer, tile, word)
+    per_group = layer.shape[0] // group.groups
+    covered = min(group.groups, -(-tile.channels // per_group))
+    lists, weights = covered * (group.shape[0] // group.groups), min(tile.channels, per_group)
+    if shares_taps(target):
+        bits = group.weight_bits + (target.integer("encoding.strided_weight_bits") if group.strides[1] > 1 else 0)
+        return lists * group.taps[0] * group.taps[1] * -(-(weights * bits + header) // word)
+    bits = group.weight_bits + target.integer("encoding.dense_index_bits")
+    longest = target.integer("encoding.list_synapses_max")
+    rows, columns = (
+        Counter(patterns(group.kind, group.taps[axis], group.strides[axis], group.dilations[axis], length))
+        for axis, length in enumerate((tile.rows, tile.columns))
+    )
+    return lists * sum(
+        times_y * times_x * -(-(y * x * weights * bits + header * -(-y * x * weights // longest)) // word)
+        for y, times_y in rows.items()
+        for x, times_x in columns.items()
+    )
+
+
+def _explicit_words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile, word: int) -> int:
+    """One list per source neuron with an index beside each weight."""
+    bits = group.weight_bits + target.integer("encoding.dense_index_bits")
+    header = target.integer("encoding.dense_header_bits")
+    sources = group.shape[0] * group.shape[1] * group.shape[2]
+    if group.kind == "dense":
+        return sources * -(-(tile.size * bits + header) // word)
+    synapses = math.ceil(group.entries * tile.rows * tile.columns / (layer.shape[1] * layer.shape[2])) * tile.channels
+    lists = min(sources, synapses)
+    return lists * -(-(-(-synapses // lists) * bits + header) // word)
+
+
+def shares_taps(target: Target) -> bool:
+    """Whether cores keep a convolution's taps once for all places (Loihi 2), or a list per way of meeting the tile."""
+    return "encoding.strided_weight_bits" in target.figures
+
+
+def uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
+    """What a core that holds ``tile`` uses of each resource."""
+    neurons = tile.size * target.integer("limits.compartments_per_neuron")
+    words = synaptic_words(target, layer, tile)
+    found = [
+        Use("neurons", neurons, target.integer("limits.neurons_per_core")),
+        Use("synaptic words", words, target.integer("limits.synaptic_memory_words")),
+        Use("input axons", _input_axons(target, layer, tile), target.integer("limits.input_axons_per_core")),
+    ]
+    if "limits.core_memory_words" in target.figures:
+        total = neurons + words + tile.rows * tile.columns
+        found.append(Use("core memory words", total, target.integer("limits.core_memory_words")))
+    return tuple(found)
+
+
+def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
+    """Loihi 2: one per group, or per source of a dense one. Loihi 1: one per source neuron that reaches the tile."""
+    axons = 0
+    for group in layer.groups:
+        if group.kind in ("dense", "pixels"):
+            axons += group.shape[0] * group.shape[1] * group.shape[2]
+        elif shares_taps(target):
+            axons += 1
+        else:
+            per_group = layer.shape[0] // group.groups
+            channels = min(group.groups, -(-tile.channels // per_group)) * (group.shape[0] // group.groups)
+            axons += channels * receptive(group, 0, tile.rows) * receptive(group, 1, tile.columns)
+    return axons
+
+
+def fits(target: Target, layer: Layer, tile: Tile) -> bool:
+    """Whether one core holds ``tile``."""
+    return all(use.used <= use.limit for use in uses(target, layer, tile))
+
+
+def choose_tile(target: Target, layer: Layer) -> Tile | None:
+    """The tile the compiler would choose; ``None`` where not even one neuron fits a core.
+
+    On Loihi 2 the largest block of channels that fits anywhere, then the fewest cores, then the shortest border. On
+    Loihi 1 the fewest cores of all tiles.
+    """
+    if not shares_taps(target):
+        return free_tile(target, layer)
+    for channels in _splits(layer.shape[0]) if layer.dense else _halvings(layer.shape[0]):
+        candidates = [
+            tile
+            for columns in _powers_of_two(layer.shape[2])
+            for rows in _halvings(layer.shape[1])
+            if fits(target, layer, tile := Tile(channels, rows, columns))
+        ]
+        if candidates:
+            return min(candidates, key=lambda tile: (tile.cores(layer), tile.rows + tile.columns, tile.size))
+    return None
+
+
+def free_tile(target: Target, layer: Layer) -> Tile | None:
+    """The tile that needs fewest cores when its sides are free: a lower bound for rectangular tiles.
+
+    For each block of channels and width the tallest tile that fits is found by bisection: what a core uses never falls
+    when a tile grows. Widths that cannot win even with cores full of neurons are passed over.
+    """
+    per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
+    best: tuple[int, int, Tile] | None = None
+    for channels in _splits(layer.shape[0]):
+        for columns in _splits(layer.shape[2]):
+            fullest = min(per_core // (channels * columns), layer.shape[1])
+            if fullest < 1 or (best is not None and Tile(channels, fullest, columns).cores(layer) > best[0]):
+                continue
+            if not fits(target, layer, Tile(channels, 1, columns)):
+                continue
+            low, high = 1, fullest
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (
+                    (middle, high) if fits(target, layer, Tile(channels, middle, columns)) else (low, middle - 1)
+                )
+            even = -(-layer.shape[1] // -(-layer.shape[1] // low))
+            tile = Tile(channels, even, columns)
+            rank = (tile.cores(layer), tile.rows + tile.columns, tile)
+            if best is None or rank[:2] < best[:2]:
+                best = rank
+    return None if best is None else best[2]
+
+
+def neuron_bound(target: Target, layer: Layer) -> int:
+    """Cores that no mapping can do without: all neurons over those of one core."""
+    per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
+    return -(-layer.size // per_core)
+
+
+def _halvings(length: int) -> Iterator[int]:
+    """``ceil(length / 2**j)`` from ``length`` down to 1."""
+    parts, last = 1, 0
+    while last != 1:
+        size = -(-length // parts)
+        if size != last:
+            yield size
+        parts, last = parts * 2, size
+
+
+def _powers_of_two(length: int) -> Iterator[int]:
+    """1, 2, 4, ... up to the first that reaches ``length``: the compiler reserves whole powers of two."""
+    size = 1
+    while size < length:
+        yield size
+        size *= 2
+    yield size
+
+
+def _splits(length: int) -> Iterator[int]:
+    """Distinct ``ceil(length / n)``, largest first."""
+    last = 0
+    for parts in range(1, length + 1):
+        size = -(-length // parts)
+        if size != last:
+            yield size
+        last = size

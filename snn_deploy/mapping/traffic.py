@@ -1,0 +1,257 @@
+"""Where the cores stand, what each of them does, and what travels between them.
+
+Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles,
+and fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per
+core that it reaches, so a pixel on the border of a tile is sent twice (visible in Loihi 2's counters of axon_out).
+
+Per axis everything follows from where taps land: a source row reaches the row tiles on which its taps land, a source
+channel the blocks of channels to which it has a non-zero weight. Messages are exact where no tap is zero for a whole
+block of channels, and an upper bound otherwise. Hops are those between mesh tiles, weighted by the events of each
+source tile as if spread evenly within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.cost.activity import Activity
+from snn_deploy.cost.synapses import landing
+from snn_deploy.device import Target
+from snn_deploy.errors import TargetError
+from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel
+from snn_deploy.mapping.fit import Mapping
+from snn_deploy.mapping.tiling import Tile
+from snn_deploy.network import Connection, Network
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The cores of one population: the first one's number and the tiles along (C, H, W)."""
+
+    first: int
+    tile: Tile
+    grid: Shape
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Messages of one connection per image: all, their hops on the mesh of a chip, and those that cross chips."""
+
+    connection: str
+    sent: float
+    hops_ew: float
+    hops_ns: float
+    between_chips: float
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """``operations`` (cores,) float64: synaptic operations per image on each core; ``neurons`` (cores,) int64 on it."""
+
+    blocks: MappingType[str, Block]
+    operations: Float64
+    neurons: Int64
+    messages: tuple[Messages, ...]
+
+    def sent(self, connection: str) -> Messages:
+        """The messages of one connection."""
+        return next(item for item in self.messages if item.connection == connection)
+
+
+def blocks_of(mapping: Mapping) -> dict[str, Block]:
+    """Where each population's cores are; :class:`TargetError` where a population has none."""
+    found, first = {}, 0
+    for item in mapping.layers:
+        if item.tile is None:
+            raise TargetError(
+                f"{item.layer.name}: no core of {mapping.target} holds a neuron of it, so nothing can be placed: "
+                + "; ".join(problem.text for problem in mapping.problems)
+            )
+        channels, rows, columns = item.layer.shape
+        tile = Tile(min(item.tile.channels, channels), min(item.tile.rows, rows), min(item.tile.columns, columns))
+        grid = -(-channels // tile.channels), -(-rows // tile.rows), -(-columns // tile.columns)
+        found[item.layer.name] = Block(first, tile, grid)
+        first += grid[0] * grid[1] * grid[2]
+    return found
+
+
+def traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
+    """Operations of every core and messages of every connection, for the mean image of ``activity``."""
+    blocks = blocks_of(mapping)
+    operations = np.zeros(mapping.cores)
+    neurons = np.zeros(mapping.cores, np.int64)
+    messages = []
+    for population in network.populations[1:]:
+        block = blocks[population.name]
+        cores = slice(block.first, block.first + int(np.prod(block.grid)))
+        sizes = [_sizes(length, part) for length, part in zip(population.shape, _sides(block.tile), strict=True)]
+        neurons[cores] = np.einsum("c,y,x->cyx", *sizes).reshape(-1)
+        for connection in network.incoming(population.name):
+            mean = activity.population(connection.source).mean
+            taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
+            operations[cores] += _operations(connection.kernel, taps, mean, population.shape, block.tile).reshape(-1)
+            messages.append(_messages(network, connection, taps.any((2, 3)), mean, blocks, target))
+    return Traffic(blocks, operations, neurons, tuple(messages))
+
+
+def _sides(tile: Tile) -> Shape:
+    return tile.channels, tile.rows, tile.columns
+
+
+def _sizes(length: int, part: int) -> Int64:
+    """Lengths of the parts of an axis of ``length`` cut every ``part``."""
+    return np.diff(np.append(np.arange(0, length, part), length))
+
+
+def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
+    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part``; empty for pixel maps."""
+    if isinstance(kernel, SpatialKernel):
+        return np.zeros((0, 0, 0, 0), np.int64)
+    used = kernel.weight != 0
+    conv = isinstance(kernel, ConvKernel)
+    if not conv:
+        used = used.reshape(kernel.groups, used.shape[0] // kernel.groups, *used.shape[1:]).swapaxes(1, 2)
+        used = used.reshape(outputs, -1, *used.shape[3:])
+    inputs = used.shape[1]
+    found = np.zeros((-(-outputs // part), inputs * kernel.groups, *used.shape[2:]), np.int64)
+    for output in range(outputs):
+        group = output // (outputs // kernel.groups)
+        found[output // part, group * inputs : (group + 1) * inputs] += used[output]
+    return found
+
+
+def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: Tile) -> Float64:
+    """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
+    if isinstance(kernel, SpatialKernel):
+        places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
+        kept = kernel.data != 0
+        np.add.at(places.T, kernel.rows[kept], mean.reshape(mean.shape[0], -1).T[kernel.indices[kept]])
+        per_block = _summed(places, tile.channels, 0)
+    else:
+        taps = used.astype(np.float64)
+        rows, columns = landing(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
+        if not any(mean.strides):  # one value everywhere: the channels can be summed first
+            taps, mean = taps.sum(1, keepdims=True), mean[:1]
+        per_block = np.zeros((taps.shape[0], *shape[1:]))
+        for h, target_rows in enumerate(rows):
+            for w, target_columns in enumerate(columns):
+                y, x = np.flatnonzero(target_rows >= 0), np.flatnonzero(target_columns >= 0)
+                reached = np.tensordot(taps[:, :, h, w], mean[:, y[:, None], x[None, :]], 1)
+                per_block[:, target_rows[y][:, None], target_columns[x][None, :]] += reached
+    maps = per_block.reshape(-1, *shape[1:])
+    return _summed(_summed(maps, tile.rows, 1), tile.columns, 2)
+
+
+def _summed(values: Float64, part: int, axis: int) -> Float64:
+    """Sums over runs of ``part`` along ``axis``."""
+    return np.add.reduceat(values, np.arange(0, values.shape[axis], part), axis=axis)
+
+
+def _reach(landed: Int64, part: int, tiles: int) -> Bool:
+    """Whether each source row (or column) reaches each tile: (H, tiles) bool from its targets (K, H)."""
+    found = np.zeros((landed.shape[1], tiles), bool)
+    taps, places = np.nonzero(landed >= 0)
+    found[places, landed[taps, places] // part] = True
+    return found
+
+
+def message_map(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
+    """Messages (C, H, W) int64 that one event of each source neuron becomes when ``target`` is cut into ``tile``."""
+    return _message_map(kernel, _taps_per_block(kernel, target[0], tile.channels).any((2, 3)), source, target, tile)
+
+
+def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile: Tile) -> Int64:
+    grid = -(-target[0] // tile.channels), -(-target[1] // tile.rows), -(-target[2] // tile.columns)
+    if isinstance(kernel, SpatialKernel):
+        tile_of = kernel.rows // target[2] // tile.rows * grid[2] + kernel.rows % target[2] // tile.columns
+        pairs = np.unique(np.stack([kernel.indices, tile_of])[:, kernel.data != 0], axis=1)
+        pixels = np.bincount(pairs[0], minlength=source[1] * source[2]).astype(np.int64)
+        return np.broadcast_to(pixels.reshape(1, *source[1:]), source)
+    rows, columns = landing(kernel, source)
+    blocks = np.count_nonzero(talks, axis=0)
+    met = [
+        _reach(landed, part, tiles).sum(1)
+        for landed, part, tiles in ((rows, tile.rows, grid[1]), (columns, tile.columns, grid[2]))
+    ]
+    found: Int64 = np.einsum("c,y,x->cyx", blocks.astype(np.int64), *met)
+    return found
+
+
+def _messages(
+    network: Network,
+    connection: Connection,
+    talks: Bool,
+    mean: Float64,
+    blocks: MappingType[str, Block],
+    target: Target,
+) -> Messages:
+    """``talks`` (blocks, C_in) bool: whether a source channel has a non-zero weight into a block of channels."""
+    source, end = network.population(connection.source), network.population(connection.target)
+    fan = _message_map(connection.kernel, talks, source.shape, end.shape, blocks[end.name].tile)
+    sent = float(np.einsum("cyx,cyx->", mean, fan)) if any(mean.strides) else float(mean.flat[0] * fan.sum())
+    if source.neuron is None or isinstance(connection.kernel, SpatialKernel):
+        return Messages(connection.name, sent, 0.0, 0.0, 0.0)
+    return _hops(connection, talks, mean, blocks, target, sent)
+
+
+def _hops(
+    connection: Connection,
+    talks: Bool,
+    mean: Float64,
+    blocks: MappingType[str, Block],
+    target: Target,
+    sent: float,
+) -> Messages:
+    """Distances of all pairs of tiles that talk, weighted by the source tile's events; scaled to ``sent`` in all."""
+    here, there = blocks[connection.source], blocks[connection.target]
+    source: Shape = (mean.shape[0], mean.shape[1], mean.shape[2])
+    rows, columns = landing(connection.kernel, source)
+    reach = (
+        talks.T,
+        _reach(rows, there.tile.rows, there.grid[1]),
+        _reach(columns, there.tile.columns, there.grid[2]),
+    )
+    pairs = []
+    for table, part in zip(reach, _sides(here.tile), strict=True):
+        share = _summed(table.astype(np.float64), part, 0)
+        talk = np.nonzero(share)
+        pairs.append((*talk, share[talk] / _sizes(table.shape[0], part)[talk[0]]))
+    begin = _index([item[0] for item in pairs], here.grid)
+    finish = _index([item[1] for item in pairs], there.grid)
+    events = mean if any(mean.strides) else np.broadcast_to(mean, source)
+    per_tile = _summed(_summed(_summed(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
+    weight = np.einsum("c,y,x->cyx", *(item[2] for item in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
+    if not weight.sum():
+        return Messages(connection.name, sent, 0.0, 0.0, 0.0)
+    first, last = (position(target, index + block.first) for index, block in ((begin, here), (finish, there)))
+    same = first[0] == last[0]
+    scale = sent / weight.sum()
+    return Messages(
+        connection.name,
+        sent,
+        float((weight * same * np.abs(first[1] - last[1])).sum() * scale),
+        float((weight * same * np.abs(first[2] - last[2])).sum() * scale),
+        float((weight * ~same).sum() * scale),
+    )
+
+
+def _index(axes: list[Int64], grid: Shape) -> Int64:
+    """Core numbers within a block for every combination of three lists of tile indices."""
+    index = (axes[0][:, None, None] * grid[1] + axes[1][None, :, None]) * grid[2] + axes[2][None, None, :]
+    return np.asarray(index.reshape(-1), np.int64)
+
+
+def position(target: Target, core: Int64) -> tuple[Int64, Int64, Int64]:
+    """Chip, mesh column and mesh row of each core number."""
+    per_chip = target.integer("limits.cores_per_chip")
+    tile = core % per_chip // target.integer("mesh.tile_cores")
+    columns = target.integer("mesh.tile_columns")
+    return core // per_chip, tile % columns, tile // columns

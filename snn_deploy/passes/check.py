@@ -1,0 +1,87 @@
+"""The normal form as a test: what :func:`~snn_deploy.passes.normal_form` promises to whoever lowers the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snn_deploy.errors import GraphError
+from snn_deploy.graph import Graph, Node
+from snn_deploy.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+
+ACTIVATIONS = (Relu, Linear, Relay)
+LINEAR = (Conv, ConvTranspose, Resample, AveragePool, Nearest)
+
+
+def check_normal_form(graph: Graph) -> Graph:
+    """``graph``; :class:`GraphError` names the first node that breaks what this package's docstring promises."""
+    hosted = {node.name for node in graph.nodes if isinstance(node.op, Host)}
+    for node in graph.nodes:
+        if not all(np.all(np.isfinite(value)) for value in vars(node.op).values() if isinstance(value, np.ndarray)):
+            raise GraphError(f"{node.name}: its weights overflow to NaN or infinity")
+        for name in node.inputs:
+            if not isinstance(node.op, Host) and name in hosted:
+                raise GraphError(f"{node.name}: reads {name}, which only the host computes")
+        if isinstance(node.op, LINEAR):
+            _check_linear(graph, node)
+        elif isinstance(node.op, Add):
+            _check_add(graph, node)
+        elif isinstance(node.op, ACTIVATIONS):
+            if not _is(graph, node.inputs[0], (*LINEAR, Add)):
+                raise GraphError(f"{node.name}: reads {node.inputs[0]}, neither a linear node nor a sum")
+            if isinstance(node.op, Relay):
+                _check_relay(graph, node)
+            elif any(isinstance(part.op, AveragePool | Nearest) for part in addends(graph, node.inputs[0])):
+                raise GraphError(f"{node.name}: only a Relay may read AveragePool and Nearest")
+        elif not isinstance(node.op, Host):
+            raise GraphError(f"{node.name}: {type(node.op).__name__} is not in normal form")
+    return graph
+
+
+def addends(graph: Graph, value: str) -> tuple[Node, ...]:
+    """The linear nodes whose sum ``value`` is."""
+    node = graph.node_of[value]
+    return tuple(graph.node_of[name] for name in node.inputs) if isinstance(node.op, Add) else (node,)
+
+
+def _is(graph: Graph, value: str, kinds: tuple[type[Op], ...]) -> bool:
+    node = graph.node_of.get(value)
+    return node is not None and isinstance(node.op, kinds)
+
+
+def _check_linear(graph: Graph, node: Node) -> None:
+    source = node.inputs[0]
+    if source != graph.input and not _is(graph, source, ACTIVATIONS):
+        raise GraphError(f"{node.name}: {type(node.op).__name__} reads {source}, which is no activation")
+
+
+def _check_add(graph: Graph, node: Node) -> None:
+    if not all(_is(graph, name, LINEAR) for name in node.inputs):
+        raise GraphError(f"{node.name}: Add reads something else than linear nodes")
+    with_bias = [part for part in addends(graph, node.name) if _biased(part.op)]
+    if len(with_bias) > 1:
+        raise GraphError(f"{node.name}: {with_bias[0].name} and {with_bias[1].name} both have a bias")
+
+
+def _check_relay(graph: Graph, node: Node) -> None:
+    parts = addends(graph, node.inputs[0])
+    if any(isinstance(part.op, AveragePool | Nearest) for part in parts):
+        whole = len(parts) == 1
+    else:
+        whole = all(_of_units(part.op) and not _biased(part.op) for part in parts)
+    if not whole:
+        raise GraphError(f"{node.name}: Relay reads other than whole sums")
+
+
+def _biased(op: Op) -> bool:
+    return isinstance(op, Conv | ConvTranspose) and bool(op.bias.any())
+
+
+def _of_units(op: Op) -> bool:
+    """Whether all weights are -1, 0 or 1."""
+    if isinstance(op, Conv | ConvTranspose):
+        weights = [op.weight]
+    elif isinstance(op, Resample):
+        weights = [op.rows, op.columns]
+    else:
+        return False
+    return all(bool(np.all(np.isin(weight, (-1.0, 0.0, 1.0)))) for weight in weights)

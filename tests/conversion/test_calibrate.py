@@ -1,0 +1,74 @@
+"""Percentiles and least-square units from histograms against the raw values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snn_deploy.conversion.calibrate import BINS, Images, Probe, calibrate, percentile
+from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.normalize import GRID, choose_unit
+from snn_deploy.conversion.options import preset
+from snn_deploy.errors import ConversionError, StimulusError
+
+from .conftest import UNet
+
+LAYERS = ("a.relu", "b.relu", "c.relu", "d.relu")
+
+
+def raw(graph, images: Images, name: str) -> np.ndarray:
+    probe = Probe(graph, LAYERS)
+    return np.concatenate([probe(image)[name] for image in images]).astype(np.float64)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("zeros", [True, False])
+def test_percentile_is_the_raw_values_percentile(
+    small_unet: UNet, small_images: Images, name: str, zeros: bool
+) -> None:
+    graph = small_unet()
+    statistics = calibrate(graph, layers_of(graph), small_images)[name]
+    values = np.abs(raw(graph, small_images, name)).ravel()
+    width = statistics.extent / BINS
+    kept = values if zeros else values[values > width]
+    for percent in (50, 90, 99, 99.9, 100):
+        wanted = np.percentile(kept, percent, method="inverted_cdf")
+        assert percentile([statistics], percent, zeros=zeros) == pytest.approx(wanted, abs=1.001 * width)
+
+
+@pytest.mark.parametrize("budget", [4, 60, 127])
+def test_the_least_square_unit_is_that_of_the_raw_values(small_unet: UNet, small_images: Images, budget: int) -> None:
+    graph = small_unet()
+    statistics = calibrate(graph, layers_of(graph), small_images)["b.relu"]
+    values = raw(graph, small_images, "b.relu").ravel()
+
+    def error(unit: float) -> float:
+        return float(np.square(values - unit * np.minimum(np.rint(values / unit), budget)).mean())
+
+    found = choose_unit([statistics], preset("exact", levels=budget))
+    best = min(error(unit) for unit in values.max() * GRID / budget)
+    assert error(found) <= best * 1.05 + 1e-12
+    assert error(found) < error(values.max() / budget * 1.5)
+
+
+def test_power_is_the_mean_square(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    found = calibrate(graph, layers_of(graph), small_images)["c.relu"].power
+    np.testing.assert_allclose(found, np.square(raw(graph, small_images, "c.relu")).mean((0, 2, 3)), rtol=1e-6)
+
+
+def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    statistics = calibrate(graph, layers_of(graph), small_images)["x"]
+    values = np.abs(np.concatenate(small_images)).ravel()
+    assert min(image.min() for image in small_images) < 0
+    wanted = np.percentile(values, 99, method="inverted_cdf")
+    assert percentile([statistics], 99, zeros=True) == pytest.approx(wanted, abs=2 * statistics.extent / BINS)
+
+
+def test_bad_images_are_refused(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    with pytest.raises(ConversionError, match="calibration needs at least one image"):
+        calibrate(graph, layers_of(graph), [])
+    with pytest.raises(StimulusError, match=r"image \(1, 1, 8, 8\): the network reads \(batch, 1, 16, 16\)"):
+        calibrate(graph, layers_of(graph), [small_images[0][:, :, :8, :8]])

@@ -1,0 +1,127 @@
+"""Normalization keeps the float function; connection-wise beats layer-wise; silence is no division by zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend import load_backend, stimulus_of
+from snn_deploy.conversion.calibrate import Images, Probe, calibrate
+from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.lower import lower, normalized_graph
+from snn_deploy.conversion.normalize import choose_scales
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph import Graph
+
+from .conftest import UNet
+
+TOLERANCE = 1e-5
+"""Relative error of the largest output: single precision through six layers leaves 1e-6."""
+
+
+def function_error(graph: Graph, images: Images, options: Options) -> float:
+    layers = layers_of(graph)
+    scales = choose_scales(layers, calibrate(graph, layers, images), options)
+    normalized = Probe(normalized_graph(layers, scales), ())
+    worst = 0.0
+    for image in images:
+        counts = normalized((image / scales.unit[layers.input][:, None, None]).astype(np.float32))
+        wanted = Probe(graph, ())(image)
+        for _, value, _ in layers.outputs:
+            got = counts[value] * scales.unit[value][:, None, None]
+            worst = max(worst, float(np.abs(got - wanted[value]).max() / np.abs(wanted[value]).max()))
+    return worst
+
+
+def restore(graph: Graph, images: Images, options: Options) -> np.ndarray:
+    network = lower(graph, graph, images, options).network
+    run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(images)))
+    return run.values(network)
+
+
+def mean_square(graph: Graph, images: Images, options: Options) -> float:
+    wanted: Mapping[str, np.ndarray] = Probe(graph, ())(np.concatenate(images))
+    return float(np.square(restore(graph, images, options) - next(iter(wanted.values()))).mean())
+
+
+@pytest.mark.parametrize("normalization", ["connection-wise", "channel-wise"])
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize("pool", ["average", "max"])
+def test_normalization_keeps_the_function(
+    small_unet: UNet, small_images: Images, normalization: str, mode: str, pool: str
+) -> None:
+    options = Options(mode=mode, normalization=normalization)  # type: ignore[arg-type]
+    assert function_error(small_unet(pool=pool, skip=20.0), small_images, options) <= TOLERANCE
+
+
+@pytest.mark.parametrize("scale", ["mmse", "percentile", "max"])
+def test_every_scale_keeps_the_function(small_unet: UNet, small_images: Images, scale: str) -> None:
+    assert function_error(small_unet(skip=0.05), small_images, preset("exact", scale=scale)) <= TOLERANCE
+
+
+def test_the_trained_denoiser_keeps_its_function(denoiser: Graph, noisy: Images) -> None:
+    for normalization in ("connection-wise", "channel-wise"):
+        assert function_error(denoiser, noisy, preset("exact", normalization=normalization)) <= TOLERANCE
+
+
+def test_layer_wise_changes_the_function(small_unet: UNet, small_images: Images) -> None:
+    options = preset("spiking-unet", normalization="layer-wise")
+    assert function_error(small_unet(skip=5.0), small_images, options) > 0.01
+
+
+@pytest.mark.parametrize("name", ["spiking-unet", "multi-threshold"])
+def test_connection_wise_beats_layer_wise_on_unequal_skips(small_unet: UNet, small_images: Images, name: str) -> None:
+    graph = small_unet(skip=5.0)
+    losses = [
+        mean_square(graph, small_images, preset(name, normalization=normalization))
+        for normalization in ("connection-wise", "layer-wise")
+    ]
+    assert losses[0] < losses[1] / 2
+
+
+def test_connection_wise_does_not_feel_the_skips_scale(small_unet: UNet, small_images: Images) -> None:
+    losses = [mean_square(small_unet(skip=skip), small_images, preset("multi-threshold")) for skip in (1.0, 32.0)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)
+
+
+def test_mmse_beats_percentile_at_four_steps(denoiser: Graph, noisy: Images) -> None:
+    losses = [
+        mean_square(denoiser, noisy, preset("multi-threshold", steps=4, scale=scale, span="paper"))
+        for scale in ("mmse", "percentile")
+    ]
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("normalization", ["connection-wise", "channel-wise"])
+@pytest.mark.parametrize("scale", ["mmse", "percentile", "max"])
+@pytest.mark.parametrize("case", [{"dead": 2}, {"silent": True}, {"dead": 6}])
+def test_dead_channels_and_silent_layers(
+    small_unet: UNet, small_images: Images, normalization: str, scale: str, case: dict[str, int]
+) -> None:
+    graph = small_unet(**case)
+    options = preset("exact", normalization=normalization, scale=scale)
+    conversion = lower(graph, graph, small_images, options)
+    assert conversion.scales.dead["a.relu"] == case.get("dead", 0)
+    assert conversion.scales.dead["c.relu"] == (12 if "silent" in case else conversion.scales.dead["c.relu"])
+    for population in conversion.network.populations:
+        assert np.all(np.isfinite(population.unit))
+    wanted = next(iter(Probe(graph, ())(np.concatenate(small_images)).values()))
+    error = restore(graph, small_images, options) - wanted
+    assert np.sqrt(np.square(error).mean()) < 0.03 * np.abs(wanted).max()
+
+
+def test_black_images_calibrate(small_unet: UNet, small_images: Images) -> None:
+    black = [np.zeros_like(image) for image in small_images]
+    graph = small_unet()
+    assert np.all(np.isfinite(restore(graph, black, Options())))
+
+
+def test_resampling_refuses_channel_units() -> None:
+    from snn_deploy.conversion.normalize import scale_op
+    from snn_deploy.ops import Resample
+
+    with pytest.raises(ConversionError, match="a resampling shares its weights over channels"):
+        scale_op(Resample(np.eye(2), np.eye(2)), np.array([1.0, 2.0]), np.ones(2))

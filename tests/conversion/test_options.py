@@ -1,0 +1,66 @@
+"""Every choice is checked when it is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.errors import ConversionError
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("levels", 0, "option levels is 0; allowed are 1 to 65535"),
+        ("steps", 0, "option steps is 0; allowed are 1 to 65536"),
+        ("thresholds", 17, "option thresholds is 17; allowed are 1 to 16"),
+        ("weight_bits", 9, "option weight_bits is 9; allowed are 2 to 8"),
+        ("weight_bits", 1, "option weight_bits is 1; allowed are 2 to 8"),
+        ("input_levels", 0, "option input_levels is 0; allowed are 1 to 65535"),
+        ("percentile", 49.0, "option percentile is 49.0; allowed are 50 to 100"),
+        ("mode", "fast", "option mode is 'fast'; allowed are exact, rate"),
+        ("normalization", "none", "option normalization is 'none'; allowed are connection-wise, layer-wise, channel-wise"),
+        ("scale", "mean", "option scale is 'mean'; allowed are mmse, percentile, max"),
+        ("span", "half", "option span is 'half'; allowed are paper, full"),
+        ("reset", "half", "option reset is 'half'; allowed are subtract, zero"),
+        ("pool", "max", "option pool is 'max'; allowed are relay, neuron"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_names_what_is_allowed(field: str, value: object, message: str) -> None:
+    with pytest.raises(ConversionError, match=f"^{message}$"):
+        Options(**{field: value})  # type: ignore[arg-type]
+
+
+def test_exact_mode_refuses_what_would_change_the_function() -> None:
+    with pytest.raises(ConversionError, match="layer-wise normalization does not preserve the function"):
+        Options(normalization="layer-wise")
+    with pytest.raises(ConversionError, match="a reset to zero loses charge; it exists in rate mode only"):
+        Options(reset="zero")
+    with pytest.raises(ConversionError, match="pool neurons exist in rate mode only"):
+        Options(pool="neuron")
+
+
+def test_presets_and_changes() -> None:
+    assert preset("exact") == Options()
+    assert preset("multi-threshold", steps=4).level_budget == 60
+    assert preset("exact", levels=63).level_budget == 63
+    paper = PRESETS["spiking-unet"]
+    assert (paper.payload_max, paper.strict, paper.half_start, paper.signed, paper.pool) == (
+        15,
+        True,
+        False,
+        False,
+        "neuron",
+    )
+    with pytest.raises(
+        ConversionError, match="preset 'paper' is unknown; there are exact, spiking-unet, multi-threshold, if, if-hard"
+    ):
+        preset("paper")
+    with pytest.raises(ConversionError, match="option 'level' is unknown; there are mode, levels"):
+        preset("exact", level=3)
+
+
+def test_the_record_holds_every_field() -> None:
+    record = preset("spiking-unet", steps=7).record()
+    assert record["steps"] == 7
+    assert Options(**record) == preset("spiking-unet", steps=7)  # type: ignore[arg-type]

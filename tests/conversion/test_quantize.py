@@ -1,0 +1,205 @@
+"""Weights, thresholds and biases: what rounding costs, and that nothing overflows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from snn_deploy.backend import load_backend, stimulus_of
+from snn_deploy.conversion.calibrate import Images
+from snn_deploy.conversion.layers import LinearOp
+from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.normalize import RELAYS, scale_op
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.quantize import FloatSynapses, quantize, quantize_output
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph import Graph, Node
+from snn_deploy.network import STATE_MAX
+from snn_deploy.ops import Conv, ConvTranspose, Relu
+from snn_deploy.quantized import integer_network
+from snn_deploy.tasks import images
+
+from .conftest import UNet
+
+
+def linear(op: LinearOp, maps: torch.Tensor) -> torch.Tensor:
+    """``op`` without its bias, in double precision."""
+    assert isinstance(op, Conv) or min(op.pads) == 0  # all that the tests' networks need
+    weight = torch.tensor(op.weight)
+    if not isinstance(op, Conv):
+        return functional.conv_transpose2d(maps, weight, stride=op.strides, groups=op.groups)
+    top, left, bottom, right = op.pads
+    padded = functional.pad(maps, (left, right, top, bottom))
+    return functional.conv2d(padded, weight, stride=op.strides, groups=op.groups)
+
+
+def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray:
+    """The exact-mode network with integer counts but float weights: what 8 bits are measured against."""
+    network, layers, scales = conversion.network, conversion.layers, conversion.scales
+    counts = {layers.input: torch.tensor(stimulus_of(network, image), dtype=torch.float64)}
+    for layer in layers.layers:
+        unit = torch.tensor(scales.unit[layer.name])[:, None, None]
+        total = torch.tensor(layer.bias) / unit
+        for synapses in layer.synapses:
+            op = scale_op(synapses.op, scales.unit[synapses.source], scales.unit[layer.name])
+            total = total + linear(op, counts[synapses.source])
+        if layer.kind == "output":
+            return (total * unit).numpy()
+        if layer.kind in RELAYS:
+            counts[layer.name] = total
+        else:
+            counts[layer.name] = torch.clamp(torch.floor(total + 0.5), 0, conversion.network.config["levels"])
+    raise AssertionError("no output")
+
+
+def score(network_values: np.ndarray, clean: np.ndarray) -> float:
+    pairs = zip(network_values, clean, strict=True)
+    return float(np.mean([images.psnr_db(found[None], wanted[None]) for found, wanted in pairs]))
+
+
+@pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), (6, 0.2)])
+def test_weight_bits_cost(denoiser: Graph, noisy: Images, clean: Images, bits: int, allowed_db: float) -> None:
+    conversion = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=bits))
+    network, wanted = conversion.network, np.concatenate(clean)
+    run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
+    reference = score(float_weight_levels(conversion, np.concatenate(noisy)), wanted)
+    assert reference - score(run.values(network), wanted) <= allowed_db
+
+
+@pytest.mark.parametrize("pool", ["average", "max"])
+@pytest.mark.parametrize("levels", [7, 127])
+def test_exact_counts_are_the_integer_networks(small_unet: UNet, small_images: Images, pool: str, levels: int) -> None:
+    graph = small_unet(pool=pool, skip=3.0)
+    network = lower(graph, graph, small_images, preset("exact", levels=levels)).network
+    stimulus = stimulus_of(network, np.concatenate(small_images))
+    run = load_backend("reference").run(network, stimulus)
+    wanted = integer_network(network, stimulus)
+    assert set(wanted) == {population.name for population in network.populations}
+    for name, counts in wanted.items():
+        np.testing.assert_array_equal(run.counts[name], counts, err_msg=name)
+    assert any(counts.max() == levels for counts in wanted.values())
+
+
+def test_average_pool_relays_the_whole_sum(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    network = lower(graph, graph, small_images, Options()).network
+    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate(small_images)))
+    sources = run.counts["b.relu"]
+    sums = sum(sources[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1))
+    np.testing.assert_array_equal(run.counts["pool"], sums)
+    np.testing.assert_allclose(network.population("pool").unit * 4, network.population("b.relu").unit, rtol=1e-15)
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+def test_max_pool_is_the_maximum(small_unet: UNet, small_images: Images, mode: str) -> None:
+    graph = small_unet(pool="max")
+    network = lower(graph, graph, small_images, Options(mode=mode)).network  # type: ignore[arg-type]
+    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate(small_images)))
+    sources = run.counts["b.relu"]
+    highest = np.max([sources[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)], axis=0)
+    np.testing.assert_array_equal(run.counts["pool"], highest)
+
+
+def _synapses(weight: np.ndarray, mean: float = 0.0) -> FloatSynapses:
+    op = Conv(weight, np.zeros(weight.shape[0]))
+    return FloatSynapses("w", op, np.full(weight.shape[1], mean), np.full(weight.shape[1], 1.0 + mean**2))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("factor", [1.0, 0.3, 5.7])
+def test_an_identity_into_the_read_out_is_exact(bits: int, factor: float) -> None:
+    rng = np.random.default_rng(0)
+    identity, head = np.full((1, 1, 1, 1), factor), rng.normal(0, 1e-4, (1, 6, 3, 3))
+    found = quantize_output("out", [_synapses(identity), _synapses(head)], 1, bits)
+    weight = found.kernels[0].weight.astype(np.float64) * 2.0 ** found.exponents[0] / found.theta
+    np.testing.assert_allclose(weight.ravel(), factor, rtol=1e-12)
+
+
+def test_the_trained_residual_is_kept(denoiser: Graph, noisy: Images) -> None:
+    network = lower(denoiser, denoiser, noisy, preset("exact")).network
+    (output,) = network.outputs
+    (residual,) = (item for item in network.connections if (item.source, item.target) == ("noisy", output.population))
+    weight = residual.kernel.weight.astype(np.float64) * 2.0**residual.exponent
+    np.testing.assert_allclose(
+        weight.ravel() * network.population(output.population).unit, network.input.unit, rtol=5e-4
+    )
+
+
+def test_bias_correction_takes_the_mean_error_out() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 1, (5, 7, 3, 3))
+    found = quantize("layer", [_synapses(weight, mean=30.0)], 5, 4)
+    step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
+    counts = rng.normal(0.0, 1.0, (400, 7, 3, 3))
+    counts += 30.0 - counts.mean(0)
+    error = np.einsum("oihw,bihw->bo", found.kernels[0].weight * step - weight, counts)
+    assert np.abs(error.mean(0)).min() > 0.5
+    np.testing.assert_allclose(error.mean(0), found.offset, atol=1e-9)
+    assert found.noise == pytest.approx(np.square(error - found.offset).mean(0).sum(), rel=0.15)
+
+
+def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
+    """Of a 2x2 kernel with stride 2, each output pixel sees one tap."""
+    weight = np.random.default_rng(0).normal(0, 1, (3, 4, 2, 2))
+    op = ConvTranspose(weight, np.zeros(4), (2, 2))
+    found = quantize("layer", [FloatSynapses("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
+    step = 2.0 ** found.exponents[0] / found.theta[None, :, None, None]
+    wanted = (found.kernels[0].weight * step - weight).sum(0).mean((1, 2)) * 10
+    np.testing.assert_allclose(found.offset, wanted, rtol=1e-9)
+
+
+def test_bias_correction_helps_where_weights_are_coarse(denoiser: Graph, noisy: Images, clean: Images) -> None:
+    scores = []
+    for corrected in (True, False):
+        network = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=5, bias_correction=corrected)).network
+        run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
+        scores.append(score(run.values(network), np.concatenate(clean)))
+    assert scores[0] > scores[1] + 0.1
+
+
+def test_rounding_is_to_the_nearest_level() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 1, (5, 7, 3, 3))
+    for bits in (8, 5, 4):
+        found = quantize("layer", [_synapses(weight)], 5, bits)
+        step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
+        kernel = found.kernels[0].weight
+        assert np.abs(kernel).max() <= 2 ** (bits - 1) - 1
+        assert np.abs(kernel * step - weight).max() <= step.max() / 2 + 1e-12
+        np.testing.assert_array_equal(np.log2(found.theta) % 1, 0)
+
+
+def test_unequal_connections_get_exponents() -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, scale, (4, 4, 3, 3)) for scale in (1.0, 64.0)]
+    found = quantize("layer", [_synapses(weight) for weight in weights], 4, 8)
+    assert found.exponents[1] - found.exponents[0] in (5, 6, 7)
+    with pytest.raises(ConversionError, match="layer: weights of its connections differ by more than"):
+        quantize("layer", [_synapses(weights[0] * 2.0**40)], 4, 8)
+
+
+def test_channels_that_could_overflow_are_narrowed() -> None:
+    """24 bits hold neither 576 inputs of 4095 counts times 127, nor anything that is not narrowed."""
+    rng = np.random.default_rng(0)
+    wide = np.abs(rng.normal(0, 0.05, (4, 64, 3, 3)))
+    wide[3, 1:] = 0
+    nodes = (
+        Node("first", Conv(np.abs(rng.normal(0, 1, (64, 1, 3, 3))), np.zeros(64), pads=(1, 1, 1, 1)), ("x",)),
+        Node("first.relu", Relu(), ("first",)),
+        Node("wide", Conv(wide, np.zeros(4), pads=(1, 1, 1, 1)), ("first.relu",)),
+        Node("wide.relu", Relu(), ("wide",)),
+        Node("out", Conv(np.ones((1, 4, 1, 1)), np.zeros(1)), ("wide.relu",)),
+    )
+    graph = Graph("wide", "x", (1, 8, 8), nodes, (("out", "out"),))
+    image = [rng.random((1, 1, 8, 8), np.float32)]
+    conversion = lower(graph, graph, image, preset("exact", levels=4095))
+    few = lower(graph, graph, image, preset("exact", levels=15))
+    largest = [np.abs(item.network.connections[1].kernel.weight).reshape(4, -1).max(1) for item in (conversion, few)]
+    assert np.all(largest[0][:3] < largest[1][:3])
+    assert max(bound.current for bound in conversion.bounds) <= STATE_MAX
+    wanted = integer_network(conversion.network, stimulus_of(conversion.network, image[0]))
+    run = load_backend("reference").run(conversion.network, stimulus_of(conversion.network, image[0]))
+    for name, counts in wanted.items():
+        np.testing.assert_array_equal(run.counts[name], counts)

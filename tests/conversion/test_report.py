@@ -1,0 +1,54 @@
+"""The report of a conversion against the raw values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.conversion.lower import lower
+from snn_deploy.conversion.options import preset
+from snn_deploy.conversion.report import connection_reports
+
+from .conftest import UNet
+
+
+@pytest.mark.parametrize("normalization", ["connection-wise", "channel-wise"])
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+def test_clipped_shares_and_dead_channels(
+    small_unet: UNet, small_images: Images, normalization: str, mode: str
+) -> None:
+    graph = small_unet(dead=2)
+    options = preset(
+        "exact" if mode == "exact" else "multi-threshold",
+        normalization=normalization,
+        scale="percentile",
+        percentile=90.0,
+    )
+    conversion = lower(graph, graph, small_images, options)
+    reports = {item.name: item for item in connection_reports(conversion)}
+    assert set(reports) == {item.name for item in conversion.network.connections}
+    report = next(item for item in reports.values() if item.source == "a.relu")
+    probe = Probe(graph, ["a.relu"])
+    values = np.concatenate([probe(image)["a.relu"] for image in small_images])
+    unit = conversion.scales.unit["a.relu"]
+    top = options.levels if mode == "exact" else options.payload_max
+    wanted = float((values > (top + 0.5) * unit[:, None, None]).mean())
+    assert report.clipped == pytest.approx(wanted, abs=0.003)
+    assert wanted > 0.02
+    assert report.dead == 2
+    assert report.unit == (unit.min(), unit.max())
+
+
+def test_weight_errors_fall_with_bits(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    errors = []
+    for bits in (8, 4):
+        reports = connection_reports(lower(graph, graph, small_images, preset("exact", weight_bits=bits)))
+        errors.append({item.name: item.weight_error for item in reports})
+    for name, error in errors[0].items():
+        assert error < 0.03, name
+        if "pool" not in name:
+            assert errors[1][name] > error or error < 1e-9, name
+    pooled = [error for name, error in errors[0].items() if name.startswith("pool<-")]
+    assert pooled == [0.0]

@@ -1,0 +1,46 @@
+"""Bit equality where the processor has fewer instructions: 8-bit products saturate there, and the backend must see it.
+
+oneDNN reads ``ONEDNN_MAX_CPU_ISA`` once for each process, so every case runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="instruction sets are oneDNN's; PyTorch is missing")
+
+PROGRAM = """
+import warnings
+from snn_deploy_cpu import CpuBackend, libraries
+from snn_deploy.testing import check_backend
+eight_bit = libraries.eight_bit()
+if eight_bit is not None:
+    check_backend(CpuBackend("int8"))
+check_backend(CpuBackend())
+print("bits", eight_bit and eight_bit.bits)
+"""
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        "AVX2",
+        pytest.param("SSE41", marks=pytest.mark.slow),
+        pytest.param("AVX2_VNNI", marks=pytest.mark.slow),
+        pytest.param("AVX512_CORE", marks=pytest.mark.slow),
+        pytest.param("AVX512_CORE_VNNI", marks=pytest.mark.slow),
+    ],
+)
+def test_equality_with_instructions_capped(instructions: str) -> None:
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if instructions in ("AVX2", "SSE41"):
+        assert done.stdout.split() in (["bits", "7"], ["bits", "None"])

@@ -1,0 +1,165 @@
+"""CUBA-LIF: the record of a chip, the reference, and Lava's own neuron agree in every spike and current."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from snn_deploy import artifact, bounds, dynamics
+from snn_deploy.backend import Record, load_backend
+from snn_deploy.errors import BackendUnavailableError, NetworkError
+from snn_deploy.lif import CubaLif, decay
+from snn_deploy.network import Network
+from snn_deploy_lava import LavaBackend
+from snn_deploy_lava.netx import read_net
+
+GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden" / "pilotnet_lif"
+
+INTERVAL = 17
+"""Steps between the resets of the recorded run: layer l is reset at steps l and l + 17 of its 24."""
+
+RECORDS = ("input", "conv-0", "conv-1", "conv-2", "conv-3", "conv-4", "fc-0", "fc-1", "fc-2")
+
+needs_record = pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden/pilotnet_lif is absent")
+
+
+def record(name: str) -> np.ndarray:
+    """(T, C, H, W) int64 of a record (W, H, C, T) or (C, T)."""
+    values = np.load(GOLDEN / f"{name}.npy").astype(np.int64)
+    return values.transpose(3, 2, 1, 0) if values.ndim == 4 else values.T[:, :, None, None]
+
+
+@pytest.fixture(scope="module")
+def pilotnet() -> Network:
+    return read_net(GOLDEN / "network.net", steps=INTERVAL)
+
+
+def image() -> np.ndarray:
+    """Payloads: the recorded image is transformed already, ``40 x + 36``, and the 36 is the first population's bias."""
+    return np.load(GOLDEN / "image.npy").astype(np.int64).transpose(2, 1, 0)[None] - 36
+
+
+@needs_record
+def test_the_record_of_a_chip_is_reproduced_step_by_step(pilotnet: Network) -> None:
+    """Each layer is driven with the recorded spikes of the one before: 0 mismatches in spikes, u, and v but at spikes."""
+    for layer, name in enumerate(RECORDS[1:], start=1):
+        connection, population = pilotnet.connections[layer], pilotnet.populations[layer + 1]
+        before, spikes = record(RECORDS[layer - 1]), record(name)
+        currents, membranes = record(f"{name}-u"), record(f"{name}-v")
+        neuron = population.neuron
+        assert isinstance(neuron, CubaLif)
+        v = np.zeros((1, *population.shape), np.int64)
+        u = np.zeros_like(v)
+        for step in range(24):
+            if step in (layer, layer + INTERVAL):
+                v, u = np.zeros_like(v), np.zeros_like(u)
+            arriving = before[step - 1][None] if step else np.zeros((1, *before.shape[1:]), np.int64)
+            v, u, payload = dynamics.advance(neuron, v, u, dynamics.current(connection, arriving))
+            assert np.array_equal(payload[0], spikes[step]), (name, step)
+            assert np.array_equal(u[0], currents[step]), (name, step)
+            silent = spikes[step] == 0
+            assert np.array_equal(v[0][silent], membranes[step][silent]), (name, step)
+
+
+def assert_equals_record(network: Network, trains: dict[str, np.ndarray]) -> None:
+    for layer, (name, population) in enumerate(zip(RECORDS, network.populations[1:], strict=False)):
+        spikes, train = record(name), trains[population.name][0]
+        assert np.array_equal(train[: 24 - layer][:INTERVAL], spikes[layer : layer + INTERVAL]), name
+        rest = spikes[layer + INTERVAL :]
+        assert np.array_equal(train[: len(rest)], rest), name
+
+
+@needs_record
+def test_the_reference_reproduces_the_record(pilotnet: Network) -> None:
+    run = load_backend("reference").run(pilotnet, image(), Record.TRAINS)
+    assert run.trains is not None
+    assert_equals_record(pilotnet, dict(run.trains))
+
+
+@needs_record
+@pytest.mark.lava
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+def test_lavas_own_neuron_reproduces_the_record_and_the_reference(pilotnet: Network) -> None:
+    images = np.concatenate([image(), image()[..., ::-1]])
+    expected = load_backend("reference").run(pilotnet, images, Record.STATES)
+    got = LavaBackend().run(pilotnet, images, Record.STATES)
+    assert expected.trains is not None
+    assert expected.states is not None
+    assert got.trains is not None
+    assert got.states is not None
+    assert_equals_record(pilotnet, dict(got.trains))
+    for name in expected.states:
+        assert np.array_equal(got.trains[name], expected.trains[name]), name
+        assert np.array_equal(got.states[name], expected.states[name]), name
+
+
+@needs_record
+def test_leaky_networks_are_saved_and_proved(pilotnet: Network) -> None:
+    again = artifact.decode(artifact.encode(pilotnet))
+    assert artifact.digest(again) == artifact.digest(pilotnet)
+    neuron = again.populations[1].neuron
+    assert isinstance(neuron, CubaLif)
+    assert (neuron.current_decay, neuron.voltage_decay) == (4096, 1024)
+    assert np.array_equal(neuron.offset, np.full(3, 36 << 6))
+    assert all(bound.current > 0 for bound in bounds.prove(pilotnet))
+
+
+@needs_record
+def test_the_cpu_backend_refuses_leaky_neurons(pilotnet: Network) -> None:
+    with pytest.raises(
+        BackendUnavailableError, match=r"^layer/0: CUBA-LIF neurons run on the reference and lava .* only$"
+    ):
+        load_backend("cpu").run(pilotnet, image())
+
+
+def test_decay_rounds_towards_zero() -> None:
+    x = np.array([-4097, -4096, -3, -1, 0, 1, 3, 4097], np.int64)
+    assert decay(x, 1024).tolist() == [-3072, -3072, -2, 0, 0, 0, 2, 3072]
+    assert decay(x, 4096).tolist() == [0] * 8
+    assert decay(x, 0).tolist() == x.tolist()
+
+
+def test_a_neuron_steps_as_written_by_hand() -> None:
+    neuron = CubaLif.of(np.array([640]), np.array([10]), current_decay=2048, voltage_decay=1024)
+    v = u = np.zeros((1, 1, 1, 1), np.int64)
+    found = []
+    for current in (5, -3, 6, 0):
+        v, u, payload = neuron.integrate(v, u, np.full((1, 1, 1, 1), current))
+        found.append((int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])))
+    assert found == [(320, 330, 0), (-32, 225, 0), (368, 546, 0), (184, 603, 0)]
+    v, u, payload = neuron.integrate(v, u, np.full((1, 1, 1, 1), 2))
+    assert (int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])) == (220, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("type", b"pool", r"^layer/1: layers of type 'pool' are not read; input, conv, dense, flatten are$"),
+        ("delay", 3, r"^layer/1: dense with delay is not read$"),
+        ("weight", np.full((2, 4), 0.5), r"^layer/1: weight holds fractions, .*; export it quantized$"),
+        ("neuron/wgtExp", 2, r"^layer/1: wgtExp is 2; only 0 is read$"),
+        ("neuron/type", b"RF_IZ", r"^layer/1: neurons of type 'RF_IZ' are not read; LOIHI, CUBA are$"),
+    ],
+)
+def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: object, message: str) -> None:
+    neuron = {"type": b"CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 10, "refDelay": 1, "wgtExp": 0}
+    first = {"type": b"input", "shape": [1, 2, 2], **{f"neuron/{key}": item for key, item in neuron.items()}}
+    second = {"type": b"dense", "shape": [2, 1, 1], "weight": np.arange(8.0).reshape(2, 4)}
+    second |= {f"neuron/{key}": item for key, item in neuron.items()}
+    path = tmp_path / "small.net"
+    for layers, valid in (((first, second), True), ((first, second | {entry: value}), False)):
+        with h5py.File(path, "w") as file:
+            file["simulation/tSample"] = 4
+            for index, layer in enumerate(layers):
+                for key, item in layer.items():
+                    file[f"layer/{index}/{key}"] = item
+        if valid:
+            assert [item.shape for item in read_net(path).populations] == [(1, 2, 2), (1, 2, 2), (2, 1, 1)]
+        else:
+            with pytest.raises(NetworkError, match=message):
+                read_net(path)

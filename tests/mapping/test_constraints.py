@@ -1,0 +1,199 @@
+"""What does not fit says so: every reason at once, with the number, the limit and what to change."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from snn_deploy.display.tables import mapping_table
+from snn_deploy.errors import NetworkError, TargetError
+from snn_deploy.kernels import ConvKernel
+from snn_deploy.mapping.fit import friendlier_sizes, map_layers, map_network
+from snn_deploy.mapping.layout import Layer, SynapseGroup, layers_of, patterns, receptive, weight_bits
+from snn_deploy.mapping.tiling import Tile, choose_tile, synaptic_words, uses
+from snn_deploy.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.target import load_target
+from snn_deploy.testing import random_unet
+
+
+def chain(*kernels: ConvKernel, shape: tuple[int, int, int] = (1, 8, 8), payload: int = 1, delay: int = 1) -> Network:
+    """A chain of populations without bias, threshold 64."""
+    populations = [Population("p0", shape, None, np.zeros((shape[0], 1, 1), np.int64), np.ones(shape[0]), input_max=1)]
+    connections = []
+    for index, kernel in enumerate(kernels, start=1):
+        end = kernel.output_shape(populations[-1].shape)
+        theta = np.full(end[0], 64, np.int64)
+        neuron = Neuron(theta, 0 * theta, 0, payload)
+        bias = np.zeros((end[0], 1, 1), np.int64)
+        populations.append(Population(f"p{index}", end, neuron, bias, np.ones(end[0]), start=index))
+        connections.append(Connection(f"c{index}", f"p{index - 1}", f"p{index}", kernel, delay=delay))
+    return Network("chain", "rate", 8, tuple(populations), tuple(connections), (Output("out", populations[-1].name),))
+
+
+def ones(*shape: int) -> ConvKernel:
+    return ConvKernel(np.ones(shape, np.int8), pads=(shape[2] // 2,) * 4)
+
+
+def test_binary_spikes_fit_loihi1() -> None:
+    mapping = map_network(chain(ones(4, 1, 3, 3), ones(2, 4, 3, 3)), load_target("loihi1"))
+    assert mapping.fits
+    assert mapping.board is not None
+    assert mapping.board.name == "Kapoho Bay"
+
+
+def test_graded_events_do_not_fit_loihi1() -> None:
+    mapping = map_network(chain(ones(4, 1, 3, 3), payload=15), load_target("loihi1"))
+    assert [problem.text for problem in mapping.problems] == [
+        "p1: events carry up to 0..15, loihi1 sends single spikes without a value; convert in rate mode with one "
+        "threshold and a spike-coded input, or choose a chip with graded spikes"
+    ]
+    assert mapping.exit_status == 1
+
+
+def test_all_reasons_at_once() -> None:
+    """Too many channels for a core, payloads too wide, a current that wraps and a delay too long, in one mapping."""
+    wide = ConvKernel(np.full((8, 2048, 3, 3), 127, np.int8), pads=(1, 1, 1, 1))
+    target = load_target("loihi2")
+    network = chain(wide, ones(1, 8, 1, 1), shape=(2048, 4, 4), payload=2**22, delay=130)
+    texts = [problem.text for problem in map_network(network, target).problems]
+    assert texts == [
+        "p1: one neuron alone needs 18,432 synaptic words, loihi2 has 16,000 per core; at most 1,777 input channels "
+        "fit a 3x3 kernel: use fewer, or cut them into 2 convolutions, each into a linear population of its own, "
+        "and add those up",
+        "p2: a step's current can reach 33,554,432, loihi2's accumulator ends at 8,388,607 and wraps; use fewer weight "
+        "bits or smaller payloads",
+        "c1: delay 130, loihi2 has at most 62; pass the spikes through 2 relay population(s)",
+        "c2: delay 130, loihi2 has at most 62; pass the spikes through 2 relay population(s)",
+    ]
+
+
+def test_more_chips_than_any_board() -> None:
+    layers = [Layer(f"l{index}", (64, 2048, 2048)) for index in range(3)]
+    mapping = map_layers("huge", layers, load_target("loihi2"))
+    assert mapping.board is None
+    assert [problem.text for problem in mapping.problems] == [
+        "huge: 393,216 cores on 3,277 chips; the largest board, Hala Point, has 1,152; use smaller images, fewer "
+        "channels or tile-friendly sizes"
+    ]
+
+
+def test_warnings_do_not_keep_it_from_fitting() -> None:
+    network = chain(ones(1, 1, 3, 3), shape=(1, 4, 300))
+    mapping = map_network(network, load_target("loihi2"))
+    assert mapping.fits
+    assert len(mapping.warnings) == 2
+    assert mapping.warnings[0].startswith("p1: maps wider than 255 pixels; Intel's compiler warns")
+    assert mapping.warnings[1] == "an image takes 9 steps; resets come at powers of two, here every 16 steps"
+
+
+def test_arithmetic_has_no_cores() -> None:
+    with pytest.raises(TargetError, match=r"^target cmos45-int8 prices operations and has no cores; choose loihi1 or"):
+        map_network(random_unet("rate"), load_target("cmos45-int8"))
+    target = load_target("loihi2")
+    without = {key: item for key, item in target.figures.items() if key != "limits.payload_bits"}
+    with pytest.raises(TargetError, match=r"no limits.payload_bits; an estimate is refused"):
+        map_network(random_unet("rate"), replace(target, figures=without))
+    with pytest.raises(NetworkError, match=r"^empty: no population needs a core$"):
+        map_layers("empty", [], target)
+
+
+def test_powers_of_two_waste_half_of_each_tile() -> None:
+    """64x64x16: 4096 neurons miss the limit of 4095, so tiles hold 2048; at 56 or 72 pixels a core holds more."""
+    pool = ConvKernel(np.ones((16, 1, 4, 4), np.int8), (4, 4), groups=16)
+    network = chain(ones(16, 1, 3, 3), pool, shape=(1, 64, 64))
+    options = friendlier_sizes(network, load_target("loihi2"))
+    here = next(option for option in options if option.height == 64)
+    assert options[0].cores_per_megapixel < here.cores_per_megapixel
+    assert options == tuple(sorted(options, key=lambda option: option.cores_per_megapixel))
+    assert all(option.height % 4 == 0 for option in options)
+    assert here.cores == map_network(network, load_target("loihi2")).cores
+
+
+@pytest.mark.parametrize(
+    ("weights", "bits"),
+    [
+        ([0, 0], 1),
+        ([1], 1),
+        ([3, 1], 2),
+        ([-1], 1),
+        ([-2, 2], 2),
+        ([-128, 127], 8),
+        ([-128], 1),
+        ([64, -64], 2),
+        ([6, -10], 4),
+    ],
+)
+def test_weight_bits(weights: list[int], bits: int) -> None:
+    """Signed width after the common power of two: 6 and -10 are 2 * 3 and 2 * -5, four bits."""
+    assert weight_bits(np.array(weights, np.int8)) == bits
+
+
+def test_patterns_are_those_of_a_walk() -> None:
+    """A 3-tap kernel on a tile of 4 rows: rows meet 1, 2, 3, 2 and 1 taps; with stride 2 two phases and borders."""
+    assert patterns("conv", 3, 1, 1, 4) == (1, 1, 2, 2, 3)
+    assert patterns("conv", 3, 2, 1, 4) == (1, 1, 1, 2)
+    assert patterns("conv", 3, 1, 1, 1) == (1, 1, 1)
+    assert patterns("transposed", 2, 2, 1, 4) == (1, 1, 2)
+
+
+def test_receptive_fields() -> None:
+    group = SynapseGroup("x", (2, 20, 20), taps=(3, 3), strides=(2, 1), dilations=(1, 2))
+    assert (receptive(group, 0, 4), receptive(group, 1, 4)) == (9, 8)
+    assert receptive(group, 0, 20) == 20
+    up = SynapseGroup("x", (2, 20, 20), "transposed", (3, 3), (2, 2))
+    assert receptive(up, 0, 4) == 3
+
+
+def test_a_skip_is_a_second_group_in_the_same_cores() -> None:
+    target = load_target("loihi2")
+    skip, up = (SynapseGroup(name, (32, 32, 32), taps=(3, 3)) for name in ("skip", "up"))
+    one, both = Layer("dec", (16, 32, 32), (skip,)), Layer("dec", (16, 32, 32), (skip, up))
+    assert synaptic_words(target, both, Tile(16, 8, 8)) == 2 * synaptic_words(target, one, Tile(16, 8, 8))
+    joined = Layer("dec", (16, 32, 32), (SynapseGroup("concat", (64, 32, 32), taps=(3, 3)),))
+    assert choose_tile(target, both) == choose_tile(target, joined)
+
+
+def test_depthwise_lists_hold_their_own_channel_only() -> None:
+    target = load_target("loihi2")
+    pool = Layer("pool", (16, 8, 8), (SynapseGroup("x", (16, 16, 16), taps=(2, 2), strides=(2, 2), groups=16),))
+    assert synaptic_words(target, pool, Tile(16, 8, 8)) == 16 * 4
+    assert synaptic_words(target, pool, Tile(4, 8, 8)) == 4 * 4
+
+
+def test_layers_of_a_network() -> None:
+    network = random_unet("exact", 0)
+    layers = {layer.name: layer for layer in layers_of(network)}
+    assert list(layers) == [population.name for population in network.populations[1:]]
+    for layer in layers.values():
+        assert len(layer.groups) == len(network.incoming(layer.name))
+    assert {group.kind for layer in layers.values() for group in layer.groups} == {"conv", "transposed", "pixels"}
+
+
+def test_uses_grow_with_the_tile() -> None:
+    """What the search for free tiles rests on."""
+    for name in ("loihi1", "loihi2"):
+        target = load_target(name)
+        for layer in layers_of(random_unet("exact", 1)):
+            for smaller, larger in (
+                (Tile(1, 2, 2), Tile(1, 3, 2)),
+                (Tile(1, 2, 2), Tile(2, 2, 2)),
+                (Tile(2, 2, 2), Tile(2, 2, 4)),
+            ):
+                pairs = zip(uses(target, layer, smaller), uses(target, layer, larger), strict=True)
+                assert all(less.used <= more.used for less, more in pairs)
+
+
+def test_the_table_shows_used_and_limit() -> None:
+    console = Console(file=io.StringIO(), width=240)
+    mapping = map_network(chain(ones(4, 1, 3, 3), payload=15), load_target("loihi1"))
+    console.print(mapping_table(mapping))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "does not fit" in text
+    assert "512 / 1,024" in text
+    assert "problem: p1: events carry up to 0..15" in text
+    assert mapping.record()["fits"] is False

@@ -1,0 +1,167 @@
+"""Cores, their loads and their messages against a walk over every synapse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from snn_deploy import dynamics
+from snn_deploy.backend import load_backend
+from snn_deploy.cost.counting import assume, count
+from snn_deploy.errors import TargetError
+from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel, TransposedKernel
+from snn_deploy.mapping.fit import map_layers, map_network
+from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.tiling import Tile
+from snn_deploy.mapping.traffic import blocks_of, message_map, position, traffic
+from snn_deploy.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.target import Target, load_target
+from snn_deploy.testing import random_stimulus, random_unet
+
+Int64 = npt.NDArray[np.int64]
+
+
+def reached(kernel: Kernel, shape: Shape) -> Int64:
+    """Non-zero weights (source neurons, C, H, W) from each source neuron to each target."""
+    if isinstance(kernel, SpatialKernel):
+        ones: Kernel = SpatialKernel(
+            kernel.input_size, kernel.output_size, kernel.indptr, kernel.indices, (kernel.data != 0).astype(np.int8)
+        )
+    else:
+        ones = type(kernel)(
+            (kernel.weight != 0).astype(np.int8), kernel.strides, kernel.pads, kernel.dilations, kernel.groups
+        )
+    size = int(np.prod(shape))
+    found: Int64 = dynamics.apply(ones, np.eye(size, dtype=np.int64).reshape(size, *shape))
+    return found
+
+
+def tile_numbers(shape: Shape, tile: Tile) -> Int64:
+    """Number of the tile (C, H, W) that each neuron stands in."""
+    grid = [-(-length // part) for length, part in zip(shape, (tile.channels, tile.rows, tile.columns), strict=True)]
+    c, y, x = np.indices(shape)
+    return np.asarray((c // tile.channels * grid[1] + y // tile.rows) * grid[2] + x // tile.columns, np.int64)
+
+
+def small(folder: Path, name: str, neurons: int, cores: int) -> Target:
+    """A chip with few neurons per core and few cores, so that small networks take several chips."""
+    path = folder / "small.toml"
+    path.write_text(
+        f'name = "small"\ntitle = "small"\ninherit = "{name}"\n[sources.test]\ntitle = "small"\ndate = "2026-01"\n'
+        f'[limits]\nneurons_per_core = {{value = {neurons}, source = "test", basis = "specified"}}\n'
+        f'cores_per_chip = {{value = {cores}, source = "test", basis = "specified"}}\n'
+    )
+    return load_target(path)
+
+
+KERNELS: list[tuple[Kernel, Shape]] = [
+    (ConvKernel(np.ones((6, 2, 3, 3), np.int8), pads=(1, 1, 1, 1)), (2, 7, 9)),
+    (ConvKernel(np.ones((6, 2, 3, 3), np.int8), (2, 2), (1, 0, 0, 1)), (2, 8, 9)),
+    (ConvKernel(np.ones((4, 1, 2, 2), np.int8), (2, 2), groups=4), (4, 8, 6)),
+    (ConvKernel(np.ones((6, 2, 3, 1), np.int8), (1, 2), (2, 0, 2, 0), (2, 1), 3), (6, 7, 5)),
+    (TransposedKernel(np.ones((2, 6, 3, 3), np.int8), (2, 2), (1, 1, 0, 0)), (2, 4, 5)),
+    (TransposedKernel(np.ones((4, 3, 2, 2), np.int8), (2, 2), groups=2), (4, 3, 3)),
+    (
+        SpatialKernel(
+            (3, 4), (5, 6), np.arange(31), np.random.default_rng(0).integers(0, 12, 30), np.arange(30).astype(np.int8)
+        ),
+        (2, 3, 4),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kernel", "shape"), KERNELS)
+@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(4, 2, 3), Tile(9, 9, 9)])
+def test_one_message_per_core_reached(kernel: Kernel, shape: Shape, tile: Tile) -> None:
+    end = kernel.output_shape(shape)
+    numbers = tile_numbers(end, tile)
+    expected = [np.unique(numbers[met > 0]).size for met in reached(kernel, shape)]
+    assert np.array_equal(message_map(kernel, shape, end, tile).reshape(-1), expected)
+
+
+@pytest.mark.parametrize("name", ["loihi1", "loihi2"])
+def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
+    """Each operation is done on the core that holds its target; each event is sent at least once and at most to all."""
+    target = small(tmp_path, name, neurons=200, cores=10)
+    network = random_unet("exact", 4)
+    activity = count(network, load_backend("reference").run(network, random_stimulus(network, 4)))
+    mapping = map_network(network, target)
+    assert mapping.chips > 2
+    found = traffic(network, activity, mapping, target)
+    expected, neurons = np.zeros(mapping.cores), np.zeros(mapping.cores, np.int64)
+    for population in network.populations[1:]:
+        block = found.blocks[population.name]
+        numbers = block.first + tile_numbers(population.shape, block.tile)
+        np.add.at(neurons, numbers, 1)
+        for connection in network.incoming(population.name):
+            shape = network.population(connection.source).shape
+            mean = activity.population(connection.source).mean.reshape(-1)
+            met = reached(connection.kernel, shape)
+            np.add.at(expected, numbers, np.tensordot(mean, met.astype(np.float64), 1))
+            sent = found.sent(connection.name)
+            least = mean @ [np.unique(numbers[item > 0]).size for item in met]
+            assert least <= sent.sent * (1 + 1e-12)
+            assert sent.sent <= 1.1 * least
+            assert 0 <= sent.between_chips <= sent.sent * (1 + 1e-12)
+    assert np.allclose(found.operations, expected, rtol=1e-12, atol=1e-9)
+    assert found.operations.sum() == pytest.approx(activity.synaptic_operations / activity.images, rel=1e-12)
+    assert np.array_equal(found.neurons, neurons)
+
+
+def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
+    """Two layers of ones, each neuron equally busy: a walk over all (neuron, core reached) pairs."""
+    one = np.ones(4, np.int64)
+    neuron = Neuron(one, 0 * one, 0, 15)
+    none = np.zeros((4, 1, 1), np.int64)
+    network = Network(
+        "two",
+        "rate",
+        4,
+        (
+            Population("input", (1, 20, 16), None, none[:1], np.ones(1), input_max=1),
+            Population("a", (4, 20, 16), neuron, none, np.ones(4)),
+            Population("b", (4, 10, 8), neuron, none, np.ones(4)),
+        ),
+        (
+            Connection("input->a", "input", "a", ConvKernel(np.ones((4, 1, 1, 1), np.int8))),
+            Connection("a->b", "a", "b", ConvKernel(np.ones((4, 4, 3, 3), np.int8), (2, 2), (1, 1, 1, 1))),
+        ),
+        (Output("out", "b"),),
+    )
+    target = small(tmp_path, "loihi1", neurons=32, cores=60)
+    mapping = map_network(network, target)
+    found = traffic(network, assume(network, 0.5), mapping, target)
+    here, there = found.blocks["a"], found.blocks["b"]
+    begin = position(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
+    numbers = there.first + tile_numbers(network.population("b").shape, there.tile)
+    sent = east = north = between = 0.0
+    for index, met in enumerate(reached(network.connections[1].kernel, network.population("a").shape)):
+        chip, column, row = position(target, np.unique(numbers[met > 0]))
+        same = chip == begin[0][index]
+        sent += 2.0 * chip.size
+        between += 2.0 * np.count_nonzero(~same)
+        east += 2.0 * np.abs(column - begin[1][index])[same].sum()
+        north += 2.0 * np.abs(row - begin[2][index])[same].sum()
+    moved = found.sent("a->b")
+    assert (moved.sent, moved.hops_ew, moved.hops_ns, moved.between_chips) == pytest.approx(
+        (sent, east, north, between)
+    )
+    assert north > 0
+    assert between > 0
+
+
+def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:
+    target = load_target("loihi2")
+    chip, column, row = position(target, np.array([0, 3, 4, 31, 32, 119, 120, 124]))
+    assert chip.tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
+    assert column.tolist() == [0, 0, 1, 7, 0, 5, 0, 1]
+    assert row.tolist() == [0, 0, 0, 0, 1, 3, 0, 0]
+
+
+def test_nothing_is_placed_where_a_population_fits_nowhere() -> None:
+    wide = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
+    with pytest.raises(TargetError, match=r"^conv10: no core of loihi2 holds a neuron of it, .* and add those up$"):
+        blocks_of(map_layers("wide", [wide], load_target("loihi2")))

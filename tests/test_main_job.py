@@ -1,0 +1,149 @@
+"""The promise of the project, on the trained nets: the same spikes everywhere, almost the float network's quality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend import Backend, Record, load_backend, stimulus_of
+from snn_deploy.commands.arguments import calibration_images
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.kernels import ConvKernel
+from snn_deploy.network import Connection, Network, Population
+from snn_deploy.pipeline import convert, float_probe
+from snn_deploy.quantized import integer_network
+from snn_deploy.tasks import images
+from snn_deploy.verify import Level, Trace, compare
+
+ROOT = Path(__file__).resolve().parent.parent
+DENOISER = ROOT / "models/denoiser_s25.onnx"
+SEGMENTER = ROOT / "models/segmenter_isbi.onnx"
+SIGMA = 25.0
+
+
+def backend(name: str) -> Backend:
+    try:
+        return load_backend(name)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def calibration() -> list[images.Image]:
+    return list(calibration_images(None, 1, SIGMA, seed=0))[:8]
+
+
+@pytest.fixture(scope="module")
+def camera() -> tuple[images.Image, images.Image]:
+    """Clean and noisy middle of the photograph of the demo."""
+    clean = images.photograph("camera", 1)
+    noisy = images.add_noise(clean, SIGMA, seed=0)
+    return images.center_crop(clean, 256, 256), images.center_crop(noisy, 256, 256)
+
+
+@pytest.fixture(scope="module")
+def denoiser(calibration: list[images.Image]) -> Network:
+    return convert(DENOISER, calibration, Options(), (256, 256)).conversion.network
+
+
+def test_exact_counts_are_the_integer_networks_and_cost_little(
+    denoiser: Network, camera: tuple[images.Image, images.Image]
+) -> None:
+    clean, noisy = camera
+    stimulus = stimulus_of(denoiser, noisy)
+    run = backend("cpu").run(denoiser, stimulus)
+    integers = integer_network(denoiser, stimulus)
+    assert set(run.counts) == set(integers)
+    for name, counts in integers.items():
+        assert np.array_equal(run.counts[name], counts), name
+        assert np.any(counts), name
+    restored = next(iter(float_probe(DENOISER, (256, 256))(noisy).values()))
+    loss = images.psnr_db(restored, clean) - images.psnr_db(run.values(denoiser), clean)
+    assert loss <= 0.05  # the bar of the main job, at N = 127
+
+
+@pytest.mark.parametrize("name", ["cpu", "lava"])
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+def test_every_event_and_state_of_the_denoiser_is_the_references(
+    name: str, mode: str, calibration: list[images.Image], camera: tuple[images.Image, images.Image]
+) -> None:
+    options = Options() if mode == "exact" else preset("multi-threshold", steps=3)
+    network = convert(DENOISER, calibration[:2], options, (16, 16)).conversion.network
+    stimulus = stimulus_of(network, images.center_crop(camera[1], 16, 16))
+    runs = [backend(each).run(network, stimulus, Record.STATES) for each in ("reference", name)]
+    verdict = compare(network, runs, Level.STATE)
+    assert verdict.exit_code == 0, verdict.line
+    assert not verdict.silent
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+def test_the_max_pooling_segmenter_fires_the_same_spikes(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    patches = [rng.random((1, 1, 32, 32), np.float32) for _ in range(3)]
+    options = Options() if mode == "exact" else preset("multi-threshold", steps=3)
+    network = convert(SEGMENTER, patches, options).conversion.network
+    stimulus = stimulus_of(network, patches[0])
+    runs = [backend(each).run(network, stimulus, Record.TRAINS) for each in ("reference", "cpu")]
+    assert compare(network, runs, Level.TRAIN).exit_code == 0
+    if mode == "exact":
+        for name, counts in integer_network(network, stimulus).items():
+            assert np.array_equal(runs[0].counts[name], counts), name
+
+
+def _with(network: Network, changed: Connection | Population) -> Network:
+    def pick(items: tuple[object, ...]) -> tuple[object, ...]:
+        return tuple(changed if getattr(item, "name", "") == changed.name else item for item in items)
+
+    if isinstance(changed, Connection):
+        return replace(network, connections=pick(network.connections))  # type: ignore[arg-type]
+    return replace(network, populations=pick(network.populations))  # type: ignore[arg-type]
+
+
+def _wrong_weight(network: Network) -> Network:
+    connection = network.connections[2]
+    assert isinstance(connection.kernel, ConvKernel)
+    weight = connection.kernel.weight.copy()
+    largest = np.unravel_index(np.argmax(np.abs(weight)), weight.shape)
+    weight[largest] -= np.sign(weight[largest])
+    return _with(network, replace(connection, kernel=replace(connection.kernel, weight=weight)))
+
+
+def _flipped_kernel(network: Network) -> Network:
+    connection = network.connections[3]
+    assert isinstance(connection.kernel, ConvKernel)
+    flipped = replace(connection.kernel, weight=connection.kernel.weight[:, :, ::-1, ::-1])
+    return _with(network, replace(connection, kernel=flipped))
+
+
+def _strict_threshold(network: Network) -> Network:
+    population = network.populations[2]
+    assert population.neuron is not None
+    return _with(network, replace(population, neuron=replace(population.neuron, strict=True)))
+
+
+def _missing_skip_delay(network: Network) -> Network:
+    skip = max(network.connections, key=lambda item: (item.source != network.input.name, item.delay))
+    assert skip.delay > 1
+    return _with(network, replace(skip, delay=1))
+
+
+@pytest.fixture(scope="module")
+def rate_denoiser(calibration: list[images.Image]) -> Network:
+    return convert(DENOISER, calibration[:2], preset("multi-threshold", steps=8), (32, 32)).conversion.network
+
+
+@pytest.mark.parametrize("fault", [_wrong_weight, _flipped_kernel, _strict_threshold, _missing_skip_delay])
+def test_a_fault_makes_the_verifier_fail(
+    fault: Callable[[Network], Network], rate_denoiser: Network, camera: tuple[images.Image, images.Image]
+) -> None:
+    network = rate_denoiser
+    stimulus = stimulus_of(network, images.center_crop(camera[1], 32, 32))
+    good, bad = (backend("reference").run(each, stimulus, Record.TRAINS) for each in (network, fault(network)))
+    verdict = compare(network, [good, Trace.of(bad).unclaimed("faulty chip")], Level.TRAIN)
+    assert verdict.exit_code == 1, verdict.line
+    assert compare(network, [good, Trace.of(good).unclaimed("sound chip")], Level.TRAIN).exit_code == 0

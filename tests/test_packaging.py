@@ -1,0 +1,141 @@
+"""The wheel and the sdist, built for real, without a network: what is in them, and that what is in them runs."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava"}
+
+SDIST_TOP = {
+    "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
+    "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".gitignore",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist of this checkout and the wheel built from that sdist."""
+    pytest.importorskip("build", reason="needs the extra dev (build)")
+    pytest.importorskip("hatchling", reason="needs the extra dev (hatchling)")
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> zipfile.ZipFile:
+    (path,) = dist.glob("*.whl")
+    assert path.name.endswith("-py3-none-any.whl")
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked, as an installer would."""
+    folder = tmp_path_factory.mktemp("site")
+    wheel.extractall(folder)
+    return folder
+
+
+def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with the unpacked wheel before everything else."""
+    environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=installed, env=environment
+    )
+
+
+def test_the_wheel_installs_these_names_and_no_other(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == TOP_LEVEL
+    assert len(tops) == len(TOP_LEVEL) + 1
+
+
+def test_the_wheel_holds_every_source_file_and_the_data_beside_it(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    for base in (ROOT, ROOT / "backends"):
+        for path in base.glob("snn_deploy*/**/*"):
+            if path.is_file() and path.suffix not in {".pyc", ".nbi", ".nbc"}:
+                assert path.relative_to(base).as_posix() in names
+    assert "snn_deploy/py.typed" in names
+    assert "snn_deploy/targets/loihi2.toml" in names
+    assert "snn_deploy/models/denoiser_s25.onnx" in names
+    assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)
+
+
+def test_the_sdist_holds_what_is_needed_to_build_test_and_read(dist: Path) -> None:
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = [name.split("/", 1)[1] for name in archive.getnames() if "/" in name]
+    assert {name.split("/")[0] for name in names} == SDIST_TOP
+    assert "tests/conftest.py" in names
+    assert not any(name.endswith((".pt", ".pyc")) or name.startswith("shared") for name in names)
+
+
+def test_the_metadata_names_licence_pythons_extras_and_doors(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = wheel.read(f"{info}/METADATA").decode()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Requires-Python: <3.13,>=3.10" in metadata
+    extras = {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Provides-Extra: ")}
+    assert {"cpu", "lava", "train", "report", "dev"} <= extras
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ") and "extra ==" not in line]
+    assert not any(
+        heavy in line for line in required for heavy in ("torch", "lava", "numba", "matplotlib", "scikit-image")
+    )
+    doors = wheel.read(f"{info}/entry_points.txt").decode()
+    for name in ("cpu = snn_deploy_cpu:", "lava = snn_deploy_lava:", "reference = snn_deploy_reference:"):
+        assert name in doors
+    assert "snn-deploy = snn_deploy.cli:main" in doors
+    assert "Version 2.0, January 2004" in wheel.read(f"{info}/licenses/LICENSE").decode()
+
+
+def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
+    code = (
+        "import pathlib, sys, snn_deploy; from snn_deploy.backend import backend_names, load_backend; "
+        "from snn_deploy.testing import random_unet, random_stimulus; n = random_unet(size=8, width=2); "
+        "load_backend('reference').run(n, random_stimulus(n)); "
+        "print(pathlib.Path(snn_deploy.__file__).parents[1], *backend_names())"
+    )
+    result = run(installed, "-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(installed), "cpu", "lava", "reference"]
+
+
+def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path) -> None:
+    version = run(installed, "-m", "snn_deploy", "--version")
+    assert (version.returncode, version.stdout.split()[0]) == (0, "snn-deploy")
+    code = "import snn_deploy; from snn_deploy.commands.demo import embedded_model; print(embedded_model())"
+    model = run(installed, "-c", code)
+    assert model.stdout.strip() == str(installed / "snn_deploy" / "models" / "denoiser_s25.onnx"), model.stderr
+
+
+def test_every_requirement_has_a_tested_version() -> None:
+    """``constraints.txt`` pins each package that pyproject.toml asks for, and pins it inside the range asked for."""
+    requirements = pytest.importorskip("packaging.requirements")
+    tomllib = pytest.importorskip("tomllib", reason="reads pyproject.toml with Python 3.11's tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins: dict[str, list[str]] = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            pin = requirements.Requirement(line)
+            (specifier,) = pin.specifier
+            assert specifier.operator == "==", line
+            pins.setdefault(pin.name.lower().replace("_", "-"), []).append(specifier.version)
+    asked = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
+    for text in asked:
+        requirement = requirements.Requirement(text)
+        name = requirement.name.lower().replace("_", "-")
+        if name in {"snn-deploy", "netron"}:  # itself, and the viewer that no test starts
+            continue
+        assert name in pins, f"{name} has no line in constraints.txt"
+        assert all(requirement.specifier.contains(version) for version in pins[name]), text
