@@ -20,7 +20,6 @@ from results_page import write_page
 from results_plots import write_plots
 
 from snn_deploy import artifact
-from snn_deploy.tasks import images
 from snn_deploy.backend import load_backend
 from snn_deploy.commands.arguments import CALIBRATION_COUNT, CALIBRATION_PATCH, calibration_images
 from snn_deploy.conversion.calibrate import Images
@@ -29,6 +28,7 @@ from snn_deploy.display.console import note, progress
 from snn_deploy.evaluate import Evaluation, FloatPredictor, SpikingPredictor, Task, evaluate
 from snn_deploy.pipeline import convert
 from snn_deploy.target import load_target
+from snn_deploy.tasks import images
 from snn_deploy.tasks.datasets import Entry, clean_images, labelled_images
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_deploy import artifact
-from snn_deploy.tasks import images
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.cli import main
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.evaluate import Cost, FloatPredictor, Prediction, SpikingPredictor, evaluate
+from snn_deploy.tasks import images
 from snn_deploy.tasks.datasets import Entry, Sample
 from snn_deploy.tasks.tiles import windows
 from snn_deploy.testing import random_unet

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from snn_deploy import artifact
-from snn_deploy.tasks import images
 from snn_deploy.cli import main
 from snn_deploy.conversion.options import preset
 from snn_deploy.errors import ConversionError, StimulusError
@@ -17,6 +16,7 @@ from snn_deploy.finetune.data import Data
 from snn_deploy.finetune.network import GraphNetwork
 from snn_deploy.finetune.training import Schedule, Tuned, finetune
 from snn_deploy.frontend.onnx import read
+from snn_deploy.tasks import images
 from snn_deploy.tasks.datasets import Entry, Sample
 
 OPTIONS = preset("spiking-unet", steps=2)
