@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="snn-deploy VERB --help shows an example of each. Options may also stand in snn-deploy.toml.",
     )
     top.add_argument("--version", action="version", version=f"snn-deploy {__version__}")
+    top.set_defaults(top=top)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for verb in VERBS:
         import_module(f"snn_deploy.commands.{verb}").add(verbs)

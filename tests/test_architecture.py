@@ -23,10 +23,9 @@ ROOMS = (
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),
-    ("finetune", "pipeline", "evaluate", "scale", "verify_many", "report", "api"),
+    ("finetune", "pipeline", "evaluate", "report", "scale", "verify_many", "api"),
     ("project", "commands"),
-    ("cli",),
-    ("cli_page",),
+    ("cli", "cli_table"),
 )
 """From the top down; a room imports from itself and from every line above it, and rooms of one line may meet."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping as Values
 from dataclasses import fields
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -20,14 +20,19 @@ from snn_deploy.backend import Record, Run, stimulus_of
 from snn_deploy.commands import arguments as shared
 from snn_deploy.commands.verify import LEVELS
 from snn_deploy.conversion.options import Options
+from snn_deploy.cost.activity import Activity
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
+from snn_deploy.device import Target
 from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
 from snn_deploy.host import apply_host
+from snn_deploy.mapping.core_map import core_map
+from snn_deploy.mapping.fit import Mapping, map_network
+from snn_deploy.mapping.traffic import traffic
 from snn_deploy.network import Network
 from snn_deploy.pipeline import calibration_images, convert, float_probe, input_size, stimulus_at
 from snn_deploy.report import Contents, Curve, Picture, page
@@ -103,21 +108,24 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ReportError(
             f"{arguments.model}: gives {expected.shape}, the artifact {output.shape}; it is another model's"
         )
-    missing: dict[str, str] = {"Cores": "this version has no drawing of the cores"}
+    missing: dict[str, str] = {}
     verdict = _verdict(arguments, unsized, shown, missing)
     scores, pictures = _compared(clean, shown, output, expected, noise=arguments.noise)
     activity = count(network, run)
+    mapping, drawn = _mapping(network, activity, target, missing)
+    placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
     contents = Contents(
         network=network,
         run=run,
         pictures=pictures,
         scores=scores,
         activity=activity,
-        energy=estimate(network, activity, target),
+        energy=estimate(network, activity, target, mapping=mapping) if placed else None,
+        mapping=mapping,
         verdict=verdict,
         curve=_curve(arguments, network, clean, shown, expected, missing),
         ledger=_ledger(arguments, shown, missing),
-        core_map=None,
+        core_map=drawn,
         provenance=_provenance(arguments, unsized, run),
         missing=missing,
     )
@@ -130,7 +138,7 @@ def _values(network: Network, run: Run) -> npt.NDArray[np.float64]:
     return apply_host(network.outputs[0].host, run.values(network))
 
 
-def _float(model: Path, image: images.Image) -> Mapping[str, npt.NDArray[np.float32]]:
+def _float(model: Path, image: images.Image) -> Values[str, npt.NDArray[np.float32]]:
     return float_probe(model, (image.shape[2], image.shape[3]))(image)
 
 
@@ -276,6 +284,20 @@ def _ledger(arguments: argparse.Namespace, image: images.Image, missing: dict[st
         missing["Operators"] = "name the ONNX file with --model"
         return None
     return inspect(arguments.model, (image.shape[2], image.shape[3]))
+
+
+def _mapping(
+    network: Network, activity: Activity, target: Target, missing: dict[str, str]
+) -> tuple[Mapping | None, str | None]:
+    """Where the populations go on a chip, and a picture of it; what does not fit is said, not raised."""
+    if target.kind != "chip":
+        missing["Cores"] = f"{target.name} is no chip; it prices arithmetic"
+        return None, None
+    mapping = map_network(network, target)
+    if any(layer.tile is None for layer in mapping.layers):
+        missing["Energy and time"] = "a population fits on no core, see below"
+        return mapping, None
+    return mapping, core_map(mapping, target, traffic(network, activity, mapping, target))
 
 
 def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> dict[str, str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
-from rich.table import Table
 
 from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, stimulus_digest, stimulus_of
 from snn_deploy.commands import arguments as shared
+from snn_deploy.commands import verify_folder
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
@@ -25,7 +24,7 @@ from snn_deploy.verify.autopsy import explain
 from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
 from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
 from snn_deploy.verify.trace_file import read_trace
-from snn_deploy.verify_many import RECORDS, exit_code, verify_images
+from snn_deploy.verify_many import RECORDS
 
 LEVELS = {level.label: level for level in Level}
 PLACE = "first (image, step, neuron): found, expected"
@@ -62,9 +61,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
     )
-    many = parser.add_argument_group("many images: --input names a folder")
-    many.add_argument("--workers", type=shared.whole(1, 1024), default=1, help="local processes (default: 1)")
-    many.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler instead: tcp://host:8786")
+    verify_folder.add_options(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -79,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.input.is_dir():
-        return _execute_folder(arguments, network)
+        return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     network, _, payloads = shared.stimulus(arguments, network)
     level = LEVELS[arguments.level]
     record = RECORDS.get(level, Record.COUNTS)
@@ -166,53 +163,6 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
             show(name)
         show(score.line(level))
     return 0 if chosen else 2
-
-
-def _execute_folder(arguments: argparse.Namespace, network: Network) -> int:
-    """Every image of a folder; the backends agree only if they agree on all."""
-    paths = images.image_paths(arguments.input)
-    with progress(f"verifying {len(paths)} images") as report:
-        verdicts = verify_images(
-            network,
-            _images(arguments, paths, network.input.shape[0]),
-            len(paths),
-            arguments.backends,
-            LEVELS[arguments.level],
-            scheduler=arguments.scheduler,
-            workers=arguments.workers,
-            progress=report,
-        )
-    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
-    if arguments.json:
-        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
-        show_json({"exit_code": exit_code(verdicts), "images": records})
-    else:
-        show(_summary(named, network.name))
-        for name, verdict in named:
-            if verdict.exit_code:
-                show(f"{name}: {verdict.line}")
-    return exit_code(verdicts)
-
-
-def _images(arguments: argparse.Namespace, paths: Sequence[Path], channels: int) -> Iterator[tuple[str, images.Image]]:
-    """Each image when it is its turn; the noise of image i has seed ``--seed`` + i."""
-    for index, path in enumerate(paths):
-        image = images.read_image(path, channels)
-        if arguments.crop is not None:
-            image = images.center_crop(image, *arguments.crop)
-        yield path.name, images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
-
-
-def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
-    """One row per image."""
-    first = named[0][1]
-    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
-    for heading in ("image", "neurons", "values compared", "status"):
-        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
-    for name, verdict in named:
-        seen = verdict.coverage
-        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
-    return shown
 
 
 def show_verdict(verdict: Verdict) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as Record
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from snn_deploy.cost.counting import Activity
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.mapping.fit import Mapping
 from snn_deploy.network import Network
 from snn_deploy.verify import Verdict
 
@@ -48,7 +49,8 @@ class Curve:
 class Contents:
     """All parts. ``missing`` says, by heading, why a part is not there: a report hides nothing.
 
-    ``core_map`` is an SVG drawing of the populations on the cores of the target. ``provenance`` is text by name.
+    ``energy`` is ``None`` where a population fits on no core. ``mapping`` and its drawing ``core_map``, SVG, are there for targets
+    that are chips. ``provenance`` is text by name.
     """
 
     network: Network
@@ -56,10 +58,11 @@ class Contents:
     pictures: tuple[Picture, ...]
     scores: tuple[tuple[str, str], ...]
     activity: Activity
-    energy: EnergyEstimate
+    energy: EnergyEstimate | None
+    mapping: Mapping | None
     verdict: Verdict | None
     curve: Curve | None
     ledger: Ledger | None
     core_map: str | None
-    provenance: Mapping[str, str]
-    missing: Mapping[str, str]
+    provenance: Record[str, str]
+    missing: Record[str, str]

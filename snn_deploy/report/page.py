@@ -17,6 +17,9 @@ from snn_deploy.verify import Status
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
+SVG = "http://www.w3.org/2000/svg"
+"""Name space of drawings, which HTML knows without being told."""
+
 SMALL = 96
 """Pictures of fewer pixels a side are shown with visible pixels."""
 
@@ -76,9 +79,10 @@ def _tiles(contents: Contents) -> str:
                 compared,
             )
         )
-    tiles.append((f"energy per image on {energy.target}", *_split(energy.total_j.text("J"))))
-    if energy.timing is not None:
-        tiles.append(("latency", *_split(energy.timing.latency_s.text("s"))))
+    if energy is not None:
+        tiles.append((f"energy per image on {energy.target}", *_split(energy.total_j.text("J"))))
+        if energy.timing is not None:
+            tiles.append(("latency", *_split(energy.timing.latency_s.text("s"))))
     operations = contents.activity.synaptic_operations / contents.activity.images
     share = operations / contents.activity.macs if contents.activity.macs else 0
     tiles.append(
@@ -168,6 +172,8 @@ def _map(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
 
 def _energy(contents: Contents) -> str:
     energy = contents.energy
+    if energy is None:
+        return _missing(contents, "Energy and time")
     top = max([part.energy.high for part in energy.parts] + [energy.static_j.high if energy.static_j else 0.0])
     rows = [
         (escape(part.name), f"{part.count:,.0f}", charts.band(part.energy, top), escape(part.energy.text("J")))
@@ -196,9 +202,33 @@ def _energy(contents: Contents) -> str:
 
 
 def _cores(contents: Contents) -> str:
-    if contents.core_map is not None:
-        return f'<div class="scroll">{contents.core_map}</div>'
-    return _missing(contents, "Cores")
+    mapping = contents.mapping
+    if mapping is None:
+        return _missing(contents, "Cores")
+    color, text = ("good", "fits") if mapping.fits else ("bad", "does not fit")
+    board = "" if mapping.board is None else f", on {mapping.board.name}"
+    found = f"{mapping.cores:,} cores, {mapping.chips:,} chip(s){board}"
+    reasons = [("bad", problem.text) for problem in mapping.problems] + [("warn", item) for item in mapping.warnings]
+    listed = "".join(f'<li class="{kind}">{escape(reason)}</li>' for kind, reason in reasons)
+    drawn = "" if contents.core_map is None else contents.core_map.replace(f' xmlns="{SVG}"', "")
+    short = labels(item.layer.name for item in mapping.layers)
+    rows = [
+        (
+            _name(item.layer.name, short),
+            f"{item.cores:,}",
+            "" if item.tile is None else f"{item.tile.channels} x {item.tile.rows} x {item.tile.columns}",
+            charts.bar(item.limit.fraction, f"{item.limit.fraction:.0%}"),
+            escape(item.limit.resource),
+        )
+        for item in mapping.layers
+    ]
+    return (
+        f'<p class="verdict {color}">{text} {escape(mapping.target)}: {escape(found)}</p>'
+        + (f"<ul>{listed}</ul>" if listed else "")
+        + f'<div class="scroll">{drawn}</div><details><summary>cores of every population</summary>'
+        + _table(("population", "cores", "neurons of a core", "used", "of"), rows, numbers=(1,), wide=(3,))
+        + "</details>"
+    )
 
 
 def _verification(contents: Contents) -> str:

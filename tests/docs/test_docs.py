@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snn_deploy.cli_page import table
+from snn_deploy.cli_table import table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -90,7 +90,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_command_line_page_is_current() -> None:
-    """Rewritten with ``python -m snn_deploy.cli_page > docs/cli.md``."""
+    """Rewritten with ``python -m snn_deploy.cli_table > docs/cli.md``."""
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == table()
 
 

@@ -128,7 +128,9 @@ def test_all_parts_are_there_and_nothing_comes_from_outside(whole: Path) -> None
         "energy.synapse_pj",
     ):
         assert part in words
-    assert "Not here" not in words.replace("Not here: this version has no drawing of the cores", "")
+    assert "Not here" not in words
+    assert "fits loihi2" in words
+    assert 'class="chip"' in text
 
 
 def test_names_are_escaped(whole: Path) -> None:
@@ -150,6 +152,16 @@ def test_rate_mode_shows_quality_over_steps(write: Write) -> None:
     last = re.search(r"<b>spiking network</b>([\d.]+) dB", text)
     assert last is not None
     assert abs(float(circles[-1][1]) - float(last[1])) < 0.006, "the last step is the whole run, to the digits shown"
+
+
+def test_what_does_not_fit_is_shown_and_not_priced(write: Write) -> None:
+    words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "loihi1")).words)
+    assert "does not fit loihi1" in words
+
+
+def test_arithmetic_has_no_cores(write: Write) -> None:
+    words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "cmos45-int8")).words)
+    assert "cmos45-int8 is no chip; it prices arithmetic" in words
 
 
 def test_another_models_file_is_refused(

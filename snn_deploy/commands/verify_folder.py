@@ -1,0 +1,77 @@
+"""``snn-deploy verify`` where ``--input`` names a folder: every image of it, on one or many workers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy.commands import arguments as shared
+from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.errors import VerificationError
+from snn_deploy.network import Network
+from snn_deploy.tasks import images
+from snn_deploy.verify import Level, Verdict
+from snn_deploy.verify import record as verdict_record
+from snn_deploy.verify_many import exit_code, verify_images
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """``--workers`` and ``--scheduler``."""
+    group = parser.add_argument_group("many images: --input names a folder")
+    group.add_argument("--workers", type=shared.whole(1, 1024), default=1, help="local processes (default: 1)")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler instead: tcp://host:8786")
+
+
+def execute(arguments: argparse.Namespace, network: Network, level: Level) -> int:
+    """A verdict for each image; status 1 where any differs, else 2 where any was not compared."""
+    single = {"--trace": arguments.trace, "--mutation": arguments.mutation, "--certificate": arguments.certificate}
+    for name, given in single.items():
+        if given:
+            raise VerificationError(f"{name} goes with one image; {arguments.input} is a folder")
+    paths = images.image_paths(arguments.input)
+    with progress(f"verifying {len(paths)} images") as report:
+        verdicts = verify_images(
+            network,
+            _images(arguments, paths, network.input.shape[0]),
+            len(paths),
+            arguments.backends,
+            level,
+            scheduler=arguments.scheduler,
+            workers=arguments.workers,
+            progress=report,
+        )
+    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+    if arguments.json:
+        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
+        show_json({"exit_code": exit_code(verdicts), "images": records})
+    else:
+        show(_summary(named, network.name))
+        for name, verdict in named:
+            if verdict.exit_code:
+                show(f"{name}: {verdict.line}")
+    return exit_code(verdicts)
+
+
+def _images(arguments: argparse.Namespace, paths: Sequence[Path], channels: int) -> Iterator[tuple[str, images.Image]]:
+    """Each image when it is its turn; the noise of image i has seed ``--seed`` + i."""
+    for index, path in enumerate(paths):
+        image = images.read_image(path, channels)
+        if arguments.crop is not None:
+            image = images.center_crop(image, *arguments.crop)
+        yield path.name, images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
+
+
+def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
+    """One row per image."""
+    first = named[0][1]
+    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
+    for heading in ("image", "neurons", "values compared", "status"):
+        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
+    for name, verdict in named:
+        seen = verdict.coverage
+        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
+    return shown
