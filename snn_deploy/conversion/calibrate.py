@@ -41,7 +41,8 @@ class Statistics:
     @property
     def extent(self) -> float:
         """Largest magnitude seen."""
-        return float(max(abs(self.edges[0]), abs(self.edges[-1])))
+        seen = np.flatnonzero(self.histogram.any(axis=0))
+        return float(max(abs(self.edges[seen[0]]), abs(self.edges[seen[-1] + 1]))) if seen.size else 0.0
 
     def channel(self, index: int) -> Statistics:
         """Statistics of one channel."""
