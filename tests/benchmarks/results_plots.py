@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 
 from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import calibrate
+from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.normalize import choose_scales
 from snn_deploy.conversion.options import preset
@@ -38,7 +38,7 @@ def write_plots(folder: Path, parts: Mapping[str, Any], jobs: Mapping[str, Job],
         (
             "units.png",
             lambda axes: _units(axes, noisy),
-            "99.9 percentile of every source, before and after normalization.",
+            "Each connection's source, from the median of what is not zero to the 99.9 percentile, before and after normalization.",
         ),
     ):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
@@ -69,14 +69,15 @@ def _quality(axes: Any, parts: Mapping[str, Any], jobs: Mapping[str, Job]) -> No
 
 
 def _rates(axes: Any, noisy: Image) -> None:
+    graph = normal_form(read(MODEL, (noisy.shape[2], noisy.shape[3])).graph)
+    fired = [layer.name for layer in layers_of(graph).layers if layer.kind == "relu"]
     for name, steps in (("multi-threshold", 4), ("spiking-unet", 16), ("if", 64), ("exact", 1)):
         options = preset(name) if name == "exact" else preset(name, steps=steps)
         network = convert(MODEL, [noisy], options).conversion.network
         run = load_backend("cpu").run(network, stimulus_of(network, noisy))
-        fired = [p.name for p in network.populations[1:] if p.neuron is not None and not p.neuron.relays]
         rates = [float(run.events[item].mean()) / network.steps for item in fired]
         axes.plot(range(1, len(fired) + 1), rates, marker="o", ms=3, label=f"{name}, T = {steps}")
-    axes.set(xlabel="firing layer, from input to output", ylabel="events per neuron and step", ylim=(0, 1))
+    axes.set(xlabel="ReLU layer, from input to output", ylabel="events per neuron and step", ylim=(0, 1))
     axes.legend(fontsize=7)
 
 
@@ -84,26 +85,22 @@ def _units(axes: Any, noisy: Image) -> None:
     graph = normal_form(read(MODEL, (noisy.shape[2], noisy.shape[3])).graph)
     layers = layers_of(graph)
     statistics = calibrate(graph, layers, [noisy])
-    wise = {
-        name: choose_scales(layers, statistics, preset("spiking-unet", normalization=name))
-        for name in ("connection-wise", "layer-wise")
-    }
-    connections = [item for layer in layers.layers for item in layer.synapses]
-    before, after = [], {name: [] for name in wise}
-    for item in connections:
-        top = _top(statistics[item.source])
-        before.append(top)
-        for name, scales in wise.items():
-            after[name].append(top / float(np.max(scales.assumed[item.name])) / 4)
+    connections = [item for layer in layers.layers for item in layer.synapses if item.source != layers.input]
     places = np.arange(len(connections))
-    axes.semilogy(places, before, "o", ms=4, label="real values")
-    for name, values in after.items():
-        axes.semilogy(places, values, "s" if name == "layer-wise" else "x", ms=4, label=f"in lambda, {name}")
-    axes.set(xlabel="connection, in the order of the network", ylabel="99.9 percentile at the source")
+    spans = np.array([[_magnitude(statistics[item.source], percent) for percent in (50, 99.9)] for item in connections])
+    series = {"real values": spans}
+    for name in ("connection-wise", "layer-wise"):
+        scales = choose_scales(layers, statistics, preset("spiking-unet", normalization=name))
+        units = np.array([4 * float(np.max(scales.assumed[item.name])) for item in connections])
+        series[f"over lambda, {name}"] = spans / units[:, None]
+    for index, (name, values) in enumerate(series.items()):
+        x = places + 0.2 * (index - 1)
+        axes.vlines(x, values[:, 0], values[:, 1], color=f"C{index}", lw=2, label=name)
+        axes.plot(x, values[:, 1], "_", color=f"C{index}", ms=6)
+    axes.axhline(1.0, color="grey", lw=0.8, ls="--")
+    axes.set(xlabel="connection, in the order of the network", ylabel="values of its source", ylim=(0, None))
     axes.legend(fontsize=7)
 
 
-def _top(statistics: Any) -> float:
-    from snn_deploy.conversion.calibrate import percentile
-
-    return percentile([statistics], 99.9, zeros=True)
+def _magnitude(statistics: Statistics, percent: float) -> float:
+    return percentile([statistics], percent, zeros=percent > 50)
