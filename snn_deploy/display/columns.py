@@ -74,7 +74,7 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
 
 def _stacked(heading: str, width: int) -> str:
     """``heading`` in lines no longer than the numbers below it, where its words allow that."""
-    return "\n".join(textwrap.wrap(heading, max(width, *map(len, heading.split()))))
+    return "\n".join(textwrap.wrap(heading, max([1, width, *map(len, heading.split())])))
 
 
 def _width(cell: object) -> int:

@@ -56,6 +56,13 @@ def test_silent_columns_stay_once_they_say_something() -> None:
     assert "probed" in drawn(fit(found, 80, silent=("probed",)), 80)
 
 
+def test_empty_tables_and_headings_are_drawn() -> None:
+    found = Table()
+    found.add_column("", justify="right")
+    found.add_column("number of things", justify="right")
+    assert "things" in drawn(fit(found, 80), 80)
+
+
 def test_sections_and_rows_survive() -> None:
     found = table(1)
     found.add_section()
