@@ -14,7 +14,7 @@ from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.display.console import note, show, show_json, verbose
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
-from snn_deploy.files import write
+from snn_deploy.files import check_writable, write
 from snn_deploy.mapping.core_map import core_map
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.target import load_target
@@ -45,6 +45,8 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Count, price, show."""
+    if arguments.map is not None:
+        check_writable(arguments.map)
     target = load_target(arguments.target)
     network = artifact.load(arguments.network)
     if (arguments.input is None) == (arguments.rate is None):

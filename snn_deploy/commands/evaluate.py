@@ -40,11 +40,15 @@ def add(verbs: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
-    parser.add_argument("--noise", type=float, default=0.0, metavar="SIGMA", help="denoise: noise of SIGMA/255 added")
-    parser.add_argument("--seed", type=int, default=0, help="noise of image i has seed SEED + i")
+    parser.add_argument(
+        "--noise", type=shared.real(0, 1000), default=0.0, metavar="SIGMA", help="denoise: noise of SIGMA/255 added"
+    )
+    parser.add_argument("--seed", type=shared.whole(0), default=0, help="noise of image i has seed SEED + i")
     parser.add_argument("--tile", type=shared.size, metavar="HxW", help="cut larger images into tiles")
-    parser.add_argument("--overlap", type=int, default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)")
-    parser.add_argument("--crop", type=int, metavar="SIDE", help="use the middle square of each image only")
+    parser.add_argument(
+        "--overlap", type=shared.whole(0), default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)"
+    )
+    parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
     parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
     parser.add_argument("--target", metavar="NAME", help="device that prices the spikes")
     shared.add_json(parser)

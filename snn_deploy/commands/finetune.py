@@ -38,13 +38,17 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="model to write (.onnx); its .snn lies beside it")
     group = parser.add_argument_group("training")
     group.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
-    group.add_argument("--iterations", type=int, default=400, help="at most (default: 400)")
-    group.add_argument("--batch", type=int, default=8, metavar="PATCHES", help="default: 8")
-    group.add_argument("--patch", type=int, default=64, metavar="SIDE", help="default: 64")
-    group.add_argument("--rate", type=float, default=1e-4, help="Adam's learning rate (default: 1e-4)")
-    group.add_argument("--validation", type=float, default=0.1, metavar="SHARE", help="of the images (default: 0.1)")
-    group.add_argument("--check-every", type=int, default=50, metavar="ITERATIONS", help="default: 50")
-    group.add_argument("--patience", type=int, default=4, metavar="CHECKS", help="without a better score (default: 4)")
+    group.add_argument("--iterations", type=shared.whole(1), default=400, help="at most (default: 400)")
+    group.add_argument("--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="default: 8")
+    group.add_argument("--patch", type=shared.whole(1), default=64, metavar="SIDE", help="default: 64")
+    group.add_argument("--rate", type=shared.real(0, 10), default=1e-4, help="Adam's learning rate (default: 1e-4)")
+    group.add_argument(
+        "--validation", type=shared.real(0, 1), default=0.1, metavar="SHARE", help="of the images (default: 0.1)"
+    )
+    group.add_argument("--check-every", type=shared.whole(1), default=50, metavar="ITERATIONS", help="default: 50")
+    group.add_argument(
+        "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="without a better score (default: 4)"
+    )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
     shared.add_conversion(parser)
     shared.add_json(parser)

@@ -21,7 +21,7 @@ from snn_deploy.cost.sweep import Goal, Grid, Settings, pareto, parse_axis, swee
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import ConversionError
-from snn_deploy.files import write
+from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import read
 from snn_deploy.pipeline import calibration_images, convert, float_probe, input_channels, input_size
 from snn_deploy.target import load_target
@@ -55,12 +55,16 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Sweep, show the table, draw the plot."""
+    if arguments.plot is not None:
+        check_writable(arguments.plot)
     axes = tuple(parse_axis(text) for text in arguments.grid)
     known = {field.name for field in fields(Options)} | {"preset"}
     for name, _ in axes:
         if name not in known:
             raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
-    grid = Grid(read(arguments.model, input_size(arguments.model)).sha256, axes)
+    model = read(arguments.model, input_size(arguments.model))
+    images.read_image(arguments.input, model.graph.input_shape[0])  # an unreadable one fails here, not at every point
+    grid = Grid(model.sha256, axes)
     with progress("sweep") as report:
         points = sweep(
             grid,

@@ -15,6 +15,7 @@ from snn_deploy.commands import arguments as shared
 from snn_deploy.commands import verify_folder
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.errors import VerificationError
+from snn_deploy.files import check_writable
 from snn_deploy.network import Network
 from snn_deploy.tasks import images
 from snn_deploy.verify import Comparison, Level, Status, Trace, Verdict
@@ -75,6 +76,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return _suggest(arguments, network)
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that all are shown")
+    if arguments.certificate is not None:
+        check_writable(arguments.certificate)
     if arguments.input.is_dir():
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     network, _, payloads = shared.stimulus(arguments, network)

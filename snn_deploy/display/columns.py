@@ -22,6 +22,9 @@ NOTHING = frozenset({"", "-", "0", "100%"})
 NAMES = frozenset({"population", "node"})
 """Headings of columns that hold ONNX names."""
 
+NUMBER = 28
+"""Longest number, with unit and band; what is longer is text, and may be wrapped."""
+
 _RULER = Console(width=10_000, color_system=None)
 
 
@@ -64,8 +67,9 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
     cells = [_shortened(column) if _heading(column) in NAMES else list(column.cells) for column in columns]
     for column, values in zip(columns, cells, strict=True):
         number = column.justify == "right"
-        heading = _stacked(_heading(column), max(map(_width, values), default=0)) if number else column.header
-        no_wrap = _heading(column) not in NAMES and (number or column.no_wrap)
+        widest = max(map(_width, values), default=0)
+        heading = _stacked(_heading(column), widest) if number else column.header
+        no_wrap = _heading(column) not in NAMES and ((number and widest <= NUMBER) or column.no_wrap)
         found.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
     for row, shown in zip(table.rows, zip(*cells, strict=True), strict=True):
         found.add_row(*shown, style=row.style, end_section=row.end_section)
@@ -74,7 +78,7 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
 
 def _stacked(heading: str, width: int) -> str:
     """``heading`` in lines no longer than the numbers below it, where its words allow that."""
-    return "\n".join(textwrap.wrap(heading, max(width, *map(len, heading.split()))))
+    return "\n".join(textwrap.wrap(heading, max([1, width, *map(len, heading.split())])))
 
 
 def _width(cell: object) -> int:

@@ -56,6 +56,25 @@ def test_silent_columns_stay_once_they_say_something() -> None:
     assert "probed" in drawn(fit(found, 80, silent=("probed",)), 80)
 
 
+def test_long_text_among_numbers_is_wrapped_instead_of_the_names() -> None:
+    found = Table()
+    found.add_column("what")
+    for heading in ("per image", "value (band)"):
+        found.add_column(heading, justify="right")
+    found.add_row("inactive neuron updates", "823,965,883", "120 mJ (59 mJ to 180 mJ)")
+    found.add_row("step", "busiest core: /decoders.0/decoders.0.1/Relu", "790 us (530 us to 960 us)")
+    lines = drawn(fit(found, 80), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("inactive neuron updates" in line and "823,965,883" in line and "180 mJ)" in line for line in lines)
+
+
+def test_empty_tables_and_headings_are_drawn() -> None:
+    found = Table()
+    found.add_column("", justify="right")
+    found.add_column("number of things", justify="right")
+    assert "things" in drawn(fit(found, 80), 80)
+
+
 def test_sections_and_rows_survive() -> None:
     found = table(1)
     found.add_section()
