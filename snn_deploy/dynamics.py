@@ -59,6 +59,11 @@ def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
     return payload
 
 
+def raised(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> Int64:
+    """The membrane that :func:`advance` limits to 24 bits, from the same arrays."""
+    return neuron.charge(v, count, current)[0] if isinstance(neuron, CubaLif) else v + current
+
+
 def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
     """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
 

@@ -74,10 +74,14 @@ class CubaLif(Neuron):
             offset=offset,
         )
 
+    def charge(self, v: Int64, u: Int64, current: Int64) -> tuple[Int64, Int64]:
+        """Membrane, not yet limited, and u after ``current`` joined; arrays (..., C, H, W) int64."""
+        u = decay(u, self.current_decay) + (current << CURRENT_SHIFT)
+        return decay(v, self.voltage_decay) + u + self.offset[:, None, None], u
+
     def integrate(self, v: Int64, u: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
         """One step: ``(v, u, payload)`` after it, from arrays (..., C, H, W) int64."""
-        u = decay(u, self.current_decay) + (current << CURRENT_SHIFT)
-        raised = decay(v, self.voltage_decay) + u + self.offset[:, None, None]
+        raised, u = self.charge(v, u, current)
         v = np.clip(raised, -STATE_MAX, STATE_MAX)
         payload = (v > self.theta[:, None, None]).astype(np.int64)
         return np.where(payload, 0, v), u, payload

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from snn_deploy.network import STATE_MAX, Neuron
 from snn_deploy_cpu.floating import Real
+from snn_deploy_cpu.leaking import Leak
 
 Floats: TypeAlias = npt.NDArray[Any]
 Integers: TypeAlias = npt.NDArray[Any]
@@ -42,6 +43,11 @@ class Rule:
     highest: float
     count_min: float | None
     count_max: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether running counts are limited, and so kept."""
+        return self.count_min is not None
 
     @classmethod
     def of(cls, neuron: Neuron, bias: npt.NDArray[np.int64], membrane: Real, quotient: Real, settles: bool) -> Rule:
@@ -70,7 +76,7 @@ class Rule:
 
 
 def scan(
-    rule: Rule,
+    rule: Rule | Leak,
     v: Floats,
     count: Floats | None,
     currents: Floats,
@@ -81,10 +87,12 @@ def scan(
 ) -> int:
     """Advance neurons ``first ...`` through the steps of ``currents`` (T or 1, n) and write ``payloads`` (T, N).
 
-    Membranes ``v`` (N,) and, where the rule limits them, running counts ``count`` (N,) are updated in place. ``drive``
+    Membranes ``v`` (N,) and, where the rule ``counts``, running counts ``count`` (N,) are updated in place. ``drive``
     (N,) holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first ``driven``
     steps. Returns how many membranes were limited.
     """
+    if isinstance(rule, Leak):
+        return rule.scan(v, np.zeros_like(v) if count is None else count, currents, drive, driven, payloads, first)
     compiled = compiled_kernels() if v.dtype == np.float32 else None
     whole, offset = drive is not None, rule.bias if drive is None else drive
     numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)

@@ -21,6 +21,7 @@ from snn_deploy_cpu.events import Scatter
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution
+from snn_deploy_cpu.leaking import Leak, leak_fits
 from snn_deploy_cpu.relays import Copying, Pooling, Relay
 
 Engine: TypeAlias = Literal["int8", "f32", "f64"]
@@ -71,7 +72,7 @@ class FiringLayer:
     population: Population
     formats: Formats
     engine: str
-    rule: Rule
+    rule: Rule | Leak
     bias: npt.NDArray[Any] | None
     streams: tuple[Stream, ...]
     constants: tuple[Current, ...]
@@ -136,10 +137,6 @@ def _layer(
     neuron = population.neuron
     if neuron is None:
         raise BackendUnavailableError(f"{population.name}: a population without neurons cannot fire")
-    if isinstance(neuron, CubaLif):
-        raise BackendUnavailableError(
-            f"{population.name}: CUBA-LIF neurons run on the reference and lava backends only"
-        )
     real = _real(population, bound(network, population), engine)
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
@@ -158,7 +155,7 @@ def _layer(
         population,
         formats,
         "+".join(dict.fromkeys(name for _, name in currents)),
-        Rule.of(neuron, channel_bias, real, _quotient(network, population, neuron, real), settles),
+        _rule(network, population, neuron, channel_bias, real, settles),
         None if per_channel else np.ascontiguousarray(bias, real),
         tuple(streams),
         tuple(constants),
@@ -193,6 +190,19 @@ def _relay(network: Network, population: Population, connection: Connection) -> 
         return Copying(kernel, connection.exponent) if Copying.covers(kernel) else None
     form = Convolution.of(kernel)
     return Pooling(form, connection.exponent) if form.depthwise else None
+
+
+def _rule(
+    network: Network, population: Population, neuron: Neuron, bias: npt.NDArray[np.int64], real: Real, settles: bool
+) -> Rule | Leak:
+    if not isinstance(neuron, CubaLif):
+        return Rule.of(neuron, bias, real, _quotient(network, population, neuron, real), settles)
+    if not leak_fits(bound(network, population)):
+        raise BackendUnavailableError(
+            f"{population.name}: its decaying current is wider than float64 computes exactly; run the network on the "
+            "reference backend"
+        )
+    return Leak.of(neuron, bias, real)
 
 
 def _quotient(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from snn_deploy.network import Network
 from snn_deploy_cpu.events import QUIET, Scatter, activity, break_even
-from snn_deploy_cpu.firing import fire_once, restless, scan, tally
+from snn_deploy_cpu.firing import Rule, fire_once, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream, dense_example
 from snn_deploy_cpu.team import Team
 
@@ -83,12 +83,14 @@ class FiringRunner:
         self._payloads = _payloads(layer, sheet, chunk)
         self._drive = self._driving(stimulus)
         self._count: Array | None = None
-        self._v: Array | None = None
-        if not layer.settles or sheet.states is not None:
-            v = np.empty(sheet.shape, layer.real)
+        once = layer.settles and sheet.states is None
+        self._once = layer.rule if once and isinstance(layer.rule, Rule) else None
+        self._v: Array = np.empty(0)
+        if self._once is None:
+            v = np.empty(sheet.shape, layer.rule.start.dtype)
             v[...] = layer.rule.start[: sheet.shape[3]]
             self._v = v.reshape(-1)
-            if layer.rule.count_min is not None:
+            if layer.rule.counts:
                 self._count = np.zeros_like(self._v)
 
     def _driving(self, stimulus: Array) -> Array | None:
@@ -127,8 +129,8 @@ class FiringRunner:
         limited = 0
         for low, high in self._spans(steps, bottom - top):
             currents = self._currents(payloads, low, high, top, bottom)
-            if self._v is None:
-                limited += fire_once(layer.rule, currents[0], self._drive, out[0], begin)
+            if self._once is not None:
+                limited += fire_once(self._once, currents[0], self._drive, out[0], begin)
                 continue
             driven, part = max(self._driven - first - low, 0), out[low:high]
             limited += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
@@ -176,7 +178,8 @@ class FiringRunner:
 
     def restless(self) -> bool:
         """Whether any neuron would send a payload without further input."""
-        return self._v is not None and not self._layer.settles and restless(self._layer.rule, self._v, self._count)
+        rule = self._layer.rule
+        return isinstance(rule, Rule) and not self._layer.settles and restless(rule, self._v, self._count)
 
 
 Runner = RelayRunner | FiringRunner

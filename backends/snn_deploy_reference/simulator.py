@@ -95,9 +95,11 @@ class _Cells:
         bias = dynamics.bias_at(network, self.population, step)
         if bias is not None:
             total = total + bias
+        firing = step >= self.population.start
         if step < self.population.start + network.steps:
-            self.saturations += int(np.count_nonzero(np.abs(self.v + total) > STATE_MAX))
-        if step < self.population.start:
+            raised = dynamics.raised(neuron, self.v, self.count, total) if firing else self.v + total
+            self.saturations += int(np.count_nonzero(np.abs(raised) > STATE_MAX))
+        if not firing:
             self.v = dynamics.saturate(self.v + total)
             return np.zeros_like(self.v)
         self.v, self.count, payload = dynamics.advance(neuron, self.v, self.count, total)

@@ -18,7 +18,8 @@ from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.verify.attribution import as_probe, differing_cells
 from snn_deploy.verify.comparison import Recording, named_traces
-from snn_deploy.verify.faults import FAULTS, Fault
+from snn_deploy.verify.cuba import CUBA_FAULTS
+from snn_deploy.verify.faults import Fault
 from snn_deploy.verify.replay import Rule, Site, Synapses, Train, horizon, replayable, respond, sent_by
 from snn_deploy.verify.trace import Probe, Trace
 from snn_deploy.verify.verdict import Verdict
@@ -58,7 +59,7 @@ def autopsy(
     trace: Trace,
     population: str,
     *,
-    faults: Sequence[Fault] = FAULTS,
+    faults: Sequence[Fault] = CUBA_FAULTS,
     rule: Rule | None = None,
     limit: int = 1000,
 ) -> Diagnosis:

@@ -18,6 +18,7 @@ import numpy as np
 from snn_deploy import dynamics
 from snn_deploy.errors import VerificationError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Neuron, Population
 from snn_deploy.verify.replay import Int64, Site, Specified
 
@@ -87,9 +88,9 @@ def _neuron(population: Population) -> Neuron:
 
 
 def _with_rule(site: Site, **choices: object) -> Site | None:
-    """``site`` with these choices of :class:`Altered`; ``None`` where its rule is of another kind."""
+    """``site`` with these choices of :class:`Altered`; ``None`` where its rule or its neuron is of another kind."""
     rule = Altered() if isinstance(site.rule, Specified) else site.rule
-    if not isinstance(rule, Altered):
+    if not isinstance(rule, Altered) or isinstance(site.population.neuron, CubaLif):
         return None
     return replace(site, rule=replace(rule, **choices))  # type: ignore[arg-type]  # names and values stand below
 
@@ -99,10 +100,22 @@ def _with_neuron(site: Site, **numbers: object) -> Site:
     return replace(site, population=replace(site.population, neuron=neuron))
 
 
-def _with_bias(site: Site, bias: Int64) -> Site | None:
-    if not np.any(site.population.bias):
-        return None
-    return replace(site, population=replace(site.population, bias=np.clip(bias, -STATE_MAX, STATE_MAX)))
+def _bias(site: Site) -> Int64:
+    """The bias (C, 1, 1) or (C, H, W); a leaky neuron's own, which bypasses the current."""
+    neuron = site.population.neuron
+    return neuron.offset[:, None, None] if isinstance(neuron, CubaLif) else site.population.bias
+
+
+def _set_bias(site: Site, bias: Int64) -> Site:
+    bias = np.clip(bias, -STATE_MAX, STATE_MAX)
+    if isinstance(site.population.neuron, CubaLif):
+        return _with_neuron(site, offset=bias[:, 0, 0])
+    return replace(site, population=replace(site.population, bias=bias))
+
+
+def _with_bias(site: Site, change: Callable[[Int64], Int64]) -> Site | None:
+    bias = _bias(site)
+    return _set_bias(site, change(bias)) if np.any(bias) else None
 
 
 def _with_kernels(site: Site, change: Callable[[Kernel], Kernel | None]) -> Site | None:
@@ -170,9 +183,17 @@ def _largest_weight(site: Site) -> Site | None:
 
 
 def _one_bias(site: Site) -> Site:
-    bias = site.population.bias.copy()
+    bias = _bias(site).copy()
     bias.reshape(-1)[0] += 1
-    return replace(site, population=replace(site.population, bias=bias))
+    return _set_bias(site, bias)
+
+
+def _comparison(site: Site) -> Site:
+    """A leaky neuron is strict always: ``v >= theta`` is ``v > theta - 1``."""
+    neuron = _neuron(site.population)
+    if isinstance(neuron, CubaLif):
+        return _with_neuron(site, theta=np.maximum(neuron.theta - 1, 1))
+    return _with_neuron(site, strict=not neuron.strict)
 
 
 def _exponents(site: Site, by: int) -> Site | None:
@@ -235,19 +256,10 @@ def _thresholds(site: Site, change: Callable[[Int64], Int64]) -> Site:
     return _with_neuron(site, theta=np.clip(change(_neuron(site.population).theta), 1, STATE_MAX))
 
 
-def _bias_shift(site: Site, by: int) -> Site | None:
-    bias = site.population.bias
-    return _with_bias(site, bias << by if by > 0 else bias >> -by)
-
-
 FAULTS: tuple[Fault, ...] = (
     Fault("truncate", "v / theta is cut toward zero", lambda site: _with_rule(site, rounding="truncate")),
     Fault("round", "v / theta is rounded to the nearest", lambda site: _with_rule(site, rounding="nearest")),
-    Fault(
-        "comparison",
-        "> stands for >=, or >= for >",
-        lambda site: _with_neuron(site, strict=not _neuron(site.population).strict),
-    ),
+    Fault("comparison", "> stands for >=, or >= for >", _comparison),
     Fault("hard reset", "a spike leaves 0 and not the rest", lambda site: _with_rule(site, reset="zero")),
     Fault("reset phase", "the membrane is reset after the first step", lambda site: _with_rule(site, restart=0)),
     Fault("wrap", "the 24-bit membrane wraps around", lambda site: _with_rule(site, overflow="wrap")),
@@ -255,9 +267,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("one step early", "all it sends comes one step early", lambda site: replace(site, shift=site.shift - 1)),
     Fault("starts late", "bias and firing begin one step late", lambda site: _start(site, 1)),
     Fault("starts early", "bias and firing begin one step early", lambda site: _start(site, -1)),
-    Fault("bias exponent up", "the bias is twice as large", lambda site: _bias_shift(site, 1)),
-    Fault("bias exponent down", "the bias is half as large", lambda site: _bias_shift(site, -1)),
-    Fault("bias missing", "the bias is 0", lambda site: _with_bias(site, 0 * site.population.bias)),
+    Fault("bias exponent up", "the bias is twice as large", lambda site: _with_bias(site, lambda b: b << 1)),
+    Fault("bias exponent down", "the bias is half as large", lambda site: _with_bias(site, lambda b: b >> 1)),
+    Fault("bias missing", "the bias is 0", lambda site: _with_bias(site, np.zeros_like)),
     Fault("one bias off", "the first bias is one too large", _one_bias),
     Fault(
         "bias rhythm",

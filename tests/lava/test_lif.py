@@ -11,10 +11,12 @@ import pytest
 
 from snn_deploy import artifact, bounds, dynamics
 from snn_deploy.backend import Record, load_backend
-from snn_deploy.errors import BackendUnavailableError, NetworkError
+from snn_deploy.errors import NetworkError
+from snn_deploy.kernels import ConvKernel, TransposedKernel
 from snn_deploy.lif import CubaLif, decay
-from snn_deploy.network import Network
-from snn_deploy_lava import LavaBackend
+from snn_deploy.network import STATE_MAX, Connection, Network, Output, Population
+from snn_deploy.schedule import align
+from snn_deploy.testing import random_stimulus
 from snn_deploy_lava.netx import read_net
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden" / "pilotnet_lif"
@@ -81,21 +83,32 @@ def test_the_reference_reproduces_the_record(pilotnet: Network) -> None:
 
 
 @needs_record
-@pytest.mark.lava
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
-def test_lavas_own_neuron_reproduces_the_record_and_the_reference(pilotnet: Network) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cpu",
+        pytest.param(
+            "lava",
+            marks=[
+                pytest.mark.lava,
+                pytest.mark.slow,
+                pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed"),
+            ],
+        ),
+    ],
+)
+def test_backends_reproduce_the_record_and_the_reference(pilotnet: Network, name: str) -> None:
     images = np.concatenate([image(), image()[..., ::-1]])
     expected = load_backend("reference").run(pilotnet, images, Record.STATES)
-    got = LavaBackend().run(pilotnet, images, Record.STATES)
+    got = load_backend(name).run(pilotnet, images, Record.STATES)
     assert expected.trains is not None
     assert expected.states is not None
     assert got.trains is not None
     assert got.states is not None
     assert_equals_record(pilotnet, dict(got.trains))
-    for name in expected.states:
-        assert np.array_equal(got.trains[name], expected.trains[name]), name
-        assert np.array_equal(got.states[name], expected.states[name]), name
+    for population in expected.states:
+        assert np.array_equal(got.trains[population], expected.trains[population]), population
+        assert np.array_equal(got.states[population], expected.states[population]), population
 
 
 @needs_record
@@ -109,12 +122,43 @@ def test_leaky_networks_are_saved_and_proved(pilotnet: Network) -> None:
     assert all(bound.current > 0 for bound in bounds.prove(pilotnet))
 
 
-@needs_record
-def test_the_cpu_backend_refuses_leaky_neurons(pilotnet: Network) -> None:
-    with pytest.raises(
-        BackendUnavailableError, match=r"^layer/0: CUBA-LIF neurons run on the reference and lava .* only$"
-    ):
-        load_backend("cpu").run(pilotnet, image())
+def leaky(seed: int, threshold: int, exponent: int) -> Network:
+    """A convolution and a transposed one of leaky neurons, their currents decaying slowly."""
+    rng = np.random.default_rng(seed)
+    neurons = [
+        CubaLif.of(
+            np.full(channels, threshold),
+            rng.integers(-3000, 9000, channels),
+            current_decay=int(rng.integers(1000, 4097)),
+            voltage_decay=int(rng.integers(0, 4097)),
+        )
+        for channels in (5, 3)
+    ]
+    first = ConvKernel(rng.integers(-128, 128, (5, 2, 3, 3)), (2, 2), (1, 1, 1, 1))
+    second = TransposedKernel(rng.integers(-128, 128, (5, 3, 2, 2)), (2, 2))
+    populations = (
+        Population("in", (2, 9, 8), None, np.zeros((2, 1, 1)), np.ones(2), input_min=-9, input_max=9),
+        Population("a", (5, 5, 4), neurons[0], rng.integers(-50, 90, (5, 5, 4)), np.ones(5)),
+        Population("b", (3, 10, 8), neurons[1], rng.integers(-50, 90, (3, 1, 1)), np.ones(3)),
+    )
+    edges = (Connection("in->a", "in", "a", first, exponent), Connection("a->b", "a", "b", second, 1))
+    return align(Network("leaky", "rate", 40, populations, edges, (Output("out", "b"),)))
+
+
+@pytest.mark.parametrize(("threshold", "exponent"), [(40_000, 0), (STATE_MAX - 1, 5)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponent: int) -> None:
+    """Every spike, membrane and saturation, with thresholds low enough to fire and high enough to saturate."""
+    network = leaky(seed, threshold, exponent)
+    stimulus = random_stimulus(network, seed)
+    expected = load_backend("reference").run(network, stimulus, Record.STATES)
+    got = load_backend("cpu").run(network, stimulus, Record.STATES)
+    for field in ("counts", "events", "trains", "states"):
+        for name, values in getattr(expected, field).items():
+            assert np.array_equal(getattr(got, field)[name], values), (field, name)
+    assert got.saturations == expected.saturations
+    assert expected.events["a"].sum() > 0
+    assert exponent == 0 or sum(expected.saturations.values()) > 0
 
 
 def test_decay_rounds_towards_zero() -> None:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pytest
 
 from snn_deploy.kernels import ConvKernel
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network import Connection, Network, Output, Population
 from snn_deploy.verify import Check, Comparison, Level, Probe, Trace
 from snn_deploy.verify.artefacts import REFRACTORY_MARK, decode
 from snn_deploy.verify.autopsy import autopsy
-from snn_deploy.verify.cuba import CUBA_FAULTS, CubaLif
+from snn_deploy.verify.cuba import CUBA_FAULTS, Leaky
 from snn_deploy.verify.faults import Fault
 from snn_deploy.verify.replay import Replay, Site, Synapses, Train, forward
 
@@ -50,16 +51,16 @@ def network() -> Network:
                 stride_y, stride_x = (int(axis) for axis in layer["stride"][()])
                 kernel = ConvKernel(weight, (stride_y, stride_x), (rows, columns, rows, columns))
             channels = weight.shape[0]
-            neuron = Neuron(np.full(channels, 1600), np.zeros(channels, np.int64), 0, 1, strict=True)
-            bias = layer["bias"][()].astype(np.int64)[:, None, None] << 6
+            bias = layer["bias"][()].astype(np.int64) << CURRENT_SHIFT
+            neuron = CubaLif.of(np.full(channels, 1600), bias, current_decay=4096, voltage_decay=1024)
             shape = kernel.output_shape(before.shape)
-            connections.append(Connection(f"{before.name}->{name}", before.name, name, kernel, exponent=6))
-            populations.append(Population(name, shape, neuron, bias, np.ones(channels)))
+            connections.append(Connection(f"{before.name}->{name}", before.name, name, kernel))
+            populations.append(Population(name, shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels)))
     return Network("pilotnet-lif", "rate", STEPS, tuple(populations), tuple(connections), (Output("out", "fc-2"),))
 
 
-def rule(layer: str) -> CubaLif:
-    return CubaLif(decay=1024, period=17, phase=LAYERS.index(layer) + 1)
+def rule(layer: str) -> Leaky:
+    return Leaky(period=17, phase=LAYERS.index(layer) + 1)
 
 
 def simulate(network: Network, changed: dict[str, Site] | None = None, given: Replay | None = None) -> Replay:
@@ -121,13 +122,16 @@ def test_synaptic_currents_equal_the_recorded_u(network: Network, simulated: Rep
         expected = recorded(f"{name}-u")
         like = np.zeros((1, *network.population(name).shape), np.int64)
         for step in range(STEPS):
-            assert np.array_equal(synapses.total(network.incoming(name), step, like), expected[:, step]), (name, step)
+            current = synapses.total(network.incoming(name), step, like)
+            assert np.array_equal(current << CURRENT_SHIFT, expected[:, step]), (name, step)
 
 
 def _bias(site: Site) -> Site:
-    bias = site.population.bias.copy()
-    bias[0] += 1 << 6
-    return replace(site, population=replace(site.population, bias=bias))
+    neuron = site.population.neuron
+    assert isinstance(neuron, CubaLif)
+    offset = neuron.offset.copy()
+    offset[0] += 1 << CURRENT_SHIFT
+    return replace(site, population=replace(site.population, neuron=replace(neuron, offset=offset)))
 
 
 EXTRA = Fault("bias mantissa off", "the first channel's bias is one too large before its exponent", _bias)
