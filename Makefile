@@ -13,7 +13,7 @@ MODELS := ../shared/models
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types format bench-accuracy zoo mutation operators build clean
+.PHONY: help setup demo test lint types format reproduce bench-accuracy zoo mutation operators build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ types: $(READY) ## check types (mypy --strict)
 format: $(READY) ## rewrite the code in the common style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+
+reproduce: $(READY) ## measure everything in docs/results.md again (hours; what was measured before is kept)
+	@$(RUN)python tests/benchmarks/results.py
 
 bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wise and layer-wise normalization
 	@$(RUN)python tests/benchmarks/accuracy.py

@@ -15,12 +15,11 @@ from pathlib import Path
 from rich.table import Table
 
 from snn_deploy.backend import load_backend
-from snn_deploy.commands.arguments import calibration_images
 from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.display.console import note, progress, show
 from snn_deploy.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, evaluate
-from snn_deploy.pipeline import convert
+from snn_deploy.pipeline import calibration_images, convert
 from snn_deploy.tasks.datasets import Entry, clean_images
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,12 +21,11 @@ from results_plots import write_plots
 
 from snn_deploy import artifact, cli
 from snn_deploy.backend import load_backend
-from snn_deploy.commands.arguments import CALIBRATION_COUNT, CALIBRATION_PATCH, calibration_images
 from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.display.console import note, progress
 from snn_deploy.evaluate import Evaluation, FloatPredictor, SpikingPredictor, Task, evaluate
-from snn_deploy.pipeline import convert
+from snn_deploy.pipeline import PATCH, PATCHES, calibration_images, convert
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.tasks.datasets import Entry, clean_images, labelled_images
@@ -104,7 +103,7 @@ class Job:
         if self.calibration is None:
             return calibration_images(None, 1, self.sigma, 0)
         training = labelled_images(self.data)[slice(*self.calibration)]
-        return images.patches([entry.read(1).image for entry in training], CALIBRATION_PATCH, CALIBRATION_COUNT, 0)
+        return images.patches([entry.read(1).image for entry in training], (PATCH, PATCH), PATCHES, 0)
 
     def measure(self, report: Callable[[int, int], None]) -> Evaluation:
         """Convert, run, score."""
