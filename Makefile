@@ -13,7 +13,7 @@ MODELS := ../shared/models
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types format reproduce bench-accuracy zoo mutation operators build clean
+.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench-accuracy zoo mutation operators build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,16 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
 	@$(RUN)python -m pytest -n 2 $(ARGS)
+
+test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, every net in Lava, every instruction set)
+	@$(RUN)python -m pytest -n 2 -m '' $(ARGS)
+
+docs: $(READY) ## the documentation as pages in build/site (installs the extra "docs")
+	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
+	@$(BIN)/mkdocs build --quiet
+
+cli-page: $(READY) ## write docs/cli.md again
+	@$(RUN)python -m snn_deploy.cli_table > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .
