@@ -15,7 +15,7 @@ TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy
 
 SDIST_TOP = {
     "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
-    "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".gitignore",
+    "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".gitignore", "docs", "examples", "mkdocs.yml",
 }  # fmt: skip
 
 

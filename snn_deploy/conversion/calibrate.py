@@ -40,9 +40,11 @@ class Statistics:
 
     @property
     def extent(self) -> float:
-        """Largest magnitude seen."""
+        """Largest magnitude seen, to one bin; 0 where all values were."""
+        if not self.power.any():
+            return 0.0
         seen = np.flatnonzero(self.histogram.any(axis=0))
-        return float(max(abs(self.edges[seen[0]]), abs(self.edges[seen[-1] + 1]))) if seen.size else 0.0
+        return float(max(abs(self.edges[seen[0]]), abs(self.edges[seen[-1] + 1])))
 
     def channel(self, index: int) -> Statistics:
         """Statistics of one channel."""

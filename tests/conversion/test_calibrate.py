@@ -72,3 +72,16 @@ def test_bad_images_are_refused(small_unet: UNet, small_images: Images) -> None:
         calibrate(graph, layers_of(graph), [])
     with pytest.raises(StimulusError, match=r"image \(1, 1, 8, 8\): the network reads \(batch, 1, 16, 16\)"):
         calibrate(graph, layers_of(graph), [small_images[0][:, :, :8, :8]])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_extent_of_a_channel_is_its_own(small_unet: UNet, small_images: Images, name: str) -> None:
+    graph = small_unet()
+    statistics = calibrate(graph, layers_of(graph), small_images)[name]
+    values = raw(graph, small_images, name)
+    width = (statistics.edges[-1] - statistics.edges[0]) / BINS
+    largest = np.abs(values).max(axis=(0, 2, 3))
+    assert largest.min() < largest.max() - 2 * width  # else a common extent would pass
+    for channel, expected in enumerate(largest):
+        found = statistics.channel(channel).extent
+        assert expected <= found <= expected + width * 1.001 if expected else found == 0.0
