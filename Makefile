@@ -12,7 +12,7 @@ LAVA := lava-nc==0.10.0
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all lint types format build clean
+.PHONY: help setup demo test lint types format build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,9 +42,6 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
 	@$(RUN)python -m pytest -n 2 $(ARGS)
-
-test-all: $(READY) ## run all tests, the slow ones too
-	@$(RUN)python -m pytest -n 2 -m "slow or not slow" $(ARGS)
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import pytest
 
 from snn_deploy import artifact, bounds, dynamics
 from snn_deploy.backend import Record, load_backend
+from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.kernels import ConvKernel, TransposedKernel
 from snn_deploy.lif import CubaLif, decay
@@ -157,6 +158,16 @@ def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponen
     assert got.saturations == expected.saturations
     assert expected.events["a"].sum() > 0
     assert exponent == 0 or sum(expected.saturations.values()) > 0
+
+
+@pytest.mark.lava
+@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+def test_a_bias_that_lava_has_no_place_for_is_refused() -> None:
+    network = leaky(0, 40_000, 0)
+    with pytest.raises(
+        BackendUnavailableError, match=r"^leaky: a bias joins the current of a; that of Lava's LIF joins"
+    ):
+        load_backend("lava").run(network, random_stimulus(network))
 
 
 def test_decay_rounds_towards_zero() -> None:
