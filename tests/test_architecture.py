@@ -19,7 +19,7 @@ ROOMS = (
     ("frontend", "passes"),
     ("conversion",),
     ("backend",),
-    ("host", "quantized", "emit_onnx"),
+    ("host", "quantized", "emit_onnx", "exchange"),
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),

@@ -32,6 +32,7 @@ class Rule:
     """The numbers of one population's neuron, those of the channels repeated to the length of a tile.
 
     ``lowest..highest`` limit a payload; ``count_min`` and ``count_max``, where given, limit the running count too.
+    ``hard``: a spike empties the membrane; only the scan in NumPy knows that.
     """
 
     start: Floats
@@ -43,6 +44,7 @@ class Rule:
     highest: float
     count_min: float | None
     count_max: float | None
+    hard: bool
 
     @property
     def counts(self) -> bool:
@@ -72,6 +74,7 @@ class Rule:
             highest,
             count_min,
             count_max,
+            neuron.reset == "zero",
         )
 
 
@@ -96,6 +99,8 @@ def scan(
     compiled = compiled_kernels() if v.dtype == np.float32 else None
     whole, offset = drive is not None, rule.bias if drive is None else drive
     numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
+    if rule.hard:
+        return _scan_numpy(v, currents, offset, whole, driven, payloads, first, *numbers, hard=True)
     if count is None or rule.count_min is None or rule.count_max is None:
         kernel = _scan_numpy if compiled is None else compiled.scan
         return int(kernel(v, currents, offset, whole, driven, payloads, first, *numbers))
@@ -169,10 +174,13 @@ def _scan_numpy(
     half: float,
     lowest: float,
     highest: float,
+    hard: bool = False,
 ) -> int:
     limits = (-np.inf, np.inf)
     numbers = (theta, inverse, half, lowest, highest)
-    return _scan_limited_numpy(v, np.zeros_like(v), currents, drive, whole, driven, payloads, first, *numbers, *limits)
+    return _scan_limited_numpy(
+        v, np.zeros_like(v), currents, drive, whole, driven, payloads, first, *numbers, *limits, hard
+    )
 
 
 def _scan_limited_numpy(
@@ -191,6 +199,7 @@ def _scan_limited_numpy(
     highest: float,
     count_min: float,
     count_max: float,
+    hard: bool = False,
 ) -> int:
     steps, neurons = payloads.shape[0], currents.shape[1]
     limited = 0
@@ -205,7 +214,7 @@ def _scan_limited_numpy(
             np.clip(x, -STATE_MAX, STATE_MAX, out=x)
             k = _payload(half, lowest, highest, x, inverse)
             k = np.clip(k, count_min - count[here], count_max - count[here])
-            v[here] = x - k * theta[:size]
+            v[here] = np.where(k != 0, 0, x) if hard else x - k * theta[:size]
             count[here] += k
             payloads[step, here] = k
     return limited

@@ -111,12 +111,6 @@ def prepare(network: Network, engine: Engine | None) -> Plan:
             f"backend cpu: network {network.name} is not aligned (a delay differs from target.start - source.start); "
             "run it on the reference backend"
         )
-    for population in network.populations[1:]:
-        if population.neuron is not None and population.neuron.reset != "subtract":
-            raise BackendUnavailableError(
-                f"backend cpu: {population.name} resets to zero; only reset by subtraction is supported here, run it on "
-                "the reference backend"
-            )
     layers = tuple(_layer(network, population, connections, engine) for population, connections in network.layers())
     return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers)
 

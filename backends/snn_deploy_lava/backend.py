@@ -106,13 +106,13 @@ class LavaBackend:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
             )
-        hard = [
-            item.name for item in network.populations[1:] if item.neuron is not None and item.neuron.reset == "zero"
+        biased = [
+            item.name for item in network.populations[1:] if isinstance(item.neuron, CubaLif) and np.any(item.bias)
         ]
-        if hard:
+        if biased:
             raise BackendUnavailableError(
-                f"{network.name}: {hard[0]} resets to zero; Lava's neuron here resets by subtraction, run it on the "
-                "reference backend"
+                f"{network.name}: a bias joins the current of {biased[0]}; that of Lava's LIF joins the membrane, run it "
+                "on the reference backend"
             )
         wide = [
             f"{item.population} {item.current}"

@@ -107,7 +107,8 @@ def _kinds(network: Network) -> Iterator[Population]:
     for population in network.populations[1:]:
         neuron = population.neuron
         if neuron is not None:
-            limits = (neuron.payload_min, neuron.payload_max, neuron.count_min, neuron.count_max, neuron.strict)
+            counts = (neuron.count_min, neuron.count_max)
+            limits = (neuron.payload_min, neuron.payload_max, *counts, neuron.strict, neuron.reset)
             if limits not in seen:
                 seen.add(limits)
                 yield population

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from snn_deploy.commands import arguments as shared
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.emit_onnx import write_onnx
 from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.exchange.netx_write import write_net
+from snn_deploy.exchange.nir import write_nir
+from snn_deploy.network import Network
+
+WRITERS: dict[str, Callable[[Network, Path], object]] = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
+"""Formats that are one file."""
 
 
 def add(verbs: Any) -> None:
@@ -19,11 +26,14 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "emit",
         help="write a network as a bundle that runs on its own",
-        description="Write a Lava bundle (needs Python 3.10 and lava-nc only) or a model of integer ONNX operators.",
+        description="Write a Lava bundle (needs Python 3.10 and lava-nc only), a model of integer ONNX operators, a .net file "
+        "for lava-dl, or a NIR graph; the last two hold chains of leaky or hard-reset neurons.",
         epilog="example: snn-deploy emit out/denoiser.snn --to lava --out out/bundle",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
-    parser.add_argument("--to", choices=("lava", "onnx"), required=True, help="lava: a folder; onnx: a file")
+    parser.add_argument(
+        "--to", choices=("lava", "onnx", "net", "nir"), required=True, help="lava: a folder; the others: a file"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
     parser.add_argument("--simulator-only", action="store_true", help="lava: do not insist on the rules of Loihi 2")
     shared.add_stimulus(parser, required=False)
@@ -38,8 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is not None:
         network, _, stimulus = shared.stimulus(arguments, network)
     with progress(f"emit {network.name}"):
-        if arguments.to == "onnx":
-            write_onnx(network, arguments.out)
+        if arguments.to in WRITERS:
+            WRITERS[arguments.to](network, arguments.out)
         else:
             backend = load_backend(arguments.to)
             if not isinstance(backend, Emitter):

@@ -207,6 +207,22 @@ def test_any_threshold(theta: int, strict: bool) -> None:
     assert_equal(*both(network, random_stimulus(network)))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_hard_resets(seed: int) -> None:
+    network = random_unet("rate", seed)
+    populations = tuple(
+        replace(item, neuron=replace(item.neuron, reset="zero"))
+        if item.neuron is not None and not item.neuron.relays
+        else item
+        for item in network.populations
+    )
+    hard = replace(network, populations=populations)
+    stimulus = random_stimulus(network, seed)
+    soft, found = CpuBackend().run(network, stimulus), CpuBackend().run(hard, stimulus, Record.STATES)
+    assert_equal(found, ReferenceBackend().run(hard, stimulus, Record.STATES))
+    assert any(np.any(soft.counts[name] != values) for name, values in found.counts.items())
+
+
 def test_membranes_saturate_alike() -> None:
     kernel = ConvKernel(np.full((4, 2, 3, 3), 127), pads=(1, 1, 1, 1))
     network = replace(line([kernel], "rate", (2, 8, 8), 2**22, payload_min=0), steps=20)

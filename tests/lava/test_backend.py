@@ -45,6 +45,18 @@ def test_conformance() -> None:
     assert check_backend(LavaBackend()) == 5
 
 
+@pytest.mark.parametrize("options", [{}, {"ladder": True}, {"stream": True}])
+def test_hard_resets(options: dict[str, bool]) -> None:
+    network = random_unet("rate", 1, size=8, steps=6)
+    populations = tuple(
+        replace(item, neuron=replace(item.neuron, reset="zero"))
+        if item.neuron is not None and not item.neuron.relays
+        else item
+        for item in network.populations
+    )
+    compare(replace(network, populations=populations), LavaBackend(**options))
+
+
 @pytest.mark.slow
 def test_any_schedule_with_shared_delay_lines() -> None:
     compare(shuffle(random_unet("exact", 3, size=8), seed=1), LavaBackend())

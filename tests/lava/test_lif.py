@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 from snn_deploy import artifact, bounds, dynamics
 from snn_deploy.backend import Record, load_backend
-from snn_deploy.errors import NetworkError
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.exchange.netx import read_net
 from snn_deploy.kernels import ConvKernel, TransposedKernel
 from snn_deploy.lif import CubaLif, decay
 from snn_deploy.network import STATE_MAX, Connection, Network, Output, Population
 from snn_deploy.schedule import align
 from snn_deploy.testing import random_stimulus
-from snn_deploy_lava.netx import read_net
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden" / "pilotnet_lif"
 
@@ -161,6 +160,16 @@ def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponen
     assert exponent == 0 or sum(expected.saturations.values()) > 0
 
 
+@pytest.mark.lava
+@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+def test_a_bias_that_lava_has_no_place_for_is_refused() -> None:
+    network = leaky(0, 40_000, 0)
+    with pytest.raises(
+        BackendUnavailableError, match=r"^leaky: a bias joins the current of a; that of Lava's LIF joins"
+    ):
+        load_backend("lava").run(network, random_stimulus(network))
+
+
 def test_decay_rounds_towards_zero() -> None:
     x = np.array([-4097, -4096, -3, -1, 0, 1, 3, 4097], np.int64)
     assert decay(x, 1024).tolist() == [-3072, -3072, -2, 0, 0, 0, 2, 3072]
@@ -178,32 +187,3 @@ def test_a_neuron_steps_as_written_by_hand() -> None:
     assert found == [(320, 330, 0), (-32, 225, 0), (368, 546, 0), (184, 603, 0)]
     v, u, payload = neuron.integrate(v, u, np.full((1, 1, 1, 1), 2))
     assert (int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])) == (220, 0, 1)
-
-
-@pytest.mark.parametrize(
-    ("entry", "value", "message"),
-    [
-        ("type", b"pool", r"^layer/1: layers of type 'pool' are not read; input, conv, dense, flatten are$"),
-        ("delay", 3, r"^layer/1: dense with delay is not read$"),
-        ("weight", np.full((2, 4), 0.5), r"^layer/1: weight holds fractions, .*; export it quantized$"),
-        ("neuron/wgtExp", 2, r"^layer/1: wgtExp is 2; only 0 is read$"),
-        ("neuron/type", b"RF_IZ", r"^layer/1: neurons of type 'RF_IZ' are not read; LOIHI, CUBA are$"),
-    ],
-)
-def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: object, message: str) -> None:
-    neuron = {"type": b"CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 10, "refDelay": 1, "wgtExp": 0}
-    first = {"type": b"input", "shape": [1, 2, 2], **{f"neuron/{key}": item for key, item in neuron.items()}}
-    second = {"type": b"dense", "shape": [2, 1, 1], "weight": np.arange(8.0).reshape(2, 4)}
-    second |= {f"neuron/{key}": item for key, item in neuron.items()}
-    path = tmp_path / "small.net"
-    for layers, valid in (((first, second), True), ((first, second | {entry: value}), False)):
-        with h5py.File(path, "w") as file:
-            file["simulation/tSample"] = 4
-            for index, layer in enumerate(layers):
-                for key, item in layer.items():
-                    file[f"layer/{index}/{key}"] = item
-        if valid:
-            assert [item.shape for item in read_net(path).populations] == [(1, 2, 2), (1, 2, 2), (2, 1, 1)]
-        else:
-            with pytest.raises(NetworkError, match=message):
-                read_net(path)

@@ -11,7 +11,8 @@ model beside it is the reference. One step, with :math:`M = 2^{23} - 1`, every q
     k &\leftarrow \min(\max(k, a_{min} - a), a_{max} - a)     \qquad \text{(where counts are bounded)} \\
     v &\leftarrow v - k \theta, \quad a \leftarrow a + k, \quad \text{send } k \text{ as a graded event if } k \ne 0
 
-``s`` is 1 where firing is strict (:math:`v > \theta`) and else 0. The bias b enters once at the step ``start``
+``s`` is 1 where firing is strict (:math:`v > \theta`) and else 0. With a hard reset (``hard``) :math:`v \leftarrow 0`
+where :math:`k \ne 0`. The bias b enters once at the step ``start``
 (``bias_repeats`` false) or at every step from it on; before ``start`` the neuron integrates and does not fire. At
 the onset of an image (``clock``) :math:`v \leftarrow v_0` and :math:`a \leftarrow 0`, before the current is added.
 Division by a power of two is a shift; without a divider, test the thresholds :math:`\theta 2^n, \dots, \theta` once

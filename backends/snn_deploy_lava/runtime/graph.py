@@ -158,6 +158,7 @@ def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiTh
         payloads=(neuron["payload_min"], neuron["payload_max"]),
         counts=(neuron["count_min"], neuron["count_max"]) if bounded else None,
         strict=neuron["strict"],
+        hard=neuron.get("reset") == "zero",
         bias_repeats=network.manifest["mode"] == "rate",
         clock=schedule.clock(record["start"]),
         start=record["start"],

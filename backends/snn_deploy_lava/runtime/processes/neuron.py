@@ -1,4 +1,4 @@
-r"""The multi-threshold integrate-and-fire neuron: reset by subtraction, signed graded events, a bounded running count.
+r"""The multi-threshold integrate-and-fire neuron: signed graded events, a bounded running count, either reset.
 
 One step, with the schedule of :mod:`snn_deploy_lava.runtime.schedule` giving the step of the image:
 
@@ -7,7 +7,8 @@ One step, with the schedule of :mod:`snn_deploy_lava.runtime.schedule` giving th
     v &\leftarrow \mathrm{sat}_{24}(v + I + \text{bias})  \\
     k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor, k_{min}, k_{max}), \quad
     k \leftarrow \mathrm{clip}(k, a_{min} - a, a_{max} - a) \\
-    v &\leftarrow v - k\theta, \quad a \leftarrow a + k, \quad \text{send } k
+    v &\leftarrow v - k\theta \; \text{(hard: } 0 \text{ where } k \ne 0), \quad a \leftarrow a + k, \quad
+    \text{send } k
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     """A layer of multi-threshold neurons of ``shape`` (X, Y, C).
 
     ``theta`` and ``v0`` are (C,), ``bias`` broadcasts to ``shape``. ``payloads`` and ``counts`` are (least,
-    greatest); counts of ``None`` are unbounded. ``clock`` says when an image begins here and ``start`` from which
+    greatest); counts of ``None`` are unbounded. A spike takes what it
+    stands for from the membrane, or empties it (``hard``). ``clock`` says when an image begins here and ``start`` from which
     step of the image on the layer fires; the bias enters once, at ``start``, or at every step from it on
     (``bias_repeats``). ``v_out`` shows the membrane after each step to whoever connects it.
     """
@@ -46,6 +48,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         payloads: tuple[int, int],
         counts: tuple[int, int] | None,
         strict: bool,
+        hard: bool,
         bias_repeats: bool,
         clock: Clock,
         start: int,
@@ -58,6 +61,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
             payloads=payloads,
             counts=counts,
             strict=strict,
+            hard=hard,
             bias_repeats=bias_repeats,
             clock=clock,
             start=start,
@@ -117,7 +121,10 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
         if counts is not None:
             payload = np.clip(payload, counts[0] - self.count, counts[1] - self.count)
             self.count += payload
-        self.v -= payload * self.theta
+        if self.proc_params["hard"]:
+            self.v[payload != 0] = 0
+        else:
+            self.v -= payload * self.theta
         return payload
 
 

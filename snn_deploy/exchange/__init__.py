@@ -1,0 +1,1 @@
+"""Other people's files: ``.net`` of lava-dl, and NIR."""

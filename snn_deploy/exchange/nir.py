@@ -1,0 +1,256 @@
+r"""NIR, the Neuromorphic Intermediate Representation (PyPI ``nir``): chains of convolutions and neurons that reset to 0.
+
+NIR states neurons as differential equations; with the forward Euler method and a step of 1 they are ours, but for the
+rounding of decays, on which NIR is silent:
+
+* ``IF``, ``v += r I``, is a :class:`~snn_deploy.network.Neuron` that resets to zero (r = 1), or a
+  :class:`~snn_deploy.lif.CubaLif` without decays (r = 64, the shift of its current).
+* ``CubaLIF`` is a :class:`~snn_deploy.lif.CubaLif` of decays ``d = 4096 / tau``: with ``w_in = 64 tau_syn``, ``r =
+  tau_mem`` and ``v_leak = offset tau_mem`` the factors 1 / tau cancel.
+
+Everything else is refused by the name of its node or population: NIR has no reset by subtraction, no graded spikes, no
+running counts, no transposed convolution.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import ArtifactError, NetworkError
+from snn_deploy.exchange.chain import convolution, links
+from snn_deploy.kernels import ConvKernel, Shape
+from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
+from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.schedule import align
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Int64: TypeAlias = npt.NDArray[np.int64]
+
+SCALE = 1 << CURRENT_SHIFT
+
+
+def write_nir(network: Network, path: Path) -> None:
+    """Write ``network`` to ``path``; :class:`NetworkError` names what NIR cannot express."""
+    import nir
+
+    if network.mode != "rate":
+        raise NetworkError(
+            f"{network.name}: NIR has no running counts, which {network.mode} mode needs; convert in rate mode"
+        )
+    nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input.shape))}
+    edges, source, before = [], network.input, "input"
+    for connection, population in links(network):
+        name = population.name.replace("/", ".")
+        if {name, f"{name}.current"} & {"output", *nodes}:
+            raise NetworkError(f"{population.name}: NIR has slashes as dots and two nodes would be called {name}")
+        nodes[f"{name}.current"] = _conv2d(connection, source, population)
+        nodes[name] = _neuron_node(population)
+        edges += [(before, f"{name}.current"), (f"{name}.current", name)]
+        source, before = population, name
+    nodes["output"] = nir.Output(np.array(source.shape))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        nir.write(partial, nir.NIRGraph(nodes, [*edges, (before, "output")], {}))
+        partial.replace(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) -> Network:
+    """The network in ``path``, in ``rate`` mode; ``steps`` and ``input_limits`` are what NIR does not say.
+
+    :class:`NetworkError` names the node that cannot be read.
+    """
+    import nir
+
+    try:
+        graph = nir.read(path)
+    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
+        raise NetworkError(f"{path.name}: not a NIR file: {error}") from error
+    order = _order(graph)
+    shape = _shape(order[0], graph.nodes[order[0]].output_type["output"])
+    channels = np.zeros((shape[0], 1, 1), np.int64)
+    image = Population("input", shape, None, channels, np.ones(shape[0]), 0, *input_limits)
+    populations, connections = [image], []
+    for name, neuron_name in zip(order[1:-1:2], order[2:-1:2], strict=True):
+        source = populations[-1]
+        kernel, exponent, bias = _kernel(name, graph.nodes[name])
+        shape = kernel.output_shape(source.shape)
+        neuron = _neuron(neuron_name, graph.nodes[neuron_name], shape)
+        populations.append(Population(neuron_name, shape, neuron, bias, np.ones(shape[0]), origin=(name, neuron_name)))
+        link = f"{source.name}->{neuron_name}"
+        connections.append(Connection(link, source.name, neuron_name, kernel, exponent, origin=(name,)))
+    outputs = (Output(order[-1], populations[-1].name),)
+    return align(Network(path.stem, "rate", steps, tuple(populations), tuple(connections), outputs))
+
+
+def _conv2d(connection: Connection, source: Population, population: Population) -> Any:
+    import nir
+
+    kernel = convolution(connection)
+    if len(set(kernel.weight.shape[2:])) != 1:
+        raise NetworkError(
+            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 knows shapes of square ones only"
+        )
+    if population.bias.shape[1:] != (1, 1):
+        raise NetworkError(f"{population.name}: a bias for each pixel; NIR's convolutions have one for each channel")
+    bias = population.bias[:, 0, 0]
+    if isinstance(population.neuron, CubaLif) and not population.neuron.voltage_decay:
+        mantissa = population.neuron.offset >> CURRENT_SHIFT
+        if np.any(mantissa << CURRENT_SHIFT != population.neuron.offset):
+            raise NetworkError(f"{population.name}: without a voltage decay its offsets must be multiples of {SCALE}")
+        bias = bias + mantissa
+    return nir.Conv2d(
+        source.shape[1:],
+        _ungrouped(kernel) * 2.0**connection.exponent,
+        kernel.strides,
+        kernel.pads[:2],
+        kernel.dilations,
+        1,
+        bias.astype(np.float64),
+    )
+
+
+def _ungrouped(kernel: ConvKernel) -> Floats:
+    """Weights (C_out, C_in, H, W), zeros between groups: ``nir`` reads shapes as if there were no groups."""
+    outputs, inputs, *size = kernel.weight.shape
+    weight = np.zeros((kernel.groups, outputs // kernel.groups, kernel.groups, inputs, *size))
+    for group in range(kernel.groups):
+        weight[group, :, group] = kernel.weight.reshape(kernel.groups, -1, inputs, *size)[group]
+    return weight.reshape(outputs, -1, *size)
+
+
+def _neuron_node(population: Population) -> Any:
+    import nir
+
+    def full(values: npt.ArrayLike) -> Floats:
+        numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
+        return np.ascontiguousarray(np.broadcast_to(numbers, population.shape))
+
+    neuron = population.neuron
+    if isinstance(neuron, CubaLif):
+        slow, leak = neuron.current_decay, neuron.voltage_decay
+        if (slow, leak) == (DECAY_ONE, 0):
+            return nir.IF(full(SCALE), full(neuron.theta), full(0))
+        if not leak:
+            raise NetworkError(
+                f"{population.name}: its current decays and its membrane does not; NIR's CubaLIF has both"
+            )
+        tau_syn, tau_mem = DECAY_ONE / slow, DECAY_ONE / leak
+        return nir.CubaLIF(
+            full(tau_syn),
+            full(tau_mem),
+            full(tau_mem),
+            full(neuron.offset * tau_mem),
+            full(neuron.theta),
+            full(0),
+            full(SCALE * tau_syn),
+        )
+    if neuron is None or neuron.reset != "zero":
+        raise NetworkError(f"{population.name}: resets by subtraction; NIR's neurons reset to a value")
+    if (neuron.payload_min, neuron.payload_max) != (0, 1) or not neuron.strict or np.any(neuron.v0):
+        raise NetworkError(f"{population.name}: NIR's neurons start at 0 and send single spikes for v > theta")
+    return nir.IF(full(1), full(neuron.theta), full(0))
+
+
+def _order(graph: Any) -> list[str]:
+    """Names of the nodes of a chain Input, (Conv2d, neuron)*, Output."""
+    inputs, outputs = list(graph.inputs), list(graph.outputs)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise NetworkError(f"inputs {inputs} and outputs {outputs}: one of each is read")
+    order = inputs
+    while order[-1] not in outputs:
+        following = [target for source, target in graph.edges if source == order[-1]]
+        if len(following) != 1 or following[0] in order:
+            raise NetworkError(f"{order[-1]}: leads to {', '.join(following) or 'nothing'}; only chains are read")
+        order = [*order, following[0]]
+    surplus = sorted(set(graph.nodes) - set(order))
+    if surplus or len(graph.edges) != len(order) - 1:
+        raise NetworkError(f"{', '.join(surplus) or order[0]}: not part of the chain; only chains are read")
+    if len(order) % 2 or len(order) < 4:
+        raise NetworkError(f"{order[-2]}: convolutions and neurons must alternate between input and output")
+    return order
+
+
+def _shape(name: str, values: Any) -> Shape:
+    if values is None or len(values) != 3:
+        raise NetworkError(f"{name}: shape {values}; maps (C, H, W) are read")
+    channels, height, width = (int(value) for value in values)
+    return channels, height, width
+
+
+def _kernel(name: str, node: Any) -> tuple[ConvKernel, int, Int64]:
+    """Kernel, exponent, and bias (C, 1, 1) of a Conv2d."""
+    kind = type(node).__name__
+    if kind != "Conv2d":
+        raise NetworkError(f"{name}: a {kind} stands where a Conv2d is read")
+    if isinstance(node.padding, str):
+        raise NetworkError(f"{name}: padding {node.padding!r} is not read; give numbers")
+    weight, exponent = _integers(name, "weight", node.weight), 0
+    while exponent < MAX_EXPONENT and np.abs(weight).max() > 127 and not np.any(weight & 1):
+        weight, exponent = weight >> 1, exponent + 1
+    if np.abs(weight).max() > 127:
+        raise NetworkError(f"{name}: weights up to {np.abs(weight).max()} are no 8-bit numbers times a power of two")
+    if int(node.groups) != 1:
+        raise NetworkError(f"{name}: {int(node.groups)} groups; nir 1.0.8 takes their shapes for ungrouped ones")
+    pads = (int(node.padding[0]), int(node.padding[1]))
+    strides = (int(node.stride[0]), int(node.stride[1]))
+    dilations = (int(node.dilation[0]), int(node.dilation[1]))
+    kernel = ConvKernel(weight.astype(np.int8), strides, (*pads, *pads), dilations)
+    return kernel, exponent, _integers(name, "bias", node.bias).reshape(-1, 1, 1)
+
+
+def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
+    kind = type(node).__name__
+    if kind not in ("IF", "CubaLIF"):
+        raise NetworkError(f"{name}: a {kind} stands where an IF or a CubaLIF is read")
+
+    def channels(entry: str) -> Floats:
+        """One number for each channel."""
+        values = np.asarray(getattr(node, entry), np.float64)
+        if values.shape != shape or np.any(values != values[:, :1, :1]):
+            raise NetworkError(f"{name}: {entry} {values.shape} must be {shape}, with one number for each channel")
+        return np.array(values[:, 0, 0])
+
+    if np.any(channels("v_reset")):
+        raise NetworkError(f"{name}: v_reset is not 0")
+    theta = _integers(name, "v_threshold", channels("v_threshold"))
+    if kind == "IF":
+        gain = np.unique(channels("r"))
+        if gain.tolist() == [SCALE]:
+            return CubaLif.of(theta, np.zeros_like(theta), current_decay=DECAY_ONE, voltage_decay=0)
+        if gain.tolist() == [1]:
+            return Neuron(theta, np.zeros_like(theta), 0, 1, strict=True, reset="zero")
+        raise NetworkError(f"{name}: r is {gain.tolist()[:3]}; 1 and {SCALE} are read")
+    tau_syn, tau_mem = channels("tau_syn"), channels("tau_mem")
+    decays = [_decay(name, entry, tau) for entry, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem))]
+    for entry, wanted in (("r", tau_mem), ("w_in", SCALE * tau_syn)):
+        if np.any(channels(entry) != wanted):
+            raise NetworkError(f"{name}: {entry} must be {wanted[0]:g}, for spikes that count as on the chip")
+    offset = np.rint(channels("v_leak") / tau_mem)
+    if np.any(offset * tau_mem != channels("v_leak")):
+        raise NetworkError(f"{name}: v_leak / tau_mem holds fractions")
+    return CubaLif.of(theta, offset.astype(np.int64), current_decay=decays[0], voltage_decay=decays[1])
+
+
+def _decay(name: str, entry: str, tau: Floats) -> int:
+    """The decay of a population's time constants, which must be one and exact."""
+    values = np.unique(tau)
+    found = int(np.rint(DECAY_ONE / values[0])) if values[0] >= 1 else 0
+    if values.size != 1 or not found or DECAY_ONE / found != values[0]:
+        raise NetworkError(f"{name}: {entry} {values[0]:g} is not {DECAY_ONE} / d for one integer d in 1..{DECAY_ONE}")
+    return found
+
+
+def _integers(name: str, entry: str, values: npt.NDArray[Any]) -> Int64:
+    integers: Int64 = np.rint(values).astype(np.int64)
+    if not np.array_equal(integers, values) or np.abs(integers).max(initial=0) > STATE_MAX:
+        raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")
+    return integers

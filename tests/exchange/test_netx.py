@@ -1,0 +1,185 @@
+"""``.net`` files of lava-dl: read, written, loaded back by us and by lava-dl itself; what it would drop is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from snn_deploy import artifact
+from snn_deploy.errors import NetworkError
+from snn_deploy.exchange.netx import read_net
+from snn_deploy.exchange.netx_write import write_net
+from snn_deploy.kernels import ConvKernel, TransposedKernel, identity
+from snn_deploy.lif import CubaLif
+from snn_deploy.network import Connection, Network, Output, Population
+from snn_deploy.schedule import align
+from snn_deploy.testing import random_unet
+from snn_deploy_lava.runtime.lava_import import prepare
+
+GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden" / "pilotnet_lif" / "network.net"
+
+
+def chain(seed: int = 0) -> Network:
+    """Input neurons, a strided grouped convolution, a dilated one, and two dense layers."""
+    rng = np.random.default_rng(seed)
+    kernels = (
+        identity(2),
+        ConvKernel(rng.integers(-128, 128, (6, 1, 3, 2)), (2, 1), (1, 0, 1, 0), groups=2),
+        ConvKernel(rng.integers(-128, 128, (4, 6, 2, 2)), dilations=(1, 2)),
+        ConvKernel(rng.integers(-128, 128, (5, 4, 3, 4))),
+        ConvKernel(rng.integers(-128, 128, (3, 5, 1, 1))),
+    )
+    image = Population("image", (2, 7, 7), None, np.zeros((2, 1, 1)), np.full(2, 1 / 40), 0, -255, 255, ("layer/0",))
+    populations, connections = [image], []
+    for index, kernel in enumerate(kernels):
+        source = populations[-1]
+        name, shape = f"layer/{index + (index > 2)}", kernel.output_shape(source.shape)
+        offset = np.full(shape[0], 36) if index == 0 else rng.integers(-4095, 4096, shape[0])
+        neuron = CubaLif.of(
+            np.full(shape[0], 64 * int(rng.integers(1, 2**17))),
+            64 * offset,
+            current_decay=int(rng.integers(1, 4097)),
+            voltage_decay=int(rng.integers(0, 4097)),
+        )
+        populations.append(
+            Population(name, shape, neuron, np.zeros((shape[0], 1, 1)), np.ones(shape[0]), origin=(name,))
+        )
+        connections.append(Connection(f"{source.name}->{name}", source.name, name, kernel, origin=(name,)))
+    out = (Output("output", populations[-1].name),)
+    return align(Network("chain", "rate", 16, tuple(populations), tuple(connections), out))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_written_network_is_read_back_whole(seed: int, tmp_path: Path) -> None:
+    network = chain(seed)
+    write_net(network, tmp_path / "chain.net")
+    again = read_net(tmp_path / "chain.net")
+    assert artifact.digest(replace(again, config=network.config)) == artifact.digest(network)
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden/pilotnet_lif is absent")
+def test_a_file_of_lava_dl_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    network = read_net(GOLDEN)
+    write_net(network, tmp_path / "network.net")
+    assert artifact.digest(read_net(tmp_path / "network.net")) == artifact.digest(network)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+@pytest.mark.lava
+def test_lava_dl_loads_what_was_written(tmp_path: Path) -> None:
+    prepare()
+    loader = pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed")
+    network = chain()
+    write_net(network, tmp_path / "chain.net")
+    loaded = loader.Network(net_config=str(tmp_path / "chain.net")).layers
+    assert len(loaded) == len(network.connections)
+    for layer, connection in zip(loaded, network.connections, strict=True):
+        neuron = network.population(connection.target).neuron
+        assert isinstance(neuron, CubaLif)
+        found = layer.neuron
+        assert (int(found.vth.init) << 6, int(found.du.init) + 1, int(found.dv.init)) == (
+            neuron.theta[0],
+            neuron.current_decay,
+            neuron.voltage_decay,
+        )
+        if connection is network.connections[0]:
+            assert layer.transform == {"weight": 40, "bias": 36}
+            continue
+        assert isinstance(connection.kernel, ConvKernel)
+        bias = np.asarray(layer.neuron.bias_mant.init)
+        assert np.array_equal(
+            np.broadcast_to(bias << 6, (*layer.shape[:-1], neuron.offset.size)).max(
+                axis=tuple(range(len(layer.shape) - 1))
+            ),
+            neuron.offset,
+        )
+        assert np.array_equal(_weights(layer), connection.kernel.weight.reshape(_weights(layer).shape))
+
+
+def _weights(layer: Any) -> np.ndarray:
+    """Weights as numbers, (C_out, C_in, H, W) or (C_out, n)."""
+    if layer.block == "Conv":
+        weight = np.asarray(layer.synapse.weight.init)
+        return weight.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]
+    exponent = int(layer.synapse.proc_params["weight_exp"])
+    return np.asarray(layer.synapse.weights.init) * 2.0**exponent
+
+
+def _changed(index: int, **fields: object) -> Network:
+    network = chain()
+    populations = list(network.populations)
+    populations[index] = replace(populations[index], **fields)  # type: ignore[arg-type]
+    return replace(network, populations=tuple(populations))
+
+
+def _with_neuron(index: int, **fields: object) -> Network:
+    neuron = chain().populations[index].neuron
+    assert neuron is not None
+    return _changed(index, neuron=replace(neuron, **fields))  # type: ignore[arg-type]
+
+
+def _with_connection(index: int, **fields: object) -> Network:
+    network = chain()
+    connections = list(network.connections)
+    connections[index] = replace(connections[index], **fields)  # type: ignore[arg-type]
+    return replace(network, connections=tuple(connections))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (random_unet("exact", size=8), r"holds networks in rate mode; this one is in exact mode$"),
+        (random_unet("rate", size=8), r"^dec: reads enc1/b, up1; the format holds chains only|^up2: reads "),
+        (_with_neuron(2, theta=np.full(6, 65)), r"^layer/1: 1 thresholds, the first 65; a layer has one"),
+        (_with_neuron(2, theta=64 * np.arange(1, 7)), r"^layer/1: 6 thresholds, the first 64; a layer has one"),
+        (_with_neuron(2, offset=np.full(6, 65)), r"^layer/1: biases must be 64 times integers within \+-4095$"),
+        (_with_neuron(1, offset=np.array([0, 64])), r"^layer/0: 2 biases; a .net file holds one"),
+        (_changed(1, bias=np.ones((2, 1, 1))), r"^layer/0: a bias that joins the current is not written"),
+        (_changed(0, unit=np.full(2, 0.3)), r"^image: 1 / unit is 3.33333; lava-dl cuts it"),
+        (_with_connection(1, exponent=1), r"^layer/0->layer/1: exponent 1; lava-dl reads weights without one$"),
+        (_with_connection(0, exponent=1), r"^layer/0: lava-dl gives images to neurons as their biases"),
+        (
+            _with_connection(4, kernel=TransposedKernel(np.ones((5, 3, 1, 1)))),
+            r"^layer/4->layer/5: a TransposedKernel has no layer in the format",
+        ),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused_by_name(network: Network, message: str, tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=message):
+        write_net(network, tmp_path / "refused.net")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("type", b"pool", r"^layer/1: layers of type 'pool' are not read; input, conv, dense, flatten are$"),
+        ("delay", 3, r"^layer/1: dense with delay is not read$"),
+        ("weight", np.full((2, 4), 0.5), r"^layer/1: weight holds fractions, .*; export it quantized$"),
+        ("neuron/wgtExp", 2, r"^layer/1: wgtExp is 2; only 0 is read$"),
+        ("neuron/type", b"RF_IZ", r"^layer/1: neurons of type 'RF_IZ' are not read; LOIHI, CUBA are$"),
+    ],
+)
+def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: object, message: str) -> None:
+    neuron = {"type": b"CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 10, "refDelay": 1, "wgtExp": 0}
+    first = {"type": b"input", "shape": [1, 2, 2], **{f"neuron/{key}": item for key, item in neuron.items()}}
+    second = {"type": b"dense", "shape": [2, 1, 1], "weight": np.arange(8.0).reshape(2, 4)}
+    second |= {f"neuron/{key}": item for key, item in neuron.items()}
+    path = tmp_path / "small.net"
+    for layers, valid in (((first, second), True), ((first, second | {entry: value}), False)):
+        with h5py.File(path, "w") as file:
+            file["simulation/tSample"] = 4
+            for index, layer in enumerate(layers):
+                for key, item in layer.items():
+                    file[f"layer/{index}/{key}"] = item
+        if valid:
+            assert [item.shape for item in read_net(path).populations] == [(1, 2, 2), (1, 2, 2), (2, 1, 1)]
+        else:
+            with pytest.raises(NetworkError, match=message):
+                read_net(path)
