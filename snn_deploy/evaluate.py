@@ -8,7 +8,8 @@ network accepts and the result is cut back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,10 +27,11 @@ from snn_deploy.network import Network
 from snn_deploy.pipeline import float_probe
 from snn_deploy.target import Target
 from snn_deploy.tasks import images
-from snn_deploy.tasks.datasets import Entry
+from snn_deploy.tasks.datasets import Entry, Sample
 from snn_deploy.tasks.images import Image
 from snn_deploy.tasks.metrics import Labels, confusion, restoration_scores, segmentation_scores
 from snn_deploy.tasks.tiles import windows
+from snn_deploy.workers import in_order
 
 Task = Literal["denoise", "segment"]
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -186,6 +188,10 @@ class FloatPredictor:
         self._model = model
         self._probes: dict[tuple[int, int], tuple[tuple[int, int], Probe]] = {}
 
+    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[Path]]:
+        """Sessions stay in the process that opened them."""
+        return FloatPredictor, (self._model,)
+
     def __call__(self, image: Image) -> Prediction:
         """Run the whole image, padded to a size that the model accepts."""
         height, width = image.shape[2:]
@@ -221,26 +227,31 @@ def evaluate(
     sigma: float = 0.0,
     seed: int = 0,
     crop: int | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score ``predictor`` on ``entries``.
 
     Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle square
     of that many pixels. PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
+    ``workers`` processes predict; their number changes nothing but the time.
     """
     if not entries:
         raise StimulusError("no image to evaluate on")
     scores: list[Score] = []
     pairs: npt.NDArray[np.int64] | None = None
     cost = Cost()
-    for index, entry in enumerate(entries):
-        sample = entry.read(channels)
+    waiting: deque[Sample] = deque()
+
+    def stimuli() -> Iterator[Image]:
+        for index, entry in enumerate(entries):
+            waiting.append(_cropped(entry.read(channels), crop))
+            image = waiting[-1].image
+            yield images.add_noise(image, sigma, seed + index) if sigma else image
+
+    for done, found in enumerate(in_order(predictor, stimuli(), workers), 1):
+        sample = waiting.popleft()
         image, labels = sample.image, sample.labels
-        if crop is not None:
-            image = images.center_crop(image, crop, crop)
-            labels = None if labels is None else _center(labels, crop)
-        noisy = images.add_noise(image, sigma, seed + index) if sigma else image
-        found = predictor(noisy)
         cost += found.cost
         if task == "denoise":
             scores.append(Score(sample.name, restoration_scores(found.values, image)))
@@ -252,7 +263,7 @@ def evaluate(
             pairs = counted if pairs is None else pairs + counted
             scores.append(Score(sample.name, segmentation_scores(counted)))
         if progress is not None:
-            progress(index + 1, len(entries))
+            progress(done, len(entries))
     if pairs is None:
         overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
     else:
@@ -260,6 +271,11 @@ def evaluate(
     return Evaluation(task, tuple(scores), overall, cost / len(entries))
 
 
-def _center(labels: Labels, side: int) -> Labels:
+def _cropped(sample: Sample, side: int | None) -> Sample:
+    if side is None:
+        return sample
+    image, labels = images.center_crop(sample.image, side, side), sample.labels
+    if labels is None:
+        return Sample(sample.name, image)
     top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2
-    return labels[top : top + side, left : left + side]
+    return Sample(sample.name, image, labels[top : top + side, left : left + side])

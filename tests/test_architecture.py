@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
-    ("errors", "arrays", "files", "kernels", "quantity"),
+    ("errors", "arrays", "files", "kernels", "quantity", "workers"),
     ("graph", "ops"),
     ("network", "lif", "dynamics", "bounds", "schedule", "device", "target"),
     ("artifact",),

@@ -46,6 +46,10 @@ class CpuBackend:
         self._engine, self._threads, self._quiet = engine, threads, quiet
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None]]:
+        """Plans stay in the process that made them."""
+        return CpuBackend, (self._engine, self._threads, self._quiet)
+
     def run(
         self, network: Network, stimulus: Int64, record: Record = Record.COUNTS, progress: Progress | None = None
     ) -> Run:

@@ -1,4 +1,4 @@
-"""How a library that pads both sides alike computes rows of a result: on a view where that will do, else a copy."""
+"""How a library that pads both sides alike computes rows of a result: on the map itself or on a part cut out of it."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from snn_deploy_cpu.geometry import Convolution, Maps, Window, cut_out
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Rows of a result: the windows they read and, where equal pads suffice, the input rows ``low..high`` and the pads.
+    """Rows of a result: the windows they read, and the pads that the library adds itself.
 
-    The library then computes ``skip`` rows too many before the wanted ones, and perhaps some after them.
+    ``pads`` has rows too only where the windows span the whole map and as much above as below it; otherwise the rows
+    are cut out, so that the library computes exactly the wanted ones and returns them without gaps.
     """
 
     form: Convolution
     rows: Window
     columns: Window
     size: Pair
-    low: int
-    high: int
-    pads: Pair | None
-    skip: int
+    pads: Pair
+    whole: bool
+    across: Window
 
     @classmethod
     def of(cls, form: Convolution, height: int, width: int, first: int, last: int, columns: int) -> View:
         """The view for rows ``first..last``, each of ``columns`` pixels, on a map of ``height`` x ``width``."""
         rows, across = form.window(0, first, last), form.window(1, 0, columns)
-        top, bottom, left = max(-rows.start, 0), max(rows.stop - height, 0), -across.start
-        pad = max(top, bottom)
-        skip, rest = divmod(pad - top, form.strides[0])
+        above, left = -rows.start, -across.start
         wide = (width + 2 * left - form.reach(1)) // form.strides[1] + 1
-        fits = left >= 0 and wide == across.outputs and not rest and rows.start < height and rows.stop > 0
-        low, high = max(rows.start, 0), min(rows.stop, height)
-        return cls(form, rows, across, (last - first, columns), low, high, (pad, left) if fits else None, skip)
+        even = left >= 0 and wide == across.outputs
+        whole = even and above >= 0 and rows.stop == height + above
+        pads = (above if whole else 0, left if even else 0)
+        inside = Window(0, width, across.outputs, across.skip) if even else across
+        return cls(form, rows, across, (last - first, columns), pads, whole, inside)
 
     def convolve(self, primitive: Primitive, maps: Maps) -> Maps:
         """The sums of all kernel positions."""
-        if self.pads is None:
-            return primitive(cut_out(maps, self.rows, self.columns), (0, 0))
-        whole = self.high - self.low == maps.shape[1]
-        out = primitive(maps if whole else maps[:, self.low : self.high], self.pads)
-        return out if out.shape[1] == self.rows.outputs else out[:, self.skip : self.skip + self.rows.outputs]
+        return primitive(maps if self.whole else cut_out(maps, self.rows, self.across), self.pads)
 
     def interleave(self, maps: Maps) -> Maps:
         """Channels (M, h, w, groups * u_y * u_x * o) rearranged into pixels, and the wanted ones cut out."""
