@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from snn_deploy import artifact
@@ -15,7 +16,8 @@ from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.report import connection_reports
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.tables import thresholds_and_unit
-from snn_deploy.files import check_writable
+from snn_deploy.files import check_writable, write
+from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.pipeline import calibration_images, convert, input_channels, input_size
 
 OPTIONAL = ("unit", "start", "dead")
@@ -35,6 +37,11 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
     )
+    parser.add_argument(
+        "--freeze-norm",
+        action="store_true",
+        help="fix the statistics of instance normalization over the calibration images; the model is written beside --out",
+    )
     shared.add_conversion(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -44,11 +51,12 @@ def execute(arguments: argparse.Namespace) -> int:
     """Convert, prove, write, and show what was chosen."""
     options = shared.options_of(arguments)
     check_writable(arguments.out)
-    own = input_size(arguments.model)
-    channels = input_channels(arguments.model, own)
+    model = _frozen(arguments) if arguments.freeze_norm else arguments.model
+    own = input_size(model)
+    channels = input_channels(model, own)
     images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
-    with progress(f"converting {arguments.model.name}"):
-        converted = convert(arguments.model, images, options, arguments.size)
+    with progress(f"converting {model.name}"):
+        converted = convert(model, images, options, arguments.size)
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     if arguments.json:
@@ -57,6 +65,18 @@ def execute(arguments: argparse.Namespace) -> int:
         show(table(converted.conversion), silent=("dead",), optional=OPTIONAL)
         show(connection_table(converted.conversion))
     return 0
+
+
+def _frozen(arguments: argparse.Namespace) -> Path:
+    """The model with its instance normalization frozen, written beside the artifact; says what that costs."""
+    own, channels = input_size(arguments.model), own_channels(arguments.model)
+    images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    frozen = freeze_norm(arguments.model, np.concatenate(list(images)))
+    path: Path = arguments.out.with_suffix(".frozen.onnx")
+    write(path, frozen.model)
+    loss = ", ".join(f"{name} changes by {share:.2%}" for name, share in frozen.loss)
+    note(f"froze {len(frozen.nodes)} InstanceNormalization node(s) in {path}: {loss} (2-norm, calibration images)")
+    return path
 
 
 def record(conversion: Conversion) -> dict[str, Any]:

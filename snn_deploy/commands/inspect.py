@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from snn_deploy.commands import arguments as shared
+from snn_deploy.commands.view import open_in_netron
 from snn_deploy.display.console import show, show_json
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
@@ -29,6 +30,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
     )
+    parser.add_argument("--view", action="store_true", help="then open the file in netron")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -40,6 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
     else:
         show(_table(ledger, arguments.model.name))
+    if arguments.view:
+        open_in_netron(arguments.model)
     return 1 if ledger.refused else 0
 
 

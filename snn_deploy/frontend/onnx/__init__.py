@@ -16,6 +16,6 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
 )
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
-from snn_deploy.frontend.onnx.importer import Imported, inspect, own_size, read
+from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_size, read
 
-__all__ = ["Frozen", "Imported", "freeze_norm", "inspect", "own_size", "read", "to_onnx"]
+__all__ = ["Frozen", "Imported", "freeze_norm", "inspect", "own_channels", "own_size", "read", "to_onnx"]

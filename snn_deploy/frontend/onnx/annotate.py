@@ -5,6 +5,9 @@ The populations are nodes of a domain of our own, so no runtime executes the fil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -14,18 +17,27 @@ from snn_deploy.network import Connection, Network, Population
 
 DOMAIN = "snn_deploy"
 
+Numbers: TypeAlias = Mapping[str, int | float]
+Measured: TypeAlias = Mapping[str, Numbers]
+"""Numbers by name, for each population or connection."""
 
-def annotated(network: Network) -> ModelProto:
-    """``network`` as a model whose node attributes are thresholds, payload and count limits, exponents and delays."""
+
+def annotated(network: Network, measured: Measured | None = None) -> ModelProto:
+    """``network`` as a model whose node attributes are scales, thresholds, payload and count limits, exponents, delays.
+
+    ``measured`` adds numbers of a run (spike rates, synaptic operations) to the populations and connections it names.
+    """
+    measured = measured or {}
     nodes: list[NodeProto] = []
     tensors: list[TensorProto] = []
     for population, connections in network.layers():
         currents = []
         for connection in connections:
-            nodes.append(_synapses(connection, tensors))
+            nodes.append(_synapses(connection, tensors, measured.get(connection.name, {})))
             currents.append(connection.name)
         tensors.append(numpy_helper.from_array(np.array(population.bias), f"{population.name}.bias"))
-        nodes.append(_neurons(network, population, [*currents, f"{population.name}.bias"]))
+        inputs = [*currents, f"{population.name}.bias"]
+        nodes.append(_neurons(network, population, inputs, measured.get(population.name, {})))
     graph = helper.make_graph(
         nodes,
         network.name,
@@ -51,7 +63,7 @@ def _value(population: Population) -> TensorProto:
     return helper.make_tensor_value_info(population.name, TensorProto.INT64, ["N", *population.shape])
 
 
-def _synapses(connection: Connection, tensors: list[TensorProto]) -> NodeProto:
+def _synapses(connection: Connection, tensors: list[TensorProto], measured: Numbers) -> NodeProto:
     operator, attributes, arrays = _kernel(connection.kernel)
     inputs = [connection.source]
     for part, values in arrays.items():
@@ -66,6 +78,7 @@ def _synapses(connection: Connection, tensors: list[TensorProto]) -> NodeProto:
         exponent=connection.exponent,
         delay=connection.delay,
         **attributes,  # type: ignore[arg-type]  # one annotation for all of make_node's keywords
+        **measured,  # type: ignore[arg-type]  # as above
     )
 
 
@@ -83,9 +96,14 @@ def _kernel(kernel: Kernel) -> tuple[str, dict[str, object], dict[str, npt.NDArr
     return operator, attributes, {"weight": kernel.weight}
 
 
-def _neurons(network: Network, population: Population, inputs: list[str]) -> NodeProto:
+def _neurons(network: Network, population: Population, inputs: list[str], measured: Numbers) -> NodeProto:
     neuron = population.neuron
-    attributes: dict[str, object] = {"start": population.start, "window_steps": network.steps}
+    attributes: dict[str, object] = {
+        "start": population.start,
+        "window_steps": network.steps,
+        "unit": population.unit.tolist(),
+        **measured,
+    }
     if neuron is not None:
         attributes |= {
             "theta": neuron.theta.tolist(),

@@ -65,11 +65,19 @@ def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledge
 
 def own_size(given: str | Path | bytes) -> Pair | None:
     """Height and width that the file itself fixes; ``None`` where either is open."""
-    walk = _Walk(load(given), (1, 1))
-    dims = {
-        axis: dim.dim_value for axis, dim in zip(walk.input_axes, walk.input.type.tensor_type.shape.dim, strict=True)
-    }
+    dims = _own_dims(given)
     return (dims["H"], dims["W"]) if min(dims["H"], dims["W"]) > 0 else None
+
+
+def own_channels(given: str | Path | bytes) -> int:
+    """Channels of the file's input, which every file fixes; nodes without a rule do not matter here."""
+    return _own_dims(given)["C"]
+
+
+def _own_dims(given: str | Path | bytes) -> dict[str, int]:
+    walk = _Walk(load(given), (1, 1))
+    dims = walk.input.type.tensor_type.shape.dim
+    return {axis: dim.dim_value for axis, dim in zip(walk.input_axes, dims, strict=True)}
 
 
 class _Walk:
