@@ -146,6 +146,8 @@ class _Builder:
 
 
 def _neuron(where: str, layer: Layer, channels: int) -> CubaLif:
+    if "neuron" not in layer:
+        raise NetworkError(f"{where}: has no neurons; only layers that have some are read")
     neuron = layer["neuron"]
     kind = np.asarray(neuron["type"]).reshape(-1)[0]
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)

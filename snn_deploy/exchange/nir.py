@@ -15,6 +15,7 @@ running counts, no transposed convolution.
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import convolution, links
+from snn_deploy.exchange.chain import convolution, covers, links
 from snn_deploy.kernels import ConvKernel, Shape
 from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
@@ -43,19 +44,33 @@ def write_nir(network: Network, path: Path) -> None:
             f"{network.name}: NIR has no running counts, which {network.mode} mode needs; convert in rate mode"
         )
     nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input.shape))}
-    edges, source, before = [], network.input, "input"
+    order, source, flat = ["input"], network.input, False
     for connection, population in links(network):
         name = population.name.replace("/", ".")
-        if {name, f"{name}.current"} & {"output", *nodes}:
+        if {name, f"{name}.flat", f"{name}.current"} & {"output", *nodes}:
             raise NetworkError(f"{population.name}: NIR has slashes as dots and two nodes would be called {name}")
-        nodes[f"{name}.current"] = _conv2d(connection, source, population)
-        nodes[name] = _neuron_node(population)
-        edges += [(before, f"{name}.current"), (f"{name}.current", name)]
-        source, before = population, name
-    nodes["output"] = nir.Output(np.array(source.shape))
+        kernel = convolution(connection)
+        dense = covers(kernel, source)
+        if dense and not flat:
+            nodes[f"{name}.flat"] = nir.Flatten({"input": np.array(source.shape)}, 0)
+            order.append(f"{name}.flat")
+        if dense:
+            weight = kernel.weight.reshape(population.shape[0], -1) * 2.0**connection.exponent
+            nodes[f"{name}.current"] = nir.Affine(weight, _bias(population))
+        elif flat:
+            raise NetworkError(
+                f"{connection.name}: a convolution behind a dense layer, whose neurons have no place in NIR"
+            )
+        else:
+            nodes[f"{name}.current"] = _conv2d(connection, kernel, source, population)
+        nodes[name] = _neuron_node(population, population.shape[:1] if dense else population.shape)
+        order += [f"{name}.current", name]
+        source, flat = population, dense
+    nodes["output"] = nir.Output(np.array(source.shape[:1] if flat else source.shape))
+    edges = list(pairwise([*order, "output"]))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        nir.write(partial, nir.NIRGraph(nodes, [*edges, (before, "output")], {}))
+        nir.write(partial, nir.NIRGraph(nodes, edges, {}))
         partial.replace(path)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -79,43 +94,49 @@ def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) 
     channels = np.zeros((shape[0], 1, 1), np.int64)
     image = Population("input", shape, None, channels, np.ones(shape[0]), 0, *input_limits)
     populations, connections = [image], []
-    for name, neuron_name in zip(order[1:-1:2], order[2:-1:2], strict=True):
-        source = populations[-1]
-        kernel, exponent, bias = _kernel(name, graph.nodes[name])
-        shape = kernel.output_shape(source.shape)
-        neuron = _neuron(neuron_name, graph.nodes[neuron_name], shape)
-        populations.append(Population(neuron_name, shape, neuron, bias, np.ones(shape[0]), origin=(name, neuron_name)))
-        link = f"{source.name}->{neuron_name}"
-        connections.append(Connection(link, source.name, neuron_name, kernel, exponent, origin=(name,)))
+    pending: tuple[str, ConvKernel, int, Int64] | None = None
+    for name in order[1:-1]:
+        node, source = graph.nodes[name], populations[-1]
+        if pending is None and type(node).__name__ == "Flatten" and len(node.output_type["output"]) == 1:
+            continue
+        if pending is None:
+            pending = (name, *_kernel(name, node, source.shape))
+            continue
+        current, kernel, exponent, bias = pending
+        shape, pending = kernel.output_shape(source.shape), None
+        unit = np.ones(shape[0])
+        populations.append(Population(name, shape, _neuron(name, node, shape), bias, unit, origin=(current, name)))
+        link = f"{source.name}->{name}"
+        connections.append(Connection(link, source.name, name, kernel, exponent, origin=(current,)))
+    if pending is not None or not connections:
+        raise NetworkError(f"{order[-2]}: leads to the output; neurons must stand there")
     outputs = (Output(order[-1], populations[-1].name),)
     return align(Network(path.stem, "rate", steps, tuple(populations), tuple(connections), outputs))
 
 
-def _conv2d(connection: Connection, source: Population, population: Population) -> Any:
-    import nir
-
-    kernel = convolution(connection)
-    if len(set(kernel.weight.shape[2:])) != 1:
-        raise NetworkError(
-            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 knows shapes of square ones only"
-        )
+def _bias(population: Population) -> Floats:
+    """Bias (C,) that joins the current; where no decay tells them apart, with that of the membrane."""
     if population.bias.shape[1:] != (1, 1):
-        raise NetworkError(f"{population.name}: a bias for each pixel; NIR's convolutions have one for each channel")
+        raise NetworkError(f"{population.name}: a bias for each pixel; NIR has one for each channel")
     bias = population.bias[:, 0, 0]
     if isinstance(population.neuron, CubaLif) and not population.neuron.voltage_decay:
         mantissa = population.neuron.offset >> CURRENT_SHIFT
         if np.any(mantissa << CURRENT_SHIFT != population.neuron.offset):
             raise NetworkError(f"{population.name}: without a voltage decay its offsets must be multiples of {SCALE}")
         bias = bias + mantissa
-    return nir.Conv2d(
-        source.shape[1:],
-        _ungrouped(kernel) * 2.0**connection.exponent,
-        kernel.strides,
-        kernel.pads[:2],
-        kernel.dilations,
-        1,
-        bias.astype(np.float64),
-    )
+    return bias.astype(np.float64)
+
+
+def _conv2d(connection: Connection, kernel: ConvKernel, source: Population, population: Population) -> Any:
+    import nir
+
+    if len(set(kernel.weight.shape[2:])) != 1:
+        raise NetworkError(
+            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 knows shapes of square ones only"
+        )
+    weight = _ungrouped(kernel) * 2.0**connection.exponent
+    size, pads = source.shape[1:], kernel.pads[:2]
+    return nir.Conv2d(size, weight, kernel.strides, pads, kernel.dilations, 1, _bias(population))
 
 
 def _ungrouped(kernel: ConvKernel) -> Floats:
@@ -127,12 +148,12 @@ def _ungrouped(kernel: ConvKernel) -> Floats:
     return weight.reshape(outputs, -1, *size)
 
 
-def _neuron_node(population: Population) -> Any:
+def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
     import nir
 
     def full(values: npt.ArrayLike) -> Floats:
         numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
-        return np.ascontiguousarray(np.broadcast_to(numbers, population.shape))
+        return np.broadcast_to(numbers, population.shape).reshape(shape).copy()
 
     neuron = population.neuron
     if isinstance(neuron, CubaLif):
@@ -161,7 +182,7 @@ def _neuron_node(population: Population) -> Any:
 
 
 def _order(graph: Any) -> list[str]:
-    """Names of the nodes of a chain Input, (Conv2d, neuron)*, Output."""
+    """Names of the nodes of a chain, the input first, the output last."""
     inputs, outputs = list(graph.inputs), list(graph.outputs)
     if len(inputs) != 1 or len(outputs) != 1:
         raise NetworkError(f"inputs {inputs} and outputs {outputs}: one of each is read")
@@ -174,8 +195,6 @@ def _order(graph: Any) -> list[str]:
     surplus = sorted(set(graph.nodes) - set(order))
     if surplus or len(graph.edges) != len(order) - 1:
         raise NetworkError(f"{', '.join(surplus) or order[0]}: not part of the chain; only chains are read")
-    if len(order) % 2 or len(order) < 4:
-        raise NetworkError(f"{order[-2]}: convolutions and neurons must alternate between input and output")
     return order
 
 
@@ -186,18 +205,23 @@ def _shape(name: str, values: Any) -> Shape:
     return channels, height, width
 
 
-def _kernel(name: str, node: Any) -> tuple[ConvKernel, int, Int64]:
-    """Kernel, exponent, and bias (C, 1, 1) of a Conv2d."""
+def _kernel(name: str, node: Any, source: Shape) -> tuple[ConvKernel, int, Int64]:
+    """Kernel, exponent, and bias (C, 1, 1) of what stands before a neuron and reads maps of shape ``source``."""
     kind = type(node).__name__
-    if kind != "Conv2d":
-        raise NetworkError(f"{name}: a {kind} stands where a Conv2d is read")
-    if isinstance(node.padding, str):
-        raise NetworkError(f"{name}: padding {node.padding!r} is not read; give numbers")
+    if kind not in ("Conv2d", "Affine", "Linear"):
+        raise NetworkError(f"{name}: a {kind} stands where a Conv2d, an Affine or a Linear is read")
     weight, exponent = _integers(name, "weight", node.weight), 0
     while exponent < MAX_EXPONENT and np.abs(weight).max() > 127 and not np.any(weight & 1):
         weight, exponent = weight >> 1, exponent + 1
     if np.abs(weight).max() > 127:
         raise NetworkError(f"{name}: weights up to {np.abs(weight).max()} are no 8-bit numbers times a power of two")
+    if kind != "Conv2d":
+        if weight.ndim != 2 or weight.shape[1] != np.prod(source):
+            raise NetworkError(f"{name}: weights {weight.shape} do not fit a map {source}")
+        bias = _integers(name, "bias", node.bias) if kind == "Affine" else np.zeros(len(weight), np.int64)
+        return ConvKernel(weight.reshape(-1, *source).astype(np.int8)), exponent, bias.reshape(-1, 1, 1)
+    if isinstance(node.padding, str):
+        raise NetworkError(f"{name}: padding {node.padding!r} is not read; give numbers")
     if int(node.groups) != 1:
         raise NetworkError(f"{name}: {int(node.groups)} groups; nir 1.0.8 takes their shapes for ungrouped ones")
     pads = (int(node.padding[0]), int(node.padding[1]))
@@ -215,6 +239,7 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
     def channels(entry: str) -> Floats:
         """One number for each channel."""
         values = np.asarray(getattr(node, entry), np.float64)
+        values = values.reshape(shape) if values.shape == shape[:1] and shape[1:] == (1, 1) else values
         if values.shape != shape or np.any(values != values[:, :1, :1]):
             raise NetworkError(f"{name}: {entry} {values.shape} must be {shape}, with one number for each channel")
         return np.array(values[:, 0, 0])

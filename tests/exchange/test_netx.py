@@ -183,3 +183,12 @@ def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: o
         else:
             with pytest.raises(NetworkError, match=message):
                 read_net(path)
+
+
+def test_a_layer_without_neurons_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "chain.net"
+    write_net(chain(), path)
+    with h5py.File(path, "a") as file:
+        del file["layer/0/neuron"]
+    with pytest.raises(NetworkError, match=r"^layer/0: has no neurons; only layers that have some are read$"):
+        read_net(path)

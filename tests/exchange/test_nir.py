@@ -110,8 +110,8 @@ def _with_neuron(index: int, **fields: object) -> Network:
 
 def _oblong() -> Network:
     network = chain()
-    kernel = ConvKernel(np.ones((5, 4, 3, 1)))
-    populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 1, 3)))
+    kernel = ConvKernel(np.ones((5, 4, 2, 1)))
+    populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 2, 3)))
     connections = (*network.connections[:2], replace(network.connections[2], kernel=kernel))
     return replace(network, populations=populations, connections=connections)
 
@@ -132,7 +132,7 @@ def _transposed() -> Network:
         (_with_neuron(1, payload_max=3), r"^enc/if: NIR's neurons start at 0 and send single spikes"),
         (_with_neuron(2, voltage_decay=0, offset=np.zeros(4)), r"^enc/leaky: its current decays and its membrane does"),
         (_with_neuron(3, offset=np.ones(5)), r"^head: without a voltage decay its offsets must be multiples of 64$"),
-        (_oblong(), r"^enc/leaky->head: kernel \(3, 1\); nir 1.0.8 knows shapes of square ones only$"),
+        (_oblong(), r"^enc/leaky->head: kernel \(2, 1\); nir 1.0.8 knows shapes of square ones only$"),
         (_transposed(), r"^enc/leaky->head: a TransposedKernel has no layer in the format; convolutions have$"),
     ],
 )
@@ -179,7 +179,7 @@ def test_other_nodes_are_refused(tmp_path: Path) -> None:
         type_check=False,
     )
     nir.write(path, graph)
-    with pytest.raises(NetworkError, match=r"^pool: a SumPool2d stands where a Conv2d is read$"):
+    with pytest.raises(NetworkError, match=r"^pool: a SumPool2d stands where a Conv2d, an Affine or a Linear is read$"):
         read_nir(path, steps=4)
     path.write_bytes(b"no HDF5")
     with pytest.raises(NetworkError, match=r"^other.nir: not a NIR file"):
