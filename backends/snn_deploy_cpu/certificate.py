@@ -27,13 +27,14 @@ FLOAT64_EXACT = 2**53
 class Plane:
     """Bits ``shift .. shift + bits`` of a payload, stored as u8; the last plane keeps the sign through ``zero``.
 
-    A stored u stands for ``(u - zero) * 2**shift``; ``mask`` is ``None`` for the last plane, which
-    keeps all higher bits.
+    A stored u, ``largest`` at most, stands for ``(u - zero) * 2**shift``; ``mask`` is ``None`` for the last plane,
+    which keeps all higher bits.
     """
 
     shift: int
     mask: int | None
     zero: int
+    largest: int
 
 
 def planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
@@ -42,20 +43,20 @@ def planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
     limit, shift = 2**bits, 0
     while True:
         if smallest >= 0 and largest < limit:
-            return (*found, Plane(shift, None, 0))
+            return (*found, Plane(shift, None, 0, largest))
         if smallest >= -limit // 2 and largest < limit // 2:
-            return (*found, Plane(shift, None, limit // 2))
-        found.append(Plane(shift, limit - 1, 0))
+            return (*found, Plane(shift, None, limit // 2, limit - 1))
+        found.append(Plane(shift, limit - 1, 0, limit - 1))
         smallest, largest, shift = smallest >> bits, largest >> bits, shift + bits
 
 
-def planes_fit(kernel: Kernel, split: tuple[Plane, ...], bits: int) -> bool:
+def planes_fit(kernel: Kernel, split: tuple[Plane, ...]) -> bool:
     """Whether every plane's 32-bit sum is an integer that float32 holds."""
     positive, negative = weight_sums(kernel)
     one_sign = int(np.maximum(positive, -negative).max())
     both_signs = int((positive - negative).max())
-    worst = max(both_signs if plane.zero else one_sign for plane in split)
-    return bool(worst * (2**bits - 1) < FLOAT32_EXACT)
+    worst = max((both_signs if plane.zero else one_sign) * plane.largest for plane in split)
+    return worst < FLOAT32_EXACT
 
 
 def float32_fits(bound: Bound) -> bool:

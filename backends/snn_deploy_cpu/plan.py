@@ -237,7 +237,7 @@ def _current(network: Network, connection: Connection, real: Real, engine: Engin
         if library is not None:
             split = planes(*event_range(network, network.population(connection.source)), library.bits)
             narrow = form.weight.shape[1] < 4 and len(split) > 1
-            if planes_fit(connection.kernel, split, library.bits) and (
+            if planes_fit(connection.kernel, split) and (
                 engine == "int8" or (len(split) <= MOST_PLANES and not narrow)
             ):
                 return PlaneCurrent(form, connection.exponent, width, library, split), "int8"

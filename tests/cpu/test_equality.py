@@ -253,3 +253,14 @@ def test_a_window_too_short_is_an_error() -> None:
     network = replace(random_unet("exact", 2, size=8, levels=15, payload=4), steps=2)
     with pytest.raises(BackendError, match=r"exact mode is not silent after .*; the schedule's window is too short$"):
         CpuBackend().run(network, random_stimulus(network))
+
+
+def test_wide_layers_of_small_payloads_stay_in_8_bits() -> None:
+    """The sums of 1000 channels fit float32 because payloads are small; 8 full bits of them would not."""
+    if libraries.eight_bit() is None:
+        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
+    kernels = [ConvKernel(weights(1000, 2, 1, 1)), ConvKernel(np.full((8, 1000, 3, 3), 31, np.int8), pads=(1, 1, 1, 1))]
+    network = line(kernels, "rate", (2, 3, 3), 2**12, payload_max=15, payload_min=0)
+    found, expected = both(network, random_stimulus(network))
+    assert found.engines["layer1"] == "int8"
+    assert_equal(found, expected)
