@@ -16,6 +16,7 @@ from snn_deploy.kernels import ConvKernel
 from snn_deploy.network import Connection, Network, Population
 from snn_deploy.pipeline import calibration_images, convert, float_probe
 from snn_deploy.quantized import integer_network
+from snn_deploy.schedule import shuffle
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Trace, compare
 
@@ -92,6 +93,17 @@ def test_the_max_pooling_segmenter_fires_the_same_spikes(mode: str) -> None:
     if mode == "exact":
         for name, counts in integer_network(network, stimulus).items():
             assert np.array_equal(runs[0].counts[name], counts), name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_max_pooling_counts_the_same_under_any_delays(seed: int) -> None:
+    patches = [np.random.default_rng(seed).random((1, 1, 16, 16), np.float32)]
+    network = convert(SEGMENTER, patches, Options(levels=31)).conversion.network
+    stimulus = stimulus_of(network, patches[0])
+    aligned, shuffled = (backend("reference").run(each, stimulus) for each in (network, shuffle(network, seed)))
+    assert not shuffle(network, seed).aligned
+    for name, counts in aligned.counts.items():
+        assert np.array_equal(shuffled.counts[name], counts), name
 
 
 def _with(network: Network, changed: Connection | Population) -> Network:

@@ -23,8 +23,10 @@ from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
 from snn_deploy.verify.autopsy import explain
 from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
+from snn_deploy.verify.lag import align_batch, align_recording
 from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
-from snn_deploy.verify.trace_file import read_trace
+from snn_deploy.verify.readers import read_nir_data, read_sana_fe
+from snn_deploy.verify.trace_file import TraceFile
 from snn_deploy.verify_many import RECORDS
 
 LEVELS = {level.label: level for level in Level}
@@ -54,7 +56,12 @@ def add(verbs: Any) -> None:
         "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
     )
     parser.add_argument(
-        "--trace", type=Path, action="append", default=[], metavar="FILE", help="a recording (.npz) to compare as well"
+        "--trace",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a recording too: .npz, .nir or SANA-FE .csv",
     )
     parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
     parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
@@ -84,7 +91,7 @@ def execute(arguments: argparse.Namespace) -> int:
     level = LEVELS[arguments.level]
     record = RECORDS.get(level, Record.COUNTS)
     runs = [shared.run(name, network, payloads, record) for name in arguments.backends]
-    recordings: list[Run | Trace] = [*runs, *(_recording(path) for path in arguments.trace)]
+    recordings: list[Run | Trace] = [*runs, *(_recording(network, runs[0], path) for path in arguments.trace)]
     if len(recordings) < 2:
         raise VerificationError("one backend and no --trace: there is nothing to compare it with")
     comparison = Comparison(network, level, replay=level >= Level.TRAIN)
@@ -98,6 +105,8 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json(verdict_record(verdict))
     else:
         show_verdict(verdict)
+        if verdict.story:
+            show(verdict.story)
         _show_cause(network, verdict, recordings)
         if score is not None:
             show(score.line(level))
@@ -106,11 +115,21 @@ def execute(arguments: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _recording(path: Path) -> Trace:
-    batches = list(read_trace(path))
-    if len(batches) != 1:
-        raise VerificationError(f"{path}: holds {len(batches)} batches; record one run of one stimulus")
-    return batches[0]
+def _recording(network: Network, baseline: Run, path: Path) -> Trace:
+    """A recorded run, cut to the populations' windows; where it begins is found by itself."""
+    if path.suffix == ".csv":
+        found = align_recording(network, Trace.of(baseline), read_sana_fe(network, path))
+    elif path.suffix == ".nir":
+        found = align_recording(network, Trace.of(baseline), read_nir_data(path, network))
+    else:
+        with TraceFile(path) as file:
+            batches = list(file)
+            if len(batches) != 1:
+                raise VerificationError(f"{path}: holds {len(batches)} batches; record one run of one stimulus")
+            found = align_batch(network, Trace.of(baseline), batches[0], file.header.time)
+    for warning in found.warnings:
+        note(f"{path}: {warning}")
+    return found.trace
 
 
 def _show_cause(network: Network, verdict: Verdict, recordings: Sequence[Run | Trace]) -> None:
