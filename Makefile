@@ -12,7 +12,7 @@ LAVA := lava-nc==0.10.0
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types format build clean
+.PHONY: help setup demo test lint types format bench build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ types: $(READY) ## check types (mypy --strict)
 format: $(READY) ## rewrite the code in the common style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+
+bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes docs/performance.md)
+	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write docs/performance.md
 
 build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist
