@@ -13,7 +13,7 @@ MODELS := ../shared/models
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench-accuracy zoo mutation operators build clean
+.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ mutation: $(READY) ## write the mutation tables of docs/verification.md again
 
 operators: $(READY) ## write docs/operators.md again
 	@$(RUN)python -m snn_deploy.frontend.onnx.table > docs/operators.md
+
+bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes docs/performance.md)
+	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write docs/performance.md
 
 build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist

@@ -14,8 +14,10 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from timing import Unit, ratio
 from snn_deploy.backend import Backend
 from snn_deploy.network import Mode
 from snn_deploy_cpu import CpuBackend, libraries
+from snn_deploy_lava import LavaBackend
 from snn_deploy_reference import ReferenceBackend
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -164,6 +167,28 @@ def threads(rounds: int) -> Table:
     return table
 
 
+def lava() -> Table:
+    """Wall time of Lava's simulation of the same network, the start of its processes taken off, over ours."""
+    title = "Lava: wall time of the same network, T = 32, without the start of its processes"
+    table = Table(title, ("network", "convolution in Lava", "lava", "cpu", "faster by"))
+    network, stimulus = integer_unet("rate", *SIZES["small"], steps=32), photograph(SIZES["small"][2])
+    tiny, speck = integer_unet("rate", 8, 2, 8, steps=1), photograph(8)
+    ours = CpuBackend()
+    ours.run(network, stimulus)
+    spent = float(np.median([_wall(lambda: ours.run(network, stimulus)) for _ in range(9)]))
+    for name, stock in (("exact, BLAS (this project's)", False), ("Lava's own", True)):
+        theirs = LavaBackend(stock_conv=stock)
+        start, whole = _wall(partial(theirs.run, tiny, speck)), _wall(partial(theirs.run, network, stimulus))
+        table.row("small", name, f"{whole - start:.2f} s", f"{spent * 1e3:.1f} ms", (whole - start) / spent)
+    return table
+
+
+def _wall(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def peers(rounds: int, folder: Path) -> Table:
     """Float simulators of plain integrate-and-fire neurons, in a virtual environment of their own beside this one."""
     python = folder / "bin" / "python"
@@ -174,7 +199,8 @@ def peers(rounds: int, folder: Path) -> Table:
         wanted = ["--no-deps", "spikingjelly", "sinabs", "snntorch"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
         subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "matplotlib", "tqdm", "nir", "nirtorch"], check=True
+            [str(python), "-m", "pip", "install", "--quiet", "matplotlib", "tqdm", "nir", "nirtorch", "loguru", "pbr"],
+            check=True,
         )
     table = Table("Peers: float32, plain integrate-and-fire, T = 32, medium network", ("simulator", "passes"))
     program = Path(__file__).with_name("peers.py")
@@ -226,7 +252,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds instead of nine")
-    parser.add_argument("--only", choices=("bars", "growth", "memory", "threads"), help="one table")
+    parser.add_argument("--only", choices=("bars", "growth", "memory", "threads", "lava"), help="one table")
     parser.add_argument("--size", choices=tuple(SIZES), help="the networks of this size only")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="also time spikingjelly, sinabs and snntorch there")
     parser.add_argument("--write", type=Path, help="write the tables to this file")
@@ -242,6 +268,7 @@ def main() -> None:
         "growth": lambda: growth(rounds),
         "memory": memory,
         "threads": lambda: threads(rounds),
+        "lava": lava,
     }
     tables = [maker() for name, maker in makers.items() if given.only in (None, name)]
     if given.peers:
