@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import fields
-from functools import partial
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from snn_deploy.frontend.onnx import read
 from snn_deploy.pipeline import calibration_images, convert, float_probe, input_channels, input_size
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
+from snn_deploy.verify.certificate import file_digest
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
 """What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
@@ -64,11 +64,20 @@ def execute(arguments: argparse.Namespace) -> int:
             raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
     model = read(arguments.model, input_size(arguments.model))
     images.read_image(arguments.input, model.graph.input_shape[0])  # an unreadable one fails here, not at every point
-    grid = Grid(model.sha256, axes)
+    scoring = Scoring(
+        arguments.model,
+        arguments.input,
+        arguments.crop,
+        arguments.noise,
+        arguments.seed,
+        arguments.calibration,
+        arguments.target,
+    )
+    grid = Grid(f"{model.sha256} {file_digest(arguments.input)} {scoring}", axes)
     with progress("sweep") as report:
         points = sweep(
             grid,
-            partial(score, arguments),
+            scoring,
             journal=arguments.journal,
             workers=arguments.workers,
             progress=lambda done, total, _: report(done, total),
@@ -83,29 +92,41 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def score(arguments: argparse.Namespace, settings: Settings) -> Mapping[str, float]:
-    """One point: convert, run on cpu, count, price."""
-    own = input_size(arguments.model)
-    channels = input_channels(arguments.model, own)
-    calibration = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
-    image = images.read_image(arguments.input, channels)
-    image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
-    image = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
-    size = image.shape[2], image.shape[3]
-    changes = {name: value for name, value in settings.items() if name != "preset"}
-    options = preset(str(settings.get("preset", "exact")), **changes)
-    network = convert(arguments.model, calibration, options, size).conversion.network
-    run = load_backend("cpu").run(network, stimulus_of(network, image))
-    wanted = next(iter(float_probe(arguments.model, size)(image).values()))
-    error = float(np.mean(np.square(run.values(network) - wanted)))
-    activity = count(network, run)
-    found = estimate(network, activity, load_target(arguments.target))
-    scores = {
-        "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),
-        "energy_j": found.total_j.value,
-        "synaptic_operations": float(activity.synaptic_operations) / activity.images,
-        "duration_steps": float(network.duration),
-    }
-    if found.timing is not None:
-        scores |= {"latency_s": found.timing.latency_s.value, "cores": float(found.timing.cores)}
-    return scores
+@dataclass(frozen=True)
+class Scoring:
+    """What every point shares; a value, so that worker processes can be sent it."""
+
+    model: Path
+    stimulus: Path
+    crop: tuple[int, int] | None
+    noise: float
+    seed: int
+    calibration: Path | None
+    target: str
+
+    def __call__(self, settings: Settings) -> Mapping[str, float]:
+        """One point: convert, run on cpu, count, price."""
+        own = input_size(self.model)
+        channels = input_channels(self.model, own)
+        calibration = calibration_images(self.calibration, channels, self.noise, self.seed, own)
+        image = images.read_image(self.stimulus, channels)
+        image = image if self.crop is None else images.center_crop(image, *self.crop)
+        image = images.add_noise(image, self.noise, self.seed) if self.noise > 0 else image
+        size = image.shape[2], image.shape[3]
+        changes = {name: value for name, value in settings.items() if name != "preset"}
+        options = preset(str(settings.get("preset", "exact")), **changes)
+        network = convert(self.model, calibration, options, size).conversion.network
+        run = load_backend("cpu").run(network, stimulus_of(network, image))
+        wanted = next(iter(float_probe(self.model, size)(image).values()))
+        error = float(np.mean(np.square(run.values(network) - wanted)))
+        activity = count(network, run)
+        found = estimate(network, activity, load_target(self.target))
+        scores = {
+            "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),
+            "energy_j": found.total_j.value,
+            "synaptic_operations": float(activity.synaptic_operations) / activity.images,
+            "duration_steps": float(network.duration),
+        }
+        if found.timing is not None:
+            scores |= {"latency_s": found.timing.latency_s.value, "cores": float(found.timing.cores)}
+        return scores
