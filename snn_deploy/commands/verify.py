@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from snn_deploy import artifact
-from snn_deploy.backend import Record, Run, stimulus_digest, stimulus_of
+from snn_deploy.backend import Record, Run, load_backend, stimulus_digest, stimulus_of
 from snn_deploy.commands import arguments as shared
 from snn_deploy.commands import verify_folder
 from snn_deploy.display.console import note, progress, show, show_json
@@ -25,7 +26,9 @@ from snn_deploy.verify.autopsy import explain
 from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
 from snn_deploy.verify.lag import align_batch, align_recording
 from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
+from snn_deploy.verify.probe_plan import ProbePlan
 from snn_deploy.verify.readers import read_nir_data, read_sana_fe
+from snn_deploy.verify.schedules import compare_schedules
 from snn_deploy.verify.trace_file import TraceFile
 from snn_deploy.verify_many import RECORDS
 
@@ -63,6 +66,18 @@ def add(verbs: Any) -> None:
         metavar="FILE",
         help="a recording too: .npz, .nir or SANA-FE .csv",
     )
+    parser.add_argument(
+        "--shuffle",
+        type=shared.whole(1, 100),
+        metavar="N",
+        help="exact mode: the first backend under N random schedules",
+    )
+    parser.add_argument(
+        "--probe-plan",
+        nargs="*",
+        metavar="NAME=ANSWER",
+        help="which population to record next, after the answers (equal, different) to earlier ones",
+    )
     parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
     parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
     parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate of this artifact instead")
@@ -81,6 +96,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return _check(arguments)
     if arguments.suggest_stimulus is not None:
         return _suggest(arguments, network)
+    if arguments.probe_plan is not None:
+        return _plan(arguments.probe_plan, network)
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.certificate is not None:
@@ -88,6 +105,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input.is_dir():
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     network, _, payloads = shared.stimulus(arguments, network)
+    if arguments.shuffle is not None:
+        return _shuffled(arguments, network, payloads)
     level = LEVELS[arguments.level]
     record = RECORDS.get(level, Record.COUNTS)
     runs = [shared.run(name, network, payloads, record) for name in arguments.backends]
@@ -113,6 +132,28 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.certificate is not None:
         _certify(arguments, network, verdict, runs, score, stimulus_digest(payloads))
     return verdict.exit_code
+
+
+def _shuffled(arguments: argparse.Namespace, network: Network, payloads: npt.NDArray[np.int64]) -> int:
+    """Counts under other schedules; only the reference runs networks that are not aligned."""
+    verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
+    if arguments.json:
+        show_json(verdict_record(verdict))
+    else:
+        show_verdict(verdict)
+    return verdict.exit_code
+
+
+def _plan(answers: Sequence[str], network: Network) -> int:
+    """Name the next population to record, or the culprit: at most about log2(n) recordings."""
+    plan = ProbePlan.of(network)
+    for answer in answers:
+        name, _, outcome = answer.rpartition("=")
+        if outcome not in ("equal", "different"):
+            raise VerificationError(f"{answer!r} is no answer; write POPULATION=equal or POPULATION=different")
+        plan = plan.answer(name, equal=outcome == "equal")
+    show(f"culprit: {plan.culprit}" if plan.culprit is not None else f"record next: {plan.next or 'nothing is left'}")
+    return 0
 
 
 def _recording(network: Network, baseline: Run, path: Path) -> Trace:

@@ -88,3 +88,25 @@ def test_the_mutation_score_is_told(tool: Tool, network: Path, picture: Path) ->
     found = tool("verify", network, "--input", picture, "--crop", "8x8", "--level", "state", "--mutation")
     assert found.status == 0, found.err
     assert "mutant" in found.out
+
+
+def test_shuffled_schedules_count_the_same(tool: Tool, network: Path, picture: Path) -> None:
+    words = ("--input", picture, *CROP, "--backends", "reference", "--shuffle", "2", "--json")
+    found = tool("verify", network, *words)
+    assert found.status == 0, found.err
+    assert len(json.loads(found.out)["backends"]) == 3
+
+
+def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) -> None:
+    names = [population.name for population in artifact.load(network).populations[1:]]
+    culprit, answers = names[2], []
+    for _ in range(len(names)):
+        found = tool("verify", network, "--probe-plan", *answers)
+        assert found.status == 0, found.err
+        outcome, _, name = found.out.strip().rpartition(": ")
+        if outcome == "culprit":
+            break
+        answers.append(f"{name}={'different' if names.index(name) >= names.index(culprit) else 'equal'}")
+    assert (outcome, name) == ("culprit", culprit)
+    assert tool("verify", network, "--probe-plan", "nobody=equal").status == 3
+    assert tool("verify", network, "--probe-plan", "nobody=maybe").status == 3
