@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.files import remove
+from snn_deploy.files import replacing
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
@@ -49,14 +48,8 @@ Record: TypeAlias = dict[str, Any]
 def save(network: Network, path: Path) -> str:
     """Write ``network`` to ``path`` atomically; returns the file's SHA-256."""
     data = encode(network)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path, ArtifactError) as partial:
         partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        remove(partial)
     return hashlib.sha256(data).hexdigest()
 
 

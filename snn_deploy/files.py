@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import ReportError, SnnDeployError
 
 
 def write(path: Path, data: bytes | str) -> None:
     """Write ``data`` (text as UTF-8) to ``path`` atomically; :class:`ReportError` where that cannot be done."""
+    with replacing(path) as partial:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path, failure: type[SnnDeployError] = ReportError) -> Iterator[Path]:
+    """A neighbour of ``path`` to fill, which takes its place when all went well; ``failure`` where it cannot."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+        yield partial
         partial.replace(path)
     except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise failure(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         remove(partial)
 

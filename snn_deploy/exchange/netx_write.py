@@ -6,7 +6,6 @@ loader would stop at it or drop what it does not know.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import convolution, covers, is_identity, links
+from snn_deploy.files import replacing
 from snn_deploy.lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network import Connection, Network, Population
 
@@ -31,19 +31,12 @@ def write_net(network: Network, path: Path) -> None:
     import h5py
 
     found = layers(network)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            file["simulation/Ts"] = 1
-            file["simulation/tSample"] = network.steps
-            for index, layer in enumerate(found):
-                for key, value in layer.items():
-                    file[f"layer/{index}/{key}"] = value
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, ArtifactError) as partial, h5py.File(partial, "w") as file:
+        file["simulation/Ts"] = 1
+        file["simulation/tSample"] = network.steps
+        for index, layer in enumerate(found):
+            for key, value in layer.items():
+                file[f"layer/{index}/{key}"] = value
 
 
 def layers(network: Network) -> list[Layer]:

@@ -14,7 +14,6 @@ running counts, no transposed convolution.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import convolution, covers, links
+from snn_deploy.files import replacing
 from snn_deploy.kernels import ConvKernel, Shape
 from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
@@ -68,14 +68,8 @@ def write_nir(network: Network, path: Path) -> None:
         source, flat = population, dense
     nodes["output"] = nir.Output(np.array(source.shape[:1] if flat else source.shape))
     edges = list(pairwise([*order, "output"]))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path, ArtifactError) as partial:
         nir.write(partial, nir.NIRGraph(nodes, edges, {}))
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) -> Network:
