@@ -23,7 +23,7 @@ ROOMS = (
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),
-    ("finetune", "pipeline", "evaluate", "report", "scale", "verify_many", "api"),
+    ("finetune", "pipeline", "loss", "evaluate", "report", "scale", "verify_many", "api"),
     ("project", "commands"),
     ("cli", "cli_table"),
 )
