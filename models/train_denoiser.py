@@ -1,7 +1,8 @@
 """Train a denoiser of this folder and export it as ONNX.
 
     python models/train_denoiser.py --sigma 25 --seed 0 --steps 14000 --out models/denoiser_s25.onnx
-    python models/train_denoiser.py --sigma 5-45 --seed 0 --steps 8000 --out models/denoiser_blind.onnx
+    python models/train_denoiser.py --sigma 5-45 --start models/denoiser_s25.onnx --rate 1e-3 --seed 0 --steps 3000 \
+        --out models/denoiser_blind.onnx
     python models/train_denoiser.py --sigma 25 --channels 3 --data ../shared/data/CamSeq_frames/val scikit-image \
         --test ../shared/data/CBSD68 --seed 0 --steps 8000 --out models/denoiser_color_s25.onnx
 
@@ -9,7 +10,8 @@ Data: the PNG images of the folders ``--data``, by default the 400 gray 180x180 
 ``scikit-image`` stands for the photographs bundled with it. Noise is additive, white, Gaussian, of ``sigma / 255``, not
 clipped; a range of sigma is drawn from evenly, anew for each patch, and makes a blind denoiser (as the one of
 Spiking-UNet is). The images of ``--test`` are used for the final score only; the last moving average of the weights is
-kept, so nothing is selected on the test set. A run goes on from its checkpoint.
+kept, so nothing is selected on the test set. ``--start`` begins with the weights of an exported network of the same
+shape. A run goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from snn_deploy.evaluate import FloatPredictor, evaluate
@@ -72,6 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "models/denoiser_s25.onnx")
     parser.add_argument("--sigma", type=noise_range, default=(25.0, 25.0), metavar="SIGMA[-SIGMA]")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--start", type=Path, metavar="ONNX")
     parser.add_argument("--width", type=int, default=24)
     parser.add_argument("--steps", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=8)
@@ -94,6 +99,9 @@ def main() -> None:
 
     schedule = Schedule(arguments.steps, arguments.rate, arguments.seed)
     net = DenoisingUNet(arguments.width, channels=arguments.channels)
+    if arguments.start is not None:
+        tensors = onnx.load(arguments.start).graph.initializer
+        net.load_state_dict({tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in tensors})
     net = train(net, schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
     export(net, arguments.out, arguments.channels, "noisy", "restored")
     parameters = sum(parameter.numel() for parameter in net.parameters())

@@ -26,6 +26,9 @@ __all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "
 
 Int64 = npt.NDArray[np.int64]
 
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
+"""Set bits of each byte."""
+
 
 class Recorded(Protocol):
     """What counting needs of a run, as :class:`snn_deploy.backend.Run` has it, or a recorded trace of a chip.
@@ -185,10 +188,10 @@ def _unit_spikes(network: Network, population: Population, run: Recorded) -> Int
 
 
 def _set_bits(payload: Int64) -> Int64:
-    """Set bits of the magnitudes of ``payload`` (B, ...), summed for each image."""
+    """Set bits of the magnitudes of ``payload`` (B, ...), summed for each image, byte by byte from a table."""
     rest = np.abs(payload.reshape(payload.shape[0], -1))
     bits = np.zeros(payload.shape[0], np.int64)
     while np.any(rest):
-        bits += (rest & 1).sum(1)
-        rest >>= 1
+        bits += BITS[rest.astype(np.uint8)].sum(1, dtype=np.int64)  # the conversion keeps the lowest byte
+        rest >>= 8
     return bits
