@@ -1,7 +1,7 @@
 """Train a segmenter of this folder and export it as ONNX.
 
     python models/train_segmenter.py --seed 0 --steps 2000 --out models/segmenter_isbi.onnx
-    python models/train_segmenter.py --set camseq --width 18 --steps 3000 --out models/segmenter_camseq.onnx
+    python models/train_segmenter.py --set camseq --width 18 --steps 1600 --out models/segmenter_camseq.onnx
 
 Membranes: ``--data`` holds ``image/N.png`` and ``label/N.png`` of ISBI 2012 (512x512 gray; class 1 is membrane). Images
 0-24 train, 25-29 test (a split of ours; the challenge's own test labels are not public).
