@@ -27,9 +27,9 @@ def fan_out(kernel: Kernel, shape: Shape) -> Int64:
         return np.broadcast_to(pixels.reshape(1, *shape[1:]), shape)
     rows, columns = _meets(kernel, shape)
     partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0)).astype(np.float64)
-    return np.matmul(rows.T.astype(np.float64), partial).astype(
-        np.int64
-    )  # whole numbers below 2**53: exact, and BLAS's
+    # whole numbers below 2**53: exact, and BLAS computes them
+    found: Int64 = np.matmul(rows.T.astype(np.float64), partial).astype(np.int64)
+    return found
 
 
 def synapse_count(kernel: Kernel, shape: Shape) -> int:
