@@ -27,6 +27,9 @@ VARIANTS: dict[str, Options] = {
 BASE = "IF, connection-wise"
 """What time steps are compared with."""
 
+DEFAULTS = set(Options().record().items())
+"""Options that a fingerprint leaves out, so that a new one, at its default, changes none."""
+
 ROUNDING: dict[str, dict[str, bool]] = {
     "rounded": {"bias_correction": False},
     "with bias correction": {},
@@ -123,7 +126,7 @@ class Study:
 
     def fingerprint(self, row: Row, crop: int | None) -> str:
         """SHA-256 of everything that sets the row's numbers, but for the code; 16 digits."""
-        record = None if row.options is None else sorted(row.options.record().items())
+        record = None if row.options is None else sorted(set(row.options.record().items()) - DEFAULTS)
         training = self.training + row.training if row.training else ""
         described = repr((self.data, self.images, crop, self.sigma, self.calibration, record, training))
         return hashlib.sha256(self.path.read_bytes() + described.encode()).hexdigest()[:16]
