@@ -179,7 +179,7 @@ def studies() -> tuple[Study, ...]:
         )
         for sigma in (15.0, 25.0, 35.0)
     )  # fmt: skip
-    longer = (Row("float"), *exact(63, 127, 255), *rate(mmse, 4))
+    longer = (Row("float"), *exact(127), *rate(mmse, 4))
     return (
         gray,
         replace(gray, title="Denoising, sigma 25, BSD68", data="BSD68", whole=longer, crops=()),
