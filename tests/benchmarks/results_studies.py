@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -69,9 +69,9 @@ def rate(variant: str, *steps: int) -> Iterator[Row]:
     yield from (Row(variant, replace(VARIANTS[variant], steps=count)) for count in steps)
 
 
-def sweep(*levels: int) -> tuple[Row, ...]:
-    """The float network, exact mode at ``levels``, and every variant at every T."""
-    return Row("float"), *exact(*levels), *(row for name in VARIANTS for row in rate(name, *SWEEP))
+def sweep(*levels: int, variants: Iterable[str] = tuple(VARIANTS), steps: tuple[int, ...] = SWEEP) -> tuple[Row, ...]:
+    """The float network, exact mode at ``levels``, and the variants at every T of ``steps``."""
+    return Row("float"), *exact(*levels), *(row for name in variants for row in rate(name, *steps))
 
 
 @dataclass(frozen=True)
@@ -167,15 +167,16 @@ def studies() -> tuple[Study, ...]:
         crops=(*sweep(15, 31, 63, 127, 255), *gray_tuned, *bits),
         whole=(
             Row("float"), *exact(63, 127, 255), *gray_tuned, *rate(mmse, 1, 2, 4, 8, 16), *rate(paper, 4, 16, 32),
-            *rate("Spiking-UNet neuron, layer-wise", 16), *rate("IF, connection-wise", 64, 128),
+            *rate("Spiking-UNet neuron, layer-wise", 16), *rate(BASE, 64),
         ),
         training=bsd,
     )  # fmt: skip
     brief = (Row("float"), *exact(63, 127, 255), *rate(mmse, 2, 4), *rate(paper, 16))
+    three, to_64 = (BASE, paper, mmse), SWEEP[:-1]
     blind = tuple(
         Study(
             f"Denoising by one blind network, sigma {sigma:g}, Set12", "denoiser_blind", "Set12", "denoise", "psnr_db",
-            64, brief, sweep(63, 127, 255), sigma=sigma,
+            64, brief, sweep(63, 127, 255, variants=three, steps=to_64), sigma=sigma,
         )
         for sigma in (15.0, 25.0, 35.0)
     )  # fmt: skip
@@ -185,12 +186,12 @@ def studies() -> tuple[Study, ...]:
         replace(gray, title="Denoising, sigma 25, BSD68", data="BSD68", whole=longer, crops=()),
         *blind,
         *(
-            replace(item, title=item.title.replace("Set12", "BSD68"), data="BSD68", whole=longer, crops=())
+            replace(item, title=item.title.replace("Set12", "BSD68"), data="BSD68", whole=longer[:2], crops=())
             for item in blind
         ),
         Study(
             "Denoising in color, sigma 25, CBSD68", "denoiser_color_s25", "CBSD68", "denoise", "psnr_db", 64,
-            longer, sweep(63, 127, 255), channels=3, sigma=25.0,
+            longer, channels=3, sigma=25.0,
         ),
         Study(
             "Membranes, ISBI 2012, images 25-29", "segmenter_isbi", "ISBI2012", "segment", "f1", 256,
@@ -201,6 +202,6 @@ def studies() -> tuple[Study, ...]:
         Study(
             "Streets, CamSeq, frames 60-80", "segmenter_camseq", "CamSeq_frames", "segment", "miou", 128,
             (Row("float"), *exact(31, 63, 127, 255), *rate(mmse, 1, 2, 4), *rate(paper, 16)),
-            sweep(31, 63, 127, 255), channels=3, images=(60, 81), calibration=(0, 60),
+            sweep(31, 63, 127, 255, variants=three, steps=to_64), channels=3, images=(60, 81), calibration=(0, 60),
         ),
     )  # fmt: skip
