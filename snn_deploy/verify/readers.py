@@ -135,6 +135,12 @@ def read_sana_fe(
     return Trace("sana-fe", 1, probes)
 
 
+def is_potentials(path: Path) -> bool:
+    """Whether the first line of SANA-FE's table says potentials, not spikes."""
+    _, header = next(_rows(path, None), (1, [""]))
+    return header[0] == "timestep"
+
+
 def _spike_rows(path: Path, network: Network) -> Iterator[tuple[str, int, int]]:
     for number, row in _rows(path, ["neuron", "timestep"]):
         where = f"{path}, line {number}"

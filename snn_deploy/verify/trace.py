@@ -6,7 +6,7 @@ chip's log) can be compared too; the verdict then says that nothing vouches for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -97,9 +97,33 @@ class Probe:
         )
 
 
+class Deferred(Mapping[str, Probe]):
+    """Probes that are made when they are looked at and not kept, so that a recording need not fit into memory."""
+
+    def __init__(self, names: Collection[str], make: Callable[[str], Probe]) -> None:
+        self._names, self._make = dict.fromkeys(names), make
+
+    def __getitem__(self, name: str) -> Probe:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Probes by population name, of ``images`` images; ``network`` and ``stimulus`` are digests, or ``None``."""
+    """Probes by population name, of ``images`` images; ``network`` and ``stimulus`` are digests, or ``None``.
+
+    A probe may be read from a file each time it is looked up (:class:`Deferred`): hold on to it while it is needed.
+    """
 
     name: str
     images: int
@@ -114,6 +138,10 @@ class Trace:
     def unclaimed(self, name: str | None = None) -> Trace:
         """The same arrays without the claim that they come from a certain network; ``name`` replaces the name."""
         return replace(self, name=name or self.name, network=None)
+
+    def changed(self, change: Callable[[str, Probe], Probe]) -> Trace:
+        """The same with ``change(population, probe)`` in place of every probe, made when it is looked at."""
+        return replace(self, probes=Deferred(tuple(self.probes), lambda name: change(name, self.probes[name])))
 
     @classmethod
     def of(cls, run: Run, name: str | None = None) -> Trace:
