@@ -85,11 +85,13 @@ def compared(arguments: argparse.Namespace, network: Network, level: Level) -> C
         if len(arguments.backends) + len(recordings) < 2:
             raise VerificationError("one backend and no --trace: there is nothing to compare it with")
         comparison = Comparison(network, level, share=arguments.share, replay=level >= Level.TRAIN)
-        stimuli, engines, cause, payloads = [], {}, "", None
+        whole = any(item.time == "recording" for item in recordings)
+        record = max(RECORDS.get(level, Record.COUNTS), Record.TRAINS if whole else Record.COUNTS)
+        stimuli: list[str] = []
+        engines: dict[str, str] = {}
+        cause = ""
         for index, payloads in enumerate(_batches(source, recordings)):
-            runs = [
-                shared.run(name, network, payloads, RECORDS.get(level, Record.COUNTS)) for name in arguments.backends
-            ]
+            runs = [shared.run(name, network, payloads, record) for name in arguments.backends]
             batch: list[Run | Trace] = [*runs, *(_aligned(item, index, network, runs[0]) for item in recordings)]
             comparison.add(batch)
             stimuli.append(stimulus_digest(payloads))
