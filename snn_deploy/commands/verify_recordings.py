@@ -154,7 +154,7 @@ class _Recording:
 def _open(path: Path, network: Network, arguments: argparse.Namespace, opened: ExitStack) -> _Recording:
     if path.is_dir() or path.suffix == ".csv":
         return _one_batch(path, read_sana_fe(network, *_sana_fe_files(path)), arguments)
-    if path.suffix == ".nir":
+    if path.suffix in (".nir", ".nird"):
         return _one_batch(path, read_nir_data(path, network, dt=arguments.dt), arguments)
     file = opened.enter_context(TraceFile(path))
     return _Recording(path, file.header.images, lambda index: _decoded(file[index], arguments), file.header.time)

@@ -327,6 +327,27 @@ def test_nir_data_is_read(network: Network, batches: list[Trace], tmp_path: Path
         read_nir_data(tmp_path / "bad.nird", network)
 
 
+@pytest.mark.parametrize(
+    ("time", "value", "end", "message"),
+    [
+        (0.3, 1.0, 1e9, r"neurons need \d+ bytes, 2147483648 are allowed$"),
+        (0.3, 1.0, np.inf, r"not finite, or a t_max of inf$"),
+        (np.nan, 1.0, 1.0, r"not finite, or a t_max of 1.0$"),
+        (0.35, 1.0, 1.0, r"event times are no multiples of dt = 0.1"),
+        (0.3, 1e300, 1.0, r"values that are not integers"),
+    ],
+)
+def test_impossible_events_of_nir_data_are_refused(
+    network: Network, tmp_path: Path, time: float, value: float, end: float, message: str
+) -> None:
+    nir = pytest.importorskip("nir")
+    data = nir.ValuedEventData(np.array([[3]]), np.array([[time]]), 256, end, np.array([[value]]))
+    graph = nir.NIRGraphData({"dec": nir.NIRNodeData({"spikes": data})})
+    nir.serialization.write_data(tmp_path / "chip.nird", graph)
+    with pytest.raises(VerificationError, match=message):
+        read_nir_data(tmp_path / "chip.nird", network, dt=0.1)
+
+
 def test_sana_fe_tables_are_read(network: Network, batches: list[Trace], tmp_path: Path) -> None:
     one = {}
     for name, probe in batches[0].probes.items():
@@ -366,6 +387,8 @@ def test_sana_fe_tables_are_read(network: Network, batches: list[Trace], tmp_pat
         (None, "timestep,\n", r"line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'$"),
         (None, "timestep,neuron dec.1,\n1,5,\n3,5,\n", r"line 3: step 3 follows 1$"),
         (None, "timestep,neuron dec.1,\n1,1.23457e+06,\n", r"'1.23457e\+06' is not an integer printed in full$"),
+        ("neuron,timestep\ndec.1,99999999999\n", None, r"x 256 neurons need \d+ bytes, 2147483648 are allowed$"),
+        (None, "timestep,neuron dec.1,\n99999999999,5,\n", r"x 1 neurons need \d+ bytes, 2147483648 are allowed$"),
         (None, "timestep,neuron dec.1,\n1,\n", r"1 columns, not 2; the file may be cut off$"),
         (None, None, r"nothing would be compared$"),
     ],
