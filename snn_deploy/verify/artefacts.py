@@ -48,6 +48,7 @@ def decode(trace: Trace, *, mark: int | None = None, bits: int | None = None, re
                 neurons=found.neurons,
                 trains=None if found.trains is None else sign_extend(found.trains, bits),
                 states=None if found.states is None else sign_extend(found.states, bits),
+                currents=None if found.currents is None else sign_extend(found.currents, bits),
                 counts=found.counts if found.trains is None else None,
                 events=found.events if found.trains is None else None,
                 totals=found.totals if found.trains is None else None,

@@ -99,7 +99,7 @@ def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> 
 def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
     if probe.trains is None and probe.states is None:
         return probe
-    length = max(array.shape[1] for array in (probe.trains, probe.states) if array is not None)
+    length = max(array.shape[1] for array in (probe.trains, probe.states, probe.currents) if array is not None)
     if lag < 0 or lag + steps > length:
         raise VerificationError(
             f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; record longer"
@@ -109,4 +109,5 @@ def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
         neurons=probe.neurons,
         trains=None if probe.trains is None else probe.trains[:, window],
         states=None if probe.states is None else probe.states[:, window],
+        currents=None if probe.currents is None else probe.currents[:, window],
     )

@@ -14,6 +14,9 @@ from snn_deploy.verify.verdict import Divergence, Row, Side, Verdict
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
+_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
+"""Checks whose differences share a column."""
+
 _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
 
 
@@ -41,7 +44,7 @@ def table(verdict: Verdict) -> Table:
             f"{row.neurons:,}",
             f"{row.probed / row.neurons:.0%}",
             *(_number(side.spikes) for side in row.sides),
-            *(_number(_mismatches(row, check)) for check in (Check.COUNTS, Check.TRAINS, Check.STATES)),
+            *(_number(_mismatches(row, *checks)) for checks in _COLUMNS),
             *(_errors(row) if replayed else ()),
             _place(row.first),
             status,
@@ -127,9 +130,10 @@ def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _mismatches(row: Row, check: Check) -> int | None:
-    found = [number for side in row.sides[1:] if (number := side.mismatches(check)) is not None]
-    return max(found) if found else None
+def _mismatches(row: Row, *checks: Check) -> int | None:
+    """Values that differ at the side where most do; ``None`` where none of ``checks`` was made."""
+    made = [[number for check in checks if (number := side.mismatches(check)) is not None] for side in row.sides[1:]]
+    return max((sum(numbers) for numbers in made if numbers), default=None)
 
 
 def _errors(row: Row) -> tuple[str, str]:

@@ -28,8 +28,8 @@ class Probe:
     ``neurons`` (n,) int64, increasing, are their indices in the flattened (C, H, W) map; ``None`` means all of them.
     All arrays are integers: ``totals`` (B,) sum of the counts of all probed neurons, ``counts`` (B, n), ``events``
     (B, n) number of non-zero payloads, ``trains`` (B, steps, n) payloads in the population's window, ``states``
-    (B, steps, n) membranes after each of its steps. Counts and events follow from trains, and totals from counts,
-    where they are not given.
+    (B, steps, n) membranes after each of its steps, ``currents`` the second states of neurons that have one. Counts
+    and events follow from trains, and totals from counts, where they are not given.
     """
 
     neurons: Int64 | None = None
@@ -38,9 +38,11 @@ class Probe:
     events: Int64 | None = None
     trains: Int32 | Int64 | None = None
     states: Int32 | Int64 | None = None
+    currents: Int32 | Int64 | None = None
 
     def __post_init__(self) -> None:
-        for label, axes in (("totals", 1), ("counts", 2), ("events", 2), ("trains", 3), ("states", 3)):
+        axes_of = {"totals": 1, "counts": 2, "events": 2, "trains": 3, "states": 3, "currents": 3}
+        for label, axes in axes_of.items():
             array: npt.NDArray[Any] | None = getattr(self, label)
             if array is not None and (
                 not np.can_cast(array.dtype, np.int64) or array.dtype == bool or array.ndim != axes
@@ -70,6 +72,7 @@ class Probe:
             "events": (images, probed),
             "trains": (images, steps, probed),
             "states": (images, steps, probed),
+            "currents": (images, steps, probed),
         }
         for label, shape in shapes.items():
             array: npt.NDArray[Any] | None = getattr(self, label)
@@ -90,6 +93,7 @@ class Probe:
             events=None if self.events is None else self.events[:, columns],
             trains=None if self.trains is None else self.trains[:, :, columns],
             states=None if self.states is None else self.states[:, :, columns],
+            currents=None if self.currents is None else self.currents[:, :, columns],
         )
 
 
@@ -117,7 +121,8 @@ class Trace:
         label = name or run.backend
         if not run.counts:
             raise VerificationError(f"{label}: the run holds no population")
-        parts = {"events": run.events, "trains": run.trains or {}, "states": run.states or {}}
+        timed = {"trains": run.trains or {}, "states": run.states or {}, "currents": run.currents or {}}
+        parts = {"events": run.events, **timed}
         for kind, arrays in parts.items():
             surplus = sorted(set(arrays) - set(run.counts))
             if surplus:
@@ -128,8 +133,9 @@ class Trace:
                 probes[population] = Probe(
                     counts=_flat(counts, 1),
                     events=_flat(run.events.get(population), 1),
-                    trains=_flat((run.trains or {}).get(population), 2),
-                    states=_flat((run.states or {}).get(population), 2),
+                    trains=_flat(timed["trains"].get(population), 2),
+                    states=_flat(timed["states"].get(population), 2),
+                    currents=_flat(timed["currents"].get(population), 2),
                 )
             except VerificationError as error:
                 raise VerificationError(f"{label}: {population}: {error}") from error

@@ -31,7 +31,7 @@ from snn_deploy.verify.trace import Probe, Trace
 
 FORMAT = "snn-deploy trace"
 VERSION = 1
-KINDS = ("neurons", "totals", "counts", "events", "trains", "states")
+KINDS = ("neurons", "totals", "counts", "events", "trains", "states", "currents")
 
 BATCH_LIMIT = 2**31
 """Largest sum of one batch's arrays in bytes, uncompressed, that a reader accepts."""
@@ -233,6 +233,7 @@ def _probe(population: str, fields: Mapping[str, npt.NDArray[Any]]) -> Probe:
             events=fields.get("events"),
             trains=fields.get("trains"),
             states=fields.get("states"),
+            currents=fields.get("currents"),
         )
     except VerificationError as error:
         raise VerificationError(f"{population}: {error}") from error

@@ -124,7 +124,7 @@ def npy(array: npt.NDArray[np.generic], tmp_path: Path) -> bytes:
         ("no manifest", r"no array is called 'manifest'; this is not a trace file$"),
         ("other version", r"this program reads 'snn-deploy trace' version 1$"),
         ("no json", r"the manifest is incomplete or no JSON: .*"),
-        ("surplus entry", r"is not BATCH/KIND/POPULATION with a kind of .*states$"),
+        ("surplus entry", r"is not BATCH/KIND/POPULATION with a kind of .*states, currents$"),
         ("surplus batch", r"the manifest has 3 batches, numbered from 0$"),
         ("missing batch", r"batch 2 holds no array$"),
         ("floats", r"float64; integers are compared$"),
