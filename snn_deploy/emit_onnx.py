@@ -26,6 +26,7 @@ from snn_deploy.backend import Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import ArtifactError, ConversionError
 from snn_deploy.kernels import ConvKernel, Kernel, Pads, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Population
+from snn_deploy.sigma_delta import SigmaDelta
 
 OPSET = 17
 
@@ -106,6 +107,15 @@ def _check(network: Network) -> None:
         raise ConversionError(
             f"{network.name}: counts of {network.mode} mode depend on the schedule; convert in exact mode"
         )
+    waiting = [
+        population.name
+        for population in network.populations[1:]
+        if isinstance(population.neuron, SigmaDelta) and not _quantizes(population.neuron)
+    ]
+    if waiting:
+        raise ConversionError(
+            f"{', '.join(waiting)}: changes below a threshold of more than one count have no ONNX form"
+        )
     growing = [
         population.name
         for population in network.populations[1:]
@@ -116,6 +126,11 @@ def _check(network: Network) -> None:
             f"{', '.join(growing)}: neurons that cannot take events back have counts that depend on the schedule; "
             "allow negative payloads, or payloads that hold the whole count"
         )
+
+
+def _quantizes(neuron: SigmaDelta) -> bool:
+    """Whether what is sent at once is ``floor(activation / 2**shift)``, no more and no less."""
+    return bool(np.all(neuron.theta == 1 << neuron.shift)) and (neuron.rectify or neuron.shift == 0)
 
 
 def _value(population: Population) -> onnx.ValueInfoProto:
@@ -160,6 +175,8 @@ def _write_population(writer: _Writer, network: Network, population: Population)
         raise ConversionError(f"{population.name}: a population without neurons has no count")
     terms = [_write_current(writer, network, connection) for connection in network.incoming(population.name)]
     constant = population.bias + neuron.v0[:, None, None] - int(neuron.strict)
+    if isinstance(neuron, SigmaDelta):
+        constant = constant + neuron.offset[:, None, None]
     total = writer.constant(constant[None], np.int32)
     for term in terms:
         total = writer.node("Add", [total, term])

@@ -12,6 +12,7 @@ Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]
 Range = Literal["paper", "full"]
 Pool = Literal["relay", "neuron"]
+NeuronKind = Literal["multi-threshold", "lif", "sigma-delta"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Options:
     (``full``). ``signed``: spikes may be negative. ``half_start``: the membrane starts at half a level, which turns
     floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
     subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
-    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``bias_correction``: the
+    (``relay``) or as a firing population (``neuron``, as published). ``neuron``: ours, or one that Lava brings
+    (:mod:`snn_deploy.conversion.stock`). ``weight_bits`` 2..8. ``bias_correction``: the
     mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
     the weights of their readers (connection-wise only; helps at 4 and 5 bits). ``input_levels``: input payload that stands for
     the largest magnitude seen in calibration.
@@ -51,6 +53,7 @@ class Options:
     bias_correction: bool = True
     equalization: bool = False
     input_levels: int = 1023
+    neuron: NeuronKind = "multi-threshold"
 
     def __post_init__(self) -> None:
         limits = {
@@ -73,6 +76,7 @@ class Options:
             "span": ("paper", "full"),
             "reset": ("subtract", "zero"),
             "pool": ("relay", "neuron"),
+            "neuron": ("multi-threshold", "lif", "sigma-delta"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -87,6 +91,13 @@ class Options:
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
         if self.mode == "exact" and self.pool == "neuron":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
+
+        if self.neuron == "lif" and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
+            raise ConversionError(
+                "Lava's LIF runs in rate mode, fires single spikes above one threshold, and resets to zero"
+            )
+        if self.neuron == "sigma-delta" and self.mode != "exact":
+            raise ConversionError("sigma-delta neurons send changes of one image, which exact mode shows once")
 
     @property
     def payload_max(self) -> int:
@@ -119,8 +130,23 @@ PRESETS: dict[str, Options] = {
     "if-hard": Options(
         mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, reset="zero"
     ),
+    "lif": Options(
+        neuron="lif",
+        mode="rate",
+        thresholds=1,
+        scale="percentile",
+        signed=False,
+        half_start=False,
+        strict=True,
+        steps=64,
+        reset="zero",
+        pool="neuron",
+        input_levels=255,
+    ),
+    "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
-"""Named starting points: our default, the paper's neuron, the improved one, and plain integrate-and-fire (both resets)."""
+"""Named starting points: our default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), and the
+two neurons that Lava brings."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:
