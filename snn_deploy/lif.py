@@ -55,6 +55,11 @@ class CubaLif(StockNeuron):
         if not binary or not self.strict or np.any(self.v0):
             raise NetworkError("a CUBA-LIF neuron starts at 0 and sends single spikes for v > theta; use CubaLif.of")
 
+    @property
+    def quantum(self) -> Int64:
+        """The threshold in units of the current."""
+        return self.theta >> CURRENT_SHIFT
+
     @classmethod
     def of(cls, theta: Int64, offset: Int64, *, current_decay: int, voltage_decay: int) -> CubaLif:
         """Neurons with thresholds ``theta`` and biases ``offset``, both (C,) in units of the membrane."""

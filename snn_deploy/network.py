@@ -83,6 +83,11 @@ class Neuron:
             raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
+    def quantum(self) -> npt.NDArray[np.int64]:
+        """Current (C,) that stands for one count."""
+        return self.theta
+
+    @property
     def remembers(self) -> bool:
         """Whether there is a second state beside the membrane, as leaky neurons have their current."""
         return False

@@ -51,6 +51,11 @@ class SigmaDelta(StockNeuron):
         if np.any(self.v0) or self.strict or self.reset != "subtract":
             raise NetworkError("a sigma-delta neuron starts at 0 and sends at its threshold; use SigmaDelta.of")
 
+    @property
+    def quantum(self) -> Int64:
+        """``2**shift``, whatever the least change that is sent."""
+        return np.full_like(self.theta, 1 << self.shift)
+
     @classmethod
     def of(
         cls,

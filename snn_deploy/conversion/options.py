@@ -29,8 +29,9 @@ class Options:
     floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
     subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
     (``relay``) or as a firing population (``neuron``, as published). ``neuron``: ours, or one that Lava brings
-    (:mod:`snn_deploy.conversion.stock`). ``weight_bits`` 2..8. ``bias_correction``: the
-    mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
+    (:mod:`snn_deploy.conversion.stock`). ``slack``: how many times more a spike is worth than the scale says; neurons
+    that lose the overshoot at a reset then fire more rarely and lose a smaller share, and longer runs make up for coarser
+    counts. ``weight_bits`` 2..8. ``bias_correction``: the mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
     the weights of their readers (connection-wise only; helps at 4 and 5 bits). ``input_levels``: input payload that stands for
     the largest magnitude seen in calibration.
     """
@@ -54,6 +55,7 @@ class Options:
     equalization: bool = False
     input_levels: int = 1023
     neuron: NeuronKind = "multi-threshold"
+    slack: int = 1
 
     def __post_init__(self) -> None:
         limits = {
@@ -62,6 +64,7 @@ class Options:
             "thresholds": (1, 16),
             "weight_bits": (2, 8),
             "input_levels": (1, 65535),
+            "slack": (1, 256),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -142,6 +145,7 @@ PRESETS: dict[str, Options] = {
         reset="zero",
         pool="neuron",
         input_levels=255,
+        slack=8,
     ),
     "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
