@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy import artifact, bounds
-from snn_deploy.backend import Run, check_stimulus, stimulus_digest
+from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import ArtifactError, ConversionError
 from snn_deploy.kernels import ConvKernel, Kernel, Pads, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Population
@@ -83,23 +83,37 @@ def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
     return {source.name: stimulus, **found}
 
 
-def run_onnx(network: Network, stimulus: Int64) -> Run:
-    """What onnxruntime finds for ``stimulus`` (B, C, H, W), as a run that the verifier compares with those of backends.
+class OnnxBackend:
+    """onnxruntime on the ONNX form of a network: a backend for the verifier that shares no arithmetic with the others."""
 
-    It holds counts, and events where every neuron sends its whole count at once; trains and states exist in time only.
-    """
-    check_stimulus(network, stimulus)
-    started = time.perf_counter()
-    counts = onnx_counts(encode_onnx(network), stimulus)
-    return Run(
-        backend="onnxruntime",
-        network=artifact.digest(network),
-        stimulus=stimulus_digest(stimulus),
-        counts=counts,
-        events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if network.one_shot else {},
-        engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
-        seconds=time.perf_counter() - started,
-    )
+    name = "onnx"
+
+    def run(
+        self,
+        network: Network,
+        stimulus: Int64,
+        record: Record = Record.COUNTS,  # noqa: ARG002  # there is no time here that could be recorded
+        progress: Progress | None = None,
+    ) -> Run:
+        """Counts of ``stimulus`` (B, C, H, W), and events where every neuron sends its whole count at once.
+
+        Trains and states exist in time only; whatever ``record`` asks, they stay ``None``, and a verdict says so.
+        """
+        check_stimulus(network, stimulus)
+        started = time.perf_counter()
+        counts = onnx_counts(encode_onnx(network), stimulus)
+        if progress is not None:
+            progress(1, 1)
+        whole = network.one_shot
+        return Run(
+            backend=self.name,
+            network=artifact.digest(network),
+            stimulus=stimulus_digest(stimulus),
+            counts=counts,
+            events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if whole else {},
+            engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
+            seconds=time.perf_counter() - started,
+        )
 
 
 def _check(network: Network) -> None:

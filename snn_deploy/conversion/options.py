@@ -31,9 +31,9 @@ class Options:
     (``relay``) or as a firing population (``neuron``, as published). ``neuron``: ours, or one that Lava brings
     (:mod:`snn_deploy.conversion.stock`). ``slack``: how many times more a spike is worth than the scale says; neurons
     that lose the overshoot at a reset then fire more rarely and lose a smaller share, and longer runs make up for coarser
-    counts. ``weight_bits`` 2..8. ``bias_correction``: the mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
-    the weights of their readers (connection-wise only; helps at 4 and 5 bits). ``input_levels``: input payload that stands for
-    the largest magnitude seen in calibration.
+    counts. ``weight_bits`` 2..8. ``bias_correction``: the mean error that rounding the weights makes is taken out of the
+    bias. ``equalization``: units per channel that balance the weights of their readers (connection-wise only; helps at 4
+    and 5 bits). ``input_levels``: input payload that stands for the largest magnitude seen in calibration.
     """
 
     mode: Mode = "exact"
