@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy import bounds, pipeline
+from snn_deploy import artifact, bounds, pipeline
 from snn_deploy.backend import Record, Run, load_backend
+from snn_deploy.cli import main
 from snn_deploy.conversion.options import preset
 from snn_deploy.errors import BackendError, BackendUnavailableError, ConversionError
 from snn_deploy.lif import CubaLif
@@ -100,7 +101,6 @@ def test_lava_equals_the_reference(kind: str, record: Record) -> None:
 @pytest.mark.lava
 @pytest.mark.parametrize("kind", ["lif", "sigma-delta"])
 def test_every_process_is_lavas_own(kind: str, tmp_path: Path) -> None:
-    from snn_deploy import artifact
     from snn_deploy_lava.runtime import description, lava_import
 
     lava_import.prepare()
@@ -186,3 +186,18 @@ def test_what_lavas_lif_cannot_hold_is_named() -> None:
     wrong = replace(network, populations=tuple(odd(item) for item in network.populations))
     with pytest.raises(BackendUnavailableError, match=r"enc1/a: biases .* by two; .*dec: thresholds \d+..\d+;"):
         rules.check(wrong)
+
+
+def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As docs/concepts/modes.md says it, at a small size; what single spikes cannot do ends in one line."""
+    options = ["--noise", "25", "--size", "16x16", "--out"]
+    network, bundle = tmp_path / "delta.snn", tmp_path / "bundle"
+    model = str(MODELS / "denoiser_s25.onnx")
+    assert main(["convert", model, "--neuron", "sigma-delta", *options, str(network)]) == 0
+    assert artifact.load(network).config["neuron"] == "sigma-delta"
+    assert main(["emit", str(network), "--to", "lava", "--out", str(bundle)]) == 0
+    assert "Every process of the network is Lava's own" in (bundle / "README.md").read_text(encoding="utf-8")
+    capsys.readouterr()
+    model = str(MODELS / "segmenter_isbi.onnx")
+    assert main(["convert", model, "--neuron", "lif", *options, str(tmp_path / "none.snn")]) == 3
+    assert "/pool/MaxPool.max1: the maximum of a pool cannot be sent in single spikes" in capsys.readouterr().err
