@@ -9,6 +9,7 @@ has one file, and nothing surplus, renamed, reordered or hidden is ever accepted
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -25,7 +26,8 @@ from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.files import replacing
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network import Connection, Network, Neuron, Output, Population, StockNeuron
+from snn_deploy.sigma_delta import SigmaDelta
 
 SCHEMA = 1
 """Version of the layout below; a reader refuses every other."""
@@ -138,14 +140,19 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
         "strict": population.neuron.strict,
         **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
     }
-    if isinstance(population.neuron, CubaLif):
+    if isinstance(population.neuron, StockNeuron):
         tensors[f"{key}.offset.npy"] = population.neuron.offset
-        record["neuron"]["cuba_lif"] = {
-            "current_decay": population.neuron.current_decay,
-            "voltage_decay": population.neuron.voltage_decay,
-            "offset": f"{key}.offset.npy",
-        }
+        record["neuron"] |= _stock_record(population.neuron, f"{key}.offset.npy")
     return record
+
+
+def _stock_record(neuron: StockNeuron, offset: str) -> Record:
+    if isinstance(neuron, CubaLif):
+        decays = {"current_decay": neuron.current_decay, "voltage_decay": neuron.voltage_decay}
+        return {"cuba_lif": decays | {"offset": offset}}
+    if isinstance(neuron, SigmaDelta):
+        return {"sigma_delta": {"shift": neuron.shift, "rectify": neuron.rectify, "offset": offset}}
+    raise ArtifactError(f"{type(neuron).__name__} has no place in an .snn file")
 
 
 def _connection_record(index: int, connection: Connection, tensors: dict[str, Array]) -> Record:
@@ -298,7 +305,7 @@ def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
             current_decay=_integer(lif["current_decay"]),
             voltage_decay=_integer(lif["voltage_decay"]),
         )
-    return Neuron(
+    plain = Neuron(
         theta=theta,
         v0=_typed(tensors, item["v0"], np.int64),
         payload_min=_integer(item["payload_min"]),
@@ -308,6 +315,12 @@ def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
         strict=bool(item["strict"]),
         reset=item.get("reset", "subtract"),
     )
+    if "sigma_delta" not in item:
+        return plain
+    own = item["sigma_delta"]
+    offset, shift = _typed(tensors, own["offset"], np.int64), _integer(own["shift"])
+    fields = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
+    return SigmaDelta(**fields, offset=offset, shift=shift, rectify=bool(own["rectify"]))
 
 
 def _connection(record: Record, tensors: Mapping[str, Array]) -> Connection:

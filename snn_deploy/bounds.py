@@ -21,6 +21,7 @@ from snn_deploy.errors import NetworkError, OverflowProofError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Mode, Network, Population
+from snn_deploy.sigma_delta import SigmaDelta
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def worst_case(
     current = np.maximum(np.abs(low), np.abs(high))
     if isinstance(neuron, CubaLif):
         return neuron.reach(current), None
+    if isinstance(neuron, SigmaDelta):
+        total_low, total_high = total_low + np.minimum(neuron.offset, 0), total_high + np.maximum(neuron.offset, 0)
     counts = population.count_range
     if mode == "rate" or counts is None:
         return current, None

@@ -31,8 +31,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.lif import CubaLif
-from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Population
+from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Population, StockNeuron
 
 Int64: TypeAlias = npt.NDArray[np.int64]
 
@@ -61,15 +60,16 @@ def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
 
 def raised(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> Int64:
     """The membrane that :func:`advance` limits to 24 bits, from the same arrays."""
-    return neuron.charge(v, count, current)[0] if isinstance(neuron, CubaLif) else v + current
+    return neuron.charge(v, count, current)[0] if isinstance(neuron, StockNeuron) else v + current
 
 
 def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
     """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
 
-    For a :class:`~snn_deploy.lif.CubaLif`, whose counts nothing bounds, ``count`` holds the decaying current u.
+    For one of Lava's own neurons (:mod:`snn_deploy.lif`, :mod:`snn_deploy.sigma_delta`), whose counts nothing bounds,
+    ``count`` holds the second state: the decaying current, or what was sent so far.
     """
-    if isinstance(neuron, CubaLif):
+    if isinstance(neuron, StockNeuron):
         return neuron.integrate(v, count, current)
     theta = neuron.theta[:, None, None]
     v = saturate(v + current)

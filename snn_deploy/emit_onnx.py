@@ -22,10 +22,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy import artifact, bounds
-from snn_deploy.backend import Run, check_stimulus, stimulus_digest
+from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import ArtifactError, ConversionError
 from snn_deploy.kernels import ConvKernel, Kernel, Pads, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Population
+from snn_deploy.sigma_delta import SigmaDelta
 
 OPSET = 17
 
@@ -82,29 +83,52 @@ def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
     return {source.name: stimulus, **found}
 
 
-def run_onnx(network: Network, stimulus: Int64) -> Run:
-    """What onnxruntime finds for ``stimulus`` (B, C, H, W), as a run that the verifier compares with those of backends.
+class OnnxBackend:
+    """onnxruntime on the ONNX form of a network: a backend for the verifier that shares no arithmetic with the others."""
 
-    It holds counts, and events where every neuron sends its whole count at once; trains and states exist in time only.
-    """
-    check_stimulus(network, stimulus)
-    started = time.perf_counter()
-    counts = onnx_counts(encode_onnx(network), stimulus)
-    return Run(
-        backend="onnxruntime",
-        network=artifact.digest(network),
-        stimulus=stimulus_digest(stimulus),
-        counts=counts,
-        events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if network.one_shot else {},
-        engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
-        seconds=time.perf_counter() - started,
-    )
+    name = "onnx"
+
+    def run(
+        self,
+        network: Network,
+        stimulus: Int64,
+        record: Record = Record.COUNTS,  # noqa: ARG002  # there is no time here that could be recorded
+        progress: Progress | None = None,
+    ) -> Run:
+        """Counts of ``stimulus`` (B, C, H, W), and events where every neuron sends its whole count at once.
+
+        Trains and states exist in time only; whatever ``record`` asks, they stay ``None``, and a verdict says so.
+        """
+        check_stimulus(network, stimulus)
+        started = time.perf_counter()
+        counts = onnx_counts(encode_onnx(network), stimulus)
+        if progress is not None:
+            progress(1, 1)
+        whole = network.one_shot
+        return Run(
+            backend=self.name,
+            network=artifact.digest(network),
+            stimulus=stimulus_digest(stimulus),
+            counts=counts,
+            events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if whole else {},
+            engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
+            seconds=time.perf_counter() - started,
+        )
 
 
 def _check(network: Network) -> None:
     if network.mode != "exact":
         raise ConversionError(
             f"{network.name}: counts of {network.mode} mode depend on the schedule; convert in exact mode"
+        )
+    waiting = [
+        population.name
+        for population in network.populations[1:]
+        if isinstance(population.neuron, SigmaDelta) and not _quantizes(population.neuron)
+    ]
+    if waiting:
+        raise ConversionError(
+            f"{', '.join(waiting)}: changes below a threshold of more than one count have no ONNX form"
         )
     growing = [
         population.name
@@ -116,6 +140,11 @@ def _check(network: Network) -> None:
             f"{', '.join(growing)}: neurons that cannot take events back have counts that depend on the schedule; "
             "allow negative payloads, or payloads that hold the whole count"
         )
+
+
+def _quantizes(neuron: SigmaDelta) -> bool:
+    """Whether what is sent at once is ``floor(activation / 2**shift)``, no more and no less."""
+    return bool(np.all(neuron.theta == 1 << neuron.shift)) and (neuron.rectify or neuron.shift == 0)
 
 
 def _value(population: Population) -> onnx.ValueInfoProto:
@@ -160,6 +189,8 @@ def _write_population(writer: _Writer, network: Network, population: Population)
         raise ConversionError(f"{population.name}: a population without neurons has no count")
     terms = [_write_current(writer, network, connection) for connection in network.incoming(population.name)]
     constant = population.bias + neuron.v0[:, None, None] - int(neuron.strict)
+    if isinstance(neuron, SigmaDelta):
+        constant = constant + neuron.offset[:, None, None]
     total = writer.constant(constant[None], np.int32)
     for term in terms:
         total = writer.node("Add", [total, term])

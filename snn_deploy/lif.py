@@ -15,15 +15,14 @@ bits and would wrap on the chip; :mod:`snn_deploy.bounds` proves that it does no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
 from snn_deploy.errors import NetworkError
-from snn_deploy.network import STATE_MAX, Neuron
+from snn_deploy.network import STATE_MAX, StockNeuron
 
 Int64: TypeAlias = npt.NDArray[np.int64]
 
@@ -35,7 +34,7 @@ DECAY_ONE = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class CubaLif(Neuron):
+class CubaLif(StockNeuron):
     """Neurons of one population; built by :meth:`of`. Payloads are 0 and 1, counts unbounded: ``rate`` mode only.
 
     ``current_decay`` in 1..4096 and ``voltage_decay`` in 0..4096 are shared by the population, as on the chip;
@@ -45,25 +44,21 @@ class CubaLif(Neuron):
 
     current_decay: int = DECAY_ONE
     voltage_decay: int = 0
-    offset: Int64 = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
         if not 1 <= self.current_decay <= DECAY_ONE or not 0 <= self.voltage_decay <= DECAY_ONE:
             raise NetworkError(
                 f"decays {self.current_decay} and {self.voltage_decay} outside 1..{DECAY_ONE} and 0..{DECAY_ONE}"
             )
-        if self.offset.shape != self.theta.shape or np.abs(self.offset).max() > STATE_MAX:
-            raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
         binary = (self.payload_min, self.payload_max) == (0, 1) and self.count_min is None
         if not binary or not self.strict or np.any(self.v0):
             raise NetworkError("a CUBA-LIF neuron starts at 0 and sends single spikes for v > theta; use CubaLif.of")
 
     @property
-    def remembers(self) -> bool:
-        """True: the current u."""
-        return True
+    def quantum(self) -> Int64:
+        """The threshold in units of the current."""
+        return self.theta >> CURRENT_SHIFT
 
     @classmethod
     def of(cls, theta: Int64, offset: Int64, *, current_decay: int, voltage_decay: int) -> CubaLif:
@@ -79,14 +74,14 @@ class CubaLif(Neuron):
             offset=offset,
         )
 
-    def charge(self, v: Int64, u: Int64, current: Int64) -> tuple[Int64, Int64]:
+    def charge(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64]:
         """Membrane, not yet limited, and u after ``current`` joined; arrays (..., C, H, W) int64."""
-        u = decay(u, self.current_decay) + (current << CURRENT_SHIFT)
+        u = decay(second, self.current_decay) + (current << CURRENT_SHIFT)
         return decay(v, self.voltage_decay) + u + self.offset[:, None, None], u
 
-    def integrate(self, v: Int64, u: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    def integrate(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
         """One step: ``(v, u, payload)`` after it, from arrays (..., C, H, W) int64."""
-        raised, u = self.charge(v, u, current)
+        raised, u = self.charge(v, second, current)
         v = np.clip(raised, -STATE_MAX, STATE_MAX)
         payload = (v > self.theta[:, None, None]).astype(np.int64)
         return np.where(payload, 0, v), u, payload

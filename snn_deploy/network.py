@@ -83,6 +83,11 @@ class Neuron:
             raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
+    def quantum(self) -> npt.NDArray[np.int64]:
+        """Current (C,) that stands for one count."""
+        return self.theta
+
+    @property
     def remembers(self) -> bool:
         """Whether there is a second state beside the membrane, as leaky neurons have their current."""
         return False
@@ -92,6 +97,44 @@ class Neuron:
         """Whether every step passes its whole input on (threshold 1, nothing held back)."""
         subtracts = self.reset == "subtract"
         return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict and subtracts)
+
+
+@dataclass(frozen=True, eq=False)
+class StockNeuron(Neuron):
+    """One of Lava's own neurons: a second state beside the membrane, and a bias ``offset`` (C,) int64 that bypasses synapses.
+
+    They are :class:`snn_deploy.lif.CubaLif` and :class:`snn_deploy.sigma_delta.SigmaDelta`, which say what a step does.
+    """
+
+    offset: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
+        if self.offset.shape != self.theta.shape or np.abs(self.offset).max() > STATE_MAX:
+            raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
+
+    @property
+    def remembers(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def relays(self) -> bool:
+        """False: its bias is its own."""
+        return False
+
+    def charge(
+        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First state, not yet limited, and second state after ``current`` joined; arrays (..., C, H, W) int64."""
+        raise NotImplementedError
+
+    def integrate(
+        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """One step: both states and the payload after it, from arrays (..., C, H, W) int64."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

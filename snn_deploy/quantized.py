@@ -16,6 +16,7 @@ from snn_deploy.backend import check_stimulus
 from snn_deploy.errors import NetworkError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import Network
+from snn_deploy.sigma_delta import SigmaDelta
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -35,9 +36,18 @@ def integer_network(network: Network, stimulus: Int64) -> dict[str, Int64]:
         for connection in connections:
             total += _linear(connection.kernel, counts[connection.source].astype(np.float64)) * 2.0**connection.exponent
         total += population.bias + neuron.v0[:, None, None]
-        levels = np.floor(total / neuron.theta[:, None, None])
-        counts[population.name] = np.clip(levels, *limits).astype(np.int64)
+        levels = _changes(neuron, total) if isinstance(neuron, SigmaDelta) else total / neuron.theta[:, None, None]
+        counts[population.name] = np.clip(np.floor(levels), *limits).astype(np.int64)
     return counts
+
+
+def _changes(neuron: SigmaDelta, total: Float64) -> Float64:
+    """What a sigma-delta neuron at rest sends once, before the shift drops bits: changes below its threshold wait."""
+    activation = total + neuron.offset[:, None, None]
+    if neuron.rectify:
+        activation = np.maximum(activation, 0)
+    levels: Float64 = np.where(np.abs(activation) < neuron.theta[:, None, None], 0, activation / 2**neuron.shift)
+    return levels
 
 
 def _linear(kernel: Kernel, maps: Float64) -> Float64:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     ("errors", "arrays", "files", "kernels", "quantity", "workers"),
     ("graph", "ops"),
-    ("network", "lif", "dynamics", "bounds", "schedule", "device", "target"),
+    ("network", "lif", "sigma_delta", "dynamics", "bounds", "schedule", "device", "target"),
     ("artifact",),
     ("frontend", "passes"),
     ("conversion",),
@@ -35,6 +35,7 @@ BACKENDS_MAY_IMPORT = {
     "kernels",
     "network",
     "lif",
+    "sigma_delta",
     "dynamics",
     "bounds",
     "schedule",

@@ -108,7 +108,7 @@ def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
     )
     result = run(installed, "-c", code)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [str(installed), "cpu", "lava", "reference"]
+    assert result.stdout.split() == [str(installed), "cpu", "lava", "onnx", "reference"]
 
 
 def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.network import STATE_MAX, Neuron
+from snn_deploy_cpu.deltas import Deltas
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.leaking import Leak
 
@@ -79,7 +80,7 @@ class Rule:
 
 
 def scan(
-    rule: Rule | Leak,
+    rule: Rule | Leak | Deltas,
     v: Floats,
     count: Floats | None,
     currents: Floats,
@@ -94,7 +95,7 @@ def scan(
     (N,) holds bias and constant currents, ``None`` for the bias of ``rule`` alone; it enters the first ``driven``
     steps. Returns how many membranes were limited.
     """
-    if isinstance(rule, Leak):
+    if not isinstance(rule, Rule):
         return rule.scan(v, np.zeros_like(v) if count is None else count, currents, drive, driven, payloads, first)
     compiled = compiled_kernels() if v.dtype == np.float32 else None
     whole, offset = drive is not None, rule.bias if drive is None else drive

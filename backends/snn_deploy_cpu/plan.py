@@ -14,9 +14,11 @@ from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.kernels import SpatialKernel
 from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Population
+from snn_deploy.sigma_delta import SigmaDelta
 from snn_deploy_cpu import libraries
 from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit, transparent
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
+from snn_deploy_cpu.deltas import Deltas
 from snn_deploy_cpu.events import Scatter
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
@@ -72,7 +74,7 @@ class FiringLayer:
     population: Population
     formats: Formats
     engine: str
-    rule: Rule | Leak
+    rule: Rule | Leak | Deltas
     bias: npt.NDArray[Any] | None
     streams: tuple[Stream, ...]
     constants: tuple[Current, ...]
@@ -188,7 +190,9 @@ def _relay(network: Network, population: Population, connection: Connection) -> 
 
 def _rule(
     network: Network, population: Population, neuron: Neuron, bias: npt.NDArray[np.int64], real: Real, settles: bool
-) -> Rule | Leak:
+) -> Rule | Leak | Deltas:
+    if isinstance(neuron, SigmaDelta):
+        return Deltas.of(population, neuron, bias, real)
     if not isinstance(neuron, CubaLif):
         return Rule.of(neuron, bias, real, _quotient(network, population, neuron, real), settles)
     if not leak_fits(bound(network, population)):

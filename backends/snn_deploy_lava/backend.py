@@ -17,8 +17,8 @@ from snn_deploy import artifact
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.bounds import bound
 from snn_deploy.errors import BackendError, BackendUnavailableError
-from snn_deploy.lif import CubaLif
-from snn_deploy.network import STATE_MAX, Network
+from snn_deploy.network import STATE_MAX, Network, StockNeuron
+from snn_deploy.sigma_delta import SigmaDelta
 from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
@@ -73,6 +73,7 @@ class LavaBackend:
                 raise BackendError(f"lava: {error}") from error
             records = trace.collect(description.read(folder / "network.snn"), folder)
             saturations = json.loads((folder / "saturations.json").read_text(encoding="utf-8"))
+        _check_payloads(network, records)
         if network.mode == "exact":
             _check_silent(network, {name: arrays["last"] for name, arrays in records.items()}, self.stream)
         return Run(
@@ -103,16 +104,16 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
-        if (self.stream or _leaky(network)) and not network.aligned:
+        if (self.stream or _held(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
             )
         biased = [
-            item.name for item in network.populations[1:] if isinstance(item.neuron, CubaLif) and np.any(item.bias)
+            item.name for item in network.populations[1:] if isinstance(item.neuron, StockNeuron) and np.any(item.bias)
         ]
         if biased:
             raise BackendUnavailableError(
-                f"{network.name}: a bias joins the current of {biased[0]}; that of Lava's LIF joins the membrane, run it "
+                f"{network.name}: a bias joins the current of {biased[0]}; that of Lava's own neurons joins the membrane, run it "
                 "on the reference backend"
             )
         wide = [
@@ -127,8 +128,8 @@ class LavaBackend:
             )
 
 
-def _leaky(network: Network) -> bool:
-    return any(isinstance(population.neuron, CubaLif) for population in network.populations)
+def _held(network: Network) -> bool:
+    return any(isinstance(population.neuron, StockNeuron) for population in network.populations)
 
 
 def _installed() -> bool:
@@ -150,6 +151,14 @@ def _how_to_install() -> str:
 
 def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, npt.NDArray[np.int32]]:
     return {population: arrays[name].astype(np.int32) for population, arrays in records.items() if name in arrays}
+
+
+def _check_payloads(network: Network, records: Mapping[str, Mapping[str, Int64]]) -> None:
+    """What the proof assumes of sigma-delta neurons; in ``exact`` mode a count is one event."""
+    for population in network.populations[1:]:
+        if isinstance(population.neuron, SigmaDelta):
+            kept = records[population.name]
+            population.neuron.check(population.name, kept["counts" if network.mode == "exact" else "extremes"])
 
 
 def _check_silent(network: Network, last: Mapping[str, Int64], stream: bool) -> None:

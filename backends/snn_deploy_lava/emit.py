@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from string import Template
 
@@ -22,7 +22,8 @@ from snn_deploy import artifact
 from snn_deploy.backend import Backend, load_backend
 from snn_deploy.errors import ArtifactError, BackendError
 from snn_deploy.kernels import ConvKernel
-from snn_deploy.network import MAX_EXPONENT, Connection, Network, Output, Population
+from snn_deploy.lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Output, Population, StockNeuron
 from snn_deploy.schedule import align
 from snn_deploy_lava import rules
 
@@ -33,6 +34,16 @@ LAVA_VERSION = "0.10.0"
 _HERE = Path(__file__).resolve().parent
 
 _STUB = '"""The part of snn-deploy\'s Lava backend that runs without snn-deploy."""\n'
+
+_OWN = (
+    "Neurons and some synapses are processes of this folder (`snn_deploy_lava/runtime/processes`), the rest is Lava's."
+)
+
+_STOCK = (
+    "Every process of the network is Lava's own: `LIFReset` or `SigmaDelta` (with `io.Reset`), `Conv`, `Sparse`, `DelaySparse`, "
+    "`GradedVec`, `io.source.RingBuffer`; only the recorders that write the trace are ours "
+    "(`snn_deploy_lava/runtime/stock.py` says which stands where, and why it is exact)."
+)
 
 _SWEEP = 127
 """Largest input payload of the conformance test."""
@@ -102,37 +113,40 @@ def conformance_network(network: Network) -> Network:
 
 
 def _kinds(network: Network) -> Iterator[Population]:
-    """The first population of each set of limits."""
+    """The first population of each kind of neuron: same class, limits and options."""
     seen = set()
     for population in network.populations[1:]:
         neuron = population.neuron
         if neuron is not None:
-            counts = (neuron.count_min, neuron.count_max)
-            limits = (neuron.payload_min, neuron.payload_max, *counts, neuron.strict, neuron.reset)
-            if limits not in seen:
-                seen.add(limits)
+            numbers = (getattr(neuron, item.name) for item in fields(neuron))
+            kind = (type(neuron), *(number for number in numbers if not isinstance(number, np.ndarray)))
+            if kind not in seen:
+                seen.add(kind)
                 yield population
 
 
 def _sample(population: Population, width: int) -> Population:
     """``population`` with one channel for each of its first 8 thresholds, ``width`` columns and its own biases."""
-    if population.neuron is None:
+    neuron = population.neuron
+    if neuron is None:
         raise BackendError(f"{population.name}: the input has no neuron")
-    _, chosen = np.unique(population.neuron.theta, return_index=True)
+    _, chosen = np.unique(neuron.theta, return_index=True)
     chosen = np.sort(chosen)[:8]
+    offset = {"offset": neuron.offset[chosen]} if isinstance(neuron, StockNeuron) else {}
     return replace(
         population,
         shape=(chosen.size, 1, width),
-        neuron=replace(population.neuron, theta=population.neuron.theta[chosen], v0=population.neuron.v0[chosen]),
+        neuron=replace(neuron, theta=neuron.theta[chosen], v0=neuron.v0[chosen], **offset),  # type: ignore[arg-type]
         bias=population.bias[chosen].reshape(chosen.size, -1)[:, :1, None],
         unit=population.unit[chosen],
     )
 
 
 def _drive(source: Population, layer: Population) -> Connection:
-    """A connection through which the greatest payload moves each membrane by about ten thresholds."""
-    theta = np.ones(1, np.int64) if layer.neuron is None else layer.neuron.theta
-    wanted = -(-10 * theta // _SWEEP)
+    """A connection through which the greatest payload moves each membrane by about ten thresholds, within 24 bits."""
+    quantum = np.ones(1, np.int64) if layer.neuron is None else layer.neuron.quantum
+    most = STATE_MAX >> 1 + (CURRENT_SHIFT if isinstance(layer.neuron, CubaLif) else 0)
+    wanted = -(-np.minimum(10 * quantum, most) // _SWEEP)
     exponent = min(max(int(wanted.max()).bit_length() - 7, 0), MAX_EXPONENT)
     weight = np.clip(wanted >> exponent, 1, 127)[:, None, None, None]
     return Connection(f"{source.name}->{layer.name}", source.name, layer.name, ConvKernel(weight), exponent)
@@ -166,6 +180,7 @@ def _write_case(folder: Path, network: Network, stimulus: Int64, backend: Backen
 
 
 def _readme(network: Network) -> str:
+    stock = all(isinstance(population.neuron, StockNeuron) for population in network.populations[1:])
     outputs = [f"`{item.name}` (population `{item.population}`)" for item in network.outputs]
     return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
         name=network.name,
@@ -178,6 +193,8 @@ def _readme(network: Network) -> str:
         shape=", ".join(map(str, network.input.shape)),
         outputs=", ".join(outputs),
         per_step=" / steps" if network.mode == "rate" else "",
+        graph=_STOCK if stock else _OWN,
+        hook="not needed here: every neuron is Lava's own" if stock else "the hook for your own NcProcessModel",
     )
 
 

@@ -8,9 +8,13 @@ exponent lower where signs are mixed. Sources: lava-nc 0.10.0 (``utils/weightuti
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from snn_deploy import bounds
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.kernels import SpatialKernel
+from snn_deploy.lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network import STATE_MAX, Connection, Network, Population
 
 EXPONENTS = range(-8, 8)
@@ -24,6 +28,13 @@ PAYLOAD_BITS = 24
 
 WIDTH_MAX = 255
 """Columns of a map; beyond, "spikes originating from x_in=n*256-1 and its neighbours might get dropped" (compiler)."""
+
+
+THRESHOLD_MAX = 2**17 - 1
+"""Threshold mantissa of a LIF neuron, 17 bits (lava-nc ``proc/lif/models.py``)."""
+
+MANTISSAS, BIAS_EXPONENTS = range(-4096, 4096), range(8)
+"""Bias mantissa, 13 bits signed, and exponent, 3 bits, of a LIF neuron (same place)."""
 
 
 def misfits(network: Network) -> tuple[str, ...]:
@@ -49,9 +60,33 @@ def _population(network: Network, population: Population) -> list[str]:
         found.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; cut the image into strips")
     worst = bounds.bound(network, population)
     reach = max(worst.current, worst.membrane or 0)
+    if isinstance(population.neuron, CubaLif):
+        found += _leaky(name, population.neuron)
     if reach > STATE_MAX:
         found.append(f"{name}: current or membrane can reach {reach}, more than {STATE_MAX}; convert with fewer levels")
     return found
+
+
+def _leaky(name: str, neuron: CubaLif) -> list[str]:
+    found = []
+    thresholds = np.unique(neuron.theta)
+    if thresholds.size != 1 or thresholds[0] % (1 << CURRENT_SHIFT) or thresholds[0] >> CURRENT_SHIFT > THRESHOLD_MAX:
+        found.append(
+            f"{name}: thresholds {thresholds[0]}..{thresholds[-1]}; Lava's LIF has one, a multiple of {1 << CURRENT_SHIFT} "
+            f"up to {THRESHOLD_MAX << CURRENT_SHIFT}"
+        )
+    if not any(_mantissas_fit(neuron.offset, exponent) for exponent in BIAS_EXPONENTS):
+        found.append(
+            f"{name}: biases {neuron.offset.min()}..{neuron.offset.max()} are no 13-bit numbers times one power of two up to "
+            f"2**{BIAS_EXPONENTS[-1]}; round them, or divide weights, biases and thresholds of the layer by two"
+        )
+    return found
+
+
+def _mantissas_fit(offset: npt.NDArray[np.int64], exponent: int) -> bool:
+    mantissa = offset >> exponent
+    whole = np.array_equal(mantissa << exponent, offset)
+    return whole and bool(np.all((mantissa >= MANTISSAS[0]) & (mantissa <= MANTISSAS[-1])))
 
 
 def _connection(connection: Connection) -> list[str]:

@@ -12,6 +12,7 @@ from snn_deploy import artifact, dynamics
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError
 from snn_deploy.network import STATE_MAX, Connection, Network, Population
+from snn_deploy.sigma_delta import SigmaDelta
 
 Int64 = npt.NDArray[np.int64]
 
@@ -106,6 +107,8 @@ class _Cells:
             self.v = dynamics.saturate(self.v + total)
             return np.zeros_like(self.v)
         self.v, self.count, payload = dynamics.advance(neuron, self.v, self.count, total)
+        if isinstance(neuron, SigmaDelta):
+            neuron.check(self.population.name, payload)
         return payload
 
 

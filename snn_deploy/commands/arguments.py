@@ -106,7 +106,13 @@ def _add_noise(group: argparse._ArgumentGroup, what: str) -> None:
 def add_conversion(parser: argparse.ArgumentParser) -> None:
     """The options of a conversion; fields that are not given keep the preset's value."""
     group = parser.add_argument_group("conversion")
-    group.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
+    start = group.add_mutually_exclusive_group()
+    start.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
+    start.add_argument(
+        "--neuron",
+        choices=("lif", "sigma-delta"),
+        help="build from Lava's own processes only, with this neuron (the preset of that name)",
+    )
     group.add_argument("--levels", type=whole(1, 65535), metavar="N", help="exact mode: counts 0..N")
     group.add_argument("--steps", type=whole(1, 65536), metavar="T", help="rate mode: time steps")
     group.add_argument("--thresholds", type=whole(1, 16), metavar="n", help="rate mode: binary thresholds per neuron")
@@ -130,7 +136,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
     names = ("levels", "steps", "thresholds", "normalization", "scale", "weight_bits")
     changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    return preset(arguments.preset, **changes)
+    return preset(arguments.neuron or arguments.preset, **changes)
 
 
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -21,6 +21,7 @@ from snn_deploy.conversion.quantize import (
     quantize_output,
     quantize_relay,
 )
+from snn_deploy.conversion.stock import LIF_THETA_MAX, stock_neuron
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph import Graph, Node
 from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
@@ -157,7 +158,7 @@ def _fitting_layer(
     options: Options,
 ) -> tuple[Population, tuple[Connection, ...]]:
     """One layer in integers; channels whose worst case leaves 24 bits get half the threshold, until all fit."""
-    cap = _bias_cap(layer, scales)
+    cap = _bias_cap(layer, scales, options)
     for _ in range(options.weight_bits):
         quantized = _quantize(layer, scales, statistics, options, cap)
         incoming = tuple(
@@ -176,20 +177,22 @@ def _fitting_layer(
         if worst.max() <= STATE_MAX or layer.kind not in ("relu", "linear") or quantized.theta.min() < 2:
             break
         over = worst > STATE_MAX
-        cap = np.where(over | _shared_threshold(layer), quantized.theta / 2, cap)
+        cap = np.where(over | _shared_threshold(layer, options), quantized.theta / 2, cap)
     return population, incoming
 
 
-def _bias_cap(layer: Layer, scales: Scales) -> Float64:
+def _bias_cap(layer: Layer, scales: Scales, options: Options) -> Float64:
     """Largest power of two (C,) that leaves a channel's bias half of the membrane: dead channels have biases far below."""
     counts = np.abs(layer.bias).max((1, 2)) / scales.unit[layer.name]
     cap: Float64 = 2.0 ** np.maximum(np.floor(np.log2(STATE_MAX / 2 / np.maximum(counts, 1.0))), 0)
-    return np.full_like(cap, cap.min()) if _shared_threshold(layer) else cap
+    if options.neuron == "lif":
+        return np.full_like(cap, LIF_THETA_MAX)
+    return np.full_like(cap, cap.min()) if _shared_threshold(layer, options) else cap
 
 
-def _shared_threshold(layer: Layer) -> bool:
-    """Whether all channels must keep one threshold, because a resampling shares its weights over them."""
-    return any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
+def _shared_threshold(layer: Layer, options: Options) -> bool:
+    """Whether all channels must keep one threshold: a resampling shares its weights over them, Lava's neurons are so."""
+    return options.neuron != "multi-threshold" or any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
 
 
 def _quantize(
@@ -206,7 +209,8 @@ def _quantize(
         return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):
         return quantize_relay(layer.name, floats, layer.shape[0])
-    return quantize(layer.name, floats, layer.shape[0], options.weight_bits, cap)
+    uniform = _shared_threshold(layer, options)
+    return quantize(layer.name, floats, layer.shape[0], options.weight_bits, cap, uniform=uniform)
 
 
 def _population(
@@ -218,6 +222,8 @@ def _population(
     options: Options,
 ) -> Population:
     counts = layer.bias / scales.unit[layer.name][:, None, None] - quantized.offset[:, None, None]
+    if options.neuron != "multi-threshold":
+        return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
     bias = integer_bias(counts, quantized.theta)
     unit = scales.unit[layer.name]
     if layer.kind == "output":
@@ -228,6 +234,25 @@ def _population(
     else:
         neuron = _firing_neuron(layer, quantized, options)
     return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
+
+
+def _stock_population(
+    layer: Layer,
+    quantized: Quantized,
+    bias: Float64,
+    incoming: tuple[Connection, ...],
+    sources: Mapping[str, Population],
+    scales: Scales,
+    options: Options,
+) -> Population:
+    """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
+    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, 0)
+    counts = _worst_case(incoming, {name: population.count_range or (0, 0) for name, population in sources.items()}, 0)
+    neuron = stock_neuron(layer, quantized.theta, bias, step, counts, options)
+    unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
+    return Population(
+        layer.name, layer.shape, neuron, np.zeros((layer.shape[0], 1, 1), np.int64), unit, origin=layer.origin
+    )
 
 
 def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neuron:

@@ -12,6 +12,7 @@ Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]
 Range = Literal["paper", "full"]
 Pool = Literal["relay", "neuron"]
+NeuronKind = Literal["multi-threshold", "lif", "sigma-delta"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Options:
     (``full``). ``signed``: spikes may be negative. ``half_start``: the membrane starts at half a level, which turns
     floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
     subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
-    (``relay``) or as a firing population (``neuron``, as published). ``weight_bits`` 2..8. ``bias_correction``: the
-    mean error that rounding the weights makes is taken out of the bias. ``equalization``: units per channel that balance
-    the weights of their readers (connection-wise only; helps at 4 and 5 bits). ``input_levels``: input payload that stands for
-    the largest magnitude seen in calibration.
+    (``relay``) or as a firing population (``neuron``, as published). ``neuron``: ours, or one that Lava brings
+    (:mod:`snn_deploy.conversion.stock`). ``slack``: how many times more a spike is worth than the scale says; neurons
+    that lose the overshoot at a reset then fire more rarely and lose a smaller share, and longer runs make up for coarser
+    counts. ``weight_bits`` 2..8. ``bias_correction``: the mean error that rounding the weights makes is taken out of the
+    bias. ``equalization``: units per channel that balance the weights of their readers (connection-wise only; helps at 4
+    and 5 bits). ``input_levels``: input payload that stands for the largest magnitude seen in calibration.
     """
 
     mode: Mode = "exact"
@@ -51,6 +54,8 @@ class Options:
     bias_correction: bool = True
     equalization: bool = False
     input_levels: int = 1023
+    neuron: NeuronKind = "multi-threshold"
+    slack: int = 1
 
     def __post_init__(self) -> None:
         limits = {
@@ -59,6 +64,7 @@ class Options:
             "thresholds": (1, 16),
             "weight_bits": (2, 8),
             "input_levels": (1, 65535),
+            "slack": (1, 256),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -73,6 +79,7 @@ class Options:
             "span": ("paper", "full"),
             "reset": ("subtract", "zero"),
             "pool": ("relay", "neuron"),
+            "neuron": ("multi-threshold", "lif", "sigma-delta"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -87,6 +94,13 @@ class Options:
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
         if self.mode == "exact" and self.pool == "neuron":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
+
+        if self.neuron == "lif" and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
+            raise ConversionError(
+                "Lava's LIF runs in rate mode, fires single spikes above one threshold, and resets to zero"
+            )
+        if self.neuron == "sigma-delta" and self.mode != "exact":
+            raise ConversionError("sigma-delta neurons send changes of one image, which exact mode shows once")
 
     @property
     def payload_max(self) -> int:
@@ -119,8 +133,24 @@ PRESETS: dict[str, Options] = {
     "if-hard": Options(
         mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, reset="zero"
     ),
+    "lif": Options(
+        neuron="lif",
+        mode="rate",
+        thresholds=1,
+        scale="percentile",
+        signed=False,
+        half_start=False,
+        strict=True,
+        steps=64,
+        reset="zero",
+        pool="neuron",
+        input_levels=255,
+        slack=8,
+    ),
+    "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
-"""Named starting points: our default, the paper's neuron, the improved one, and plain integrate-and-fire (both resets)."""
+"""Named starting points: our default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), and the
+two neurons that Lava brings."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

@@ -109,12 +109,21 @@ class _Block:
 
 
 def quantize(
-    layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int, cap: Float64 | float = np.inf
+    layer: str,
+    synapses: Sequence[FloatSynapses],
+    channels: int,
+    bits: int,
+    cap: Float64 | float = np.inf,
+    *,
+    uniform: bool = False,
 ) -> Quantized:
-    """Integer kernels of one firing layer's connections; thresholds are powers of two, at most ``cap`` per channel."""
+    """Integer kernels of one firing layer's connections; thresholds are powers of two, at most ``cap`` per channel.
+
+    All channels get one threshold where it must be ``uniform``, or where a resampling shares its weights.
+    """
     limit = 2 ** (bits - 1) - 1
     blocks = [_block(item, channels) for item in synapses]
-    uniform = any(isinstance(item.op, Resample) for item in synapses)
+    uniform = uniform or any(isinstance(item.op, Resample) for item in synapses)
     candidates = []
     for block in blocks:
         largest = _where_dead(block.largest)

@@ -79,7 +79,7 @@ def _weight_error(conversion: Conversion, name: str, target: str) -> float:
     normalized = scale_op(synapses.op, conversion.scales.assumed[name], conversion.scales.unit[target])
     if isinstance(normalized, Resample) or population.neuron is None:
         return 0.0
-    theta = conversion.scales.unit[target] / population.unit * population.neuron.theta
+    theta = conversion.scales.unit[target] / population.unit * population.neuron.quantum
     weight = normalized.weight
     error = _real(connection.kernel, connection.exponent, theta) - weight
     size = float(np.square(weight).mean())

@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 
 from snn_deploy import dynamics
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import NetworkError, VerificationError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
-from snn_deploy.network import STATE_MAX, Connection, Neuron, Population, Reset
+from snn_deploy.network import STATE_MAX, Connection, Neuron, Population, Reset, StockNeuron
 from snn_deploy.verify.replay import Int64, Site, Specified
 
 
@@ -91,25 +91,29 @@ def _neuron(population: Population) -> Neuron:
 def _with_rule(site: Site, **choices: object) -> Site | None:
     """``site`` with these choices of :class:`Altered`; ``None`` where its rule or its neuron is of another kind."""
     rule = Altered() if isinstance(site.rule, Specified) else site.rule
-    if not isinstance(rule, Altered) or isinstance(site.population.neuron, CubaLif):
+    if not isinstance(rule, Altered) or isinstance(site.population.neuron, StockNeuron):
         return None
     return replace(site, rule=replace(rule, **choices))  # type: ignore[arg-type]  # names and values stand below
 
 
-def _with_neuron(site: Site, **numbers: object) -> Site:
-    neuron = replace(_neuron(site.population), **numbers)  # type: ignore[arg-type]  # names and values stand below
+def _with_neuron(site: Site, **numbers: object) -> Site | None:
+    """``site`` with these numbers of its neuron; ``None`` where this kind of neuron cannot have them."""
+    try:
+        neuron = replace(_neuron(site.population), **numbers)  # type: ignore[arg-type]  # names and values stand below
+    except NetworkError:
+        return None
     return replace(site, population=replace(site.population, neuron=neuron))
 
 
 def _bias(site: Site) -> Int64:
-    """The bias (C, 1, 1) or (C, H, W); a leaky neuron's own, which bypasses the current."""
+    """The bias (C, 1, 1) or (C, H, W); a stock neuron's own, which bypasses the current."""
     neuron = site.population.neuron
-    return neuron.offset[:, None, None] if isinstance(neuron, CubaLif) else site.population.bias
+    return neuron.offset[:, None, None] if isinstance(neuron, StockNeuron) else site.population.bias
 
 
-def _set_bias(site: Site, bias: Int64) -> Site:
+def _set_bias(site: Site, bias: Int64) -> Site | None:
     bias = np.clip(bias, -STATE_MAX, STATE_MAX)
-    if isinstance(site.population.neuron, CubaLif):
+    if isinstance(site.population.neuron, StockNeuron):
         return _with_neuron(site, offset=bias[:, 0, 0])
     return replace(site, population=replace(site.population, bias=bias))
 
@@ -183,13 +187,13 @@ def _largest_weight(site: Site) -> Site | None:
     return replace(site, incoming=(replace(first, kernel=kernel), *site.incoming[1:]))
 
 
-def _one_bias(site: Site) -> Site:
+def _one_bias(site: Site) -> Site | None:
     bias = _bias(site).copy()
     bias.reshape(-1)[0] += 1
     return _set_bias(site, bias)
 
 
-def _comparison(site: Site) -> Site:
+def _comparison(site: Site) -> Site | None:
     """A leaky neuron is strict always: ``v >= theta`` is ``v > theta - 1``."""
     neuron = _neuron(site.population)
     if isinstance(neuron, CubaLif):
@@ -253,7 +257,7 @@ def _unbounded(site: Site) -> Site | None:
     return _with_rule(site, unbounded=True) if _neuron(site.population).count_max is not None else None
 
 
-def _thresholds(site: Site, change: Callable[[Int64], Int64]) -> Site:
+def _thresholds(site: Site, change: Callable[[Int64], Int64]) -> Site | None:
     return _with_neuron(site, theta=np.clip(change(_neuron(site.population).theta), 1, STATE_MAX))
 
 

@@ -13,6 +13,9 @@ from snn_deploy.verify.verdict import Divergence, Row, Verdict
 _COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
 """Checks whose differences share a column."""
 
+_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
+"""Checks whose differences share a column."""
+
 _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
 
 

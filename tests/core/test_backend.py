@@ -28,7 +28,7 @@ NETWORK = random_unet(size=8, width=2)
 def test_the_three_backends_are_listed_and_none_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("reference", "cpu", "lava"):
         monkeypatch.delitem(sys.modules, f"snn_deploy_{name}", raising=False)
-    assert {"reference", "cpu", "lava"} <= set(backend_names())
+    assert {"reference", "cpu", "lava", "onnx"} <= set(backend_names())
     assert backend_names() == tuple(sorted(backend_names()))
     assert not {"snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava"} & set(sys.modules)
 

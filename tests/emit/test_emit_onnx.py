@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_deploy import artifact
-from snn_deploy.backend import load_backend
-from snn_deploy.emit_onnx import encode_onnx, onnx_counts, run_onnx, write_onnx
+from snn_deploy.backend import Record, load_backend
+from snn_deploy.emit_onnx import encode_onnx, onnx_counts, write_onnx
 from snn_deploy.errors import ArtifactError, ConversionError, OverflowProofError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verify import Level, Status, compare
 
 FLOATING = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16}
 
@@ -66,12 +67,16 @@ def test_counts_of_unets(seed: int) -> None:
 def test_a_run_is_verified_like_that_of_any_backend() -> None:
     network = random_unet("exact", 0)
     stimulus = random_stimulus(network)
-    expected, found = load_backend("reference").run(network, stimulus), run_onnx(network, stimulus)
+    expected, found = (load_backend(name).run(network, stimulus) for name in ("reference", "onnx"))
     assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
     for name, events in expected.events.items():
         assert np.array_equal(found.events[name], events), name
         assert np.array_equal(found.counts[name], expected.counts[name]), name
-    assert run_onnx(shuffle(network, seed=1), stimulus).events == {}
+    assert load_backend("onnx").run(shuffle(network, seed=1), stimulus).events == {}
+    verdict = compare(network, [expected, found], Level.NEURON_COUNT)
+    assert (verdict.status, verdict.reached) == (Status.EQUAL, Level.NEURON_COUNT)
+    train = compare(network, [load_backend("reference").run(network, stimulus, Record.TRAINS), found], Level.TRAIN)
+    assert (train.status, train.reached) == (Status.NOT_COMPARED, Level.NEURON_COUNT)
 
 
 def test_counts_do_not_depend_on_payloads_or_schedule() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,10 +72,23 @@ def test_a_file_of_lava_dl_comes_out_as_it_went_in(tmp_path: Path) -> None:
     assert artifact.digest(read_net(tmp_path / "network.net")) == artifact.digest(network)
 
 
+def stand_in_for_vision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty modules for what lava-dl's loader imports on its way and does not use: cv2, torchvision."""
+    absent = [name for name in ("cv2", "torchvision") if importlib.util.find_spec(name) is None]
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    if "torchvision" in absent:
+        for part in ("ops", "transforms"):
+            module = types.ModuleType(f"torchvision.{part}")
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+            monkeypatch.setattr(sys.modules["torchvision"], part, module, raising=False)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
 @pytest.mark.lava
-def test_lava_dl_loads_what_was_written(tmp_path: Path) -> None:
+def test_lava_dl_loads_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare()
+    stand_in_for_vision(monkeypatch)
     loader = pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed")
     network = chain()
     write_net(network, tmp_path / "chain.net")

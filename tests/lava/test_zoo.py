@@ -81,4 +81,7 @@ def test_the_trained_networks(name: str, mode: str, stream: bool) -> None:
 @pytest.mark.parametrize("mode", ["exact", "rate"])
 @pytest.mark.parametrize("name", MAPPABLE)
 def test_foreign_networks(name: str, mode: str) -> None:
-    check(converted(FOREIGN / f"{name}.onnx", mode, MAPPABLE[name]), stream=False)
+    """One image alone, then two in a stream."""
+    network = converted(FOREIGN / f"{name}.onnx", mode, MAPPABLE[name])
+    check(network, stream=False)
+    check(network, stream=True)

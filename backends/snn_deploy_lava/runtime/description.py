@@ -37,9 +37,14 @@ class Description:
         return int(max(record["start"] for record in self.manifest["populations"]) + self.manifest["steps"])
 
     @property
-    def leaky(self) -> bool:
-        """Whether some population is of Lava's own LIF neurons, which only a stream resets in time."""
-        return any("cuba_lif" in record.get("neuron", ()) for record in self.manifest["populations"])
+    def held(self) -> bool:
+        """Whether some population is of Lava's own neurons, which only the resets of a stream start in time."""
+        return any(_stock(record) for record in self.manifest["populations"][1:])
+
+    @property
+    def stock(self) -> bool:
+        """Whether all populations are of Lava's own neurons: then every process is one of Lava's."""
+        return all(_stock(record) for record in self.manifest["populations"][1:])
 
     @property
     def aligned(self) -> bool:
@@ -48,6 +53,10 @@ class Description:
         return all(
             item["delay"] == start[item["target"]] - start[item["source"]] for item in self.manifest["connections"]
         )
+
+
+def _stock(record: Record) -> bool:
+    return "cuba_lif" in record["neuron"] or "sigma_delta" in record["neuron"]
 
 
 def read(path: Path) -> Description:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from lava.magma.core.process.ports.ports import OutPort
@@ -17,13 +17,24 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.conv.models import PyConvModelFixed
 from lava.proc.conv.process import Conv
+from lava.proc.graded.models import PyGradedVecModelFixed
+from lava.proc.graded.process import GradedVec
+from lava.proc.io.reset import PyResetFixed, Reset
+from lava.proc.io.source import PySendModelFixed, RingBuffer
+from lava.proc.lif.models import PyLifResetModelBitAcc
+from lava.proc.lif.process import LIFReset
+from lava.proc.sdn.models import PySigmaDeltaModelFixed
+from lava.proc.sdn.process import SigmaDelta
+from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
+from lava.proc.sparse.process import DelaySparse, Sparse
 
-from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime import axes, stock
 from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
 from snn_deploy_lava.runtime.chip import Adapters
 from snn_deploy_lava.runtime.description import Description, Record
-from snn_deploy_lava.runtime.processes.lif import LeakyFire, PyLeakyFire
+from snn_deploy_lava.runtime.processes.lif import PyShownLif, ShownLif
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThreshold, PyMultiThresholdLadder
+from snn_deploy_lava.runtime.processes.sigma_delta import PyShownSigmaDelta, ShownSigmaDelta
 from snn_deploy_lava.runtime.processes.synapse import (
     Correlate,
     PyConvExact,
@@ -37,11 +48,9 @@ from snn_deploy_lava.runtime.processes.traffic import Delay, PyDelay, PyRecorder
 from snn_deploy_lava.runtime.schedule import Schedule
 from snn_deploy_lava.runtime.trace import record_path
 
+Fire: TypeAlias = MultiThreshold | LIFReset | SigmaDelta
 ConvModel = Literal["exact", "stock", "chip"]
 FireModel = Literal["closed", "ladder"]
-
-MESSAGE_BITS = 24
-"""Bits of a graded event; 0 would turn every payload into 1."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,12 @@ class Keep:
 class Graph:
     """Lava processes of one network, by population (``neurons``), and in one list each."""
 
-    source: Source
+    source: Source | RingBuffer
     source_port: OutPort
-    neurons: dict[str, MultiThreshold | LeakyFire] = field(default_factory=dict)
+    neurons: dict[str, Fire] = field(default_factory=dict)
+    resets: list[Reset] = field(default_factory=list)
     synapses: list[AbstractProcess] = field(default_factory=list)
-    delays: list[Delay] = field(default_factory=list)
+    delays: list[AbstractProcess] = field(default_factory=list)
     recorders: list[Recorder] = field(default_factory=list)
 
     def output(self, population: str) -> OutPort:
@@ -76,12 +86,12 @@ class Graph:
 def plan(network: Description, images: int, *, stream: bool, power_of_two: bool = False) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one more step, in which every neuron must be silent.
 
-    Leaky neurons always take a stream: their reset is the only thing that starts them. The chip resets at intervals
+    Lava's own neurons always take a stream: their reset is the only thing that starts them. The chip resets at intervals
     that are powers of two (lava-dl, mnist/run.ipynb): ``power_of_two`` rounds up.
     """
     manifest = network.manifest
     window, spare = int(manifest["steps"]), int(manifest["mode"] == "exact")
-    stream = stream or network.leaky
+    stream = stream or network.held
     if stream and not network.aligned:
         raise ValueError("images can be streamed only through a network whose delays are aligned")
     interval = (window if stream else network.duration) + spare
@@ -102,15 +112,26 @@ def build(
 
     ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``;
     ``chip`` writes weights as the chip stores them (:func:`snn_deploy_lava.runtime.arithmetic.legal_weights`).
-    ``adapters`` stand between host and chip.
+    ``adapters`` stand between host and chip. Networks of Lava's own neurons become Lava's own processes
+    (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours.
     """
     repeats = int(network.manifest["steps"]) if network.manifest["mode"] == "rate" else 1
     first, *others = network.manifest["populations"]
     images = axes.maps_to_lava(stimulus.astype(np.int32))
-    source = Source(images=images, repeats=repeats, clock=schedule.clock(0), name=first["name"])
+    source = (
+        stock.source(images, repeats, schedule, first["name"])
+        if network.stock
+        else Source(images=images, repeats=repeats, clock=schedule.clock(0), name=first["name"])
+    )
     graph = Graph(source, source.s_out if adapters is None else adapters.to_chip(source.s_out))
     for record in others:
-        graph.neurons[record["name"]] = _neuron(network, record, schedule)
+        neuron = record["neuron"]
+        if "cuba_lif" in neuron or "sigma_delta" in neuron:
+            process, resets = stock.neuron(network, record, schedule, shown=keep.states)
+            graph.resets.extend(resets)
+        else:
+            process = _neuron(network, record, schedule)
+        graph.neurons[record["name"]] = process
     for name in network.populations:
         _connect(graph, network, name, schedule, conv)
     for index, record in enumerate(network.manifest["populations"]):
@@ -128,7 +149,15 @@ def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> 
             Transpose: PyTranspose,
             SumPixels: PySumPixels,
             MultiThreshold: PyMultiThreshold if fire == "closed" else PyMultiThresholdLadder,
-            LeakyFire: PyLeakyFire,
+            LIFReset: PyLifResetModelBitAcc,
+            ShownLif: PyShownLif,
+            SigmaDelta: PySigmaDeltaModelFixed,
+            ShownSigmaDelta: PyShownSigmaDelta,
+            Sparse: PySparseModelBitAcc,
+            DelaySparse: PyDelaySparseModelBitAcc,
+            GradedVec: PyGradedVecModelFixed,
+            Reset: PyResetFixed,
+            RingBuffer: PySendModelFixed,
             Source: PySource,
             Delay: PyDelay,
             Recorder: PyRecorder,
@@ -136,19 +165,8 @@ def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> 
     )
 
 
-def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiThreshold | LeakyFire:
+def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiThreshold:
     neuron, tensors = record["neuron"], network.tensors
-    if "cuba_lif" in neuron:
-        lif = neuron["cuba_lif"]
-        return LeakyFire(
-            shape=axes.shape_to_lava(record["shape"]),
-            theta=tensors[neuron["theta"]],
-            offset=tensors[lif["offset"]],
-            current_decay=lif["current_decay"],
-            voltage_decay=lif["voltage_decay"],
-            clock=schedule.clock(record["start"]),
-            name=record["name"],
-        )
     bounded = neuron["count_min"] is not None
     return MultiThreshold(
         shape=axes.shape_to_lava(record["shape"]),
@@ -172,7 +190,11 @@ def _connect(graph: Graph, network: Description, source: str, schedule: Schedule
     port, reached = graph.output(source), 1
     connections = [item for item in network.manifest["connections"] if item["source"] == source]
     for item in sorted(connections, key=lambda item: int(item["delay"])):
-        if item["delay"] > reached:
+        if item["delay"] > reached and network.stock:
+            port, added = stock.delay(port, item["delay"] - reached, f"{source} after {item['delay'] - 1}")
+            reached = item["delay"]
+            graph.delays.extend(added)
+        elif item["delay"] > reached:
             line = Delay(
                 shape=port.shape,
                 steps=item["delay"] - reached,
@@ -183,14 +205,20 @@ def _connect(graph: Graph, network: Description, source: str, schedule: Schedule
             port, reached = line.s_out, item["delay"]
             graph.delays.append(line)
         synapse = _synapse(item, network, port.shape, conv)
-        port.connect(synapse.s_in)
-        synapse.a_out.connect(graph.neurons[item["target"]].a_in)
+        target = graph.neurons[item["target"]].a_in
+        flat = isinstance(synapse, Sparse)
+        (port.flatten() if flat else port).connect(synapse.s_in)
+        (synapse.a_out.reshape(target.shape) if flat else synapse.a_out).connect(target)
         graph.synapses.append(synapse)
 
 
 def _synapse(item: Record, network: Description, shape: tuple[int, int, int], conv: ConvModel) -> Any:
     kernel, exponent = item["kernel"], int(item["exponent"])
     target = axes.shape_to_lava(network.populations[item["target"]]["shape"])
+    left, top, right, bottom = axes.pads_to_lava(kernel.get("pads", (0, 0, 0, 0)))
+    plain = kernel["kind"] == "conv" and left == right >= 0 and top == bottom >= 0
+    if network.stock and not plain:
+        return stock.sparse(item, network)
     if kernel["kind"] == "spatial":
         indptr, indices, data = (network.tensors[kernel[part]] for part in ("indptr", "indices", "data"))
         rows = np.repeat(np.arange(indptr.size - 1, dtype=np.int64), np.diff(indptr))
@@ -206,18 +234,17 @@ def _synapse(item: Record, network: Description, shape: tuple[int, int, int], co
     weight = axes.kernel_to_lava(network.tensors[kernel["weight"]]).astype(np.int32)
     if conv == "chip":
         weight, exponent = legal_weights(weight, exponent)
-    left, top, right, bottom = axes.pads_to_lava(kernel["pads"])
-    if kernel["kind"] == "conv" and left == right >= 0 and top == bottom >= 0:
-        stock = conv == "stock"
+    if plain:
+        folded = exponent if conv == "stock" else 0
         return Conv(
-            weight=np.ascontiguousarray(weight[:, ::-1, ::-1] << (exponent if stock else 0)),
-            weight_exp=0 if stock else exponent,
+            weight=np.ascontiguousarray(weight[:, ::-1, ::-1] << folded),
+            weight_exp=exponent - folded,
             input_shape=shape,
             padding=(left, top),
             stride=axes.pair_to_lava(kernel["strides"]),
             dilation=axes.pair_to_lava(kernel["dilations"]),
             groups=kernel["groups"],
-            num_message_bits=MESSAGE_BITS,
+            num_message_bits=stock.MESSAGE_BITS,
             name=item["name"],
         )
     process = Correlate if kernel["kind"] == "conv" else Transpose
@@ -251,14 +278,14 @@ def _recorder(
         clock=schedule.clock(record["start"]),
         trains=keep.trains,
         states=states,
-        currents=states and isinstance(neuron, LeakyFire),
-        sign_bits=MESSAGE_BITS if from_chip else 0,
+        currents=states and not isinstance(neuron, MultiThreshold),
+        sign_bits=stock.MESSAGE_BITS if from_chip else 0,
         path=str(path),
         name=f"{name} recorder",
     )
     (adapters.from_chip(sent) if adapters is not None and from_chip else sent).connect(recorder.s_in)
     if states and neuron is not None:
         neuron.v_out.connect(recorder.v_in)
-        if isinstance(neuron, LeakyFire):
+        if not isinstance(neuron, MultiThreshold):
             neuron.u_out.connect(recorder.u_in)
     return recorder

@@ -27,12 +27,13 @@ def record_path(folder: Path, index: int) -> Path:
 
 
 def collect(network: Description, folder: Path) -> dict[str, dict[str, Array]]:
-    """What the recorders of a finished job saved, by population, axes (C, H, W); ``last`` (B,) as it is."""
+    """What the recorders of a finished job saved, by population, axes (C, H, W); those without are as they were."""
     records = {}
     for index, name in enumerate(network.populations):
         with np.load(record_path(folder, index), allow_pickle=False) as saved:
             records[name] = {
-                key: saved[key] if key == "last" else axes.maps_from_lava(saved[key]) for key in saved.files
+                key: saved[key] if key in ("last", "extremes") else axes.maps_from_lava(saved[key])
+                for key in saved.files
             }
     return records
 

@@ -74,7 +74,7 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     adapters = chip.Adapters() if on_chip else None
     graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
     simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
-    configuration = chip.run_configuration() if on_chip else simulated
+    configuration = chip.run_configuration(stock=network.stock) if on_chip else simulated
     with discovery.explicit_models(configuration):
         graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
     chunk = -(-schedule.steps // REPORTS)

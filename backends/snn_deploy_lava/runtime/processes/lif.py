@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.ports import PyOutPort
@@ -19,47 +21,52 @@ THRESHOLD_SHIFT = 6
 """Bits that a threshold's mantissa is shifted left (``vth_shift``)."""
 
 
-class LeakyFire(LIFReset):  # type: ignore[misc]
-    """A layer of Lava's LIF neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``; see :mod:`snn_deploy.lif`.
+def parameters(
+    *,
+    shape: tuple[int, int, int],
+    theta: Int64,
+    offset: Int64,
+    current_decay: int,
+    voltage_decay: int,
+    clock: Clock,
+    name: str,
+) -> dict[str, Any]:
+    """What Lava's ``LIFReset`` is built from: neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``.
 
-    ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane; all thresholds are one number,
-    as on the chip. Before its first onset it fires for nobody: what it sends arrives before its targets' own onset.
+    ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane (:mod:`snn_deploy.lif`); all thresholds
+    are one number, as on the chip. Before its first onset a layer fires for nobody: what it sends arrives before its targets'
+    own onset.
     """
-
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, int, int],
-        theta: Int64,
-        offset: Int64,
-        current_decay: int,
-        voltage_decay: int,
-        clock: Clock,
-        name: str,
-    ) -> None:
-        mantissa, exponent = split_bias(offset)
-        threshold = np.unique(theta)
-        if threshold.size != 1 or threshold[0] % (1 << THRESHOLD_SHIFT):
-            raise ValueError(f"{name}: Lava's LIF has one threshold, a multiple of {1 << THRESHOLD_SHIFT}")
-        super().__init__(
-            shape=shape,
-            du=current_decay - 1,
-            dv=voltage_decay,
-            vth=int(threshold[0]) >> THRESHOLD_SHIFT,
-            bias_mant=np.broadcast_to(mantissa, shape),
-            bias_exp=exponent,
-            reset_interval=clock.interval,
-            reset_offset=(clock.onset + 1) % clock.interval,
-            name=name,
-        )
-        self.v_out = OutPort(shape=shape)
-        self.u_out = OutPort(shape=shape)
+    mantissa, exponent = split_bias(offset)
+    threshold = np.unique(theta)
+    if threshold.size != 1 or threshold[0] % (1 << THRESHOLD_SHIFT):
+        raise ValueError(f"{name}: Lava's LIF has one threshold, a multiple of {1 << THRESHOLD_SHIFT}")
+    return {
+        "shape": shape,
+        "du": current_decay - 1,
+        "dv": voltage_decay,
+        "vth": int(threshold[0]) >> THRESHOLD_SHIFT,
+        "bias_mant": np.broadcast_to(mantissa, shape),
+        "bias_exp": exponent,
+        "reset_interval": clock.interval,
+        "reset_offset": (clock.onset + 1) % clock.interval,
+        "name": name,
+    }
 
 
-@implements(proc=LeakyFire, protocol=LoihiProtocol)
+class ShownLif(LIFReset):  # type: ignore[misc]
+    """The process with ports for its membrane and its current."""
+
+    def __init__(self, **own: Any) -> None:
+        super().__init__(**own)
+        self.v_out = OutPort(shape=own["shape"])
+        self.u_out = OutPort(shape=own["shape"])
+
+
+@implements(proc=ShownLif, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyLeakyFire(PyLifResetModelBitAcc):  # type: ignore[misc]
+class PyShownLif(PyLifResetModelBitAcc):  # type: ignore[misc]
     """Lava's model; its last act is to show v and u."""
 
     implements_process = None  # inherited, and then no other process could be named

@@ -78,7 +78,8 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
     The window is ``[start, start + window)``.
 
     ``path`` receives, after step ``steps``, an ``.npz`` with ``counts`` and ``events`` (B, X, Y, C) int64, ``last``
-    (B,) int64, the last step of the image in which anything was sent (-1: never), and, where asked for, ``trains``,
+    (B,) int64, the last step of the image in which anything was sent (-1: never), ``extremes`` (2,) int64, the least
+    and the greatest payload (0 among them), and, where asked for, ``trains``,
     ``states`` and ``currents`` (B, window, X, Y, C) int32. Payloads of ``sign_bits`` bits are sign-extended (0: none).
     """
 
@@ -148,7 +149,7 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
     def _empty(self) -> dict[str, Array]:
         images, shape, window = (self.proc_params[key] for key in ("images", "shape", "window"))
         kept: dict[str, Array] = {name: np.zeros((images, *shape), np.int64) for name in ("counts", "events")}
-        kept["last"] = np.full(images, -1, np.int64)
+        kept["last"], kept["extremes"] = np.full(images, -1, np.int64), np.zeros(2, np.int64)
         for name in ("trains", "states", "currents"):
             if self.proc_params[name]:
                 kept[name] = np.zeros((images, window, *shape), np.int32)
@@ -157,6 +158,7 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
     def _keep(self, image: int, local: int, payload: Array, shown: dict[str, Array]) -> None:
         kept = self._kept or {}
         kept["counts"][image] += payload
+        kept["extremes"][:] = min(kept["extremes"][0], payload.min()), max(kept["extremes"][1], payload.max())
         kept["events"][image] += payload != 0
         if "trains" in kept:
             kept["trains"][image, local] = payload

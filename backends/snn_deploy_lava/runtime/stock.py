@@ -1,0 +1,111 @@
+"""Graphs of Lava's own processes and no others, for networks of Lava's own neurons.
+
+======================  ======================================  ==================================================================
+part of the network     process                                 why it is exact
+======================  ======================================  ==================================================================
+input                   ``io.source.RingBuffer``                sends the columns that stand in it
+CUBA-LIF                ``LIFReset``                            the equations of ``snn_deploy.lif``; a reset at each onset
+sigma-delta, read-outs  ``SigmaDelta`` and three ``io.Reset``   those of ``snn_deploy.sigma_delta``; resets of sigma, act, residue
+convolution             ``Conv``                                sums below 24 bits; concatenation is several into one port, average
+                                                                pooling a depthwise one, a dense layer one as large as the map
+transposed convolution, ``Sparse``                              one sign, or even weights and an exponent one less: no lowest bit
+pixel map, pads that                                            to lose; the sum of even products is shifted right without rest
+``Conv`` cannot have
+delay of d steps        ``DelaySparse`` of ones, ``GradedVec``  one sign, weight 1, delay d - 2; a synapse takes one step more, a
+                                                                vector with threshold 0 passes on what it gets in the same step
+======================  ======================================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.proc.graded.process import GradedVec
+from lava.proc.io.reset import Reset
+from lava.proc.io.source import RingBuffer
+from lava.proc.lif.process import LIFReset
+from lava.proc.sdn.process import SigmaDelta
+from lava.proc.sparse.process import DelaySparse, Sparse
+from scipy.sparse import csr_matrix
+
+from snn_deploy_lava.runtime import axes
+from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
+from snn_deploy_lava.runtime.description import Description, Record
+from snn_deploy_lava.runtime.processes import lif, sigma_delta
+from snn_deploy_lava.runtime.schedule import Clock, Schedule
+from snn_deploy_lava.runtime.synapses import entries
+
+MESSAGE_BITS = 24
+"""Bits of a graded event; 0 would turn every payload into 1."""
+
+
+def source(images: Array, repeats: int, schedule: Schedule, name: str) -> RingBuffer:
+    """Sends image k of ``images`` (B, X, Y, C) in the first ``repeats`` steps of its turn."""
+    frames = np.zeros((*images.shape[1:], schedule.steps), np.int32)
+    clock = schedule.clock(0)
+    for step in range(schedule.steps):
+        if clock.image_step(step) < repeats and clock.image(step) < len(images):
+            frames[..., step] = images[clock.image(step)]
+    ring = RingBuffer(data=frames)
+    ring.name = name
+    return ring
+
+
+def neuron(
+    network: Description, record: Record, schedule: Schedule, *, shown: bool
+) -> tuple[LIFReset | SigmaDelta, list[Reset]]:
+    """The neurons of one population and what resets them; where ``shown``, with ports for their states."""
+    item, tensors = record["neuron"], network.tensors
+    shape, clock = axes.shape_to_lava(record["shape"]), schedule.clock(record["start"])
+    common = {"shape": shape, "theta": tensors[item["theta"]], "name": record["name"]}
+    if "cuba_lif" in item:
+        own = item["cuba_lif"]
+        decays = {key: own[key] for key in ("current_decay", "voltage_decay")}
+        leaky = lif.parameters(**common, **decays, offset=tensors[own["offset"]], clock=clock)
+        return (lif.ShownLif if shown else LIFReset)(**leaky), []
+    own = item["sigma_delta"]
+    changing = sigma_delta.parameters(
+        **common, offset=tensors[own["offset"]], shift=own["shift"], rectify=own["rectify"]
+    )
+    process = (sigma_delta.ShownSigmaDelta if shown else SigmaDelta)(**changing)
+    return process, [_reset(var, clock) for var in (process.sigma, process.act, process.residue)]
+
+
+def _reset(var: Any, clock: Clock) -> Reset:
+    """Zeros ``var`` at the end of the step before every onset; steps count from 0 here and in ``Reset.offset``."""
+    reset = Reset(interval=clock.interval, offset=(clock.onset - 1) % clock.interval)
+    reset.connect_var(var)
+    reset.name = f"{var.process.name} reset {var.name}"
+    return reset
+
+
+def delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[AbstractProcess]]:
+    """What ``port`` sends, ``steps`` (at least 1) later."""
+    size = int(np.prod(port.shape))
+    identity = csr_matrix((np.ones(size, np.int32), (np.arange(size), np.arange(size))), shape=(size, size))
+    if steps == 1:
+        line = Sparse(weights=identity, num_message_bits=MESSAGE_BITS, name=name)
+    else:
+        line = DelaySparse(
+            weights=identity, delays=identity.astype(int) * (steps - 1), num_message_bits=MESSAGE_BITS, name=name
+        )
+    relay = GradedVec(shape=port.shape, vth=0)
+    relay.name = f"{name} relay"
+    port.flatten().connect(line.s_in)
+    line.a_out.reshape(port.shape).connect(relay.a_in)
+    return relay.s_out, [line, relay]
+
+
+def sparse(item: Record, network: Description) -> Sparse:
+    """Any connection as a matrix over flat (X, Y, C) maps, its weights as the chip stores them."""
+    source_shape, target_shape = (
+        axes.shape_to_lava(network.populations[item[end]]["shape"]) for end in ("source", "target")
+    )
+    rows, columns, weights = entries(item, network, source_shape, target_shape)
+    data, exponent = legal_weights(weights, int(item["exponent"]))
+    shape = (int(np.prod(target_shape)), int(np.prod(source_shape)))
+    matrix = csr_matrix((data.astype(np.int32), (rows, columns)), shape=shape)
+    return Sparse(weights=matrix, weight_exp=exponent, num_message_bits=MESSAGE_BITS, name=item["name"])

@@ -1,0 +1,119 @@
+r"""Layers on Lava's own neurons, for teams without a neuron of their own: ``lif`` and ``sigma-delta``.
+
+* ``lif`` (:class:`snn_deploy.lif.CubaLif` without decays: plain integrate-and-fire, reset to zero). Membranes are 64 times the
+  current, so thresholds and biases are too; a bias is 13 bits times one power of two up to 2**7 for the whole layer,
+  and a more negative one, which only silent channels have, is cut there. A spike is 1: a layer must be a ReLU or an
+  average pool.
+* ``sigma-delta`` (:class:`snn_deploy.sigma_delta.SigmaDelta`): a count is ``2**shift`` of activation, half of it joins the bias so
+  that counts are rounded. Activations are not clipped: the proof of 24 bits takes for granted that none exceeds
+  :data:`HEADROOM` times the levels, and every run checks it. Maxima, pools and read-outs pass their whole sum on (shift 0).
+
+Thresholds are one number for the layer in both, as Lava's processes have them. The read-out is a linear sigma-delta
+neuron in both: it hands every step's sum to the host.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.conversion.layers import Layer
+from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
+from snn_deploy.conversion.options import Options
+from snn_deploy.errors import ConversionError
+from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
+from snn_deploy.network import STATE_MAX, StockNeuron
+from snn_deploy.sigma_delta import SigmaDelta
+
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+HEADROOM = 4
+"""How many times the levels an activation may reach in an image unlike those of the calibration."""
+
+MANTISSA_MAX = 4095
+"""Largest magnitude of a bias mantissa of Lava's LIF (lava-nc ``proc/lif/models.py``: 13 bits)."""
+
+BIAS_EXPONENT_MAX = 7
+"""Largest bias exponent there (3 bits)."""
+
+LIF_THETA_MAX = 2**16
+"""Largest threshold, in units of the current, that a membrane of 24 bits can cross."""
+
+
+def stock_neuron(
+    layer: Layer, theta: Float64, bias: Float64, step: tuple[int, int], counts: tuple[int, int], options: Options
+) -> StockNeuron:
+    """The neurons of ``layer``: ``theta`` (C,) in units of the current, ``bias`` (C, 1, 1) or (C, H, W) in counts.
+
+    ``theta`` is whole but for a read-out.
+    ``step`` and ``counts`` are the least and greatest sums that a step, and a whole run, can bring to a layer that
+    passes everything on.
+    """
+    if bias.shape[1:] != (1, 1):
+        raise ConversionError(
+            f"{layer.name}: a bias for each pixel; Lava's own neurons are given one for each channel, use the preset exact"
+        )
+    values = bias[:, 0, 0] * theta
+    passes = layer.kind == "output" or (layer.kind in RELAYS and not fires_at_pool(layer, options))
+    if options.neuron == "lif" and layer.kind != "output":
+        return _lif(layer, theta, values, options)
+    if passes:
+        return _relay(layer, values, step, counts, options)
+    top = HEADROOM * options.levels
+    shift = int(theta[0]).bit_length() - 1
+    half = 1 << shift - 1 if options.half_start and shift else 0
+    signed = layer.kind == "linear"
+    return SigmaDelta.of(
+        np.rint(values).astype(np.int64) + half,
+        shift=shift,
+        payloads=(-top, top),
+        counts=(-top if signed else 0, top),
+        rectify=not signed,
+    )
+
+
+def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> CubaLif:
+    if layer.kind != "relu" and not fires_at_pool(layer, options):
+        what = (
+            "the maximum of a pool"
+            if layer.kind == "rectified relay"
+            else "a sum that may be negative or above one spike"
+        )
+        raise ConversionError(
+            f"{layer.name}: {what} cannot be sent in single spikes of Lava's LIF; use the neuron sigma-delta, or average pooling"
+        )
+    return CubaLif.of(
+        theta.astype(np.int64) << CURRENT_SHIFT,
+        representable(values * 2**CURRENT_SHIFT),
+        current_decay=DECAY_ONE,
+        voltage_decay=0,
+    )
+
+
+def representable(values: Float64) -> Int64:
+    """``values`` (C,) rounded to 13-bit mantissas times one power of two up to 2**7, those beyond it cut."""
+    least = int(np.ceil(np.log2(max(float(np.abs(values).max()), 1.0) / MANTISSA_MAX)))
+    exponent = min(max(least, 0), BIAS_EXPONENT_MAX)
+    mantissa = np.clip(np.rint(values / 2**exponent), -MANTISSA_MAX, MANTISSA_MAX)
+    found: Int64 = mantissa.astype(np.int64) << exponent
+    return found
+
+
+def _relay(
+    layer: Layer, values: Float64, step: tuple[int, int], counts: tuple[int, int], options: Options
+) -> SigmaDelta:
+    """Threshold 1, no shift. A bias that would join every step of ``rate`` mode joins once, for all of them."""
+    repeats = options.steps if options.mode == "rate" else 1
+    offset = np.rint(values * repeats).astype(np.int64)
+    rectified = layer.kind == "rectified relay"
+    extra = int(np.abs(offset).max())
+    payload = min(max(-step[0], step[1]) + extra, STATE_MAX)
+    limits = (0 if rectified else max(counts[0] - extra, -STATE_MAX), min(counts[1] + extra, STATE_MAX))
+    return SigmaDelta.of(
+        offset,
+        shift=0,
+        payloads=(-payload, payload),
+        counts=limits if options.mode == "exact" else None,
+        rectify=rectified,
+    )
