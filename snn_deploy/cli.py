@@ -107,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _execute(given)
     except SnnDeployError as error:
+        if _interrupted(error):
+            return _stopped(name)
         sys.stderr.write(f"{name}: {_one_line(_text(error))}\n")
         return BAD_INPUT
     except MemoryError:
@@ -118,8 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Exception) as error:
         if not _interrupted(error):
             raise
-        sys.stderr.write(f"{name}: interrupted\n")
-        return INTERRUPTED
+        return _stopped(name)
+
+
+def _stopped(name: str) -> int:
+    sys.stderr.write(f"{name}: interrupted\n")
+    return INTERRUPTED
 
 
 def _execute(given: list[str]) -> int:
