@@ -87,24 +87,23 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
         raise BackendUnavailableError(
             "several workers need Dask distributed: pip install snn-deploy[dask]; or use --workers 1"
         ) from error
-    with dask.config.set(SETTINGS):
-        if scheduler is not None:
-            with _connected(Client, scheduler) as client:
-                yield client
-            return
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
+    if scheduler is not None:
+        with dask.config.set(SETTINGS), _connected(Client, scheduler) as client:
             yield client
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dask.config.set(SETTINGS | {"temporary-directory": folder}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
 
 def _connected(kind: type[Client], scheduler: str) -> Client:
