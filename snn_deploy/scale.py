@@ -9,6 +9,7 @@ everything happens in this process and Dask is not needed.
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -100,6 +101,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             processes=True,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
+            preload=[__name__],
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -166,6 +168,11 @@ def _distributed(client: Client, work: Callable[[Item], Result], items: Iterable
             raise BackendError(f"a worker lacks {error.name}; install there what is installed here") from error
         arriving.update(submitted(1))
         yield place, result
+
+
+def dask_setup(_: object) -> None:
+    """Called by Dask in every local worker process: Ctrl-C is for the process that started it, which ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unpacked(packed: bytes) -> Any:

@@ -18,9 +18,11 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -35,6 +37,19 @@ KINDS = ("neurons", "totals", "counts", "events", "trains", "states")
 
 BATCH_LIMIT = 2**31
 """Largest sum of one batch's arrays in bytes, uncompressed, that a reader accepts."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+)
+"""What the ZIP reader, and NumPy's of array headers, raise for files that are not what they say."""
 
 MANIFEST_LIMIT = 2**24
 """Largest manifest in bytes."""
@@ -126,7 +141,7 @@ class TraceFile:
         except VerificationError as error:
             self.close()
             raise VerificationError(f"{path}: {error}") from error
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        except DAMAGED as error:
             self.close()
             raise VerificationError(f"{path}: damaged: {_reason(error)}") from error
 
@@ -147,7 +162,7 @@ class TraceFile:
                 yield self._batch(index)
             except VerificationError as error:
                 raise VerificationError(f"{self.path}: batch {index}: {error}") from error
-            except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+            except DAMAGED as error:
                 raise VerificationError(f"{self.path}: batch {index} is damaged: {_reason(error)}") from error
 
     def _open(self) -> tuple[TraceHeader, dict[int, dict[tuple[str, str], zipfile.ZipInfo]]]:
