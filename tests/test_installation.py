@@ -123,9 +123,9 @@ def place(python: str, folder: Path) -> Place:
 
 @pytest.fixture(scope="module")
 def core(python: str, dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """NumPy, ONNX, and the wheel with nothing that it asks for."""
+    """NumPy, ONNX (on Python 3.10 the standard library's TOML reader, too), and the wheel with nothing that it asks for."""
     made = place(python, tmp_path_factory.mktemp("core"))
-    made.install("-c", ROOT / "constraints.txt", "numpy", "onnx")
+    made.install("-c", ROOT / "constraints.txt", "numpy", "onnx", "tomli; python_version < '3.11'")
     made.install("--no-deps", *dist.glob("*.whl"))
     return made
 
