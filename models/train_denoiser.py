@@ -1,11 +1,17 @@
-"""Train the gray denoiser of this folder and export it as ONNX.
+"""Train a denoiser of this folder and export it as ONNX.
 
     python models/train_denoiser.py --sigma 25 --seed 0 --steps 14000 --out models/denoiser_s25.onnx
+    python models/train_denoiser.py --sigma 5-45 --start models/denoiser_s25.onnx --rate 1e-3 --seed 0 --steps 3000 \
+        --out models/denoiser_blind.onnx
+    python models/train_denoiser.py --sigma 25 --channels 3 --data ../shared/data/CamSeq_frames/val scikit-image \
+        --test ../shared/data/CBSD68 --seed 0 --steps 8000 --out models/denoiser_color_s25.onnx
 
-Data: the 400 gray 180x180 images of BSD400 where ``--data`` holds them, else scikit-image's bundled photographs.
-Noise is additive, white, Gaussian, of ``sigma / 255``, not clipped. Set12 is used for the final score only; the
-last moving average of the weights is kept, so nothing is selected on the test set. A run goes on from its
-checkpoint.
+Data: the PNG images of the folders ``--data``, by default the 400 gray 180x180 images of BSD400; the word
+``scikit-image`` stands for the photographs bundled with it. Noise is additive, white, Gaussian, of ``sigma / 255``, not
+clipped; a range of sigma is drawn from evenly, anew for each patch, and makes a blind denoiser (as the one of
+Spiking-UNet is). The images of ``--test`` are used for the final score only; the last moving average of the weights is
+kept, so nothing is selected on the test set. ``--start`` begins with the weights of an exported network of the same
+shape. A run goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -15,59 +21,62 @@ import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
-from training import ROOT, Schedule, export, read_gray, train, turn
+from snn_deploy.evaluate import FloatPredictor, evaluate
+from snn_deploy.tasks.datasets import clean_images
+from snn_deploy.tasks.images import bundled_images
+from training import ROOT, Bytes, Schedule, export, read_bytes, train, turn
 from unet import DenoisingUNet
 
-Gray = npt.NDArray[np.uint8]
+SCORED = (15.0, 25.0, 35.0)
+"""Noise levels at which a blind denoiser is scored (those of Spiking-UNet, arXiv 2307.10974)."""
 
 
-def load_images(folder: Path) -> list[Gray]:
-    """All gray PNG images of ``folder``; scikit-image's photographs where the folder is absent."""
-    if folder.is_dir():
-        return [read_gray(path) for path in sorted(folder.glob("*.png"))]
-    from skimage import color, data
+def load_images(sources: list[str], channels: int) -> list[Bytes]:
+    """All PNG images (H, W, C) of the folders ``sources``; ``scikit-image`` stands for its bundled photographs."""
+    images: list[Bytes] = []
+    for source in sources:
+        if source == "scikit-image":
+            images += [
+                np.moveaxis(np.rint(image[0] * 255).astype(np.uint8), 0, 2) for image in bundled_images(channels)
+            ]
+        else:
+            images += [read_bytes(path, channels) for path in sorted(Path(source).glob("*.png"))]
+    if not images:
+        raise SystemExit(f"no PNG image in {', '.join(sources)}")
+    return images
 
-    names = ("camera", "brick", "grass", "gravel", "moon", "coins", "astronaut", "chelsea", "coffee", "rocket")
-    images = [np.asarray(getattr(data, name)()) for name in names]
-    return [image if image.ndim == 2 else np.uint8(color.rgb2gray(image) * 255) for image in images]
 
-
-def batch(images: list[Gray], rng: np.random.Generator, size: int, patch: int) -> torch.Tensor:
-    """``size`` random patches, flipped and rotated: (size, 1, patch, patch) float32 in [0, 1]."""
-    patches = np.empty((size, 1, patch, patch), np.float32)
+def batch(images: list[Bytes], rng: np.random.Generator, size: int, patch: int) -> torch.Tensor:
+    """``size`` random patches, flipped and rotated: (size, C, patch, patch) float32 in [0, 1]."""
+    patches = np.empty((size, images[0].shape[2], patch, patch), np.float32)
     for index in range(size):
         image = images[rng.integers(len(images))]
-        top, left = (rng.integers(extent - patch + 1) for extent in image.shape)
-        patches[index, 0] = turn(
-            image[top : top + patch, left : left + patch], int(rng.integers(4)), bool(rng.integers(2))
-        )
+        top, left = (rng.integers(extent - patch + 1) for extent in image.shape[:2])
+        window = image[top : top + patch, left : left + patch]
+        patches[index] = np.moveaxis(turn(window, int(rng.integers(4)), bool(rng.integers(2))), 2, 0)
     return torch.from_numpy(patches / np.float32(255)).to(memory_format=torch.channels_last)
 
 
-def psnr_db(net: nn.Module, images: list[Gray], sigma: float, seed: int) -> float:
-    """Mean PSNR in dB of the clipped restorations over whole images, one noise field per image."""
-    rng = np.random.default_rng(seed)
-    scores = []
-    for image in images:
-        clean = image.astype(np.float32)[None, None] / np.float32(255)
-        noisy = clean + rng.standard_normal(clean.shape, np.float32) * np.float32(sigma / 255)
-        with torch.inference_mode():
-            restored = net(torch.from_numpy(noisy)).numpy().clip(0, 1)
-        scores.append(-10 * np.log10(np.mean((restored - clean) ** 2)))
-    return float(np.mean(scores))
+def noise_range(text: str) -> tuple[float, float]:
+    """``25`` or ``5-45`` as (least, largest) sigma."""
+    low, _, high = text.partition("-")
+    return float(low), float(high or low)
 
 
 def main() -> None:
     """Parse the command line, train, export, score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/BSD400")
+    parser.add_argument("--data", nargs="+", default=[str(ROOT.parent / "shared/data/BSD400")], metavar="FOLDER")
     parser.add_argument("--test", type=Path, default=ROOT.parent / "shared/data/Set12")
     parser.add_argument("--out", type=Path, default=ROOT / "models/denoiser_s25.onnx")
-    parser.add_argument("--sigma", type=float, default=25.0)
+    parser.add_argument("--sigma", type=noise_range, default=(25.0, 25.0), metavar="SIGMA[-SIGMA]")
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--start", type=Path, metavar="ONNX")
     parser.add_argument("--width", type=int, default=24)
     parser.add_argument("--steps", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=8)
@@ -79,21 +88,29 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     started = time.time()
-    images = load_images(arguments.data)
+    images = load_images(arguments.data, arguments.channels)
+    low, high = arguments.sigma
 
     def loss_of_batch(net: nn.Module, rng: np.random.Generator) -> torch.Tensor:
         clean = batch(images, rng, arguments.batch, arguments.patch)
-        noisy = clean + torch.randn_like(clean) * (arguments.sigma / 255)
+        sigma = low if low == high else torch.from_numpy(rng.uniform(low, high, (len(clean), 1, 1, 1))).float()
+        noisy = clean + torch.randn_like(clean) * (sigma / 255)
         return nn.functional.mse_loss(net(noisy), clean)
 
     schedule = Schedule(arguments.steps, arguments.rate, arguments.seed)
-    net = train(DenoisingUNet(arguments.width), schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
-    export(net, arguments.out, 1, "noisy", "restored")
+    net = DenoisingUNet(arguments.width, channels=arguments.channels)
+    if arguments.start is not None:
+        tensors = onnx.load(arguments.start).graph.initializer
+        net.load_state_dict({tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in tensors})
+    net = train(net, schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
+    export(net, arguments.out, arguments.channels, "noisy", "restored")
     parameters = sum(parameter.numel() for parameter in net.parameters())
     message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
     if arguments.test.is_dir():
-        score = psnr_db(net, load_images(arguments.test), arguments.sigma, seed=0)
-        message += f", {arguments.test.name} {score:.3f} dB at sigma {arguments.sigma:g}"
+        entries, predictor = clean_images(arguments.test), FloatPredictor(arguments.out)
+        for sigma in (low,) if low == high else SCORED:
+            found = evaluate(predictor, entries, "denoise", arguments.channels, sigma=sigma)
+            message += f", {arguments.test.name} {found.overall['psnr_db']:.3f} dB at sigma {sigma:g}"
     parser.exit(0, message + "\n")
 
 

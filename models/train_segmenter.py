@@ -1,16 +1,20 @@
-"""Train the membrane segmenter of this folder (ISBI 2012) and export it as ONNX.
+"""Train a segmenter of this folder and export it as ONNX.
 
     python models/train_segmenter.py --seed 0 --steps 2000 --out models/segmenter_isbi.onnx
+    python models/train_segmenter.py --set camseq --width 18 --steps 1600 --out models/segmenter_camseq.onnx
 
-Data: ``--data`` holds ``image/N.png`` and ``label/N.png`` (512x512 gray; membrane where the label is below 128).
-Images 0-24 train, 25-29 test (a split of ours; the challenge's own test labels are not public). Class 1 is
-membrane. The test images are used for the final score only.
+Membranes: ``--data`` holds ``image/N.png`` and ``label/N.png`` of ISBI 2012 (512x512 gray; class 1 is membrane). Images
+0-24 train, 25-29 test (a split of ours; the challenge's own test labels are not public).
+Streets: ``val/NAME.png`` and ``valannot/NAME.png`` of SegNet's copy of CamSeq01 (480x360 color; 11 classes). Frames 0-59
+train, the last 21 test: one drive, so the test frames show other places of the same streets.
+The test images are used for the final score only.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,55 +22,79 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training import ROOT, Schedule, export, read_gray, train, turn
+from snn_deploy.evaluate import FloatPredictor, evaluate
+from snn_deploy.tasks.datasets import labelled_images
+from snn_deploy.tasks.metrics import VOID
+from training import ROOT, Bytes, Schedule, export, train, turn
 from unet import SegmentationUNet
 
-TRAINING = range(25)
-TEST = range(25, 30)
-
-Gray = npt.NDArray[np.uint8]
-Pairs = list[tuple[Gray, Gray]]
+Pairs = list[tuple[Bytes, npt.NDArray[np.int64]]]
 
 
-def load_pairs(folder: Path, indices: range) -> Pairs:
-    """(image, label) pairs; a label is 1 at membranes."""
+@dataclass(frozen=True)
+class DataSet:
+    """A folder of labelled images, how it is split, and what may be done to an image without changing its meaning."""
+
+    folder: str
+    channels: int
+    test: slice
+    weights: tuple[float, ...]
+    """Of each class in the loss, by its number."""
+    upright: bool
+    """Whether an image may be mirrored only, not turned."""
+
+    @property
+    def training(self) -> slice:
+        """All images before the test images."""
+        return slice(0, self.test.start)
+
+
+SETS = {
+    "isbi": DataSet("ISBI2012", 1, slice(25, 30), (1.0, 2.0), upright=False),
+    "camseq": DataSet(
+        # about the inverse square root of the classes' share of pixels
+        "CamSeq_frames",
+        3,
+        slice(60, 81),
+        (1.0, 0.6, 4.0, 0.55, 1.0, 0.75, 3.2, 1.7, 2.3, 3.7, 2.0),
+        upright=True,
+    ),
+}
+
+
+def load_pairs(folder: Path, data: DataSet) -> Pairs:
+    """(image (H, W, C) uint8, label map (H, W) int64) of every training image."""
+    samples = [entry.read(data.channels) for entry in labelled_images(folder)[data.training]]
     return [
-        (read_gray(folder / f"image/{index}.png"), (read_gray(folder / f"label/{index}.png") < 128).astype(np.uint8))
-        for index in indices
+        (np.moveaxis(np.rint(sample.image[0] * 255).astype(np.uint8), 0, 2), sample.labels)
+        for sample in samples
+        if sample.labels is not None
     ]
 
 
-def batch(pairs: Pairs, rng: np.random.Generator, size: int, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    pairs: Pairs, rng: np.random.Generator, size: int, patch: int, *, upright: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """``size`` random patches with random symmetry, contrast and brightness, and their labels."""
-    images = np.empty((size, 1, patch, patch), np.float32)
+    images = np.empty((size, pairs[0][0].shape[2], patch, patch), np.float32)
     labels = np.empty((size, patch, patch), np.int64)
     for index in range(size):
         image, label = pairs[rng.integers(len(pairs))]
-        top, left = (rng.integers(extent - patch + 1) for extent in image.shape)
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        top, left = (rng.integers(extent - patch + 1) for extent in label.shape)
+        turns, mirror = int(rng.integers(4)) * (not upright), bool(rng.integers(2))
         window = (slice(top, top + patch), slice(left, left + patch))
         contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.1)
-        images[index, 0] = np.clip(turn(image[window], turns, mirror) / 255 * contrast + brightness, 0, 1)
+        seen = np.clip(turn(image[window], turns, mirror) / 255 * contrast + brightness, 0, 1)
+        images[index] = np.moveaxis(seen, 2, 0)
         labels[index] = turn(label[window], turns, mirror)
     return torch.from_numpy(images).to(memory_format=torch.channels_last), torch.from_numpy(labels)
-
-
-def f1_score(net: nn.Module, pairs: Pairs) -> float:
-    """F1 of the membrane class over all pixels of ``pairs``."""
-    hits = found = wanted = 0
-    for image, label in pairs:
-        with torch.inference_mode():
-            predicted = net(torch.from_numpy(image / np.float32(255))[None, None]).argmax(1)[0].numpy()
-        hits += int((predicted & label).sum())
-        found += int(predicted.sum())
-        wanted += int(label.sum())
-    return 2 * hits / (found + wanted)
 
 
 def main() -> None:
     """Parse the command line, train, export, score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/ISBI2012")
+    parser.add_argument("--set", choices=tuple(SETS), default="isbi")
+    parser.add_argument("--data", type=Path, help="the set's folder (default: beside the repository)")
     parser.add_argument("--out", type=Path, default=ROOT / "models/segmenter_isbi.onnx")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--steps", type=int, default=2000)
@@ -79,22 +107,23 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     started = time.time()
-    pairs = load_pairs(arguments.data, TRAINING)
+    data = SETS[arguments.set]
+    folder = arguments.data or ROOT.parent / "shared/data" / data.folder
+    pairs = load_pairs(folder, data)
 
     def loss_of_batch(net: nn.Module, rng: np.random.Generator) -> torch.Tensor:
-        images, labels = batch(pairs, rng, arguments.batch, arguments.patch)
-        return nn.functional.cross_entropy(net(images), labels, weight=torch.tensor([1.0, 2.0]))
+        images, labels = batch(pairs, rng, arguments.batch, arguments.patch, upright=data.upright)
+        return nn.functional.cross_entropy(net(images), labels, weight=torch.tensor(data.weights), ignore_index=VOID)
 
     schedule = Schedule(arguments.steps, arguments.rate, arguments.seed)
-    net = train(SegmentationUNet(arguments.width), schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
-    export(net, arguments.out, 1, "image", "logits")
-    score = f1_score(net, load_pairs(arguments.data, TEST))
+    net = SegmentationUNet(arguments.width, channels=data.channels, classes=len(data.weights))
+    net = train(net, schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
+    export(net, arguments.out, data.channels, "image", "logits")
+    found = evaluate(FloatPredictor(arguments.out), labelled_images(folder)[data.test], "segment", data.channels)
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    parser.exit(
-        0,
-        f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s, "
-        f"F1 of membranes {score:.4f} on images 25-29\n",
-    )
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in found.overall.items())
+    message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
+    parser.exit(0, f"{message}; test images: {scores}\n")
 
 
 if __name__ == "__main__":

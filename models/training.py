@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 Net = TypeVar("Net", bound=nn.Module)
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,13 +86,14 @@ def measure_batch_statistics(net: nn.Module, forward: Callable[[], torch.Tensor]
             forward()
 
 
-def read_gray(path: Path) -> npt.NDArray[np.uint8]:
-    """A gray image (H, W) uint8."""
-    return np.asarray(Image.open(path).convert("L"))
+def read_bytes(path: Path, channels: int) -> Bytes:
+    """A gray or color image (H, W, C) uint8, C = 1 or 3."""
+    image = np.asarray(Image.open(path).convert("L" if channels == 1 else "RGB"))
+    return image.reshape(*image.shape[:2], channels)
 
 
-def turn(array: npt.NDArray[np.uint8], quarter_turns: int, mirror: bool) -> npt.NDArray[np.uint8]:
-    """One of the eight symmetries of a square."""
+def turn(array: Bytes, quarter_turns: int, mirror: bool) -> Bytes:
+    """One of the eight symmetries of a square, of the first two axes."""
     turned = np.rot90(array, quarter_turns)
     return turned[:, ::-1] if mirror else turned
 

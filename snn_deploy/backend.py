@@ -42,8 +42,9 @@ class Run:
     All mappings go from population name to an array. ``counts`` (B, C, H, W) int64: sum of payloads in the
     population's window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in
     it. ``trains`` (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B,
-    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``saturations``: membranes
-    limited to +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
+    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``currents``, alike: the second
+    state of neurons that have one, the decaying current u of leaky ones. ``saturations``: membranes limited to
+    +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
     ``engines``: what computed each population.
     """
 
@@ -54,6 +55,7 @@ class Run:
     events: Mapping[str, npt.NDArray[np.int64]]
     trains: Mapping[str, npt.NDArray[np.int32]] | None = None
     states: Mapping[str, npt.NDArray[np.int32]] | None = None
+    currents: Mapping[str, npt.NDArray[np.int32]] | None = None
     saturations: Mapping[str, int] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0

@@ -18,11 +18,13 @@ import numpy.typing as npt
 
 from snn_deploy.backend import Backend, Progress, stimulus_of
 from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.cost.activity import Activity
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.host import apply_host
+from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.network import Network
 from snn_deploy.pipeline import float_probe
 from snn_deploy.scale import gather
@@ -119,6 +121,7 @@ class SpikingPredictor:
         self._network, self._backend, self._target = network, backend, target
         self._tile, self._overlap = tile or _fixed_size(network), overlap
         self._sized: dict[tuple[int, int], Network] = {network.input.shape[1:]: network}
+        self._mappings: dict[tuple[int, int], Mapping] = {}
 
     def __call__(self, image: Image) -> Prediction:
         """Run every tile."""
@@ -145,9 +148,18 @@ class SpikingPredictor:
         if values.shape[2:] != network.input.shape[1:]:
             raise NetworkError(f"output {values.shape[2:]} for an image {network.input.shape[1:]}; sizes must agree")
         activity = count(network, run)
-        energy = 0.0 if self._target is None else estimate(network, activity, self._target).total_j.value
+        energy = self._energy_j(network, activity)
         cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
         return values[:, :, :height, :width], cost
+
+    def _energy_j(self, network: Network, activity: Activity) -> float:
+        """What ``activity`` takes on the target; the mapping of a size is made once."""
+        target, size = self._target, network.input.shape[1:]
+        if target is None:
+            return 0.0
+        if target.kind == "chip" and size not in self._mappings:
+            self._mappings[size] = map_network(network, target)
+        return estimate(network, activity, target, mapping=self._mappings.get(size)).total_j.value
 
     def _accepted(self, height: int, width: int) -> tuple[int, int]:
         """The smallest size of :data:`MULTIPLES`, else the network's own, that holds (height, width) and is accepted."""

@@ -60,6 +60,11 @@ class CubaLif(Neuron):
         if not binary or not self.strict or np.any(self.v0):
             raise NetworkError("a CUBA-LIF neuron starts at 0 and sends single spikes for v > theta; use CubaLif.of")
 
+    @property
+    def remembers(self) -> bool:
+        """True: the current u."""
+        return True
+
     @classmethod
     def of(cls, theta: Int64, offset: Int64, *, current_decay: int, voltage_decay: int) -> CubaLif:
         """Neurons with thresholds ``theta`` and biases ``offset``, both (C,) in units of the membrane."""

@@ -83,6 +83,11 @@ class Neuron:
             raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
+    def remembers(self) -> bool:
+        """Whether there is a second state beside the membrane, as leaky neurons have their current."""
+        return False
+
+    @property
     def relays(self) -> bool:
         """Whether every step passes its whole input on (threshold 1, nothing held back)."""
         subtracts = self.reset == "subtract"

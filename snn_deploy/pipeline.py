@@ -6,7 +6,7 @@ A model is an ONNX file, or its bytes where it came from another machine.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.backend import stimulus_of
-from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.conversion.calibrate import Images, Probe, Statistics
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError, NetworkError, StimulusError
@@ -73,11 +73,18 @@ def calibration_images(
     return [pictures.add_noise(item, noise, seed + 1 + index) for index, item in enumerate(cut)]
 
 
-def convert(model: Model, images: Images, options: Options | None = None, size: Size | None = None) -> Converted:
+def convert(
+    model: Model,
+    images: Images,
+    options: Options | None = None,
+    size: Size | None = None,
+    statistics: Mapping[str, Statistics] | None = None,
+) -> Converted:
     """Convert ``model`` for images of ``size`` (H, W), by default the model's own, else that of the calibration images.
 
     ``images`` are float32 (B, C, H, W), all of one size; they need not have ``size``. The network's ``config`` records
-    the options, and which model and which images they were used with.
+    the options, and which model and which images they were used with. ``statistics`` of an earlier conversion of the
+    same model with the same images (``Conversion.statistics``) save measuring them again.
     """
     sizes = {image.shape[2:] for image in images}
     if len(sizes) != 1:
@@ -88,7 +95,7 @@ def convert(model: Model, images: Images, options: Options | None = None, size: 
     imported = read(model, wanted)
     graph = calibration_graph if wanted == (height, width) else normal_form(imported.graph)
     name = model.stem if isinstance(model, Path) else "model"
-    conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options())
+    conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
     config = {
         **conversion.network.config,
         "model": model.name if isinstance(model, Path) else name,

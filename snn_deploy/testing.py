@@ -161,9 +161,9 @@ def check_backend(backend: Backend, record: Record = Record.STATES) -> int:
     for network, stimulus in conformance_cases():
         expected = reference.run(network, stimulus, record)
         got = backend.run(network, stimulus, record)
-        for field in ("counts", "events", "trains", "states", "saturations"):
+        for field in ("counts", "events", "trains", "states", "currents", "saturations"):
             wanted, found = getattr(expected, field), getattr(got, field)
-            if wanted is None:
+            if not wanted:
                 continue
             if found is None or set(wanted) != set(found):
                 raise VerificationError(f"{network.name}: {backend.name} returns other populations in {field}")

@@ -23,7 +23,7 @@ ROOMS = (
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),
-    ("finetune", "pipeline", "evaluate", "report", "verify_many", "api"),
+    ("finetune", "pipeline", "loss", "evaluate", "report", "verify_many", "api"),
     ("project", "commands"),
     ("cli", "cli_table"),
 )

@@ -26,7 +26,7 @@ BLOCK_BYTES = 2**21
 class Sheet:
     """Where one population's results of one group of images are written, channels last.
 
-    ``counts`` and ``events`` are (B, H, W, C), ``trains`` and ``states`` (B, T, H, W, C). Networks of a single step
+    ``counts`` and ``events`` are (B, H, W, C), ``trains``, ``states`` and ``currents`` (B, T, H, W, C). Networks of a single step
     need no ``events``: they are the counts that are not 0.
     """
 
@@ -34,6 +34,7 @@ class Sheet:
     events: Array | None
     trains: Array | None
     states: Array | None
+    currents: Array | None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -136,6 +137,8 @@ class FiringRunner:
             limited += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
             if self._sheet.states is not None:
                 self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
+            if self._sheet.currents is not None and self._count is not None:
+                self._sheet.currents[:, first + low, top:bottom] = self._count.reshape(shape)[:, top:bottom]
         if self._sheet.events is not None:
             end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
             tally(

@@ -106,6 +106,7 @@ class _Log:
                 None if network.steps == 1 else np.zeros((images, *shape), format_.events),
                 np.zeros(kept, format_.payload) if record >= Record.TRAINS else None,
                 np.zeros(kept, np.int32) if record >= Record.STATES and population.neuron is not None else None,
+                np.zeros(kept, np.int32) if record >= Record.STATES and _remembers(population) else None,
             )
         names = [layer.population.name for layer in plan.layers]
         log = cls(sheets, dict.fromkeys(names, 0), dict.fromkeys(names, False))
@@ -126,7 +127,7 @@ class _Log:
     def part(self, name: str, images: slice) -> Sheet:
         """The sheet of some images."""
         sheet = self.sheets[name]
-        fields = (sheet.counts, sheet.events, sheet.trains, sheet.states)
+        fields = (sheet.counts, sheet.events, sheet.trains, sheet.states, sheet.currents)
         counts, *rest = (None if array is None else array[images] for array in fields)
         return Sheet(sheet.counts[images] if counts is None else counts, *rest)
 
@@ -140,6 +141,7 @@ class _Log:
         events = {name: sheet.events for name, sheet in sheets.items() if sheet.events is not None}
         trains = {name: sheet.trains for name, sheet in sheets.items() if sheet.trains is not None}
         states = {name: sheet.states for name, sheet in sheets.items() if sheet.states is not None}
+        currents = {name: sheet.currents for name, sheet in sheets.items() if sheet.currents is not None}
         return Run(
             backend=CpuBackend.name,
             network=plan.digest,
@@ -148,10 +150,15 @@ class _Log:
             events=Widened(events or counts, np.int64, nonzero=not events),
             trains=Widened(trains, np.int32) if trains else None,
             states=Widened(states, np.int32) if states else None,
+            currents=Widened(currents, np.int32) if states else None,
             saturations=self.saturations,
             engines={layer.population.name: self._engine(layer) for layer in plan.layers},
             seconds=seconds,
         )
+
+
+def _remembers(population: Population) -> bool:
+    return population.neuron is not None and population.neuron.remembers
 
 
 def _last(population: Population) -> tuple[int, int, int]:

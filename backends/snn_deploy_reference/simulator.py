@@ -45,7 +45,7 @@ class ReferenceBackend:
             for population in network.populations:
                 cell = cells[population.name]
                 payload = cell.step(network, step, arriving.get(population.name), stimulus)
-                logs[population.name].write(step, payload, cell.v)
+                logs[population.name].write(step, payload, cell)
                 if np.any(payload):
                     for connection in network.outgoing(population.name):
                         travelling.setdefault(step + connection.delay, []).append((connection, payload))
@@ -63,6 +63,9 @@ class ReferenceBackend:
             states={name: log.states for name, log in logs.items() if cells[name].population.neuron is not None}
             if record >= Record.STATES
             else None,
+            currents={name: log.currents for name, log in logs.items() if _remembers(cells[name].population)}
+            if record >= Record.STATES
+            else None,
             saturations={name: cell.saturations for name, cell in cells.items() if cell.population.neuron is not None},
             engines={population.name: "int64" for population in network.populations[1:]},
             seconds=time.perf_counter() - started,
@@ -71,7 +74,7 @@ class ReferenceBackend:
 
 @dataclass(eq=False)
 class _Cells:
-    """State of one population."""
+    """State of one population; ``count`` is the second state of neurons that have one."""
 
     population: Population
     v: Int64
@@ -117,8 +120,9 @@ class _Log:
         kept = (batch, steps, *population.shape)
         self.trains = np.zeros(kept if record >= Record.TRAINS else (0,), np.int32)
         self.states = np.zeros(kept if record >= Record.STATES else (0,), np.int32)
+        self.currents = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
 
-    def write(self, step: int, payload: Int64, v: Int64) -> None:
+    def write(self, step: int, payload: Int64, cell: _Cells) -> None:
         local = step - self.start
         if not 0 <= local < self.steps:
             return
@@ -127,7 +131,13 @@ class _Log:
         if self.trains.size:
             self.trains[:, local] = payload
         if self.states.size:
-            self.states[:, local] = v
+            self.states[:, local] = cell.v
+        if self.currents.size:
+            self.currents[:, local] = cell.count
+
+
+def _remembers(population: Population) -> bool:
+    return population.neuron is not None and population.neuron.remembers
 
 
 def _check_silent(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,17 +13,25 @@ import numpy as np
 from rich.table import Table
 
 from snn_deploy import artifact
+from snn_deploy.backend import load_backend
 from snn_deploy.commands import arguments as shared
+from snn_deploy.conversion.calibrate import Images
 from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.report import connection_reports
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.tables import thresholds_and_unit
+from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
-from snn_deploy.pipeline import calibration_images, convert, input_channels, input_size
+from snn_deploy.loss import IMAGES, LayerLoss, Loss, Trial, Truth, best, candidates, trial
+from snn_deploy.pipeline import Converted, calibration_images, convert, input_channels, input_size
 
 OPTIONAL = ("unit", "start", "dead")
 """Columns that a narrow terminal can miss."""
+
+SILENT = ("dead", "error", "clipping", "rounding")
+"""Columns that are left out where they are empty."""
 
 
 def add(verbs: Any) -> None:
@@ -42,6 +52,11 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="fix the statistics of instance normalization over the calibration images; the model is written beside --out",
     )
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help="compare normalizations and scales on calibration images and convert with those that lose least",
+    )
     shared.add_conversion(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -57,14 +72,39 @@ def execute(arguments: argparse.Namespace) -> int:
     images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     with progress(f"converting {model.name}"):
         converted = convert(model, images, options, arguments.size)
+    trials = _trials(model, images, options, converted, search=arguments.search)
+    if arguments.search:
+        converted = convert(model, images, best(trials).options, arguments.size, converted.conversion.statistics)
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
+    chosen = best(trials).loss if trials else None
     if arguments.json:
-        show_json(record(converted.conversion) | {"artifact": str(arguments.out), "sha256": digest})
+        found = record(converted.conversion, chosen) | {"search": [trial_record(item) for item in trials]}
+        show_json(found | {"artifact": str(arguments.out), "sha256": digest})
     else:
-        show(table(converted.conversion), silent=("dead",), optional=OPTIONAL)
+        if arguments.search:
+            show(trial_table(trials))
+        show(table(converted.conversion, chosen), silent=SILENT, optional=OPTIONAL)
         show(connection_table(converted.conversion))
     return 0
+
+
+def _trials(model: Path, images: Images, options: Options, converted: Converted, *, search: bool) -> tuple[Trial, ...]:
+    """What ``options`` lose on calibration images, and with ``search`` what the candidates lose; none without ``cpu``."""
+    try:
+        backend = load_backend("cpu")
+    except BackendUnavailableError as error:
+        if search:
+            raise
+        note(f"what the conversion loses was not measured: {error}")
+        return ()
+    tried = candidates(options) if search else (options,)
+    truth, statistics, found = Truth.of(model, images), converted.conversion.statistics, []
+    with progress("measuring what is lost") as report:
+        for number, item in enumerate(tried, 1):
+            found.append(trial(model, images, item, statistics, truth, backend))
+            report(number, len(tried))
+    return tuple(found)
 
 
 def _frozen(arguments: argparse.Namespace) -> Path:
@@ -79,7 +119,7 @@ def _frozen(arguments: argparse.Namespace) -> Path:
     return path
 
 
-def record(conversion: Conversion) -> dict[str, Any]:
+def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
     """What a machine wants to know of a conversion."""
     network = conversion.network
     headroom = {bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}
@@ -89,6 +129,7 @@ def record(conversion: Conversion) -> dict[str, Any]:
         "steps": network.steps,
         "options": dict(network.config),
         "function_error": conversion.function_error,
+        "loss": None if loss is None else {"error": finite(loss.error), "images": IMAGES},
         "populations": [
             {
                 "name": population.name,
@@ -97,6 +138,7 @@ def record(conversion: Conversion) -> dict[str, Any]:
                 "unit": [float(population.unit.min()), float(population.unit.max())],
                 "headroom_bits": headroom.get(population.name),
                 "dead_channels": conversion.scales.dead.get(population.name, 0),
+                "loss": _layer_record(None if loss is None else loss.layer(population.name)),
             }
             for population in network.populations
         ],
@@ -104,16 +146,68 @@ def record(conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def table(conversion: Conversion) -> Table:
-    """Populations with their thresholds, scales and proved headroom."""
+def _layer_record(found: LayerLoss | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    return {name: finite(value) for name, value in asdict(found).items() if name != "name"}
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which knows no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def trial_record(item: Trial) -> dict[str, Any]:
+    """One candidate of a search, for a machine."""
+    return {
+        "normalization": item.options.normalization,
+        "scale": item.options.scale,
+        "error": None if item.loss is None else finite(item.loss.error),
+        "refusal": item.refusal or None,
+    }
+
+
+def trial_table(trials: Sequence[Trial]) -> Table:
+    """What each candidate of a search loses."""
+    chosen = best(trials)
+    shown = Table(
+        title=f"search: output against the float network's, {IMAGES} calibration images",
+        caption="kept: the least error",
+    )
+    for heading in ("normalization", "scale", "error", "SNR dB", ""):
+        shown.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
+    for item in trials:
+        error, ratio = ("", "") if item.loss is None else (f"{item.loss.error:.3%}", f"{item.loss.snr_db:.2f}")
+        shown.add_row(
+            item.options.normalization, item.options.scale, error, ratio, "kept" if item is chosen else item.refusal
+        )
+    return shown
+
+
+def table(conversion: Conversion, loss: Loss | None = None) -> Table:
+    """Populations with their thresholds, scales and proved headroom, and what each has lost."""
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
     title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
-    shown = Table(
-        title=title,
-        caption=f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24",
-    )
-    for heading in ("population", "shape", "start", "threshold", "unit", "headroom", "dead"):
+    caption = f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24"
+    if loss is not None:
+        caption += (
+            f"\nerror: of the layer's values, against the float network on {IMAGES} calibration images; clipping, "
+            f"rounding: what its own levels alone would lose\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
+        )
+    shown = Table(title=title, caption=caption)
+    for heading in (
+        "population",
+        "shape",
+        "start",
+        "threshold",
+        "unit",
+        "headroom",
+        "dead",
+        "error",
+        "clipping",
+        "rounding",
+    ):
         shown.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
         theta, unit = thresholds_and_unit(population)
@@ -125,8 +219,17 @@ def table(conversion: Conversion) -> Table:
             unit,
             "" if population.neuron is None else f"{headroom[population.name]:.1f}",
             str(conversion.scales.dead.get(population.name, 0) or ""),
+            *_lost(None if loss is None else loss.layer(population.name)),
         )
     return shown
+
+
+def _lost(found: LayerLoss | None) -> tuple[str, str, str]:
+    """Error, clipping and rounding of a layer; a layer without levels of its own has the error alone."""
+    if found is None:
+        return "", "", ""
+    own = found.clipping or found.rounding
+    return f"{found.error:.2%}", f"{found.clipping:.2%}" if own else "", f"{found.rounding:.2%}" if own else ""
 
 
 def connection_table(conversion: Conversion) -> Table:

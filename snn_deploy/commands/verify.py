@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy import artifact
-from snn_deploy.backend import Record, Run, load_backend, stimulus_digest, stimulus_of
+from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.commands import arguments as shared
-from snn_deploy.commands import verify_folder
+from snn_deploy.commands import verify_folder, verify_recordings
+from snn_deploy.commands.verify_recordings import Compared
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.errors import VerificationError
 from snn_deploy.files import check_writable
 from snn_deploy.network import Network
 from snn_deploy.tasks import images
-from snn_deploy.verify import Comparison, Level, Status, Trace, Verdict
+from snn_deploy.verify import Level, Status, Verdict
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify import table as verdict_table
-from snn_deploy.verify.autopsy import explain
-from snn_deploy.verify.certificate import certify, check_certificate, write_certificate
-from snn_deploy.verify.lag import align_batch, align_recording
+from snn_deploy.verify.certificate import (
+    Certificate,
+    certify,
+    check_certificate,
+    read_certificate,
+    score_record,
+    write_certificate,
+)
 from snn_deploy.verify.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
 from snn_deploy.verify.probe_plan import ProbePlan
-from snn_deploy.verify.readers import read_nir_data, read_sana_fe
 from snn_deploy.verify.schedules import compare_schedules
-from snn_deploy.verify.trace_file import TraceFile
+from snn_deploy.verify.verdict_record import Json, restore
 from snn_deploy.verify_many import RECORDS
 
 LEVELS = {level.label: level for level in Level}
@@ -59,14 +64,6 @@ def add(verbs: Any) -> None:
         "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
     )
     parser.add_argument(
-        "--trace",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a recording too: .npz, .nir or SANA-FE .csv",
-    )
-    parser.add_argument(
         "--shuffle",
         type=shared.whole(1, 100),
         metavar="N",
@@ -80,10 +77,11 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
     parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
-    parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate of this artifact instead")
+    parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate instead")
     parser.add_argument(
         "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
     )
+    verify_recordings.add_options(parser)
     shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -93,7 +91,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run, compare, explain, certify."""
     network = artifact.load(arguments.network)
     if arguments.check is not None:
-        return _check(arguments)
+        return _check(arguments, network)
     if arguments.suggest_stimulus is not None:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
@@ -102,40 +100,38 @@ def execute(arguments: argparse.Namespace) -> int:
         raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.certificate is not None:
         check_writable(arguments.certificate)
-    if arguments.input.is_dir():
-        return verify_folder.execute(arguments, network, LEVELS[arguments.level])
-    network, _, payloads = shared.stimulus(arguments, network)
     if arguments.shuffle is not None:
-        return _shuffled(arguments, network, payloads)
-    level = LEVELS[arguments.level]
-    record = RECORDS.get(level, Record.COUNTS)
-    runs = [shared.run(name, network, payloads, record) for name in arguments.backends]
-    recordings: list[Run | Trace] = [*runs, *(_recording(network, runs[0], path) for path in arguments.trace)]
-    if len(recordings) < 2:
-        raise VerificationError("one backend and no --trace: there is nothing to compare it with")
-    comparison = Comparison(network, level, replay=level >= Level.TRAIN)
-    comparison.add(recordings)
-    verdict, score = comparison.verdict(), None
-    if arguments.mutation:
-        with progress("mutation score") as report:
-            score = mutation_score(network, payloads, progress=report)
-        verdict = with_score(verdict, score)
+        return _shuffled(arguments, network)
+    if arguments.input.is_dir() and not (arguments.trace or arguments.certificate or arguments.mutation):
+        return verify_folder.execute(arguments, network, LEVELS[arguments.level])
+    found, score = _compared(arguments, network)
     if arguments.json:
-        show_json(verdict_record(verdict))
+        scored = None if score is None else score_record(score)
+        show_json({**verdict_record(found.verdict), "cause": found.cause, "mutation": scored})
     else:
-        show_verdict(verdict)
-        if verdict.story:
-            show(verdict.story)
-        _show_cause(network, verdict, recordings)
-        if score is not None:
-            show(score.line(level))
+        show_verdict(found.verdict)
+        for line in (found.verdict.story, found.cause, "" if score is None else score.line(found.verdict.asked)):
+            if line:
+                show(line)
     if arguments.certificate is not None:
-        _certify(arguments, network, verdict, runs, score, stimulus_digest(payloads))
-    return verdict.exit_code
+        _certify(arguments, found, score)
+    return found.verdict.exit_code
 
 
-def _shuffled(arguments: argparse.Namespace, network: Network, payloads: npt.NDArray[np.int64]) -> int:
+def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Compared, MutationScore | None]:
+    found = verify_recordings.compared(arguments, network, LEVELS[arguments.level])
+    if not arguments.mutation:
+        return found, None
+    if len(found.stimuli) > 1:
+        raise VerificationError(f"--mutation goes with one image or batch; {arguments.input} was {len(found.stimuli)}")
+    with progress("mutation score") as report:
+        score = mutation_score(found.network, found.payloads, progress=report)
+    return replace(found, verdict=with_score(found.verdict, score)), score
+
+
+def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
     """Counts under other schedules; only the reference runs networks that are not aligned."""
+    network, _, payloads = shared.stimulus(arguments, network)
     verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
     if arguments.json:
         show_json(verdict_record(verdict))
@@ -156,54 +152,80 @@ def _plan(answers: Sequence[str], network: Network) -> int:
     return 0
 
 
-def _recording(network: Network, baseline: Run, path: Path) -> Trace:
-    """A recorded run, cut to the populations' windows; where it begins is found by itself."""
-    if path.suffix == ".csv":
-        found = align_recording(network, Trace.of(baseline), read_sana_fe(network, path))
-    elif path.suffix == ".nir":
-        found = align_recording(network, Trace.of(baseline), read_nir_data(path, network))
-    else:
-        with TraceFile(path) as file:
-            batches = list(file)
-            if len(batches) != 1:
-                raise VerificationError(f"{path}: holds {len(batches)} batches; record one run of one stimulus")
-            found = align_batch(network, Trace.of(baseline), batches[0], file.header.time)
-    for warning in found.warnings:
-        note(f"{path}: {warning}")
-    return found.trace
+def _files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files that a certificate vouches for, by the names it gives them."""
+    files = {"artifact": arguments.network}
+    if arguments.input is not None and arguments.input.is_dir():
+        paths = images.image_paths(arguments.input)
+        files |= {f"stimulus {index + 1}": path for index, path in enumerate(paths)}
+    elif arguments.input is not None:
+        files["stimulus"] = arguments.input
+    for index, path in enumerate(arguments.trace):
+        tables = [path / name for name in verify_recordings.SANA_FE if (path / name).is_file()]
+        files |= {f"trace {index + 1} {table.stem}": table for table in tables} or {f"trace {index + 1}": path}
+    return files
 
 
-def _show_cause(network: Network, verdict: Verdict, recordings: Sequence[Run | Trace]) -> None:
-    if verdict.status is not Status.DIFFERENT or verdict.asked < Level.TRAIN:
-        return
-    diagnosis = explain(network, verdict, recordings)
-    if diagnosis is not None:
-        show(diagnosis.text)
-
-
-def _certify(
-    arguments: argparse.Namespace,
-    network: Network,
-    verdict: Verdict,
-    runs: Sequence[Run],
-    score: MutationScore | None,
-    stimulus: str,
-) -> None:
-    files = {"artifact": arguments.network, "stimulus": arguments.input}
-    files |= {f"trace {index + 1}": path for index, path in enumerate(arguments.trace)}
-    engines = {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
-    certificate = certify(verdict, network, files=files, stimuli=(stimulus,), score=score, engines=engines)
+def _certify(arguments: argparse.Namespace, found: Compared, score: MutationScore | None) -> None:
+    certificate = certify(
+        found.verdict,
+        found.network,
+        files=_files(arguments),
+        stimuli=found.stimuli,
+        score=score,
+        engines=found.engines,
+        cause=found.cause,
+        options=_options(arguments),
+    )
     write_certificate(certificate, arguments.certificate)
     note(f"wrote {arguments.certificate}, and .html and .xml beside it")
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    files = {"artifact": arguments.network} | ({"stimulus": arguments.input} if arguments.input is not None else {})
-    wrong = check_certificate(arguments.check, files)
-    lines = wrong or (f"{arguments.check} stands: digest, verdict and the files named are as certified",)
-    for line in lines:
-        show(line)
-    return 1 if wrong else 0
+def _options(arguments: argparse.Namespace) -> dict[str, Json]:
+    """What the command line of the same comparison says beside its files; see :func:`_again`."""
+    crop = None if arguments.crop is None else "x".join(map(str, arguments.crop))
+    given = {"backends": ",".join(arguments.backends), "level": arguments.level, "crop": crop}
+    given |= {name: getattr(arguments, name) for name in ("noise", "seed", "share", "mark", "bits", "dt", "mutation")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check(arguments: argparse.Namespace, network: Network) -> int:
+    """Hold a certificate against itself, against the files given and, with an image, against a new run."""
+    certificate = read_certificate(arguments.check)
+    wrong = check_certificate(arguments.check, _files(arguments))
+    if not wrong and arguments.input is not None:
+        wrong = _again(arguments, network, certificate)
+    for line in wrong:
+        show(f"{arguments.check}: {line}")
+    if wrong:
+        return 1
+    verdict = restore(certificate.body["verdict"])
+    checked = (
+        "a new run agrees" if arguments.input is not None else "not run again, give --input (and --trace) for that"
+    )
+    show(f"{arguments.check} stands; {checked}")
+    show(verdict.line)
+    return verdict.exit_code
+
+
+def _again(arguments: argparse.Namespace, network: Network, certificate: Certificate) -> tuple[str, ...]:
+    """What a new run of the certified comparison says otherwise."""
+    certified = certificate.body["files"]
+    absent = sorted(set(certified) - set(_files(arguments))) if isinstance(certified, dict) else ["files"]
+    if absent:
+        return (f"it certifies {', '.join(absent)}; give them, so that it can be run again",)
+    given = certificate.body.get("options")
+    words = [str(arguments.network)]
+    for name, value in given.items() if isinstance(given, dict) else ():
+        words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
+    told = arguments.parser.parse_args(["verify", *words])
+    told.input, told.trace = arguments.input, arguments.trace
+    found, score = _compared(told, network)
+    again = certify(found.verdict, found.network, stimuli=found.stimuli, score=score, cause=found.cause)
+    differs = [
+        key for key in ("verdict", "stimuli", "mutation", "cause") if again.body[key] != certificate.body.get(key)
+    ]
+    return (f"a new run has another {', '.join(differs)}: {found.verdict.line}",) if differs else ()
 
 
 def _suggest(arguments: argparse.Namespace, network: Network) -> int:

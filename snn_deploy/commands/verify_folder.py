@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
 from snn_deploy.display.console import progress, show, show_json
-from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict
@@ -20,15 +19,12 @@ from snn_deploy.verify_many import exit_code, verify_images
 
 def execute(arguments: argparse.Namespace, network: Network, level: Level) -> int:
     """A verdict for each image; status 1 where any differs, else 2 where any was not compared."""
-    single = {"--trace": arguments.trace, "--mutation": arguments.mutation, "--certificate": arguments.certificate}
-    for name, given in single.items():
-        if given:
-            raise VerificationError(f"{name} goes with one image; {arguments.input} is a folder")
     paths = images.image_paths(arguments.input)
+    channels = network.input.shape[0]
     with progress(f"verifying {len(paths)} images") as report:
         verdicts = verify_images(
             network,
-            _images(arguments, paths, network.input.shape[0]),
+            ((path.name, folder_image(arguments, paths, index, channels)) for index, path in enumerate(paths)),
             len(paths),
             arguments.backends,
             level,
@@ -48,13 +44,12 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
     return exit_code(verdicts)
 
 
-def _images(arguments: argparse.Namespace, paths: Sequence[Path], channels: int) -> Iterator[tuple[str, images.Image]]:
-    """Each image when it is its turn; the noise of image i has seed ``--seed`` + i."""
-    for index, path in enumerate(paths):
-        image = images.read_image(path, channels)
-        if arguments.crop is not None:
-            image = images.center_crop(image, *arguments.crop)
-        yield path.name, images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
+def folder_image(arguments: argparse.Namespace, paths: Sequence[Path], index: int, channels: int) -> images.Image:
+    """Image ``index`` (1, C, H, W) of a folder, cropped, with its noise, whose seed is ``--seed`` + ``index``."""
+    image = images.read_image(paths[index], channels)
+    if arguments.crop is not None:
+        image = images.center_crop(image, *arguments.crop)
+    return images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
 
 
 def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:

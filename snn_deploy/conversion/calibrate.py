@@ -35,8 +35,9 @@ class Statistics:
 
     @property
     def centers(self) -> Float64:
-        """Middle of each bin; the bin that holds 0 at its lower edge counts as 0."""
-        return (self.edges[:-1] + self.edges[1:]) / 2
+        """Middle of each bin; the bin that holds 0 counts as 0, which most of its values are."""
+        low, high = self.edges[:-1], self.edges[1:]
+        return np.where((low <= 0) & (high > 0), 0.0, (low + high) / 2)
 
     @property
     def extent(self) -> float:

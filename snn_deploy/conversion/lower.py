@@ -45,16 +45,22 @@ class Conversion:
 
 
 def lower(
-    graph: Graph, calibration_graph: Graph, images: Images, options: Options, scales: Scales | None = None
+    graph: Graph,
+    calibration_graph: Graph,
+    images: Images,
+    options: Options,
+    scales: Scales | None = None,
+    statistics: Mapping[str, Statistics] | None = None,
 ) -> Conversion:
     """The integer network of a normal-form ``graph``.
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
     activations are measured; it may be ``graph`` itself. ``scales`` are kept where they are given: those that a network
-    was trained for.
+    was trained for. ``statistics`` are an earlier conversion's of the same graph and images: measuring them takes
+    longer than everything else here.
     """
     measured = layers_of(calibration_graph)
-    statistics = calibrate(calibration_graph, measured, images)
+    statistics = statistics or calibrate(calibration_graph, measured, images)
     scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = layers_of(graph)

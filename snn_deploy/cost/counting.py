@@ -26,6 +26,9 @@ __all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "
 
 Int64 = npt.NDArray[np.int64]
 
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
+"""Set bits of each byte."""
+
 
 class Recorded(Protocol):
     """What counting needs of a run, as :class:`snn_deploy.backend.Run` has it, or a recorded trace of a chip.
@@ -55,18 +58,21 @@ def count(network: Network, run: Recorded) -> Activity:
     missing = [population.name for population in network.populations if population.name not in run.events]
     if missing:
         raise NetworkError(f"the run of {run.backend} holds no events of {', '.join(missing)}")
-    images = run.events[network.input.name].shape[0]
+    populations: list[PopulationActivity] = []
+    connections: dict[str, ConnectionActivity] = {}
+    for population in network.populations:  # events are read once: a backend may keep them packed
+        events = run.events[population.name]
+        populations.append(_population(network, population, events, _unit_spikes(network, population, run, events)))
+        for connection in network.connections:
+            if connection.source == population.name:
+                connections[connection.name] = _connection(network, connection, events)
+    images = populations[0].events.shape[0]
     return Activity(
         network=network.name,
         basis=f"counted on {images} image(s), backend {run.backend}",
         images=images,
-        populations=tuple(
-            _population(network, population, run.events[population.name], _unit_spikes(network, population, run))
-            for population in network.populations
-        ),
-        connections=tuple(
-            _connection(network, connection, run.events[connection.source]) for connection in network.connections
-        ),
+        populations=tuple(populations),
+        connections=tuple(connections[connection.name] for connection in network.connections),
     )
 
 
@@ -172,11 +178,11 @@ def _updates(network: Network, population: Population, events: Int64) -> tuple[I
     return events, population.size * network.steps - events
 
 
-def _unit_spikes(network: Network, population: Population, run: Recorded) -> Int64 | None:
+def _unit_spikes(network: Network, population: Population, run: Recorded, events: Int64) -> Int64 | None:
     """Set bits of all payloads (B,), where they can be known."""
     if run.trains is not None:
         return _set_bits(run.trains[population.name].astype(np.int64))
-    counts, events = run.counts[population.name], run.events[population.name]
+    counts = run.counts[population.name]
     if population.neuron is None:
         return _set_bits(counts // network.input_steps) * network.input_steps
     if events.size and events.max() <= 1:
@@ -185,10 +191,10 @@ def _unit_spikes(network: Network, population: Population, run: Recorded) -> Int
 
 
 def _set_bits(payload: Int64) -> Int64:
-    """Set bits of the magnitudes of ``payload`` (B, ...), summed for each image."""
+    """Set bits of the magnitudes of ``payload`` (B, ...), summed for each image, byte by byte from a table."""
     rest = np.abs(payload.reshape(payload.shape[0], -1))
     bits = np.zeros(payload.shape[0], np.int64)
     while np.any(rest):
-        bits += (rest & 1).sum(1)
-        rest >>= 1
+        bits += BITS[rest.astype(np.uint8)].sum(1, dtype=np.int64)  # the conversion keeps the lowest byte
+        rest >>= 8
     return bits

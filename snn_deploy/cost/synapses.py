@@ -26,8 +26,9 @@ def fan_out(kernel: Kernel, shape: Shape) -> Int64:
         pixels = np.bincount(kernel.indices[kernel.data != 0], minlength=shape[1] * shape[2]).astype(np.int64)
         return np.broadcast_to(pixels.reshape(1, *shape[1:]), shape)
     rows, columns = _meets(kernel, shape)
-    partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0))
-    found: Int64 = np.einsum("chx,hy->cyx", partial, rows)
+    partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0)).astype(np.float64)
+    # whole numbers below 2**53: exact, and BLAS computes them
+    found: Int64 = np.matmul(rows.T.astype(np.float64), partial).astype(np.int64)
     return found
 
 

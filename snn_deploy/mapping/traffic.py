@@ -143,11 +143,24 @@ def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: 
         per_block = np.zeros((taps.shape[0], *shape[1:]))
         for h, target_rows in enumerate(rows):
             for w, target_columns in enumerate(columns):
-                y, x = np.flatnonzero(target_rows >= 0), np.flatnonzero(target_columns >= 0)
-                reached = np.tensordot(taps[:, :, h, w], mean[:, y[:, None], x[None, :]], 1)
-                per_block[:, target_rows[y][:, None], target_columns[x][None, :]] += reached
+                (y, to_y), (x, to_x) = _progressions(target_rows), _progressions(target_columns)
+                per_block[:, to_y, to_x] += np.tensordot(taps[:, :, h, w], mean[:, y, x], 1)
     maps = per_block.reshape(-1, *shape[1:])
     return _summed(_summed(maps, tile.rows, 1), tile.columns, 2)
+
+
+def _progressions(landed: Int64) -> tuple[slice, slice]:
+    """Places of an axis that reach the target under one tap, and where they land: both are evenly spaced."""
+    places = np.flatnonzero(landed >= 0)
+    return _slice(places), _slice(landed[places])
+
+
+def _slice(values: Int64) -> slice:
+    """Evenly spaced ``values`` as a slice."""
+    if values.size == 0:
+        return slice(0, 0)
+    step = int(values[1] - values[0]) if values.size > 1 else 1
+    return slice(int(values[0]), int(values[-1]) + 1, step)
 
 
 def _summed(values: Float64, part: int, axis: int) -> Float64:

@@ -10,9 +10,10 @@ from types import ModuleType
 
 from snn_deploy.verify.comparison import Comparison, Recording, compare
 from snn_deploy.verify.levels import Check, Level, Status
-from snn_deploy.verify.table import record, table, text
+from snn_deploy.verify.table import table, text
 from snn_deploy.verify.trace import Probe, Trace
 from snn_deploy.verify.verdict import Coverage, Divergence, Row, Side, Verdict
+from snn_deploy.verify.verdict_record import record
 
 __all__ = [
     "Check",

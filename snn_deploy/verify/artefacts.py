@@ -40,22 +40,29 @@ def sign_extend(values: npt.NDArray[Any], bits: int = 24) -> Int64:
 
 def decode(trace: Trace, *, mark: int | None = None, bits: int | None = None, reset: int = 0) -> Trace:
     """``trace`` with every probe decoded: words of ``bits`` bits sign-extended, then ``mark`` at spikes undone."""
-    probes = dict(trace.probes)
-    for name, probe in trace.probes.items():
-        found = probe
-        if bits is not None:
-            found = Probe(
-                neurons=found.neurons,
-                trains=None if found.trains is None else sign_extend(found.trains, bits),
-                states=None if found.states is None else sign_extend(found.states, bits),
-                counts=found.counts if found.trains is None else None,
-                events=found.events if found.trains is None else None,
-                totals=found.totals if found.trains is None else None,
-            )
-        if mark is not None and found.states is not None:
-            found = decode_spike_mark(found, mark, reset)
-        probes[name] = found
-    return replace(trace, probes=probes)
+
+    def decoded(name: str, probe: Probe) -> Probe:
+        try:
+            found = probe if bits is None else _sign_extended(probe, bits)
+            return found if mark is None or found.states is None else decode_spike_mark(found, mark, reset)
+        except VerificationError as error:
+            raise VerificationError(f"{trace.name}: {name}: {error}") from error
+
+    return trace.changed(decoded)
+
+
+def _sign_extended(probe: Probe, bits: int) -> Probe:
+    """What is recorded step by step is made of words; sums over steps are not, and follow from the trains."""
+    summed = probe.trains is None
+    return Probe(
+        neurons=probe.neurons,
+        trains=None if probe.trains is None else sign_extend(probe.trains, bits),
+        states=None if probe.states is None else sign_extend(probe.states, bits),
+        currents=None if probe.currents is None else sign_extend(probe.currents, bits),
+        counts=probe.counts if summed else None,
+        events=probe.events if summed else None,
+        totals=probe.totals if summed else None,
+    )
 
 
 def core_counters(counters: Sequence[Int64]) -> Probe:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from snn_deploy.network import Network
 from snn_deploy.verify.pair import first_divergence
-from snn_deploy.verify.replay import Response, Rule, Site, Synapses, replayable, respond, sent_by
+from snn_deploy.verify.replay import Rule, Site, Synapses, replayable, respond, sent_by
 from snn_deploy.verify.trace import Probe, Trace
 from snn_deploy.verify.verdict import Attribution
 
@@ -45,13 +45,7 @@ def replay(network: Network, found: Trace, name: str, rule: Rule | None = None) 
     if sent is None:
         return None
     response = respond(Site.of(network, name, rule), Synapses(sent, limit=0), population.start, network.steps)
-    return as_probe(response)
-
-
-def as_probe(response: Response) -> Probe:
-    """The response of a whole population, flattened as a recorder would."""
-    shape = (*response.trains.shape[:2], -1)
-    return Probe(trains=response.trains.reshape(shape), states=response.states.reshape(shape))
+    return response.probe()
 
 
 def _like(replayed: Probe, recorded: Probe) -> Probe:
@@ -63,8 +57,9 @@ def _cells(replayed: Probe, recorded: Probe) -> int:
 
 
 def differing_cells(left: Probe, right: Probe) -> npt.NDArray[np.bool_]:
-    """(B, steps, n): where payloads, or membranes recorded on both sides, are not the same."""
+    """(B, steps, n): where payloads, or states recorded on both sides, are not the same."""
     differs = np.asarray(left.trains) != np.asarray(right.trains)
-    if left.states is not None and right.states is not None:
-        differs = differs | (left.states != right.states)
+    for one, other in ((left.states, right.states), (left.currents, right.currents)):
+        if one is not None and other is not None:
+            differs = differs | (one != other)
     return np.asarray(differs, np.bool_)

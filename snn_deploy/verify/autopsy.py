@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
-from snn_deploy.verify.attribution import as_probe, differing_cells
+from snn_deploy.verify.attribution import differing_cells
 from snn_deploy.verify.comparison import Recording, named_traces
 from snn_deploy.verify.cuba import CUBA_FAULTS
 from snn_deploy.verify.faults import Fault
@@ -150,11 +150,12 @@ class _Case:
         """The same for one image, as far as two steps past ``step``, with memory for currents."""
         one, early = slice(image, image + 1), slice(0, step + 3)
         sent = {name: Train(train.first, train.payload[one]) for name, train in self.synapses.sent.items()}
-        trains, states = self.recorded.trains, self.recorded.states
+        trains, states, currents = self.recorded.trains, self.recorded.states, self.recorded.currents
         recorded = Probe(
             neurons=self.recorded.neurons,
             trains=None if trains is None else trains[one, early],
             states=None if states is None else states[one, early],
+            currents=None if currents is None else currents[one, early],
         )
         return _Case(self.network, self.site, Synapses(sent), recorded)
 
@@ -162,7 +163,7 @@ class _Case:
         """(B, steps that can be known, n)."""
         known = max(0, horizon(self.network, site) + 1)
         steps = np.asarray(self.recorded.trains).shape[1]
-        replayed = as_probe(respond(site, self.synapses, self.site.population.start, steps))
+        replayed = respond(site, self.synapses, self.site.population.start, steps).probe()
         if self.recorded.neurons is not None:
             replayed = replayed.at(self.recorded.neurons)
         return differing_cells(replayed, self.recorded)[:, :known]

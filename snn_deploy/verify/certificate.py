@@ -1,8 +1,9 @@
 """The certificate: a verdict that somebody else can check, as JSON, one HTML page and JUnit XML.
 
 It holds what was compared and how strictly, and the SHA-256 of everything it rests on: the ONNX model, the artifact,
-the stimuli, recorded traces. Its own digest covers all of that, so a careless edit shows; it is no signature.
-:func:`check_certificate` recomputes it, the verdict's exit code from the rows, and the hashes of the files at hand.
+the stimuli, recorded traces. Its own digest covers all of that, so a careless edit shows; it is no signature: who forges
+a certificate can compute a digest too. :func:`check_certificate` therefore also derives the verdict from its own rows
+again, and ``snn-deploy verify --check`` runs the comparison again wherever its files are at hand.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.verify.levels import Level, Status
 from snn_deploy.verify.mutation import MutationScore
-from snn_deploy.verify.table import Json, record
 from snn_deploy.verify.verdict import Verdict
+from snn_deploy.verify.verdict_record import Json, contradictions, record
 
 FORMAT = "snn-deploy certificate"
 VERSION = 1
@@ -55,11 +56,14 @@ def certify(
     stimuli: Sequence[str] = (),
     score: MutationScore | None = None,
     engines: Mapping[str, str] | None = None,
+    cause: str = "",
+    options: Mapping[str, Json] | None = None,
 ) -> Certificate:
     """Certificate of ``verdict``.
 
-    ``files`` are hashed under the names given (``onnx``, ``artifact``, ``trace``, ...), ``stimuli`` are digests of the
-    input batches in order, ``engines`` says what computed each backend.
+    ``files`` are hashed under the names given (``artifact``, ``trace 1``, ...), ``stimuli`` are digests of the input
+    batches in order, ``engines`` says what computed each backend, ``cause`` is what an autopsy found, ``options`` are
+    what a new run of the same comparison needs to be told.
     """
     if verdict.asked >= Level.NEURON_COUNT and not stimuli:
         raise VerificationError("a certificate names the stimulus that it holds for; none was given")
@@ -69,7 +73,9 @@ def certify(
         "verdict": record(verdict),
         "files": {name: {"name": path.name, "sha256": file_digest(path)} for name, path in (files or {}).items()},
         "stimuli": list(stimuli),
-        "mutation": None if score is None else _score(score),
+        "cause": cause,
+        "mutation": None if score is None else score_record(score),
+        "options": dict(options or {}),
         "configuration": {key: network.config[key] for key in sorted(network.config)},
         "schedule": {"mode": network.mode, "steps": network.steps, "duration": network.duration},
         "engines": dict(engines or {}),
@@ -97,9 +103,11 @@ def read_certificate(path: Path) -> Certificate:
     try:
         if path.stat().st_size > SIZE_LIMIT:
             raise VerificationError(f"{path}: more than {SIZE_LIMIT} bytes; not a certificate")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise VerificationError(f"{path}: says {error} twice; it was edited") from error
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{path}: no JSON: {type(error).__name__}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT or values.get("version") != VERSION:
@@ -113,15 +121,17 @@ def read_certificate(path: Path) -> Certificate:
 def check_certificate(path: Path, files: Mapping[str, Path] | None = None) -> tuple[str, ...]:
     """What is wrong with the certificate in ``path``, one line each; empty where it stands.
 
-    Its digest, and its exit code against its own rows, are recomputed; ``files`` must have the hashes it certifies.
+    Its digest, and its verdict from its own rows, are recomputed; the page and the XML beside it must be its own;
+    ``files`` must have the hashes it certifies.
     """
     certificate = read_certificate(path)
     wrong = []
     if certificate.digest != _digest(certificate.body):
         wrong.append("its digest is not that of its content; it was edited")
     try:
-        wrong += _contradictions(certificate.body)
-    except (KeyError, TypeError, AttributeError) as error:
+        wrong += contradictions(_mapping(certificate.body["verdict"]))
+        wrong += _beside(certificate, path)
+    except (KeyError, TypeError, AttributeError, VerificationError) as error:
         wrong.append(f"it is incomplete: {type(error).__name__} {error}")
     certified = certificate.body.get("files")
     for name, file in (files or {}).items():
@@ -153,7 +163,7 @@ def junit(certificate: Certificate) -> str:
     for row in _rows(verdict):
         for side in _list(row["sides"])[1:]:
             case = ET.SubElement(suite, "testcase", classname=str(side["backend"]), name=str(row["name"]))
-            _outcome(case, str(side["status"]), json.dumps(side["first"] or side["missing"]), counts)
+            _outcome(case, str(side["status"]), json.dumps(side["first"] or side["missing"], sort_keys=True), counts)
     case = ET.SubElement(suite, "testcase", classname="verdict", name=f"level {verdict['asked']}")
     _outcome(case, str(verdict["status"]), str(verdict["line"]), counts)
     for name, number in counts.items():
@@ -192,9 +202,7 @@ def page(certificate: Certificate) -> str:
         ]
         rows.append(_row("td", cells, str(row["status"])))
     warnings = "".join(f"<li>{_text(item)}</li>" for item in cast("list[Json]", verdict["warnings"]))
-    facts = {
-        key: body[key] for key in ("files", "stimuli", "mutation", "schedule", "configuration", "engines", "versions")
-    }
+    facts = {key: body[key] for key in _FACTS}
     return "\n".join(
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -210,6 +218,8 @@ def page(certificate: Certificate) -> str:
         ]
     )
 
+
+_FACTS = ("files", "stimuli", "cause", "mutation", "options", "schedule", "configuration", "engines", "versions")
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
@@ -232,10 +242,11 @@ def _text(value: Json) -> str:
 
 
 def _pairs(values: Json) -> str:
-    return ", ".join(f"{key} {number:,}" for key, number in _mapping(values).items() if isinstance(number, int))
+    return ", ".join(f"{key} {number:,}" for key, number in sorted(_mapping(values).items()) if isinstance(number, int))
 
 
-def _score(score: MutationScore) -> Json:
+def score_record(score: MutationScore) -> Json:
+    """A mutation score as values for JSON."""
     return {
         "mutants": len(score.mutants),
         "visible": len(score.visible),
@@ -258,19 +269,25 @@ def _digest(body: Mapping[str, Json]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _contradictions(body: Mapping[str, Json]) -> list[str]:
-    """Where the verdict says something else than its own rows."""
-    verdict = _mapping(body["verdict"])
-    statuses = {str(side["status"]) for row in _rows(verdict) for side in _list(row["sides"])[1:]}
-    worst = 0
-    if Status.DIFFERENT.value in statuses:
-        worst = 1
-    elif not statuses or Status.NOT_COMPARED.value in statuses or verdict["reached"] != verdict["asked"]:
-        worst = 2
-    code = verdict["exit_code"]
-    if code != worst and not (worst == 0 and code == 2):
-        return [f"its exit code is {code}, its rows say {worst}"]
-    return []
+def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    """A JSON object; :class:`KeyError` where it says something twice, of which a reader sees the first only."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return values
+
+
+def _beside(certificate: Certificate, path: Path) -> list[str]:
+    """Which of the files written with ``path`` are not its own; another version of this program writes others."""
+    if _mapping(certificate.body["versions"]).get("snn-deploy") != _versions()["snn-deploy"]:
+        return []
+    own = {path.with_suffix(".html"): page(certificate), path.with_suffix(".xml"): junit(certificate)}
+    return [
+        f"{neighbour} is not the one that was written with it"
+        for neighbour, text in own.items()
+        if neighbour.is_file() and neighbour.read_text(encoding="utf-8", errors="replace") != text
+    ]
 
 
 def _mapping(value: Json) -> dict[str, Json]:

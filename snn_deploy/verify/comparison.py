@@ -1,4 +1,6 @@
-"""Comparison of two or more runs of one network, batch by batch; memory does not grow with the number of images.
+"""Comparison of two or more runs of one network, batch by batch and population by population.
+
+Memory does not grow with the number of images, and a recording is never held whole.
 
 The first run of every batch is the baseline. Integers are compared with ``==``. Nothing is matched by guess: a
 population that the network does not have is an error, and one that a side does not have is "not compared".
@@ -17,7 +19,7 @@ from snn_deploy.network import Network, Population
 from snn_deploy.verify.attribution import attribute
 from snn_deploy.verify.levels import Check, Level, Status, required_checks
 from snn_deploy.verify.pair import Pair, Totals
-from snn_deploy.verify.trace import Trace
+from snn_deploy.verify.trace import Probe, Trace
 from snn_deploy.verify.verdict import Attribution, Coverage, Row, Side, Verdict
 
 Recording: TypeAlias = Run | Trace
@@ -70,26 +72,45 @@ class Comparison:
         traces = named_traces(runs)
         self._check(traces)
         self.backends = tuple(trace.name for trace in traces)
-        baseline = traces[0]
         wrong: dict[str, set[str]] = {}
-        for name in self.expected:
-            population = self.network.population(name)
-            reference = baseline.probes.get(name)
-            self._baseline[name].add(reference, states=self.level == Level.STATE)
-            for trace in traces[1:]:
-                pair = self._pairs.setdefault((name, trace.name), Pair(self.network, population, trace.name))
-                retimed = trace.network in self.schedules or baseline.network in self.schedules
-                differs = pair.add(reference, trace.probes.get(name), self.images, baseline.name, retimed=retimed)
-                if differs:
-                    wrong.setdefault(trace.name, set()).add(name)
+        for population in self.network.populations:
+            for backend in self._add(traces, population):
+                wrong.setdefault(backend, set()).add(population.name)
         if self.replay:
             for trace in traces[1:]:
-                self._attribute(baseline, trace, wrong.get(trace.name, set()))
-        self.images += baseline.images
+                self._attribute(traces[0], trace, wrong.get(trace.name, set()))
+        self.images += traces[0].images
+
+    def _add(self, traces: Sequence[Trace], population: Population) -> list[str]:
+        """Compare one population; the backends that differ in it. Its arrays are let go afterwards."""
+        probes = [self._probe(trace, population) for trace in traces]
+        if population.name not in self.expected:
+            return []
+        baseline, reference, differing = traces[0], probes[0], []
+        self._baseline[population.name].add(reference, states=self.level == Level.STATE)
+        for trace, probe in zip(traces[1:], probes[1:], strict=True):
+            pair = self._pairs.setdefault((population.name, trace.name), Pair(self.network, population, trace.name))
+            retimed = trace.network in self.schedules or baseline.network in self.schedules
+            if pair.add(reference, probe, self.images, baseline.name, retimed=retimed):
+                differing.append(trace.name)
+        return differing
+
+    def _probe(self, trace: Trace, population: Population) -> Probe | None:
+        """What ``trace`` holds of ``population``, in the shapes that the network says."""
+        probe = trace.probes.get(population.name)
+        steps = self.schedules.get(trace.network or "", self.network).steps
+        if probe is not None:
+            try:
+                probe.expect(population.size, trace.images, steps)
+            except VerificationError as error:
+                raise VerificationError(f"{trace.name}: {population.name}: {error}") from error
+        return probe
 
     def _attribute(self, baseline: Trace, trace: Trace, wrong: set[str]) -> None:
         """Replay the populations that differ in this batch, and those that a differing one feeds."""
-        for name in self.expected[1:]:
+        for name in self.expected:
+            if self.network.population(name).neuron is None:
+                continue
             touched = {name} | {connection.source for connection in self.network.incoming(name)}
             if touched.isdisjoint(wrong):
                 continue
@@ -152,18 +173,12 @@ class Comparison:
                 f"{trace.name} ran network {trace.network[:12]}, not {self.network.name} {self.digest[:12]}; "
                 "run the same artifact"
             )
-        known = {population.name: population for population in self.network.populations}
+        known = [population.name for population in self.network.populations]
         unknown = sorted(set(trace.probes) - set(known))
         if unknown:
             raise VerificationError(
                 f"{trace.name}: {', '.join(unknown)} is not in network {self.network.name}; it has {', '.join(known)}"
             )
-        steps = self.schedules.get(trace.network or "", self.network).steps
-        for name, probe in trace.probes.items():
-            try:
-                probe.expect(known[name].size, trace.images, steps)
-            except VerificationError as error:
-                raise VerificationError(f"{trace.name}: {name}: {error}") from error
 
     def _row(self, population: Population) -> Row:
         totals = self._baseline[population.name]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from snn_deploy import artifact
 from snn_deploy.kernels import Kernel
-from snn_deploy.network import Connection, Network, Neuron, Population
+from snn_deploy.network import Connection, Network, Population
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,15 @@ def _population(left: Population, right: Population) -> Iterator[Change]:
     if left.neuron is None or right.neuron is None:
         yield from _scalar(left.name, "neuron", _presence(left.neuron), _presence(right.neuron))
         return
-    for field in fields(Neuron):
-        one, other = getattr(left.neuron, field.name), getattr(right.neuron, field.name)
-        if isinstance(one, np.ndarray):
-            yield from _array(left.name, field.name, one, other)
+    yield from _scalar(left.name, "neuron", type(left.neuron).__name__, type(right.neuron).__name__)
+    for name in dict.fromkeys(field.name for neuron in (left.neuron, right.neuron) for field in fields(neuron)):
+        one, other = getattr(left.neuron, name, None), getattr(right.neuron, name, None)
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            yield from _array(left.name, name, one, other)
+        elif isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+            yield from _scalar(left.name, name, _presence(one), _presence(other))
         else:
-            yield from _scalar(left.name, field.name, one, other)
+            yield from _scalar(left.name, name, one, other)
 
 
 def _connections(left: Network, right: Network) -> Iterator[Change]:

@@ -19,7 +19,7 @@ from snn_deploy import dynamics
 from snn_deploy.errors import VerificationError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.lif import CubaLif
-from snn_deploy.network import STATE_MAX, Connection, Neuron, Population
+from snn_deploy.network import STATE_MAX, Connection, Neuron, Population, Reset
 from snn_deploy.verify.replay import Int64, Site, Specified
 
 
@@ -27,13 +27,13 @@ from snn_deploy.verify.replay import Int64, Site, Specified
 class Altered:
     """The specification's step with some of its choices changed; with none changed, it is the specification.
 
-    ``rounding`` of ``v / theta``; ``reset``: what a spike leaves (``zero``: a hard reset); ``overflow`` of the 24-bit
+    ``rounding`` of ``v / theta``; ``reset``: what a spike leaves, where it is not as the neuron says; ``overflow`` of the 24-bit
     membrane; ``unsigned``: the message loses its sign; ``restart``: local step after which the membrane is put back to
     v0; ``unbounded``: the running count is not limited.
     """
 
     rounding: Literal["floor", "truncate", "nearest"] = "floor"
-    reset: Literal["subtract", "zero"] = "subtract"
+    reset: Reset | None = None
     overflow: Literal["saturate", "wrap"] = "saturate"
     unsigned: bool = False
     unbounded: bool = False
@@ -58,7 +58,8 @@ class Altered:
         payload: Int64 = np.clip(quotient, neuron.payload_min, neuron.payload_max)
         if neuron.count_min is not None and neuron.count_max is not None and not self.unbounded:
             payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
-        left = v - payload * theta if self.reset == "subtract" else np.where(payload != 0, 0, v)
+        reset = self.reset or neuron.reset
+        left = v - payload * theta if reset == "subtract" else np.where(payload != 0, 0, v)
         if self.restart is not None and step == population.start + self.restart:
             left = np.broadcast_to(neuron.v0[:, None, None], left.shape).astype(np.int64, copy=True)
         sent = np.abs(payload) if self.unsigned else payload
@@ -256,11 +257,16 @@ def _thresholds(site: Site, change: Callable[[Int64], Int64]) -> Site:
     return _with_neuron(site, theta=np.clip(change(_neuron(site.population).theta), 1, STATE_MAX))
 
 
+def _reset(site: Site, reset: Reset) -> Site | None:
+    return None if _neuron(site.population).reset == reset else _with_rule(site, reset=reset)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("truncate", "v / theta is cut toward zero", lambda site: _with_rule(site, rounding="truncate")),
     Fault("round", "v / theta is rounded to the nearest", lambda site: _with_rule(site, rounding="nearest")),
     Fault("comparison", "> stands for >=, or >= for >", _comparison),
-    Fault("hard reset", "a spike leaves 0 and not the rest", lambda site: _with_rule(site, reset="zero")),
+    Fault("hard reset", "a spike leaves 0 and not the rest", lambda site: _reset(site, "zero")),
+    Fault("reset by subtraction", "a spike leaves the rest and not 0", lambda site: _reset(site, "subtract")),
     Fault("reset phase", "the membrane is reset after the first step", lambda site: _with_rule(site, restart=0)),
     Fault("wrap", "the 24-bit membrane wraps around", lambda site: _with_rule(site, overflow="wrap")),
     Fault("one step late", "all it sends comes one step late", lambda site: replace(site, shift=site.shift + 1)),

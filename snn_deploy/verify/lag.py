@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,9 +73,9 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
     if unknown:
         raise VerificationError(f"{recording.name}: {', '.join(unknown)} is not in network {network.name}")
     offsets: dict[str, int] = {}
-    for name, probe in recording.probes.items():
+    for name in recording.probes:
         if name in baseline.probes:
-            lag = find_lag(baseline.probes[name], probe)
+            lag = find_lag(baseline.probes[name], recording.probes[name])
             if lag is not None:
                 offsets[name] = lag - starts[name]
     if not offsets:
@@ -84,9 +84,9 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
         )
     common = Counter(offsets.values()).most_common(1)[0][0]
     lags = {name: starts[name] + common for name in recording.probes}
-    probes = {name: _cut(name, probe, lags[name], network.steps) for name, probe in recording.probes.items()}
     odd = {name: offset - common for name, offset in offsets.items() if offset != common}
-    return Alignment(replace(recording, probes=probes), lags, odd)
+    cut = recording.changed(lambda name, probe: _cut(name, probe, lags[name], network.steps))
+    return Alignment(cut, lags, odd)
 
 
 def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> Alignment:
@@ -99,7 +99,7 @@ def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> 
 def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
     if probe.trains is None and probe.states is None:
         return probe
-    length = max(array.shape[1] for array in (probe.trains, probe.states) if array is not None)
+    length = max(array.shape[1] for array in (probe.trains, probe.states, probe.currents) if array is not None)
     if lag < 0 or lag + steps > length:
         raise VerificationError(
             f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; record longer"
@@ -109,4 +109,5 @@ def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
         neurons=probe.neurons,
         trains=None if probe.trains is None else probe.trains[:, window],
         states=None if probe.states is None else probe.states[:, window],
+        currents=None if probe.currents is None else probe.currents[:, window],
     )

@@ -23,7 +23,7 @@ class Level(IntEnum):
     TRAIN = 3
     """Payload of every neuron in every step of its window."""
     STATE = 4
-    """Membrane of every neuron after every step of its window."""
+    """Membrane of every neuron after every step of its window, and its current where it has one."""
 
     @property
     def label(self) -> str:
@@ -38,6 +38,7 @@ class Check(Enum):
     COUNTS = "counts"
     TRAINS = "trains"
     STATES = "states"
+    CURRENTS = "currents"
 
 
 class Status(Enum):
@@ -48,15 +49,22 @@ class Status(Enum):
     NOT_COMPARED = "not compared"
 
 
+def state_checks(population: Population) -> frozenset[Check]:
+    """The states that ``population`` has; the input has none."""
+    if population.neuron is None:
+        return frozenset()
+    return frozenset({Check.STATES, Check.CURRENTS} if population.neuron.remembers else {Check.STATES})
+
+
 def required_checks(level: Level, network: Network, population: Population) -> frozenset[Check]:
-    """The arrays of ``population`` that ``level`` compares; the input has no membrane."""
-    checks = set()
+    """The arrays of ``population`` that ``level`` compares."""
+    checks: set[Check] = set()
     if level >= Level.NEURON_COUNT or population.name in {output.population for output in network.outputs}:
         checks.add(Check.COUNTS)
     if level >= Level.LAYER_COUNT:
         checks.add(Check.TOTALS)
     if level >= Level.TRAIN:
         checks.add(Check.TRAINS)
-    if level >= Level.STATE and population.neuron is not None:
-        checks.add(Check.STATES)
+    if level >= Level.STATE:
+        checks |= state_checks(population)
     return frozenset(checks)

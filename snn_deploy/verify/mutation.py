@@ -16,7 +16,8 @@ import numpy.typing as npt
 from snn_deploy.backend import Progress
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
-from snn_deploy.verify.faults import FAULTS, Fault
+from snn_deploy.verify.cuba import CUBA_FAULTS
+from snn_deploy.verify.faults import Fault
 from snn_deploy.verify.levels import Level
 from snn_deploy.verify.replay import Int64, Replay, Site, forward, repeated
 from snn_deploy.verify.trace import Trace
@@ -80,7 +81,7 @@ def mutation_score(
     network: Network,
     stimulus: Int64,
     populations: Collection[str] | None = None,
-    faults: Sequence[Fault] = FAULTS,
+    faults: Sequence[Fault] = CUBA_FAULTS,
     progress: Progress | None = None,
 ) -> MutationScore:
     """Inject every one of ``faults`` into every one of ``populations`` (all by default); ``stimulus`` (B, C, H, W)."""

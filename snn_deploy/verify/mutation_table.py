@@ -19,7 +19,8 @@ from snn_deploy.network import Network
 from snn_deploy.tasks.images import add_noise, center_crop, photograph
 from snn_deploy.verify.attribution import attribute
 from snn_deploy.verify.autopsy import autopsy
-from snn_deploy.verify.faults import FAULTS, Fault
+from snn_deploy.verify.cuba import CUBA_FAULTS
+from snn_deploy.verify.faults import Fault
 from snn_deploy.verify.levels import Level
 from snn_deploy.verify.mutation import INVISIBLE, mutant_levels
 from snn_deploy.verify.replay import Int64, Replay, Site, forward, repeated
@@ -44,7 +45,7 @@ class TableRow:
     alone: int
 
 
-def table_rows(network: Network, stimulus: Int64, faults: Sequence[Fault] = FAULTS) -> tuple[TableRow, ...]:
+def table_rows(network: Network, stimulus: Int64, faults: Sequence[Fault] = CUBA_FAULTS) -> tuple[TableRow, ...]:
     """One row for each of ``faults`` that any population of ``network`` can have."""
     right = forward(network, repeated(network, stimulus))
     rows = []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from snn_deploy.kernels import Shape
 from snn_deploy.network import Network, Population
-from snn_deploy.verify.levels import Check, Status
+from snn_deploy.verify.levels import Check, Status, state_checks
 from snn_deploy.verify.trace import Probe
 from snn_deploy.verify.verdict import Divergence, Side
 
@@ -61,7 +61,8 @@ class Pair:
 
     def made(self, check: Check) -> bool:
         """Whether every batch so far could be compared by ``check``."""
-        return check not in self.missing and not (check is Check.STATES and self.population.neuron is None)
+        timeless = check not in (Check.STATES, Check.CURRENTS)
+        return check not in self.missing and (timeless or check in state_checks(self.population))
 
     def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
         """Compare one batch whose first image is number ``image``; whether anything differs in it.
@@ -79,8 +80,8 @@ class Pair:
         width = self.population.size if probe.neurons is None else int(probe.neurons.size)
         self.probed = width if self.probed is None else min(self.probed, width)
         if retimed:
-            reference = replace(reference, trains=None, states=None, events=None)
-            probe = replace(probe, trains=None, states=None, events=None)
+            reference = replace(reference, trains=None, states=None, currents=None, events=None)
+            probe = replace(probe, trains=None, states=None, currents=None, events=None)
         arrays = {check: (getattr(reference, check.value), getattr(probe, check.value)) for check in Check}
         before = sum(self.differing.values())
         for check, (expected, found) in arrays.items():
@@ -132,6 +133,7 @@ def first_divergence(
     pairs = (
         ("payload", reference.trains, probe.trains),
         ("membrane", reference.states, probe.states),
+        ("current", reference.currents, probe.currents),
         ("count", reference.counts, probe.counts),
         ("events", reference.events, probe.events),
         ("total", reference.totals, probe.totals),

@@ -7,6 +7,7 @@ say is asked of the caller and never guessed: which neurons were logged, and wha
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,19 @@ import numpy.typing as npt
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import Network
 from snn_deploy.verify.trace import Int64, Probe, Trace
+from snn_deploy.verify.trace_file import PROBE_LIMIT
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What h5py and the package ``nir`` raise on files that nobody wrote so."""
 
 _OBSERVABLES = {"spikes": "trains", "voltages": "states", "v": "states"}
 
@@ -36,8 +50,9 @@ def read_nir_data(
         raise VerificationError(f"{path}: reading NIRData needs the package nir: pip install nir") from error
     try:
         graph = nir.read_data(str(path))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise VerificationError(f"{path}: not a NIRData file, or damaged: {str(error).splitlines()[0]}") from error
+    except _DAMAGE as error:
+        said = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
+        raise VerificationError(f"{path}: not a NIRData file, or damaged: {said}") from error
     probes: dict[str, Probe] = {}
     images: set[int] = set()
     for node, observables in _nodes(graph.nodes, ""):
@@ -72,8 +87,11 @@ def _gridded(where: str, data: Any, dt: float | None) -> Int64:
     samples, used = np.nonzero(np.asarray(data.idx) >= 0)
     neurons = np.asarray(data.idx)[samples, used]
     times = np.asarray(data.time, np.float64)[samples, used] / dt
-    steps = np.rint(times).astype(np.int64)
+    if not (np.all(np.isfinite(times)) and np.isfinite(data.t_max)):
+        raise VerificationError(f"{where}: holds an event at a time that is not finite, or a t_max of {data.t_max}")
     length = round(data.t_max / dt)
+    _check_size(where, data.idx.shape[0], length, data.n_neurons)
+    steps = np.rint(times).astype(np.int64)
     if np.any(np.abs(times - steps) > 1e-6) or np.any(steps < 0) or np.any(steps >= length):
         raise VerificationError(f"{where}: event times are no multiples of dt = {dt}, or leave 0..{data.t_max}")
     if np.any(neurons >= data.n_neurons):
@@ -85,10 +103,20 @@ def _gridded(where: str, data: Any, dt: float | None) -> Int64:
 
 
 def _integers(where: str, values: npt.NDArray[Any]) -> Int64:
-    integers = np.where(np.isfinite(values), values, 0).astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what does not fit is not equal to what comes of it
+        integers = np.where(np.isfinite(values), values, 0).astype(np.int64)
     if not np.array_equal(integers, values):
         raise VerificationError(f"{where}: holds values that are not integers; record raw registers, not scaled ones")
     return integers
+
+
+def _check_size(where: object, samples: int, length: int, neurons: int) -> None:
+    """One wrong digit in a time would otherwise ask for all memory there is."""
+    needed = samples * length * neurons * np.dtype(np.int64).itemsize
+    if needed > PROBE_LIMIT:
+        raise VerificationError(
+            f"{where}: {samples} x {length} steps x {neurons} neurons need {needed} bytes, {PROBE_LIMIT} are allowed"
+        )
 
 
 def read_sana_fe(
@@ -110,6 +138,8 @@ def read_sana_fe(
     logged = set(populations) if populations is not None else {name for name, _, _ in events}
     membranes, length = ({}, 0) if potentials is None else _potentials(potentials, network)
     length = max(length, 1 + max((step for _, _, step in events), default=0))
+    for name in {*logged, *membranes}:
+        _check_size(spikes or potentials, 1, length, network.population(name).size)
     surplus = sorted({name for name, _, _ in events} - logged)
     if surplus:
         raise VerificationError(
@@ -133,6 +163,12 @@ def read_sana_fe(
     if not probes:
         raise VerificationError(f"{spikes or potentials}: holds nothing of any population")
     return Trace("sana-fe", 1, probes)
+
+
+def is_potentials(path: Path) -> bool:
+    """Whether the first line of SANA-FE's table says potentials, not spikes."""
+    _, header = next(_rows(path, None), (1, [""]))
+    return header[0] == "timestep"
 
 
 def _spike_rows(path: Path, network: Network) -> Iterator[tuple[str, int, int]]:
@@ -166,6 +202,7 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
         values.append([_whole(where, field) for field in fields[1:]])
     if first is None:
         raise VerificationError(f"{path}: holds no step")
+    _check_size(path, 1, first + len(values), len(labels))
     table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)))
     found = {}
     for name in dict.fromkeys(name for name, _ in addresses):

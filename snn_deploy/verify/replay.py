@@ -101,10 +101,16 @@ class Train:
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """Payloads and membranes (B, L, C, H, W) int32 of the steps asked for."""
+    """Payloads, membranes and, where neurons have one, second states (B, L, C, H, W) int32 of the steps asked for."""
 
     trains: Int32
     states: Int32
+    currents: Int32 | None
+
+    def probe(self, window: slice = slice(None)) -> Probe:
+        """The whole population in these steps, flattened as a recorder would."""
+        currents = None if self.currents is None else _flat(self.currents[:, window])
+        return Probe(trains=_flat(self.trains[:, window]), states=_flat(self.states[:, window]), currents=currents)
 
 
 class Synapses:
@@ -153,6 +159,7 @@ def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response
     batch = next(iter(synapses.sent.values())).payload.shape[0]
     trains = np.zeros((batch, length, *population.shape), np.int32)
     states = np.zeros_like(trains)
+    currents = np.zeros_like(trains) if population.neuron is not None and population.neuron.remembers else None
     v = dynamics.initial_membrane(population, batch)
     count = np.zeros_like(v)
     for step in range(first + length - min(site.shift, 0)):
@@ -166,7 +173,9 @@ def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response
         shown = step + site.shift - first
         if 0 <= shown < length:
             trains[:, shown], states[:, shown] = payload, v
-    return Response(trains, states)
+            if currents is not None:
+                currents[:, shown] = count
+    return Response(trains, states, currents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +214,7 @@ def forward(
         response = respond(site, Synapses(sent, limit=0), 0, network.duration)
         sent[population.name] = Train(0, response.trains)
         window = slice(population.start, population.start + network.steps)
-        probes[population.name] = Probe(
-            trains=_flat(response.trains[:, window]), states=_flat(response.states[:, window])
-        )
+        probes[population.name] = response.probe(window)
     return Replay(Trace(name, stimulus.payload.shape[0], probes), sent)
 
 

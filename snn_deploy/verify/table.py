@@ -1,18 +1,18 @@
-"""A verdict as a table for people, as lines of text, and as plain values for JSON."""
+"""A verdict as a table for people, and as lines of text."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from snn_deploy.verify.levels import Check, Status
-from snn_deploy.verify.verdict import Divergence, Row, Side, Verdict
+from snn_deploy.verify.verdict import Divergence, Row, Verdict
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
+"""Checks whose differences share a column."""
 
 _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
 
@@ -43,7 +43,7 @@ def table(verdict: Verdict) -> Table:
             f"{row.neurons:,}",
             f"{row.probed / row.neurons:.0%}",
             *(_number(side.spikes) for side in row.sides),
-            *(_number(_mismatches(row, check)) for check in (Check.COUNTS, Check.TRAINS, Check.STATES)),
+            *(_number(_mismatches(row, *checks)) for checks in _COLUMNS),
             *(_errors(row) if replayed else ()),
             _place(row.first),
             status,
@@ -66,74 +66,14 @@ def text(verdict: Verdict, width: int = 160) -> str:
     return buffer.getvalue()
 
 
-def record(verdict: Verdict) -> dict[str, Json]:
-    """The verdict as values that :mod:`json` can write."""
-    return {
-        "network": verdict.network,
-        "digest": verdict.digest,
-        "backends": list(verdict.backends),
-        "asked": verdict.asked.label,
-        "reached": None if verdict.reached is None else verdict.reached.label,
-        "status": verdict.status.value,
-        "exit_code": verdict.exit_code,
-        "line": verdict.line,
-        "story": verdict.story,
-        "warnings": list(verdict.warnings),
-        "coverage": dict(asdict(verdict.coverage)),
-        "populations": [_row(row) for row in verdict.rows],
-    }
-
-
-def _row(row: Row) -> Json:
-    return {
-        "name": row.population,
-        "shape": list(row.shape),
-        "neurons": row.neurons,
-        "probed": row.probed,
-        "silent": row.silent,
-        "status": row.status.value,
-        "sides": [_side(side) for side in row.sides],
-    }
-
-
-def _side(side: Side) -> Json:
-    return {
-        "backend": side.backend,
-        "spikes": side.spikes,
-        "events": side.events,
-        "probed": side.probed,
-        "differing": {check.value: number for check, number in side.differing},
-        "missing": list(side.missing),
-        "status": side.status.value,
-        "first": None if side.first is None else _divergence(side.first),
-        "errors": None
-        if side.errors is None
-        else {
-            "introduced": side.errors.introduced,
-            "inherited": side.errors.inherited,
-            "first": None if side.errors.first is None else _divergence(side.errors.first),
-        },
-    }
-
-
-def _divergence(divergence: Divergence) -> Json:
-    return {
-        "quantity": divergence.quantity,
-        "image": divergence.image,
-        "step": divergence.step,
-        "neuron": None if divergence.neuron is None else list(divergence.neuron),
-        "expected": divergence.expected,
-        "found": divergence.found,
-    }
-
-
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _mismatches(row: Row, check: Check) -> int | None:
-    found = [number for side in row.sides[1:] if (number := side.mismatches(check)) is not None]
-    return max(found) if found else None
+def _mismatches(row: Row, *checks: Check) -> int | None:
+    """Values that differ at the side where most do; ``None`` where none of ``checks`` was made."""
+    made = [[number for check in checks if (number := side.mismatches(check)) is not None] for side in row.sides[1:]]
+    return max((sum(numbers) for numbers in made if numbers), default=None)
 
 
 def _errors(row: Row) -> tuple[str, str]:

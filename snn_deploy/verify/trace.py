@@ -6,7 +6,7 @@ chip's log) can be compared too; the verdict then says that nothing vouches for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -28,8 +28,8 @@ class Probe:
     ``neurons`` (n,) int64, increasing, are their indices in the flattened (C, H, W) map; ``None`` means all of them.
     All arrays are integers: ``totals`` (B,) sum of the counts of all probed neurons, ``counts`` (B, n), ``events``
     (B, n) number of non-zero payloads, ``trains`` (B, steps, n) payloads in the population's window, ``states``
-    (B, steps, n) membranes after each of its steps. Counts and events follow from trains, and totals from counts,
-    where they are not given.
+    (B, steps, n) membranes after each of its steps, ``currents`` the second states of neurons that have one. Counts
+    and events follow from trains, and totals from counts, where they are not given.
     """
 
     neurons: Int64 | None = None
@@ -38,9 +38,11 @@ class Probe:
     events: Int64 | None = None
     trains: Int32 | Int64 | None = None
     states: Int32 | Int64 | None = None
+    currents: Int32 | Int64 | None = None
 
     def __post_init__(self) -> None:
-        for label, axes in (("totals", 1), ("counts", 2), ("events", 2), ("trains", 3), ("states", 3)):
+        axes_of = {"totals": 1, "counts": 2, "events": 2, "trains": 3, "states": 3, "currents": 3}
+        for label, axes in axes_of.items():
             array: npt.NDArray[Any] | None = getattr(self, label)
             if array is not None and (
                 not np.can_cast(array.dtype, np.int64) or array.dtype == bool or array.ndim != axes
@@ -70,6 +72,7 @@ class Probe:
             "events": (images, probed),
             "trains": (images, steps, probed),
             "states": (images, steps, probed),
+            "currents": (images, steps, probed),
         }
         for label, shape in shapes.items():
             array: npt.NDArray[Any] | None = getattr(self, label)
@@ -90,12 +93,37 @@ class Probe:
             events=None if self.events is None else self.events[:, columns],
             trains=None if self.trains is None else self.trains[:, :, columns],
             states=None if self.states is None else self.states[:, :, columns],
+            currents=None if self.currents is None else self.currents[:, :, columns],
         )
+
+
+class Deferred(Mapping[str, Probe]):
+    """Probes that are made when they are looked at and not kept, so that a recording need not fit into memory."""
+
+    def __init__(self, names: Collection[str], make: Callable[[str], Probe]) -> None:
+        self._names, self._make = dict.fromkeys(names), make
+
+    def __getitem__(self, name: str) -> Probe:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Probes by population name, of ``images`` images; ``network`` and ``stimulus`` are digests, or ``None``."""
+    """Probes by population name, of ``images`` images; ``network`` and ``stimulus`` are digests, or ``None``.
+
+    A probe may be read from a file each time it is looked up (:class:`Deferred`): hold on to it while it is needed.
+    """
 
     name: str
     images: int
@@ -111,13 +139,18 @@ class Trace:
         """The same arrays without the claim that they come from a certain network; ``name`` replaces the name."""
         return replace(self, name=name or self.name, network=None)
 
+    def changed(self, change: Callable[[str, Probe], Probe]) -> Trace:
+        """The same with ``change(population, probe)`` in place of every probe, made when it is looked at."""
+        return replace(self, probes=Deferred(tuple(self.probes), lambda name: change(name, self.probes[name])))
+
     @classmethod
     def of(cls, run: Run, name: str | None = None) -> Trace:
         """The trace of a backend's ``run``; arrays are seen flattened, not copied."""
         label = name or run.backend
         if not run.counts:
             raise VerificationError(f"{label}: the run holds no population")
-        parts = {"events": run.events, "trains": run.trains or {}, "states": run.states or {}}
+        timed = {"trains": run.trains or {}, "states": run.states or {}, "currents": run.currents or {}}
+        parts = {"events": run.events, **timed}
         for kind, arrays in parts.items():
             surplus = sorted(set(arrays) - set(run.counts))
             if surplus:
@@ -128,8 +161,9 @@ class Trace:
                 probes[population] = Probe(
                     counts=_flat(counts, 1),
                     events=_flat(run.events.get(population), 1),
-                    trains=_flat((run.trains or {}).get(population), 2),
-                    states=_flat((run.states or {}).get(population), 2),
+                    trains=_flat(timed["trains"].get(population), 2),
+                    states=_flat(timed["states"].get(population), 2),
+                    currents=_flat(timed["currents"].get(population), 2),
                 )
             except VerificationError as error:
                 raise VerificationError(f"{label}: {population}: {error}") from error

@@ -8,53 +8,60 @@ A file holds arrays named ``BATCH/KIND/POPULATION`` (``0/trains/enc1/b``), where
 
 ``time`` is ``window`` where trains and states hold each population's own window, and ``recording`` where they hold the
 whole recording, whose lag :mod:`snn_deploy.verify.lag` finds. Nothing is unpickled, no array is read before its size
-is checked, and one batch is in memory at a time. ``docs/trace-format.md`` says it all again for those who write such
-files.
+is checked, and none before it is looked at: one population of one batch is in memory at a time.
+``docs/trace-format.md`` says it all again for those who write such files.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
+import lzma
+import textwrap
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import VerificationError
-from snn_deploy.verify.trace import Probe, Trace
+from snn_deploy.files import replacing
+from snn_deploy.verify.trace import Deferred, Probe, Trace
 
 FORMAT = "snn-deploy trace"
 VERSION = 1
-KINDS = ("neurons", "totals", "counts", "events", "trains", "states")
+KINDS = ("neurons", "totals", "counts", "events", "trains", "states", "currents")
 
-BATCH_LIMIT = 2**31
-"""Largest sum of one batch's arrays in bytes, uncompressed, that a reader accepts."""
-
-DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-)
-"""What the ZIP reader, and NumPy's of array headers, raise for files that are not what they say."""
+PROBE_LIMIT = 2**31
+"""Largest sum of one population's arrays in one batch, in bytes, uncompressed, that a reader accepts."""
 
 MANIFEST_LIMIT = 2**24
 """Largest manifest in bytes."""
 
 Time = Literal["window", "recording"]
+
+_DAMAGE = (
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the readers of ZIP entries and of NumPy's headers raise on bytes that nobody wrote so."""
 
 
 @dataclass(frozen=True)
@@ -70,31 +77,27 @@ class TraceHeader:
 
 def write_trace(path: Path, batches: Iterable[Trace], time: Time = "window") -> TraceHeader:
     """Write ``batches``, all of one recorder and network, to ``path``; one of them is in memory at a time."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     images: list[int] = []
     stimuli: list[str | None] = []
     named: tuple[str, str | None] | None = None
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for index, trace in enumerate(batches):
-                if named not in (None, (trace.name, trace.network)):
-                    raise VerificationError(
-                        f"batch {index} is of {trace.name}, those before it of another recorder or network"
-                    )
-                named = (trace.name, trace.network)
-                images.append(trace.images)
-                stimuli.append(trace.stimulus)
-                for population, probe in trace.probes.items():
-                    _write_probe(archive, f"{index}/{{}}/{population}", probe)
-            if named is None:
-                raise VerificationError("a trace without a batch would compare nothing")
-            header = TraceHeader(named[0], time, named[1], tuple(images), tuple(stimuli))
-            _write_array(archive, "manifest", np.array(_manifest(header)))
-        partial.replace(path)
-    except OSError as error:
-        raise VerificationError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing(path, VerificationError) as neighbour,
+        zipfile.ZipFile(neighbour, "w") as archive,
+    ):
+        for index, trace in enumerate(batches):
+            if named not in (None, (trace.name, trace.network)):
+                raise VerificationError(
+                    f"batch {index} is of {trace.name}, those before it of another recorder or network"
+                )
+            named = (trace.name, trace.network)
+            images.append(trace.images)
+            stimuli.append(trace.stimulus)
+            for population, probe in trace.probes.items():
+                _write_probe(archive, f"{index}/{{}}/{population}", probe)
+        if named is None:
+            raise VerificationError("a trace without a batch would compare nothing")
+        header = TraceHeader(named[0], time, named[1], tuple(images), tuple(stimuli))
+        _write_array(archive, "manifest", np.array(_manifest(header)))
     return header
 
 
@@ -123,25 +126,31 @@ def _write_probe(archive: zipfile.ZipFile, key: str, probe: Probe) -> None:
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
-    with archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as stream:
+    entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED  # an entry of its own forgets what the archive was opened with
+    with archive.open(entry, "w", force_zip64=True) as stream:
         np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+_Entries: TypeAlias = dict[int, dict[str, dict[str, zipfile.ZipInfo]]]
+"""Batch, population, kind."""
 
 
 class TraceFile:
     """An open trace file; iterate it for its batches, as often as needed. Also a context manager."""
 
-    def __init__(self, path: Path, limit: int = BATCH_LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = PROBE_LIMIT) -> None:
         self.path, self.limit = path, limit
         try:
             self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except _DAMAGE as error:
             raise VerificationError(f"{path}: not a trace file, or damaged: {_reason(error)}") from error
         try:
             self.header, self._entries = self._open()
         except VerificationError as error:
             self.close()
             raise VerificationError(f"{path}: {error}") from error
-        except DAMAGED as error:
+        except _DAMAGE as error:
             self.close()
             raise VerificationError(f"{path}: damaged: {_reason(error)}") from error
 
@@ -156,16 +165,15 @@ class TraceFile:
         self._archive.close()
 
     def __iter__(self) -> Iterator[Trace]:
-        """Batches, read one at a time."""
-        for index in range(len(self.header.images)):
-            try:
-                yield self._batch(index)
-            except VerificationError as error:
-                raise VerificationError(f"{self.path}: batch {index}: {error}") from error
-            except DAMAGED as error:
-                raise VerificationError(f"{self.path}: batch {index} is damaged: {_reason(error)}") from error
+        """Batches; their probes are read when they are looked at, while the file is open."""
+        return (self[index] for index in self._entries)
 
-    def _open(self) -> tuple[TraceHeader, dict[int, dict[tuple[str, str], zipfile.ZipInfo]]]:
+    def __getitem__(self, index: int) -> Trace:
+        """One batch."""
+        probes, header = Deferred(self._entries[index], partial(self._probe, index)), self.header
+        return Trace(header.name, header.images[index], probes, header.network, header.stimuli[index])
+
+    def _open(self) -> tuple[TraceHeader, _Entries]:
         infos = self._archive.infolist()
         names = [info.filename for info in infos]
         if len(set(names)) != len(names):
@@ -174,14 +182,14 @@ class TraceFile:
         if manifest is None:
             raise VerificationError("no array is called 'manifest'; this is not a trace file")
         header = _parse(self._text(manifest))
-        entries: dict[int, dict[tuple[str, str], zipfile.ZipInfo]] = {index: {} for index in range(len(header.images))}
+        entries: _Entries = {index: {} for index in range(len(header.images))}
         for info in infos:
             if info is manifest:
                 continue
             batch, kind, population = _key(info.filename)
             if batch not in entries:
                 raise VerificationError(f"{info.filename}: the manifest has {len(entries)} batches, numbered from 0")
-            entries[batch][kind, population] = info
+            entries[batch].setdefault(population, {})[kind] = info
         empty = [index for index, found in entries.items() if not found]
         if empty:
             raise VerificationError(f"batch {empty[0]} holds no array")
@@ -195,29 +203,27 @@ class TraceFile:
             raise VerificationError(f"the manifest is {array.dtype} {array.shape}, not one text")
         return str(array.reshape(())[()])
 
-    def _batch(self, index: int) -> Trace:
-        entries = self._entries[index]
+    def _probe(self, index: int, population: str) -> Probe:
+        entries = self._entries[index][population]
+        where = f"{self.path}: batch {index}: {population}"
         total = sum(info.file_size for info in entries.values())
         if total > self.limit:
-            raise VerificationError(f"holds {total} bytes, {self.limit} are allowed; record fewer images in a batch")
-        fields: dict[str, dict[str, npt.NDArray[Any]]] = {}
-        for (kind, population), info in entries.items():
-            with self._archive.open(info) as stream:
-                fields.setdefault(population, {})[kind] = _read_array(stream, info)
-        header = self.header
-        return Trace(
-            header.name,
-            header.images[index],
-            {population: _probe(population, found) for population, found in fields.items()},
-            header.network,
-            header.stimuli[index],
-        )
+            raise VerificationError(f"{where}: {total} bytes, {self.limit} are allowed; record fewer images in a batch")
+        fields = {}
+        try:
+            for kind, info in entries.items():
+                with self._archive.open(info) as stream:
+                    fields[kind] = _read_array(stream, info)
+            return Probe(**fields)
+        except VerificationError as error:
+            raise VerificationError(f"{where}: {error}") from error
+        except _DAMAGE as error:
+            raise VerificationError(f"{where}: damaged: {_reason(error)}") from error
 
 
 def read_trace(path: Path) -> Iterator[Trace]:
-    """The batches of the trace file ``path``, one in memory at a time."""
-    with TraceFile(path) as file:
-        yield from file
+    """The batches of the trace file ``path``, which stays open as long as one of them is used."""
+    return iter(TraceFile(path))
 
 
 def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
@@ -237,20 +243,6 @@ def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
         raise VerificationError(f"{info.filename}: does not hold the {expected} bytes that its header promises")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(np.int8) if dtype.kind == "b" else array
-
-
-def _probe(population: str, fields: Mapping[str, npt.NDArray[Any]]) -> Probe:
-    try:
-        return Probe(
-            neurons=fields.get("neurons"),
-            totals=fields.get("totals"),
-            counts=fields.get("counts"),
-            events=fields.get("events"),
-            trains=fields.get("trains"),
-            states=fields.get("states"),
-        )
-    except VerificationError as error:
-        raise VerificationError(f"{population}: {error}") from error
 
 
 def _key(filename: str) -> tuple[int, str, str]:
@@ -290,4 +282,5 @@ def _parse(text: str) -> TraceHeader:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    """What went wrong; some of these errors quote the file."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}".splitlines()[0], 160, placeholder=" ...")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from results_page import UNITS, Parts, lines_of, loss
+from results_studies import Study
 
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
@@ -22,50 +24,59 @@ from snn_deploy.tasks.images import Image
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-if TYPE_CHECKING:
-    from results import Job
-
 MODEL = Path(__file__).resolve().parents[2] / "models/denoiser_s25.onnx"
 
 
-def write_plots(folder: Path, parts: Mapping[str, Any], jobs: Mapping[str, Job], noisy: Image) -> dict[str, str]:
+def write_plots(folder: Path, parts: Parts, studies: Sequence[Study], noisy: Image) -> dict[str, str]:
     """All plots as PNG; returns caption by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}
+    swept = [study for study in studies if lines_of(parts, study)]
+    if swept:
+        rows = -(-len(swept) // 2)
+        figure, panels = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), layout="constrained", squeeze=False)
+        for axes, study in zip(panels.flat, swept, strict=False):
+            _quality(axes, parts, study)
+        for axes in panels.flat[len(swept) :]:
+            axes.set_axis_off()
+        panels.flat[0].legend(fontsize=6)
+        captions["quality.png"] = "Loss against the float network over time steps; dashed: what counts as near."
+        _save(figure, folder / "quality.png")
     for name, draw, caption in (
-        ("quality.png", lambda axes: _quality(axes, parts, jobs), "Loss against the float network over time steps."),
-        ("rates.png", lambda axes: _rates(axes, noisy), "Events per neuron and step, layer by layer."),
+        ("rates.png", _rates, "Events per neuron and step, layer by layer."),
         (
             "units.png",
-            lambda axes: _units(axes, noisy),
+            _units,
             "Each connection's source, from the median of what is not zero to the 99.9 percentile, before and after normalization.",
         ),
     ):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        draw(axes)
-        figure.savefig(folder / name, dpi=110, metadata={"Software": None})
-        plt.close(figure)
+        draw(axes, noisy)
+        _save(figure, folder / name)
         captions[name] = caption
     return captions
 
 
-def _quality(axes: Any, parts: Mapping[str, Any], jobs: Mapping[str, Job]) -> None:
-    crops = {key: job for key, job in jobs.items() if key in parts and job.task == "denoise" and job.crop}
-    float_db = next(parts[key]["overall"]["psnr_db"] for key, job in crops.items() if job.name == "float")
-    lines: dict[str, list[tuple[int, float]]] = {}
-    for key, job in crops.items():
-        variant, _, steps = job.name.rpartition(", T = ")
-        if variant:
-            lines.setdefault(variant, []).append((int(steps), float_db - parts[key]["overall"]["psnr_db"]))
-        elif job.name in ("exact, N = 63", "exact, N = 127"):
-            axes.axhline(float_db - parts[key]["overall"]["psnr_db"], lw=0.8, ls=":", color="black")
-            axes.annotate(job.name, (1, float_db - parts[key]["overall"]["psnr_db"]), fontsize=7)
-    for variant, points in lines.items():
-        axes.plot(*zip(*points, strict=True), marker="o", ms=3, label=variant)
-    axes.axhline(0.1, color="grey", lw=0.8, ls="--")
-    axes.set(xscale="log", yscale="log", xlabel="time steps T", ylabel="loss [dB]")
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def _quality(axes: Any, parts: Mapping[str, Any], study: Study) -> None:
+    floor = study.tolerance / 100
+    for variant, points in lines_of(parts, study).items():
+        losses = {step: max(loss(parts, study, part, study.crop), floor) for step, part in sorted(points.items())}
+        axes.plot(*zip(*losses.items(), strict=True), marker="o", ms=3, label=variant)
+    for row in study.crops:
+        part = parts.get(study.key(row, study.crop))
+        if part is not None and row.name in ("exact, N = 63", "exact, N = 127"):
+            lost = max(loss(parts, study, part, study.crop), floor)
+            axes.plot(1, lost, marker="*", ms=6, color="black")
+            axes.annotate(row.name, (1, lost), fontsize=6)
+    axes.axhline(study.tolerance, color="grey", lw=0.8, ls="--")
+    axes.set_title(study.title, fontsize=8)
+    axes.set(yscale="log", xlabel="time steps T", ylabel=f"loss [{UNITS[study.metric]}]")
     axes.set_xscale("log", base=2)
-    axes.legend(fontsize=7)
 
 
 def _rates(axes: Any, noisy: Image) -> None:

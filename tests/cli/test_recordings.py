@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from snn_deploy import artifact
 from snn_deploy.backend import Record, Run, load_backend
 from snn_deploy.pipeline import stimulus_at
 from snn_deploy.tasks.images import center_crop, read_image
-from snn_deploy.verify import Trace
+from snn_deploy.verify import Probe, Trace
+from snn_deploy.verify.certificate import Certificate, write_certificate
 from snn_deploy.verify.trace_file import write_trace
 
 from .conftest import Tool
@@ -110,3 +112,137 @@ def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) 
     assert (outcome, name) == ("culprit", culprit)
     assert tool("verify", network, "--probe-plan", "nobody=equal").status == 3
     assert tool("verify", network, "--probe-plan", "nobody=maybe").status == 3
+
+
+@pytest.fixture(scope="module")
+def batches(network: Path, pictures: Path) -> list[Trace]:
+    """Two batches, of one picture each."""
+    loaded = artifact.load(network)
+    traces = []
+    for path in sorted(pictures.iterdir()):
+        sized, payloads = stimulus_at(loaded, center_crop(read_image(path, 1), 16, 16), path.name)
+        traces.append(Trace.of(load_backend("reference").run(sized, payloads, Record.STATES), "chip"))
+    return traces
+
+
+def test_a_recording_of_many_images_is_compared_batch_by_batch(
+    tool: Tool, network: Path, pictures: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    path = tmp_path / "chip.npz"
+    write_trace(path, batches)
+    words = ("--input", pictures, *CROP, "--trace", path, "--level", "state", "--backends", "reference")
+    found = tool("verify", network, *words)
+    assert found.status == 0, found.err + found.out
+    assert "2 image(s)" in found.out
+    alone = tool("verify", network, "--input", picture, *words[2:])
+    assert (alone.status, alone.err.count("\n")) == (3, 1)
+    assert "holds 2 image(s)" in alone.err
+    swapped = tmp_path / "swapped.npz"
+    write_trace(swapped, reversed([replace(batch, stimulus=None) for batch in batches]))
+    found = tool("verify", network, *words[:-5], swapped, *words[-4:], "--json")
+    assert found.status == 1, found.err
+    assert json.loads(found.out)["populations"][0]["status"] == "different", "the pictures themselves differ"
+
+
+def test_a_partial_probe_needs_the_share_that_is_asked(
+    tool: Tool, network: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    name = "/up/Relu"
+    half = np.arange(0, np.asarray(batches[0].probes[name].counts).shape[1], 2)
+    probes = {**batches[0].probes, name: batches[0].probes[name].at(half)}
+    write_trace(tmp_path / "chip.npz", [replace(batches[0], probes=probes)])
+    words = ("--input", picture, *CROP, "--trace", tmp_path / "chip.npz", "--backends", "reference")
+    assert tool("verify", network, *words).status == 2
+    found = tool("verify", network, *words, "--share", "0.5")
+    assert found.status == 0, found.err
+    assert tool("verify", network, *words, "--share", "0.6").status == 2
+
+
+def test_artefacts_of_the_read_out_are_undone_where_they_are_named(
+    tool: Tool, network: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    unsigned = {
+        name: replace(probe, states=None if probe.states is None else np.asarray(probe.states, np.int64) % 2**24)
+        for name, probe in batches[0].probes.items()
+    }
+    assert any(np.any(np.asarray(probe.states) >= 2**23) for probe in unsigned.values() if probe.states is not None)
+    write_trace(tmp_path / "chip.npz", [replace(batches[0], probes=unsigned)])
+    words = ("--input", picture, *CROP, "--trace", tmp_path / "chip.npz", "--level", "state")
+    assert tool("verify", network, *words).status == 1
+    found = tool("verify", network, *words, "--bits", "24")
+    assert found.status == 0, found.err
+    assert tool("verify", network, *words, "--bits", "12").status == 3
+
+
+def test_tables_of_sana_fe_are_found_in_a_folder(
+    tool: Tool, network: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sana-fe"
+    folder.mkdir()
+    words = ("--input", picture, *CROP, "--trace", folder, "--level", "layer-count")
+    assert "holds neither spikes.csv nor potentials.csv" in tool("verify", network, *words).err
+    name = "/up/Relu"
+    states = np.asarray(batches[0].probes[name].states)[0]
+    header = "timestep," + ",".join(f"neuron {name}.{index}" for index in range(states.shape[1]))
+    rows = [f"{step}," + ",".join(map(str, row)) for step, row in enumerate(states)]
+    (folder / "potentials.csv").write_text("\n".join([header, *rows]) + "\n")
+    for table in (folder, folder / "potentials.csv"):
+        found = tool("verify", network, *words[:-3], table, *words[-2:])
+        assert "no population tells when the recording begins" in found.err, "membranes alone have no lag"
+    start = artifact.load(network).population(name).start
+    single = np.flatnonzero(np.asarray(batches[0].probes[name].trains)[0, 0] == 1)
+    lines = ["neuron,timestep", *(f"{name}.{index},{start}" for index in single)]
+    (folder / "spikes.csv").write_text("\n".join(lines) + "\n")
+    found = tool("verify", network, *words)
+    assert found.status == 1, "graded payloads are no single spikes" + found.err
+    assert f"first {name}, image 0, step 0, neuron " in found.out
+
+
+def test_a_certificate_is_checked_by_running_again(
+    tool: Tool, network: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    trace, path = tmp_path / "chip.npz", tmp_path / "certificate.json"
+    write_trace(trace, batches[:1])
+    words = ("--input", picture, *CROP, "--trace", trace, "--level", "state", "--certificate", path)
+    assert tool("verify", network, *words).status == 0
+    values = json.loads(path.read_text())
+    assert values["configuration"]["model_sha256"]
+    assert set(values["files"]) == {"artifact", "stimulus", "trace 1"}
+    found = tool("verify", network, "--check", path)
+    assert found.status == 0
+    assert "not run again" in found.out
+    assert "give them, so that it can be run again" in tool("verify", network, "--check", path, "--input", picture).out
+    found = tool("verify", network, "--check", path, "--input", picture, "--trace", trace)
+    assert (found.status, "a new run agrees" in found.out) == (0, True), found.out + found.err
+    forged = {key: value for key, value in values.items() if key != "digest"}
+    for row in forged["verdict"]["populations"]:
+        row["sides"][0]["spikes"] = 7
+    write_certificate(Certificate(forged, canonical_digest(forged)), path)
+    assert tool("verify", network, "--check", path).status == 0, "nothing in it contradicts itself"
+    found = tool("verify", network, "--check", path, "--input", picture, "--trace", trace)
+    assert found.status == 1
+    assert "a new run has another verdict" in found.out
+
+
+def canonical_digest(body: object) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_certificate_of_a_difference_is_no_pass(
+    tool: Tool, network: Path, picture: Path, batches: list[Trace], tmp_path: Path
+) -> None:
+    probes = dict(batches[0].probes)
+    trains = np.array(probes["/up/Relu"].trains)
+    trains[0, 0, int(np.argmax(trains))] += 1
+    probes["/up/Relu"] = Probe(trains=trains)
+    write_trace(tmp_path / "chip.npz", [replace(batches[0], probes=probes)])
+    path = tmp_path / "certificate.json"
+    words = ("--input", picture, *CROP, "--trace", tmp_path / "chip.npz")
+    found = tool("verify", network, *words, "--certificate", path, "--json")
+    assert found.status == 1
+    assert json.loads(found.out)["cause"].startswith("/up/Relu: 1 of ")
+    assert json.loads(path.read_text())["cause"] == json.loads(found.out)["cause"]
+    checked = tool("verify", network, "--check", path, "--input", picture, "--trace", tmp_path / "chip.npz")
+    assert checked.status == 1
+    assert "DIFFERENT at level train" in checked.out

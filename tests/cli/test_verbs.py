@@ -208,3 +208,19 @@ def _has_skimage(pid: int) -> bool:
         return "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return False
+
+
+def test_convert_says_what_is_lost_and_searches(tool: Tool, tmp_path: Path) -> None:
+    model, out = write_unet(tmp_path / "unet.onnx"), tmp_path / "found.snn"
+    found = json.loads(
+        tool("convert", model, "--size", "16x16", "--levels", "15", "--search", "--json", "--out", out).out
+    )
+    errors = {(item["normalization"], item["scale"]): item["error"] for item in found["search"]}
+    assert set(errors) == {(n, s) for n in ("connection-wise", "channel-wise") for s in ("mmse", "max")}
+    kept = (found["options"]["normalization"], found["options"]["scale"])
+    assert errors[kept] == min(errors.values()) == found["loss"]["error"] > 0
+    first, *others = (item["loss"] for item in found["populations"])
+    assert first is None
+    assert all(item["error"] > 0 for item in others)
+    shown = tool("convert", model, "--size", "16x16", "--search", "--out", out).out
+    assert len(re.findall("kept$", shown, re.MULTILINE)) == 1

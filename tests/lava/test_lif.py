@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snn_deploy import artifact, bounds, dynamics
-from snn_deploy.backend import Record, load_backend
+from snn_deploy.backend import Record, Run, load_backend
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.kernels import ConvKernel, TransposedKernel
@@ -66,19 +66,26 @@ def test_the_record_of_a_chip_is_reproduced_step_by_step(pilotnet: Network) -> N
             assert np.array_equal(v[0][silent], membranes[step][silent]), (name, step)
 
 
-def assert_equals_record(network: Network, trains: dict[str, np.ndarray]) -> None:
+def assert_equals_record(network: Network, run: Run) -> None:
+    """Spikes and currents: what a run calls step 0 of a population is recorded at its reset, and again at the next."""
+    assert run.trains is not None
+    assert run.currents is not None
+    compared = 0
     for layer, (name, population) in enumerate(zip(RECORDS, network.populations[1:], strict=False)):
-        spikes, train = record(name), trains[population.name][0]
-        assert np.array_equal(train[: 24 - layer][:INTERVAL], spikes[layer : layer + INTERVAL]), name
-        rest = spikes[layer + INTERVAL :]
-        assert np.array_equal(train[: len(rest)], rest), name
+        pairs = [(record(name), run.trains[population.name][0])]
+        if layer:
+            pairs.append((record(f"{name}-u"), run.currents[population.name][0]))
+        for recorded, got in pairs:
+            assert np.array_equal(got[: 24 - layer][:INTERVAL], recorded[layer : layer + INTERVAL]), name
+            rest = recorded[layer + INTERVAL :]
+            assert np.array_equal(got[: len(rest)], rest), name
+        compared += len(pairs)
+    assert compared == 2 * len(RECORDS) - 1
 
 
 @needs_record
 def test_the_reference_reproduces_the_record(pilotnet: Network) -> None:
-    run = load_backend("reference").run(pilotnet, image(), Record.TRAINS)
-    assert run.trains is not None
-    assert_equals_record(pilotnet, dict(run.trains))
+    assert_equals_record(pilotnet, load_backend("reference").run(pilotnet, image(), Record.STATES))
 
 
 @needs_record
@@ -100,14 +107,12 @@ def test_backends_reproduce_the_record_and_the_reference(pilotnet: Network, name
     images = np.concatenate([image(), image()[..., ::-1]])
     expected = load_backend("reference").run(pilotnet, images, Record.STATES)
     got = load_backend(name).run(pilotnet, images, Record.STATES)
-    assert expected.trains is not None
-    assert expected.states is not None
-    assert got.trains is not None
-    assert got.states is not None
-    assert_equals_record(pilotnet, dict(got.trains))
-    for population in expected.states:
-        assert np.array_equal(got.trains[population], expected.trains[population]), population
-        assert np.array_equal(got.states[population], expected.states[population]), population
+    assert_equals_record(pilotnet, got)
+    for field in ("trains", "states", "currents"):
+        wanted, found = getattr(expected, field), getattr(got, field)
+        assert set(wanted) == set(found)
+        for population, values in wanted.items():
+            assert np.array_equal(found[population], values), (field, population)
 
 
 @needs_record
@@ -152,7 +157,7 @@ def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponen
     stimulus = random_stimulus(network, seed)
     expected = load_backend("reference").run(network, stimulus, Record.STATES)
     got = load_backend("cpu").run(network, stimulus, Record.STATES)
-    for field in ("counts", "events", "trains", "states"):
+    for field in ("counts", "events", "trains", "states", "currents"):
         for name, values in getattr(expected, field).items():
             assert np.array_equal(getattr(got, field)[name], values), (field, name)
     assert got.saturations == expected.saturations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from snn_deploy import dynamics
 from snn_deploy.backend import Record, load_backend
 from snn_deploy.errors import VerificationError
-from snn_deploy.network import STATE_MAX, Mode, Network, Neuron, Population
+from snn_deploy.network import STATE_MAX, Mode, Network, Neuron, Population, Reset
 from snn_deploy.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verify import Comparison, Level, Trace, compare, text
@@ -58,12 +59,13 @@ def test_a_replay_equals_the_reference_in_every_event_and_state(network: Network
     st.integers(1, 5000),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(get_args(Reset)),
 )
 def test_altered_with_nothing_altered_is_the_specification(
-    v: int, count: int, current: int, theta: int, strict: bool, bounded: bool
+    v: int, count: int, current: int, theta: int, strict: bool, bounded: bool, reset: Reset
 ) -> None:
     low, high = (-1000, 1000) if bounded else (None, None)
-    neuron = Neuron(np.array([theta]), np.array([0]), -64, 63, low, high, strict)
+    neuron = Neuron(np.array([theta]), np.array([0]), -64, 63, low, high, strict, reset)
     population = Population("p", (1, 1, 1), neuron, np.zeros((1, 1, 1), np.int64), np.ones(1))
     state, running, arriving = (np.full((1, 1, 1, 1), value, np.int64) for value in (v, count, current))
     expected = dynamics.advance(neuron, state, running, arriving)
@@ -107,6 +109,27 @@ def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, 
     assert diagnosis is not None
     assert (diagnosis.population, diagnosis.causes) == ("enc2", (("kernel flipped",),))
     assert explain(network, compare(network, [right.trace, wrong]), [right.trace, wrong]) is None
+
+
+def test_neurons_that_reset_to_zero_are_judged_by_their_own_rule() -> None:
+    soft = random_unet("rate", 1, size=8, steps=4)
+    populations = tuple(
+        item if item.neuron is None else replace(item, neuron=replace(item.neuron, reset="zero"))
+        for item in soft.populations
+    )
+    network = replace(soft, populations=populations)
+    right = forward(network, repeated(network, random_stimulus(network)))
+    for name in ("reset by subtraction", "round", "reset phase"):
+        diagnosis = autopsy(network, with_fault(network, right, name, "enc2"), "enc2")
+        assert diagnosis.causes == ((name,),), diagnosis.text
+    assert fault("hard reset").change(Site.of(network, "enc2")) is None
+    assert fault("reset by subtraction").change(Site.of(soft, "enc2")) is None
+
+
+def test_a_comparison_of_outputs_alone_attributes_their_errors(network: Network, right: Replay) -> None:
+    comparison = Comparison(network, Level.STATE, populations=["output"], replay=True)
+    comparison.add([right.trace, with_fault(network, right, "largest weight off", "output")])
+    assert comparison.verdict().introduced is not None
 
 
 def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None:

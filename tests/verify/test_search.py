@@ -11,6 +11,7 @@ import pytest
 from snn_deploy.backend import load_backend
 from snn_deploy.errors import VerificationError
 from snn_deploy.kernels import identity
+from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Output, Population
 from snn_deploy.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
@@ -112,6 +113,25 @@ def test_every_fault_that_changes_numbers_shows_in_a_diff() -> None:
         changes = diff(network, replace(network, populations=populations, connections=connections))
         assert changes, item.name
         assert {change.where for change in changes} <= {"dec", "up1->dec", "enc1/b->dec"}, item.name
+
+
+def test_a_diff_of_neurons_of_another_kind_says_so() -> None:
+    left = random_unet("rate", 1, size=8)
+    dec = left.population("dec")
+    assert dec.neuron is not None
+
+    def leaky(offset: int, decay: int) -> Network:
+        offsets = np.full_like(dec.neuron.theta, offset) if dec.neuron is not None else np.zeros(1, np.int64)
+        neuron = CubaLif.of(np.full_like(offsets, 64), offsets, current_decay=4096, voltage_decay=decay)
+        changed = replace(dec, neuron=neuron, bias=np.zeros_like(dec.bias))
+        return replace(left, populations=tuple(changed if item.name == "dec" else item for item in left.populations))
+
+    texts = [change.text for change in diff(left, leaky(0, 512))]
+    assert "dec: neuron: Neuron -> CubaLif" in texts
+    assert "dec: voltage_decay: None -> 512" in texts
+    texts = [change.text for change in diff(leaky(0, 512), leaky(3, 1024))]
+    assert texts == ["dec: voltage_decay: 512 -> 1024", texts[1]]
+    assert texts[1].startswith("dec: offset: 0 at (0,) -> 3; ")
 
 
 def test_a_diff_says_what_changed() -> None:

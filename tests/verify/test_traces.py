@@ -83,18 +83,33 @@ def test_numpy_alone_can_write_one(network: Network, batches: list[Trace], tmp_p
     assert comparison.verdict().rows[8].probed == 128
 
 
-def test_one_batch_is_in_memory_at_a_time(network: Network, tmp_path: Path) -> None:
-    probe = Probe(trains=np.random.default_rng(0).integers(0, 9, (1, 64, 4096)).astype(np.int32))
-    trace = Trace("chip", 1, {"enc1/b": probe})
-    write_trace(tmp_path / "long.npz", (trace for _ in range(12)))
-    size = 64 * 4096 * 4
+def test_one_population_of_one_batch_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    network = random_unet("rate", 1, size=32, steps=32)
+    names = [population.name for population in network.populations]
+    rng = np.random.default_rng(0)
+    probes = {
+        name: Probe(trains=rng.integers(0, 9, (1, 32, network.population(name).size)).astype(np.int64))
+        for name in names
+    }
+    write_trace(tmp_path / "long.npz", (Trace("chip", 1, probes) for _ in range(4)))
+    sizes = [32 * population.size * 8 for population in network.populations]
+    assert sum(sizes) > 4 * max(sizes)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in read_trace(tmp_path / "long.npz")) == 12
+        comparison = Comparison(network, Level.TRAIN)
+        for left, right in zip(read_trace(tmp_path / "long.npz"), read_trace(tmp_path / "long.npz"), strict=True):
+            comparison.add([left, align_batch(network, left, right, "window").trace])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 6 * size, "twelve batches were written, fewer than six fit"
+    assert comparison.verdict().exit_code == 0, comparison.verdict().line
+    assert peak < 4 * max(sizes) < sum(sizes), "two probes and their bytes, never a batch of all populations"
+
+
+def everything(path: Path) -> None:
+    """Look at every array of the file."""
+    for batch in read_trace(path):
+        dict(batch.probes)
 
 
 def rewrite(path: Path, change: dict[str, bytes | None]) -> None:
@@ -124,13 +139,15 @@ def npy(array: npt.NDArray[np.generic], tmp_path: Path) -> bytes:
         ("no manifest", r"no array is called 'manifest'; this is not a trace file$"),
         ("other version", r"this program reads 'snn-deploy trace' version 1$"),
         ("no json", r"the manifest is incomplete or no JSON: .*"),
-        ("surplus entry", r"is not BATCH/KIND/POPULATION with a kind of .*states$"),
+        ("surplus entry", r"is not BATCH/KIND/POPULATION with a kind of .*states, currents$"),
         ("surplus batch", r"the manifest has 3 batches, numbered from 0$"),
         ("missing batch", r"batch 2 holds no array$"),
         ("floats", r"float64; integers are compared$"),
         ("lying header", r"promises 8000000 bytes, holds \d+$"),
         ("short data", r"does not hold the \d+ bytes that its header promises$"),
         ("objects", r"object; integers are compared$"),
+        ("unfinished header", r"damaged: TokenError.*"),
+        ("other deflate", r"damaged: error: Error -3.*"),
     ],
 )
 def test_damaged_files_end_in_one_clear_line(path: Path, tmp_path: Path, case: str, message: str) -> None:
@@ -166,8 +183,16 @@ def test_damaged_files_end_in_one_clear_line(path: Path, tmp_path: Path, case: s
         rewrite(path, {key: npy(np.zeros((2, 8, 256), np.int32), tmp_path) + b"0"})
     elif case == "objects":
         rewrite(path, {key: npy(np.array([None]), tmp_path)})
+    elif case == "unfinished header":
+        rewrite(path, {key: npy(np.zeros((2, 8, 256), np.int32), tmp_path).replace(b"), }", b" , {")})
+    elif case == "other deflate":
+        with zipfile.ZipFile(path) as archive:
+            offset = archive.getinfo(key).header_offset
+        start = offset + 30 + int.from_bytes(data[offset + 26 : offset + 28], "little")
+        start += int.from_bytes(data[offset + 28 : offset + 30], "little")
+        path.write_bytes(data[:start] + b"\xff" * 8 + data[start + 8 :])
     with pytest.raises(VerificationError, match=message) as caught:
-        list(read_trace(path))
+        everything(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -192,7 +217,7 @@ def test_large_batches_are_refused_before_they_are_read(path: Path) -> None:
         TraceFile(path, limit=1000) as file,
         pytest.raises(VerificationError, match=r"record fewer images in a batch$"),
     ):
-        list(file)
+        dict(next(iter(file)).probes)
 
 
 def recording(network: Network, trace: Trace, before: int, late: dict[str, int] | None = None) -> Trace:
@@ -219,7 +244,7 @@ def test_the_lag_is_found_and_a_late_population_is_not_excused(
     write_trace(tmp_path / "whole.npz", [whole], "recording")
     with TraceFile(tmp_path / "whole.npz") as file:
         again = align_batch(network, batches[0], next(iter(file)), file.header.time)
-    assert compare(network, [batches[0], again.trace], Level.STATE).exit_code == 0
+        assert compare(network, [batches[0], again.trace], Level.STATE).exit_code == 0
     assert align_batch(network, batches[0], batches[0], "window").trace is batches[0]
     late = align_recording(network, batches[0], recording(network, batches[0], 3, {"enc2": 1}))
     assert late.odd == {"enc2": 1}
@@ -240,7 +265,7 @@ def test_a_lag_that_cannot_be_told_is_not_guessed(network: Network, batches: lis
         align_recording(network, batches[0], quiet)
     short = {name: replace(probe, states=None) for name, probe in batches[0].probes.items()}
     with pytest.raises(VerificationError, match=r"record longer$"):
-        align_recording(network, batches[0], replace(batches[0], probes=short))
+        dict(align_recording(network, batches[0], replace(batches[0], probes=short)).trace.probes)
 
 
 def test_artefacts_are_undone_only_where_they_are() -> None:
@@ -302,6 +327,27 @@ def test_nir_data_is_read(network: Network, batches: list[Trace], tmp_path: Path
         read_nir_data(tmp_path / "bad.nird", network)
 
 
+@pytest.mark.parametrize(
+    ("time", "value", "end", "message"),
+    [
+        (0.3, 1.0, 1e9, r"neurons need \d+ bytes, 2147483648 are allowed$"),
+        (0.3, 1.0, np.inf, r"not finite, or a t_max of inf$"),
+        (np.nan, 1.0, 1.0, r"not finite, or a t_max of 1.0$"),
+        (0.35, 1.0, 1.0, r"event times are no multiples of dt = 0.1"),
+        (0.3, 1e300, 1.0, r"values that are not integers"),
+    ],
+)
+def test_impossible_events_of_nir_data_are_refused(
+    network: Network, tmp_path: Path, time: float, value: float, end: float, message: str
+) -> None:
+    nir = pytest.importorskip("nir")
+    data = nir.ValuedEventData(np.array([[3]]), np.array([[time]]), 256, end, np.array([[value]]))
+    graph = nir.NIRGraphData({"dec": nir.NIRNodeData({"spikes": data})})
+    nir.serialization.write_data(tmp_path / "chip.nird", graph)
+    with pytest.raises(VerificationError, match=message):
+        read_nir_data(tmp_path / "chip.nird", network, dt=0.1)
+
+
 def test_sana_fe_tables_are_read(network: Network, batches: list[Trace], tmp_path: Path) -> None:
     one = {}
     for name, probe in batches[0].probes.items():
@@ -341,6 +387,8 @@ def test_sana_fe_tables_are_read(network: Network, batches: list[Trace], tmp_pat
         (None, "timestep,\n", r"line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'$"),
         (None, "timestep,neuron dec.1,\n1,5,\n3,5,\n", r"line 3: step 3 follows 1$"),
         (None, "timestep,neuron dec.1,\n1,1.23457e+06,\n", r"'1.23457e\+06' is not an integer printed in full$"),
+        ("neuron,timestep\ndec.1,99999999999\n", None, r"x 256 neurons need \d+ bytes, 2147483648 are allowed$"),
+        (None, "timestep,neuron dec.1,\n99999999999,5,\n", r"x 1 neurons need \d+ bytes, 2147483648 are allowed$"),
         (None, "timestep,neuron dec.1,\n1,\n", r"1 columns, not 2; the file may be cut off$"),
         (None, None, r"nothing would be compared$"),
     ],

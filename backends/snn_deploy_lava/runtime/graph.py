@@ -251,6 +251,7 @@ def _recorder(
         clock=schedule.clock(record["start"]),
         trains=keep.trains,
         states=states,
+        currents=states and isinstance(neuron, LeakyFire),
         sign_bits=MESSAGE_BITS if from_chip else 0,
         path=str(path),
         name=f"{name} recorder",
@@ -258,4 +259,6 @@ def _recorder(
     (adapters.from_chip(sent) if adapters is not None and from_chip else sent).connect(recorder.s_in)
     if states and neuron is not None:
         neuron.v_out.connect(recorder.v_in)
+        if isinstance(neuron, LeakyFire):
+            neuron.u_out.connect(recorder.u_in)
     return recorder

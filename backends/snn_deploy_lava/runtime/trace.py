@@ -1,8 +1,8 @@
 """The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads (format 1 of ``snn_deploy.verify.trace_file``).
 
 Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where they were kept ``trains``
-(B, steps, n) int32, from which both follow, and ``states`` alike; n counts neurons in the order (C, H, W). The text
-``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
+(B, steps, n) int32, from which both follow, and ``states`` and ``currents`` alike; n counts neurons in the order (C, H, W).
+The text ``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def write(path: Path, network: Description, stimulus: Array, records: dict[str, 
     """Save ``records`` of a run of ``stimulus`` by a recorder called ``name``."""
     entries: dict[str, Array] = {}
     for population, arrays in records.items():
-        kinds = ("trains", "states") if "trains" in arrays else ("counts", "events")
+        kinds = ("trains", "states", "currents") if "trains" in arrays else ("counts", "events")
         for kind in kinds:
             if kind in arrays:
                 values = arrays[kind]

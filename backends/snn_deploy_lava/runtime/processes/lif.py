@@ -1,4 +1,4 @@
-"""Lava's own bit-accurate leaky neuron, with one more port that shows its membrane. Its arithmetic is untouched."""
+"""Lava's own bit-accurate leaky neuron, with two more ports that show its state. Its arithmetic is untouched."""
 
 from __future__ import annotations
 
@@ -53,22 +53,25 @@ class LeakyFire(LIFReset):  # type: ignore[misc]
             name=name,
         )
         self.v_out = OutPort(shape=shape)
+        self.u_out = OutPort(shape=shape)
 
 
 @implements(proc=LeakyFire, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
 class PyLeakyFire(PyLifResetModelBitAcc):  # type: ignore[misc]
-    """Lava's model; its last act is to show v."""
+    """Lava's model; its last act is to show v and u."""
 
     implements_process = None  # inherited, and then no other process could be named
 
     v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    u_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
     def run_spk(self) -> None:
         """One step."""
         super().run_spk()
         self.v_out.send(self.v.astype(np.int32))
+        self.u_out.send(self.u.astype(np.int32))
 
 
 def split_bias(offset: Int64) -> tuple[Int64, int]:

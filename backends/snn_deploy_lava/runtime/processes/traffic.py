@@ -73,11 +73,13 @@ class PyDelay(PyLoihiProcessModel):  # type: ignore[misc]
 
 
 class Recorder(AbstractProcess):  # type: ignore[misc]
-    """Keeps what ``s_in`` (events) and ``v_in`` (membranes) bring in each image's window ``[start, start + window)``.
+    """Keeps what ``s_in`` (events), ``v_in`` and ``u_in`` (first and second states) bring in each image's window.
+
+    The window is ``[start, start + window)``.
 
     ``path`` receives, after step ``steps``, an ``.npz`` with ``counts`` and ``events`` (B, X, Y, C) int64, ``last``
-    (B,) int64, the last step of the image in which anything was sent (-1: never), and, where asked for, ``trains``
-    and ``states`` (B, window, X, Y, C) int32. Payloads of ``sign_bits`` bits are sign-extended (0: none).
+    (B,) int64, the last step of the image in which anything was sent (-1: never), and, where asked for, ``trains``,
+    ``states`` and ``currents`` (B, window, X, Y, C) int32. Payloads of ``sign_bits`` bits are sign-extended (0: none).
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
         clock: Clock,
         trains: bool,
         states: bool,
+        currents: bool,
         sign_bits: int,
         path: str,
         name: str,
@@ -105,11 +108,13 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
             clock=clock,
             trains=trains,
             states=states,
+            currents=currents,
             sign_bits=sign_bits,
             path=path,
         )
         self.s_in = InPort(shape=shape)
         self.v_in = InPort(shape=shape)
+        self.u_in = InPort(shape=shape)
 
 
 @implements(proc=Recorder, protocol=LoihiProtocol)
@@ -120,12 +125,13 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     v_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    u_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 
     _kept: dict[str, Array] | None = None
 
     def run_spk(self) -> None:
         """One step; the last one saves."""
-        payload, v = _signed(self.s_in.recv(), self.proc_params["sign_bits"]), self.v_in.recv()
+        payload, v, u = _signed(self.s_in.recv(), self.proc_params["sign_bits"]), self.v_in.recv(), self.u_in.recv()
         if self._kept is None:
             self._kept = self._empty()
         clock, start = self.proc_params["clock"], self.proc_params["start"]
@@ -135,7 +141,7 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
             if payload.any():
                 self._kept["last"][image] = local + start
             if 0 <= local < self.proc_params["window"]:
-                self._keep(image, local, payload, v)
+                self._keep(image, local, payload, {"states": v, "currents": u})
         if self.time_step == self.proc_params["steps"]:
             np.savez(self.proc_params["path"], **self._kept)
 
@@ -143,19 +149,20 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
         images, shape, window = (self.proc_params[key] for key in ("images", "shape", "window"))
         kept: dict[str, Array] = {name: np.zeros((images, *shape), np.int64) for name in ("counts", "events")}
         kept["last"] = np.full(images, -1, np.int64)
-        for name in ("trains", "states"):
+        for name in ("trains", "states", "currents"):
             if self.proc_params[name]:
                 kept[name] = np.zeros((images, window, *shape), np.int32)
         return kept
 
-    def _keep(self, image: int, local: int, payload: Array, v: Array) -> None:
+    def _keep(self, image: int, local: int, payload: Array, shown: dict[str, Array]) -> None:
         kept = self._kept or {}
         kept["counts"][image] += payload
         kept["events"][image] += payload != 0
         if "trains" in kept:
             kept["trains"][image, local] = payload
-        if "states" in kept:
-            kept["states"][image, local] = v
+        for name, values in shown.items():
+            if name in kept:
+                kept[name][image, local] = values
 
 
 def _signed(payload: Array, bits: int) -> Array:

@@ -1,0 +1,149 @@
+"""What a conversion is said to lose is what it loses; a search keeps the candidate that loses least."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend import load_backend, stimulus_of
+from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.errors import ConversionError
+from snn_deploy.frontend.onnx import read
+from snn_deploy.loss import Loss, Trial, Truth, best, candidates, conversion_loss, trial
+from snn_deploy.passes import normal_form
+from snn_deploy.pipeline import convert
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models/denoiser_s25.onnx"
+BACKEND = load_backend("cpu")
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    rng = np.random.default_rng(3)
+    waves = np.sin(np.arange(32)[:, None] / 4) * np.cos(np.arange(32)[None, :] / 3)
+    return [(0.5 + 0.3 * waves + rng.normal(0, 0.1, (1, 1, 32, 32))).astype(np.float32) for _ in range(3)]
+
+
+@pytest.fixture(scope="module")
+def truth(images: Images) -> Truth:
+    return Truth.of(MODEL, images)
+
+
+def measured(images: Images, truth: Truth, options: Options) -> tuple[Conversion, Loss]:
+    conversion = convert(MODEL, images, options).conversion
+    return conversion, conversion_loss(conversion, truth, BACKEND)
+
+
+@pytest.mark.parametrize("options", [preset("exact", levels=63), preset("multi-threshold", steps=4)])
+def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, options: Options) -> None:
+    conversion, loss = measured(images, truth, options)
+    network = conversion.network
+    graph = normal_form(read(MODEL, (32, 32)).graph)
+    names = [layer.name for layer in layers_of(graph).layers]
+    probe = Probe(graph, names)
+    steps = network.steps if network.mode == "rate" else 1
+    batch = np.concatenate(images)
+    run = load_backend("reference").run(network, stimulus_of(network, batch))
+    wanted = [probe(image) for image in images]
+    for name in names:
+        float_values = np.concatenate([values[name] for values in wanted]).astype(np.float64)
+        spiking = run.counts[name] * network.population(name).unit[:, None, None] / steps
+        expected = np.linalg.norm(spiking - float_values) / np.linalg.norm(float_values)
+        found = loss.layer(name)
+        assert found is not None
+        assert found.error == pytest.approx(expected, rel=1e-6)
+        assert expected > 0
+    output = network.outputs[0].population
+    assert loss.error == pytest.approx(loss.layer(output).error, rel=1e-12)  # type: ignore[union-attr]
+    assert loss.snr_db == pytest.approx(-20 * math.log10(loss.error))
+
+
+@pytest.mark.parametrize(
+    ("options", "clips"),
+    [
+        (preset("exact", levels=15), True),
+        (preset("exact", scale="percentile", percentile=95.0), True),
+        (preset("spiking-unet", steps=4), False),
+    ],
+)
+def test_clipping_and_rounding_are_those_of_the_raw_values(
+    images: Images, truth: Truth, options: Options, clips: bool
+) -> None:
+    conversion, loss = measured(images, truth, options)
+    network, clipped, rounded = conversion.network, 0, 0
+    for layer in conversion.layers.layers:
+        if layer.kind != "relu":
+            continue
+        values = np.concatenate([item[layer.name] for item in truth.values]).astype(np.float64)
+        population = network.population(layer.name)
+        steps = network.steps if network.mode == "rate" else 1
+        quantum = population.unit[:, None, None] / steps
+        top = (population.payload_range[1] * steps) if network.mode == "rate" else options.levels
+        inside = np.minimum(values, top * quantum)
+        power = np.square(values).sum()
+        clipping = math.sqrt(np.square(values - inside).sum() / power)
+        rounding = math.sqrt(np.square(inside - np.rint(inside / quantum) * quantum).sum() / power)
+        found = loss.layer(layer.name)
+        assert found is not None
+        assert found.clipping == pytest.approx(clipping, rel=0.02, abs=2e-4)  # of 8192 bins
+        assert found.rounding == pytest.approx(rounding, rel=0.02, abs=2e-4)
+        clipped += clipping > 1e-3
+        rounded += rounding > 1e-3
+    assert (clipped > 0) is clips
+    assert rounded >= 11  # of 12 layers
+
+
+def test_fewer_bits_lose_more(images: Images, truth: Truth) -> None:
+    errors = [measured(images, truth, preset("exact", weight_bits=bits))[1].error for bits in (8, 6, 4)]
+    assert errors[0] < 0.5 * errors[1] < 0.25 * errors[2]
+
+
+def test_a_search_keeps_the_least_error(images: Images, truth: Truth) -> None:
+    options = preset("exact", scale="percentile", percentile=90.0)
+    tried = candidates(options)
+    statistics = convert(MODEL, images, options).conversion.statistics
+    trials = [trial(MODEL, images, item, statistics, truth, BACKEND) for item in tried]
+    assert [item.options for item in trials] == list(tried)
+    assert len(tried) == 5
+    errors = [item.loss.error for item in trials if item.loss is not None]
+    chosen = best(trials).loss
+    assert chosen is not None
+    assert chosen.error == min(errors)
+    assert errors[0] > 5 * min(errors)  # a percentile of 90 clips away what matters
+
+
+def test_candidates_that_cannot_be_are_said_and_passed_over(images: Images) -> None:
+    refused = Trial(preset("exact"), None, "cannot be")
+    fine = Trial(preset("exact", scale="max"), Loss((), 0.25))
+    assert best([refused, fine]) is fine
+    with pytest.raises(ConversionError, match=r"no candidate can be converted: cannot be$"):
+        best([refused])
+    statistics = convert(MODEL, images).conversion.statistics
+    truth = Truth.of(MODEL, images)
+    wrong = replace(preset("exact"), input_levels=65535)
+    found = trial(MODEL, images, wrong, statistics, truth, BACKEND)
+    assert (found.loss is None) == bool(found.refusal)
+
+
+def test_a_perfect_output_has_no_noise() -> None:
+    assert Loss((), 0.0).snr_db == math.inf
+
+
+def test_silent_layers_have_no_error(small_unet, small_images: Images) -> None:  # type: ignore[no-untyped-def]
+    graph = small_unet(silent=True)
+    conversion = lower(graph, graph, small_images, Options())
+    probe = Probe(graph, [layer.name for layer in conversion.layers.layers])
+    truth = Truth(small_images[:1], (probe(small_images[0]),))
+    loss = conversion_loss(conversion, truth, BACKEND)
+    silent = loss.layer("c.relu")
+    assert silent is not None
+    assert (silent.error, silent.clipping, silent.rounding) == (0.0, 0.0, 0.0)
+    assert 0 < loss.error < 0.05
