@@ -67,7 +67,7 @@ def folder(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 PARSER = cli.parser()
 READERS: dict[str, Callable[[Path, Network], object]] = {
     "net.snn": lambda path, network: artifact.load(path),
-    "trace.npz": lambda path, network: list(read_trace(path)),
+    "trace.npz": lambda path, network: [dict(trace.probes) for trace in read_trace(path)],
     "image.npy": lambda path, network: read_image(path, 1),
     "certificate.json": lambda path, network: read_certificate(path),
     "snn-deploy.toml": lambda path, network: project.apply(PARSER, ["inspect", "--project", str(path)]),
