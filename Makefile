@@ -8,12 +8,13 @@ READY := $(VENV)/ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==2.13.0
 LAVA := lava-nc==0.10.0
+PYTHONS ?= python3.10 python3.11 python3.12
 MODELS := ../shared/models
 # One thread per process: the arithmetic is the same with any number, the timings and the load are not.
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators build clean
+.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -88,6 +89,9 @@ operators: $(READY) ## write docs/operators.md again
 
 bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes docs/performance.md)
 	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write docs/performance.md
+
+installation: $(READY) ## install wheel and sdist into clean environments of every Python (PYTHONS="python3.11 /opt/python3.12")
+	@SNN_DEPLOY_PYTHONS="$(PYTHONS)" $(RUN)python -m pytest -m slow tests/test_installation.py
 
 build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist

@@ -17,24 +17,21 @@ SpikingNetwork(denoiser_s25: exact mode, 16 populations, images (1, 32, 32), 16 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console, ConsoleOptions, RenderResult
 
 from snn_deploy import artifact, pipeline
-from snn_deploy.backend import Record, Run, load_backend
+from snn_deploy.backend import Progress, Record, Run, load_backend
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
-from snn_deploy.display.columns import fit
-from snn_deploy.display.console import progress
-from snn_deploy.display.render import html
-from snn_deploy.display.tables import network_table, run_table
 from snn_deploy.errors import VerificationError
 from snn_deploy.host import apply_host
 from snn_deploy.network import Network
@@ -42,6 +39,9 @@ from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
 from snn_deploy.verify_many import RECORDS
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 Image = npt.NDArray[np.float32]
 
@@ -72,10 +72,13 @@ class Result:
         return f"Result({self.network.name} on {self.run.backend}: output {self.output.shape}, {total:,} events)"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from snn_deploy.display.columns import fit
+        from snn_deploy.display.tables import run_table
+
         yield fit(run_table(self.network, self.run), options.max_width, silent=("saturated",), optional=("engine",))
 
-    def _repr_html_(self) -> str:
-        return html(self)
+    def _repr_html_(self) -> str | None:
+        return _html(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +94,7 @@ class SpikingNetwork:
         """
         sized, payloads = pipeline.stimulus_at(self.network, images)
         engine = load_backend(backend)
-        with progress(f"{backend}: {sized.name}") as report:
+        with _watched(f"{backend}: {sized.name}") as report:
             found = engine.run(sized, payloads, record, report)
         return Result(sized, found, apply_host(sized.outputs[0].host, found.values(sized)))
 
@@ -112,10 +115,13 @@ class SpikingNetwork:
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from snn_deploy.display.columns import fit
+        from snn_deploy.display.tables import network_table
+
         yield fit(network_table(self.network), options.max_width, optional=("unit", "sources"))
 
-    def _repr_html_(self) -> str:
-        return html(self)
+    def _repr_html_(self) -> str | None:
+        return _html(self)
 
 
 def load(path: str | Path) -> SpikingNetwork:
@@ -143,7 +149,7 @@ def convert(
     own = pipeline.input_size(path)
     source = Path(calibration) if isinstance(calibration, str) else calibration
     patches = pipeline.calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
-    with progress(f"converting {path.name}"):
+    with _watched(f"converting {path.name}"):
         return SpikingNetwork(pipeline.convert(path, patches, options, size).conversion.network)
 
 
@@ -171,3 +177,24 @@ def verify(
 def read_image(path: str | Path, channels: int = 1) -> Image:
     """The image at ``path`` as float32 (1, C, H, W) in [0, 1]."""
     return images.read_image(Path(path), channels)
+
+
+@contextmanager
+def _watched(description: str) -> Iterator[Progress | None]:
+    """A progress bar, where rich is installed: functions need NumPy and ONNX only."""
+    try:
+        from snn_deploy.display.console import progress
+    except ModuleNotFoundError:
+        yield None
+        return
+    with progress(description) as report:
+        yield report
+
+
+def _html(shown: SpikingNetwork | Result) -> str | None:
+    """What a notebook shows; without rich it falls back to ``repr``."""
+    try:
+        from snn_deploy.display.render import html
+    except ModuleNotFoundError:
+        return None
+    return html(shown)

@@ -38,6 +38,14 @@ VERBS = (
 BAD_INPUT = 3
 INTERRUPTED = 130
 
+EXTRAS = {
+    **dict.fromkeys(("skimage", "sklearn", "scipy", "matplotlib", "PIL"), "report"),
+    **dict.fromkeys(("numba", "onnxruntime"), "cpu"),
+    **dict.fromkeys(("torch", "onnxscript"), "train"),
+    **dict.fromkeys(("h5py", "nir"), "traces"),
+}
+"""Modules that a verb may find missing, and the extra that brings each."""
+
 REASONS_SHOWN = 3
 """Refused nodes that an error line names; ``inspect`` lists all."""
 
@@ -107,7 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _execute(given)
     except SnnDeployError as error:
+        if _interrupted(error):
+            return _stopped(name)
         sys.stderr.write(f"{name}: {_one_line(_text(error))}\n")
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        sys.stderr.write(
+            f"{name}: needs {error.name}, which is not installed: pip install snn-deploy[{EXTRAS[error.name]}]\n"
+        )
         return BAD_INPUT
     except MemoryError:
         sys.stderr.write(f"{name}: not enough memory; use a smaller image (--crop) or fewer images at once\n")
@@ -118,8 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Exception) as error:
         if not _interrupted(error):
             raise
-        sys.stderr.write(f"{name}: interrupted\n")
-        return INTERRUPTED
+        return _stopped(name)
+
+
+def _stopped(name: str) -> int:
+    sys.stderr.write(f"{name}: interrupted\n")
+    return INTERRUPTED
 
 
 def _execute(given: list[str]) -> int:

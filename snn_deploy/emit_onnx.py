@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from snn_deploy import artifact, bounds
 from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
 from snn_deploy.errors import ArtifactError, ConversionError
+from snn_deploy.frontend.onnx import session
 from snn_deploy.kernels import ConvKernel, Kernel, Pads, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy.sigma_delta import SigmaDelta
@@ -71,14 +72,10 @@ def encode_onnx(network: Network) -> bytes:
 
 def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
     """Counts (B, C, H, W) int64 by population that onnxruntime finds for input payloads (B, C, H, W)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
-    names = [output.name for output in session.get_outputs()]
-    counts = session.run(names, {source.name: stimulus.astype(np.int32)})
+    opened = session(model)
+    (source,) = opened.get_inputs()
+    names = [output.name for output in opened.get_outputs()]
+    counts = opened.run(names, {source.name: stimulus.astype(np.int32)})
     found = {name: values.astype(np.int64) for name, values in zip(names, counts, strict=True)}
     return {source.name: stimulus, **found}
 

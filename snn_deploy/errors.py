@@ -38,8 +38,12 @@ class UnsupportedModelError(ModelError):
     """A valid ONNX file with nodes that no rule maps; ``reasons`` holds one line for each of them."""
 
     def __init__(self, where: str, reasons: Sequence[str]) -> None:
-        self.reasons = tuple(reasons)
+        self.where, self.reasons = where, tuple(reasons)
         super().__init__(f"{where}: {len(self.reasons)} node(s) cannot be mapped: " + "; ".join(self.reasons))
+
+    def __reduce__(self) -> tuple[type[UnsupportedModelError], tuple[str, tuple[str, ...]]]:
+        """Errors travel between processes, and are built again from what they were built from."""
+        return UnsupportedModelError, (self.where, self.reasons)
 
 
 class GraphError(SnnDeployError):

@@ -8,8 +8,7 @@ network accepts and the result is cut back.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -23,17 +22,18 @@ from snn_deploy.cost.activity import Activity
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
+from snn_deploy.frontend.onnx import portable
 from snn_deploy.host import apply_host
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.network import Network
 from snn_deploy.pipeline import float_probe
+from snn_deploy.scale import gather
 from snn_deploy.target import Target
 from snn_deploy.tasks import images
 from snn_deploy.tasks.datasets import Entry, Sample
 from snn_deploy.tasks.images import Image
 from snn_deploy.tasks.metrics import Labels, confusion, restoration_scores, segmentation_scores
 from snn_deploy.tasks.tiles import windows
-from snn_deploy.workers import in_order
 
 Task = Literal["denoise", "segment"]
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -194,15 +194,15 @@ def _fixed_size(network: Network) -> tuple[int, int] | None:
 
 
 class FloatPredictor:
-    """The float model, computed by onnxruntime at each image's size."""
+    """The float model, a file or its bytes, computed by onnxruntime at each image's size."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path | bytes) -> None:
         self._model = model
         self._probes: dict[tuple[int, int], tuple[tuple[int, int], Probe]] = {}
 
-    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[Path]]:
-        """Sessions stay in the process that opened them."""
-        return FloatPredictor, (self._model,)
+    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes]]:
+        """Sessions stay in the process that opened them; the file's bytes travel, other machines may lack it."""
+        return FloatPredictor, (portable(self._model),)
 
     def __call__(self, image: Image) -> Prediction:
         """Run the whole image, padded to a size that the model accepts."""
@@ -221,7 +221,8 @@ class FloatPredictor:
                 return size, float_probe(self._model, size)
             except SnnDeployError as error:
                 refusal = error
-        raise StimulusError(f"{self._model}: accepts no size near {height}x{width} ({refusal})")
+        name = self._model if isinstance(self._model, Path) else "the model"
+        raise StimulusError(f"{name}: accepts no size near {height}x{width} ({refusal})")
 
 
 def _padded(image: Image, rows: int, columns: int) -> Image:
@@ -240,47 +241,60 @@ def evaluate(
     seed: int = 0,
     crop: int | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score ``predictor`` on ``entries``.
 
     Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle square
     of that many pixels. PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
-    ``workers`` processes predict; their number changes nothing but the time.
+    ``workers`` processes, or those of ``scheduler``, do it (:func:`snn_deploy.scale.gather`); their number changes
+    nothing but the time.
     """
     if not entries:
         raise StimulusError("no image to evaluate on")
-    scores: list[Score] = []
-    pairs: npt.NDArray[np.int64] | None = None
-    cost = Cost()
-    waiting: deque[Sample] = deque()
-
-    def stimuli() -> Iterator[Image]:
-        for index, entry in enumerate(entries):
-            waiting.append(_cropped(entry.read(channels), crop))
-            image = waiting[-1].image
-            yield images.add_noise(image, sigma, seed + index) if sigma else image
-
-    for done, found in enumerate(in_order(predictor, stimuli(), workers), 1):
-        sample = waiting.popleft()
-        image, labels = sample.image, sample.labels
-        cost += found.cost
-        if task == "denoise":
-            scores.append(Score(sample.name, restoration_scores(found.values, image)))
-        else:
-            if labels is None:
-                raise StimulusError(f"{sample.name}: has no label map; segmentation needs one")
-            classes, number = found.labels()
-            counted = confusion(classes, labels, number)
-            pairs = counted if pairs is None else pairs + counted
-            scores.append(Score(sample.name, segmentation_scores(counted)))
-        if progress is not None:
-            progress(done, len(entries))
-    if pairs is None:
-        overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
+    samples = ((index, _cropped(entry.read(channels), crop)) for index, entry in enumerate(entries))
+    scoring = _Scoring(predictor, task, sigma, seed)
+    found = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
+    scores = tuple(item.score for item in found)
+    pairs = [item.pairs for item in found if item.pairs is not None]
+    if pairs:
+        overall = segmentation_scores(np.sum(pairs, axis=0))
     else:
-        overall = segmentation_scores(pairs)
-    return Evaluation(task, tuple(scores), overall, cost / len(entries))
+        overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
+    return Evaluation(task, scores, overall, sum((item.cost for item in found), Cost()) / len(found))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One image: its score, its cost, and for segmentation the confusion matrix that all of them are summed from."""
+
+    score: Score
+    cost: Cost
+    pairs: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """What is the same for all images; a value, so that workers can be sent it."""
+
+    predictor: Predictor
+    task: Task
+    sigma: float
+    seed: int
+
+    def __call__(self, item: tuple[int, Sample]) -> _Scored:
+        """Predict one numbered sample and compare it with what it should be."""
+        index, sample = item
+        image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
+        found = self.predictor(image)
+        if self.task == "denoise":
+            return _Scored(Score(sample.name, restoration_scores(found.values, sample.image)), found.cost)
+        if sample.labels is None:
+            raise StimulusError(f"{sample.name}: has no label map; segmentation needs one")
+        classes, number = found.labels()
+        pairs = confusion(classes, sample.labels, number)
+        return _Scored(Score(sample.name, segmentation_scores(pairs)), found.cost, pairs)
 
 
 def _cropped(sample: Sample, side: int | None) -> Sample:

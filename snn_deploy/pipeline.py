@@ -1,4 +1,7 @@
-"""The main job as functions: read a model, convert it, run it. The command line and notebooks call these."""
+"""The main job as functions: read a model, convert it, run it. The command line and notebooks call these.
+
+A model is an ONNX file, or its bytes where it came from another machine.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ PATCHES = 32
 """Patches that activations are measured on."""
 
 Size = tuple[int, int]
+Model = Path | bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +42,12 @@ class Converted:
     conversion: Conversion
 
 
-def input_size(model: Path) -> Size:
+def input_size(model: Model) -> Size:
     """Height and width that the model itself fixes, else ``PATCH`` squared."""
     return own_size(model) or (PATCH, PATCH)
 
 
-def input_channels(model: Path, size: Size) -> int:
+def input_channels(model: Model, size: Size) -> int:
     """Channels of the model's input."""
     return read(model, size).graph.input_shape[0]
 
@@ -70,7 +74,7 @@ def calibration_images(
 
 
 def convert(
-    model: Path,
+    model: Model,
     images: Images,
     options: Options | None = None,
     size: Size | None = None,
@@ -90,12 +94,11 @@ def convert(
     calibration_graph = normal_form(read(model, (height, width)).graph)
     imported = read(model, wanted)
     graph = calibration_graph if wanted == (height, width) else normal_form(imported.graph)
-    conversion = lower(
-        replace(graph, name=model.stem), calibration_graph, images, options or Options(), None, statistics
-    )
+    name = model.stem if isinstance(model, Path) else "model"
+    conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
     config = {
         **conversion.network.config,
-        "model": model.name,
+        "model": model.name if isinstance(model, Path) else name,
         "model_sha256": imported.sha256,
         "calibration_images": sum(image.shape[0] for image in images),
         "calibration_sha256": _digest(images),
@@ -110,7 +113,7 @@ def _digest(images: Images) -> str:
     return found.hexdigest()
 
 
-def float_probe(model: Path, size: Size) -> Probe:
+def float_probe(model: Model, size: Size) -> Probe:
     """The float network at ``size`` (H, W), as onnxruntime computes it before any pass."""
     graph: Graph = read(model, size).graph
     return Probe(graph, ())

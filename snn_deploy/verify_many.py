@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from snn_deploy import artifact
 from snn_deploy.backend import Backend, Progress, Record, load_backend
 from snn_deploy.network import Network
 from snn_deploy.pipeline import stimulus_at
-from snn_deploy.scale import spread
+from snn_deploy.scale import gather
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
 
@@ -19,12 +19,31 @@ RECORDS = {Level.TRAIN: Record.TRAINS, Level.STATE: Record.STATES}
 
 
 @dataclass(frozen=True)
-class Job:
+class Verifying:
     """What is the same for all images: the artifact's bytes, the backends (baseline first) and the level."""
 
     artifact: bytes
     backends: tuple[str, ...]
     level: Level
+
+    def __call__(self, item: tuple[str, images.Image]) -> Verdict:
+        """Run one named image on every backend and compare."""
+        name, image = item
+        network, payloads = stimulus_at(self._network, image, name)
+        record = RECORDS.get(self.level, Record.COUNTS)
+        return compare(network, [backend.run(network, payloads, record) for backend in self._backends], self.level)
+
+    @cached_property
+    def _network(self) -> Network:
+        return artifact.decode(self.artifact)
+
+    @cached_property
+    def _backends(self) -> tuple[Backend, ...]:
+        return tuple(load_backend(name) for name in self.backends)
+
+    def __reduce__(self) -> tuple[type[Verifying], tuple[bytes, tuple[str, ...], Level]]:
+        """What was prepared stays in the process that prepared it."""
+        return Verifying, (self.artifact, self.backends, self.level)
 
 
 def verify_images(
@@ -38,30 +57,12 @@ def verify_images(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[Verdict]:
-    """A verdict for each of ``total`` named images (B, C, H, W), in their order; see :func:`snn_deploy.scale.spread`."""
-    job = Job(artifact.encode(network), tuple(backends), level)
-    return spread(verify_image, job, found, total, scheduler=scheduler, workers=workers, progress=progress)
-
-
-def verify_image(job: Job, item: tuple[str, images.Image]) -> Verdict:
-    """Run one named image on every backend of ``job`` and compare."""
-    name, image = item
-    network, payloads = stimulus_at(_network(job.artifact), image, name)
-    record = RECORDS.get(job.level, Record.COUNTS)
-    return compare(network, [_backend(other).run(network, payloads, record) for other in job.backends], job.level)
+    """A verdict for each of ``total`` named images (B, C, H, W), in their order; see :func:`snn_deploy.scale.gather`."""
+    work = Verifying(artifact.encode(network), tuple(backends), level)
+    return gather(work, found, total, scheduler=scheduler, workers=workers, progress=progress)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """1 where any image differs, else 2 where any was not compared, else 0."""
     codes = {verdict.exit_code for verdict in verdicts}
     return next((code for code in (1, 2) if code in codes), 0)
-
-
-@lru_cache(maxsize=2)
-def _network(data: bytes) -> Network:
-    return artifact.decode(data)
-
-
-@lru_cache(maxsize=8)
-def _backend(name: str) -> Backend:
-    return load_backend(name)

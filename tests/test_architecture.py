@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
-    ("errors", "arrays", "files", "kernels", "quantity", "workers"),
+    ("errors", "arrays", "files", "kernels", "quantity", "scale"),
     ("graph", "ops"),
     ("network", "lif", "sigma_delta", "dynamics", "bounds", "schedule", "device", "target"),
     ("artifact",),
@@ -23,7 +23,7 @@ ROOMS = (
     ("cost", "mapping"),
     ("tasks", "verify", "testing"),
     ("display",),
-    ("finetune", "pipeline", "loss", "evaluate", "report", "scale", "verify_many", "api"),
+    ("finetune", "pipeline", "loss", "evaluate", "report", "verify_many", "api"),
     ("project", "commands"),
     ("cli", "cli_table"),
 )

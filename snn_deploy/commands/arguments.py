@@ -92,6 +92,17 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=backend_names(), default="cpu", help="what runs the spikes (default: cpu)")
 
 
+def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--workers`` and ``--scheduler``: where ``what`` is computed (:mod:`snn_deploy.scale`)."""
+    group = parser.add_argument_group("workers")
+    group.add_argument(
+        "--workers", type=whole(1, 1024), default=1, metavar="N", help=f"local processes that share {what} (default: 1)"
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler's workers instead: tcp://host:8786"
+    )
+
+
 def _add_noise(group: argparse._ArgumentGroup, what: str) -> None:
     group.add_argument(
         "--noise",

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from snn_deploy.commands import arguments as shared
+from snn_deploy.display.console import show_json
 from snn_deploy.errors import ReportError
 
 
@@ -18,6 +20,7 @@ def add(verbs: Any) -> None:
         epilog='example: eval "$(snn-deploy complete bash)"',
     )
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+    shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -27,5 +30,9 @@ def execute(arguments: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise ReportError("complete needs shtab: pip install snn-deploy[completion]") from error
-    sys.stdout.write(shtab.complete(arguments.parser, arguments.shell) + "\n")
+    script = shtab.complete(arguments.parser, arguments.shell)
+    if arguments.json:
+        show_json({"shell": arguments.shell, "script": script})
+    else:
+        sys.stdout.write(script + "\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from snn_deploy.commands.verify import show_verdict
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
-from snn_deploy.display.console import note, progress, show, verbose
+from snn_deploy.display.console import note, progress, show, show_json, verbose
 from snn_deploy.display.picture import write_comparison
 from snn_deploy.display.tables import activity_table
 from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
@@ -30,7 +31,8 @@ from snn_deploy.pipeline import calibration_images, convert, float_probe
 from snn_deploy.quantized import integer_network
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
-from snn_deploy.verify import Level, compare
+from snn_deploy.verify import Level, Verdict, compare
+from snn_deploy.verify import record as verdict_record
 
 MODEL = "denoiser_s25.onnx"
 SIGMA = 25.0
@@ -53,6 +55,8 @@ def add(verbs: Any) -> None:
         "--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run (default: 64x64)"
     )
     parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument("--seed", type=shared.whole(0), default=0, help="seed of noise and patches (default: 0)")
+    shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -74,14 +78,14 @@ def execute(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.target)
     model = embedded_model()
     clean = images.photograph("camera", 1)
-    noisy = images.add_noise(clean, SIGMA, seed=0)
+    noisy = images.add_noise(clean, SIGMA, arguments.seed)
     size = clean.shape[2], clean.shape[3]
-    calibration = calibration_images(None, 1, SIGMA, seed=0)
+    calibration = calibration_images(None, 1, SIGMA, arguments.seed)
     with progress("converting the model"):
         converted = convert(model, calibration, Options(levels=arguments.levels), size)
     network = converted.conversion.network
     artifact.save(network, arguments.out / "denoiser.snn")
-    if verbose():
+    if verbose() and not arguments.json:
         show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
 
     restored_float = next(iter(float_probe(model, size)(noisy).values()))
@@ -91,50 +95,55 @@ def execute(arguments: argparse.Namespace) -> int:
     with progress("the integer network, for comparison"):
         integers = integer_network(network, payloads)
     differing = sum(int(np.count_nonzero(counts != whole.counts[name])) for name, counts in integers.items())
-    status = _compare(network, noisy, arguments.crop)
+    verdict, missing = _compared(network, noisy, arguments.crop)
     activity = count(network, whole)
-    show(activity_table(activity), optional=ACTIVITY_OPTIONAL)
-    show_energy(estimate(network, activity, target))
-    show(_quality(clean, noisy, restored_float, restored, differing))
+    energy = estimate(network, activity, target)
     pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}
+    psnr_db = {name: float(images.psnr_db(picture, clean)) for name, picture in pictures.items()}
+    if arguments.json:
+        counts = {"counts_differing_from_the_integer_network": differing, "not_run": missing}
+        show_json({"psnr_db": psnr_db, **counts, "verdict": verdict_record(verdict), "energy": energy.record()})
+    else:
+        show_verdict(verdict)
+        show(activity_table(activity), optional=ACTIVITY_OPTIONAL)
+        show_energy(energy)
+        pixels = f"{clean.shape[2]}x{clean.shape[3]}"
+        show(_quality(f"scikit-image's camera, {pixels}, sigma {SIGMA:g}, seed {arguments.seed}", psnr_db, differing))
     for name, picture in pictures.items():
         images.write_image(arguments.out / f"{name}.png", picture)
     write_comparison(arguments.out / "comparison.png", clean, pictures)
     note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.snn")
-    return max(status, 1 if differing else 0)
+    if differing or verdict.exit_code == 1:
+        return 1
+    return 2 if missing else verdict.exit_code
 
 
-def _compare(network: Network, noisy: images.Image, crop: tuple[int, int]) -> int:
-    """Every event of every population on all backends, on the middle of the image; Lava would take minutes for all."""
+def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> tuple[Verdict, dict[str, str]]:
+    """Every event of every population on all backends, on the middle of the image; Lava would take minutes for all.
+
+    Also the backends that are not installed, and why.
+    """
     part = network.at_size(*crop)
     stimulus = stimulus_of(part, images.center_crop(noisy, *crop))
     note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
     runs: list[Run] = []
-    missing = 0
+    missing: dict[str, str] = {}
     for name in BACKENDS:
         try:
             runs.append(shared.run(name, part, stimulus, Record.STATES))
         except BackendUnavailableError as error:
             note(f"{name} is not compared: {error}")
-            missing = 2
-    verdict = compare(part, runs, Level.STATE)
-    show_verdict(verdict)
-    return max(verdict.exit_code, missing)
+            missing[name] = str(error)
+    return compare(part, runs, Level.STATE), missing
 
 
-def _quality(
-    clean: images.Image, noisy: images.Image, restored_float: images.Image, restored: images.Image, differing: int
-) -> Table:
+def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> Table:
     """PSNR of the three images, and the check against the integer network."""
-    float_db, spiking_db = images.psnr_db(restored_float, clean), images.psnr_db(restored, clean)
-    shown = Table(
-        title=f"scikit-image's camera, {clean.shape[2]}x{clean.shape[3]}, sigma {SIGMA:g}, seed 0",
-        caption=f"{differing} of the whole image's counts differ from the integer network's",
-    )
+    shown = Table(title=title, caption=f"{differing} of the whole image's counts differ from the integer network's")
     shown.add_column("image")
     shown.add_column("PSNR", justify="right")
     shown.add_column("to the float network", justify="right")
-    shown.add_row("noisy", f"{images.psnr_db(noisy, clean):.3f} dB", "")
-    shown.add_row("float network", f"{float_db:.3f} dB", "")
-    shown.add_row("spiking network", f"{spiking_db:.3f} dB", f"{spiking_db - float_db:+.3f} dB")
+    shown.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
+    shown.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
+    shown.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{psnr_db['spiking'] - psnr_db['float']:+.3f} dB")
     return shown

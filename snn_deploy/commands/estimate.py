@@ -59,6 +59,9 @@ def execute(arguments: argparse.Namespace) -> int:
     mapping = map_network(network, target) if target.kind == "chip" else None
     fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
     found = estimate(network, activity, target, mapping=mapping) if fits else None
+    if mapping is not None and arguments.map is not None:
+        write(arguments.map, core_map(mapping, target, None))
+        note(f"wrote {arguments.map}")
     if arguments.json:
         show_json(
             {
@@ -73,9 +76,6 @@ def execute(arguments: argparse.Namespace) -> int:
         show(shown)
         for remark in remarks:
             show(str(remark))
-        if arguments.map is not None:
-            write(arguments.map, core_map(mapping, target, None))
-            note(f"wrote {arguments.map}")
     if found is not None:
         show_energy(found)
     return 0 if mapping is None else mapping.exit_status

@@ -51,9 +51,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
     parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
     parser.add_argument("--target", metavar="NAME", help="device that prices the spikes")
-    parser.add_argument(
-        "--workers", type=shared.whole(1), default=1, help="processes that share the images (default: 1)"
-    )
+    shared.add_workers(parser, "the images")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -90,6 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             crop=arguments.crop,
             workers=arguments.workers,
+            scheduler=arguments.scheduler,
             progress=report,
         )
     if arguments.json:

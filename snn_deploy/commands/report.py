@@ -24,7 +24,7 @@ from snn_deploy.cost.activity import Activity
 from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate
 from snn_deploy.device import Target
-from snn_deploy.display.console import note, progress
+from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
@@ -39,6 +39,7 @@ from snn_deploy.report import Contents, Curve, Picture, page
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify import Verdict, compare
+from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify_many import RECORDS
 
 LADDER = (7, 15, 31, 63, 127, 255)
@@ -90,6 +91,7 @@ def add(verbs: Any) -> None:
         help="part that is compared (default: 64x64)",
     )
     parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -131,6 +133,9 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     write(arguments.out, page(contents))
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB)")
+    if arguments.json:
+        written = {"written": str(arguments.out), "exit_code": verdict.exit_code, "missing": missing}
+        show_json(written | {"verdict": verdict_record(verdict)})
     return verdict.exit_code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,9 +22,9 @@ from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import ConversionError
 from snn_deploy.files import check_writable, write
-from snn_deploy.frontend.onnx import read
+from snn_deploy.frontend.onnx import portable
 from snn_deploy.pipeline import calibration_images, convert, float_probe, input_channels, input_size
-from snn_deploy.target import load_target
+from snn_deploy.target import Target, load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify.certificate import file_digest
 
@@ -44,11 +45,11 @@ def add(verbs: Any) -> None:
     parser.add_argument("--grid", action="append", required=True, metavar="NAME=V,V", help="an axis; may be repeated")
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
     parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
-    parser.add_argument("--workers", type=shared.whole(1), default=1, help="processes (default: 1)")
     parser.add_argument(
         "--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot")
+    shared.add_workers(parser, "the points")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -62,24 +63,15 @@ def execute(arguments: argparse.Namespace) -> int:
     for name, _ in axes:
         if name not in known:
             raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
-    model = read(arguments.model, input_size(arguments.model))
-    images.read_image(arguments.input, model.graph.input_shape[0])  # an unreadable one fails here, not at every point
-    scoring = Scoring(
-        arguments.model,
-        arguments.input,
-        arguments.crop,
-        arguments.noise,
-        arguments.seed,
-        arguments.calibration,
-        arguments.target,
-    )
-    grid = Grid(f"{model.sha256} {file_digest(arguments.input)} {scoring}", axes)
+    scoring = _scoring(arguments)
+    grid = Grid(f"{file_digest(arguments.model)} {scoring.digest}", axes)
     with progress("sweep") as report:
         points = sweep(
             grid,
             scoring,
             journal=arguments.journal,
             workers=arguments.workers,
+            scheduler=arguments.scheduler,
             progress=lambda done, total, _: report(done, total),
         )
     front = pareto(points, GOALS)
@@ -92,35 +84,48 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """What every point shares; a value, so that worker processes can be sent it."""
+def _scoring(arguments: argparse.Namespace) -> Scoring:
+    """Everything is read here, once: what cannot be read fails now and not at every point, and no worker needs the files."""
+    own = input_size(arguments.model)
+    channels = input_channels(arguments.model, own)
+    image = images.read_image(arguments.input, channels)
+    image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
+    return Scoring(
+        portable(arguments.model),
+        images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image,
+        tuple(calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)),
+        load_target(arguments.target),
+    )
 
-    model: Path
-    stimulus: Path
-    crop: tuple[int, int] | None
-    noise: float
-    seed: int
-    calibration: Path | None
-    target: str
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, what prices spikes."""
+
+    model: bytes
+    image: images.Image
+    calibration: tuple[images.Image, ...]
+    target: Target
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images and the target."""
+        found = hashlib.sha256(repr(self.target).encode())
+        for image in (self.image, *self.calibration):
+            found.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
+        return found.hexdigest()
 
     def __call__(self, settings: Settings) -> Mapping[str, float]:
         """One point: convert, run on cpu, count, price."""
-        own = input_size(self.model)
-        channels = input_channels(self.model, own)
-        calibration = calibration_images(self.calibration, channels, self.noise, self.seed, own)
-        image = images.read_image(self.stimulus, channels)
-        image = image if self.crop is None else images.center_crop(image, *self.crop)
-        image = images.add_noise(image, self.noise, self.seed) if self.noise > 0 else image
-        size = image.shape[2], image.shape[3]
+        size = self.image.shape[2], self.image.shape[3]
         changes = {name: value for name, value in settings.items() if name != "preset"}
         options = preset(str(settings.get("preset", "exact")), **changes)
-        network = convert(self.model, calibration, options, size).conversion.network
-        run = load_backend("cpu").run(network, stimulus_of(network, image))
-        wanted = next(iter(float_probe(self.model, size)(image).values()))
+        network = convert(self.model, self.calibration, options, size).conversion.network
+        run = load_backend("cpu").run(network, stimulus_of(network, self.image))
+        wanted = next(iter(float_probe(self.model, size)(self.image).values()))
         error = float(np.mean(np.square(run.values(network) - wanted)))
         activity = count(network, run)
-        found = estimate(network, activity, load_target(self.target))
+        found = estimate(network, activity, self.target)
         scores = {
             "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),
             "energy_j": found.total_j.value,

@@ -82,7 +82,7 @@ def add(verbs: Any) -> None:
         "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
     )
     verify_recordings.add_options(parser)
-    verify_folder.add_options(parser)
+    shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 

@@ -9,20 +9,12 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from snn_deploy.commands import arguments as shared
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.network import Network
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict
 from snn_deploy.verify import record as verdict_record
 from snn_deploy.verify_many import exit_code, verify_images
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """``--workers`` and ``--scheduler``."""
-    group = parser.add_argument_group("many images: --input names a folder")
-    group.add_argument("--workers", type=shared.whole(1, 1024), default=1, help="local processes (default: 1)")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler instead: tcp://host:8786")
 
 
 def execute(arguments: argparse.Namespace, network: Network, level: Level) -> int:

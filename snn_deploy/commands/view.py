@@ -11,7 +11,7 @@ from snn_deploy import artifact
 from snn_deploy.backend import Run
 from snn_deploy.commands import arguments as shared
 from snn_deploy.cost.counting import count
-from snn_deploy.display.console import note
+from snn_deploy.display.console import note, show_json
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx.annotate import Measured, annotated
@@ -30,6 +30,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the annotated ONNX file and open nothing")
     shared.add_stimulus(parser, required=False)
     shared.add_backend(parser)
+    shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -40,6 +41,8 @@ def execute(arguments: argparse.Namespace) -> int:
         check_writable(arguments.out)
         write(arguments.out, _onnx(arguments))
         note(f"wrote {arguments.out}")
+        if arguments.json:
+            show_json({"written": str(arguments.out)})
         return 0
     with tempfile.TemporaryDirectory() as folder:
         shown = path

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from snn_deploy.conversion.layers import Layers
 from snn_deploy.errors import ConversionError, StimulusError
-from snn_deploy.frontend.onnx import to_onnx
+from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph import Graph
 
 BINS = 8192
@@ -73,16 +73,7 @@ class Probe:
     """Runs the float graph and returns the values of chosen layers; one onnxruntime session, one image at a time."""
 
     def __init__(self, graph: Graph, values: Sequence[str], threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        model = to_onnx(graph, values)
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session(to_onnx(graph, values).SerializeToString(), threads)
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
         self._shape = graph.input_shape

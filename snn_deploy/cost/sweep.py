@@ -1,4 +1,4 @@
-"""A grid of settings: a table and its Pareto front; parallel over processes, resumable, progress after every point.
+"""A grid of settings: a table and its Pareto front; parallel over workers, resumable, progress after every point.
 
 The function that is swept takes the settings of one point and returns its scores, so this module knows nothing of
 models. Results are appended to a JSON-lines journal as they come; a sweep that is started again reads it and computes
@@ -11,15 +11,15 @@ import hashlib
 import itertools
 import json
 import math
-import multiprocessing
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from snn_deploy.errors import ReportError, SnnDeployError
+from snn_deploy.scale import spread
 
 Value: TypeAlias = str | int | float | bool
 Settings: TypeAlias = dict[str, Value]
@@ -92,15 +92,14 @@ def sweep(
     *,
     journal: Path | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Point, ...]:
-    """Score every point of ``grid``, in grid order.
+    """Score every point of ``grid``, in grid order, by ``workers`` processes or those of ``scheduler``.
 
-    ``score`` must be a function that another process can import when ``workers`` exceeds 1. An error of our own becomes
+    ``score`` must then be a value that survives pickling (:func:`snn_deploy.scale.spread`). An error of our own becomes
     the point's ``error`` and the sweep goes on; any other error stops it, with everything finished in the journal.
     """
-    if workers < 1:
-        raise ReportError(f"sweep {grid.name}: {workers} workers; at least 1 is needed")
     points = grid.points()
     found = _read(journal, grid) if journal is not None else {}
     found = {_key(point): found[_key(point)] for point in points if _key(point) in found}
@@ -115,28 +114,11 @@ def sweep(
             progress(len(found), len(points), point)
 
     missing = [point for point in points if _key(point) not in found]
-    if workers == 1:
-        for settings in missing:
-            keep(_score(score, settings))
-    elif missing:
-        _in_parallel(score, missing, workers, keep)
+    for _, point in spread(
+        partial(_score, score), missing, scheduler=scheduler, workers=min(workers, len(missing) or 1)
+    ):
+        keep(point)
     return tuple(found[_key(point)] for point in points)
-
-
-def _in_parallel(
-    score: Callable[[Settings], Mapping[str, float]],
-    missing: Sequence[Settings],
-    workers: int,
-    keep: Callable[[Point], None],
-) -> None:
-    with ProcessPoolExecutor(min(workers, len(missing)), multiprocessing.get_context("spawn")) as pool:
-        futures: list[Future[Point]] = [pool.submit(_score, score, settings) for settings in missing]
-        try:
-            for future in as_completed(futures):
-                keep(future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _score(score: Callable[[Settings], Mapping[str, float]], settings: Settings) -> Point:

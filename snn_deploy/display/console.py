@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -61,7 +62,7 @@ def note(message: str) -> None:
 
 @contextmanager
 def progress(description: str) -> Iterator[Report]:
-    """A progress bar on standard error (nothing where that is no terminal); yields ``report(done, total)``."""
+    """A progress bar on a terminal's standard error, or in a notebook; yields ``report(done, total)``."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -69,7 +70,7 @@ def progress(description: str) -> Iterator[Report]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    disabled = not STDERR.is_terminal or _verbosity == QUIET
+    disabled = not (STDERR.is_terminal or _live_notebook()) or _verbosity == QUIET
     with Progress(*columns, console=STDERR, transient=True, disable=disabled) as bar:
         task = bar.add_task(description, total=None)
 
@@ -77,3 +78,8 @@ def progress(description: str) -> Iterator[Report]:
             bar.update(task, completed=done, total=total)
 
         yield report
+
+
+def _live_notebook() -> bool:
+    """Whether this is a notebook in which rich can redraw; without ipywidgets it can only complain."""
+    return STDERR.is_jupyter and find_spec("ipywidgets") is not None

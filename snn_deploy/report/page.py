@@ -176,27 +176,27 @@ def _energy(contents: Contents) -> str:
         return _missing(contents, "Energy and time")
     top = max([part.energy.high for part in energy.parts] + [energy.static_j.high if energy.static_j else 0.0])
     rows = [
-        (escape(part.name), f"{part.count:,.0f}", charts.band(part.energy, top), escape(part.energy.text("J")))
+        (escape(part.name), escape(part.energy.text("J")), charts.band(part.energy, top), f"{part.count:,.0f}")
         for part in energy.parts
     ]
     if energy.static_j is not None and energy.timing is not None:
         machine = f"{energy.timing.cores:,} cores, {energy.timing.chips:,} chip(s)"
-        rows.append(("leakage", machine, charts.band(energy.static_j, top), escape(energy.static_j.text("J"))))
-    rows.append(("total", "", "", escape(energy.total_j.text("J"))))
+        rows.append(("leakage", escape(energy.static_j.text("J")), charts.band(energy.static_j, top), machine))
+    rows.append(("total", escape(energy.total_j.text("J")), "", ""))
     short = labels(layer.population for layer in energy.layers)
     peak = max(layer.energy.high for layer in energy.layers) or 1.0
     layers = [
-        (_name(layer.population, short), charts.band(layer.energy, peak), escape(layer.energy.text("J")))
+        (_name(layer.population, short), escape(layer.energy.text("J")), charts.band(layer.energy, peak))
         for layer in energy.layers
     ]
     figures = "".join(f"<li>{escape(figure.citation)}</li>" for figure in energy.figures)
     notes = "".join(f"<li>{escape(note)}</li>" for note in energy.notes)
     return (
         f"<p>One image on {escape(energy.target)}, {escape(energy.activity)}. Bars span the bands, ticks are the values.</p>"
-        + _table(("part", "per image", "band", "energy"), rows, numbers=(1, 3), wide=(2,), total=True)
+        + _table(("part", "energy", "band", "per image"), rows, numbers=(1, 3), wide=(2,), total=True)
         + f"<ul>{notes}</ul>"
         + "<details><summary>dynamic energy of every population</summary>"
-        + _table(("population", "band", "energy"), layers, numbers=(2,), wide=(1,))
+        + _table(("population", "energy", "band"), layers, numbers=(1,), wide=(2,))
         + f"</details><details><summary>all {len(energy.figures)} prices and sources</summary><ul>{figures}</ul></details>"
     )
 

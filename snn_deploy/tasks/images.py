@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import TypeAlias
 
 import numpy as np
@@ -49,7 +50,7 @@ def _read_array(path: Path, channels: int) -> Image:
         values = np.load(path, allow_pickle=False)
     except OSError as error:
         raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, TypeError) as error:
+    except (ValueError, EOFError, MemoryError, TypeError, SyntaxError, TokenError) as error:  # of NumPy's header, too
         raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
     return checked(values, channels, str(path))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from snn_deploy.verify.levels import Check, Status
 from snn_deploy.verify.verdict import Divergence, Row, Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
 """Checks whose differences share a column."""
@@ -21,6 +22,8 @@ _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPA
 
 def table(verdict: Verdict) -> Table:
     """One row per population: neurons, probed share, counts of every backend, what differs, and the status."""
+    from rich.table import Table
+
     found = Table(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
     found.add_column("population")
     found.add_column("neurons", justify="right")
@@ -54,6 +57,8 @@ def table(verdict: Verdict) -> Table:
 def text(verdict: Verdict, width: int = 160) -> str:
     """The table, the warnings and, last, the verdict line; no colours."""
     buffer = io.StringIO()
+    from rich.console import Console
+
     console = Console(file=buffer, width=width, no_color=True)
     console.print(table(verdict))
     if verdict.story:

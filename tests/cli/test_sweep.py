@@ -6,11 +6,14 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from .conftest import Tool, write_unet
 
 GRID = ("--grid", "levels=15,63", "--grid", "weight_bits=4,8", "--json")
 
 
+@pytest.mark.filterwarnings("default")
 def test_processes_journal_and_plot(tool: Tool, tmp_path: Path, pictures: Path, picture: Path) -> None:
     model, journal, plot = (
         write_unet(tmp_path / "unet.onnx", (16, 16)),

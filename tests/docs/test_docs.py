@@ -60,6 +60,14 @@ def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_many_images_on_two_processes(tmp_path: Path) -> None:
+    for name in ("distributed", "skimage", "numba"):
+        pytest.importorskip(name, reason="many workers need the extras cpu, dask and report")
+    run_page(ROOT / "docs" / "how-to" / "many-images.md", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["how-to/backend.md", "how-to/target.md", "how-to/project-file.md"])
 def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
@@ -68,7 +76,13 @@ def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
 
 def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
     found = {str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))}
-    assert found == {"tutorial.md", "how-to/backend.md", "how-to/target.md", "how-to/project-file.md"}
+    assert found == {
+        "tutorial.md",
+        "how-to/backend.md",
+        "how-to/many-images.md",
+        "how-to/project-file.md",
+        "how-to/target.md",
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))

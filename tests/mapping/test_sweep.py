@@ -13,7 +13,7 @@ from sweep_points import score
 from snn_deploy.cost.pareto_plot import pareto_plot
 from snn_deploy.cost.sweep import Grid, Point, Settings, pareto, parse_axis, sweep
 from snn_deploy.display.tables import sweep_table
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import BackendError, ReportError
 
 GRID = Grid("model", (("steps", (2, 4)), ("mode", ("rate", "exact"))))
 
@@ -31,6 +31,7 @@ def test_every_point_in_grid_order() -> None:
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+@pytest.mark.filterwarnings("default")
 def test_two_processes_find_the_same(tmp_path: Path) -> None:
     assert sweep(GRID, score, workers=2, journal=tmp_path / "sweep.jsonl") == sweep(GRID, score)
 
@@ -106,7 +107,7 @@ def test_axes() -> None:
         Grid("g", (("a", (1,)), ("a", (2,))))
     with pytest.raises(ReportError, match=r"every axis needs values, each once: a$"):
         Grid("g", (("a", (1, 1)),))
-    with pytest.raises(ReportError, match=r"0 workers; at least 1 is needed$"):
+    with pytest.raises(BackendError, match=r"0 workers; at least 1 is needed$"):
         sweep(GRID, score, workers=0)
 
 

@@ -15,7 +15,20 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     resize,
 )
 from snn_deploy.frontend.onnx.export import to_onnx
+from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
 from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_size, read
+from snn_deploy.frontend.onnx.runtime import session
 
-__all__ = ["Frozen", "Imported", "freeze_norm", "inspect", "own_channels", "own_size", "read", "to_onnx"]
+__all__ = [
+    "Frozen",
+    "Imported",
+    "freeze_norm",
+    "inspect",
+    "own_channels",
+    "own_size",
+    "portable",
+    "read",
+    "session",
+    "to_onnx",
+]

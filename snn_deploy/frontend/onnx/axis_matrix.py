@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.frontend.onnx.call import RefusedError
 from snn_deploy.frontend.onnx.export import IR_VERSION
+from snn_deploy.frontend.onnx.runtime import session
 from snn_deploy.ops import Float64
 
 MAX_EXTENT = 4096
@@ -28,8 +30,6 @@ def axis_matrix(
     operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...] = ()
 ) -> Float64:
     """Matrix (outputs, ``extent``) of a one-node model along the height axis; ``constants`` are its other inputs."""
-    import onnxruntime
-
     if extent > MAX_EXTENT:
         raise RefusedError(f"an axis of {extent} pixels is longer than {MAX_EXTENT}")
     names = ["x"] + ["" if values is None else f"c{index}" for index, values in enumerate(constants)]
@@ -52,12 +52,11 @@ def axis_matrix(
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=IR_VERSION,
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads, options.inter_op_num_threads = 4, 1, 1
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         units = np.eye(extent, dtype=np.float32)[None, :, :, None]
-        (answer,) = session.run(None, {"x": units})
+        (answer,) = session(model.SerializeToString()).run(None, {"x": units})
+    except BackendUnavailableError as error:
+        raise RefusedError(str(error)) from error
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
         raise RefusedError(f"onnxruntime cannot run it ({str(error).splitlines()[0][:160]})") from error
     return np.asarray(answer, np.float64)[0, :, :, 0].T

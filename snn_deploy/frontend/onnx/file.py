@@ -49,6 +49,18 @@ def load(given: str | Path | bytes) -> Source:
     return _checked(content, path.name, path.parent)
 
 
+def portable(given: str | Path | bytes) -> bytes:
+    """The file's bytes for another machine, weights that lie in other files included."""
+    if isinstance(given, bytes):
+        return given
+    whole, content = load(given).model, Path(given).read_bytes()
+    return whole.SerializeToString() if _external(onnx.ModelProto.FromString(content)) else content
+
+
+def _external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
+
+
 def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     model = onnx.ModelProto()
     try:
@@ -78,7 +90,7 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
 
 
 def _load_external(model: onnx.ModelProto, where: str, folder: Path | None) -> None:
-    outside = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
+    outside = _external(model)
     if not outside:
         return
     if folder is None:

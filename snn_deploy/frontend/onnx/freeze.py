@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from snn_deploy.errors import ModelError
+from snn_deploy.errors import BackendUnavailableError, ModelError
 from snn_deploy.frontend.onnx.file import load
+from snn_deploy.frontend.onnx.runtime import session
 
 Images = npt.NDArray[np.float32]
 
@@ -87,21 +88,19 @@ def _statistics(
 
 def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) -> dict[str, Images]:
     """Outputs of ``model`` and the values ``extra``, image by image, joined along the batch."""
-    import onnxruntime
-
     wanted = ModelProto()
     wanted.CopyFrom(model)
     present = {item.name for item in wanted.graph.output}
     added = [name for name in extra if name not in present]
     wanted.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in added)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 4, 1
     names = [item.name for item in wanted.graph.output]
     stored = {item.name for item in wanted.graph.initializer}
     image_input = next(item.name for item in wanted.graph.input if item.name not in stored)
     try:
-        session = onnxruntime.InferenceSession(wanted.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        answers = [session.run(names, {image_input: image[None]}) for image in images]
+        opened = session(wanted.SerializeToString())
+        answers = [opened.run(names, {image_input: image[None]}) for image in images]
+    except BackendUnavailableError:
+        raise
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
         raise ModelError(f"{where}: onnxruntime cannot run it ({str(error).splitlines()[0][:200]})") from error
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}

@@ -1,0 +1,24 @@
+"""Sessions of onnxruntime, which computes float networks; the core of the package does without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snn_deploy.errors import BackendUnavailableError
+
+FATAL = 4
+"""onnxruntime's own messages below this severity stay out of ours."""
+
+
+def session(model: bytes, threads: int = 1) -> Any:
+    """An ``InferenceSession`` on the CPU; :class:`BackendUnavailableError` where onnxruntime is not installed."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:  # a plain ImportError may be Ctrl-C while it loads
+        raise BackendUnavailableError(
+            "float networks are computed by onnxruntime, which is not installed: pip install snn-deploy[cpu]"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = FATAL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
