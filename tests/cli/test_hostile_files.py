@@ -23,7 +23,7 @@ from snn_deploy.verify.readers import read_sana_fe
 from snn_deploy.verify.trace_file import read_trace, write_trace
 
 COPIES = 120
-"""Damaged copies of each file; another 5,000 of each were read once when this was written."""
+"""Damaged copies of each file."""
 
 NUMBERS = (
     b"-1",

@@ -130,8 +130,8 @@ def test_a_diff_of_neurons_of_another_kind_says_so() -> None:
     assert "dec: neuron: Neuron -> CubaLif" in texts
     assert "dec: voltage_decay: None -> 512" in texts
     texts = [change.text for change in diff(leaky(0, 512), leaky(3, 1024))]
-    assert texts == ["dec: voltage_decay: 512 -> 1024", texts[1]]
-    assert texts[1].startswith("dec: offset: 0 at (0,) -> 3; ")
+    assert texts == [texts[0], "dec: voltage_decay: 512 -> 1024"]
+    assert texts[0].startswith("dec: offset: 0 at (0,) -> 3; ")
 
 
 def test_a_diff_says_what_changed() -> None:
