@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +79,35 @@ def test_an_interrupt_ends_every_process_and_frees_shared_memory(folder: Path) -
     assert seen
     assert not any(path.exists() for path in set(seen) - before)
     assert living(sessions.pop()) == []
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from snn_deploy_lava.runtime import guard
+guard.run_guarded(Path(sys.argv[1]), 300.0, lambda done, total: print(done, flush=True))
+"""
+
+
+def test_a_caller_that_is_killed_leaves_nothing(folder: Path) -> None:
+    network = random_unet("rate", 0, size=8, steps=400)
+    artifact.save(network, folder / "network.snn")
+    np.save(folder / "stimulus.npy", random_stimulus(network))
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, str(folder)], stdout=subprocess.PIPE)
+    with caller:
+        assert caller.stdout is not None
+        assert [caller.stdout.readline(), caller.stdout.readline()][0] == b"0\n"
+        (session,) = sessions_of(folder) - {os.getsid(0)}
+        segments = guard._mapped_segments(session)
+        ends = [os.pidfd_open(int(process.name)) for process in guard._processes(session)]
+        caller.kill()
+    assert segments
+    assert len(ends) > 10
+    for end in ends:
+        assert select.select([end], [], [], 60)[0], "a process outlives its caller"
+        os.close(end)
+    assert living(session) == []
+    assert not any(segment.exists() for segment in segments)
 
 
 def test_a_time_out_is_an_error_and_ends_every_process() -> None:

@@ -6,15 +6,16 @@ for every report: ``{"step": done, "steps": total}``, equal when everything is s
 standard input means that the caller is gone.
 
 Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
-Lava: it looks at the models' processes and at the caller while it waits.
+Lava: it looks at the models' processes while it waits, and a thread waits for the caller's end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -98,8 +99,6 @@ def _advance(graph: Graph, steps: int) -> None:
     pause = 0.0005
     while not all(port.probe() for port in runtime.service_to_runtime):
         _raise_model_errors(runtime)
-        if select.select([sys.stdin], [], [], 0)[0]:
-            raise KeyboardInterrupt
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
     if any(enum_equal(port.peek(), MGMT_RESPONSE.ERROR) for port in runtime.service_to_runtime):
@@ -125,8 +124,19 @@ def _raise_model_errors(runtime: Any) -> None:
             raise ModelError(f"{name}: its process has died (status {actor.exitcode})")
 
 
+def _end_with_caller() -> None:
+    """Wait for the end of standard input, then end this whole process group, whatever Lava is doing.
+
+    Python's resource tracker outlives the signal, and unlinks shared memory once everybody else is gone.
+    """
+    while os.read(0, 4096):
+        pass
+    os.killpg(0, signal.SIGTERM)
+
+
 def main() -> None:
     """Report on the standard output that the caller reads; what Lava prints goes to standard error."""
+    threading.Thread(target=_end_with_caller, daemon=True).start()
     reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     try:
@@ -139,8 +149,6 @@ def main() -> None:
         reports.write(json.dumps({"error": text}) + "\n")
         reports.flush()
         os._exit(1)
-    except KeyboardInterrupt:
-        os._exit(130)
 
 
 if __name__ == "__main__":
