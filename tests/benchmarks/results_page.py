@@ -24,7 +24,7 @@ Activations are calibrated on 32 patches of 128x128, seed 0: photographs that sc
 
 *Events* are messages, whatever they carry; *operations* are synaptic operations, one event reaching one non-zero weight;
 *op/MAC* divides them by the multiplications of the float network. *Energy* is the estimate for Loihi 2 with everything it
-counts (`snn-deploy estimate`, lower bounds: no mesh hops), not a measurement. T counts the steps of a population's window;
+counts (`snn-deploy estimate`), not a measurement. T counts the steps of a population's window;
 a pipelined chip adds the network's depth to it, in every mode: an `exact` network has a window of one step.
 """
 
