@@ -5,8 +5,9 @@ In ``exact`` mode the count of a neuron does not depend on the schedule:
 .. math:: a = \mathrm{clip}(\lfloor (v_0 + b + \sum_c 2^{e_c} W_c a_c - \mathrm{strict}) / \theta \rfloor, a_{min}, a_{max})
 
 so the file needs no time, and any runtime that follows the standard gives the spike counts. Convolutions are
-``ConvInteger``; its unsigned bytes hold a count as digits of base 256, the highest with a zero point. A transposed
-convolution is one over a map spread with zeros; a pixel map gathers. Sums are int32 and proved to stay within 24 bits.
+``ConvInteger`` of unsigned bytes (onnxruntime 1.23, the last for Python 3.10, has no other): weights have a zero point of 128,
+counts are digits of base 256, the highest with a zero point. A transposed convolution is one over a map spread with
+zeros; a pixel map gathers. Sums are int32 and proved to stay within 24 bits.
 Division of integers truncates in ONNX, so :math:`\lfloor v / \theta \rfloor` is ``(v - Mod(v, theta)) / theta``.
 """
 
@@ -30,6 +31,9 @@ from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy.sigma_delta import SigmaDelta
 
 OPSET = 17
+
+WEIGHT_ZERO = 128
+"""The byte that stands for a weight of 0."""
 
 IR_VERSION = 8
 """The version of ONNX's file layout that belongs to opset 17."""
@@ -233,10 +237,11 @@ def _write_convolution(writer: _Writer, kernel: ConvKernel, maps: str, limits: t
         "group": kernel.groups,
         "kernel_shape": list(kernel.weight.shape[2:]),
     }
-    weight = writer.constant(kernel.weight, np.int8)
+    weight = writer.constant(kernel.weight.astype(np.int16) + WEIGHT_ZERO, np.uint8)
+    weight_zero = writer.constant(WEIGHT_ZERO, np.uint8)
     sums = []
     for power, (digit, zero_point) in enumerate(_digits(writer, maps, *limits)):
-        inputs = [digit, weight, writer.constant(zero_point, np.uint8)]
+        inputs = [digit, weight, writer.constant(zero_point, np.uint8), weight_zero]
         sums.append(writer.scaled(writer.node("ConvInteger", inputs, attributes=attributes), 256**power))
     return _add_all(writer, sums)
 
