@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,24 +99,35 @@ def test_lava_equals_the_reference(kind: str, record: Record) -> None:
     assert_equal(LavaBackend().run(network, stimulus, record), expected)
 
 
+# Lava sets the start method of the interpreter that imports it, so it gets one of its own.
+PROCESSES = """
+import sys
+from pathlib import Path
+from snn_deploy_lava.runtime import description, lava_import
+lava_import.prepare()
+from snn_deploy_lava.runtime import graph as graphs
+import numpy as np
+folder = Path(sys.argv[1])
+read = description.read(folder / "network.snn")
+graph = graphs.build(read, np.load(folder / "stimulus.npy"), graphs.plan(read, 2, stream=True), graphs.Keep(folder))
+print("stock" if read.stock else "own")
+for process in [graph.source, *graph.neurons.values(), *graph.resets, *graph.synapses, *graph.delays]:
+    print(type(process).__module__.split(".")[0], type(process).__name__)
+"""
+
+
 @needs_lava
 @pytest.mark.lava
 @pytest.mark.parametrize("kind", ["lif", "sigma-delta"])
 def test_every_process_is_lavas_own(kind: str, tmp_path: Path) -> None:
-    from snn_deploy_lava.runtime import description, lava_import
-
-    lava_import.prepare()
-    from snn_deploy_lava.runtime import graph as graphs
-
     network = stock_unet(kind, 0)
     artifact.save(network, tmp_path / "network.snn")
-    read = description.read(tmp_path / "network.snn")
-    assert read.stock
-    stimulus = random_stimulus(network, 0)
-    graph = graphs.build(read, stimulus, graphs.plan(read, 2, stream=True), graphs.Keep(tmp_path))
-    processes = [graph.source, *graph.neurons.values(), *graph.resets, *graph.synapses, *graph.delays]
-    assert {type(process).__module__.split(".")[0] for process in processes} == {"lava"}
-    names = {type(process).__name__ for process in processes}
+    np.save(tmp_path / "stimulus.npy", random_stimulus(network, 0))
+    command = [sys.executable, "-c", PROCESSES, str(tmp_path)]
+    profile, *processes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert profile == "stock"
+    assert {line.split()[0] for line in processes} == {"lava"}
+    names = {line.split()[1] for line in processes}
     assert names >= {"RingBuffer", "SigmaDelta", "Reset", "Conv", "Sparse", "DelaySparse", "GradedVec"}
     assert ("LIFReset" in names) == (kind == "lif")
 
