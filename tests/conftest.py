@@ -1,5 +1,6 @@
 """Settings and paths that all tests share."""
 
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The same examples on every machine and in every run; a search for new ones is a change of this line.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 hypothesis.settings.load_profile("repeatable")
+
+
+# A shell starts its background jobs with Ctrl-C ignored, and every child inherits that; the tests of Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
