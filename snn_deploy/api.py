@@ -17,6 +17,7 @@ SpikingNetwork(denoiser_s25: exact mode, 16 populations, images (1, 32, 32), 16 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from snn_deploy.network import Network
 from snn_deploy.target import load_target
 from snn_deploy.tasks import images
 from snn_deploy.verify import Level, Verdict, compare
+from snn_deploy.verify import table as verdict_table
 from snn_deploy.verify_many import RECORDS
 
 if TYPE_CHECKING:
@@ -194,7 +196,29 @@ def _watched(description: str) -> Iterator[Progress | None]:
 def _html(shown: SpikingNetwork | Result) -> str | None:
     """What a notebook shows; without rich it falls back to ``repr``."""
     try:
-        from snn_deploy.display.render import html
+        from snn_deploy.display.notebook import html
     except ModuleNotFoundError:
         return None
     return html(shown)
+
+
+def _offer_tables() -> None:
+    """Verdicts and estimates come from rooms that know no notebook; there they are shown as the command line shows them."""
+    try:
+        from rich.console import Group
+        from rich.text import Text
+
+        from snn_deploy.display.notebook import offer
+        from snn_deploy.display.tables import energy_table
+    except ModuleNotFoundError:
+        return
+    offer(
+        {
+            Verdict: lambda found: Group(verdict_table(found), *map(Text, (*found.warnings, found.line))),
+            EnergyEstimate: energy_table,
+        }
+    )
+
+
+if "IPython" in sys.modules:
+    _offer_tables()

@@ -99,3 +99,42 @@ def test_notebooks_and_terminals_show_tables(net: sd.SpikingNetwork) -> None:
         assert max(map(len, lines)) <= 80
         assert any("mid/Relu" in line for line in lines)
     assert repr(result).startswith("Result(unet on reference: output (1, 1, 16, 24), ")
+
+
+NOTEBOOK = """
+import sys
+import numpy as np
+from IPython.core.interactiveshell import InteractiveShell
+
+class ZMQInteractiveShell(InteractiveShell):  # by this name rich knows a notebook
+    pass
+
+shell = ZMQInteractiveShell.instance()
+published = []
+shell.display_pub.publish = lambda *values, **named: published.append(values)
+import snn_deploy as sd
+net = sd.load(sys.argv[1])
+photo = np.load(sys.argv[2])
+run = net.run(photo, backend="reference")
+verdict = sd.verify(net, photo, backends=("reference", "reference"))
+for shown in (net, run, verdict, net.estimate(photo, backend="reference")):
+    with shell.builtin_trap:  # as in a cell
+        formats, _ = shell.display_formatter.format(shown)
+    print(formats["text/html"].count("<pre"), "mid/Relu" in formats["text/html"], "loihi2" in formats["text/html"])
+print(len(published), "EQUAL at level train" in shell.display_formatter.format(verdict)[0]["text/html"])
+"""
+
+
+def test_a_notebook_shows_every_result_as_a_table_once(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    net.save(tmp_path / "net.snn")
+    np.save(tmp_path / "photo.npy", PHOTO)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "net.snn"), str(tmp_path / "photo.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines() == [
+        "1 True False",
+        "1 True False",
+        "1 True False",
+        "1 False True",
+        "0 True",
+    ]

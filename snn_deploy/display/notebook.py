@@ -1,0 +1,35 @@
+"""What rich prints, as HTML in notebooks."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+WIDTH = 120
+
+
+def html(renderable: RenderableType) -> str:
+    """A preformatted block with the colors of the terminal."""
+    console = Console(
+        record=True,
+        width=WIDTH,
+        file=io.StringIO(),
+        color_system="truecolor",
+        highlight=False,
+        force_jupyter=False,  # else printing would display a copy at once
+    )
+    console.print(renderable)
+    return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
+
+
+def offer(tables: Mapping[type, Callable[[Any], RenderableType]]) -> None:
+    """In a notebook, show values of these types as their tables; elsewhere do nothing."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return
+    for kind, table in tables.items():
+        shell.display_formatter.formatters["text/html"].for_type(kind, lambda value, table=table: html(table(value)))
