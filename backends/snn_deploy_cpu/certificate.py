@@ -12,12 +12,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from snn_deploy.bounds import Bound, event_range, reach, weight_sums
 from snn_deploy.kernels import Kernel
 from snn_deploy.network import STATE_MAX, Connection, Network, Population
+
+Integers = npt.NDArray[Any]
 
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
@@ -35,6 +39,22 @@ class Plane:
     mask: int | None
     zero: int
     largest: int
+
+    @property
+    def bits(self) -> int:
+        """The bits of a payload that this plane holds; what it keeps of all planes adds up to the payload."""
+        return -(1 << self.shift) if self.mask is None else self.mask << self.shift
+
+    def silent(self, payloads: Integers) -> bool:
+        """Whether no payload has bits from ``shift`` on."""
+        return not payloads.max() >> self.shift and not payloads.min() >> self.shift
+
+    def stored(self, payloads: Integers) -> npt.NDArray[np.uint8]:
+        """The u8 numbers of this plane."""
+        digits = payloads >> self.shift if self.shift else payloads
+        if self.mask is not None:
+            digits = digits & self.mask
+        return (digits + self.zero if self.zero else digits).astype(np.uint8)
 
 
 def planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:

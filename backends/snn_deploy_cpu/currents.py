@@ -46,37 +46,20 @@ class FloatCurrent:
 
 
 class PlaneCurrent:
-    """A convolution in 8 bits: one for each plane of the payload, each scaled by its power of two, exactly."""
+    """A convolution of one plane of the payloads in 8 bits, scaled by its power of two, exactly."""
 
-    def __init__(
-        self, form: Convolution, exponent: int, width: int, library: OneDnn, planes: tuple[Plane, ...]
-    ) -> None:
+    def __init__(self, form: Convolution, exponent: int, width: int, library: OneDnn, plane: Plane) -> None:
         self._views = Views(form, width)
-        self._planes = planes
-        self._primitives = tuple(
-            library.convolution(form, float(2 ** (exponent + plane.shift)), plane.zero) for plane in planes
-        )
+        self._plane = plane
+        self._primitive = library.convolution(form, float(2 ** (exponent + plane.shift)), plane.zero)
 
     def __call__(self, maps: Maps, first: int, last: int) -> Floats:
         """The currents."""
         view = self._views.of(maps, first, last)
-        if len(self._planes) == 1 and maps.dtype == np.uint8:
-            return view.interleave(view.convolve(self._primitives[0], maps))
-        part = cut_out(maps, view.rows, view.columns)
-        out = self._primitives[0](_extract(part, self._planes[0]), (0, 0))
-        for plane, primitive in zip(self._planes[1:], self._primitives[1:], strict=True):
-            out += primitive(_extract(part, plane), (0, 0))
-        return view.interleave(out)
-
-
-def _extract(maps: Maps, plane: Plane) -> Maps:
-    """The u8 numbers of one plane; the conversion itself keeps the lowest 8 bits."""
-    bits = maps >> plane.shift if plane.shift else maps
-    if plane.mask not in (None, 255):
-        bits = bits & plane.mask
-    if plane.zero:
-        bits = bits + plane.zero
-    return bits.astype(np.uint8)
+        if maps.dtype == np.uint8 and self._plane.mask is None and not self._plane.shift:
+            return view.interleave(view.convolve(self._primitive, maps))
+        part = self._plane.stored(cut_out(maps, view.rows, view.columns))
+        return view.interleave(self._primitive(part, (0, 0)))
 
 
 class DepthwiseCurrent:

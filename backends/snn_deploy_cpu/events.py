@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ QUIET = 0.12
 SAMPLE = 2**14
 """Payloads looked at to estimate activity."""
 
+ALL = -1
+"""Every bit of a payload."""
+
 
 class Scatter:
     """A convolution, event by event: payloads (M, H, W, C) to float32 currents (M, last - first, W', C') of rows."""
@@ -40,20 +43,33 @@ class Scatter:
         """Whether the path exists for ``form`` here."""
         return form.groups == 1 and form.up == (1, 1) and real is np.float32 and compiled_kernels() is not None
 
-    def __call__(self, maps: Maps, first: int, last: int) -> Maps:
-        """The currents."""
+    def add(self, total: Maps | None, maps: Maps, first: int, last: int, bits: int = ALL) -> Maps:
+        """The currents of ``bits`` of the payloads, in ``total`` where there is one."""
         form, kernels = self._form, compiled_kernels()
-        out: npt.NDArray[Any] = np.zeros((maps.shape[0], last - first, self._width, form.weight.shape[0]), np.float32)
+        if total is None:
+            total = np.zeros((maps.shape[0], last - first, self._width, form.weight.shape[0]), np.float32)
         if kernels is not None:
-            kernels.scatter(maps, self._rows, form.strides, form.dilations, form.before, first, out)
-        return out
+            words = _words(maps)
+            kernels.scatter(
+                maps,
+                words,
+                _kept(maps, bits),
+                np.full(words.itemsize // maps.itemsize, _kept(maps, bits)).view(words.dtype)[0],
+                self._rows,
+                form.strides,
+                form.dilations,
+                form.before,
+                first,
+                total,
+            )
+        return total
 
 
-def activity(maps: Maps) -> float:
-    """Share of payloads that are not 0, from an evenly spaced sample."""
+def activity(maps: Maps, bits: int = ALL) -> float:
+    """Share of payloads with any of ``bits``, from an evenly spaced sample."""
     flat = maps.reshape(-1)
     sample = flat[:: max(1, flat.size // SAMPLE) | 1]
-    return float(np.count_nonzero(sample)) / sample.size
+    return float(np.count_nonzero(sample & _kept(maps, bits))) / sample.size
 
 
 @cache
@@ -64,7 +80,7 @@ def break_even(dense: Callable[[Convolution, Real], Callable[[Maps, int, int], M
     form = Convolution.of(ConvKernel(weight, pads=(1, 1, 1, 1)))
     level = 0.05
     maps = (rng.random((1, 32, 32, 64)) < level).astype(np.uint8)
-    ratio = _seconds(Scatter(form, 0, 32), maps) / _seconds(dense(form, np.float32), maps)
+    ratio = _seconds(partial(Scatter(form, 0, 32).add, None), maps) / _seconds(dense(form, np.float32), maps)
     return min(level / ratio, QUIET)
 
 
@@ -76,3 +92,13 @@ def _seconds(current: Callable[[Maps, int, int], Maps], maps: Maps) -> float:
         current(maps, 0, 32)
         spent.append(time.perf_counter() - started)
     return float(np.median(spent))
+
+
+def _kept(maps: Maps, bits: int) -> Any:
+    """``bits`` as a number of the format of ``maps``."""
+    return np.array(bits).astype(maps.dtype)[()]
+
+
+def _words(maps: Maps) -> npt.NDArray[Any]:
+    """``maps`` with as many channels in one number as fill 64 bits, where that comes out even."""
+    return maps.view(np.uint64) if maps.shape[3] * maps.itemsize % 8 == 0 else maps

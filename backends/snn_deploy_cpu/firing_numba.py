@@ -1,7 +1,9 @@
 """The threshold scan compiled; :mod:`snn_deploy_cpu.firing` describes the arguments.
 
 Inner loops index one-dimensional contiguous views only: indexing two dimensions there costs a factor of 30
-(performance.md, section 5). No fast-math: every operation is exact and must stay in this order.
+(performance.md, section 5). They count in 32 bits, to which numba's sums of smaller integers must be cut back: one
+64-bit number in a loop halves the width of its vectors. No fast-math: every operation is exact and must stay in this
+order.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def scan(  # type: ignore[no-untyped-def]
             for i in range(size):
                 y = vv[i] + cc[i] + dd[i]
                 x = min(max(y, bottom), top)
-                beyond += np.int32(x != y)
+                beyond = np.int32(beyond + (x != y))
                 k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
                 vv[i] = x - k * theta[i]
                 oo[i] = np.int32(k)
@@ -89,7 +91,7 @@ def scan_limited(  # type: ignore[no-untyped-def]
             for i in range(size):
                 y = vv[i] + cc[i] + dd[i]
                 x = min(max(y, bottom), top)
-                beyond += np.int32(x != y)
+                beyond = np.int32(beyond + (x != y))
                 k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
                 k = min(max(k, least - aa[i]), most - aa[i])
                 vv[i] = x - k * theta[i]
@@ -117,7 +119,7 @@ def fire_once(  # type: ignore[no-untyped-def]
         for i in range(size):
             y = cc[i] + dd[i] + start[i]
             x = min(max(y, bottom), top)
-            beyond += np.int32(x != y)
+            beyond = np.int32(beyond + (x != y))
             oo[i] = np.int32(min(max(np.floor(quotient(x + h) * inverse[i]), lo), hi))
         limited += beyond
     return limited
@@ -187,31 +189,39 @@ def gather(maps, indices, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def scatter(maps, rows, strides, dilations, before, first, out):  # type: ignore[no-untyped-def]
-    """Add ``payload * rows[h, w, i]`` to every output pixel that an event of channel i reaches."""
+def scatter(  # type: ignore[no-untyped-def]
+    maps, words, bits, wide, rows, strides, dilations, before, first, out
+):
+    """Add ``(payload & bits) * rows[h, w, i]`` to every output pixel that an event of channel i reaches.
+
+    ``words`` are the maps again, several channels to a number, ``wide`` the bits of each: silence is passed over at once.
+    """
     count, height, width, channels = maps.shape
     _, lines, columns, outputs = out.shape
-    kernel_rows, kernel_columns = rows.shape[0], rows.shape[1]
+    kernel_rows, kernel_columns, together = rows.shape[0], rows.shape[1], channels // words.shape[3]
     start = first * strides[0] - before[0]
     stop = start + (lines - 1) * strides[0] + (kernel_rows - 1) * dilations[0] + 1
     for m in range(count):
         for y in range(max(start, 0), min(stop, height)):
             for x in range(width):
-                pixel = maps[m, y, x]
-                for i in range(channels):
-                    payload = np.float32(pixel[i])
-                    if payload == np.float32(0):
+                pixel, several = maps[m, y, x], words[m, y, x]
+                for j in range(several.size):
+                    if several[j] & wide == 0:
                         continue
-                    for h in range(kernel_rows):
-                        q = y + before[0] - h * dilations[0]
-                        row = q // strides[0] - first
-                        if q % strides[0] != 0 or row < 0 or row >= lines:
+                    for i in range(j * together, (j + 1) * together):
+                        payload = np.float32(pixel[i] & bits)
+                        if payload == np.float32(0):
                             continue
-                        for w in range(kernel_columns):
-                            p = x + before[1] - w * dilations[1]
-                            column = p // strides[1]
-                            if p % strides[1] != 0 or column < 0 or column >= columns:
+                        for h in range(kernel_rows):
+                            q = y + before[0] - h * dilations[0]
+                            row = q // strides[0] - first
+                            if q % strides[0] != 0 or row < 0 or row >= lines:
                                 continue
-                            target, weight = out[m, row, column], rows[h, w, i]
-                            for o in range(outputs):
-                                target[o] += payload * weight[o]
+                            for w in range(kernel_columns):
+                                p = x + before[1] - w * dilations[1]
+                                column = p // strides[1]
+                                if p % strides[1] != 0 or column < 0 or column >= columns:
+                                    continue
+                                target, weight = out[m, row, column], rows[h, w, i]
+                                for o in range(outputs):
+                                    target[o] += payload * weight[o]

@@ -16,7 +16,15 @@ from snn_deploy.lif import CubaLif
 from snn_deploy.network import Connection, Network, Neuron, Population
 from snn_deploy.sigma_delta import SigmaDelta
 from snn_deploy_cpu import libraries
-from snn_deploy_cpu.certificate import float32_fires, float32_fits, float64_fits, planes, planes_fit, transparent
+from snn_deploy_cpu.certificate import (
+    Plane,
+    float32_fires,
+    float32_fits,
+    float64_fits,
+    planes,
+    planes_fit,
+    transparent,
+)
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
 from snn_deploy_cpu.deltas import Deltas
 from snn_deploy_cpu.events import Scatter
@@ -53,11 +61,19 @@ class Formats:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """What one plane of a connection's payloads adds, or where ``plane`` is ``None`` all of them."""
+
+    plane: Plane | None
+    dense: Current
+
+
+@dataclass(frozen=True, eq=False)
 class Stream:
-    """A connection whose payloads change: its source, its dense current and, if there is one, its event-driven one."""
+    """A connection: its source, parts that add up to its current before others join, and the event-driven path of each."""
 
     source: str
-    dense: Current
+    parts: tuple[Part, ...]
     scatter: Scatter | None
 
 
@@ -65,8 +81,8 @@ class Stream:
 class FiringLayer:
     """One population with membranes, ready to run.
 
-    ``streams`` are the connections whose payloads change from step to step, with their sources; ``constants`` those
-    from the input, computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None``
+    ``streams`` are the connections whose payloads change from step to step; ``constants`` those from the input,
+    computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None``
     where one number for each channel, kept in ``rule``, says it all. ``settles``: the network's single step provably
     leaves the population silent.
     """
@@ -77,7 +93,7 @@ class FiringLayer:
     rule: Rule | Leak | Deltas
     bias: npt.NDArray[Any] | None
     streams: tuple[Stream, ...]
-    constants: tuple[Current, ...]
+    constants: tuple[Stream, ...]
     real: Real
     settles: bool
 
@@ -137,20 +153,18 @@ def _layer(
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
     channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
-    currents = [_current(network, connection, real, engine) for connection in connections]
-    streams, constants = [], []
-    for connection, (current, _) in zip(connections, currents, strict=True):
-        if network.steps > 1 and connection.source == network.input.name:
-            constants.append(current)
-        else:
-            streams.append(Stream(connection.source, current, _scatter(network, connection, real)))
+    found = [_stream(network, connection, real, engine) for connection in connections]
+    streams: list[Stream] = []
+    constants: list[Stream] = []
+    for stream, _ in found:
+        (constants if network.steps > 1 and stream.source == network.input.name else streams).append(stream)
     counts = population.count_range
     covered = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
     settles = network.steps == 1 and covered
     return FiringLayer(
         population,
         formats,
-        "+".join(dict.fromkeys(name for _, name in currents)),
+        "+".join(dict.fromkeys(name for _, name in found)),
         _rule(network, population, neuron, channel_bias, real, settles),
         None if per_channel else np.ascontiguousarray(bias, real),
         tuple(streams),
@@ -160,21 +174,12 @@ def _layer(
     )
 
 
-def _scatter(network: Network, connection: Connection, real: Real) -> Scatter | None:
-    """The event-driven path of ``connection``, where it has one."""
-    if isinstance(connection.kernel, SpatialKernel):
-        return None
-    form = Convolution.of(connection.kernel)
-    width = network.population(connection.target).shape[2]
-    return Scatter(form, connection.exponent, width) if Scatter.covers(form, real) else None
-
-
 def dense_example(form: Convolution, real: Real) -> Current:
     """The dense current that a layer like ``form`` with payloads of 8 bits gets here, to compare others with."""
     library = libraries.eight_bit()
     if library is None or library.bits < 8 or real is np.float64:
         return FloatCurrent(form, 0, 32, libraries.float32())
-    return PlaneCurrent(form, 0, 32, library, planes(0, 255, 8))
+    return PlaneCurrent(form, 0, 32, library, *planes(0, 255, 8))
 
 
 def _relay(network: Network, population: Population, connection: Connection) -> Relay | None:
@@ -222,28 +227,28 @@ def _real(population: Population, worst: Bound, engine: Engine | None) -> Real:
     )
 
 
-def _current(network: Network, connection: Connection, real: Real, engine: Engine | None) -> tuple[Current, Engine]:
-    """The way to compute ``connection``, and the name of its engine."""
+def _stream(network: Network, connection: Connection, real: Real, engine: Engine | None) -> tuple[Stream, Engine]:
+    """The ways to compute ``connection``, and the name of its engine."""
     name: Engine = "f64" if real is np.float64 else "f32"
-    if isinstance(connection.kernel, SpatialKernel):
-        return PixelCurrent(connection.kernel, connection.exponent, real), name
-    form = Convolution.of(connection.kernel)
+    source, kernel, exponent = connection.source, connection.kernel, connection.exponent
+    if isinstance(kernel, SpatialKernel):
+        return Stream(source, (Part(None, PixelCurrent(kernel, exponent, real)),), None), name
+    form = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
+    scatter = Scatter(form, exponent, width) if Scatter.covers(form, real) else None
     if form.depthwise:
-        return DepthwiseCurrent(form, connection.exponent, width, real), name
-    if name == "f32" and engine in (None, "int8"):
-        library = libraries.eight_bit()
-        if library is None and engine == "int8":
-            raise BackendUnavailableError(
-                f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
-                "install torch or choose engine f32"
-            )
-        if library is not None:
-            split = planes(*event_range(network, network.population(connection.source)), library.bits)
-            narrow = form.weight.shape[1] < 4 and len(split) > 1
-            if planes_fit(connection.kernel, split) and (
-                engine == "int8" or (len(split) <= MOST_PLANES and not narrow)
-            ):
-                return PlaneCurrent(form, connection.exponent, width, library, split), "int8"
+        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), scatter), name
+    library = libraries.eight_bit() if name == "f32" and engine in (None, "int8") else None
+    if library is None and name == "f32" and engine == "int8":
+        raise BackendUnavailableError(
+            f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
+            "install torch or choose engine f32"
+        )
+    if library is not None:
+        split = planes(*event_range(network, network.population(source)), library.bits)
+        narrow = form.weight.shape[1] < 4 and len(split) > 1
+        if planes_fit(kernel, split) and (engine == "int8" or (len(split) <= MOST_PLANES and not narrow)):
+            parts = (Part(plane, PlaneCurrent(form, exponent, width, library, plane)) for plane in split)
+            return Stream(source, tuple(parts), scatter), "int8"
     floats = libraries.float64() if name == "f64" else libraries.float32()
-    return FloatCurrent(form, connection.exponent, width, floats), name
+    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), scatter), name

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.network import Network
-from snn_deploy_cpu.events import QUIET, Scatter, activity, break_even
+from snn_deploy_cpu.currents import Current
+from snn_deploy_cpu.events import ALL, QUIET, Scatter, activity, break_even
 from snn_deploy_cpu.firing import Rule, fire_once, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream, dense_example
 from snn_deploy_cpu.team import Team
@@ -41,6 +43,22 @@ class Sheet:
         """(B, H, W, C)."""
         images, height, width, channels = self.counts.shape
         return images, height, width, channels
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How one part of a connection's current is computed from ``payloads``: densely, or from ``bits`` by events."""
+
+    payloads: Array
+    dense: Current
+    scatter: Scatter | None = None
+    bits: int = ALL
+
+    def add(self, total: Array | None, maps: slice, top: int, bottom: int) -> Array:
+        """The current of rows ``top..bottom`` of ``maps``, in ``total`` where there is one."""
+        if self.scatter is not None:
+            return self.scatter.add(total, self.payloads[maps], top, bottom, self.bits)
+        return _sum(total, self.dense(self.payloads[maps], top, bottom))
 
 
 class RelayRunner:
@@ -79,7 +97,7 @@ class FiringRunner:
     ) -> None:
         self.name, self.saturations, self.eventful = layer.population.name, 0, False
         self._quiet = quiet
-        self._choice: list[tuple[Stream, Scatter | None]] = []
+        self._ways: list[list[Way]] = []
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
         self._payloads = _payloads(layer, sheet, chunk)
         self._drive = self._driving(stimulus)
@@ -101,35 +119,44 @@ class FiringRunner:
             return None
         bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
-        for current in layer.constants:
-            drive += current(stimulus, 0, shape[1])
+        for stream in layer.constants:
+            drive += _current([Way(stimulus, part.dense) for part in stream.parts], slice(None), 0, shape[1])
         return drive.reshape(-1)
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
-        self._choice = [(stream, self._scatter(stream, payloads[stream.source])) for stream in self._layer.streams]
-        self.eventful |= any(scatter is not None for _, scatter in self._choice)
+        self._ways = [self._chosen(stream, payloads[stream.source]) for stream in self._layer.streams]
         strips = self._strips(team.threads)
-        self.saturations += sum(team.each(lambda strip: self._run_strip(payloads, first, steps, *strip), strips))
+        self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
             _keep(self._sheet.trains, self._payloads[:steps], first)
         return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
 
-    def _scatter(self, stream: Stream, payloads: Array) -> Scatter | None:
-        """The event-driven path of ``stream`` where it costs less at the activity of these payloads."""
-        if stream.scatter is None:
-            return None
-        active = activity(payloads)
-        limit = self._quiet if self._quiet is not None or active >= QUIET else break_even(dense_example)
-        return stream.scatter if limit is not None and active < limit else None
+    def _chosen(self, stream: Stream, payloads: Array) -> list[Way]:
+        """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out."""
+        found: list[Way] = []
+        for part in stream.parts:
+            if found and part.plane is not None and part.plane.silent(payloads):
+                continue
+            bits = ALL if part.plane is None else part.plane.bits
+            scatter = stream.scatter if stream.scatter is not None and self._is_quiet(payloads, bits) else None
+            self.eventful |= scatter is not None
+            found.append(Way(payloads, part.dense, scatter, bits))
+        return found
 
-    def _run_strip(self, payloads: Mapping[str, Array], first: int, steps: int, top: int, bottom: int) -> int:
+    def _is_quiet(self, payloads: Array, bits: int) -> bool:
+        """Whether events cost less than the dense path at the activity of these bits."""
+        active = activity(payloads, bits)
+        limit = self._quiet if self._quiet is not None or active >= QUIET else break_even(dense_example)
+        return limit is not None and active < limit
+
+    def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
         layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
         begin = top * shape[2] * shape[3]
         limited = 0
         for low, high in self._spans(steps, bottom - top):
-            currents = self._currents(payloads, low, high, top, bottom)
+            currents = self._currents(low, high, top, bottom)
             if self._once is not None:
                 limited += fire_once(self._once, currents[0], self._drive, out[0], begin)
                 continue
@@ -167,17 +194,13 @@ class FiringRunner:
         for low in range(0, steps, together):
             yield low, min(low + together, steps)
 
-    def _currents(self, payloads: Mapping[str, Array], low: int, high: int, top: int, bottom: int) -> Array:
+    def _currents(self, low: int, high: int, top: int, bottom: int) -> Array:
         """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
         images, _, width, channels = self._sheet.shape
-        total: Array | None = None
-        for stream, scatter in self._choice:
-            current = stream.dense if scatter is None else scatter
-            part = current(payloads[stream.source][low * images : high * images], top, bottom)
-            total = part if total is None else np.add(total, part, out=total)
-        if total is None:
+        if not self._ways:
             return np.zeros((1, images * (bottom - top) * width * channels), self._layer.real)
-        return total.reshape(high - low, -1)
+        maps = slice(low * images, high * images)
+        return reduce(_sum, (_current(ways, maps, top, bottom) for ways in self._ways)).reshape(high - low, -1)
 
     def restless(self) -> bool:
         """Whether any neuron would send a payload without further input."""
@@ -193,6 +216,17 @@ def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: A
     if isinstance(layer, RelayLayer):
         return RelayRunner(layer, sheet, chunk)
     return FiringRunner(layer, sheet, chunk, network, stimulus, quiet)
+
+
+def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array:
+    """What a connection adds to rows ``top..bottom``: the sum of its parts, at least one."""
+    first, *others = ways
+    return reduce(lambda total, way: way.add(total, maps, top, bottom), others, first.add(None, maps, top, bottom))
+
+
+def _sum(total: Array | None, current: Array) -> Array:
+    """``current``, added to ``total`` in place where there is one."""
+    return current if total is None else np.add(total, current, out=total)
 
 
 def _split(length: int, parts: int) -> list[tuple[int, int]]:

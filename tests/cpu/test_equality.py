@@ -89,6 +89,21 @@ def test_silent_layers_run_event_by_event() -> None:
     assert_equal(found, expected)
 
 
+@pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+events"), (2000, "int8")])
+def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
+    """Payloads of more than 8 bits travel as planes; a silent one is left out, a quiet one taken event by event."""
+    if firing.compiled_kernels() is None or libraries.eight_bit() is None:
+        pytest.skip("needs numba and PyTorch with an exact oneDNN")
+    passing = ConvKernel(16 * np.eye(8, dtype=np.int64)[:, :, None, None])
+    kernels = [passing, ConvKernel(weights(8, 8, 3, 3) // 4, pads=(1, 1, 1, 1))]
+    network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
+    stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
+    stimulus.reshape(-1)[np.random.default_rng(0).permutation(stimulus.size)[:rare]] += 800
+    found = CpuBackend(quiet=0.05).run(network, stimulus, Record.STATES)
+    assert found.engines["layer1"] == engine
+    assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
+
+
 def test_engines_are_named() -> None:
     network = random_unet("rate")
     run = CpuBackend("f32").run(network, random_stimulus(network))
