@@ -4,7 +4,7 @@
     python models/train_denoiser.py --sigma 5-45 --start models/denoiser_s25.onnx --rate 1e-3 --seed 0 --steps 3000 \
         --out models/denoiser_blind.onnx
     python models/train_denoiser.py --sigma 25 --channels 3 --data ../shared/data/CamSeq_frames/val scikit-image \
-        --test ../shared/data/CBSD68 --seed 0 --steps 8000 --out models/denoiser_color_s25.onnx
+        --test ../shared/data/CBSD68 --seed 0 --steps 6000 --out models/denoiser_color_s25.onnx
 
 Data: the PNG images of the folders ``--data``, by default the 400 gray 180x180 images of BSD400; the word
 ``scikit-image`` stands for the photographs bundled with it. Noise is additive, white, Gaussian, of ``sigma / 255``, not
