@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from results_page import UNITS, Parts, lines_of, loss
-from results_studies import Study
+from results_studies import VARIANTS, Study
 
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
@@ -24,6 +24,9 @@ from snn_deploy.tasks.images import Image
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+COLORS = {variant: f"C{index}" for index, variant in enumerate(VARIANTS)}
+MARKERS = {"Spiking-UNet neuron, fine-tuned": "x", "exact, N = 63": "s", "exact, N = 127": "D"}
+
 MODEL = Path(__file__).resolve().parents[2] / "models/denoiser_s25.onnx"
 
 
@@ -35,12 +38,17 @@ def write_plots(folder: Path, parts: Parts, studies: Sequence[Study], noisy: Ima
     if swept:
         rows = -(-len(swept) // 2)
         figure, panels = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), layout="constrained", squeeze=False)
+        shown: dict[str, Any] = {}
         for axes, study in zip(panels.flat, swept, strict=False):
             _quality(axes, parts, study)
+            shown |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         for axes in panels.flat[len(swept) :]:
             axes.set_axis_off()
-        panels.flat[0].legend(fontsize=6)
-        captions["quality.png"] = "Loss against the float network over time steps; dashed: what counts as near."
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, fontsize=8)
+        captions["quality.png"] = (
+            "Loss against the float network over time steps; dashed: what counts as near. A point at a hundredth of that loses "
+            "no more, or gains."
+        )
         _save(figure, folder / "quality.png")
     for name, draw, caption in (
         ("rates.png", _rates, "Events per neuron and step, layer by layer."),
@@ -66,13 +74,13 @@ def _quality(axes: Any, parts: Mapping[str, Any], study: Study) -> None:
     floor = study.tolerance / 100
     for variant, points in lines_of(parts, study).items():
         losses = {step: max(loss(parts, study, part, study.crop), floor) for step, part in sorted(points.items())}
-        axes.plot(*zip(*losses.items(), strict=True), marker="o", ms=3, label=variant)
+        axes.plot(*zip(*losses.items(), strict=True), marker="o", ms=3, label=variant, color=COLORS[variant])
     for row in study.crops:
         part = parts.get(study.key(row, study.crop))
-        if part is not None and row.name in ("exact, N = 63", "exact, N = 127"):
+        name = row.variant if row.training else row.name
+        if part is not None and name in MARKERS:
             lost = max(loss(parts, study, part, study.crop), floor)
-            axes.plot(1, lost, marker="*", ms=6, color="black")
-            axes.annotate(row.name, (1, lost), fontsize=6)
+            axes.plot(row.steps, lost, MARKERS[name], ms=7, mfc="none", mew=1.5, color="black", label=name)
     axes.axhline(study.tolerance, color="grey", lw=0.8, ls="--")
     axes.set_title(study.title, fontsize=8)
     axes.set(yscale="log", xlabel="time steps T", ylabel=f"loss [{UNITS[study.metric]}]")
