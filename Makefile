@@ -87,8 +87,8 @@ mutation: $(READY) ## write the mutation tables of docs/verification.md again
 operators: $(READY) ## write docs/operators.md again
 	@$(RUN)python -m snn_deploy.frontend.onnx.table > docs/operators.md
 
-bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes docs/performance.md)
-	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write docs/performance.md
+bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes out/performance.md)
+	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md
 
 installation: $(READY) ## install wheel and sdist into clean environments of every Python (PYTHONS="python3.11 /opt/python3.12")
 	@SNN_DEPLOY_PYTHONS="$(PYTHONS)" $(RUN)python -m pytest -m slow tests/test_installation.py

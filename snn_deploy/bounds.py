@@ -2,7 +2,7 @@
 
 For weights w and payloads p in ``[lo, hi]`` every partial sum of ``sum w * p``, in any order, lies between
 ``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead
-would be twice too strict and refuse published nets (performance.md, section 3).
+would be twice too strict and refuse published nets.
 
 In ``exact`` mode the running count of each source stays in ``[a_min, a_max]`` at every moment of every schedule, so the
 membrane ``v = v0 + b + sum w * a - theta * count`` is bounded too: it never saturates, and counts cannot depend on the

@@ -28,7 +28,7 @@ Mode = Literal["exact", "rate"]
 Reset = Literal["subtract", "zero"]
 
 STATE_MAX = 2**23 - 1
-"""Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130; loihi.md 1.1)."""
+"""Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130)."""
 
 MAX_EXPONENT = 15
 """Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""

@@ -2,7 +2,7 @@ r"""The integer network that an ``exact``-mode spiking network must equal, compu
 
 .. math:: a = \mathrm{clip}\Big(\Big\lfloor \frac{\sum W a + b + v_0}{\theta} \Big\rfloor,\\; a_{min},\\; a_{max}\Big)
 
-layer by layer (a quantized ANN with integer activations; science.md 4.3). The arithmetic is written independently of
+layer by layer (a quantized ANN with integer activations). The arithmetic is written independently of
 :mod:`snn_deploy.dynamics`: windows gathered once, one float64 matrix product per group, exact because
 :mod:`snn_deploy.bounds` keeps every sum below 2**53.
 """

@@ -2,7 +2,7 @@
 
 The chip, like Lava, moves a spike one synapse per step, so a skip connection delivers early. Aligned schedules
 delay each connection by ``start(target) - start(source)`` steps; then every population sees in its own window what
-it would see if layers ran one after the other (proved neuron by neuron in Lava; lava.md, section 4).
+it would see if layers ran one after the other (`tests/lava` shows it neuron by neuron).
 """
 
 from __future__ import annotations

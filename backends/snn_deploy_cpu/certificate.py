@@ -5,7 +5,7 @@
 * 8-bit kernels sum u8 x s8 products in 32 bits and return float32; a payload wider than 8 bits is sent as *planes*,
   ``x = sum_j 2**(b j) * plane_j``, the last of them signed through a zero point. Each plane's sum must stay below 2**24
   (``int8``). Without VNNI instructions two products are added in 16 bits, saturating; planes of 7 bits exclude that:
-  ``2 * 127 * 128 <= 32767`` (oneDNN, "Nuances of int8 computations"; performance.md, section 3).
+  ``2 * 127 * 128 <= 32767`` (oneDNN, "Nuances of int8 computations").
 * float64 holds every integer up to 2**53 (``f64``).
 """
 

@@ -1,6 +1,6 @@
 """The event-driven path: each event adds its row of weights to the neurons that it reaches; silence costs nothing.
 
-Dense 8-bit convolutions cost the same at any activity, and win above some percents of it (performance.md, section 4).
+Dense 8-bit convolutions cost the same at any activity, and win above some percents of it.
 The break-even is fitted on the machine when a layer is first found that quiet. Either way the sums are the same
 integers: the certificate holds for any order of summation.
 """

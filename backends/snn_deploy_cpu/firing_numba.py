@@ -1,9 +1,8 @@
 """The threshold scan compiled; :mod:`snn_deploy_cpu.firing` describes the arguments.
 
-Inner loops index one-dimensional contiguous views only: indexing two dimensions there costs a factor of 30
-(performance.md, section 5). They count in 32 bits, to which numba's sums of smaller integers must be cut back: one
-64-bit number in a loop halves the width of its vectors. No fast-math: every operation is exact and must stay in this
-order.
+Inner loops index one-dimensional contiguous views only: indexing two dimensions there costs a factor of 30. They count in 32
+bits, to which numba's sums of smaller integers must be cut back: one 64-bit number in a loop halves the width of its
+vectors. No fast-math: every operation is exact and must stay in this order.
 """
 
 from __future__ import annotations

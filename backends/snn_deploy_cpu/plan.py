@@ -38,7 +38,7 @@ Engine: TypeAlias = Literal["int8", "f32", "f64"]
 Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]
 
 MOST_PLANES = 3
-"""A float32 convolution costs about 3.4 8-bit ones (performance.md, section 0)."""
+"""A float32 convolution costs about 3.4 8-bit ones (with VNNI; docs/performance.md)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ theta_o per output channel and an exponent e per connection the chip adds
     W^{int} = \mathrm{rint}(W' \theta_o / 2^e) \in \pm (2^{bits-1}-1), \qquad b^{int} = \mathrm{rint}(b' \theta_o)
 
 so one threshold's worth of current is one count. theta_o is the largest power of two for which the weights fit:
-firing is then a shift, and rounding costs what it costs with any other threshold (science.md 4.2). Exponents exist
+firing is then a shift, and rounding costs what it costs with any other threshold. Exponents exist
 because connections of one population may differ in size: each choice of which connection fills its 8 bits is tried,
 and the one with the least expected square error of the current, ``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is
 kept. A read-out has threshold 1 and a free unit, so its theta need not be a power of two: it is the scale of its

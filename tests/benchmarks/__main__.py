@@ -1,4 +1,4 @@
-"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers VENV] [--write docs/performance.md]``.
+"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers VENV] [--write out/performance.md]``.
 
 The unit is one onnxruntime float32 pass of the float network of the same shape, one thread. Every figure is the median
 of ratios of process CPU time, each taken between two groups of unit passes in this process, so that other load on the
@@ -235,7 +235,7 @@ def heading() -> list[str]:
     return [
         "# Performance",
         "",
-        "Written by `python tests/benchmarks --write docs/performance.md`, whose text says how things are measured.",
+        "Written by `python tests/benchmarks --write`, whose text says how things are measured.",
         "",
         f"* {date.today().isoformat()}, {model}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
         f"* Python {platform.python_version()}, NumPy {np.__version__}, onnxruntime {onnxruntime.__version__}",
@@ -276,7 +276,7 @@ def main() -> None:
     if given.peers:
         tables.append(peers(rounds, given.peers))
     if given.write:
-        given.write.parent.mkdir(exist_ok=True)
+        given.write.parent.mkdir(parents=True, exist_ok=True)
         given.write.write_text("\n".join([*heading(), *(line for table in tables for line in table.lines)]) + "\n")
 
 

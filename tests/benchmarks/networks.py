@@ -2,7 +2,7 @@
 
 A net of ``base`` channels has ``poolings`` levels of two 3x3 convolutions, 2x2 average pooling down, nearest-neighbour
 doubling and a 3x3 convolution up, and concatenated skips. Weights are random: dense engines do not look at values, and
-thresholds are set so that activity is like a trained net's (10-20 % of the payloads; performance.md, section 4).
+thresholds are set so that activity is like a trained net's (10-20 % of the payloads).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from .conftest import UNet
 
 
 def published(current: np.ndarray, steps: int, thresholds: tuple[float, ...]) -> np.ndarray:
-    """Output of the published multi-threshold neuron (science.md 1(a)): strict, in descending order, v0 = 0."""
+    """Output of the published multi-threshold neuron (arXiv 2307.10974): strict, in descending order, v0 = 0."""
     v, total = np.zeros_like(current), np.zeros_like(current)
     for _ in range(steps):
         v = v + current
