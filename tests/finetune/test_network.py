@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
 from snn_deploy.conversion.calibrate import Probe
 from snn_deploy.errors import ConversionError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
 from snn_deploy.backend import load_backend, stimulus_of
 from snn_deploy.conversion.lower import Conversion, lower

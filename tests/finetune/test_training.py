@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
+
 from snn_deploy import artifact
 from snn_deploy.cli import main
 from snn_deploy.conversion.options import preset

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.frontend.onnx import read, to_onnx
@@ -70,11 +72,23 @@ def difference(model: ModelProto, graph: Graph, x: Array) -> float:
     return max(relative(a, b) for a, b in zip(run(model, x), run(to_onnx(graph), x), strict=True))
 
 
+@cache
+def runs(opset: int) -> bool:
+    """Whether this onnxruntime knows the operator set; that for Python 3.10 stops before the newest."""
+    try:
+        run(build(opset, [node("Identity", "x")], {}, (1, 1, 1, 1)), numbers(1, 1, 1, 1))
+    except Exception:  # onnxruntime's own types are not public
+        return False
+    return True
+
+
 def check(opset: int, nodes: Sequence[NodeProto], constants: Constants, shape: Sequence[int]) -> Graph:
     """Import a model, alone and between convolutions, and compare it before and after all passes.
 
     1e-5 of the largest value: float32 sums in another order. Returns the normal form of the longer model.
     """
+    if not runs(opset):
+        pytest.skip(f"onnxruntime {onnxruntime.__version__} does not know operator set {opset}")
     alone = build(opset, nodes, constants, (1, *shape))
     x = numbers(1, *shape, seed=7)
     graph = read(alone.SerializeToString()).graph

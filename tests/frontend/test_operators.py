@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from oracle import Array, check, node, numbers
 
@@ -159,6 +160,8 @@ def test_pool_rounding_up(opset: int, operator: str, size: tuple[int, int]) -> N
 @pytest.mark.parametrize("case", POOLS)
 @pytest.mark.parametrize("opset", OPSETS)
 def test_average_pool(opset: int, case: str, counted: int) -> None:
+    if opset >= 19 and case == "same" and counted and onnxruntime.__version__.startswith("1.23."):
+        pytest.skip("onnxruntime 1.23, Python 3.10's last, leaves automatic pads out of the count here")
     check(opset, [node("AveragePool", "x", count_include_pad=counted, **POOLS[case])], {}, SHAPE)
 
 
