@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.frontend.onnx.call import RefusedError
 from snn_deploy.frontend.onnx.export import IR_VERSION
-from snn_deploy.frontend.onnx.runtime import session
+from snn_deploy.frontend.onnx.runtime import reason, session
 from snn_deploy.ops import Float64
 
 MAX_EXTENT = 4096
@@ -58,5 +58,5 @@ def axis_matrix(
     except BackendUnavailableError as error:
         raise RefusedError(str(error)) from error
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
-        raise RefusedError(f"onnxruntime cannot run it ({str(error).splitlines()[0][:160]})") from error
+        raise RefusedError(f"onnxruntime cannot run it ({reason(error)})") from error
     return np.asarray(answer, np.float64)[0, :, :, 0].T

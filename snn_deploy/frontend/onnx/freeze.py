@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import BackendUnavailableError, ModelError
 from snn_deploy.frontend.onnx.file import load
-from snn_deploy.frontend.onnx.runtime import session
+from snn_deploy.frontend.onnx.runtime import reason, session
 
 Images = npt.NDArray[np.float32]
 
@@ -102,7 +102,7 @@ def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) 
     except BackendUnavailableError:
         raise
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
-        raise ModelError(f"{where}: onnxruntime cannot run it ({str(error).splitlines()[0][:200]})") from error
+        raise ModelError(f"{where}: onnxruntime cannot run it ({reason(error)})") from error
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
 
 

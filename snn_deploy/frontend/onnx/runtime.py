@@ -9,6 +9,9 @@ from snn_deploy.errors import BackendUnavailableError
 FATAL = 4
 """onnxruntime's own messages below this severity stay out of ours."""
 
+MOST = 200
+"""Characters of a message that are quoted, about."""
+
 
 def session(model: bytes, threads: int = 1) -> Any:
     """An ``InferenceSession`` on the CPU; :class:`BackendUnavailableError` where onnxruntime is not installed."""
@@ -22,3 +25,9 @@ def session(model: bytes, threads: int = 1) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = FATAL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def reason(error: Exception) -> str:
+    """What onnxruntime complains of, in one line; of a long message its end, for it begins with places in its own source."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= MOST else f"... {words[-MOST:].split(' ', 1)[-1]}"
