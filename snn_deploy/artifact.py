@@ -200,7 +200,9 @@ def decode(data: bytes) -> Network:
             if len(files) != len(entries):
                 raise ArtifactError("holds two entries of one name")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise ArtifactError(f"not an .snn file, or damaged: {error}") from error
+        if data[:2] != b"PK":
+            raise ArtifactError("not an .snn file; an ONNX model becomes one by snn-deploy convert") from error
+        raise ArtifactError(f"damaged or cut short: {error}") from error
     try:
         manifest = json.loads(files.pop("manifest.json"))
         schema = manifest["schema"]

@@ -8,6 +8,7 @@ backend must pass.
 from __future__ import annotations
 
 import hashlib
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -18,10 +19,13 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.errors import BackendError, BackendUnavailableError, StimulusError
+from snn_deploy.errors import BackendError, BackendUnavailableError, SnnDeployError, StimulusError
 from snn_deploy.network import Network
 
 GROUP = "snn_deploy.backends"
+
+EXTRAS = ("cpu", "lava")
+"""Backends of this project that need an extra of their name."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) as a run proceeds."""
@@ -145,12 +149,34 @@ def load_backend(name: str) -> Backend:
     if not points:
         raise BackendUnavailableError(f"no backend is called {name!r}; installed are {', '.join(backend_names())}")
     try:
-        factory = points[0].load()
+        backend = points[0].load()()
     except ImportError as error:
-        raise BackendUnavailableError(
-            f"backend {name}: {error}; install its extra: pip install snn-deploy[{name}]"
-        ) from error
-    backend = factory()
+        remedy = f"; install its extra: pip install snn-deploy[{name}]" if name in EXTRAS else ""
+        raise BackendUnavailableError(f"backend {name}: {error}{remedy}") from error
+    except Exception as error:  # whatever is wrong with a stranger's module
+        raise BackendUnavailableError(f"backend {name} cannot be loaded: {_failure(error)}") from error
     if not isinstance(backend, Backend):
         raise BackendUnavailableError(f"backend {name}: {points[0].value} does not follow the Backend protocol")
     return backend
+
+
+def run_backend(
+    backend: Backend,
+    network: Network,
+    stimulus: npt.NDArray[np.int64],
+    record: Record = Record.COUNTS,
+    progress: Progress | None = None,
+) -> Run:
+    """What ``backend`` returns; :class:`BackendError`, saying where, if it fails with an error of another kind."""
+    try:
+        return backend.run(network, stimulus, record, progress)
+    except (SnnDeployError, MemoryError):
+        raise
+    except Exception as error:
+        raise BackendError(f"backend {backend.name} failed: {_failure(error)}") from error
+
+
+def _failure(error: Exception) -> str:
+    """What was raised, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from snn_deploy import __version__, project
-from snn_deploy.errors import SnnDeployError, UnsupportedModelError
+from snn_deploy.errors import BackendError, SnnDeployError, UnsupportedModelError
 
 VERBS = (
     "inspect",
@@ -35,6 +35,7 @@ VERBS = (
 )
 """Modules of :mod:`snn_deploy.commands`, in the order of ``--help``."""
 
+NOT_COMPARED = 2
 BAD_INPUT = 3
 INTERRUPTED = 130
 
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _interrupted(error):
             return _stopped(name)
         sys.stderr.write(f"{name}: {_one_line(_text(error))}\n")
-        return BAD_INPUT
+        return NOT_COMPARED if verb == "verify" and isinstance(error, BackendError) else BAD_INPUT
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise

@@ -8,16 +8,18 @@ A third-party backend is tested with::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.backend import Backend, Record, load_backend
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
 from snn_deploy.network import Connection, Mode, Network, Neuron, Output, Population
 from snn_deploy.schedule import align
+from snn_deploy.verify import Level, Status, compare
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
@@ -142,7 +144,7 @@ def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> npt.NDAr
 
 
 def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
-    """Networks and stimuli that together use every kernel, mode and neuron option."""
+    """Networks and stimuli that together use every kernel, both modes, and every option of the multi-threshold neuron."""
     for mode in ("exact", "rate"):
         for seed in range(2):
             network = random_unet(mode, seed)
@@ -151,26 +153,67 @@ def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
     yield several, random_stimulus(several, 2)
 
 
-def check_backend(backend: Backend, record: Record = Record.STATES) -> int:
-    """Compare ``backend`` with the reference on all cases, every event and state, with ``==``; returns the cases run.
+def special_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
+    """What a backend may refuse: hard reset; a bias of its own for each neuron; membranes that reach their limit."""
+    rng = np.random.default_rng(0)
+    network = random_unet("rate", 3)
+    hard = {name: {"neuron": replace(neuron, reset="zero")} for name, neuron in _spikings(network)}
+    pixels = {name: {"bias": rng.integers(-300, 900, network.population(name).shape)} for name, _ in _spikings(network)}
+    high = {name: {"neuron": replace(neuron, payload_max=1)} for name, neuron in _spikings(network)}
+    for name, changes in (("hard-reset", hard), ("bias-map", pixels), ("saturating", high)):
+        populations = (replace(item, **changes.get(item.name, {})) for item in network.populations)
+        changed = replace(network, name=f"random-rate-{name}", populations=tuple(populations))
+        if name == "saturating":
+            strong = (replace(item, exponent=5) if item.target == "enc1/a" else item for item in network.connections)
+            changed = replace(changed, steps=16, connections=tuple(strong))
+        yield align(changed), random_stimulus(changed, 3)
 
-    :class:`VerificationError` names the network, the array and the population of the first difference.
+
+@dataclass(frozen=True)
+class Conformance:
+    """Networks in which a backend was equal, and those it refused, with its reasons."""
+
+    equal: tuple[str, ...]
+    refused: Mapping[str, str]
+
+    def __str__(self) -> str:
+        refused = "".join(f"; {name} refused: {reason}" for name, reason in self.refused.items())
+        return f"{len(self.equal)} networks, every event and every membrane equal{refused}"
+
+
+def check_backend(backend: Backend, record: Record = Record.STATES) -> Conformance:
+    """Compare ``backend`` with the reference on all cases, every event and state, with ``==``.
+
+    A network that it refuses with ``BackendUnavailableError`` is not compared, and listed. :class:`VerificationError`
+    for whatever else it returns: a contract that is broken (formats, digests, populations), or the first difference
+    with its image, step, neuron and both values.
     """
     reference = load_backend("reference")
-    cases = 0
-    for network, stimulus in conformance_cases():
+    level = {Record.COUNTS: Level.NEURON_COUNT, Record.TRAINS: Level.TRAIN, Record.STATES: Level.STATE}[record]
+    equal: list[str] = []
+    refused: dict[str, str] = {}
+    for network, stimulus in (*conformance_cases(), *special_cases()):
+        try:
+            run = backend.run(network, stimulus, record)
+        except BackendUnavailableError as error:
+            refused[network.name] = str(error)
+            continue
         expected = reference.run(network, stimulus, record)
-        got = backend.run(network, stimulus, record)
-        for field in ("counts", "events", "trains", "states", "currents", "saturations"):
-            wanted, found = getattr(expected, field), getattr(got, field)
-            if not wanted:
-                continue
-            if found is None or set(wanted) != set(found):
-                raise VerificationError(f"{network.name}: {backend.name} returns other populations in {field}")
-            for name, values in wanted.items():
-                if not np.array_equal(values, found[name]):
-                    raise VerificationError(
-                        f"{network.name}: {backend.name} differs from the reference in {field} of {name}"
-                    )
-        cases += 1
-    return cases
+        verdict = compare(network, [replace(expected, backend="specification"), run], level)
+        if verdict.status is not Status.EQUAL:
+            raise VerificationError(f"{network.name}: {verdict.line}")
+        if dict(run.saturations) != dict(expected.saturations):
+            raise VerificationError(
+                f"{network.name}: {backend.name} counts saturations {dict(run.saturations)}, "
+                f"the reference {dict(expected.saturations)}"
+            )
+        equal.append(network.name)
+    if not equal:
+        raise VerificationError(f"{backend.name} refuses every network: {next(iter(refused.values()))}")
+    return Conformance(tuple(equal), refused)
+
+
+def _spikings(network: Network) -> list[tuple[str, Neuron]]:
+    """The populations of a rate-mode network that are no relays."""
+    fired = [(item.name, item.neuron) for item in network.populations]
+    return [(name, neuron) for name, neuron in fired if isinstance(neuron, Neuron) and not neuron.relays]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from snn_deploy import artifact
-from snn_deploy.backend import Backend, Progress, Record, load_backend
+from snn_deploy.backend import Backend, Progress, Record, load_backend, run_backend
 from snn_deploy.network import Network
 from snn_deploy.pipeline import stimulus_at
 from snn_deploy.scale import gather
@@ -31,7 +31,8 @@ class Verifying:
         name, image = item
         network, payloads = stimulus_at(self._network, image, name)
         record = RECORDS.get(self.level, Record.COUNTS)
-        return compare(network, [backend.run(network, payloads, record) for backend in self._backends], self.level)
+        runs = [run_backend(backend, network, payloads, record) for backend in self._backends]
+        return compare(network, runs, self.level)
 
     @cached_property
     def _network(self) -> Network:

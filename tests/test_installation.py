@@ -44,7 +44,7 @@ except sd.SnnDeployError as error:
 print(json.dumps({
     "fates": fates,
     "verdict": verdict.line,
-    "networks": check_backend(load_backend("reference")),
+    "networks": len(check_backend(load_backend("reference")).equal),
     "joules": net.estimate(x, backend="reference").total_j.value,
     "notebook": net._repr_html_(),
     "refusal": refusal,

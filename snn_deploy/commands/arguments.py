@@ -10,14 +10,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.backend import Record, Run, backend_names, load_backend
+from snn_deploy.backend import Record, Run, backend_names, load_backend, run_backend
 from snn_deploy.conversion.options import PRESETS, Options, preset
-from snn_deploy.display.console import progress
+from snn_deploy.display.console import note, progress
+from snn_deploy.errors import ConversionError
 from snn_deploy.network import Network
 from snn_deploy.pipeline import PATCH, stimulus_at
 from snn_deploy.tasks import images
 
 Size = tuple[int, int]
+
+BUDGET = {"levels": "exact", "steps": "rate", "thresholds": "rate"}
+"""Options of a conversion that only one mode has."""
+
+CLIPPED = 0.05
+"""Share of clipped values above which an image is suspect."""
 
 CALIBRATION_PATCH = PATCH
 """Side of a calibration patch where the model leaves the size open."""
@@ -147,7 +154,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
     names = ("levels", "steps", "thresholds", "normalization", "scale", "weight_bits")
     changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    return preset(arguments.neuron or arguments.preset, **changes)
+    start = arguments.neuron or arguments.preset
+    mode = preset(start).mode
+    for name in changes:
+        if BUDGET.get(name, mode) != mode:
+            raise ConversionError(
+                f"--{name} belongs to {BUDGET[name]} mode, and preset {start} is of {mode} mode: leave it out, or choose "
+                f"another --preset"
+            )
+    return preset(start, **changes)
 
 
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -163,6 +178,13 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
 def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, npt.NDArray[np.int64]]:
     """The network at the image's size, the (noisy) image, and its input payloads."""
     _, shown = clean_and_shown(arguments, network)
+    unit, source = network.input.unit[:, None, None], network.input
+    beyond = float(np.mean((shown / unit < source.input_min - 1) | (shown / unit > source.input_max + 1)))
+    if beyond > CLIPPED:
+        note(
+            f"warning: {arguments.input}: {beyond:.0%} of its values lie outside of what the network was calibrated for and are "
+            "clipped; images are 0 to 1"
+        )
     sized, payloads = stimulus_at(network, shown, str(arguments.input))
     return sized, shown, payloads
 
@@ -187,6 +209,6 @@ def run(
     """One run with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
     backend = load_backend(name)
     if not bar:
-        return backend.run(network, payloads, record)
+        return run_backend(backend, network, payloads, record)
     with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
-        return backend.run(network, payloads, record, report)
+        return run_backend(backend, network, payloads, record, report)

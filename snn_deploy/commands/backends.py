@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from snn_deploy.backend import Record, backend_names, load_backend
+from snn_deploy.backend import backend_names, load_backend, run_backend
 from snn_deploy.commands import arguments as shared
 from snn_deploy.display.console import show, show_json
 from snn_deploy.errors import SnnDeployError
@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     states = {}
     for name in backend_names():
         try:
-            seconds = load_backend(name).run(network, stimulus, Record.COUNTS).seconds
+            seconds = run_backend(load_backend(name), network, stimulus).seconds
             states[name] = {"name": name, "runs": True, "note": f"a network of 8x8 pixels took {seconds:.2f} s"}
         except SnnDeployError as error:
             states[name] = {"name": name, "runs": False, "note": str(error)}

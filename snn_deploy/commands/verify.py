@@ -192,6 +192,10 @@ def _options(arguments: argparse.Namespace) -> dict[str, Json]:
 def _check(arguments: argparse.Namespace, network: Network) -> int:
     """Hold a certificate against itself, against the files given and, with an image, against a new run."""
     certificate = read_certificate(arguments.check)
+    default = _options(arguments.parser.parse_args(["verify", str(arguments.network)]))
+    given = [f"--{name}" for name, value in _options(arguments).items() if value != default.get(name)]
+    if given:
+        raise VerificationError(f"{', '.join(given)}: --check takes its options from the certificate; leave them out")
     wrong = check_certificate(arguments.check, _files(arguments))
     if not wrong and arguments.input is not None:
         wrong = _again(arguments, network, certificate)

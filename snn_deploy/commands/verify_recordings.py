@@ -83,7 +83,9 @@ def compared(arguments: argparse.Namespace, network: Network, level: Level) -> C
     with ExitStack() as opened:
         recordings = [_open(path, network, arguments, opened) for path in arguments.trace]
         if len(arguments.backends) + len(recordings) < 2:
-            raise VerificationError("one backend and no --trace: there is nothing to compare it with")
+            raise VerificationError(
+                "one backend and no --trace: there is nothing to compare it with; write --backends reference,cpu, say"
+            )
         comparison = Comparison(network, level, share=arguments.share, replay=level >= Level.TRAIN)
         whole = any(item.time == "recording" for item in recordings)
         record = max(RECORDS.get(level, Record.COUNTS), Record.TRAINS if whole else Record.COUNTS)

@@ -24,6 +24,9 @@ from snn_deploy.verify.replay import Rule, Site, Synapses, Train, horizon, repla
 from snn_deploy.verify.trace import Probe, Trace
 from snn_deploy.verify.verdict import Verdict
 
+FEW = 4
+"""Channels that a diagnosis lists."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -31,7 +34,8 @@ class Diagnosis:
 
     ``causes`` are the sets of faults (one or two names) whose replay equals the record; empty where none does.
     ``cells`` (image, step, neuron) were compared, ``differing`` of them are not the specification's; ``nearest`` is the
-    hypothesis with the fewest left, ``left`` their number; ``tried`` counts hypotheses.
+    hypothesis with the fewest left, ``left`` their number; ``tried`` counts hypotheses. ``channels`` hold
+    the differing, where not all do.
     """
 
     population: str
@@ -41,6 +45,14 @@ class Diagnosis:
     nearest: tuple[str, ...]
     left: int
     tried: int
+    channels: tuple[int, ...] = ()
+
+    @property
+    def _where(self) -> str:
+        """The channels that are wrong, where they are few: weights and biases of these are the first to look at."""
+        if not 0 < len(self.channels) <= FEW:
+            return ""
+        return f", all of them in channel{'s' * (len(self.channels) > 1)} {', '.join(map(str, self.channels))}"
 
     @property
     def text(self) -> str:
@@ -48,9 +60,11 @@ class Diagnosis:
         if not self.differing:
             return f"{self.population}: every one of {self.cells:,} cells is what the specification makes of its inputs"
         wrong = f"{self.population}: {self.differing:,} of {self.cells:,} cells are wrong for the inputs it had"
+        if not self.causes and self.left >= self.differing:
+            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains any of it"
         if not self.causes:
             nearest = f"nearest is {_named(self.nearest)} ({self.left:,} left)"
-            return f"{wrong}; none of {self.tried} hypotheses explains all, {nearest}"
+            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains all, {nearest}"
         return f"{wrong}; explained wholly by {', or by '.join(_named(cause) for cause in self.causes)}"
 
 
@@ -94,6 +108,7 @@ def autopsy(
         nearest=nearest,
         left=whole.left(whole.site_of(nearest, faults)).cells,
         tried=len(ranked),
+        channels=whole.channels,
     )
 
 
@@ -171,6 +186,15 @@ class _Case:
     def left(self, site: Site) -> _Left:
         differs = self._differs(site)
         return _Left(int(np.count_nonzero(differs)), differs.size)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels in which any cell is not the specification's; none where all have such cells."""
+        places = np.flatnonzero(self._differs(self.site).any((0, 1)))
+        channels, height, width = self.site.population.shape
+        neurons = places if self.recorded.neurons is None else np.asarray(self.recorded.neurons)[places]
+        found = sorted(set((neurons // (height * width)).tolist()))
+        return tuple(found) if len(found) < channels else ()
 
     def first_difference(self) -> tuple[int, int] | None:
         """Image and step of the first cell that is not the specification's."""

@@ -191,7 +191,10 @@ class Verdict:
             row.population
             for row in self.rows
             for side in row.sides
-            if side.backend == first.backend and side.errors is not None and not side.errors.introduced
+            if side.backend == first.backend
+            and side.errors is not None
+            and side.errors.inherited
+            and not side.errors.introduced
         ]
         rest = f" {', '.join(victims)} only inherited errors." if victims else ""
         return (

@@ -82,7 +82,7 @@ def altered(data: bytes, network: Network) -> dict[str, tuple[bytes, str]]:
     return {
         "text": (b"hello\n", "not an .snn file"),
         "empty": (b"", "not an .snn file"),
-        "truncated": (data[:middle], "not an .snn file, or damaged"),
+        "truncated": (data[:middle], "damaged or cut short"),
         "flipped": (data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :], ""),
         "appended": (data + b"more", ""),
         "version": (_rewritten(other), "schema version 7; this program reads version 1"),

@@ -40,6 +40,13 @@ DENOISE = ("--task", "denoise")
         (("verify", "NET", "--check", "TEXT"), "text"),
         (("verify", "NET", "--input", "PICS", "--mutation"), "--mutation goes with one image"),
         (("verify", "NET"), "give --input FILE"),
+        (("verify", "NET", "--input", "PIC", "--backends", "cpu"), "write --backends reference,cpu"),
+        (
+            ("convert", "MODEL", "--steps", "8", "--out", "o.snn"),
+            "--steps belongs to rate mode, and preset exact is of exact",
+        ),
+        (("convert", "MODEL", "--preset", "if", "--levels", "8", "--out", "o.snn"), "--levels belongs to exact mode"),
+        (("run", "MODEL", "--input", "PIC", "--out", "r.png"), "an ONNX model becomes one by snn-deploy convert"),
         (("estimate", "NET", "--rate", "0.1", "--map", "none/m.svg"), "none/m.svg"),
         (("report", "TEXT", "--input", "PIC", "--out", "r.html"), "text: not an .snn file"),
         (("report", "NET", "--input", "PIC", "--out", "none/r.html"), "none/r.html"),

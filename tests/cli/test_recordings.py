@@ -78,6 +78,9 @@ def test_a_certificate_stands_until_a_file_changes(tool: Tool, network: Path, pi
     assert path.with_suffix(".html").is_file()
     assert path.with_suffix(".xml").is_file()
     assert tool("verify", network, "--check", path, "--input", picture).status == 0
+    refused = tool("verify", network, "--check", path, "--input", picture, *CROP, "--level", "state")
+    assert refused.status == 3
+    assert "--level, --crop: --check takes its options from the certificate; leave them out" in refused.err
     other = tmp_path / "other.snn"
     loaded = artifact.load(network)
     artifact.save(replace(loaded, name=f"{loaded.name}-changed"), other)

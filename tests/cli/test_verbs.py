@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from snn_deploy import artifact, cli
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy_cpu import CpuBackend
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
 
@@ -181,6 +183,27 @@ def test_threads_are_limited_before_libraries_load(tmp_path: Path) -> None:
     )
     lines = result.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("False", "3 3 3 3"), result.stderr
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), BackendUnavailableError("cpu refuses this")])
+def test_a_backend_that_fails_is_not_compared(
+    error: Exception, tool: Tool, network: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(CpuBackend, "run", fail)
+    found = tool("verify", network, "--input", picture, "--crop", "16x16")
+    assert (found.status, found.out) == (2, "")
+    assert re.fullmatch(r"snn-deploy verify: (cpu refuses this|backend cpu failed: ZeroDivisionError: .*)\n", found.err)
+    assert tool("backends").status == 1, "listed, with what is wrong"
+
+
+def test_values_far_from_the_calibrated_ones_are_told(tool: Tool, network: Path) -> None:
+    np.save("bytes.npy", np.random.default_rng(0).uniform(0, 255, (1, 1, 16, 16)).astype(np.float32))
+    found = tool("run", network, "--input", "bytes.npy", "--backend", "reference")
+    assert found.status == 0
+    assert re.search(r"warning: bytes.npy: (9\d|100)% of its values lie outside", found.err)
 
 
 def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,10 +51,27 @@ def _points(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     _points("no_such_library_anywhere:Toy", monkeypatch)
-    message = (
-        r"^backend toy: No module named 'no_such_library_anywhere'; install its extra: pip install snn-deploy\[toy\]$"
-    )
-    with pytest.raises(BackendUnavailableError, match=message):
+    with pytest.raises(BackendUnavailableError, match="^backend toy: No module named 'no_such_library_anywhere'$"):
+        load_backend("toy")
+    point = EntryPoint("lava", "no_such_library_anywhere:Lava", backend.GROUP)
+    monkeypatch.setattr(backend, "entry_points", lambda group: [point])
+    with pytest.raises(BackendUnavailableError, match=r"; install its extra: pip install snn-deploy\[lava\]$"):
+        load_backend("lava")
+
+
+def test_a_backend_that_breaks_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        name = "broken"
+
+        def run(self, *_: object) -> Run:
+            return 1 / 0  # type: ignore[return-value]
+
+    message = r"^backend broken failed: ZeroDivisionError: division by zero \(test_backend\.py:\d+\)$"
+    with pytest.raises(BackendError, match=message):
+        backend.run_backend(Broken(), None, None)  # type: ignore[arg-type]
+    _points("test_backend_no_factory:None", monkeypatch)
+    monkeypatch.setitem(sys.modules, "test_backend_no_factory", SimpleNamespace(**{"None": None}))
+    with pytest.raises(BackendUnavailableError, match=r"^backend toy cannot be loaded: TypeError: "):
         load_backend("toy")
 
 

@@ -6,17 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snn_deploy import dynamics
+from snn_deploy import artifact, dynamics
 from snn_deploy.backend import Progress, Record, Run, load_backend
 from snn_deploy.bounds import prove
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy.network import Network
-from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet
+from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
 
 
 def test_the_reference_passes() -> None:
-    assert check_backend(load_backend("reference")) == len(list(conformance_cases())) >= 5
+    found = check_backend(load_backend("reference"))
+    names = [network.name for network, _ in (*conformance_cases(), *special_cases())]
+    assert (found.equal, found.refused) == (tuple(names), {})
+    assert str(found) == "8 networks, every event and every membrane equal"
 
 
 def test_the_cases_use_every_kernel_mode_and_option() -> None:
@@ -77,7 +80,8 @@ class Altered:
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
-        return self.alter_run(load_backend("reference").run(self.alter_network(network), stimulus, record, progress))
+        run = load_backend("reference").run(self.alter_network(network), stimulus, record, progress)
+        return self.alter_run(replace(run, backend=self.name, network=artifact.digest(network)))
 
 
 def _one_more(run: Run, field: str) -> Run:
@@ -88,9 +92,9 @@ def _one_more(run: Run, field: str) -> Run:
 
 
 @pytest.mark.parametrize("field", ["counts", "events", "trains", "states"])
-def test_one_wrong_number_anywhere_is_caught(field: str) -> None:
+def test_one_wrong_number_anywhere_is_caught_and_placed(field: str) -> None:
     with pytest.raises(
-        VerificationError, match=f"^random-exact-0: altered differs from the reference in {field} of dec$"
+        VerificationError, match=r"^random-exact-0: DIFFERENT at level state: .* dec, image 1.*\(3, 15, 15\)"
     ):
         check_backend(Altered(run=lambda run: _one_more(run, field)))
 
@@ -99,9 +103,9 @@ def test_missing_populations_and_records_are_caught() -> None:
     def drop(run: Run) -> Run:
         return replace(run, counts={name: counts for name, counts in run.counts.items() if name != "pool"})
 
-    with pytest.raises(VerificationError, match="^random-exact-0: altered returns other populations in counts$"):
+    with pytest.raises(VerificationError, match="^altered: events of pool but no counts$"):
         check_backend(Altered(run=drop))
-    with pytest.raises(VerificationError, match="^random-exact-0: altered returns other populations in states$"):
+    with pytest.raises(VerificationError, match="^random-exact-0: NOT COMPARED .*altered: "):
         check_backend(Altered(run=lambda run: replace(run, states=None)))
 
 
@@ -109,8 +113,41 @@ def test_saturations_are_compared() -> None:
     def forget(run: Run) -> Run:
         return replace(run, saturations=dict(run.saturations) | {"dec": 1})
 
-    with pytest.raises(VerificationError, match="in saturations of dec$"):
+    with pytest.raises(VerificationError, match="^random-exact-0: altered counts saturations .*'dec': 1"):
         check_backend(Altered(run=forget))
+
+
+def test_the_contract_of_a_run_is_checked() -> None:
+    for broken, complaint in (
+        ({"network": "0" * 64}, "altered ran network 0000"),
+        ({"counts": lambda run: {name: found.astype(np.float32) for name, found in run.counts.items()}}, "float32"),
+    ):
+
+        def run_with(run: Run, changes: dict[str, object] = broken) -> Run:  # type: ignore[assignment]
+            return replace(run, **{name: new(run) if callable(new) else new for name, new in changes.items()})  # type: ignore[arg-type]
+
+        with pytest.raises(VerificationError, match=complaint):
+            check_backend(Altered(run=run_with))
+
+
+def test_what_is_refused_is_listed_and_not_counted() -> None:
+    class ExactOnly(Altered):
+        def run(self, network: Network, stimulus: dynamics.Int64, *others: object) -> Run:  # type: ignore[override]
+            if network.mode == "rate":
+                raise BackendUnavailableError("altered runs exact mode only")
+            return super().run(network, stimulus, *others)  # type: ignore[arg-type]
+
+    found = check_backend(ExactOnly())
+    assert (len(found.equal), len(found.refused)) == (3, 5)
+    assert str(found).startswith(
+        "3 networks, every event and every membrane equal; random-rate-0 refused: altered runs"
+    )
+
+    def refuse(network: Network) -> Network:
+        raise BackendUnavailableError("altered runs nothing")
+
+    with pytest.raises(VerificationError, match="^altered refuses every network: altered runs nothing$"):
+        check_backend(Altered(network=refuse))
 
 
 def _weight(network: Network) -> Network:
@@ -151,5 +188,27 @@ def _early_skip(network: Network) -> Network:
 def test_a_lowest_weight_bit_a_flipped_kernel_a_wrong_comparison_and_a_missing_delay_are_caught(
     alter: Callable[[Network], Network],
 ) -> None:
-    with pytest.raises(VerificationError, match=r"differs from the reference in (counts|events|trains|states) of "):
+    with pytest.raises(VerificationError, match="DIFFERENT at level state"):
         check_backend(Altered(network=alter))
+
+
+def _soft(network: Network) -> Network:
+    return _neurons(network, reset="subtract")
+
+
+def _neurons(network: Network, **changes: object) -> Network:
+    populations = (
+        item if item.neuron is None else replace(item, neuron=replace(item.neuron, **changes))  # type: ignore[arg-type]
+        for item in network.populations
+    )
+    return replace(network, populations=tuple(populations))
+
+
+def test_a_backend_that_knows_no_hard_reset_is_caught_at_the_network_that_has_it() -> None:
+    with pytest.raises(VerificationError, match="^random-rate-hard-reset: DIFFERENT"):
+        check_backend(Altered(network=_soft))
+
+
+def test_membranes_reach_their_limit_in_one_of_the_networks() -> None:
+    runs = [load_backend("reference").run(*case) for case in special_cases()]
+    assert [sum(run.saturations.values()) > 0 for run in runs] == [False, False, True]
