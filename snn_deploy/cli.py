@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_general(parser: argparse.ArgumentParser) -> None:
     """What every verb understands."""
+    parser.set_defaults(own=parser)
     group = parser.add_argument_group("general")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say where every number comes from")
     group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only")
@@ -147,7 +149,9 @@ def _stopped(name: str) -> int:
 def _execute(given: list[str]) -> int:
     whole = parser()
     words, path = project.apply(whole, given)
-    parsed = whole.parse_args(words)
+    parsed, unknown = whole.parse_known_args(words)
+    if unknown:
+        parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(parsed.own, unknown)}")
     from snn_deploy.display import console
 
     console.set_verbosity(parsed.verbose - parsed.quiet)
@@ -157,6 +161,13 @@ def _execute(given: list[str]) -> int:
     status: int = parsed.execute(parsed)
     sys.stdout.flush()
     return status
+
+
+def _meant(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
+    """The options of ``parser`` nearest to those that it does not know."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    near = [get_close_matches(word.partition("=")[0], known, 1) for word in unknown if word.startswith("--")]
+    return "".join(f"; did you mean {found[0]}?" for found in near if found)
 
 
 def _limit_threads(number: str | None) -> None:

@@ -21,7 +21,7 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.report import connection_reports
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.tables import thresholds_and_unit
-from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.loss import IMAGES, LayerLoss, Loss, Trial, Truth, best, candidates, trial
@@ -65,6 +65,8 @@ def add(verbs: Any) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Convert, prove, write, and show what was chosen."""
     options = shared.options_of(arguments)
+    if arguments.out.suffix != ".snn":
+        raise ReportError(f"{arguments.out}: name a .snn file")
     check_writable(arguments.out)
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
     own = input_size(model)

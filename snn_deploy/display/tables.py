@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -133,7 +134,7 @@ def thresholds_and_unit(population: Population) -> tuple[str, str]:
 
 
 def run_table(network: Network, run: Run) -> Table:
-    """Events and counts of every population, summed over the images of one run."""
+    """Events, and magnitudes of counts, of every population, summed over the images of one run."""
     batch = next(iter(run.counts.values())).shape[0]
     shown = Table(
         title=f"{network.name} on {run.backend}: {batch} image(s) of "
@@ -148,7 +149,7 @@ def run_table(network: Network, run: Run) -> Table:
             f"{population.size:,}",
             run.engines.get(population.name, "host"),
             f"{int(events.sum()):,}",
-            f"{int(run.counts[population.name].sum()):,}",
+            f"{int(np.abs(run.counts[population.name]).sum()):,}",
             f"{float((events > 0).mean()):.1%}",
             f"{run.saturations.get(population.name, 0):,}",
         )

@@ -46,6 +46,11 @@ DENOISE = ("--task", "denoise")
             "--steps belongs to rate mode, and preset exact is of exact",
         ),
         (("convert", "MODEL", "--preset", "if", "--levels", "8", "--out", "o.snn"), "--levels belongs to exact mode"),
+        (("convert", "MODEL", "--out", "o.txt"), "o.txt: name a .snn file"),
+        (
+            ("convert", "MODEL", "--nosie", "25", "--out", "o.snn"),
+            "did you mean --noise?; see snn-deploy convert --help",
+        ),
         (("run", "MODEL", "--input", "PIC", "--out", "r.png"), "an ONNX model becomes one by snn-deploy convert"),
         (("estimate", "NET", "--rate", "0.1", "--map", "none/m.svg"), "none/m.svg"),
         (("report", "TEXT", "--input", "PIC", "--out", "r.html"), "text: not an .snn file"),
