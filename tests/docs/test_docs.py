@@ -55,7 +55,7 @@ def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
     for name in ("torch", "skimage", "numba"):
         pytest.importorskip(name, reason="the tutorial needs the extras cpu, report and train")
     run_page(ROOT / "docs" / "tutorial.md", tmp_path)
-    assert {"unet.onnx", "unet.snn", "restored.png", "verdict.json", "report.html"} <= {
+    assert {"unet.onnx", "unet.snn", "restored.png", "certificate.json", "report.html"} <= {
         path.name for path in tmp_path.iterdir()
     }
 
