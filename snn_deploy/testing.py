@@ -8,7 +8,7 @@ A third-party backend is tested with::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,15 +157,22 @@ def special_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
     """What a backend may refuse: hard reset; a bias of its own for each neuron; membranes that reach their limit."""
     rng = np.random.default_rng(0)
     network = random_unet("rate", 3)
-    hard = {name: {"neuron": replace(neuron, reset="zero")} for name, neuron in _spikings(network)}
-    pixels = {name: {"bias": rng.integers(-300, 900, network.population(name).shape)} for name, _ in _spikings(network)}
-    high = {name: {"neuron": replace(neuron, payload_max=1)} for name, neuron in _spikings(network)}
-    for name, changes in (("hard-reset", hard), ("bias-map", pixels), ("saturating", high)):
-        populations = (replace(item, **changes.get(item.name, {})) for item in network.populations)
-        changed = replace(network, name=f"random-rate-{name}", populations=tuple(populations))
-        if name == "saturating":
-            strong = (replace(item, exponent=5) if item.target == "enc1/a" else item for item in network.connections)
-            changed = replace(changed, steps=16, connections=tuple(strong))
+    strong = (replace(item, exponent=5) if item.target == "enc1/a" else item for item in network.connections)
+    changes: tuple[tuple[str, Network, Callable[[Population, Neuron], Population]], ...] = (
+        ("hard-reset", network, lambda item, neuron: replace(item, neuron=replace(neuron, reset="zero"))),
+        ("bias-map", network, lambda item, _: replace(item, bias=rng.integers(-300, 900, item.shape))),
+        (
+            "saturating",
+            replace(network, steps=16, connections=tuple(strong)),
+            lambda item, neuron: replace(item, neuron=replace(neuron, payload_max=1)),
+        ),
+    )
+    for name, base, change in changes:
+        populations = (
+            change(item, item.neuron) if isinstance(item.neuron, Neuron) and not item.neuron.relays else item
+            for item in base.populations
+        )
+        changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))
         yield align(changed), random_stimulus(changed, 3)
 
 
@@ -211,9 +218,3 @@ def check_backend(backend: Backend, record: Record = Record.STATES) -> Conforman
     if not equal:
         raise VerificationError(f"{backend.name} refuses every network: {next(iter(refused.values()))}")
     return Conformance(tuple(equal), refused)
-
-
-def _spikings(network: Network) -> list[tuple[str, Neuron]]:
-    """The populations of a rate-mode network that are no relays."""
-    fired = [(item.name, item.neuron) for item in network.populations]
-    return [(name, neuron) for name, neuron in fired if isinstance(neuron, Neuron) and not neuron.relays]

@@ -49,12 +49,12 @@ class Scatter:
         if total is None:
             total = np.zeros((maps.shape[0], last - first, self._width, form.weight.shape[0]), np.float32)
         if kernels is not None:
-            words = _words(maps)
+            words, kept = _words(maps), _kept(maps, bits)
             kernels.scatter(
                 maps,
                 words,
-                _kept(maps, bits),
-                np.full(words.itemsize // maps.itemsize, _kept(maps, bits)).view(words.dtype)[0],
+                kept,
+                np.full(words.itemsize // maps.itemsize, kept).view(words.dtype)[0],
                 self._rows,
                 form.strides,
                 form.dilations,

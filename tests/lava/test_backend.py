@@ -42,7 +42,7 @@ def compare(network: Network, lava: LavaBackend, batch: int = 2) -> None:
 
 
 def test_conformance() -> None:
-    assert len(check_backend(LavaBackend()).equal) >= 5
+    assert len(check_backend(LavaBackend()).equal) == 8
 
 
 @pytest.mark.parametrize("options", [{}, {"ladder": True}, {"stream": True}])
@@ -84,12 +84,12 @@ def test_saturating_membranes_are_counted() -> None:
 
 @pytest.mark.slow
 def test_lavas_own_convolution_gives_the_same_numbers() -> None:
-    assert len(check_backend(LavaBackend(stock_conv=True)).equal) >= 5
+    assert len(check_backend(LavaBackend(stock_conv=True)).equal) == 8
 
 
 @pytest.mark.slow
 def test_the_ladder_of_compares_gives_the_same_numbers() -> None:
-    assert len(check_backend(LavaBackend(ladder=True)).equal) >= 5
+    assert len(check_backend(LavaBackend(ladder=True)).equal) == 8
 
 
 @pytest.mark.slow
