@@ -20,6 +20,7 @@ from snn_deploy.kernels import ConvKernel, Pair, TransposedKernel
 
 Maps: TypeAlias = npt.NDArray[Any]
 Int8: TypeAlias = npt.NDArray[np.int8]
+Weights: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """``weight`` (O * u_y * u_x, I / groups, K_h, K_w) int8 slid over the input, then channels rearranged into pixels.
+    """``weight`` (O * u_y * u_x, I / groups, K_h, K_w) slid over the input, then channels rearranged into pixels.
 
-    ``up`` are the phases (u_y, u_x), 1 for an ordinary convolution. Kernel position q reads input rows
-    ``q * stride + h * dilation - before``; output row y is row ``y + cut`` of the interleaved result.
+    Weights are int8, those of an :meth:`enlarged` one int16. ``up`` are the phases (u_y, u_x), 1 for an ordinary
+    convolution. Kernel position q reads input rows ``q * stride + h * dilation - before``; output row y is row
+    ``y + cut`` of the interleaved result.
     """
 
-    weight: Int8
+    weight: Weights
     strides: Pair
     dilations: Pair
     groups: int
@@ -60,6 +62,27 @@ class Convolution:
         weight = _phases(kernel)
         before = (weight.shape[2] - 1, weight.shape[3] - 1)
         return cls(weight, (1, 1), (1, 1), kernel.groups, kernel.strides, before, (top, left))
+
+    @property
+    def enlargeable(self) -> bool:
+        """Whether :meth:`enlarged` can be had."""
+        plain = self.strides == self.dilations == self.up == (1, 1) and self.groups == 1
+        return plain and self.weight.shape[2] * self.weight.shape[3] < 256
+
+    def enlarged(self, factor: int) -> Convolution:
+        """The same currents from a map of which this one's input repeats every pixel ``factor`` times each way.
+
+        With K - 1 rows (columns) cut off, row Y sees tap h at
+        ``r = (Y - (K - 1) + h) // factor``; the taps that a phase sees at the same r are added, in 16 bits.
+        """
+        outputs, inputs, height, width = self.weight.shape
+        back = (-(-(height - 1) // factor), -(-(width - 1) // factor))
+        weight = np.zeros((factor, factor, outputs, inputs, back[0] + 1, back[1] + 1), np.int16)
+        for y, x, h, w in np.ndindex(factor, factor, height, width):
+            row, column = (y - height + 1 + h) // factor + back[0], (x - width + 1 + w) // factor + back[1]
+            weight[y, x, :, :, row, column] += self.weight[:, :, h, w]
+        cut = (height - 1 - self.before[0], width - 1 - self.before[1])
+        return Convolution(weight.reshape(-1, *weight.shape[3:]), (1, 1), (1, 1), 1, (factor, factor), back, cut)
 
     @property
     def depthwise(self) -> bool:

@@ -27,7 +27,7 @@ from snn_deploy_cpu.certificate import (
 )
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
 from snn_deploy_cpu.deltas import Deltas
-from snn_deploy_cpu.events import Scatter
+from snn_deploy_cpu.events import Events
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution
@@ -70,11 +70,11 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A connection: its source, parts that add up to its current before others join, and the event-driven path of each."""
+    """A connection: its source, parts that add up to its current before others join, and their event-driven path."""
 
     source: str
     parts: tuple[Part, ...]
-    scatter: Scatter | None
+    events: Events | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,14 +174,6 @@ def _layer(
     )
 
 
-def dense_example(form: Convolution, real: Real) -> Current:
-    """The dense current that a layer like ``form`` with payloads of 8 bits gets here, to compare others with."""
-    library = libraries.eight_bit()
-    if library is None or library.bits < 8 or real is np.float64:
-        return FloatCurrent(form, 0, 32, libraries.float32())
-    return PlaneCurrent(form, 0, 32, library, *planes(0, 255, 8))
-
-
 def _relay(network: Network, population: Population, connection: Connection) -> Relay | None:
     """The way to pass sums on in integers, where ``population`` provably does nothing else."""
     kernel = connection.kernel
@@ -235,9 +227,9 @@ def _stream(network: Network, connection: Connection, real: Real, engine: Engine
         return Stream(source, (Part(None, PixelCurrent(kernel, exponent, real)),), None), name
     form = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
-    scatter = Scatter(form, exponent, width) if Scatter.covers(form, real) else None
+    events = _events(network, connection, form) if Events.covers(form, real) else None
     if form.depthwise:
-        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), scatter), name
+        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), events), name
     library = libraries.eight_bit() if name == "f32" and engine in (None, "int8") else None
     if library is None and name == "f32" and engine == "int8":
         raise BackendUnavailableError(
@@ -249,6 +241,19 @@ def _stream(network: Network, connection: Connection, real: Real, engine: Engine
         narrow = form.weight.shape[1] < 4 and len(split) > 1
         if planes_fit(kernel, split) and (engine == "int8" or (len(split) <= MOST_PLANES and not narrow)):
             parts = (Part(plane, PlaneCurrent(form, exponent, width, library, plane)) for plane in split)
-            return Stream(source, tuple(parts), scatter), "int8"
+            return Stream(source, tuple(parts), events), "int8"
     floats = libraries.float64() if name == "f64" else libraries.float32()
-    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), scatter), name
+    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), events), name
+
+
+def _events(network: Network, connection: Connection, form: Convolution) -> Events:
+    """The event-driven path of ``connection``; what its source merely repeats is read where it comes from."""
+    size = network.population(connection.target).shape[1:]
+    source = network.population(connection.source)
+    arriving = [one for one in network.connections if one.target == source.name]
+    if len(arriving) == 1 and arriving[0].source != network.input.name and form.enlargeable:
+        kernel = arriving[0].kernel
+        factor = Copying.factor(kernel) if isinstance(kernel, SpatialKernel) and not arriving[0].exponent else None
+        if factor is not None and transparent(network, source, arriving[0]):
+            return Events(arriving[0].source, form.enlarged(factor), connection.exponent, size)
+    return Events(source.name, form, connection.exponent, size)

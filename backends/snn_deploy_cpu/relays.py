@@ -65,6 +65,17 @@ class Copying:
         """Whether ``kernel`` is of this kind."""
         return bool(np.all(np.diff(kernel.indptr) == 1) and np.all(kernel.data == kernel.data[0]))
 
+    @staticmethod
+    def factor(kernel: SpatialKernel) -> int | None:
+        """How often every pixel is repeated each way, where ``kernel`` does just that."""
+        (height, width), (rows, columns) = kernel.input_size, kernel.output_size
+        factor = rows // height
+        if (rows, columns) != (factor * height, factor * width) or not Copying.covers(kernel) or kernel.data[0] != 1:
+            return None
+        pixels = np.arange(height * width).reshape(height, width)
+        repeated = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+        return factor if np.array_equal(kernel.indices, repeated.reshape(-1)) else None
+
     def __call__(self, maps: Maps, out: Integers) -> None:
         """Write the sums."""
         count, height, width, channels = maps.shape

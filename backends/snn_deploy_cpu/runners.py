@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -13,15 +13,18 @@ import numpy.typing as npt
 
 from snn_deploy.network import Network
 from snn_deploy_cpu.currents import Current
-from snn_deploy_cpu.events import ALL, QUIET, Scatter, activity, break_even
+from snn_deploy_cpu.events import ALL, Events, activity
 from snn_deploy_cpu.firing import Rule, fire_once, restless, scan, tally
-from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream, dense_example
+from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream
 from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
 
 BLOCK_BYTES = 2**21
 """Currents computed at a time: they stay near the core, and a call's fixed cost is small beside its work."""
+
+EVENT_BLOCK_BYTES = 2**19
+"""The same where every current comes from events, whose calls cost little: currents stay in the core's own cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +54,13 @@ class Way:
 
     payloads: Array
     dense: Current
-    scatter: Scatter | None = None
+    events: Events | None = None
     bits: int = ALL
 
     def add(self, total: Array | None, maps: slice, top: int, bottom: int) -> Array:
         """The current of rows ``top..bottom`` of ``maps``, in ``total`` where there is one."""
-        if self.scatter is not None:
-            return self.scatter.add(total, self.payloads[maps], top, bottom, self.bits)
+        if self.events is not None:
+            return self.events.add(total, self.payloads[maps], top, bottom, self.bits)
         return _sum(total, self.dense(self.payloads[maps], top, bottom))
 
 
@@ -98,6 +101,7 @@ class FiringRunner:
         self.name, self.saturations, self.eventful = layer.population.name, 0, False
         self._quiet = quiet
         self._ways: list[list[Way]] = []
+        self._block = BLOCK_BYTES
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
         self._payloads = _payloads(layer, sheet, chunk)
         self._drive = self._driving(stimulus)
@@ -125,30 +129,33 @@ class FiringRunner:
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
-        self._ways = [self._chosen(stream, payloads[stream.source]) for stream in self._layer.streams]
+        self._ways = [self._chosen(stream, payloads) for stream in self._layer.streams]
+        eventful = bool(self._ways) and all(way.events is not None for ways in self._ways for way in ways)
+        self._block = min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if eventful else BLOCK_BYTES
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
             _keep(self._sheet.trains, self._payloads[:steps], first)
         return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
 
-    def _chosen(self, stream: Stream, payloads: Array) -> list[Way]:
+    def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
         """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out."""
-        found: list[Way] = []
+        payloads, found = sent[stream.source], list[Way]()
         for part in stream.parts:
             if found and part.plane is not None and part.plane.silent(payloads):
                 continue
-            bits = ALL if part.plane is None else part.plane.bits
-            scatter = stream.scatter if stream.scatter is not None and self._is_quiet(payloads, bits) else None
-            self.eventful |= scatter is not None
-            found.append(Way(payloads, part.dense, scatter, bits))
+            way, events = Way(payloads, part.dense), stream.events
+            if events is not None:
+                bits, origin = ALL if part.plane is None else part.plane.bits, sent[events.source]
+                if self._quiet is None:
+                    wins = events.wins(origin, bits, partial(part.dense, payloads[-1:]))
+                else:
+                    wins = activity(origin, bits) < self._quiet
+                if wins:
+                    way = Way(origin, part.dense, events, bits)
+                    self.eventful = True
+            found.append(way)
         return found
-
-    def _is_quiet(self, payloads: Array, bits: int) -> bool:
-        """Whether events cost less than the dense path at the activity of these bits."""
-        active = activity(payloads, bits)
-        limit = self._quiet if self._quiet is not None or active >= QUIET else break_even(dense_example)
-        return limit is not None and active < limit
 
     def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
@@ -185,12 +192,12 @@ class FiringRunner:
     def _strips(self, threads: int) -> list[tuple[int, int]]:
         """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
         images, height, _, _ = self._sheet.shape
-        count = max(threads, -(-height * self._row_bytes() // BLOCK_BYTES)) if images == 1 else 1
+        count = max(threads, -(-height * self._row_bytes() // self._block)) if images == 1 else 1
         return _split(height, count)
 
     def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
-        together = 1 if self._sheet.states is not None else max(1, BLOCK_BYTES // (rows * self._row_bytes()))
+        together = 1 if self._sheet.states is not None else max(1, self._block // (rows * self._row_bytes()))
         for low in range(0, steps, together):
             yield low, min(low + together, steps)
 

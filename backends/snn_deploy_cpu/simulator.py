@@ -34,7 +34,7 @@ class CpuBackend:
     """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``.
 
     ``threads`` share out the images, or the rows of each layer where there are fewer images than threads. Layers whose
-    activity (share of payloads that are not 0) lies below ``quiet`` run event by event; ``None`` fits it on this
+    activity (share of payloads that are not 0) lies below ``quiet`` run event by event; ``None`` measures on this
     machine, 0 keeps every layer dense.
     """
 

@@ -1,0 +1,150 @@
+"""The event-driven convolution compiled: sums of weight rows that never leave the registers until they are done.
+
+:mod:`snn_deploy_cpu.events` describes the arguments. For each row of the input the places of its events are listed once;
+an output pixel then adds, for each row of the kernel, the weight rows of one run of that list. What is silent is not
+in the list.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from snn_deploy_cpu.lanes import TOGETHER, add_product, lanes_of, note, opaque, peek, put, zeros
+
+compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+
+
+@compiled
+def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ignore[no-untyped-def]
+    """List row y of map m: its payloads, the places ``x C + c`` of its events, and where those of each pixel start."""
+    _, _, width, channels = maps.shape
+    pitch = width * channels
+    base, first = slot * pitch, slot * (pitch + TOGETHER)
+    line, kept = maps[m, y].reshape(pitch), payloads[base : base + pitch]
+    for place in range(pitch):
+        kept[place] = line[place] & bits
+    found, whole = first, channels - channels % TOGETHER
+    for x in range(width):
+        starts[slot * (width + 1) + x] = found
+        for place in range(x * channels, x * channels + whole, TOGETHER):
+            found = note(payloads, base, place, masks, places, found)
+        for place in range(x * channels + whole, (x + 1) * channels):
+            places[found] = place
+            found += line[place] & bits != 0
+    starts[slot * (width + 1) + width] = found
+    return found - first
+
+
+@compiled
+def convolve(  # type: ignore[no-untyped-def]
+    maps,
+    bits,
+    masks,
+    rows,
+    kernel,
+    at_once,
+    strides,
+    dilations,
+    before,
+    up,
+    cut,
+    first,
+    scale,
+    new,
+    slots,
+    payloads,
+    out,
+):
+    """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise."""
+    count, height, width, channels = maps.shape
+    _, lines, columns, depth = out.shape
+    lanes, pitch, pitch_starts = lanes_of(rows), width * channels, width + 1
+    tiles = rows.size // (kernel[0] * kernel[1] * channels)
+    taps = at_once[1] if dilations[1] == 1 else 1
+    places = np.empty(slots * (pitch + TOGETHER), np.int32)
+    starts = np.empty(slots * pitch_starts, np.int64)
+    held = np.empty(slots, np.int64)
+    runs, parts = np.empty((kernel[0] * kernel[1], 4), np.int64), np.empty(kernel[0] * kernel[1], np.int64)
+    sums, flat, run = np.empty(lanes, np.float32), out.reshape(out.size), runs.reshape(runs.size)
+    aside, groups = np.arange(0, lanes, TOGETHER), handed_out(tiles * lanes, up, columns, depth)
+    for m in range(count):
+        held[:] = -1
+        for tile in range(tiles):
+            for row in range((first + cut[0]) // up[0], -(-(first + lines + cut[0]) // up[0])):
+                line = row * up[0] - cut[0] - first
+                events, found, ended = np.int64(0), 0, 0
+                for h in range(kernel[0]):
+                    y = row * strides[0] - before[0] + h * dilations[0]
+                    slot = y % slots
+                    if 0 <= y < height:
+                        if held[slot] != y:
+                            enlist(maps, m, y, bits, masks, slot, payloads, places, starts)
+                            held[slot] = y
+                        events += starts[slot * pitch_starts + width] - starts[slot * pitch_starts]
+                    for w in range(0, kernel[1], taps):
+                        if 0 <= y < height:
+                            runs[found, 0], runs[found, 1] = slot * pitch_starts, slot * pitch
+                            runs[found, 2] = w * dilations[1] - before[1]
+                            runs[found, 3] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
+                            found += 1
+                        if (w + taps) % at_once[1] == 0 and (h + 1) % at_once[0] == 0:
+                            parts[ended] = 4 * found
+                            ended += 1
+                if events == 0 and not new:
+                    continue
+                for column in range(cut[1] // up[1], -(-(columns + cut[1]) // up[1])):
+                    pixel, j = column * up[1] - cut[1], 0
+                    inside = 0 <= line <= lines - up[0] and 0 <= pixel <= columns - up[1] and groups.size > 0
+                    base = ((m * lines + line) * columns + pixel) * depth if inside else 0
+                    goal, offsets = (flat, groups) if inside else (sums, aside)
+                    lane, fresh = (tile * (lanes // TOGETHER), new) if inside else (0, True)
+                    for part in range(ended):
+                        total, stop = zeros(rows), peek(parts, part)
+                        while j < stop:
+                            x = column * strides[1] + peek(run, j + 2)
+                            begin, held_at = peek(run, j), peek(run, j + 1)
+                            event = peek(starts, begin + min(max(x, 0), width))
+                            end = peek(starts, begin + min(max(x + taps, 0), width))
+                            weight = peek(run, j + 3) - x * channels
+                            while event < end:
+                                place = np.int64(peek(places, event))
+                                total = add_product(total, rows, weight + place, peek(payloads, held_at + place))
+                                event = opaque(event + 1)
+                            j += 4
+                        put(total, goal, base, offsets, lane, scale, fresh)
+                        fresh = False
+                    if not inside:
+                        spread(sums, tile, line, pixel, up, new, out, m)
+
+
+@compiled
+def handed_out(lanes, up, columns, depth):  # type: ignore[no-untyped-def]
+    """Where groups of lanes go from the first pixel of a position on, none for those beyond (u_y, u_x, o).
+
+    Nothing where pixels do not consist of whole groups.
+    """
+    if depth % TOGETHER != 0:
+        return np.empty(0, np.int64)
+    offsets = np.full(lanes // TOGETHER, -1)
+    for group in range(up[0] * up[1] * depth // TOGETHER):
+        phase, channel = divmod(group * TOGETHER, depth)
+        offsets[group] = (phase // up[1] * columns + phase % up[1]) * depth + channel
+    return offsets
+
+
+@compiled
+def spread(sums, tile, line, pixel, up, new, out, m):  # type: ignore[no-untyped-def]
+    """Hand out one position's sums, those of channels (u_y, u_x, o), to the pixels of map m that they belong to."""
+    _, lines, columns, depth = out.shape
+    lane, lanes, last = 0, sums.size, depth * up[0] * up[1]
+    while lane < lanes and tile * lanes + lane < last:
+        phase, channel = divmod(tile * lanes + lane, depth)
+        size = min(depth - channel, lanes - lane)
+        y, x = line + phase // up[1], pixel + phase % up[1]
+        if 0 <= y < lines and 0 <= x < columns:
+            goal = out[m, y, x]
+            for index in range(size):
+                there = np.float32(0) if new else goal[channel + index]
+                goal[channel + index] = there + sums[lane + index]
+        lane += size
