@@ -23,8 +23,8 @@ from snn_deploy_cpu.firing import compiled_kernels
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution, Maps
 
-QUIET = {np.int16: 0.5, np.float32: 0.25}
-"""Activity above which events were never faster, for each format of sums; nothing is measured there."""
+QUIET = 0.5
+"""Activity above which events were never faster; nothing is measured there."""
 
 SAMPLE = 2**14
 """Payloads looked at to estimate activity."""
@@ -32,8 +32,8 @@ SAMPLE = 2**14
 ALL = -1
 """Every bit of a payload."""
 
-LANES = {np.int8: 128, np.int16: 128, np.float32: 64}
-"""Most output channels summed at once, for each format of weights: 8 registers of AVX2, 4 of AVX-512."""
+LANES = {np.uint8: 128, np.int16: 128, np.float32: 64}
+"""Most output channels summed at once, for each format of payloads: 8 registers of AVX2, 4 of AVX-512."""
 
 TRIALS = 2
 """Times that each path is run where they are compared."""
@@ -47,109 +47,118 @@ WORTH_PRODUCTS = 2**24
 CLEARLY = 0.95
 """Share of the dense path's time that events may take."""
 
-Stored: TypeAlias = type[np.int8] | type[np.int16] | type[np.float32]
+Stored: TypeAlias = type[np.uint8] | type[np.int16] | type[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
-    """How sums are taken: the ``rows`` of weights, the format of payloads, and what part of the kernel ``at_once``.
+class Sums:
+    """How the convolution ``path`` is summed event by event: payloads (M, H, W, C) of ``source`` to float32 currents.
 
-    Sums of 8 and 16 bit weights are taken in 16 bits; parts (K_h, K_w), (1, K_w) or (1, 1) of a kernel are so small
-    that none overflows. Those of float32 are exact at any size.
+    Only ``bits`` of a payload count. Sums over 8 and 16 bit weights (``rows``) are taken in 16 bits; the parts
+    (K_h, K_w), (1, K_w) or (1, 1) of a kernel taken ``at_once`` are so small that none overflows. Sums in float32 are
+    exact at any size. Payloads in a byte are taken two at a time (:func:`snn_deploy_cpu.lanes.add_products`).
     """
 
+    path: Events
+    bits: int
     rows: npt.NDArray[Any]
-    payload: type[np.int16] | type[np.float32]
+    payload: Stored
     at_once: Pair
 
+    @property
+    def source(self) -> str:
+        """The population whose payloads are read."""
+        return self.path.source
 
-class Events:
-    """A convolution, event by event: payloads (M, H, W, C) of ``source`` to currents (M, last - first, W', C') of rows."""
-
-    def __init__(self, source: str, form: Convolution, exponent: int, size: Pair) -> None:
-        self.source = source
-        self._form, self._scale = form, np.float32(2.0**exponent)
-        self._height, self._width = size
-        self._rows: dict[Stored, npt.NDArray[Any]] = {}
-        self._reach = _reach(form.weight)
-        self._wins: dict[tuple[int, int | None], bool] = {}
-
-    @staticmethod
-    def covers(form: Convolution, real: Real) -> bool:
-        """Whether the path exists for ``form`` here."""
-        return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
-
-    def add(self, total: Maps | None, maps: Maps, first: int, last: int, bits: int = ALL) -> Maps:
-        """The currents of ``bits`` of the payloads, in ``total`` where there is one."""
+    def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
+        """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
         from snn_deploy_cpu import events_numba
 
-        form = self._form
-        new, depth = total is None, form.weight.shape[0] // (form.up[0] * form.up[1])
+        form, new = self.path.form, total is None
         if total is None:
-            total = np.empty((maps.shape[0], last - first, self._width, depth), np.float32)
-        sums = self._sums(maps, bits)
-        tiles = sums.rows.size // math.prod(form.weight.shape[1:])
+            depth = form.weight.shape[0] // math.prod(form.up)
+            total = np.empty((maps.shape[0], last - first, self.path.size[1], depth), np.float32)
+        tiles = self.rows.size // math.prod(form.weight.shape[1:])
         slots = form.reach(0) if tiles == 1 else maps.shape[1]
         events_numba.convolve(
             maps,
-            np.array(bits).astype(maps.dtype)[()],
+            np.array(self.bits).astype(maps.dtype)[()],
             _masks(),
-            sums.rows,
+            self.rows,
             form.weight.shape[2:],
-            sums.at_once,
+            self.at_once,
             form.strides,
             form.dilations,
             form.before,
             form.up,
             form.cut,
             first,
-            self._scale,
+            self.path.scale,
             new,
             slots,
-            np.empty(slots * math.prod(maps.shape[2:]), sums.payload),
+            np.empty(slots * math.prod(maps.shape[2:]), self.payload),
             total,
         )
         return total
 
-    def _sums(self, maps: Maps, bits: int) -> _Sums:
-        """In 16 bits where the largest payload allows it."""
+    def win(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
+        """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
+
+        Measured on the last map, once for each half octave of activity.
+        """
+        active = activity(maps, self.bits)
+        if active >= QUIET:
+            return False
+        known, key = self.path.known, (self.bits, round(2 * math.log2(active)) if active else None)
+        if key not in known:
+            known[key] = self._measured(maps[-1:], dense)
+        return known[key]
+
+    def _measured(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
+        height, width = self.path.size
+        products = width * self.path.form.weight.size // math.prod(self.path.form.up)
+        if height * products < WORTH_PRODUCTS:
+            return False
+        rows = min(height, max(4, ENOUGH_PRODUCTS // products))
+        spent = _seconds(lambda: dense(0, rows))
+        return _seconds(lambda: self.add(None, maps, 0, rows)) < CLEARLY * spent
+
+
+class Events:
+    """The event-driven path of a convolution that computes maps of ``size`` (H', W') from the payloads of ``source``."""
+
+    def __init__(self, source: str, form: Convolution, exponent: int, size: Pair) -> None:
+        self.source, self.form, self.scale, self.size = source, form, np.float32(2.0**exponent), size
+        self.known: dict[tuple[int, int | None], bool] = {}
+        self._rows: dict[Stored, npt.NDArray[Any]] = {}
+        self._reach = _reach(form.weight)
+
+    @staticmethod
+    def covers(form: Convolution, real: Real) -> bool:
+        """Whether the path exists for ``form`` here."""
+        return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
+
+    def sums(self, maps: Maps, bits: int = ALL) -> Sums:
+        """How to take sums over ``bits`` of ``maps``: in 16 bits where the largest payload allows it."""
+        from snn_deploy_cpu import lanes
+
         smallest, largest = int(maps.min()) if maps.dtype.kind == "i" else 0, int(maps.max())
         signed, largest = smallest < 0, max(largest, -smallest)
         if bits != ALL:
             largest = 2 ** largest.bit_length()
-        stored = np.int8 if self._form.weight.dtype == np.int8 else np.int16
-        for at_once, reach in self._reach.items():
-            if largest * reach[signed] <= np.iinfo(np.int16).max:
-                return _Sums(self._stored(stored), np.int16, at_once)
-        _, _, height, width = self._form.weight.shape
-        return _Sums(self._stored(np.float32), np.float32, (height, width))
+        fits = [part for part, reach in self._reach.items() if largest * reach[signed] <= np.iinfo(np.int16).max]
+        if not fits:
+            _, _, height, width = self.form.weight.shape
+            return Sums(self, bits, self._stored(np.float32), np.float32, (height, width))
+        bytewise = self.form.weight.dtype == np.int8 and not signed and largest < 128 and lanes.multiplies_bytes()
+        payload: Stored = np.uint8 if bytewise else np.int16
+        return Sums(self, bits, self._stored(payload), payload, fits[0])
 
-    def _stored(self, format_: Stored) -> npt.NDArray[Any]:
-        found = self._rows.get(format_)
+    def _stored(self, payload: Stored) -> npt.NDArray[Any]:
+        found = self._rows.get(payload)
         if found is None:
-            found = self._rows[format_] = _rows(self._form, format_)
+            found = self._rows[payload] = _rows(self.form, payload)
         return found
-
-    def wins(self, maps: Maps, bits: int, dense: Callable[[int, int], Maps]) -> bool:
-        """Whether events cost less than ``dense``, called with rows, at the activity of ``bits`` of ``maps``.
-
-        Measured on the last map, once for each half octave of activity.
-        """
-        active = activity(maps, bits)
-        if active >= QUIET[self._sums(maps, bits).payload]:
-            return False
-        key = (bits, round(2 * math.log2(active)) if active else None)
-        if key not in self._wins:
-            self._wins[key] = self._measured(maps[-1:], bits, dense)
-        return self._wins[key]
-
-    def _measured(self, maps: Maps, bits: int, dense: Callable[[int, int], Maps]) -> bool:
-        products = self._width * self._form.weight.size // math.prod(self._form.up)
-        rows = min(self._height, max(4, ENOUGH_PRODUCTS // products))
-        if self._height * products < WORTH_PRODUCTS:
-            return False
-        spent = _seconds(lambda: dense(0, rows))
-        return _seconds(lambda: self.add(None, maps, 0, rows, bits)) < CLEARLY * spent
 
 
 def activity(maps: Maps, bits: int = ALL) -> float:
@@ -174,16 +183,19 @@ def _reach(weight: npt.NDArray[Any]) -> dict[Pair, Pair]:
     return found
 
 
-def _rows(form: Convolution, format_: Stored) -> npt.NDArray[Any]:
+def _rows(form: Convolution, payload: Stored) -> npt.NDArray[Any]:
     """The weights of ``form`` as rows (tile, h, w, i) of lanes, outputs filled up with zeros to whole tiles."""
-    from snn_deploy_cpu.lanes import rows_of
+    from snn_deploy_cpu.lanes import WIDTH, rows_of
 
     outputs, inputs, height, width = form.weight.shape
-    tiles = -(-outputs // LANES[format_])
-    lanes = -(-outputs // (16 * tiles)) * 16
-    padded = np.zeros((tiles * lanes, inputs, height, width), format_)
+    tiles = -(-outputs // LANES[payload])
+    lanes = -(-outputs // (WIDTH * tiles)) * WIDTH
+    padded = np.zeros(
+        (tiles * lanes, inputs, height, width), np.float32 if payload is np.float32 else form.weight.dtype
+    )
     padded[:outputs] = form.weight
-    return rows_of(padded.reshape(tiles, lanes, inputs, height, width).transpose(0, 3, 4, 2, 1))
+    split = padded.reshape(tiles, lanes, inputs, height, width).transpose(0, 3, 4, 2, 1)
+    return rows_of(split, interleaved=payload is np.uint8)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy_cpu.lanes import TOGETHER, add_product, lanes_of, note, opaque, peek, put, zeros
+from snn_deploy_cpu.lanes import TOGETHER, add_products, lanes_of, note, opaque, peek, put, zeros
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
@@ -34,6 +34,30 @@ def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ig
             found += line[place] & bits != 0
     starts[slot * (width + 1) + width] = found
     return found - first
+
+
+@compiled
+def outline(  # type: ignore[no-untyped-def]
+    row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
+):
+    """Runs of listed events that a row of positions adds, four numbers each, and how many numbers each part ends with.
+
+    Where the pixels' starts stand, where the payloads, the first column from that of position 0 on, and the row of
+    weights of place 0. A run is as many columns as neighbour each other in the part, one in a dilated kernel.
+    """
+    taps, found, ended = at_once[1] if dilations[1] == 1 else 1, 0, 0
+    for h in range(kernel[0]):
+        y = row * strides[0] - before[0] + h * dilations[0]
+        for w in range(0, kernel[1], taps):
+            if 0 <= y < height:
+                run[found], run[found + 1] = y % slots * (width + 1), y % slots * width * channels
+                run[found + 2] = w * dilations[1] - before[1]
+                run[found + 3] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
+                found += 4
+            if (w + taps) % at_once[1] == 0 and (h + 1) % at_once[0] == 0:
+                parts[ended] = found
+                ended += 1
+    return ended
 
 
 @compiled
@@ -65,34 +89,28 @@ def convolve(  # type: ignore[no-untyped-def]
     places = np.empty(slots * (pitch + TOGETHER), np.int32)
     starts = np.empty(slots * pitch_starts, np.int64)
     held = np.empty(slots, np.int64)
-    runs, parts = np.empty((kernel[0] * kernel[1], 4), np.int64), np.empty(kernel[0] * kernel[1], np.int64)
-    sums, flat, run = np.empty(lanes, np.float32), out.reshape(out.size), runs.reshape(runs.size)
+    run, parts = np.empty(4 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
+    sums, flat = np.empty(lanes, np.float32), out.reshape(out.size)
     aside, groups = np.arange(0, lanes, TOGETHER), handed_out(tiles * lanes, up, columns, depth)
+    nothing = payloads.dtype.type(0)
     for m in range(count):
         held[:] = -1
         for tile in range(tiles):
             for row in range((first + cut[0]) // up[0], -(-(first + lines + cut[0]) // up[0])):
                 line = row * up[0] - cut[0] - first
-                events, found, ended = np.int64(0), 0, 0
+                events = np.int64(0)
                 for h in range(kernel[0]):
                     y = row * strides[0] - before[0] + h * dilations[0]
-                    slot = y % slots
                     if 0 <= y < height:
-                        if held[slot] != y:
-                            enlist(maps, m, y, bits, masks, slot, payloads, places, starts)
-                            held[slot] = y
-                        events += starts[slot * pitch_starts + width] - starts[slot * pitch_starts]
-                    for w in range(0, kernel[1], taps):
-                        if 0 <= y < height:
-                            runs[found, 0], runs[found, 1] = slot * pitch_starts, slot * pitch
-                            runs[found, 2] = w * dilations[1] - before[1]
-                            runs[found, 3] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
-                            found += 1
-                        if (w + taps) % at_once[1] == 0 and (h + 1) % at_once[0] == 0:
-                            parts[ended] = 4 * found
-                            ended += 1
+                        if held[y % slots] != y:
+                            enlist(maps, m, y, bits, masks, y % slots, payloads, places, starts)
+                            held[y % slots] = y
+                        events += starts[y % slots * pitch_starts + width] - starts[y % slots * pitch_starts]
                 if events == 0 and not new:
                     continue
+                ended = outline(
+                    row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
+                )
                 for column in range(cut[1] // up[1], -(-(columns + cut[1]) // up[1])):
                     pixel, j = column * up[1] - cut[1], 0
                     inside = 0 <= line <= lines - up[0] and 0 <= pixel <= columns - up[1] and groups.size > 0
@@ -108,9 +126,12 @@ def convolve(  # type: ignore[no-untyped-def]
                             end = peek(starts, begin + min(max(x + taps, 0), width))
                             weight = peek(run, j + 3) - x * channels
                             while event < end:
-                                place = np.int64(peek(places, event))
-                                total = add_product(total, rows, weight + place, peek(payloads, held_at + place))
-                                event = opaque(event + 1)
+                                second = min(event + 1, end - 1)
+                                one, two = np.int64(peek(places, event)), np.int64(peek(places, second))
+                                k, kk = peek(payloads, held_at + one), peek(payloads, held_at + two)
+                                kk = kk if second != event else nothing
+                                total = add_products(total, rows, weight + one, k, weight + two, kk)
+                                event = opaque(event + 2)
                             j += 4
                         put(total, goal, base, offsets, lane, scale, fresh)
                         fresh = False

@@ -1,28 +1,44 @@
 """Vectors in registers for compiled loops: numba's own arrays live in memory, where every sum is loaded and stored again.
 
 ``Lanes`` is a row of numbers of one format whose length is known when a loop is compiled; it comes from the record type
-of an array of rows (:func:`rows_of`). LLVM spreads it over as many registers as it takes, whatever they are called here.
-Indices are not checked and never count from the end.
+of an array of rows (:func:`rows_of`). To LLVM it is an array of vectors of ``WIDTH`` numbers, one register of AVX2 each in
+16 bits; vectors of 48 numbers, say, it would take apart. Indices are not checked and never count from the end.
 """
 
 # ruff: noqa: ARG001 - numba calls the functions with the types of arguments, used or not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import get_or_insert_function
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 
 Typing: TypeAlias = tuple[Any, Callable[..., Any]]
 
-FORMATS = {types.int8: ir.IntType(8), types.int16: ir.IntType(16), types.float32: ir.FloatType()}
+FORMATS = {
+    types.uint8: ir.IntType(8),
+    types.int8: ir.IntType(8),
+    types.int16: ir.IntType(16),
+    types.float32: ir.FloatType(),
+}
 TOGETHER = 8
 """Numbers that :func:`note` looks at together."""
+
+WIDTH = 16
+"""Lanes of one vector; rows have whole vectors."""
+
+ROW = f"row_{zlib.crc32(Path(__file__).read_bytes()):08x}"
+"""The one field of records here. Numba compiles again where types have changed, but not where a function from another file
+has; so the types that its loops are given carry the checksum of this one."""
 
 
 class Lanes(types.Type):
@@ -35,10 +51,11 @@ class Lanes(types.Type):
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
-    """A vector of LLVM."""
+    """An array of vectors."""
 
     def __init__(self, manager: Any, lanes: Lanes) -> None:
-        super().__init__(manager, lanes, ir.VectorType(FORMATS[lanes.number], lanes.count))  # type: ignore[no-untyped-call]
+        vectors = ir.ArrayType(ir.VectorType(FORMATS[lanes.number], WIDTH), lanes.count // WIDTH)
+        super().__init__(manager, lanes, vectors)  # type: ignore[no-untyped-call]
 
 
 def _intrinsic(function: Callable[..., Typing]) -> Callable[..., Any]:
@@ -46,21 +63,35 @@ def _intrinsic(function: Callable[..., Typing]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", intrinsic(function))
 
 
-def rows_of(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``numbers`` (..., L) as a run of rows of L lanes each, the first of them at a multiple of 64 bytes."""
+def multiplies_bytes() -> bool:
+    """Whether compiled loops have the instruction that :func:`add_products` needs for payloads in a byte."""
+    return "+avx2" in cpu_target.target_context.codegen().magic_tuple()[2]
+
+
+def rows_of(numbers: npt.NDArray[Any], interleaved: bool) -> npt.NDArray[Any]:
+    """``numbers`` (..., L) as a run of rows of L lanes each, the first of them at a multiple of 64 bytes.
+
+    ``interleaved``: in the order that :func:`add_products` undoes when it pairs bytes: the second and third quarter of
+    every two vectors change places.
+    """
     lanes = numbers.shape[-1]
+    if interleaved:
+        order = np.arange(lanes)
+        pairs = order[: lanes - lanes % (2 * WIDTH)].reshape(-1, 2, 2, WIDTH // 2)
+        order[: pairs.size] = pairs.swapaxes(1, 2).reshape(-1)
+        numbers = numbers[..., order]
     room = np.empty(numbers.nbytes + 64, np.uint8)
     start = -room.ctypes.data % 64
     held = room[start : start + numbers.nbytes].view(numbers.dtype)
     held[:] = numbers.reshape(-1)
-    return held.view([("row", numbers.dtype, lanes)])
+    return held.view([(ROW, numbers.dtype, lanes)])
 
 
-def masks() -> npt.NDArray[np.int32]:
+def masks() -> npt.NDArray[Any]:
     """For each pattern of ``TOGETHER`` bits the places of those that are set, first ones first: what :func:`note` needs."""
     bits = np.arange(2**TOGETHER)[:, None] >> np.arange(TOGETHER) & 1
     places = np.argsort(1 - bits, axis=1, kind="stable")
-    return np.ascontiguousarray(places, np.int32).reshape(-1)
+    return rows_of(places.astype(np.int32), interleaved=False)
 
 
 @_intrinsic
@@ -86,22 +117,71 @@ def zeros(typing: Any, rows: Any) -> Typing:
 
 
 @_intrinsic
-def add_product(typing: Any, total: Any, rows: Any, index: Any, factor: Any) -> Typing:
-    """``total + rows[index] * factor``; integers wrap around."""
+def add_products(
+    typing: Any, total: Any, rows: Any, index: Any, factor: Any, other: Any, factor_of_other: Any
+) -> Typing:
+    """``total + rows[index] * factor + rows[other] * factor_of_other``; integers wrap around.
+
+    Factors of 8 bits are below 128; rows of 8 bits are interleaved then, and one instruction (PMADDUBSW) multiplies
+    both and adds the products, ``2 * 127 * 128`` at most, in 16 bits.
+    """
+    bytewise = factor == types.uint8
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        total, rows, index, factor = arguments
-        lanes = total.type
-        stored = ir.VectorType(FORMATS[_row(signature.args[1]).dtype], lanes.count)
-        row = builder.load(_place(context, builder, signature.args[1], rows, index, stored), align=_bytes(stored))
-        if stored != lanes:
-            row = builder.sext(row, lanes)
-        factors = _repeated(builder, factor, lanes)
-        if isinstance(lanes.element, ir.FloatType):
-            return builder.fadd(total, builder.fmul(row, factors))
-        return builder.add(total, builder.mul(row, factors))
+        total, rows, index, factor, other, factor_of_other = arguments
+        kind, vector, word = signature.args[1], total.type.element, ir.IntType(16)
+        stored = ir.VectorType(FORMATS[_row(kind).dtype], WIDTH)
+        starts = [_place(context, builder, kind, rows, place, stored) for place in (index, other)]
+        if bytewise:
+            upper = builder.shl(builder.zext(factor_of_other, word), ir.Constant(word, 8))
+            factors = [_repeated(builder, builder.or_(builder.zext(factor, word), upper), vector)]
+        else:
+            factors = [_repeated(builder, number, vector) for number in (factor, factor_of_other)]
+        for number in range(total.type.count):
+            sums = builder.extract_value(total, number)
+            if bytewise:
+                sums = builder.add(sums, _paired(builder, starts, number, total.type.count, factors[0]))
+            else:
+                sums = _multiplied(builder, sums, starts, number, factors)
+            total = builder.insert_value(total, sums, number)
+        return total
 
-    return total(total, rows, types.int64, total.number), code
+    return total(total, rows, types.int64, factor, types.int64, factor), code
+
+
+def _multiplied(builder: Any, sums: Any, starts: Sequence[Any], number: int, factors: Sequence[Any]) -> Any:
+    """``sums``, to which vector ``number`` of each row is added, times its factor."""
+    for start, factor in zip(starts, factors, strict=True):
+        row = _vector(builder, start, number)
+        if isinstance(sums.type.element, ir.FloatType):
+            sums = builder.fadd(sums, builder.fmul(row, factor))
+        else:
+            sums = builder.add(
+                sums, builder.mul(row if row.type == sums.type else builder.sext(row, sums.type), factor)
+            )
+    return sums
+
+
+def _paired(builder: Any, starts: Sequence[Any], number: int, count: int, factors: Any) -> Any:
+    """Vector ``number`` of the products of two interleaved rows, added up.
+
+    Its bytes stand in the lower or upper halves of two vectors, where unpacking pairs them; in a last one alone, in it.
+    """
+    first = number - number % 2
+    together = [0, 1] if first + 1 < count else [0]
+    one, other = ([_vector(builder, start, first + index) for index in together] for start in starts)
+    if len(together) == 2:
+        wide = _mask(range(2 * WIDTH))
+        one, other = ([builder.shuffle_vector(low, high, wide)] for low, high in (one, other))
+        half = number % 2 * (WIDTH // 2)
+        places = [block + half + lane for block in (0, WIDTH) for lane in range(WIDTH // 2)]
+    else:
+        places = list(range(WIDTH))
+    size = len(together) * WIDTH
+    pairs = builder.shuffle_vector(one[0], other[0], _mask([place + row for place in places for row in (0, size)]))
+    kind = ir.FunctionType(factors.type, [pairs.type, pairs.type])
+    multiply = get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.ub.sw")
+    return builder.call(multiply, [builder.bitcast(factors, pairs.type), pairs])
 
 
 @_intrinsic
@@ -116,11 +196,11 @@ def put(typing: Any, total: Any, out: Any, base: Any, offsets: Any, first: Any, 
         total, out, base, offsets, first, scale, fresh = arguments
         kinds, word = signature.args, ir.IntType(64)
         floats = ir.VectorType(ir.FloatType(), TOGETHER)
-        nothing, scales = ir.Constant(total.type, ir.Undefined), _repeated(builder, scale, floats)
-        for group in range(total.type.count // TOGETHER):
-            lanes = [ir.Constant(ir.IntType(32), group * TOGETHER + lane) for lane in range(TOGETHER)]
-            chosen = ir.Constant(ir.VectorType(ir.IntType(32), TOGETHER), lanes)
-            sums = builder.shuffle_vector(total, nothing, chosen)
+        scales = _repeated(builder, scale, floats)
+        for group in range(total.type.count * WIDTH // TOGETHER):
+            vector, part = divmod(group * TOGETHER, WIDTH)
+            sums = builder.extract_value(total, vector)
+            sums = builder.shuffle_vector(sums, sums, _mask(range(part, part + TOGETHER)))
             if sums.type != floats:
                 sums = builder.sitofp(sums, floats)
             index = builder.add(first, ir.Constant(word, group))
@@ -177,7 +257,7 @@ def note(typing: Any, numbers: Any, base: Any, index: Any, masks: Any, places: A
         else:
             active = builder.icmp_unsigned("!=", seen, nothing)
         pattern = builder.bitcast(active, ir.IntType(TOGETHER))
-        entry = builder.mul(builder.zext(pattern, ir.IntType(64)), ir.Constant(ir.IntType(64), TOGETHER))
+        entry = builder.zext(pattern, ir.IntType(64))
         offsets = builder.load(_place(context, builder, kinds[3], masks, entry, marks), align=4)
         first = _repeated(builder, builder.trunc(index, ir.IntType(32)), marks)
         builder.store(builder.add(offsets, first), _place(context, builder, kinds[4], places, found, marks), align=4)
@@ -186,8 +266,14 @@ def note(typing: Any, numbers: Any, base: Any, index: Any, masks: Any, places: A
     return types.int64(numbers, types.int64, types.int64, masks, places, types.int64), code
 
 
+def _mask(places: Sequence[int]) -> Any:
+    """The constant that says which numbers a shuffle takes."""
+    word = ir.IntType(32)
+    return ir.Constant(ir.VectorType(word, len(places)), [ir.Constant(word, place) for place in places])
+
+
 def _row(rows: Any) -> Any:
-    return rows.dtype.fields["row"].type
+    return rows.dtype.fields[ROW].type
 
 
 def _lanes(rows: Any) -> Lanes:
@@ -203,6 +289,12 @@ def _start(context: Any, builder: Any, kind: Any, array: Any) -> Any:
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, pointed: Any) -> Any:
     """Where ``array[index]`` stands, as the place of a ``pointed``."""
     return builder.bitcast(builder.gep(_start(context, builder, kind, array), [index]), pointed.as_pointer())
+
+
+def _vector(builder: Any, start: Any, number: int) -> Any:
+    """Vector ``number`` of the row that starts there."""
+    place = builder.gep(start, [ir.Constant(ir.IntType(64), number)])
+    return builder.load(place, align=_bytes(start.type.pointee))
 
 
 def _repeated(builder: Any, number: Any, lanes: Any) -> Any:

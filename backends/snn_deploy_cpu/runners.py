@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from snn_deploy.network import Network
 from snn_deploy_cpu.currents import Current
-from snn_deploy_cpu.events import ALL, Events, activity
+from snn_deploy_cpu.events import ALL, Sums, activity
 from snn_deploy_cpu.firing import Rule, fire_once, restless, scan, tally
-from snn_deploy_cpu.plan import FiringLayer, Layer, RelayLayer, Stream
+from snn_deploy_cpu.plan import FiringLayer, Layer, Part, RelayLayer, Stream
 from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
@@ -50,17 +50,16 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """How one part of a connection's current is computed from ``payloads``: densely, or from ``bits`` by events."""
+    """How one part of a connection's current is computed from ``payloads``: densely or, with ``sums``, event by event."""
 
     payloads: Array
     dense: Current
-    events: Events | None = None
-    bits: int = ALL
+    sums: Sums | None
 
     def add(self, total: Array | None, maps: slice, top: int, bottom: int) -> Array:
         """The current of rows ``top..bottom`` of ``maps``, in ``total`` where there is one."""
-        if self.events is not None:
-            return self.events.add(total, self.payloads[maps], top, bottom, self.bits)
+        if self.sums is not None:
+            return self.sums.add(total, self.payloads[maps], top, bottom)
         return _sum(total, self.dense(self.payloads[maps], top, bottom))
 
 
@@ -124,14 +123,15 @@ class FiringRunner:
         bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
         for stream in layer.constants:
-            drive += _current([Way(stimulus, part.dense) for part in stream.parts], slice(None), 0, shape[1])
+            drive += _current([Way(stimulus, part.dense, None) for part in stream.parts], slice(None), 0, shape[1])
         return drive.reshape(-1)
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
         self._ways = [self._chosen(stream, payloads) for stream in self._layer.streams]
-        eventful = bool(self._ways) and all(way.events is not None for ways in self._ways for way in ways)
-        self._block = min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if eventful else BLOCK_BYTES
+        quiet = [way.sums is not None for ways in self._ways for way in ways]
+        self.eventful |= any(quiet)
+        self._block = min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if quiet and all(quiet) else BLOCK_BYTES
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
@@ -144,18 +144,21 @@ class FiringRunner:
         for part in stream.parts:
             if found and part.plane is not None and part.plane.silent(payloads):
                 continue
-            way, events = Way(payloads, part.dense), stream.events
-            if events is not None:
-                bits, origin = ALL if part.plane is None else part.plane.bits, sent[events.source]
-                if self._quiet is None:
-                    wins = events.wins(origin, bits, partial(part.dense, payloads[-1:]))
-                else:
-                    wins = activity(origin, bits) < self._quiet
-                if wins:
-                    way = Way(origin, part.dense, events, bits)
-                    self.eventful = True
-            found.append(way)
+            sums = self._quiet_sums(stream, part, sent)
+            found.append(Way(payloads if sums is None else sent[sums.source], part.dense, sums))
         return found
+
+    def _quiet_sums(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Sums | None:
+        """The sums by which events cost less than the dense path of ``part`` at the activity of these payloads."""
+        if stream.events is None:
+            return None
+        origin = sent[stream.events.source]
+        sums = stream.events.sums(origin, ALL if part.plane is None else part.plane.bits)
+        if self._quiet is None:
+            wins = sums.win(origin, partial(part.dense, sent[stream.source][-1:]))
+        else:
+            wins = activity(origin, sums.bits) < self._quiet
+        return sums if wins else None
 
     def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
