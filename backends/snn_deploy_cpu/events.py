@@ -42,10 +42,16 @@ ENOUGH_PRODUCTS = 2**27
 """Work for a comparison: some milliseconds, on fewer rows the fixed cost of a dense call would count."""
 
 WORTH_PRODUCTS = 2**24
-"""Less work in a step stays dense: compiling the other path, once on a machine, takes two seconds."""
+"""Less work in a step stays dense: a call's fixed cost would decide."""
 
-CLEARLY = 0.95
-"""Share of the dense path's time that events may take."""
+PATIENCE_PRODUCTS = 2**31
+"""Work that a layer does densely before its other path is compiled, which takes two seconds, once on a machine."""
+
+CLEARLY = 0.85
+"""Share of the dense path's time that events may take: what is measured alone is not quite what a run takes."""
+
+_compiled: set[tuple[np.dtype[Any], ...]] = set()
+"""Formats of weights, sums and payloads whose loops have run in this process."""
 
 Stored: TypeAlias = type[np.uint8] | type[np.int16] | type[np.float32]
 
@@ -54,14 +60,13 @@ Stored: TypeAlias = type[np.uint8] | type[np.int16] | type[np.float32]
 class Sums:
     """How the convolution ``path`` is summed event by event: payloads (M, H, W, C) of ``source`` to float32 currents.
 
-    Only ``bits`` of a payload count. Sums over 8 and 16 bit weights (``rows``) are taken in 16 bits; the parts
-    (K_h, K_w), (1, K_w) or (1, 1) of a kernel taken ``at_once`` are so small that none overflows. Sums in float32 are
-    exact at any size. Payloads in a byte are taken two at a time (:func:`snn_deploy_cpu.lanes.add_products`).
+    Only ``bits`` of a payload count. Payloads of 8 and 16 bits are summed in 16 bits; the parts (K_h, K_w), (1, K_w) or
+    (1, 1) of a kernel taken ``at_once`` are so small that none overflows. Sums in float32 are exact at any size.
+    Payloads in a byte are taken two at a time (:func:`snn_deploy_cpu.lanes.add_products`).
     """
 
     path: Events
     bits: int
-    rows: npt.NDArray[Any]
     payload: Stored
     at_once: Pair
 
@@ -74,17 +79,17 @@ class Sums:
         """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
         from snn_deploy_cpu import events_numba
 
-        form, new = self.path.form, total is None
+        form, rows, new = self.path.form, self.path.rows(self.payload), total is None
         if total is None:
             depth = form.weight.shape[0] // math.prod(form.up)
             total = np.empty((maps.shape[0], last - first, self.path.size[1], depth), np.float32)
-        tiles = self.rows.size // math.prod(form.weight.shape[1:])
+        tiles = rows.size // math.prod(form.weight.shape[1:])
         slots = form.reach(0) if tiles == 1 else maps.shape[1]
         events_numba.convolve(
             maps,
             np.array(self.bits).astype(maps.dtype)[()],
             _masks(),
-            self.rows,
+            rows,
             form.weight.shape[2:],
             self.at_once,
             form.strides,
@@ -104,24 +109,24 @@ class Sums:
     def win(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
         """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
 
-        Measured on the last map, once for each half octave of activity.
+        Measured on the last map, once for each half octave of activity, for work that is worth it.
         """
-        active = activity(maps, self.bits)
-        if active >= QUIET:
+        path, active = self.path, activity(maps, self.bits)
+        height, width = path.size
+        products = width * path.form.weight.size // math.prod(path.form.up)
+        path.work += maps.shape[0] * height * products
+        if active >= QUIET or height * products < WORTH_PRODUCTS:
             return False
-        known, key = self.path.known, (self.bits, round(2 * math.log2(active)) if active else None)
-        if key not in known:
-            known[key] = self._measured(maps[-1:], dense)
-        return known[key]
-
-    def _measured(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
-        height, width = self.path.size
-        products = width * self.path.form.weight.size // math.prod(self.path.form.up)
-        if height * products < WORTH_PRODUCTS:
-            return False
-        rows = min(height, max(4, ENOUGH_PRODUCTS // products))
-        spent = _seconds(lambda: dense(0, rows))
-        return _seconds(lambda: self.add(None, maps, 0, rows)) < CLEARLY * spent
+        key = (self.bits, self.payload, round(2 * math.log2(active)) if active else None)
+        if key not in path.known:
+            kind = (path.rows(self.payload).dtype, np.dtype(self.payload), maps.dtype)
+            if kind not in _compiled and path.work < PATIENCE_PRODUCTS:
+                return False
+            rows, last = min(height, max(4, ENOUGH_PRODUCTS // products)), maps[-1:]
+            spent = _seconds(lambda: dense(0, rows))
+            path.known[key] = _seconds(lambda: self.add(None, last, 0, rows)) < CLEARLY * spent
+            _compiled.add(kind)
+        return path.known[key]
 
 
 class Events:
@@ -129,7 +134,8 @@ class Events:
 
     def __init__(self, source: str, form: Convolution, exponent: int, size: Pair) -> None:
         self.source, self.form, self.scale, self.size = source, form, np.float32(2.0**exponent), size
-        self.known: dict[tuple[int, int | None], bool] = {}
+        self.known: dict[tuple[int, Stored, int | None], bool] = {}
+        self.work = 0
         self._rows: dict[Stored, npt.NDArray[Any]] = {}
         self._reach = _reach(form.weight)
 
@@ -149,12 +155,13 @@ class Events:
         fits = [part for part, reach in self._reach.items() if largest * reach[signed] <= np.iinfo(np.int16).max]
         if not fits:
             _, _, height, width = self.form.weight.shape
-            return Sums(self, bits, self._stored(np.float32), np.float32, (height, width))
+            return Sums(self, bits, np.float32, (height, width))
         bytewise = self.form.weight.dtype == np.int8 and not signed and largest < 128 and lanes.multiplies_bytes()
         payload: Stored = np.uint8 if bytewise else np.int16
-        return Sums(self, bits, self._stored(payload), payload, fits[0])
+        return Sums(self, bits, payload, fits[0])
 
-    def _stored(self, payload: Stored) -> npt.NDArray[Any]:
+    def rows(self, payload: Stored) -> npt.NDArray[Any]:
+        """The weights that payloads of this format are multiplied by, as rows of lanes."""
         found = self._rows.get(payload)
         if found is None:
             found = self._rows[payload] = _rows(self.form, payload)

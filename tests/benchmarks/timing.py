@@ -9,6 +9,9 @@ import numpy as np
 import onnxruntime
 from networks import float_unet, photograph
 
+WARM_SECONDS = 3.0
+"""Runs before anything is timed; work that is longer is done once."""
+
 
 class Unit:
     """The float network in onnxruntime on one thread."""
@@ -29,8 +32,10 @@ class Unit:
 
 
 def ratio(unit: Unit, work: Callable[[], object], rounds: int) -> float:
-    """Median CPU time of ``work`` in passes of ``unit``."""
-    work()
+    """Median CPU time of ``work`` in passes of ``unit``, after some seconds in which loops are compiled and paths chosen."""
+    started = time.process_time()
+    while time.process_time() - started < WARM_SECONDS:
+        work()
     found = []
     for _ in range(rounds):
         before = unit.seconds()
