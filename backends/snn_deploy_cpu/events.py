@@ -109,20 +109,19 @@ class Sums:
     def win(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
         """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
 
-        Measured on the last map, once for each half octave of activity, for work that is worth it.
+        Measured on the last map, once for each half octave of activity.
         """
         path, active = self.path, activity(maps, self.bits)
-        height, width = path.size
-        products = width * path.form.weight.size // math.prod(path.form.up)
-        path.work += maps.shape[0] * height * products
-        if active >= QUIET or height * products < WORTH_PRODUCTS:
+        path.work += maps.shape[0] * path.products
+        if active >= QUIET:
             return False
         key = (self.bits, self.payload, round(2 * math.log2(active)) if active else None)
         if key not in path.known:
             kind = (path.rows(self.payload).dtype, np.dtype(self.payload), maps.dtype)
             if kind not in _compiled and path.work < PATIENCE_PRODUCTS:
                 return False
-            rows, last = min(height, max(4, ENOUGH_PRODUCTS // products)), maps[-1:]
+            height, last = path.size[0], maps[-1:]
+            rows = min(height, max(4, ENOUGH_PRODUCTS * height // path.products))
             spent = _seconds(lambda: dense(0, rows))
             path.known[key] = _seconds(lambda: self.add(None, last, 0, rows)) < CLEARLY * spent
             _compiled.add(kind)
@@ -135,9 +134,15 @@ class Events:
     def __init__(self, source: str, form: Convolution, exponent: int, size: Pair) -> None:
         self.source, self.form, self.scale, self.size = source, form, np.float32(2.0**exponent), size
         self.known: dict[tuple[int, Stored, int | None], bool] = {}
+        self.products = size[0] * size[1] * form.weight.size // math.prod(form.up)
         self.work = 0
         self._rows: dict[Stored, npt.NDArray[Any]] = {}
         self._reach = _reach(form.weight)
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether a step is so much work that the cheaper path should be looked for."""
+        return self.products >= WORTH_PRODUCTS
 
     @staticmethod
     def covers(form: Convolution, real: Real) -> bool:

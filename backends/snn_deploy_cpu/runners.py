@@ -150,7 +150,7 @@ class FiringRunner:
 
     def _quiet_sums(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Sums | None:
         """The sums by which events cost less than the dense path of ``part`` at the activity of these payloads."""
-        if stream.events is None:
+        if stream.events is None or (self._quiet is None and not stream.events.worthwhile):
             return None
         origin = sent[stream.events.source]
         sums = stream.events.sums(origin, ALL if part.plane is None else part.plane.bits)
