@@ -149,12 +149,14 @@ def restless(rule: Rule, v: Floats, count: Floats | None) -> bool:
 
 @cache
 def compiled_kernels() -> ModuleType | None:
-    """The compiled kernels, or ``None`` where numba is not installed."""
+    """The compiled kernels, or ``None`` where numba is not installed or its compiler is switched off."""
     try:
+        import numba
+
         from snn_deploy_cpu import firing_numba
     except ImportError:
         return None
-    return firing_numba
+    return None if numba.config.DISABLE_JIT else firing_numba
 
 
 def _payload(half: float, lowest: float, highest: float, v: Floats, inverse: Floats) -> Floats:

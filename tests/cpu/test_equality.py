@@ -71,6 +71,17 @@ def test_conformance_with_packages_missing(without: None) -> None:
     assert len(check_backend(CpuBackend()).equal) == CASES
 
 
+def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    numba = pytest.importorskip("numba")
+    firing.compiled_kernels.cache_clear()
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    try:
+        assert firing.compiled_kernels() is None
+        assert len(check_backend(CpuBackend(quiet=1.0)).equal) == CASES
+    finally:
+        firing.compiled_kernels.cache_clear()
+
+
 @pytest.mark.parametrize("quiet", [1.0, 0.3])
 def test_event_by_event(quiet: float) -> None:
     assert len(check_backend(CpuBackend(quiet=quiet)).equal) == CASES
