@@ -151,12 +151,12 @@ def restless(rule: Rule, v: Floats, count: Floats | None) -> bool:
 def compiled_kernels() -> ModuleType | None:
     """The compiled kernels, or ``None`` where numba is not installed or its compiler is switched off."""
     try:
-        import numba
+        from numba.core import config
 
         from snn_deploy_cpu import firing_numba
     except ImportError:
         return None
-    return None if numba.config.DISABLE_JIT else firing_numba
+    return None if config.DISABLE_JIT else firing_numba  # type: ignore[attr-defined]
 
 
 def _payload(half: float, lowest: float, highest: float, v: Floats, inverse: Floats) -> Floats:
