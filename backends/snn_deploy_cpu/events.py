@@ -155,8 +155,10 @@ class Events:
 
         smallest, largest = int(maps.min()) if maps.dtype.kind == "i" else 0, int(maps.max())
         signed, largest = smallest < 0, max(largest, -smallest)
-        if bits != ALL:
-            largest = 2 ** largest.bit_length()
+        if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
+            signed, largest = False, bits if signed else min(bits, largest)
+        elif signed:  # what remains of it is a multiple of -bits, rounded down
+            largest = max(2 ** largest.bit_length(), -bits)
         fits = [part for part, reach in self._reach.items() if largest * reach[signed] <= np.iinfo(np.int16).max]
         if not fits:
             _, _, height, width = self.form.weight.shape

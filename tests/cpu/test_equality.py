@@ -125,6 +125,21 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
             np.testing.assert_array_equal(path.sums(maps).add(None, maps, 0, 5), exact(maps, (1, 1)))
 
 
+@pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
+@pytest.mark.parametrize(("smallest", "largest"), [(-1, 11), (-300, 2), (0, 20), (-20, 900), (0, 900)])
+def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
+    """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the event-driven path needs numba")
+    form = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
+    path, exact = Events("source", form, 0, (5, 5)), NumpyConvolution(form, np.float64)
+    for payload in (smallest, largest):
+        maps = np.full((1, 5, 5, 32), payload, np.int16)
+        maps[0, 2, 2] = (smallest, largest) * 16
+        found = path.sums(maps, bits).add(None, maps, 0, 5)
+        np.testing.assert_array_equal(found, exact(maps.astype(np.int64) & bits, (1, 1)))
+
+
 @pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int) -> None:
