@@ -87,7 +87,7 @@ class Sums:
         slots = form.reach(0) if tiles == 1 else maps.shape[1]
         events_numba.convolve(
             maps,
-            np.array(self.bits).astype(maps.dtype)[()],
+            _kept(maps, self.bits),
             _masks(),
             rows,
             form.weight.shape[2:],
@@ -179,7 +179,12 @@ def activity(maps: Maps, bits: int = ALL) -> float:
     """Share of payloads with any of ``bits``, from an evenly spaced sample."""
     flat = maps.reshape(-1)
     sample = flat[:: max(1, flat.size // SAMPLE) | 1]
-    return float(np.count_nonzero(sample & np.array(bits).astype(maps.dtype))) / sample.size
+    return float(np.count_nonzero(sample & _kept(maps, bits))) / sample.size
+
+
+def _kept(maps: Maps, bits: int) -> Any:
+    """``bits`` as a number of the format of ``maps``."""
+    return np.array(bits).astype(maps.dtype)[()]
 
 
 def _reach(weight: npt.NDArray[Any]) -> dict[Pair, Pair]:

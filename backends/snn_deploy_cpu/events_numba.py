@@ -20,11 +20,11 @@ def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ig
     """List row y of map m: its payloads, the places ``x C + c`` of its events, and where those of each pixel start."""
     _, _, width, channels = maps.shape
     pitch = width * channels
-    base, first = slot * pitch, slot * (pitch + TOGETHER)
+    base = slot * pitch
     line, kept = maps[m, y].reshape(pitch), payloads[base : base + pitch]
     for place in range(pitch):
         kept[place] = line[place] & bits
-    found, whole = first, channels - channels % TOGETHER
+    found, whole = slot * (pitch + TOGETHER), channels - channels % TOGETHER
     for x in range(width):
         starts[slot * (width + 1) + x] = found
         for place in range(x * channels, x * channels + whole, TOGETHER):
@@ -33,7 +33,6 @@ def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ig
             places[found] = place
             found += line[place] & bits != 0
     starts[slot * (width + 1) + width] = found
-    return found - first
 
 
 @compiled

@@ -167,18 +167,15 @@ def _paired(builder: Any, starts: Sequence[Any], number: int, count: int, factor
 
     Its bytes stand in the lower or upper halves of two vectors, where unpacking pairs them; in a last one alone, in it.
     """
-    first = number - number % 2
-    together = [0, 1] if first + 1 < count else [0]
-    one, other = ([_vector(builder, start, first + index) for index in together] for start in starts)
-    if len(together) == 2:
-        wide = _mask(range(2 * WIDTH))
-        one, other = ([builder.shuffle_vector(low, high, wide)] for low, high in (one, other))
+    first, places = number - number % 2, list(range(WIDTH))
+    one, other = (_vector(builder, start, first) for start in starts)
+    if first + 1 < count:
+        more, wide = (_vector(builder, start, first + 1) for start in starts), _mask(range(2 * WIDTH))
+        one, other = (builder.shuffle_vector(low, high, wide) for low, high in zip((one, other), more, strict=True))
         half = number % 2 * (WIDTH // 2)
         places = [block + half + lane for block in (0, WIDTH) for lane in range(WIDTH // 2)]
-    else:
-        places = list(range(WIDTH))
-    size = len(together) * WIDTH
-    pairs = builder.shuffle_vector(one[0], other[0], _mask([place + row for place in places for row in (0, size)]))
+    order = _mask([place + row for place in places for row in (0, one.type.count)])
+    pairs = builder.shuffle_vector(one, other, order)
     kind = ir.FunctionType(factors.type, [pairs.type, pairs.type])
     multiply = get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.ub.sw")
     return builder.call(multiply, [builder.bitcast(factors, pairs.type), pairs])
