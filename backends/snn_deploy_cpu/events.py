@@ -32,8 +32,8 @@ SAMPLE = 2**14
 ALL = -1
 """Every bit of a payload."""
 
-LANES = {np.uint8: 128, np.int16: 128, np.float32: 64}
-"""Most output channels summed at once, for each format of payloads: 8 registers of AVX2, 4 of AVX-512."""
+LANES = {np.uint8: 128, np.int16: 64}
+"""Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""
 
 TRIALS = 2
 """Times that each path is run where they are compared."""
@@ -53,16 +53,16 @@ CLEARLY = 0.85
 _compiled: set[tuple[np.dtype[Any], ...]] = set()
 """Formats of weights, sums and payloads whose loops have run in this process."""
 
-Stored: TypeAlias = type[np.uint8] | type[np.int16] | type[np.float32]
+Stored: TypeAlias = type[np.uint8] | type[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
     """How the convolution ``path`` is summed event by event: payloads (M, H, W, C) of ``source`` to float32 currents.
 
-    Only ``bits`` of a payload count. Payloads of 8 and 16 bits are summed in 16 bits; the parts (K_h, K_w), (1, K_w) or
-    (1, 1) of a kernel taken ``at_once`` are so small that none overflows. Sums in float32 are exact at any size.
-    Payloads in a byte are taken two at a time (:func:`snn_deploy_cpu.lanes.add_products`).
+    Only ``bits`` of a payload count. Payloads of 8 bits are summed in 16; the parts (K_h, K_w), (1, K_w) or (1, 1) of a
+    kernel taken ``at_once`` are so small that none overflows. Those of 16 bits are summed in 32, which hold whatever the
+    certificate lets float32 hold.
     """
 
     path: Events
@@ -88,7 +88,7 @@ class Sums:
         events_numba.convolve(
             maps,
             _kept(maps, self.bits),
-            _masks(),
+            _orders(),
             rows,
             form.weight.shape[2:],
             self.at_once,
@@ -101,7 +101,7 @@ class Sums:
             self.path.scale,
             new,
             slots,
-            np.empty(slots * math.prod(maps.shape[2:]), self.payload),
+            np.empty(slots * _room(*maps.shape[2:]), self.payload),
             total,
         )
         return total
@@ -149,8 +149,8 @@ class Events:
         """Whether the path exists for ``form`` here."""
         return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
 
-    def sums(self, maps: Maps, bits: int = ALL) -> Sums:
-        """How to take sums over ``bits`` of ``maps``: in 16 bits where the largest payload allows it."""
+    def sums(self, maps: Maps, bits: int = ALL) -> Sums | None:
+        """How to take sums over ``bits`` of ``maps``, in as few bits as the largest payload allows; ``None``: it is too large."""
         from snn_deploy_cpu import lanes
 
         smallest, largest = int(maps.min()) if maps.dtype.kind == "i" else 0, int(maps.max())
@@ -159,13 +159,12 @@ class Events:
             signed, largest = False, bits if signed else min(bits, largest)
         elif signed:  # what remains of it is a multiple of -bits, rounded down
             largest = max(2 ** largest.bit_length(), -bits)
-        fits = [part for part, reach in self._reach.items() if largest * reach[signed] <= np.iinfo(np.int16).max]
-        if not fits:
-            _, _, height, width = self.form.weight.shape
-            return Sums(self, bits, np.float32, (height, width))
-        bytewise = self.form.weight.dtype == np.int8 and not signed and largest < 128 and lanes.multiplies_bytes()
-        payload: Stored = np.uint8 if bytewise else np.int16
-        return Sums(self, bits, payload, fits[0])
+        most, (height, width) = np.iinfo(np.int16).max, self.form.weight.shape[2:]
+        if self.form.weight.dtype == np.int8 and not signed and largest < 128 and lanes.pairs_products():
+            for part, reach in self._reach.items():
+                if largest * reach <= most:
+                    return Sums(self, bits, np.uint8, part)
+        return Sums(self, bits, np.int16, (height, width)) if largest <= most else None
 
     def rows(self, payload: Stored) -> npt.NDArray[Any]:
         """The weights that payloads of this format are multiplied by, as rows of lanes."""
@@ -187,19 +186,22 @@ def _kept(maps: Maps, bits: int) -> Any:
     return np.array(bits).astype(maps.dtype)[()]
 
 
-def _reach(weight: npt.NDArray[Any]) -> dict[Pair, Pair]:
-    """For parts of a kernel, largest first, how far payloads of at most 1 move any sum, in any order of summation.
-
-    The second number holds for payloads of both signs.
-    """
+def _reach(weight: npt.NDArray[Any]) -> dict[Pair, int]:
+    """For parts of a kernel, largest first, how far payloads of 0 and 1 move any sum, in any order of summation."""
     positive = np.maximum(weight, 0).sum(1, np.int64)
     negative = np.maximum(-weight.astype(np.int64), 0).sum(1)
     height, width = weight.shape[2:]
-    found: dict[Pair, Pair] = {}
+    found: dict[Pair, int] = {}
     for part, axes in (((height, width), (1, 2)), ((1, width), (2,)), ((1, 1), ())):
-        above, below = positive.sum(axes), negative.sum(axes)
-        found.setdefault(part, (int(np.maximum(above, below).max()), int((above + below).max())))
+        found.setdefault(part, int(np.maximum(positive.sum(axes), negative.sum(axes)).max()))
     return found
+
+
+def _room(width: int, channels: int) -> int:
+    """Numbers that the list of a row may have: an even number for each pixel, and what is written beyond the last."""
+    from snn_deploy_cpu.lanes import TOGETHER
+
+    return width * (channels + channels % 2) + TOGETHER
 
 
 def _rows(form: Convolution, payload: Stored) -> npt.NDArray[Any]:
@@ -209,12 +211,9 @@ def _rows(form: Convolution, payload: Stored) -> npt.NDArray[Any]:
     outputs, inputs, height, width = form.weight.shape
     tiles = -(-outputs // LANES[payload])
     lanes = -(-outputs // (WIDTH * tiles)) * WIDTH
-    padded = np.zeros(
-        (tiles * lanes, inputs, height, width), np.float32 if payload is np.float32 else form.weight.dtype
-    )
-    padded[:outputs] = form.weight
-    split = padded.reshape(tiles, lanes, inputs, height, width).transpose(0, 3, 4, 2, 1)
-    return rows_of(split, interleaved=payload is np.uint8)
+    filled = np.zeros((tiles * lanes, inputs, height, width), np.int8 if payload is np.uint8 else np.int16)
+    filled[:outputs] = form.weight
+    return rows_of(filled.reshape(tiles, lanes, inputs, height, width).transpose(0, 3, 4, 2, 1))
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -229,7 +228,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 @cache
-def _masks() -> npt.NDArray[np.int32]:
-    from snn_deploy_cpu.lanes import masks
+def _orders() -> npt.NDArray[np.uint8]:
+    from snn_deploy_cpu.lanes import orders
 
-    return masks()
+    return orders()

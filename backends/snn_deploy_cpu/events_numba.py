@@ -16,22 +16,23 @@ compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="nu
 
 
 @compiled
-def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ignore[no-untyped-def]
-    """List row y of map m: its payloads, the places ``x C + c`` of its events, and where those of each pixel start."""
+def enlist(maps, m, y, bits, orders, slot, room, places, factors, starts):  # type: ignore[no-untyped-def]
+    """List row y of map m: places ``x C + c`` and payloads of its events, and where those of each pixel start.
+
+    Every pixel lists an even number, the last of them with a payload of 0 where need be.
+    """
     _, _, width, channels = maps.shape
-    pitch = width * channels
-    base = slot * pitch
-    line, kept = maps[m, y].reshape(pitch), payloads[base : base + pitch]
-    for place in range(pitch):
-        kept[place] = line[place] & bits
-    found, whole = slot * (pitch + TOGETHER), channels - channels % TOGETHER
+    line, whole = maps[m, y].reshape(width * channels), channels - channels % TOGETHER
+    found = slot * room
     for x in range(width):
         starts[slot * (width + 1) + x] = found
         for place in range(x * channels, x * channels + whole, TOGETHER):
-            found = note(payloads, base, place, masks, places, found)
+            found = note(line, place, bits, orders, places, factors, found)
         for place in range(x * channels + whole, (x + 1) * channels):
-            places[found] = place
+            places[found], factors[found] = place, line[place] & bits
             found += line[place] & bits != 0
+        places[found], factors[found] = x * channels, 0
+        found += found & 1
     starts[slot * (width + 1) + width] = found
 
 
@@ -39,20 +40,19 @@ def enlist(maps, m, y, bits, masks, slot, payloads, places, starts):  # type: ig
 def outline(  # type: ignore[no-untyped-def]
     row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
 ):
-    """Runs of listed events that a row of positions adds, four numbers each, and how many numbers each part ends with.
+    """Runs of listed events that a row of positions adds, three numbers each, and how many numbers each part ends with.
 
-    Where the pixels' starts stand, where the payloads, the first column from that of position 0 on, and the row of
-    weights of place 0. A run is as many columns as neighbour each other in the part, one in a dilated kernel.
+    Where the pixels' starts stand, the first column from that of position 0 on, and the row of weights of place 0. A
+    run is as many columns as neighbour each other in the part, one in a dilated kernel.
     """
     taps, found, ended = at_once[1] if dilations[1] == 1 else 1, 0, 0
     for h in range(kernel[0]):
         y = row * strides[0] - before[0] + h * dilations[0]
         for w in range(0, kernel[1], taps):
             if 0 <= y < height:
-                run[found], run[found + 1] = y % slots * (width + 1), y % slots * width * channels
-                run[found + 2] = w * dilations[1] - before[1]
-                run[found + 3] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
-                found += 4
+                run[found], run[found + 1] = y % slots * (width + 1), w * dilations[1] - before[1]
+                run[found + 2] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
+                found += 3
             if (w + taps) % at_once[1] == 0 and (h + 1) % at_once[0] == 0:
                 parts[ended] = found
                 ended += 1
@@ -63,7 +63,7 @@ def outline(  # type: ignore[no-untyped-def]
 def convolve(  # type: ignore[no-untyped-def]
     maps,
     bits,
-    masks,
+    orders,
     rows,
     kernel,
     at_once,
@@ -76,22 +76,21 @@ def convolve(  # type: ignore[no-untyped-def]
     scale,
     new,
     slots,
-    payloads,
+    factors,
     out,
 ):
     """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise."""
     count, height, width, channels = maps.shape
     _, lines, columns, depth = out.shape
-    lanes, pitch, pitch_starts = lanes_of(rows), width * channels, width + 1
+    lanes, room, pitch_starts = lanes_of(rows), factors.size // slots, width + 1
     tiles = rows.size // (kernel[0] * kernel[1] * channels)
     taps = at_once[1] if dilations[1] == 1 else 1
-    places = np.empty(slots * (pitch + TOGETHER), np.int32)
+    places = np.empty(factors.size, np.int32)
     starts = np.empty(slots * pitch_starts, np.int64)
     held = np.empty(slots, np.int64)
-    run, parts = np.empty(4 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
+    run, parts = np.empty(3 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
     sums, flat = np.empty(lanes, np.float32), out.reshape(out.size)
     aside, groups = np.arange(0, lanes, TOGETHER), handed_out(tiles * lanes, up, columns, depth)
-    nothing = payloads.dtype.type(0)
     for m in range(count):
         held[:] = -1
         for tile in range(tiles):
@@ -102,7 +101,7 @@ def convolve(  # type: ignore[no-untyped-def]
                     y = row * strides[0] - before[0] + h * dilations[0]
                     if 0 <= y < height:
                         if held[y % slots] != y:
-                            enlist(maps, m, y, bits, masks, y % slots, payloads, places, starts)
+                            enlist(maps, m, y, bits, orders, y % slots, room, places, factors, starts)
                             held[y % slots] = y
                         events += starts[y % slots * pitch_starts + width] - starts[y % slots * pitch_starts]
                 if events == 0 and not new:
@@ -119,19 +118,14 @@ def convolve(  # type: ignore[no-untyped-def]
                     for part in range(ended):
                         total, stop = zeros(rows), peek(parts, part)
                         while j < stop:
-                            x = column * strides[1] + peek(run, j + 2)
-                            begin, held_at = peek(run, j), peek(run, j + 1)
+                            begin, x = peek(run, j), column * strides[1] + peek(run, j + 1)
                             event = peek(starts, begin + min(max(x, 0), width))
                             end = peek(starts, begin + min(max(x + taps, 0), width))
-                            weight = peek(run, j + 3) - x * channels
+                            weight = peek(run, j + 2) - x * channels
                             while event < end:
-                                second = min(event + 1, end - 1)
-                                one, two = np.int64(peek(places, event)), np.int64(peek(places, second))
-                                k, kk = peek(payloads, held_at + one), peek(payloads, held_at + two)
-                                kk = kk if second != event else nothing
-                                total = add_products(total, rows, weight + one, k, weight + two, kk)
+                                total = add_products(total, rows, weight, places, factors, event)
                                 event = opaque(event + 2)
-                            j += 4
+                            j += 3
                         put(total, goal, base, offsets, lane, scale, fresh)
                         fresh = False
                     if not inside:

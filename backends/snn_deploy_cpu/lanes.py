@@ -1,8 +1,8 @@
 """Vectors in registers for compiled loops: numba's own arrays live in memory, where every sum is loaded and stored again.
 
-``Lanes`` is a row of numbers of one format whose length is known when a loop is compiled; it comes from the record type
-of an array of rows (:func:`rows_of`). To LLVM it is an array of vectors of ``WIDTH`` numbers, one register of AVX2 each in
-16 bits; vectors of 48 numbers, say, it would take apart. Indices are not checked and never count from the end.
+``Lanes`` is a row of sums whose length and format are known when a loop is compiled; they come from the record type of an
+array of rows of weights (:func:`rows_of`). To LLVM it is an array of vectors, one register of AVX2 each; vectors of 48
+numbers, say, it would take apart. Indices are not checked and never count from the end.
 """
 
 # ruff: noqa: ARG001 - numba calls the functions with the types of arguments, used or not
@@ -10,7 +10,8 @@ of an array of rows (:func:`rows_of`). To LLVM it is an array of vectors of ``WI
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -28,13 +29,19 @@ FORMATS = {
     types.uint8: ir.IntType(8),
     types.int8: ir.IntType(8),
     types.int16: ir.IntType(16),
-    types.float32: ir.FloatType(),
+    types.int32: ir.IntType(32),
 }
+SUMS: dict[Any, Any] = {types.int8: types.int16, types.int16: types.int32}
+"""Formats of sums of products with weights of each format."""
+
 TOGETHER = 8
-"""Numbers that :func:`note` looks at together."""
+"""Payloads that :func:`note` looks at together, and sums that :func:`put` writes together."""
 
 WIDTH = 16
-"""Lanes of one vector; rows have whole vectors."""
+"""Rows of weights have whole runs of so many."""
+
+REGISTER = 32
+"""Bytes of a vector."""
 
 ROW = f"row_{zlib.crc32(Path(__file__).read_bytes()):08x}"
 """The one field of records here. Numba compiles again where types have changed, but not where a function from another file
@@ -54,7 +61,9 @@ class LanesModel(models.PrimitiveModel):
     """An array of vectors."""
 
     def __init__(self, manager: Any, lanes: Lanes) -> None:
-        vectors = ir.ArrayType(ir.VectorType(FORMATS[lanes.number], WIDTH), lanes.count // WIDTH)
+        number = FORMATS[lanes.number]
+        size = 8 * REGISTER // number.width
+        vectors = ir.ArrayType(ir.VectorType(number, size), lanes.count // size)
         super().__init__(manager, lanes, vectors)  # type: ignore[no-untyped-call]
 
 
@@ -63,35 +72,35 @@ def _intrinsic(function: Callable[..., Typing]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", intrinsic(function))
 
 
-def multiplies_bytes() -> bool:
-    """Whether compiled loops have the instruction that :func:`add_products` needs for payloads in a byte."""
+@cache
+def pairs_products() -> bool:
+    """Whether compiled loops have AVX2, whose instructions multiply two payloads each and add the products."""
     return "+avx2" in cpu_target.target_context.codegen().magic_tuple()[2]
 
 
-def rows_of(numbers: npt.NDArray[Any], interleaved: bool) -> npt.NDArray[Any]:
-    """``numbers`` (..., L) as a run of rows of L lanes each, the first of them at a multiple of 64 bytes.
+def rows_of(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``weights`` (..., L) as a run of rows of L lanes each, the first of them at a multiple of 64 bytes.
 
-    ``interleaved``: in the order that :func:`add_products` undoes when it pairs bytes: the second and third quarter of
-    every two vectors change places.
+    With :func:`pairs_products` in the order that unpacking two rows undoes: the second and third quarter of every
+    ``REGISTER`` bytes change places.
     """
-    lanes = numbers.shape[-1]
-    if interleaved:
+    lanes, size = weights.shape[-1], REGISTER // weights.itemsize
+    if pairs_products():
         order = np.arange(lanes)
-        pairs = order[: lanes - lanes % (2 * WIDTH)].reshape(-1, 2, 2, WIDTH // 2)
-        order[: pairs.size] = pairs.swapaxes(1, 2).reshape(-1)
-        numbers = numbers[..., order]
-    room = np.empty(numbers.nbytes + 64, np.uint8)
+        whole = order[: lanes - lanes % size].reshape(-1, 2, 2, size // 4)
+        order[: whole.size] = whole.swapaxes(1, 2).reshape(-1)
+        weights = weights[..., order]
+    room = np.empty(weights.nbytes + 64, np.uint8)
     start = -room.ctypes.data % 64
-    held = room[start : start + numbers.nbytes].view(numbers.dtype)
-    held[:] = numbers.reshape(-1)
-    return held.view([(ROW, numbers.dtype, lanes)])
+    held = room[start : start + weights.nbytes].view(weights.dtype)
+    held[:] = weights.reshape(-1)
+    return held.view([(ROW, weights.dtype, lanes)])
 
 
-def masks() -> npt.NDArray[Any]:
-    """For each pattern of ``TOGETHER`` bits the places of those that are set, first ones first: what :func:`note` needs."""
+def orders() -> npt.NDArray[np.uint8]:
+    """For each pattern of ``TOGETHER`` bits (256, 8) the places of those that are set, first ones first, then the others."""
     bits = np.arange(2**TOGETHER)[:, None] >> np.arange(TOGETHER) & 1
-    places = np.argsort(1 - bits, axis=1, kind="stable")
-    return rows_of(places.astype(np.int32), interleaved=False)
+    return np.argsort(1 - bits, axis=1, kind="stable").astype(np.uint8).reshape(-1)
 
 
 @_intrinsic
@@ -117,68 +126,71 @@ def zeros(typing: Any, rows: Any) -> Typing:
 
 
 @_intrinsic
-def add_products(
-    typing: Any, total: Any, rows: Any, index: Any, factor: Any, other: Any, factor_of_other: Any
-) -> Typing:
-    """``total + rows[index] * factor + rows[other] * factor_of_other``; integers wrap around.
+def add_products(typing: Any, total: Any, rows: Any, base: Any, places: Any, factors: Any, first: Any) -> Typing:
+    """``total`` and two products, ``rows[base + places[e]] * factors[e]`` with e = first, first + 1; integers wrap around.
 
-    Factors of 8 bits are below 128; rows of 8 bits are interleaved then, and one instruction (PMADDUBSW) multiplies
-    both and adds the products, ``2 * 127 * 128`` at most, in 16 bits.
+    With AVX2 one instruction multiplies both and adds the products: rows and factors of 8 bits in 16 (PMADDUBSW; factors
+    are below 128, so ``2 * 127 * 128`` at most), those of 16 bits in 32 (PMADDWD).
     """
-    bytewise = factor == types.uint8
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        total, rows, index, factor, other, factor_of_other = arguments
-        kind, vector, word = signature.args[1], total.type.element, ir.IntType(16)
-        stored = ir.VectorType(FORMATS[_row(kind).dtype], WIDTH)
-        starts = [_place(context, builder, kind, rows, place, stored) for place in (index, other)]
-        if bytewise:
-            upper = builder.shl(builder.zext(factor_of_other, word), ir.Constant(word, 8))
-            factors = [_repeated(builder, builder.or_(builder.zext(factor, word), upper), vector)]
+        total, rows, base, places, factors, first = arguments
+        _, row, _, place, factor, _ = signature.args
+        number, word, weight = FORMATS[factor.dtype], ir.IntType(64), FORMATS[_row(row).dtype]
+        origin = builder.gep(_start(context, builder, row, rows), [base])
+        events = [first, builder.add(first, ir.Constant(word, 1))]
+        offsets = [builder.load(builder.gep(_start(context, builder, place, places), [event])) for event in events]
+        starts = [
+            builder.bitcast(builder.gep(origin, [builder.sext(offset, word)]), weight.as_pointer())
+            for offset in offsets
+        ]
+        if pairs_products():
+            pair = ir.IntType(2 * number.width)
+            both = builder.load(_place(context, builder, factor, factors, first, pair), align=_bytes(number))
+            multipliers = _repeated(builder, both, ir.VectorType(pair, 8 * REGISTER // pair.width))
+            products = _paired(builder, starts, total.type, multipliers)
         else:
-            factors = [_repeated(builder, number, vector) for number in (factor, factor_of_other)]
-        for number in range(total.type.count):
-            sums = builder.extract_value(total, number)
-            if bytewise:
-                sums = builder.add(sums, _paired(builder, starts, number, total.type.count, factors[0]))
-            else:
-                sums = _multiplied(builder, sums, starts, number, factors)
-            total = builder.insert_value(total, sums, number)
+            held = _start(context, builder, factor, factors)
+            numbers = [builder.load(builder.gep(held, [event])) for event in events]
+            products = _single(builder, starts, total.type, numbers)
+        for vector, product in enumerate(products):
+            sums = builder.add(builder.extract_value(total, vector), product)
+            total = builder.insert_value(total, sums, vector)
         return total
 
-    return total(total, rows, types.int64, factor, types.int64, factor), code
+    return total(total, rows, types.int64, places, factors, types.int64), code
 
 
-def _multiplied(builder: Any, sums: Any, starts: Sequence[Any], number: int, factors: Sequence[Any]) -> Any:
-    """``sums``, to which vector ``number`` of each row is added, times its factor."""
-    for start, factor in zip(starts, factors, strict=True):
-        row = _vector(builder, start, number)
-        if isinstance(sums.type.element, ir.FloatType):
-            sums = builder.fadd(sums, builder.fmul(row, factor))
-        else:
-            sums = builder.add(
-                sums, builder.mul(row if row.type == sums.type else builder.sext(row, sums.type), factor)
-            )
-    return sums
+def _single(builder: Any, starts: Sequence[Any], total: Any, factors: Sequence[Any]) -> Iterator[Any]:
+    """Vectors of products, one row and one factor after the other."""
+    for vector in range(total.count):
+        sums = ir.Constant(total.element, None)
+        for start, factor in zip(starts, factors, strict=True):
+            row = _vector(builder, start, vector * total.element.count, total.element.count)
+            number = builder.sext(factor, total.element.element)
+            product = builder.mul(builder.sext(row, total.element), _repeated(builder, number, total.element))
+            sums = builder.add(sums, product)
+        yield sums
 
 
-def _paired(builder: Any, starts: Sequence[Any], number: int, count: int, factors: Any) -> Any:
-    """Vector ``number`` of the products of two interleaved rows, added up.
-
-    Its bytes stand in the lower or upper halves of two vectors, where unpacking pairs them; in a last one alone, in it.
-    """
-    first, places = number - number % 2, list(range(WIDTH))
-    one, other = (_vector(builder, start, first) for start in starts)
-    if first + 1 < count:
-        more, wide = (_vector(builder, start, first + 1) for start in starts), _mask(range(2 * WIDTH))
-        one, other = (builder.shuffle_vector(low, high, wide) for low, high in zip((one, other), more, strict=True))
-        half = number % 2 * (WIDTH // 2)
-        places = [block + half + lane for block in (0, WIDTH) for lane in range(WIDTH // 2)]
-    order = _mask([place + row for place in places for row in (0, one.type.count)])
-    pairs = builder.shuffle_vector(one, other, order)
-    kind = ir.FunctionType(factors.type, [pairs.type, pairs.type])
-    multiply = get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.ub.sw")
-    return builder.call(multiply, [builder.bitcast(factors, pairs.type), pairs])
+def _paired(builder: Any, starts: Sequence[Any], total: Any, factors: Any) -> Iterator[Any]:
+    """Vectors of products of two rows with two factors, which are unpacked to neighbour each other."""
+    size = 2 * total.element.count
+    bytewise = starts[0].type.pointee.width == 8
+    name = "llvm.x86.avx2.pmadd.ub.sw" if bytewise else "llvm.x86.avx2.pmadd.wd"
+    wide = ir.VectorType(starts[0].type.pointee, size)
+    multiply = get_or_insert_function(builder.module, ir.FunctionType(total.element, [wide, wide]), name)
+    factors = builder.bitcast(factors, wide)
+    for block in range(-(-total.count // 2)):
+        halves = min(2, total.count - 2 * block)
+        one, other = (_vector(builder, start, block * size, size * halves // 2) for start in starts)
+        for half in range(halves):
+            taken = list(range(size // 2))
+            if halves == 2:
+                quarter = size // 4
+                taken = [place + half * quarter for low in (0, 2 * quarter) for place in range(low, low + quarter)]
+            order = _mask([place + row for place in taken for row in (0, one.type.count)])
+            yield builder.call(multiply, [factors, builder.shuffle_vector(one, other, order)])
 
 
 @_intrinsic
@@ -194,19 +206,19 @@ def put(typing: Any, total: Any, out: Any, base: Any, offsets: Any, first: Any, 
         kinds, word = signature.args, ir.IntType(64)
         floats = ir.VectorType(ir.FloatType(), TOGETHER)
         scales = _repeated(builder, scale, floats)
-        for group in range(total.type.count * WIDTH // TOGETHER):
-            vector, part = divmod(group * TOGETHER, WIDTH)
+        size = total.type.element.count
+        for group in range(total.type.count * size // TOGETHER):
+            vector, part = divmod(group * TOGETHER, size)
             sums = builder.extract_value(total, vector)
             sums = builder.shuffle_vector(sums, sums, _mask(range(part, part + TOGETHER)))
-            if sums.type != floats:
-                sums = builder.sitofp(sums, floats)
+            sums = builder.sitofp(sums, floats)
             index = builder.add(first, ir.Constant(word, group))
             offset = builder.load(builder.gep(_start(context, builder, kinds[3], offsets), [index]))
             with builder.if_then(builder.icmp_signed(">=", offset, ir.Constant(word, 0))):
                 place = _place(context, builder, kinds[1], out, builder.add(base, offset), floats)
-                there = builder.select(fresh, ir.Constant(floats, None), builder.load(place, align=_bytes(floats)))
+                there = builder.select(fresh, ir.Constant(floats, None), builder.load(place, align=4))
                 sums = builder.fadd(builder.fmul(sums, scales), there)
-                builder.store(sums, place, align=_bytes(floats))
+                builder.store(sums, place, align=4)
         return context.get_dummy_value()
 
     return types.void(total, out, types.int64, offsets, types.int64, types.float32, types.boolean), code
@@ -234,33 +246,67 @@ def opaque(typing: Any, number: Any) -> Typing:
 
 
 @_intrinsic
-def note(typing: Any, numbers: Any, base: Any, index: Any, masks: Any, places: Any, found: Any) -> Typing:
-    """Write into ``places[found ...]`` which of ``TOGETHER`` numbers from ``base + index`` on are not 0; ``found`` with them.
+def note(typing: Any, line: Any, index: Any, bits: Any, orders: Any, places: Any, factors: Any, found: Any) -> Typing:
+    """List those of ``TOGETHER`` numbers from ``line[index]`` on that have any of ``bits``, from entry ``found`` on.
 
-    Places count from ``base``.
-    As many places are written as are looked at; those after the new ``found`` mean nothing.
+    ``places`` are told their index, ``factors`` what is kept of them. Returns ``found`` with them. As much is written as is
+    looked at; what stands after the new ``found`` means nothing.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers, base, index, masks, places, found = arguments
-        kinds = signature.args
-        looked = ir.VectorType(FORMATS[kinds[0].dtype], TOGETHER)
-        marks = ir.VectorType(ir.IntType(32), TOGETHER)
-        start = builder.add(base, index)
-        seen = builder.load(_place(context, builder, kinds[0], numbers, start, looked), align=_bytes(looked))
-        nothing = ir.Constant(looked, None)
-        if isinstance(looked.element, ir.FloatType):
-            active = builder.fcmp_unordered("!=", seen, nothing)
-        else:
-            active = builder.icmp_unsigned("!=", seen, nothing)
+        line, index, bits, orders, places, factors, found = arguments
+        kinds, byte, word = signature.args, ir.IntType(8), ir.IntType(32)
+        looked, marks = ir.VectorType(FORMATS[kinds[0].dtype], TOGETHER), ir.VectorType(word, TOGETHER)
+        seen = builder.load(_place(context, builder, kinds[0], line, index, looked), align=_bytes(looked.element))
+        kept = builder.and_(seen, _repeated(builder, bits, looked))
+        active = builder.icmp_unsigned("!=", kept, ir.Constant(looked, None))
         pattern = builder.bitcast(active, ir.IntType(TOGETHER))
-        entry = builder.zext(pattern, ir.IntType(64))
-        offsets = builder.load(_place(context, builder, kinds[3], masks, entry, marks), align=4)
-        first = _repeated(builder, builder.trunc(index, ir.IntType(32)), marks)
-        builder.store(builder.add(offsets, first), _place(context, builder, kinds[4], places, found, marks), align=4)
+        entry = builder.mul(builder.zext(pattern, ir.IntType(64)), ir.Constant(ir.IntType(64), TOGETHER))
+        order = _place(context, builder, kinds[3], orders, entry, ir.VectorType(byte, TOGETHER))
+        order = builder.load(order, align=TOGETHER)
+        first = _repeated(builder, builder.trunc(index, word), marks)
+        here = builder.add(builder.zext(order, marks), first)
+        builder.store(here, _place(context, builder, kinds[4], places, found, marks), align=4)
+        kept = _resized(builder, kept, kinds[0].dtype.signed, FORMATS[kinds[5].dtype])
+        kept = _reordered(builder, kept, order)
+        place = _place(context, builder, kinds[5], factors, found, kept.type)
+        builder.store(kept, place, align=_bytes(kept.type.element))
         return builder.add(found, builder.zext(builder.ctpop(pattern), ir.IntType(64)))
 
-    return types.int64(numbers, types.int64, types.int64, masks, places, types.int64), code
+    return types.int64(line, types.int64, line.dtype, orders, places, factors, types.int64), code
+
+
+def _resized(builder: Any, numbers: Any, signed: bool, number: Any) -> Any:
+    """``numbers`` in the format ``number``."""
+    kind, width = ir.VectorType(number, numbers.type.count), numbers.type.element.width
+    if width == number.width:
+        return numbers
+    if width > number.width:
+        return builder.trunc(numbers, kind)
+    return builder.sext(numbers, kind) if signed else builder.zext(numbers, kind)
+
+
+def _reordered(builder: Any, numbers: Any, order: Any) -> Any:
+    """``numbers[order]``."""
+    kind, byte = numbers.type, ir.IntType(8)
+    if not pairs_products():
+        out = ir.Constant(kind, ir.Undefined)
+        for place in range(kind.count):
+            constant = ir.Constant(ir.IntType(32), place)
+            taken = builder.extract_element(numbers, builder.extract_element(order, constant))
+            out = builder.insert_element(out, taken, constant)
+        return out
+    table = ir.VectorType(byte, 16)
+    call = ir.FunctionType(table, [table, table])
+    shuffle = get_or_insert_function(builder.module, call, "llvm.x86.ssse3.pshuf.b.128")
+    if kind.element.width == 8:
+        twice = _mask([*range(TOGETHER), *range(TOGETHER)])
+        numbers, order = (builder.shuffle_vector(vector, vector, twice) for vector in (numbers, order))
+        out = builder.call(shuffle, [numbers, order])
+        return builder.shuffle_vector(out, out, _mask(range(TOGETHER)))
+    order = builder.mul(builder.zext(order, kind), ir.Constant(kind, [0x0202] * kind.count))
+    order = builder.bitcast(builder.add(order, ir.Constant(kind, [0x0100] * kind.count)), table)
+    return builder.bitcast(builder.call(shuffle, [builder.bitcast(numbers, table), order]), kind)
 
 
 def _mask(places: Sequence[int]) -> Any:
@@ -274,9 +320,8 @@ def _row(rows: Any) -> Any:
 
 
 def _lanes(rows: Any) -> Lanes:
-    """Rows of 8 bits are summed in 16."""
     row = _row(rows)
-    return Lanes(types.int16 if row.dtype == types.int8 else row.dtype, row.shape[0])
+    return Lanes(SUMS[row.dtype], row.shape[0])
 
 
 def _start(context: Any, builder: Any, kind: Any, array: Any) -> Any:
@@ -288,10 +333,11 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, pointe
     return builder.bitcast(builder.gep(_start(context, builder, kind, array), [index]), pointed.as_pointer())
 
 
-def _vector(builder: Any, start: Any, number: int) -> Any:
-    """Vector ``number`` of the row that starts there."""
-    place = builder.gep(start, [ir.Constant(ir.IntType(64), number)])
-    return builder.load(place, align=_bytes(start.type.pointee))
+def _vector(builder: Any, start: Any, first: int, count: int) -> Any:
+    """``count`` numbers, number ``first`` of those that start there and on."""
+    number = start.type.pointee
+    place = builder.gep(start, [ir.Constant(ir.IntType(64), first)])
+    return builder.load(builder.bitcast(place, ir.VectorType(number, count).as_pointer()), align=_bytes(number))
 
 
 def _repeated(builder: Any, number: Any, lanes: Any) -> Any:
@@ -301,6 +347,6 @@ def _repeated(builder: Any, number: Any, lanes: Any) -> Any:
     return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes.count), None))
 
 
-def _bytes(lanes: Any) -> int:
-    """Bytes of one lane, to which rows are aligned at least."""
-    return 4 if isinstance(lanes.element, ir.FloatType) else lanes.element.width // 8
+def _bytes(number: Any) -> int:
+    """Bytes of a number, to which arrays of them are aligned at least."""
+    return int(number.width) // 8

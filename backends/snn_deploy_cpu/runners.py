@@ -154,6 +154,8 @@ class FiringRunner:
             return None
         origin = sent[stream.events.source]
         sums = stream.events.sums(origin, ALL if part.plane is None else part.plane.bits)
+        if sums is None:
+            return None
         if self._quiet is None:
             wins = sums.win(origin, partial(part.dense, sent[stream.source][-1:]))
         else:

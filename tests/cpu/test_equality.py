@@ -98,7 +98,7 @@ def test_event_by_event(quiet: float) -> None:
 @pytest.mark.parametrize("payload", [1, 3, 9, 40, 1000])
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 8), (16, 24), (19, 150), (8, 260)])
 def test_events_of_every_size(payload: int, inputs: int, outputs: int) -> None:
-    """Sums in 16 bits over the whole kernel, its rows or its taps, and in float32; tiles that are full and that are not."""
+    """Sums in 16 bits over the whole kernel, its rows or its taps, and in 32; tiles that are full and that are not."""
     kernels = [ConvKernel(weights(inputs, 2, 1, 1)), ConvKernel(weights(outputs, inputs, 3, 3), pads=(1, 1, 1, 1))]
     for signed in (0, -payload):
         network = line(kernels, "rate", (2, 6, 7), 60, payload_min=signed, payload_max=payload)

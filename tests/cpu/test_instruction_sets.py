@@ -1,6 +1,7 @@
 """Bit equality where the processor has fewer instructions: 8-bit products saturate there, and the backend must see it.
 
-oneDNN reads ``ONEDNN_MAX_CPU_ISA`` once for each process, so every case runs in a process of its own.
+oneDNN reads ``ONEDNN_MAX_CPU_ISA``, and numba the processor it compiles for, once for each process, so every case runs in
+a process of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-
-pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="instruction sets are oneDNN's; PyTorch is missing")
 
 PROGRAM = """
 import warnings
@@ -26,6 +25,15 @@ print("bits", eight_bit and eight_bit.bits)
 """
 
 
+EVENTS = """
+from snn_deploy_cpu import CpuBackend, lanes
+from snn_deploy.testing import check_backend
+assert not lanes.pairs_products()
+check_backend(CpuBackend(quiet=1.0))
+"""
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="instruction sets are oneDNN's; PyTorch is missing")
 @pytest.mark.parametrize(
     "instructions",
     [
@@ -37,10 +45,21 @@ print("bits", eight_bit and eight_bit.bits)
     ],
 )
 def test_equality_with_instructions_capped(instructions: str) -> None:
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "PYTHONPATH": os.pathsep.join(sys.path)}
+    out = run(PROGRAM, ONEDNN_MAX_CPU_ISA=instructions)
+    if instructions in ("AVX2", "SSE41"):
+        assert out.split() in (["bits", "7"], ["bits", "None"])
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="events are summed by numba, which is missing")
+def test_events_where_no_instruction_adds_pairs_of_products() -> None:
+    run(EVENTS, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+
+
+def run(program: str, **variables: str) -> str:
+    """What ``program`` prints in a process with these environment variables."""
+    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    if instructions in ("AVX2", "SSE41"):
-        assert done.stdout.split() in (["bits", "7"], ["bits", "None"])
+    return done.stdout
