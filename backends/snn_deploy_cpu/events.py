@@ -3,7 +3,8 @@
 Dense 8-bit convolutions cost the same at any activity and multiply faster, so events win below some share of active
 payloads. Which is cheaper is measured on the machine, on the payloads at hand, when a layer first shows activity of that
 order. Either way the sums are the same integers: the certificate holds for any order of summation, and 16-bit sums are
-moved to float32 before they could overflow.
+moved to float32 before they could overflow. Where nothing else is to be added, neurons fire row by row, while their
+currents are still in the nearest cache.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.kernels import Pair
-from snn_deploy_cpu.firing import compiled_kernels
+from snn_deploy_cpu.firing import compiled_kernels, nobody
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution, Maps
 
 QUIET = 0.5
 """Activity above which events were never faster; nothing is measured there."""
 
-SAMPLE = 2**14
+SAMPLE = 2**12
 """Payloads looked at to estimate activity."""
 
 ALL = -1
@@ -77,15 +78,30 @@ class Sums:
 
     def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
         """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
+        out = self._room(maps.shape[0], last - first) if total is None else total
+        self._convolve(maps, first, total is None, out, nobody())
+        return out
+
+    def fire(self, total: Maps | None, maps: Maps, first: int, last: int, neurons: tuple[object, ...]) -> int:
+        """The same, and every row of ``neurons`` (:func:`snn_deploy_cpu.firing.ready`) advances when its currents are complete.
+
+        Returns how many membranes were limited. Currents are not kept.
+        """
+        out = self._room(1, last - first) if total is None else total
+        return self._convolve(maps, first, total is None, out, neurons)
+
+    def _room(self, maps: int, lines: int) -> Maps:
+        """Currents of so many rows of so many maps, not set."""
+        form = self.path.form
+        return np.empty((maps, lines, self.path.size[1], form.weight.shape[0] // math.prod(form.up)), np.float32)
+
+    def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
         from snn_deploy_cpu import events_numba
 
-        form, rows, new = self.path.form, self.path.rows(self.payload), total is None
-        if total is None:
-            depth = form.weight.shape[0] // math.prod(form.up)
-            total = np.empty((maps.shape[0], last - first, self.path.size[1], depth), np.float32)
+        form, rows = self.path.form, self.path.rows(self.payload)
         tiles = rows.size // math.prod(form.weight.shape[1:])
         slots = form.reach(0) if tiles == 1 else maps.shape[1]
-        events_numba.convolve(
+        limited = events_numba.convolve(
             maps,
             _kept(maps, self.bits),
             _orders(),
@@ -101,10 +117,11 @@ class Sums:
             self.path.scale,
             new,
             slots,
-            np.empty(slots * _room(*maps.shape[2:]), self.payload),
-            total,
+            np.empty(slots * _listed(*maps.shape[2:]), self.payload),
+            out,
+            neurons,
         )
-        return total
+        return int(limited)
 
     def win(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
         """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
@@ -197,7 +214,7 @@ def _reach(weight: npt.NDArray[Any]) -> dict[Pair, int]:
     return found
 
 
-def _room(width: int, channels: int) -> int:
+def _listed(width: int, channels: int) -> int:
     """Numbers that the list of a row may have: an even number for each pixel, and what is written beyond the last."""
     from snn_deploy_cpu.lanes import TOGETHER
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from snn_deploy_cpu.firing_numba import fire_row
 from snn_deploy_cpu.lanes import TOGETHER, add_products, lanes_of, note, opaque, peek, put, zeros
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -78,10 +79,15 @@ def convolve(  # type: ignore[no-untyped-def]
     slots,
     factors,
     out,
+    neurons,
 ):
-    """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise."""
+    """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise.
+
+    ``neurons``, where there are any, fire when a row is done (:func:`snn_deploy_cpu.firing_numba.fire_row`), and ``out``
+    may have room for the rows of one map only. Returns how many membranes were limited.
+    """
     count, height, width, channels = maps.shape
-    _, lines, columns, depth = out.shape
+    held_maps, lines, columns, depth = out.shape
     lanes, room, pitch_starts = lanes_of(rows), factors.size // slots, width + 1
     tiles = rows.size // (kernel[0] * kernel[1] * channels)
     taps = at_once[1] if dilations[1] == 1 else 1
@@ -90,9 +96,11 @@ def convolve(  # type: ignore[no-untyped-def]
     held = np.empty(slots, np.int64)
     run, parts = np.empty(3 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
     sums, flat = np.empty(lanes, np.float32), out.reshape(out.size)
+    limited = np.int64(0)
     aside, groups = np.arange(0, lanes, TOGETHER), handed_out(tiles * lanes, up, columns, depth)
     for m in range(count):
         held[:] = -1
+        target = m % held_maps
         for tile in range(tiles):
             for row in range((first + cut[0]) // up[0], -(-(first + lines + cut[0]) // up[0])):
                 line = row * up[0] - cut[0] - first
@@ -104,15 +112,14 @@ def convolve(  # type: ignore[no-untyped-def]
                             enlist(maps, m, y, bits, orders, y % slots, room, places, factors, starts)
                             held[y % slots] = y
                         events += starts[y % slots * pitch_starts + width] - starts[y % slots * pitch_starts]
-                if events == 0 and not new:
-                    continue
                 ended = outline(
                     row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
                 )
-                for column in range(cut[1] // up[1], -(-(columns + cut[1]) // up[1])):
+                last = -(-(columns + cut[1]) // up[1]) if events > 0 or new else 0
+                for column in range(cut[1] // up[1], last):
                     pixel, j = column * up[1] - cut[1], 0
                     inside = 0 <= line <= lines - up[0] and 0 <= pixel <= columns - up[1] and groups.size > 0
-                    base = ((m * lines + line) * columns + pixel) * depth if inside else 0
+                    base = ((target * lines + line) * columns + pixel) * depth if inside else 0
                     goal, offsets = (flat, groups) if inside else (sums, aside)
                     lane, fresh = (tile * (lanes // TOGETHER), new) if inside else (0, True)
                     for part in range(ended):
@@ -129,7 +136,12 @@ def convolve(  # type: ignore[no-untyped-def]
                         put(total, goal, base, offsets, lane, scale, fresh)
                         fresh = False
                     if not inside:
-                        spread(sums, tile, line, pixel, up, new, out, m)
+                        spread(sums, tile, line, pixel, up, new, out, target)
+                if tile == tiles - 1 and neurons[0].size > 0:
+                    for done in range(max(line, 0), min(line + up[0], lines)):
+                        currents = out[target, done].reshape(columns * depth)
+                        limited += fire_row(neurons, currents, m, ((first + done) * columns) * depth)
+    return limited
 
 
 @compiled

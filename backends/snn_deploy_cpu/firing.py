@@ -110,6 +110,22 @@ def scan(
     return int(kernel(v, count, currents, offset, whole, driven, payloads, first, *numbers, *limits))
 
 
+def ready(
+    rule: Rule, v: Floats, drive: Floats | None, driven: int, images: int, payloads: Integers
+) -> tuple[object, ...]:
+    """The neurons of ``rule`` as :func:`snn_deploy_cpu.firing_numba.fire_row` takes them; arguments as for :func:`scan`."""
+    whole, offset = drive is not None, rule.bias if drive is None else drive
+    numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
+    return (v, offset, whole, driven, images, payloads, *numbers)
+
+
+@cache
+def nobody() -> tuple[object, ...]:
+    """No neurons."""
+    nothing = np.empty(0, np.float32)
+    return (nothing, nothing, False, 0, 1, np.empty((0, 0), np.uint8), nothing, nothing, 0.0, 0.0, 0.0)
+
+
 def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Integers, first: int) -> int:
     """The first and only step from rest, where nobody asks for membranes: ``currents`` (n,) to ``payloads`` (N,)."""
     compiled = compiled_kernels() if currents.dtype == np.float32 else None

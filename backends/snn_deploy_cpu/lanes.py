@@ -43,9 +43,11 @@ WIDTH = 16
 REGISTER = 32
 """Bytes of a vector."""
 
-ROW = f"row_{zlib.crc32(Path(__file__).read_bytes()):08x}"
+_FILES = sorted((Path(__file__), *Path(__file__).parent.glob("*_numba.py")))
+
+ROW = f"row_{zlib.crc32(b''.join(file.read_bytes() for file in _FILES)):08x}"
 """The one field of records here. Numba compiles again where types have changed, but not where a function from another file
-has; so the types that its loops are given carry the checksum of this one."""
+has; so the types that its loops are given carry the checksum of all files with such functions."""
 
 
 class Lanes(types.Type):

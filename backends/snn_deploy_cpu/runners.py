@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from snn_deploy.network import Network
 from snn_deploy_cpu.currents import Current
 from snn_deploy_cpu.events import ALL, Sums, activity
-from snn_deploy_cpu.firing import Rule, fire_once, restless, scan, tally
+from snn_deploy_cpu.firing import Rule, fire_once, ready, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Layer, Part, RelayLayer, Stream
 from snn_deploy_cpu.team import Team
 
@@ -24,7 +24,8 @@ BLOCK_BYTES = 2**21
 """Currents computed at a time: they stay near the core, and a call's fixed cost is small beside its work."""
 
 EVENT_BLOCK_BYTES = 2**19
-"""The same where every current comes from events, whose calls cost little: currents stay in the core's own cache."""
+"""The same where every current comes from events, whose calls cost little: currents, or the membranes that each row of
+them is added to at once, stay in the core's own cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class FiringRunner:
     ) -> None:
         self.name, self.saturations, self.eventful = layer.population.name, 0, False
         self._quiet = quiet
-        self._ways: list[list[Way]] = []
+        self._ways: list[Way] = []
         self._block = BLOCK_BYTES
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
         self._payloads = _payloads(layer, sheet, chunk)
@@ -123,20 +124,33 @@ class FiringRunner:
         bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
         for stream in layer.constants:
-            drive += _current([Way(stimulus, part.dense, None) for part in stream.parts], slice(None), 0, shape[1])
+            for part in stream.parts:
+                drive += part.dense(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
-        self._ways = [self._chosen(stream, payloads) for stream in self._layer.streams]
-        quiet = [way.sums is not None for ways in self._ways for way in ways]
-        self.eventful |= any(quiet)
-        self._block = min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if quiet and all(quiet) else BLOCK_BYTES
+        chosen = [way for stream in self._layer.streams for way in self._chosen(stream, payloads)]
+        self._ways = sorted(chosen, key=lambda way: way.sums is not None)
+        self._block = self._block_bytes()
+        self.eventful |= any(way.sums is not None for way in chosen)
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
             _keep(self._sheet.trains, self._payloads[:steps], first)
         return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+
+    def _block_bytes(self) -> int:
+        """Bytes of currents computed at a time."""
+        events = bool(self._ways) and self._ways[0].sums is not None
+        return min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if events else BLOCK_BYTES
+
+    @property
+    def _firing(self) -> Sums | None:
+        """The sums at whose rows neurons fire: the last ones, where the compiled rule is all that the neurons need."""
+        rule, compiled = self._layer.rule, self._once is None and self._count is None
+        plain = compiled and isinstance(rule, Rule) and not rule.hard
+        return self._ways[-1].sums if plain and self._ways else None
 
     def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
         """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out."""
@@ -165,20 +179,15 @@ class FiringRunner:
     def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
         layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
-        begin = top * shape[2] * shape[3]
         limited = 0
         for low, high in self._spans(steps, bottom - top):
-            currents = self._currents(low, high, top, bottom)
-            if self._once is not None:
-                limited += fire_once(self._once, currents[0], self._drive, out[0], begin)
-                continue
-            driven, part = max(self._driven - first - low, 0), out[low:high]
-            limited += scan(layer.rule, self._v, self._count, currents, self._drive, driven, part, begin)
+            limited += self._run_span(low, high, top, bottom, first)
             if self._sheet.states is not None:
                 self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
             if self._sheet.currents is not None and self._count is not None:
                 self._sheet.currents[:, first + low, top:bottom] = self._count.reshape(shape)[:, top:bottom]
         if self._sheet.events is not None:
+            begin = top * shape[2] * shape[3]
             end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
             tally(
                 out,
@@ -189,6 +198,21 @@ class FiringRunner:
                 end,
             )
         return limited
+
+    def _run_span(self, low: int, high: int, top: int, bottom: int, first: int) -> int:
+        """Rows ``top..bottom`` through steps ``low..high`` of the chunk that begins with step ``first`` of the window."""
+        (images, _, width, channels), rule, out = self._sheet.shape, self._layer.rule, self._payloads[low:high]
+        maps, driven, firing = slice(low * images, high * images), max(self._driven - first - low, 0), self._firing
+        if firing is not None and isinstance(rule, Rule):
+            *others, last = self._ways
+            neurons = ready(rule, self._v, self._drive, driven, images, out)
+            return firing.fire(_current(others, maps, top, bottom), last.payloads[maps], top, bottom, neurons)
+        total = _current(self._ways, maps, top, bottom)
+        size, begin = images * (bottom - top) * width * channels, top * width * channels
+        currents = np.zeros((1, size), self._layer.real) if total is None else total.reshape(-1, size)
+        if self._once is not None:
+            return fire_once(self._once, currents[0], self._drive, out[0], begin)
+        return scan(rule, self._v, self._count, currents, self._drive, driven, out, begin)
 
     def _row_bytes(self) -> int:
         images, _, width, channels = self._sheet.shape
@@ -202,17 +226,13 @@ class FiringRunner:
 
     def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
-        together = 1 if self._sheet.states is not None else max(1, self._block // (rows * self._row_bytes()))
+        together = max(1, self._block // (rows * self._row_bytes()))
+        if self._sheet.states is not None:
+            together = 1
+        elif self._firing is not None and len(self._ways) == 1:
+            together = steps
         for low in range(0, steps, together):
             yield low, min(low + together, steps)
-
-    def _currents(self, low: int, high: int, top: int, bottom: int) -> Array:
-        """Sums (steps, neurons) of all changing currents of a block; one row of zeros where there is none."""
-        images, _, width, channels = self._sheet.shape
-        if not self._ways:
-            return np.zeros((1, images * (bottom - top) * width * channels), self._layer.real)
-        maps = slice(low * images, high * images)
-        return reduce(_sum, (_current(ways, maps, top, bottom) for ways in self._ways)).reshape(high - low, -1)
 
     def restless(self) -> bool:
         """Whether any neuron would send a payload without further input."""
@@ -230,10 +250,12 @@ def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: A
     return FiringRunner(layer, sheet, chunk, network, stimulus, quiet)
 
 
-def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array:
-    """What a connection adds to rows ``top..bottom``: the sum of its parts, at least one."""
-    first, *others = ways
-    return reduce(lambda total, way: way.add(total, maps, top, bottom), others, first.add(None, maps, top, bottom))
+def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array | None:
+    """What ``ways`` add to rows ``top..bottom`` together; ``None`` where there are none."""
+    total: Array | None = None
+    for way in ways:
+        total = way.add(total, maps, top, bottom)
+    return total
 
 
 def _sum(total: Array | None, current: Array) -> Array:
