@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from snn_deploy_cpu import libraries
@@ -13,11 +14,14 @@ Result = TypeVar("Result")
 
 
 class Team:
-    """``threads`` threads that share out independent pieces of work; kernels and libraries release the interpreter."""
+    """``threads`` threads, the caller's among them, that share out independent pieces of work.
+
+    Kernels and libraries release the interpreter.
+    """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def __enter__(self) -> Team:
         return self
@@ -30,9 +34,22 @@ class Team:
         """``work`` done on each of ``items``; results in their order."""
         if self._pool is None or len(items) < 2:
             return [work(item) for item in items]
+        waiting, done = deque(enumerate(items)), dict[int, Result]()
 
-        def alone(item: Item) -> Result:
+        def take() -> None:
             with libraries.single_thread():
-                return work(item)
+                while waiting:
+                    try:
+                        place, item = waiting.popleft()
+                    except IndexError:
+                        return
+                    done[place] = work(item)
 
-        return list(self._pool.map(alone, items))
+        helpers = [self._pool.submit(take) for _ in range(min(self.threads, len(items)) - 1)]
+        try:
+            take()
+        finally:
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return [done[place] for place in range(len(items))]
