@@ -48,7 +48,7 @@ WORTH_PRODUCTS = 2**24
 PATIENCE_PRODUCTS = 2**31
 """Work that a layer does densely before its other path is compiled, which takes two seconds, once on a machine."""
 
-CLEARLY = 0.85
+CLEARLY = 0.95
 """Share of the dense path's time that events may take: what is measured alone is not quite what a run takes."""
 
 _compiled: set[tuple[np.dtype[Any], ...]] = set()
@@ -154,7 +154,7 @@ class Events:
         self.products = size[0] * size[1] * form.weight.size // math.prod(form.up)
         self.work = 0
         self._rows: dict[Stored, npt.NDArray[Any]] = {}
-        self._reach = _reach(form.weight)
+        self._proved: dict[tuple[bool, int], tuple[npt.NDArray[np.int64], Sums | None]] = {}
 
     @property
     def worthwhile(self) -> bool:
@@ -167,20 +167,25 @@ class Events:
         return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
 
     def sums(self, maps: Maps, bits: int = ALL) -> Sums | None:
-        """How to take sums over ``bits`` of ``maps``, in as few bits as the largest payload allows; ``None``: it is too large."""
+        """How to take sums over ``bits`` of ``maps``, in as few bits as their payloads allow; ``None``: they are too large.
+
+        What holds for some payloads of each channel is kept, and holds for all smaller ones.
+        """
+        signed, peaks = _peaks(maps, bits)
+        known = self._proved.get((signed, bits))
+        if known is None or np.any(peaks > known[0]):
+            peaks = peaks if known is None else np.maximum(peaks, known[0])
+            known = self._proved[signed, bits] = peaks, self._sums(signed, peaks, bits)
+        return known[1]
+
+    def _sums(self, signed: bool, peaks: npt.NDArray[np.int64], bits: int) -> Sums | None:
         from snn_deploy_cpu import lanes
 
-        smallest, largest = int(maps.min()) if maps.dtype.kind == "i" else 0, int(maps.max())
-        signed, largest = smallest < 0, max(largest, -smallest)
-        if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
-            signed, largest = False, bits if signed else min(bits, largest)
-        elif signed:  # what remains of it is a multiple of -bits, rounded down
-            largest = max(2 ** largest.bit_length(), -bits)
-        most, (height, width) = np.iinfo(np.int16).max, self.form.weight.shape[2:]
+        most, largest, (height, width) = np.iinfo(np.int16).max, peaks.max(), self.form.weight.shape[2:]
         if self.form.weight.dtype == np.int8 and not signed and largest < 128 and lanes.pairs_products():
-            for part, reach in self._reach.items():
-                if largest * reach <= most:
-                    return Sums(self, bits, np.uint8, part)
+            part = _part(self.form.weight, peaks, most)
+            if part is not None:
+                return Sums(self, bits, np.uint8, part)
         return Sums(self, bits, np.int16, (height, width)) if largest <= most else None
 
     def rows(self, payload: Stored) -> npt.NDArray[Any]:
@@ -203,15 +208,29 @@ def _kept(maps: Maps, bits: int) -> Any:
     return np.array(bits).astype(maps.dtype)[()]
 
 
-def _reach(weight: npt.NDArray[Any]) -> dict[Pair, int]:
-    """For parts of a kernel, largest first, how far payloads of 0 and 1 move any sum, in any order of summation."""
-    positive = np.maximum(weight, 0).sum(1, np.int64)
-    negative = np.maximum(-weight.astype(np.int64), 0).sum(1)
-    height, width = weight.shape[2:]
-    found: dict[Pair, int] = {}
-    for part, axes in (((height, width), (1, 2)), ((1, width), (2,)), ((1, 1), ())):
-        found.setdefault(part, int(np.maximum(positive.sum(axes), negative.sum(axes)).max()))
-    return found
+def _peaks(maps: Maps, bits: int) -> tuple[bool, npt.NDArray[np.int64]]:
+    """Whether ``bits`` of some payloads are negative, and how large those of each channel (C,) are at most."""
+    width, channels = maps.shape[2:]
+    largest = maps.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
+    smallest = int(maps.min()) if maps.dtype.kind == "i" else 0
+    if smallest >= 0:
+        return False, np.minimum(largest, bits) if bits >= 0 else largest
+    if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
+        return False, np.full(channels, bits)
+    # what remains of it is a multiple of -bits, rounded down
+    beyond = 2 ** max(int(largest.max()), -smallest).bit_length()
+    return True, np.full(channels, max(beyond, -bits))
+
+
+def _part(weight: npt.NDArray[Any], peaks: npt.NDArray[np.int64], most: int) -> Pair | None:
+    """The largest part (K_h, K_w), (1, K_w) or (1, 1) of a kernel that moves no sum beyond ``most`` in any order of summation."""
+    taps = weight.transpose(2, 3, 0, 1).astype(np.float64)
+    above, below = np.maximum(taps, 0) @ peaks, np.maximum(-taps, 0) @ peaks
+    height, width = above.shape[:2]
+    for part, axes in (((height, width), (0, 1)), ((1, width), (1,)), ((1, 1), ())):
+        if max(above.sum(axes).max(), below.sum(axes).max()) <= most:
+            return part
+    return None
 
 
 def _listed(width: int, channels: int) -> int:
