@@ -11,14 +11,14 @@ import numba
 import numpy as np
 
 from snn_deploy_cpu.firing_numba import fire_row
-from snn_deploy_cpu.lanes import TOGETHER, add_products, lanes_of, note, opaque, peek, put, zeros
+from snn_deploy_cpu.lanes import TOGETHER, add_products, bytes_of, lanes_of, note, opaque, peek, put, zeros
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
 @compiled
-def enlist(maps, m, y, bits, orders, slot, room, places, factors, starts):  # type: ignore[no-untyped-def]
-    """List row y of map m: places ``x C + c`` and payloads of its events, and where those of each pixel start.
+def enlist(maps, m, y, bits, orders, step, slot, room, places, factors, starts):  # type: ignore[no-untyped-def]
+    """List row y of map m: places ``(x C + c) step`` and payloads of its events, and where those of each pixel start.
 
     Every pixel lists an even number, the last of them with a payload of 0 where need be.
     """
@@ -28,11 +28,11 @@ def enlist(maps, m, y, bits, orders, slot, room, places, factors, starts):  # ty
     for x in range(width):
         starts[slot * (width + 1) + x] = found
         for place in range(x * channels, x * channels + whole, TOGETHER):
-            found = note(line, place, bits, orders, places, factors, found)
+            found = note(line, place, bits, orders, step, places, factors, found)
         for place in range(x * channels + whole, (x + 1) * channels):
-            places[found], factors[found] = place, line[place] & bits
+            places[found], factors[found] = place * step, line[place] & bits
             found += line[place] & bits != 0
-        places[found], factors[found] = x * channels, 0
+        places[found], factors[found] = x * channels * step, 0
         found += found & 1
     starts[slot * (width + 1) + width] = found
 
@@ -88,7 +88,7 @@ def convolve(  # type: ignore[no-untyped-def]
     """
     count, height, width, channels = maps.shape
     held_maps, lines, columns, depth = out.shape
-    lanes, room, pitch_starts = lanes_of(rows), factors.size // slots, width + 1
+    lanes, step, room, pitch_starts = lanes_of(rows), bytes_of(rows), factors.size // slots, width + 1
     tiles = rows.size // (kernel[0] * kernel[1] * channels)
     taps = at_once[1] if dilations[1] == 1 else 1
     places = np.empty(factors.size, np.int32)
@@ -109,7 +109,7 @@ def convolve(  # type: ignore[no-untyped-def]
                     y = row * strides[0] - before[0] + h * dilations[0]
                     if 0 <= y < height:
                         if held[y % slots] != y:
-                            enlist(maps, m, y, bits, orders, y % slots, room, places, factors, starts)
+                            enlist(maps, m, y, bits, orders, step, y % slots, room, places, factors, starts)
                             held[y % slots] = y
                         events += starts[y % slots * pitch_starts + width] - starts[y % slots * pitch_starts]
                 ended = outline(
@@ -128,7 +128,7 @@ def convolve(  # type: ignore[no-untyped-def]
                             begin, x = peek(run, j), column * strides[1] + peek(run, j + 1)
                             event = peek(starts, begin + min(max(x, 0), width))
                             end = peek(starts, begin + min(max(x + taps, 0), width))
-                            weight = peek(run, j + 2) - x * channels
+                            weight = (peek(run, j + 2) - x * channels) * step
                             while event < end:
                                 total = add_products(total, rows, weight, places, factors, event)
                                 event = opaque(event + 2)

@@ -117,6 +117,18 @@ def lanes_of(typing: Any, rows: Any) -> Typing:
 
 
 @_intrinsic
+def bytes_of(typing: Any, rows: Any) -> Typing:
+    """How many bytes a row has."""
+    row = _row(rows)
+    size = row.shape[0] * row.dtype.bitwidth // 8
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(64), size)
+
+    return types.int64(rows), code
+
+
+@_intrinsic
 def zeros(typing: Any, rows: Any) -> Typing:
     """Lanes for sums of ``rows``, all 0."""
     lanes = _lanes(rows)
@@ -129,17 +141,19 @@ def zeros(typing: Any, rows: Any) -> Typing:
 
 @_intrinsic
 def add_products(typing: Any, total: Any, rows: Any, base: Any, places: Any, factors: Any, first: Any) -> Typing:
-    """``total`` and two products, ``rows[base + places[e]] * factors[e]`` with e = first, first + 1; integers wrap around.
+    """``total`` and two products, a row times ``factors[e]`` with e = first, first + 1; integers wrap around.
 
-    With AVX2 one instruction multiplies both and adds the products: rows and factors of 8 bits in 16 (PMADDUBSW; factors
-    are below 128, so ``2 * 127 * 128`` at most), those of 16 bits in 32 (PMADDWD).
+    The row begins ``base + places[e]`` bytes after the first one. With AVX2 one instruction multiplies both and adds the
+    products: rows and factors of 8 bits in 16 (PMADDUBSW; factors are below 128, so ``2 * 127 * 128`` at most), those of
+    16 bits in 32 (PMADDWD).
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, rows, base, places, factors, first = arguments
         _, row, _, place, factor, _ = signature.args
         number, word, weight = FORMATS[factor.dtype], ir.IntType(64), FORMATS[_row(row).dtype]
-        origin = builder.gep(_start(context, builder, row, rows), [base])
+        origin = _place(context, builder, row, rows, ir.Constant(word, 0), ir.IntType(8))
+        origin = builder.gep(origin, [base])
         events = [first, builder.add(first, ir.Constant(word, 1))]
         offsets = [builder.load(builder.gep(_start(context, builder, place, places), [event])) for event in events]
         starts = [
@@ -248,15 +262,17 @@ def opaque(typing: Any, number: Any) -> Typing:
 
 
 @_intrinsic
-def note(typing: Any, line: Any, index: Any, bits: Any, orders: Any, places: Any, factors: Any, found: Any) -> Typing:
+def note(
+    typing: Any, line: Any, index: Any, bits: Any, orders: Any, step: Any, places: Any, factors: Any, found: Any
+) -> Typing:
     """List those of ``TOGETHER`` numbers from ``line[index]`` on that have any of ``bits``, from entry ``found`` on.
 
-    ``places`` are told their index, ``factors`` what is kept of them. Returns ``found`` with them. As much is written as is
-    looked at; what stands after the new ``found`` means nothing.
+    ``places`` are told their index times ``step``, ``factors`` what is kept of them. Returns ``found`` with them. As much
+    is written as is looked at; what stands after the new ``found`` means nothing.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        line, index, bits, orders, places, factors, found = arguments
+        line, index, bits, orders, step, places, factors, found = arguments
         kinds, byte, word = signature.args, ir.IntType(8), ir.IntType(32)
         looked, marks = ir.VectorType(FORMATS[kinds[0].dtype], TOGETHER), ir.VectorType(word, TOGETHER)
         seen = builder.load(_place(context, builder, kinds[0], line, index, looked), align=_bytes(looked.element))
@@ -266,16 +282,17 @@ def note(typing: Any, line: Any, index: Any, bits: Any, orders: Any, places: Any
         entry = builder.mul(builder.zext(pattern, ir.IntType(64)), ir.Constant(ir.IntType(64), TOGETHER))
         order = _place(context, builder, kinds[3], orders, entry, ir.VectorType(byte, TOGETHER))
         order = builder.load(order, align=TOGETHER)
-        first = _repeated(builder, builder.trunc(index, word), marks)
-        here = builder.add(builder.zext(order, marks), first)
-        builder.store(here, _place(context, builder, kinds[4], places, found, marks), align=4)
-        kept = _resized(builder, kept, kinds[0].dtype.signed, FORMATS[kinds[5].dtype])
+        index, step = (_repeated(builder, builder.trunc(number, word), marks) for number in (index, step))
+        here = builder.mul(builder.add(builder.zext(order, marks), index), step)
+        builder.store(here, _place(context, builder, kinds[5], places, found, marks), align=4)
+        kept = _resized(builder, kept, kinds[0].dtype.signed, FORMATS[kinds[6].dtype])
         kept = _reordered(builder, kept, order)
-        place = _place(context, builder, kinds[5], factors, found, kept.type)
+        place = _place(context, builder, kinds[6], factors, found, kept.type)
         builder.store(kept, place, align=_bytes(kept.type.element))
         return builder.add(found, builder.zext(builder.ctpop(pattern), ir.IntType(64)))
 
-    return types.int64(line, types.int64, line.dtype, orders, places, factors, types.int64), code
+    word = types.int64
+    return word(line, word, line.dtype, orders, word, places, factors, word), code
 
 
 def _resized(builder: Any, numbers: Any, signed: bool, number: Any) -> Any:

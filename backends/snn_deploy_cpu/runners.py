@@ -153,11 +153,19 @@ class FiringRunner:
         return self._ways[-1].sums if plain and self._ways else None
 
     def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
-        """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out."""
-        payloads, found = sent[stream.source], list[Way]()
-        for part in stream.parts:
-            if found and part.plane is not None and part.plane.silent(payloads):
-                continue
+        """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out.
+
+        Events are not taken apart where they cost less than the first plane alone does densely.
+        """
+        payloads = sent[stream.source]
+        first, *others = stream.parts
+        parts = [first, *(part for part in others if part.plane is None or not part.plane.silent(payloads))]
+        if len(parts) > 1:
+            whole = self._quiet_sums(stream, Part(None, first.dense), sent)
+            if whole is not None:
+                return [Way(sent[whole.source], first.dense, whole)]
+        found = list[Way]()
+        for part in parts:
             sums = self._quiet_sums(stream, part, sent)
             found.append(Way(payloads if sums is None else sent[sums.source], part.dense, sums))
         return found
