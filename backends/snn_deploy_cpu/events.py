@@ -123,7 +123,7 @@ class Sums:
         )
         return int(limited)
 
-    def win(self, maps: Maps, dense: Callable[[int, int], Maps]) -> bool:
+    def win(self, maps: Maps, dense: Callable[[int, int], object]) -> bool:
         """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
 
         Measured on the last map, once for each half octave of activity.

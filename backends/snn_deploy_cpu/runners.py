@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -155,33 +155,35 @@ class FiringRunner:
     def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
         """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out.
 
-        Events are not taken apart where they cost less than the first plane alone does densely.
+        Planes are not taken apart where all bits together cost less event by event.
         """
         payloads = sent[stream.source]
         first, *others = stream.parts
-        parts = [first, *(part for part in others if part.plane is None or not part.plane.silent(payloads))]
-        if len(parts) > 1:
-            whole = self._quiet_sums(stream, Part(None, first.dense), sent)
+        ways = [self._way(stream, one, sent) for one in others if one.plane is None or not one.plane.silent(payloads)]
+        if ways:
+            apart = (Way(payloads, first.dense, None), *ways)
+            whole = self._sums(stream, ALL, partial(_current, apart, slice(-1, None)), sent)
             if whole is not None:
                 return [Way(sent[whole.source], first.dense, whole)]
-        found = list[Way]()
-        for part in parts:
-            sums = self._quiet_sums(stream, part, sent)
-            found.append(Way(payloads if sums is None else sent[sums.source], part.dense, sums))
-        return found
+        return [self._way(stream, first, sent), *ways]
 
-    def _quiet_sums(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Sums | None:
-        """The sums by which events cost less than the dense path of ``part`` at the activity of these payloads."""
+    def _way(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Way:
+        """The cheaper way to one part."""
+        payloads, bits = sent[stream.source], ALL if part.plane is None else part.plane.bits
+        sums = self._sums(stream, bits, partial(part.dense, payloads[-1:]), sent)
+        return Way(payloads if sums is None else sent[sums.source], part.dense, sums)
+
+    def _sums(
+        self, stream: Stream, bits: int, dense: Callable[[int, int], object], sent: Mapping[str, Array]
+    ) -> Sums | None:
+        """The sums by which events cost less than ``dense`` at the activity of these payloads."""
         if stream.events is None or (self._quiet is None and not stream.events.worthwhile):
             return None
         origin = sent[stream.events.source]
-        sums = stream.events.sums(origin, ALL if part.plane is None else part.plane.bits)
+        sums = stream.events.sums(origin, bits)
         if sums is None:
             return None
-        if self._quiet is None:
-            wins = sums.win(origin, partial(part.dense, sent[stream.source][-1:]))
-        else:
-            wins = activity(origin, sums.bits) < self._quiet
+        wins = sums.win(origin, dense) if self._quiet is None else activity(origin, bits) < self._quiet
         return sums if wins else None
 
     def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
