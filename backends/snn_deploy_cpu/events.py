@@ -36,6 +36,9 @@ ALL = -1
 LANES = {np.uint8: 128, np.int16: 64}
 """Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""
 
+MOST_PLACES = 2**31 // 128
+"""Payloads of a row of a map: no more, for their lists hold 32-bit offsets into rows of weights of up to 128 bytes."""
+
 TRIALS = 2
 """Times that each path is run where they are compared."""
 
@@ -171,6 +174,8 @@ class Events:
 
         What holds for some payloads of each channel is kept, and holds for all smaller ones.
         """
+        if math.prod(maps.shape[2:]) >= MOST_PLACES:
+            return None
         signed, peaks = _peaks(maps, bits)
         known = self._proved.get((signed, bits))
         if known is None or np.any(peaks > known[0]):

@@ -125,6 +125,16 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
             np.testing.assert_array_equal(path.sums(maps).add(None, maps, 0, 5), exact(maps, (1, 1)))
 
 
+def test_what_events_do_not_cover() -> None:
+    """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the event-driven path needs numba")
+    path = Events("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), 0, (1, 1))
+    assert path.sums(np.full((1, 1, 1, 1), 32767, np.int32)) is not None
+    assert path.sums(np.full((1, 1, 1, 1), 32768, np.int32)) is None
+    assert path.sums(np.zeros((1, 1, 2**24, 1), np.uint8)) is None
+
+
 @pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
 @pytest.mark.parametrize(("smallest", "largest"), [(-1, 11), (-300, 2), (0, 20), (-20, 900), (0, 900)])
 def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from skimage import data
 
 from snn_deploy import pipeline
-from snn_deploy.backend import Record
+from snn_deploy.backend import Record, stimulus_of
 from snn_deploy.conversion.options import preset
+from snn_deploy.network import Network
 from snn_deploy.testing import random_stimulus
 from snn_deploy_cpu import CpuBackend, firing
 
@@ -23,8 +26,25 @@ def test_events_and_dense_layers_agree(root: Path, model: str, options: object) 
     images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
     network = converted.conversion.network
-    stimulus = random_stimulus(network)
-    dense, sparse = (CpuBackend(quiet=quiet).run(network, stimulus, Record.TRAINS) for quiet in (0.0, 1.0))
+    _agree(network, random_stimulus(network), Record.TRAINS)
+
+
+@pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
+@pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
+def test_events_and_dense_layers_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
+    if firing.compiled_kernels() is None:
+        pytest.skip("the event-driven path needs numba")
+    image = (data.camera()[:256, :256] / np.float32(255))[None, None]
+    converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
+    network = converted.conversion.network
+    _agree(network, stimulus_of(network, image), Record.COUNTS)
+
+
+def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:
+    dense, sparse = (CpuBackend(quiet=quiet).run(network, stimulus, record) for quiet in (0.0, 1.0))
     assert sum("events" in name for name in sparse.engines.values()) > 8
-    for name, train in dense.trains.items():  # type: ignore[union-attr]
-        np.testing.assert_array_equal(sparse.trains[name], train, err_msg=name)  # type: ignore[index]
+    for found, expected in ((sparse.counts, dense.counts), (sparse.trains or {}, dense.trains or {})):
+        assert found.keys() == expected.keys()
+        for name, numbers in expected.items():
+            np.testing.assert_array_equal(found[name], numbers, err_msg=name)
+    assert sparse.saturations == dense.saturations
