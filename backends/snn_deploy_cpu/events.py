@@ -45,7 +45,7 @@ TRIALS = 2
 ENOUGH_PRODUCTS = 2**27
 """Work for a comparison: some milliseconds, on fewer rows the fixed cost of a dense call would count."""
 
-WORTH_PRODUCTS = 2**24
+WORTH_PRODUCTS = 2**22
 """Less work in a step stays dense: a call's fixed cost would decide."""
 
 PATIENCE_PRODUCTS = 2**31
@@ -126,10 +126,10 @@ class Sums:
         )
         return int(limited)
 
-    def win(self, maps: Maps, dense: Callable[[int, int], object]) -> bool:
-        """Whether events cost less than ``dense``, called with rows, at the activity of these payloads.
+    def win(self, maps: Maps, dense: Callable[[slice, int, int], object]) -> bool:
+        """Whether events cost less than ``dense``, called with maps and rows, at the activity of these payloads.
 
-        Measured on the last map, once for each half octave of activity.
+        Measured on the last maps, once for each half octave of activity.
         """
         path, active = self.path, activity(maps, self.bits)
         path.work += maps.shape[0] * path.products
@@ -140,10 +140,10 @@ class Sums:
             kind = (path.rows(self.payload).dtype, np.dtype(self.payload), maps.dtype)
             if kind not in _compiled and path.work < PATIENCE_PRODUCTS:
                 return False
-            height, last = path.size[0], maps[-1:]
+            height, last = path.size[0], slice(-min(len(maps), 1 + ENOUGH_PRODUCTS // path.products), None)
             rows = min(height, max(4, ENOUGH_PRODUCTS * height // path.products))
-            spent = _seconds(lambda: dense(0, rows))
-            path.known[key] = _seconds(lambda: self.add(None, last, 0, rows)) < CLEARLY * spent
+            spent = _seconds(lambda: dense(last, 0, rows))
+            path.known[key] = _seconds(lambda: self.add(None, maps[last], 0, rows)) < CLEARLY * spent
             _compiled.add(kind)
         return path.known[key]
 

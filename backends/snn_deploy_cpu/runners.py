@@ -162,7 +162,7 @@ class FiringRunner:
         ways = [self._way(stream, one, sent) for one in others if one.plane is None or not one.plane.silent(payloads)]
         if ways:
             apart = (Way(payloads, first.dense, None), *ways)
-            whole = self._sums(stream, ALL, partial(_current, apart, slice(-1, None)), sent)
+            whole = self._sums(stream, ALL, partial(_current, apart), sent)
             if whole is not None:
                 return [Way(sent[whole.source], first.dense, whole)]
         return [self._way(stream, first, sent), *ways]
@@ -170,11 +170,11 @@ class FiringRunner:
     def _way(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Way:
         """The cheaper way to one part."""
         payloads, bits = sent[stream.source], ALL if part.plane is None else part.plane.bits
-        sums = self._sums(stream, bits, partial(part.dense, payloads[-1:]), sent)
+        sums = self._sums(stream, bits, lambda maps, *rows: part.dense(payloads[maps], *rows), sent)
         return Way(payloads if sums is None else sent[sums.source], part.dense, sums)
 
     def _sums(
-        self, stream: Stream, bits: int, dense: Callable[[int, int], object], sent: Mapping[str, Array]
+        self, stream: Stream, bits: int, dense: Callable[[slice, int, int], object], sent: Mapping[str, Array]
     ) -> Sums | None:
         """The sums by which events cost less than ``dense`` at the activity of these payloads."""
         if stream.events is None or (self._quiet is None and not stream.events.worthwhile):
