@@ -100,7 +100,7 @@ def rows_of(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def orders() -> npt.NDArray[np.uint8]:
-    """For each pattern of ``TOGETHER`` bits (256, 8) the places of those that are set, first ones first, then the others."""
+    """For each pattern of ``TOGETHER`` bits, flat, the places of those that are set, first ones first, then the others."""
     bits = np.arange(2**TOGETHER)[:, None] >> np.arange(TOGETHER) & 1
     return np.argsort(1 - bits, axis=1, kind="stable").astype(np.uint8).reshape(-1)
 
