@@ -52,6 +52,11 @@ class Rule:
         """Whether running counts are limited, and so kept."""
         return self.count_min is not None
 
+    @property
+    def numbers(self) -> tuple[Floats, Floats, float, float, float]:
+        """What every scan takes of it, in its order."""
+        return self.theta, self.inverse, self.half, self.lowest, self.highest
+
     @classmethod
     def of(cls, neuron: Neuron, bias: npt.NDArray[np.int64], membrane: Real, quotient: Real, settles: bool) -> Rule:
         """The rule of ``neuron`` with ``bias`` (C,), membranes and quotients in the formats given.
@@ -99,15 +104,14 @@ def scan(
         return rule.scan(v, np.zeros_like(v) if count is None else count, currents, drive, driven, payloads, first)
     compiled = compiled_kernels() if v.dtype == np.float32 else None
     whole, offset = drive is not None, rule.bias if drive is None else drive
-    numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
     if rule.hard:
-        return _scan_numpy(v, currents, offset, whole, driven, payloads, first, *numbers, hard=True)
+        return _scan_numpy(v, currents, offset, whole, driven, payloads, first, *rule.numbers, hard=True)
     if count is None or rule.count_min is None or rule.count_max is None:
         kernel = _scan_numpy if compiled is None else compiled.scan
-        return int(kernel(v, currents, offset, whole, driven, payloads, first, *numbers))
+        return int(kernel(v, currents, offset, whole, driven, payloads, first, *rule.numbers))
     limits = (rule.count_min, rule.count_max)
     kernel = _scan_limited_numpy if compiled is None else compiled.scan_limited
-    return int(kernel(v, count, currents, offset, whole, driven, payloads, first, *numbers, *limits))
+    return int(kernel(v, count, currents, offset, whole, driven, payloads, first, *rule.numbers, *limits))
 
 
 def ready(
@@ -115,8 +119,7 @@ def ready(
 ) -> tuple[object, ...]:
     """The neurons of ``rule`` as :func:`snn_deploy_cpu.firing_numba.fire_row` takes them; arguments as for :func:`scan`."""
     whole, offset = drive is not None, rule.bias if drive is None else drive
-    numbers = (rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
-    return (v, offset, whole, driven, images, payloads, *numbers)
+    return (v, offset, whole, driven, images, payloads, *rule.numbers)
 
 
 @cache
@@ -131,8 +134,7 @@ def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Inte
     compiled = compiled_kernels() if currents.dtype == np.float32 else None
     kernel = _fire_once_numpy if compiled is None else compiled.fire_once
     whole, offset = drive is not None, rule.bias if drive is None else drive
-    numbers = (rule.start, rule.theta, rule.inverse, rule.half, rule.lowest, rule.highest)
-    return int(kernel(currents, offset, whole, payloads, first, *numbers))
+    return int(kernel(currents, offset, whole, payloads, first, rule.start, *rule.numbers))
 
 
 def tally(payloads: Integers, largest: int, counts: Integers, events: Integers, first: int, last: int) -> None:

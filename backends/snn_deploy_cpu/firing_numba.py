@@ -16,50 +16,36 @@ compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="nu
 
 
 @compiled
-def advance(v, current, drive, payloads, theta, inverse, half, lowest, highest):  # type: ignore[no-untyped-def]
-    """One step of a tile of neurons or a part of one."""
-    real, quotient = v.dtype.type, inverse.dtype.type
-    h, lo, hi, top, bottom = real(half), real(lowest), real(highest), real(STATE_MAX), real(-STATE_MAX)
-    beyond = np.int32(0)
-    for i in range(v.size):
-        y = v[i] + current[i] + drive[i]
-        x = min(max(y, bottom), top)
-        beyond = np.int32(beyond + (x != y))
-        k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
-        v[i] = x - k * theta[i]
-        payloads[i] = np.int32(k)
-    return beyond
-
-
-@compiled
 def scan(  # type: ignore[no-untyped-def]
     v, currents, drive, whole, driven, payloads, first, theta, inverse, half, lowest, highest
 ):
     """T steps of a run of neurons, tile by tile."""
+    real, quotient = v.dtype.type, inverse.dtype.type
     steps, neurons, tile = payloads.shape[0], currents.shape[1], theta.size
-    nothing = np.zeros(tile, v.dtype)
+    nothing = np.zeros(tile if steps > driven else 0, v.dtype)
+    h, lo, hi, top, bottom = real(half), real(lowest), real(highest), real(STATE_MAX), real(-STATE_MAX)
     limited = np.int64(0)
     for low in range(0, neurons, tile):
         size = min(tile, neurons - low)
         here = first + low
+        vv = v[here : here + size]
         for step in range(steps):
+            cc, oo = currents[step % currents.shape[0], low : low + size], payloads[step, here : here + size]
             if step >= driven:
                 dd = nothing[:size]
             elif whole:
                 dd = drive[here : here + size]
             else:
                 dd = drive[:size]
-            limited += advance(
-                v[here : here + size],
-                currents[step % currents.shape[0], low : low + size],
-                dd,
-                payloads[step, here : here + size],
-                theta,
-                inverse,
-                half,
-                lowest,
-                highest,
-            )
+            beyond = np.int32(0)
+            for i in range(size):
+                y = vv[i] + cc[i] + dd[i]
+                x = min(max(y, bottom), top)
+                beyond = np.int32(beyond + (x != y))
+                k = real(min(max(np.floor(quotient(x + h) * inverse[i]), quotient(lo)), quotient(hi)))
+                vv[i] = x - k * theta[i]
+                oo[i] = np.int32(k)
+            limited += beyond
     return limited
 
 
@@ -67,19 +53,9 @@ def scan(  # type: ignore[no-untyped-def]
 def fire_row(neurons, current, m, begin):  # type: ignore[no-untyped-def]
     """One step of the neurons from number ``begin`` on of an image: those of map m, which stands for a step and an image."""
     v, drive, whole, driven, images, payloads, theta, inverse, half, lowest, highest = neurons
-    start, tile, limited = m % images * (v.size // images) + begin, theta.size, np.int64(0)
-    for low in range(0, current.size, tile):
-        size = min(tile, current.size - low)
-        here = start + low
-        vv, cc, oo = v[here : here + size], current[low : low + size], payloads[m // images, here : here + size]
-        if m // images >= driven:
-            dd = np.zeros(size, v.dtype)
-        elif whole:
-            dd = drive[here : here + size]
-        else:
-            dd = drive[:size]
-        limited += advance(vv, cc, dd, oo, theta, inverse, half, lowest, highest)
-    return limited
+    step, first = m // images, m % images * (v.size // images) + begin
+    currents, sent = current.reshape(1, current.size), payloads[step : step + 1]
+    return scan(v, currents, drive, whole, driven - step, sent, first, theta, inverse, half, lowest, highest)
 
 
 @compiled

@@ -38,7 +38,7 @@ class Team:
 
         def take() -> None:
             with libraries.single_thread():
-                while waiting:
+                while True:
                     try:
                         place, item = waiting.popleft()
                     except IndexError:
