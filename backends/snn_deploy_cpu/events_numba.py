@@ -11,7 +11,9 @@ import numba
 import numpy as np
 
 from snn_deploy_cpu.firing_numba import fire_row
-from snn_deploy_cpu.lanes import TOGETHER, add_products, bytes_of, lanes_of, note, opaque, peek, put, zeros
+from snn_deploy_cpu.lanes import add_products, bytes_of, lanes_of, note, zeros
+from snn_deploy_cpu.phases_numba import handed_out, spread
+from snn_deploy_cpu.vectors import TOGETHER, opaque, peek, put
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
@@ -62,30 +64,15 @@ def outline(  # type: ignore[no-untyped-def]
 
 @compiled
 def convolve(  # type: ignore[no-untyped-def]
-    maps,
-    bits,
-    orders,
-    rows,
-    kernel,
-    at_once,
-    strides,
-    dilations,
-    before,
-    up,
-    cut,
-    first,
-    scale,
-    new,
-    slots,
-    factors,
-    out,
-    neurons,
+    maps, bits, orders, rows, at_once, numbers, first, scale, new, slots, factors, out, neurons
 ):
     """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise.
 
     ``neurons``, where there are any, fire when a row is done (:func:`snn_deploy_cpu.firing_numba.fire_row`), and ``out``
-    may have room for the rows of one map only. Returns how many membranes were limited.
+    may have room for the rows of one map only. ``numbers`` are those of :class:`snn_deploy_cpu.geometry.Convolution`.
+    Returns how many membranes were limited.
     """
+    kernel, strides, dilations, before, up, cut = numbers
     count, height, width, channels = maps.shape
     held_maps, lines, columns, depth = out.shape
     lanes, step, room, pitch_starts = lanes_of(rows), bytes_of(rows), factors.size // slots, width + 1
@@ -142,35 +129,3 @@ def convolve(  # type: ignore[no-untyped-def]
                         currents = out[target, done].reshape(columns * depth)
                         limited += fire_row(neurons, currents, m, ((first + done) * columns) * depth)
     return limited
-
-
-@compiled
-def handed_out(lanes, up, columns, depth):  # type: ignore[no-untyped-def]
-    """Where groups of lanes go from the first pixel of a position on, none for those beyond (u_y, u_x, o).
-
-    Nothing where pixels do not consist of whole groups.
-    """
-    if depth % TOGETHER != 0:
-        return np.empty(0, np.int64)
-    offsets = np.full(lanes // TOGETHER, -1)
-    for group in range(up[0] * up[1] * depth // TOGETHER):
-        phase, channel = divmod(group * TOGETHER, depth)
-        offsets[group] = (phase // up[1] * columns + phase % up[1]) * depth + channel
-    return offsets
-
-
-@compiled
-def spread(sums, tile, line, pixel, up, new, out, m):  # type: ignore[no-untyped-def]
-    """Hand out one position's sums, those of channels (u_y, u_x, o), to the pixels of map m that they belong to."""
-    _, lines, columns, depth = out.shape
-    lane, lanes, last = 0, sums.size, depth * up[0] * up[1]
-    while lane < lanes and tile * lanes + lane < last:
-        phase, channel = divmod(tile * lanes + lane, depth)
-        size = min(depth - channel, lanes - lane)
-        y, x = line + phase // up[1], pixel + phase % up[1]
-        if 0 <= y < lines and 0 <= x < columns:
-            goal = out[m, y, x]
-            for index in range(size):
-                there = np.float32(0) if new else goal[channel + index]
-                goal[channel + index] = there + sums[lane + index]
-        lane += size

@@ -64,6 +64,12 @@ class Convolution:
         return cls(weight, (1, 1), (1, 1), kernel.groups, kernel.strides, before, (top, left))
 
     @property
+    def numbers(self) -> tuple[Pair, ...]:
+        """What compiled loops take of it: kernel size, strides, dilations, before, up and cut."""
+        height, width = self.weight.shape[2:]
+        return (height, width), self.strides, self.dilations, self.before, self.up, self.cut
+
+    @property
     def enlargeable(self) -> bool:
         """Whether :meth:`enlarged` can be had."""
         plain = self.strides == self.dilations == self.up == (1, 1) and self.groups == 1

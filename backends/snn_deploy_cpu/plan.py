@@ -25,14 +25,15 @@ from snn_deploy_cpu.certificate import (
     planes_fit,
     transparent,
 )
+from snn_deploy_cpu.choice import Choice
 from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
 from snn_deploy_cpu.deltas import Deltas
-from snn_deploy_cpu.events import Events
 from snn_deploy_cpu.firing import Rule
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution
 from snn_deploy_cpu.leaking import Leak, leak_fits
 from snn_deploy_cpu.relays import Copying, Pooling, Relay
+from snn_deploy_cpu.sums import Path
 
 Engine: TypeAlias = Literal["int8", "f32", "f64"]
 Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]
@@ -65,16 +66,16 @@ class Part:
     """What one plane of a connection's payloads adds, or where ``plane`` is ``None`` all of them."""
 
     plane: Plane | None
-    dense: Current
+    current: Current
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A connection: its source, parts that add up to its current before others join, and their event-driven path."""
+    """A connection: its source, parts that add up to its current before others join, and the compiled ways to them."""
 
     source: str
     parts: tuple[Part, ...]
-    events: Events | None
+    choice: Choice | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +228,9 @@ def _stream(network: Network, connection: Connection, real: Real, engine: Engine
         return Stream(source, (Part(None, PixelCurrent(kernel, exponent, real)),), None), name
     form = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
-    events = _events(network, connection, form) if Events.covers(form, real) else None
+    choice = Choice(_path(network, connection, form)) if Choice.covers(form, real) else None
     if form.depthwise:
-        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), events), name
+        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), choice), name
     library = libraries.eight_bit() if name == "f32" and engine in (None, "int8") else None
     if library is None and name == "f32" and engine == "int8":
         raise BackendUnavailableError(
@@ -241,19 +242,19 @@ def _stream(network: Network, connection: Connection, real: Real, engine: Engine
         narrow = form.weight.shape[1] < 4 and len(split) > 1
         if planes_fit(kernel, split) and (engine == "int8" or (len(split) <= MOST_PLANES and not narrow)):
             parts = (Part(plane, PlaneCurrent(form, exponent, width, library, plane)) for plane in split)
-            return Stream(source, tuple(parts), events), "int8"
+            return Stream(source, tuple(parts), choice), "int8"
     floats = libraries.float64() if name == "f64" else libraries.float32()
-    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), events), name
+    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), choice), name
 
 
-def _events(network: Network, connection: Connection, form: Convolution) -> Events:
-    """The event-driven path of ``connection``; what its source merely repeats is read where it comes from."""
-    size = network.population(connection.target).shape[1:]
+def _path(network: Network, connection: Connection, form: Convolution) -> Path:
+    """What compiled loops compute of ``connection``; what its source merely repeats is read where it comes from."""
+    size, scale = network.population(connection.target).shape[1:], np.float32(2.0**connection.exponent)
     source = network.population(connection.source)
     arriving = [one for one in network.connections if one.target == source.name]
     if len(arriving) == 1 and arriving[0].source != network.input.name and form.enlargeable:
         kernel = arriving[0].kernel
         factor = Copying.factor(kernel) if isinstance(kernel, SpatialKernel) and not arriving[0].exponent else None
         if factor is not None and transparent(network, source, arriving[0]):
-            return Events(arriving[0].source, form.enlarged(factor), connection.exponent, size)
-    return Events(source.name, form, connection.exponent, size)
+            return Path(arriving[0].source, form.enlarged(factor), scale, size)
+    return Path(source.name, form, scale, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.network import Network
+from snn_deploy_cpu.choice import Rows, Wishes
 from snn_deploy_cpu.currents import Current
-from snn_deploy_cpu.events import ALL, Sums, activity
 from snn_deploy_cpu.firing import Rule, fire_once, ready, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Layer, Part, RelayLayer, Stream
+from snn_deploy_cpu.sums import ALL, Sums
 from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
@@ -23,9 +24,9 @@ Array = npt.NDArray[Any]
 BLOCK_BYTES = 2**21
 """Currents computed at a time: they stay near the core, and a call's fixed cost is small beside its work."""
 
-EVENT_BLOCK_BYTES = 2**19
-"""The same where every current comes from events, whose calls cost little: currents, or the membranes that each row of
-them is added to at once, stay in the core's own cache."""
+COMPILED_BLOCK_BYTES = 2**19
+"""The same where every current comes from compiled loops, whose calls cost little: currents, or the membranes that each row
+of them is added to at once, stay in the core's own cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +52,24 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """How one part of a connection's current is computed from ``payloads``: densely or, with ``sums``, event by event."""
+    """How one part of a connection's current is computed from ``payloads``: by a library or, with ``sums``, a compiled loop."""
 
     payloads: Array
-    dense: Current
+    current: Current
     sums: Sums | None
 
     def add(self, total: Array | None, maps: slice, top: int, bottom: int) -> Array:
         """The current of rows ``top..bottom`` of ``maps``, in ``total`` where there is one."""
         if self.sums is not None:
             return self.sums.add(total, self.payloads[maps], top, bottom)
-        return _sum(total, self.dense(self.payloads[maps], top, bottom))
+        return _sum(total, self.current(self.payloads[maps], top, bottom))
 
 
 class RelayRunner:
     """A layer without membranes."""
 
     saturations = 0
-    eventful = False
+    compiled: frozenset[str] = frozenset()
 
     def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int) -> None:
         self.name, self._layer, self._sheet = layer.population.name, layer, sheet
@@ -96,10 +97,10 @@ class FiringRunner:
     """A layer with membranes, which stay from chunk to chunk."""
 
     def __init__(
-        self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None
+        self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, wishes: Wishes
     ) -> None:
-        self.name, self.saturations, self.eventful = layer.population.name, 0, False
-        self._quiet = quiet
+        self.name, self.saturations, self.compiled = layer.population.name, 0, frozenset[str]()
+        self._wishes = wishes
         self._ways: list[Way] = []
         self._block = BLOCK_BYTES
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
@@ -125,7 +126,7 @@ class FiringRunner:
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
         for stream in layer.constants:
             for part in stream.parts:
-                drive += part.dense(stimulus, 0, shape[1])
+                drive += part.current(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
     def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
@@ -133,7 +134,7 @@ class FiringRunner:
         chosen = [way for stream in self._layer.streams for way in self._chosen(stream, payloads)]
         self._ways = sorted(chosen, key=lambda way: way.sums is not None)
         self._block = self._block_bytes()
-        self.eventful |= any(way.sums is not None for way in chosen)
+        self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
@@ -142,8 +143,8 @@ class FiringRunner:
 
     def _block_bytes(self) -> int:
         """Bytes of currents computed at a time."""
-        events = bool(self._ways) and self._ways[0].sums is not None
-        return min(EVENT_BLOCK_BYTES, BLOCK_BYTES) if events else BLOCK_BYTES
+        compiled = bool(self._ways) and self._ways[0].sums is not None
+        return min(COMPILED_BLOCK_BYTES, BLOCK_BYTES) if compiled else BLOCK_BYTES
 
     @property
     def _firing(self) -> Sums | None:
@@ -155,36 +156,29 @@ class FiringRunner:
     def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
         """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out.
 
-        Planes are not taken apart where all bits together cost less event by event.
+        Planes are not taken apart where all bits together cost less.
         """
         payloads = sent[stream.source]
         first, *others = stream.parts
-        ways = [self._way(stream, one, sent) for one in others if one.plane is None or not one.plane.silent(payloads)]
-        if ways:
-            apart = (Way(payloads, first.dense, None), *ways)
-            whole = self._sums(stream, ALL, partial(_current, apart), sent)
+        ways = [self._way(stream, first, sent)]
+        ways += [self._way(stream, one, sent) for one in others if one.plane is None or not one.plane.silent(payloads)]
+        if len(ways) > 1:
+            whole = self._sums(stream, ALL, partial(_current, ways), sent)
             if whole is not None:
-                return [Way(sent[whole.source], first.dense, whole)]
-        return [self._way(stream, first, sent), *ways]
+                return [Way(sent[whole.path.source], first.current, whole)]
+        return ways
 
     def _way(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Way:
         """The cheaper way to one part."""
         payloads, bits = sent[stream.source], ALL if part.plane is None else part.plane.bits
-        sums = self._sums(stream, bits, lambda maps, *rows: part.dense(payloads[maps], *rows), sent)
-        return Way(payloads if sums is None else sent[sums.source], part.dense, sums)
+        sums = self._sums(stream, bits, lambda maps, *rows: part.current(payloads[maps], *rows), sent)
+        return Way(payloads if sums is None else sent[sums.path.source], part.current, sums)
 
-    def _sums(
-        self, stream: Stream, bits: int, dense: Callable[[slice, int, int], object], sent: Mapping[str, Array]
-    ) -> Sums | None:
-        """The sums by which events cost less than ``dense`` at the activity of these payloads."""
-        if stream.events is None or (self._quiet is None and not stream.events.worthwhile):
+    def _sums(self, stream: Stream, bits: int, library: Rows, sent: Mapping[str, Array]) -> Sums | None:
+        """The cheapest compiled way, if it costs less than ``library`` at the activity of these payloads."""
+        if stream.choice is None:
             return None
-        origin = sent[stream.events.source]
-        sums = stream.events.sums(origin, bits)
-        if sums is None:
-            return None
-        wins = sums.win(origin, dense) if self._quiet is None else activity(origin, bits) < self._quiet
-        return sums if wins else None
+        return stream.choice.cheapest(sent[stream.choice.path.source], bits, library, self._wishes)
 
     def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
         """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
@@ -253,11 +247,11 @@ class FiringRunner:
 Runner = RelayRunner | FiringRunner
 
 
-def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, quiet: float | None) -> Runner:
-    """The runner of ``layer``; below the activity ``quiet`` (``None``: a fitted one) events are taken one by one."""
+def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, wishes: Wishes) -> Runner:
+    """The runner of ``layer``."""
     if isinstance(layer, RelayLayer):
         return RelayRunner(layer, sheet, chunk)
-    return FiringRunner(layer, sheet, chunk, network, stimulus, quiet)
+    return FiringRunner(layer, sheet, chunk, network, stimulus, wishes)
 
 
 def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array | None:

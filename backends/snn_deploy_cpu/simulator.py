@@ -15,6 +15,7 @@ from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_d
 from snn_deploy.errors import BackendError
 from snn_deploy.network import Network, Population
 from snn_deploy_cpu import libraries, runners
+from snn_deploy_cpu.choice import Wishes
 from snn_deploy_cpu.plan import Engine, Layer, Plan, prepare
 from snn_deploy_cpu.results import Widened
 from snn_deploy_cpu.runners import Runner, Sheet, runner
@@ -33,22 +34,26 @@ CHUNK_BYTES = 512 * 2**20
 class CpuBackend:
     """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``.
 
-    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads. Layers whose
-    activity (share of payloads that are not 0) lies below ``quiet`` run event by event; ``None`` measures on this
-    machine, 0 keeps every layer dense.
+    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads.
+
+    How a layer is computed is measured on this machine, unless it is told: those whose activity (share of payloads that are
+    not 0) lies below ``quiet`` run event by event, others not; ``direct`` takes the direct path wherever it exists, or
+    nowhere. ``quiet=0, direct=False`` leaves everything to a library.
     """
 
     name = "cpu"
 
-    def __init__(self, engine: Engine | None = None, threads: int = 1, quiet: float | None = None) -> None:
+    def __init__(
+        self, engine: Engine | None = None, threads: int = 1, quiet: float | None = None, direct: bool | None = None
+    ) -> None:
         if threads < 1:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
-        self._engine, self._threads, self._quiet = engine, threads, quiet
+        self._engine, self._threads, self._wishes = engine, threads, Wishes(quiet, direct)
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
 
-    def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None]]:
+    def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None, bool | None]]:
         """Plans stay in the process that made them."""
-        return CpuBackend, (self._engine, self._threads, self._quiet)
+        return CpuBackend, (self._engine, self._threads, self._wishes.quiet, self._wishes.direct)
 
     def run(
         self, network: Network, stimulus: Int64, record: Record = Record.COUNTS, progress: Progress | None = None
@@ -66,10 +71,10 @@ class CpuBackend:
                 together = groups[first : first + self._threads]
                 if len(together) == self._threads:
                     found = team.each(
-                        lambda group: _run_group(plan, log, stimulus[group], group, alone, self._quiet), together
+                        lambda group: _run_group(plan, log, stimulus[group], group, alone, self._wishes), together
                     )
                 else:
-                    found = [_run_group(plan, log, stimulus[group], group, team, self._quiet) for group in together]
+                    found = [_run_group(plan, log, stimulus[group], group, team, self._wishes) for group in together]
                 for runs in found:
                     log.add(runs)
                 if progress is not None:
@@ -90,7 +95,7 @@ class _Log:
 
     sheets: dict[str, Sheet]
     saturations: dict[str, int]
-    eventful: dict[str, bool]
+    compiled: dict[str, frozenset[str]]
 
     @classmethod
     def of(cls, plan: Plan, stimulus: Int64, record: Record) -> _Log:
@@ -109,7 +114,7 @@ class _Log:
                 np.zeros(kept, np.int32) if record >= Record.STATES and _remembers(population) else None,
             )
         names = [layer.population.name for layer in plan.layers]
-        log = cls(sheets, dict.fromkeys(names, 0), dict.fromkeys(names, False))
+        log = cls(sheets, dict.fromkeys(names, 0), dict.fromkeys(names, frozenset[str]()))
         maps, sheet = np.moveaxis(stimulus, 1, -1), sheets[network.input.name]
         sheet.counts[...] = maps * network.input_steps
         if sheet.events is not None:
@@ -122,7 +127,7 @@ class _Log:
         """Add what happened in a group of images."""
         for one in runs:
             self.saturations[one.name] += one.saturations
-            self.eventful[one.name] |= one.eventful
+            self.compiled[one.name] |= one.compiled
 
     def part(self, name: str, images: slice) -> Sheet:
         """The sheet of some images."""
@@ -132,7 +137,7 @@ class _Log:
         return Sheet(sheet.counts[images] if counts is None else counts, *rest)
 
     def _engine(self, layer: Layer) -> str:
-        return f"{layer.engine}+events" if self.eventful[layer.population.name] else layer.engine
+        return "+".join((layer.engine, *sorted(self.compiled[layer.population.name])))
 
     def result(self, plan: Plan, stimulus: Int64, seconds: float) -> Run:
         """The run, as the protocol has it."""
@@ -179,7 +184,7 @@ def _chunk_steps(plan: Plan, images: int) -> int:
     return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // per_step))
 
 
-def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team, quiet: float | None) -> list[Runner]:
+def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team, wishes: Wishes) -> list[Runner]:
     """Run ``stimulus``, the images ``images`` of all, through all chunks; the sheets of ``log`` receive what is kept.
 
     Returns the layers' runners, which know what happened in them.
@@ -188,7 +193,7 @@ def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team
     source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
     sheets = [log.part(layer.population.name, images) for layer in plan.layers]
     runs = [
-        runner(layer, sheet, chunk, network, source, quiet) for layer, sheet in zip(plan.layers, sheets, strict=True)
+        runner(layer, sheet, chunk, network, source, wishes) for layer, sheet in zip(plan.layers, sheets, strict=True)
     ]
     for first in range(0, network.steps, chunk):
         payloads = {network.input.name: source}

@@ -16,13 +16,22 @@ from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, P
 from snn_deploy.schedule import align, shuffle
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
 from snn_deploy_cpu import CpuBackend, firing, libraries, runners, simulator
-from snn_deploy_cpu.events import Events
+from snn_deploy_cpu.choice import Choice
+from snn_deploy_cpu.direct import DirectSums
 from snn_deploy_cpu.floating import NumpyConvolution
 from snn_deploy_cpu.geometry import Convolution
 from snn_deploy_cpu.plan import Engine
+from snn_deploy_cpu.sums import Path
 from snn_deploy_reference import ReferenceBackend
 
 CASES = 8
+
+WAYS = {
+    "events": CpuBackend(quiet=1.0, direct=False),
+    "direct": CpuBackend(quiet=0.0, direct=True),
+    "both": CpuBackend(quiet=0.3, direct=True),
+}
+"""Backends that compute by compiled loops whatever they can."""
 
 
 @pytest.fixture
@@ -82,27 +91,36 @@ def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) ->
         firing.compiled_kernels.cache_clear()
 
 
-@pytest.mark.parametrize("quiet", [1.0, 0.3])
-def test_event_by_event(quiet: float) -> None:
-    assert len(check_backend(CpuBackend(quiet=quiet)).equal) == CASES
+@pytest.mark.parametrize("way", WAYS)
+def test_compiled_ways(way: str) -> None:
+    assert len(check_backend(WAYS[way]).equal) == CASES
     for name, first in KERNELS.items():
         network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
         stimulus = random_stimulus(network)
-        found = CpuBackend(quiet=quiet).run(network, stimulus, Record.STATES)
+        found = WAYS[way].run(network, stimulus, Record.STATES)
         assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
-        if firing.compiled_kernels() is not None and quiet == 1:
+        if available(way):
             ungrouped = "group" not in name and not name.startswith("depth") and name != "transposed negative pads"
-            assert found.engines["layer1"].endswith("+events") == ungrouped, name
+            assert found.engines["layer1"].endswith(f"+{way}") == ungrouped, name
 
 
+def available(way: str) -> bool:
+    """Whether layers go this way here, and no other."""
+    if way == "direct":
+        vectors = pytest.importorskip("snn_deploy_cpu.vectors")
+        return firing.compiled_kernels() is not None and bool(vectors.pairs_products())
+    return way == "events" and firing.compiled_kernels() is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("payload", [1, 3, 9, 40, 1000])
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 8), (16, 24), (19, 150), (8, 260)])
-def test_events_of_every_size(payload: int, inputs: int, outputs: int) -> None:
-    """Sums in 16 bits over the whole kernel, its rows or its taps, and in 32; tiles that are full and that are not."""
+def test_compiled_ways_of_every_size(way: str, payload: int, inputs: int, outputs: int) -> None:
+    """Sums in 16 bits over more and less of the kernel, and in 32; tiles that are full and that are not."""
     kernels = [ConvKernel(weights(inputs, 2, 1, 1)), ConvKernel(weights(outputs, inputs, 3, 3), pads=(1, 1, 1, 1))]
     for signed in (0, -payload):
         network = line(kernels, "rate", (2, 6, 7), 60, payload_min=signed, payload_max=payload)
-        found = CpuBackend(quiet=1.0).run(network, random_stimulus(network), Record.STATES)
+        found = WAYS[way].run(network, random_stimulus(network), Record.STATES)
         assert_equal(found, ReferenceBackend().run(network, random_stimulus(network), Record.STATES))
         assert np.ptp(found.trains["layer0"]) >= min(payload, 200)  # type: ignore[index]
 
@@ -112,27 +130,33 @@ def test_events_of_every_size(payload: int, inputs: int, outputs: int) -> None:
 def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int) -> None:
     """The largest payload that a part of the kernel may see, and one more, which takes a smaller part: all sums extreme."""
     if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
+        pytest.skip("the compiled ways need numba")
     sign = np.where(np.indices((inputs, 3, 3)).sum(0) % signs, -1, 1)
-    weight = np.broadcast_to(sign * -127, (outputs, inputs, 3, 3))
-    form = Convolution.of(ConvKernel(weight, pads=(1, 1, 1, 1)))
-    path, exact = Events("source", form, 0, (5, 5)), NumpyConvolution(form, np.float64)
-    for taps in (9, 3, 1):
-        limit = 32767 // (127 * inputs * taps)
+    form = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
+    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    limits = {32767 // (127 * inputs * taps) for taps in (9, 3, 1)}
+    words = -(-inputs // 4)
+    limits |= {min(255, 32767 // (127 * min(inputs, 2) * -(-3 * words // parts))) for parts in (1, 2, 4, 8)}
+    taken = set()
+    for limit in limits:
         for payload in (limit, limit + 1):
             pattern = np.where(np.indices((5, 5, inputs)).sum(0) % signs, -1, 1)
             maps = (payload * pattern[None]).astype(np.int16)
-            np.testing.assert_array_equal(path.sums(maps).add(None, maps, 0, 5), exact(maps, (1, 1)))
+            for sums in choice.sums(maps):
+                np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps, (1, 1)))
+                taken.add((type(sums), sums.payload, sums.at_once))  # type: ignore[attr-defined]
+    if signs == 1 and inputs > 1 and available("direct"):
+        assert len({at_once for way, payload, at_once in taken if way is DirectSums and payload is np.uint8}) > 2
 
 
-def test_what_events_do_not_cover() -> None:
+def test_what_compiled_ways_do_not_cover() -> None:
     """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
     if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
-    path = Events("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), 0, (1, 1))
-    assert path.sums(np.full((1, 1, 1, 1), 32767, np.int32)) is not None
-    assert path.sums(np.full((1, 1, 1, 1), 32768, np.int32)) is None
-    assert path.sums(np.zeros((1, 1, 2**24, 1), np.uint8)) is None
+        pytest.skip("the compiled ways need numba")
+    choice = Choice(Path("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
+    assert choice.sums(np.full((1, 1, 1, 1), 32767, np.int32))
+    assert not choice.sums(np.full((1, 1, 1, 1), 32768, np.int32))
+    assert not choice.sums(np.zeros((1, 1, 2**24, 1), np.uint8))
 
 
 @pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
@@ -140,29 +164,32 @@ def test_what_events_do_not_cover() -> None:
 def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
     """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
     if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
+        pytest.skip("the compiled ways need numba")
     form = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
-    path, exact = Events("source", form, 0, (5, 5)), NumpyConvolution(form, np.float64)
+    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
     for payload in (smallest, largest):
         maps = np.full((1, 5, 5, 32), payload, np.int16)
         maps[0, 2, 2] = (smallest, largest) * 16
-        found = path.sums(maps, bits).add(None, maps, 0, 5)
-        np.testing.assert_array_equal(found, exact(maps.astype(np.int64) & bits, (1, 1)))
+        ways = choice.sums(maps, bits)
+        assert ways
+        for sums in ways:
+            np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1)))
 
 
 @pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
 @pytest.mark.parametrize("factor", [2, 3])
-def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int) -> None:
-    if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
+@pytest.mark.parametrize("way", ["events", "direct"])
+def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, way: str) -> None:
+    if not available(way):
+        pytest.skip(f"{way}: not on this machine")
     for mode in ("rate", "exact"):
         network = doubled(ConvKernel(weights(12, 4, side, side), pads=pads), factor, mode)
         stimulus = random_stimulus(network, batch=2)
         for block in (1, 2**21):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(runners, "BLOCK_BYTES", block)
-                found = CpuBackend(quiet=1.0).run(network, stimulus, Record.STATES)
-            assert found.engines["after"].endswith("+events")
+                found = WAYS[way].run(network, stimulus, Record.STATES)
+            assert found.engines["after"].endswith(f"+{way}")
             assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
 
 
@@ -204,17 +231,17 @@ def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
     network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
     stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
     stimulus.reshape(-1)[np.random.default_rng(0).permutation(stimulus.size)[:rare]] += 800
-    found = CpuBackend(quiet=0.05).run(network, stimulus, Record.STATES)
+    found = CpuBackend(quiet=0.05, direct=False).run(network, stimulus, Record.STATES)
     assert found.engines["layer1"] == engine
     assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
 
 
 def test_engines_are_named() -> None:
     network = random_unet("rate")
-    run = CpuBackend("f32", quiet=0).run(network, random_stimulus(network))
+    run = CpuBackend("f32", quiet=0, direct=False).run(network, random_stimulus(network))
     assert set(run.engines.values()) == {"f32", "int32"}
     if libraries.eight_bit() is not None:
-        assert CpuBackend(quiet=0).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
+        assert CpuBackend(quiet=0, direct=False).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
 
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])

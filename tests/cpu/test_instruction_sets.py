@@ -26,10 +26,10 @@ print("bits", eight_bit and eight_bit.bits)
 
 
 EVENTS = """
-from snn_deploy_cpu import CpuBackend, lanes
+from snn_deploy_cpu import CpuBackend, vectors
 from snn_deploy.testing import check_backend
-assert not lanes.pairs_products()
-check_backend(CpuBackend(quiet=1.0))
+assert not vectors.pairs_products()
+check_backend(CpuBackend(quiet=1.0, direct=True))
 """
 
 

@@ -19,10 +19,10 @@ from snn_deploy_cpu import CpuBackend, firing
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
-def test_events_and_dense_layers_agree(root: Path, model: str, options: object) -> None:
+def test_all_ways_agree(root: Path, model: str, options: object) -> None:
     """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
     if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
+        pytest.skip("the compiled ways need numba")
     images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
     network = converted.conversion.network
@@ -31,9 +31,9 @@ def test_events_and_dense_layers_agree(root: Path, model: str, options: object) 
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
-def test_events_and_dense_layers_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
+def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
     if firing.compiled_kernels() is None:
-        pytest.skip("the event-driven path needs numba")
+        pytest.skip("the compiled ways need numba")
     image = (data.camera()[:256, :256] / np.float32(255))[None, None]
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
     network = converted.conversion.network
@@ -41,10 +41,14 @@ def test_events_and_dense_layers_agree_on_a_photograph(root: Path, model: str, o
 
 
 def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:
-    dense, sparse = (CpuBackend(quiet=quiet).run(network, stimulus, record) for quiet in (0.0, 1.0))
-    assert sum("events" in name for name in sparse.engines.values()) > 8
-    for found, expected in ((sparse.counts, dense.counts), (sparse.trains or {}, dense.trains or {})):
-        assert found.keys() == expected.keys()
-        for name, numbers in expected.items():
-            np.testing.assert_array_equal(found[name], numbers, err_msg=name)
-    assert sparse.saturations == dense.saturations
+    library, events, direct = (
+        CpuBackend(quiet=quiet, direct=way).run(network, stimulus, record)
+        for quiet, way in ((0.0, False), (1.0, False), (0.0, True))
+    )
+    assert sum("events" in name for name in events.engines.values()) > 8
+    for run in (events, direct):
+        for found, expected in ((run.counts, library.counts), (run.trains or {}, library.trains or {})):
+            assert found.keys() == expected.keys()
+            for name, numbers in expected.items():
+                np.testing.assert_array_equal(found[name], numbers, err_msg=name)
+        assert run.saturations == library.saturations

@@ -1,0 +1,105 @@
+"""What the compiled convolutions share: where currents come from and go to, and how large payloads are."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.kernels import Pair
+from snn_deploy_cpu.firing import nobody
+from snn_deploy_cpu.geometry import Convolution, Maps
+
+ALL = -1
+"""Every bit of a payload."""
+
+Stored: TypeAlias = type[np.uint8] | type[np.int16]
+Layout: TypeAlias = Callable[[Convolution, Stored], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A convolution that computes maps of ``size`` (H', W') from the payloads of ``source``, times ``scale``, a power of two."""
+
+    source: str
+    form: Convolution
+    scale: np.float32
+    size: Pair
+    _held: dict[tuple[Layout, Stored], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def products(self) -> int:
+        """Products of one map."""
+        return self.size[0] * self.size[1] * self.form.weight.size // math.prod(self.form.up)
+
+    @property
+    def depth(self) -> int:
+        """Channels of the target."""
+        return int(self.form.weight.shape[0]) // math.prod(self.form.up)
+
+    def weights(self, layout: Layout, payload: Stored) -> npt.NDArray[Any]:
+        """The weights that payloads of this format are multiplied by, in the order of ``layout``."""
+        found = self._held.get((layout, payload))
+        if found is None:
+            found = self._held[layout, payload] = layout(self.form, payload)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(ABC):
+    """How ``path`` is summed by a compiled loop: payloads (M, H, W, C) of its source to float32 currents.
+
+    Only ``bits`` of a payload count. Payloads of 8 bits are summed in 16, in parts proved too small to overflow; those of 16
+    bits in 32, which hold whatever the certificate lets float32 hold.
+    """
+
+    name: ClassVar[str]
+    path: Path
+    bits: int
+    payload: Stored
+
+    def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
+        """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
+        out = self._room(maps.shape[0], last - first) if total is None else total
+        self._convolve(maps, first, total is None, out, nobody())
+        return out
+
+    def fire(self, total: Maps | None, maps: Maps, first: int, last: int, neurons: tuple[object, ...]) -> int:
+        """The same, and every row of ``neurons`` (:func:`snn_deploy_cpu.firing.ready`) advances when its currents are complete.
+
+        Returns how many membranes were limited. Currents are not kept.
+        """
+        out = self._room(1, last - first) if total is None else total
+        return self._convolve(maps, first, total is None, out, neurons)
+
+    def _room(self, maps: int, lines: int) -> Maps:
+        """Currents of so many rows of so many maps, not set."""
+        return np.empty((maps, lines, self.path.size[1], self.path.depth), np.float32)
+
+    @abstractmethod
+    def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
+        """Currents written into ``out`` where it is ``new`` and added otherwise; returns how many membranes were limited."""
+
+
+def kept(maps: Maps, bits: int) -> Any:
+    """``bits`` as a number of the format of ``maps``."""
+    return np.array(bits).astype(maps.dtype)[()]
+
+
+def largest_payloads(maps: Maps, bits: int) -> tuple[bool, npt.NDArray[np.int64]]:
+    """Whether ``bits`` of some payloads are negative, and how large those of each channel (C,) are at most."""
+    width, channels = maps.shape[2:]
+    largest = maps.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
+    smallest = int(maps.min()) if maps.dtype.kind == "i" else 0
+    if smallest >= 0:
+        return False, np.minimum(largest, bits) if bits >= 0 else largest
+    if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
+        return False, np.full(channels, bits)
+    # what remains of it is a multiple of -bits, rounded down
+    beyond = 2 ** max(int(largest.max()), -smallest).bit_length()
+    return True, np.full(channels, max(beyond, -bits))
