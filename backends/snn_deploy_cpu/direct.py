@@ -88,7 +88,7 @@ def _at_once(form: Convolution, peaks: npt.NDArray[np.int64]) -> int:
             return at_once
         if at_once == 1:
             return 0
-        parts *= 2
+        parts += (parts + 1) // 2
 
 
 def _words(form: Convolution, payload: Stored) -> npt.NDArray[np.void]:

@@ -21,6 +21,11 @@ Integers = npt.NDArray[Any]
 class Relay(Protocol):
     """Payloads (M, H, W, C) to payloads ``out`` (M, H', W', C)."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether every pixel that is passed on is one that arrives."""
+        ...
+
     def __call__(self, maps: Maps, out: Integers) -> None:
         """Write the sums."""
         ...
@@ -28,6 +33,8 @@ class Relay(Protocol):
 
 class Pooling:
     """A depthwise convolution."""
+
+    copies = False
 
     def __init__(self, form: Convolution, exponent: int) -> None:
         self._form = form
@@ -59,6 +66,11 @@ class Copying:
     def __init__(self, kernel: SpatialKernel, exponent: int) -> None:
         self._indices = kernel.indices
         self._weight = int(kernel.data[0]) << exponent
+
+    @property
+    def copies(self) -> bool:
+        """Whether every pixel that is passed on is one that arrives."""
+        return self._weight == 1
 
     @staticmethod
     def covers(kernel: SpatialKernel) -> bool:

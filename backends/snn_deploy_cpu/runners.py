@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,8 @@ from snn_deploy.network import Network
 from snn_deploy_cpu.choice import Rows, Wishes
 from snn_deploy_cpu.currents import Current
 from snn_deploy_cpu.firing import Rule, fire_once, ready, restless, scan, tally
-from snn_deploy_cpu.plan import FiringLayer, Layer, Part, RelayLayer, Stream
+from snn_deploy_cpu.plan import FiringLayer, Part, RelayLayer, Stream
+from snn_deploy_cpu.sheets import Sent, Sheet, keep, room
 from snn_deploy_cpu.sums import ALL, Sums
 from snn_deploy_cpu.team import Team
 
@@ -27,27 +28,6 @@ BLOCK_BYTES = 2**21
 COMPILED_BLOCK_BYTES = 2**19
 """The same where every current comes from compiled loops, whose calls cost little: currents, or the membranes that each row
 of them is added to at once, stay in the core's own cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """Where one population's results of one group of images are written, channels last.
-
-    ``counts`` and ``events`` are (B, H, W, C), ``trains``, ``states`` and ``currents`` (B, T, H, W, C). Networks of a single step
-    need no ``events``: they are the counts that are not 0.
-    """
-
-    counts: Array
-    events: Array | None
-    trains: Array | None
-    states: Array | None
-    currents: Array | None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(B, H, W, C)."""
-        images, height, width, channels = self.counts.shape
-        return images, height, width, channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +46,46 @@ class Way:
 
 
 class RelayRunner:
-    """A layer without membranes."""
+    """A layer without membranes.
+
+    Where it only copies pixels, as those of ``origin``, its source's sheet, are, so are its counts; its payloads are then
+    written only if somebody reads them.
+    """
 
     saturations = 0
     compiled: frozenset[str] = frozenset()
 
-    def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int) -> None:
-        self.name, self._layer, self._sheet = layer.population.name, layer, sheet
-        self._payloads = _payloads(layer, sheet, chunk)
+    def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int, window: int, origin: Sheet) -> None:
+        self.name, self._layer, self._chunk, self._window = layer.population.name, layer, chunk, window
+        self._sheet, self._origin = sheet, origin
+        self._copies = layer.relay.copies and sheet.events is not None and sheet.trains is None
 
-    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
-        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source."""
-        sheet, sent = self._sheet, payloads[self._layer.source]
-        out = self._payloads[:steps].reshape(-1, *sheet.shape[1:])
-        parts = _split(len(out), team.threads)
-        team.each(lambda part: self._layer.relay(sent[slice(*part)], out[slice(*part)]), parts)
+    @cached_property
+    def _payloads(self) -> Array:
+        return room(self._layer, self._sheet, self._chunk)
+
+    def run(self, sent: Sent, first: int, steps: int, team: Team) -> None:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source, into ``sent``."""
+        sheet, relay = self._sheet, self._layer.relay
+        if self._copies:
+            sent.later(self.name, partial(self._relayed, sent, steps, team))
+            if first + steps == self._window:
+                for arrived, passed_on in ((self._origin.counts, sheet.counts), (self._origin.events, sheet.events)):
+                    if arrived is not None and passed_on is not None:
+                        relay(arrived, passed_on)
+            return
+        sent[self.name] = self._relayed(sent, steps, team)
         if sheet.events is not None:
             counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
             tally(self._payloads[:steps], self._layer.population.payload_range[1], counts, events, 0, counts.size)
         if sheet.trains is not None:
-            _keep(sheet.trains, self._payloads[:steps], first)
+            keep(sheet.trains, self._payloads[:steps], first)
+
+    def _relayed(self, sent: Sent, steps: int, team: Team) -> Array:
+        """The events of a chunk."""
+        arriving, out = sent[self._layer.source], self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+        parts = _split(len(out), team.threads)
+        team.each(lambda part: self._layer.relay(arriving[slice(*part)], out[slice(*part)]), parts)
         return out
 
     def restless(self) -> bool:
@@ -104,7 +104,7 @@ class FiringRunner:
         self._ways: list[Way] = []
         self._block = BLOCK_BYTES
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
-        self._payloads = _payloads(layer, sheet, chunk)
+        self._payloads = room(layer, sheet, chunk)
         self._drive = self._driving(stimulus)
         self._count: Array | None = None
         once = layer.settles and sheet.states is None
@@ -129,17 +129,17 @@ class FiringRunner:
                 drive += part.current(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
-    def run(self, payloads: Mapping[str, Array], first: int, steps: int, team: Team) -> Array:
-        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources."""
-        chosen = [way for stream in self._layer.streams for way in self._chosen(stream, payloads)]
+    def run(self, sent: Sent, first: int, steps: int, team: Team) -> None:
+        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources, into ``sent``."""
+        chosen = [way for stream in self._layer.streams for way in self._chosen(stream, sent)]
         self._ways = sorted(chosen, key=lambda way: way.sums is not None)
         self._block = self._block_bytes()
         self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
         strips = self._strips(team.threads)
         self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
         if self._sheet.trains is not None:
-            _keep(self._sheet.trains, self._payloads[:steps], first)
-        return self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+            keep(self._sheet.trains, self._payloads[:steps], first)
+        sent[self.name] = self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
 
     def _block_bytes(self) -> int:
         """Bytes of currents computed at a time."""
@@ -153,28 +153,31 @@ class FiringRunner:
         plain = compiled and isinstance(rule, Rule) and not rule.hard
         return self._ways[-1].sums if plain and self._ways else None
 
-    def _chosen(self, stream: Stream, sent: Mapping[str, Array]) -> list[Way]:
+    def _chosen(self, stream: Stream, sent: Sent) -> list[Way]:
         """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out.
 
         Planes are not taken apart where all bits together cost less.
         """
-        payloads = sent[stream.source]
         first, *others = stream.parts
         ways = [self._way(stream, first, sent)]
-        ways += [self._way(stream, one, sent) for one in others if one.plane is None or not one.plane.silent(payloads)]
+        ways += [
+            self._way(stream, one, sent)
+            for one in others
+            if one.plane is None or not one.plane.silent(_read(stream, sent))
+        ]
         if len(ways) > 1:
             whole = self._sums(stream, ALL, partial(_current, ways), sent)
             if whole is not None:
                 return [Way(sent[whole.path.source], first.current, whole)]
         return ways
 
-    def _way(self, stream: Stream, part: Part, sent: Mapping[str, Array]) -> Way:
-        """The cheaper way to one part."""
-        payloads, bits = sent[stream.source], ALL if part.plane is None else part.plane.bits
-        sums = self._sums(stream, bits, lambda maps, *rows: part.current(payloads[maps], *rows), sent)
-        return Way(payloads if sums is None else sent[sums.path.source], part.current, sums)
+    def _way(self, stream: Stream, part: Part, sent: Sent) -> Way:
+        """The cheapest way to one part."""
+        bits = ALL if part.plane is None else part.plane.bits
+        sums = self._sums(stream, bits, lambda maps, *rows: part.current(sent[stream.source][maps], *rows), sent)
+        return Way(sent[stream.source if sums is None else sums.path.source], part.current, sums)
 
-    def _sums(self, stream: Stream, bits: int, library: Rows, sent: Mapping[str, Array]) -> Sums | None:
+    def _sums(self, stream: Stream, bits: int, library: Rows, sent: Sent) -> Sums | None:
         """The cheapest compiled way, if it costs less than ``library`` at the activity of these payloads."""
         if stream.choice is None:
             return None
@@ -247,11 +250,9 @@ class FiringRunner:
 Runner = RelayRunner | FiringRunner
 
 
-def runner(layer: Layer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, wishes: Wishes) -> Runner:
-    """The runner of ``layer``."""
-    if isinstance(layer, RelayLayer):
-        return RelayRunner(layer, sheet, chunk)
-    return FiringRunner(layer, sheet, chunk, network, stimulus, wishes)
+def _read(stream: Stream, sent: Sent) -> Array:
+    """Payloads of the source of ``stream``, unrepeated where it repeats others."""
+    return sent[stream.source if stream.choice is None else stream.choice.path.source]
 
 
 def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array | None:
@@ -271,16 +272,3 @@ def _split(length: int, parts: int) -> list[tuple[int, int]]:
     """``0..length`` in at most ``parts`` runs of nearly equal length, none empty."""
     parts = min(parts, length)
     return list(pairwise(length * part // parts for part in range(parts + 1)))
-
-
-def _payloads(layer: Layer, sheet: Sheet, chunk: int) -> Array:
-    """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
-    if sheet.events is None:
-        return sheet.counts.reshape(1, -1)
-    return np.empty((chunk, sheet.counts.size), layer.formats.payload)
-
-
-def _keep(trains: Array, payloads: Array, first: int) -> None:
-    """Write a chunk's events (steps, B * H * W * C) into ``trains`` (B, T, H, W, C)."""
-    steps, (images, _, *shape) = payloads.shape[0], trains.shape
-    trains[:, first : first + steps] = payloads.reshape(steps, images, *shape).swapaxes(0, 1)

@@ -16,9 +16,10 @@ from snn_deploy.errors import BackendError
 from snn_deploy.network import Network, Population
 from snn_deploy_cpu import libraries, runners
 from snn_deploy_cpu.choice import Wishes
-from snn_deploy_cpu.plan import Engine, Layer, Plan, prepare
+from snn_deploy_cpu.plan import Engine, Layer, Plan, RelayLayer, prepare
 from snn_deploy_cpu.results import Widened
-from snn_deploy_cpu.runners import Runner, Sheet, runner
+from snn_deploy_cpu.runners import FiringRunner, RelayRunner, Runner
+from snn_deploy_cpu.sheets import Sent, Sheet
 from snn_deploy_cpu.team import Team
 
 Int64 = npt.NDArray[np.int64]
@@ -191,14 +192,17 @@ def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team
     """
     network, chunk = plan.network, _chunk_steps(plan, stimulus.shape[0])
     source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
-    sheets = [log.part(layer.population.name, images) for layer in plan.layers]
-    runs = [
-        runner(layer, sheet, chunk, network, source, wishes) for layer, sheet in zip(plan.layers, sheets, strict=True)
-    ]
+    runs: list[Runner] = []
+    for layer in plan.layers:
+        sheet = log.part(layer.population.name, images)
+        if isinstance(layer, RelayLayer):
+            runs.append(RelayRunner(layer, sheet, chunk, network.steps, log.part(layer.source, images)))
+        else:
+            runs.append(FiringRunner(layer, sheet, chunk, network, source, wishes))
     for first in range(0, network.steps, chunk):
-        payloads = {network.input.name: source}
+        sent = Sent({network.input.name: source})
         for one in runs:
-            payloads[one.name] = one.run(payloads, first, min(chunk, network.steps - first), team)
+            one.run(sent, first, min(chunk, network.steps - first), team)
     if network.mode == "exact":
         moving = [one.name for one in runs if one.restless()]
         if moving:
