@@ -61,6 +61,12 @@ class Wishes:
     quiet: float | None = None
     direct: bool | None = None
 
+    def of(self, way: Sums, active: float) -> bool | None:
+        """Whether ``way`` is to be taken at this activity; ``None``: if it is the cheapest."""
+        if isinstance(way, DirectSums):
+            return self.direct
+        return None if self.quiet is None else active < self.quiet
+
 
 class Choice:
     """The compiled ways to compute the convolution ``path``, and what is known of their cost."""
@@ -99,13 +105,7 @@ class Choice:
         self._work += maps.shape[0] * self.path.products
         active, best = activity(maps, bits), None
         for way in self.sums(maps, bits):
-            wish = (
-                wishes.direct
-                if isinstance(way, DirectSums)
-                else None
-                if wishes.quiet is None
-                else active < wishes.quiet
-            )
+            wish = wishes.of(way, active)
             if wish is None:
                 wish = worthwhile and self._beats(way, best, maps, active, library)
             best = way if wish else best
@@ -118,7 +118,7 @@ class Choice:
             if active >= QUIET:
                 return False
             level = round(2 * math.log2(active)) if active else -math.inf
-        key = (type(way), way.bits, way.payload, level, type(best))
+        key = (type(way), way.bits, way.payload, way.at_once, level, type(best))
         if key not in self._wins:
             kind = (type(way), path.form.weight.dtype, way.payload, maps.dtype)
             if kind not in _compiled and self._work < PATIENCE_PRODUCTS:

@@ -26,7 +26,6 @@ class DirectSums(Sums):
     """Direct sums: ``at_once`` words of payloads before the sums are moved to 32 bits."""
 
     name: ClassVar[str] = "direct"
-    at_once: int
 
     @classmethod
     def of(cls, path: Path, bits: int, signed: bool, peaks: npt.NDArray[np.int64]) -> DirectSums | None:

@@ -35,7 +35,6 @@ class EventSums(Sums):
     """
 
     name: ClassVar[str] = "events"
-    at_once: Pair
 
     @classmethod
     def of(cls, path: Path, bits: int, signed: bool, peaks: npt.NDArray[np.int64]) -> EventSums | None:

@@ -54,14 +54,15 @@ class Path:
 class Sums(ABC):
     """How ``path`` is summed by a compiled loop: payloads (M, H, W, C) of its source to float32 currents.
 
-    Only ``bits`` of a payload count. Payloads of 8 bits are summed in 16, in parts proved too small to overflow; those of 16
-    bits in 32, which hold whatever the certificate lets float32 hold.
+    Only ``bits`` of a payload count. Payloads of 8 bits are summed in 16, as many ``at_once`` as are proved not to overflow;
+    those of 16 bits in 32, which hold whatever the certificate lets float32 hold.
     """
 
     name: ClassVar[str]
     path: Path
     bits: int
     payload: Stored
+    at_once: int | Pair
 
     def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
         """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""

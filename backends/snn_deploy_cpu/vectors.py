@@ -34,7 +34,7 @@ SUMS: dict[Any, Any] = {types.int8: types.int16, types.int16: types.int32}
 """Formats of sums of products with weights of each format."""
 
 TOGETHER = 8
-"""Sums that :func:`put` writes together."""
+"""Numbers that are looked at, and sums that are written, together."""
 
 REGISTER = 32
 """Bytes of a vector."""

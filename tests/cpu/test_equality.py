@@ -152,7 +152,7 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
             maps = (payload * pattern[None]).astype(np.int16)
             for sums in choice.sums(maps):
                 np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps, (1, 1)))
-                taken.add((type(sums), sums.payload, sums.at_once))  # type: ignore[attr-defined]
+                taken.add((type(sums), sums.payload, sums.at_once))
     if signs == 1 and inputs > 1 and available("direct"):
         assert len({at_once for way, payload, at_once in taken if way is DirectSums and payload is np.uint8}) > 2
 
