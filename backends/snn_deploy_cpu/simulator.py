@@ -25,8 +25,8 @@ from snn_deploy_cpu.team import Team
 Int64 = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
-CHUNK_STEPS = 16
-"""Steps computed layer by layer before the next ones; more gain a hundredth and cost memory (docs/performance.md)."""
+CHUNK_STEPS = 8
+"""Steps computed layer by layer before the next ones; more gain nothing in networks of large maps (docs/performance.md)."""
 
 CHUNK_BYTES = 512 * 2**20
 """Bytes of events that a chunk may hold; steps are taken fewer at a time beyond it."""
