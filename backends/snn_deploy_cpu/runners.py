@@ -25,9 +25,8 @@ Array = npt.NDArray[Any]
 BLOCK_BYTES = 2**21
 """Currents computed at a time: they stay near the core, and a call's fixed cost is small beside its work."""
 
-COMPILED_BLOCK_BYTES = 2**19
-"""The same where every current comes from compiled loops, whose calls cost little: currents, or the membranes that each row
-of them is added to at once, stay in the core's own cache."""
+FIRING_BLOCK_BYTES = 2**19
+"""The same where compiled loops fire every row at once: the membranes stay in the core's own cache, and calls cost little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +142,8 @@ class FiringRunner:
 
     def _block_bytes(self) -> int:
         """Bytes of currents computed at a time."""
-        compiled = bool(self._ways) and self._ways[0].sums is not None
-        return min(COMPILED_BLOCK_BYTES, BLOCK_BYTES) if compiled else BLOCK_BYTES
+        fires = self._firing is not None and self._ways[0].sums is not None
+        return min(FIRING_BLOCK_BYTES, BLOCK_BYTES) if fires else BLOCK_BYTES
 
     @property
     def _firing(self) -> Sums | None:
