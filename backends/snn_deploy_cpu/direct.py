@@ -17,9 +17,6 @@ import numpy.typing as npt
 from snn_deploy_cpu.geometry import Convolution, Maps
 from snn_deploy_cpu.sums import Path, Stored, Sums, kept
 
-LARGEST = {np.uint8: 2**8 - 1, np.int16: 2**15 - 1}
-"""The largest payloads of each format."""
-
 
 @dataclass(frozen=True, eq=False)
 class DirectSums(Sums):
@@ -35,11 +32,11 @@ class DirectSums(Sums):
         form, largest = path.form, int(peaks.max())
         if not pairs_products():
             return None
-        if form.weight.dtype == np.int8 and not signed and largest <= LARGEST[np.uint8]:
+        if form.weight.dtype == np.int8 and not signed and largest <= np.iinfo(np.uint8).max:
             at_once = _at_once(form, peaks)
             if at_once:
                 return cls(path, bits, np.uint8, at_once)
-        return cls(path, bits, np.int16, form.weight[0].size) if largest <= LARGEST[np.int16] else None
+        return cls(path, bits, np.int16, form.weight[0].size) if largest <= np.iinfo(np.int16).max else None
 
     def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
         from snn_deploy_cpu import direct_numba

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy_cpu.firing_numba import fire_row
+from snn_deploy_cpu.firing_numba import fire_rows
 from snn_deploy_cpu.phases_numba import handed_out, spread
 from snn_deploy_cpu.tiles import POSITIONS, WORD, add_word, moved, no_part, no_sums, vectors_of
 from snn_deploy_cpu.vectors import TOGETHER, opaque, peek, put
@@ -120,8 +120,5 @@ def convolve(  # type: ignore[no-untyped-def]
                     for position in range(min(POSITIONS, last - column)):
                         part_of_sums = sums[position * lanes : (position + 1) * lanes]
                         spread(part_of_sums, tile, line, pixel + position * up[1], up, new, out, target)
-            if neurons[0].size > 0:
-                for done in range(max(line, 0), min(line + up[0], lines)):
-                    currents = out[target, done].reshape(columns * depth)
-                    limited += fire_row(neurons, currents, m, ((first + done) * columns) * depth)
+            limited += fire_rows(neurons, out, target, line, up[0], m, first)
     return limited

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy_cpu.firing_numba import fire_row
+from snn_deploy_cpu.firing_numba import fire_rows
 from snn_deploy_cpu.lanes import add_products, bytes_of, lanes_of, note, zeros
 from snn_deploy_cpu.phases_numba import handed_out, spread
 from snn_deploy_cpu.vectors import TOGETHER, opaque, peek, put
@@ -68,7 +68,7 @@ def convolve(  # type: ignore[no-untyped-def]
 ):
     """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise.
 
-    ``neurons``, where there are any, fire when a row is done (:func:`snn_deploy_cpu.firing_numba.fire_row`), and ``out``
+    ``neurons``, where there are any, fire when a row is done (:func:`snn_deploy_cpu.firing_numba.fire_rows`), and ``out``
     may have room for the rows of one map only. ``numbers`` are those of :class:`snn_deploy_cpu.geometry.Convolution`.
     Returns how many membranes were limited.
     """
@@ -124,8 +124,6 @@ def convolve(  # type: ignore[no-untyped-def]
                         fresh = False
                     if not inside:
                         spread(sums, tile, line, pixel, up, new, out, target)
-                if tile == tiles - 1 and neurons[0].size > 0:
-                    for done in range(max(line, 0), min(line + up[0], lines)):
-                        currents = out[target, done].reshape(columns * depth)
-                        limited += fire_row(neurons, currents, m, ((first + done) * columns) * depth)
+                if tile == tiles - 1:
+                    limited += fire_rows(neurons, out, target, line, up[0], m, first)
     return limited

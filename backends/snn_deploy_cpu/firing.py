@@ -117,7 +117,7 @@ def scan(
 def ready(
     rule: Rule, v: Floats, drive: Floats | None, driven: int, images: int, payloads: Integers
 ) -> tuple[object, ...]:
-    """The neurons of ``rule`` as :func:`snn_deploy_cpu.firing_numba.fire_row` takes them; arguments as for :func:`scan`."""
+    """The neurons of ``rule`` as :func:`snn_deploy_cpu.firing_numba.fire_rows` takes them; arguments as for :func:`scan`."""
     whole, offset = drive is not None, rule.bias if drive is None else drive
     return (v, offset, whole, driven, images, payloads, *rule.numbers)
 

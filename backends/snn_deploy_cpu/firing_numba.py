@@ -50,12 +50,21 @@ def scan(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fire_row(neurons, current, m, begin):  # type: ignore[no-untyped-def]
-    """One step of the neurons from number ``begin`` on of an image: those of map m, which stands for a step and an image."""
+def fire_rows(neurons, out, target, line, rows, m, first):  # type: ignore[no-untyped-def]
+    """One step of the neurons, where there are any, of rows ``line .. line + rows`` of map m, which stands for a step and an image.
+
+    Their currents are those rows of ``out[target]``, whose row 0 is row ``first`` of the map; returns how many were limited.
+    """
     v, drive, whole, driven, images, payloads, theta, inverse, half, lowest, highest = neurons
-    step, first = m // images, m % images * (v.size // images) + begin
-    currents, sent = current.reshape(1, current.size), payloads[step : step + 1]
-    return scan(v, currents, drive, whole, driven - step, sent, first, theta, inverse, half, lowest, highest)
+    limited, (_, lines, columns, depth) = np.int64(0), out.shape
+    if v.size == 0:
+        return limited
+    step, begin, row = m // images, m % images * (v.size // images), columns * depth
+    sent = payloads[step : step + 1]
+    for done in range(max(line, 0), min(line + rows, lines)):
+        currents, place = out[target, done].reshape(1, row), begin + (first + done) * row
+        limited += scan(v, currents, drive, whole, driven - step, sent, place, theta, inverse, half, lowest, highest)
+    return limited
 
 
 @compiled

@@ -28,6 +28,7 @@ from snn_deploy_cpu.vectors import (
     inlined,
     mask_of,
     nothing,
+    pairs_multiplier,
     pairs_products,
     place_of,
     record,
@@ -135,10 +136,8 @@ def _single(builder: Any, starts: Sequence[Any], total: Any, factors: Sequence[A
 def _paired(builder: Any, starts: Sequence[Any], total: Any, factors: Any) -> Iterator[Any]:
     """Vectors of products of two rows with two factors, which are unpacked to neighbour each other."""
     size = 2 * total.element.count
-    bytewise = starts[0].type.pointee.width == 8
-    name = "llvm.x86.avx2.pmadd.ub.sw" if bytewise else "llvm.x86.avx2.pmadd.wd"
     wide = ir.VectorType(starts[0].type.pointee, size)
-    multiply = get_or_insert_function(builder.module, ir.FunctionType(total.element, [wide, wide]), name)
+    multiply = pairs_multiplier(builder, total.element, wide)
     factors = builder.bitcast(factors, wide)
     for block in range(-(-total.count // 2)):
         halves = min(2, total.count - 2 * block)

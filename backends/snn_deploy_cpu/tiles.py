@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
 
 from snn_deploy_cpu.vectors import (
     FORMATS,
@@ -27,6 +26,7 @@ from snn_deploy_cpu.vectors import (
     constant,
     inlined,
     nothing,
+    pairs_multiplier,
     record,
     records,
     repeated,
@@ -91,7 +91,7 @@ def add_word(typing: Any, part: Any, words: Any, index: Any, line: Any, place: A
         kind, read = signature.args[1], signature.args[3]
         count, word, number = _vectors(kind), ir.IntType(8 * WORD), FORMATS[record(kind).dtype]
         weights, repeats = ir.VectorType(number, 8 * REGISTER // number.width), ir.VectorType(word, REGISTER // WORD)
-        multiply = _instruction(builder, part.type.element, weights)
+        multiply = pairs_multiplier(builder, part.type.element, weights)
         first = builder.mul(index, ir.Constant(ir.IntType(64), count))
         held = []
         for vector in range(count):
@@ -122,19 +122,13 @@ def moved(typing: Any, sums: Any, part: Any) -> Typing:
         for vector in range(sums.type.count):
             added = builder.extract_value(part, vector)
             if added.type != sums.type.element:
-                multiply = _instruction(builder, sums.type.element, added.type)
+                multiply = pairs_multiplier(builder, sums.type.element, added.type)
                 added = builder.call(multiply, [added, ir.Constant(added.type, [1] * added.type.count)])
             added = builder.add(builder.extract_value(sums, vector), added)
             sums = builder.insert_value(sums, added, vector)
         return sums
 
     return sums(sums, part), code
-
-
-def _instruction(builder: Any, sums: Any, factors: Any) -> Any:
-    """What multiplies two vectors of the format ``factors`` and adds neighbouring products to ``sums``."""
-    name = "llvm.x86.avx2.pmadd.ub.sw" if factors.element.width == 8 else "llvm.x86.avx2.pmadd.wd"
-    return get_or_insert_function(builder.module, ir.FunctionType(sums, [factors, factors]), name)
 
 
 def _vectors(words: Any) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import get_or_insert_function
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 
@@ -159,6 +160,12 @@ def opaque(typing: Any, number: Any) -> Typing:
         return builder.asm(ir.FunctionType(word, [word]), "", "=r,0", arguments, side_effect=False)
 
     return types.int64(types.int64), code
+
+
+def pairs_multiplier(builder: Any, sums: Any, factors: Any) -> Any:
+    """The instruction that multiplies two vectors of the format ``factors`` and adds neighbouring products to ``sums``."""
+    name = "llvm.x86.avx2.pmadd.ub.sw" if factors.element.width == 8 else "llvm.x86.avx2.pmadd.wd"
+    return get_or_insert_function(builder.module, ir.FunctionType(sums, [factors, factors]), name)
 
 
 def mask_of(places: Sequence[int]) -> Any:

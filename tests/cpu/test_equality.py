@@ -51,19 +51,21 @@ def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
 
 
 def assert_equal(found: Run, expected: Run) -> None:
-    for field in ("counts", "events", "trains", "states"):
-        for name, values in getattr(expected, field).items():
-            np.testing.assert_array_equal(getattr(found, field)[name], values, err_msg=f"{field} of {name}")
+    assert_fields_equal(found, expected, "counts", "events", "trains", "states")
     assert found.saturations == expected.saturations
     assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
 
 
 def assert_counts_equal(found: Run, expected: Run) -> None:
     """Where nothing else is kept, what merely repeats pixels is not computed step by step."""
-    for field in ("counts", "events"):
+    assert_fields_equal(found, expected, "counts", "events")
+    assert found.trains is None
+
+
+def assert_fields_equal(found: Run, expected: Run, *fields: str) -> None:
+    for field in fields:
         for name, values in getattr(expected, field).items():
             np.testing.assert_array_equal(getattr(found, field)[name], values, err_msg=f"{field} of {name}")
-    assert found.trains is None
 
 
 def both(network: Network, stimulus: np.ndarray, engine: Engine | None = None) -> tuple[Run, Run]:
