@@ -120,7 +120,7 @@ class Choice:
             level = round(2 * math.log2(active)) if active else -math.inf
         key = (type(way), way.bits, way.payload, way.at_once, level, type(best))
         if key not in self._wins:
-            kind = (type(way), path.form.weight.dtype, way.payload, maps.dtype)
+            kind = (type(way), path.fold is None, way.payload, maps.dtype)
             if kind not in _compiled and self._work < PATIENCE_PRODUCTS:
                 return False
             height, last = path.size[0], slice(-min(len(maps), 1 + ENOUGH_PRODUCTS // path.products), None)

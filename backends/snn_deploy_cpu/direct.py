@@ -9,12 +9,12 @@ largest payload of each channel prove that nothing overflows. Payloads of 9 to 1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy_cpu.geometry import Convolution, Maps
+from snn_deploy_cpu.geometry import Convolution, Fold, Maps
 from snn_deploy_cpu.sums import Path, Stored, Sums, kept
 
 
@@ -32,7 +32,7 @@ class DirectSums(Sums):
         form, largest = path.form, int(peaks.max())
         if not pairs_products():
             return None
-        if form.weight.dtype == np.int8 and not signed and largest <= np.iinfo(np.uint8).max:
+        if not signed and largest <= np.iinfo(np.uint8).max:
             at_once = _at_once(form, peaks)
             if at_once:
                 return cls(path, bits, np.uint8, at_once)
@@ -40,11 +40,10 @@ class DirectSums(Sums):
 
     def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
         from snn_deploy_cpu import direct_numba
-        from snn_deploy_cpu.tiles import POSITIONS, WORD
+        from snn_deploy_cpu.tiles import POSITIONS
 
-        form, inputs = self.path.form, self.path.form.weight.shape[1]
-        slots, fold, window = form.reach(0), WORD // np.dtype(self.payload).itemsize, form.window(1, 0, out.shape[2])
-        left = max(-window.start, 0)
+        form, window = self.path.form, self.path.form.window(1, 0, out.shape[2])
+        slots, left = form.reach(0), max(-window.start, 0)
         pixels = left + max(maps.shape[2], window.stop + (POSITIONS - 1) * form.strides[1])
         limited = direct_numba.convolve(
             maps,
@@ -57,11 +56,41 @@ class DirectSums(Sums):
             new,
             slots,
             left,
-            np.zeros(slots * pixels * -(-inputs // fold) * fold, self.payload),
+            self._held(slots * pixels),
             out,
             neurons,
         )
         return int(limited)
+
+    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
+        from snn_deploy_cpu import folds_numba
+        from snn_deploy_cpu.tiles import POSITIONS
+
+        words = self.path.weights(_words, self.payload)
+        lanes = words.nbytes // self._held(1).nbytes
+        positions = -(-maps.shape[2] // POSITIONS) * POSITIONS
+        limited = folds_numba.fold_words(
+            maps,
+            kept(maps, self.bits),
+            words,
+            self.at_once,
+            fold.numbers,
+            first,
+            self.path.scale,
+            new,
+            folds_numba.ring_of(fold, positions, out.shape[2], lanes, np.int32),
+            self._held(positions),
+            out,
+            neurons,
+        )
+        return int(limited)
+
+    def _held(self, pixels: int) -> npt.NDArray[Any]:
+        """Zeros for payloads of so many pixels, each filled up to whole words."""
+        from snn_deploy_cpu.tiles import WORD
+
+        inputs, together = self.path.form.weight.shape[1], WORD // np.dtype(self.payload).itemsize
+        return np.zeros(pixels * -(-inputs // together) * together, self.payload)
 
 
 def _at_once(form: Convolution, peaks: npt.NDArray[np.int64]) -> int:

@@ -16,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.kernels import Pair
-from snn_deploy_cpu.geometry import Convolution, Maps
+from snn_deploy_cpu.geometry import Convolution, Fold, Maps
 from snn_deploy_cpu.sums import Path, Stored, Sums, kept
 
 LANES = {np.uint8: 128, np.int16: 64}
 """Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""
+
+SUMS: dict[Stored, type[np.int16] | type[np.int32]] = {np.uint8: np.int16, np.int16: np.int32}
+"""Formats of sums of products with payloads of each format."""
 
 MOST_PLACES = 2**31 // 128
 """Payloads of a row of a map: no more, for their lists hold 32-bit offsets into rows of weights of up to 128 bytes."""
@@ -42,7 +45,7 @@ class EventSums(Sums):
         from snn_deploy_cpu import vectors
 
         form, most, largest = path.form, np.iinfo(np.int16).max, peaks.max()
-        if form.weight.dtype == np.int8 and not signed and largest < 128 and vectors.pairs_products():
+        if not signed and largest < 128 and vectors.pairs_products():
             part = _part(form.weight, peaks, most)
             if part is not None:
                 return cls(path, bits, np.uint8, part)
@@ -67,6 +70,27 @@ class EventSums(Sums):
             new,
             slots,
             np.empty(slots * _listed(*maps.shape[2:]), self.payload),
+            out,
+            neurons,
+        )
+        return int(limited)
+
+    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
+        from snn_deploy_cpu import folds_numba
+
+        rows = self.path.weights(_rows, self.payload)
+        lanes = rows.nbytes // np.dtype(self.payload).itemsize // self.path.form.weight.shape[1]
+        limited = folds_numba.fold_events(
+            maps,
+            kept(maps, self.bits),
+            _orders(),
+            rows,
+            fold.numbers,
+            first,
+            self.path.scale,
+            new,
+            folds_numba.ring_of(fold, maps.shape[2], out.shape[2], lanes, SUMS[self.payload]),
+            np.empty(_listed(*maps.shape[2:]), self.payload),
             out,
             neurons,
         )

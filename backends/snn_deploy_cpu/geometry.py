@@ -20,7 +20,6 @@ from snn_deploy.kernels import ConvKernel, Pair, TransposedKernel
 
 Maps: TypeAlias = npt.NDArray[Any]
 Int8: TypeAlias = npt.NDArray[np.int8]
-Weights: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,47 @@ class Window:
     skip: int
 
 
+@dataclass(frozen=True)
+class Fold:
+    """How products of pixels with every tap (h, w, o) of a ``kernel`` add up to the currents from a map that repeats the pixels.
+
+    With every pixel repeated ``factor`` times each way, row Y of the target sees tap h of row ``(Y - before + h) // factor``;
+    columns alike. There is nothing to see beyond the map.
+    """
+
+    factor: int
+    kernel: Pair
+    before: Pair
+
+    @property
+    def numbers(self) -> tuple[int, Pair, Pair, int]:
+        """What compiled loops take of it: its fields, and the pixels left of a map that are seen."""
+        return self.factor, self.kernel, self.before, self._left
+
+    @property
+    def _left(self) -> int:
+        return max(-(-self.before[1] // self.factor), 0)
+
+    @property
+    def rows(self) -> int:
+        """Rows that one row of the target sees at most."""
+        return (self.kernel[0] - 2) // self.factor + 2
+
+    def pixels(self, width: int, columns: int) -> int:
+        """Pixels of a row that has room for ``width`` and for what ``columns`` of the target see beside it."""
+        last = (columns - 1 - self.before[1] + self.kernel[1] - 1) // self.factor
+        return self._left + max(last + 1, width)
+
+
 @dataclass(frozen=True, eq=False)
 class Convolution:
     """``weight`` (O * u_y * u_x, I / groups, K_h, K_w) slid over the input, then channels rearranged into pixels.
 
-    Weights are int8, those of an :meth:`enlarged` one int16. ``up`` are the phases (u_y, u_x), 1 for an ordinary
-    convolution. Kernel position q reads input rows ``q * stride + h * dilation - before``; output row y is row
-    ``y + cut`` of the interleaved result.
+    ``up`` are the phases (u_y, u_x), 1 for an ordinary convolution. Kernel position q reads input rows
+    ``q * stride + h * dilation - before``; output row y is row ``y + cut`` of the interleaved result.
     """
 
-    weight: Weights
+    weight: Int8
     strides: Pair
     dilations: Pair
     groups: int
@@ -69,26 +99,18 @@ class Convolution:
         height, width = self.weight.shape[2:]
         return (height, width), self.strides, self.dilations, self.before, self.up, self.cut
 
-    @property
-    def enlargeable(self) -> bool:
-        """Whether :meth:`enlarged` can be had."""
-        plain = self.strides == self.dilations == self.up == (1, 1) and self.groups == 1
-        return plain and self.weight.shape[2] * self.weight.shape[3] < 256
-
-    def enlarged(self, factor: int) -> Convolution:
+    def folded(self, factor: int) -> tuple[Convolution, Fold] | None:
         """The same currents from a map of which this one's input repeats every pixel ``factor`` times each way.
 
-        With K - 1 rows (columns) cut off, row Y sees tap h at
-        ``r = (Y - (K - 1) + h) // factor``; the taps that a phase sees at the same r are added, in 16 bits.
+        The first form multiplies single pixels by every tap, once for all of their repetitions; what it finds is then
+        folded. ``None`` where this one is not plain enough.
         """
-        outputs, inputs, height, width = self.weight.shape
-        back = (-(-(height - 1) // factor), -(-(width - 1) // factor))
-        weight = np.zeros((factor, factor, outputs, inputs, back[0] + 1, back[1] + 1), np.int16)
-        for y, x, h, w in np.ndindex(factor, factor, height, width):
-            row, column = (y - height + 1 + h) // factor + back[0], (x - width + 1 + w) // factor + back[1]
-            weight[y, x, :, :, row, column] += self.weight[:, :, h, w]
-        cut = (height - 1 - self.before[0], width - 1 - self.before[1])
-        return Convolution(weight.reshape(-1, *weight.shape[3:]), (1, 1), (1, 1), 1, (factor, factor), back, cut)
+        if (self.strides, self.dilations, self.up, self.cut, self.groups) != ((1, 1), (1, 1), (1, 1), (0, 0), 1):
+            return None
+        _, inputs, height, width = self.weight.shape
+        taps = np.ascontiguousarray(self.weight.transpose(2, 3, 0, 1)).reshape(-1, inputs, 1, 1)
+        form = Convolution(taps, (1, 1), (1, 1), 1, (1, 1), (0, 0), (0, 0))
+        return form, Fold(factor, (height, width), self.before)
 
     @property
     def depthwise(self) -> bool:

@@ -252,9 +252,10 @@ def _path(network: Network, connection: Connection, form: Convolution) -> Path:
     size, scale = network.population(connection.target).shape[1:], np.float32(2.0**connection.exponent)
     source = network.population(connection.source)
     arriving = [one for one in network.connections if one.target == source.name]
-    if len(arriving) == 1 and arriving[0].source != network.input.name and form.enlargeable:
+    if len(arriving) == 1 and arriving[0].source != network.input.name:
         kernel = arriving[0].kernel
         factor = Copying.factor(kernel) if isinstance(kernel, SpatialKernel) and not arriving[0].exponent else None
-        if factor is not None and transparent(network, source, arriving[0]):
-            return Path(arriving[0].source, form.enlarged(factor), scale, size)
+        found = form.folded(factor) if factor is not None and transparent(network, source, arriving[0]) else None
+        if found is not None:
+            return Path(arriving[0].source, found[0], scale, size, found[1])
     return Path(source.name, form, scale, size)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from snn_deploy.kernels import Pair
 from snn_deploy_cpu.firing import nobody
-from snn_deploy_cpu.geometry import Convolution, Maps
+from snn_deploy_cpu.geometry import Convolution, Fold, Maps
 
 ALL = -1
 """Every bit of a payload."""
@@ -24,23 +24,28 @@ Layout: TypeAlias = Callable[[Convolution, Stored], npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """A convolution that computes maps of ``size`` (H', W') from the payloads of ``source``, times ``scale``, a power of two."""
+    """A convolution that computes maps of ``size`` (H', W') from the payloads of ``source``, times ``scale``, a power of two.
+
+    Where there is a ``fold``, ``form`` only multiplies, and it adds.
+    """
 
     source: str
     form: Convolution
     scale: np.float32
     size: Pair
+    fold: Fold | None = None
     _held: dict[tuple[Layout, Stored], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def products(self) -> int:
         """Products of one map."""
-        return self.size[0] * self.size[1] * self.form.weight.size // math.prod(self.form.up)
+        pixels = math.prod(self.size) // (math.prod(self.form.up) if self.fold is None else self.fold.factor**2)
+        return pixels * int(self.form.weight.size)
 
     @property
     def depth(self) -> int:
         """Channels of the target."""
-        return int(self.form.weight.shape[0]) // math.prod(self.form.up)
+        return int(self.form.weight.shape[0]) // math.prod(self.form.up if self.fold is None else self.fold.kernel)
 
     def weights(self, layout: Layout, payload: Stored) -> npt.NDArray[Any]:
         """The weights that payloads of this format are multiplied by, in the order of ``layout``."""
@@ -67,7 +72,7 @@ class Sums(ABC):
     def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
         """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
         out = self._room(maps.shape[0], last - first) if total is None else total
-        self._convolve(maps, first, total is None, out, nobody())
+        self._compute(maps, first, total is None, out, nobody())
         return out
 
     def fire(self, total: Maps | None, maps: Maps, first: int, last: int, neurons: tuple[object, ...]) -> int:
@@ -76,15 +81,25 @@ class Sums(ABC):
         Returns how many membranes were limited. Currents are not kept.
         """
         out = self._room(1, last - first) if total is None else total
-        return self._convolve(maps, first, total is None, out, neurons)
+        return self._compute(maps, first, total is None, out, neurons)
 
     def _room(self, maps: int, lines: int) -> Maps:
         """Currents of so many rows of so many maps, not set."""
         return np.empty((maps, lines, self.path.size[1], self.path.depth), np.float32)
 
+    def _compute(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
+        """Currents written into ``out`` where it is ``new`` and added otherwise; returns how many membranes were limited."""
+        if self.path.fold is None:
+            return self._convolve(maps, first, new, out, neurons)
+        return self._fold(self.path.fold, maps, first, new, out, neurons)
+
     @abstractmethod
     def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        """Currents written into ``out`` where it is ``new`` and added otherwise; returns how many membranes were limited."""
+        """The same without a fold."""
+
+    @abstractmethod
+    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
+        """The same with one."""
 
 
 def kept(maps: Maps, bits: int) -> Any:

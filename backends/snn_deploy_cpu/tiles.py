@@ -31,6 +31,7 @@ from snn_deploy_cpu.vectors import (
     records,
     repeated,
     start_of,
+    store_vectors,
 )
 
 POSITIONS = 4
@@ -129,6 +130,22 @@ def moved(typing: Any, sums: Any, part: Any) -> Typing:
         return sums
 
     return sums(sums, part), code
+
+
+@inlined
+def keep_tile(typing: Any, sums: Any, out: Any, index: Any, pitch: Any) -> Typing:
+    """Write ``sums`` of a tile to ``out[index]`` and on, those of each position ``pitch`` numbers after the one before."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sums, out, index, pitch = arguments
+        vectors = sums.type.count // POSITIONS
+        for position in range(POSITIONS):
+            start = builder.gep(start_of(context, builder, signature.args[1], out), [index])
+            store_vectors(builder, sums, start, position * vectors, vectors)
+            index = builder.add(index, pitch)
+        return context.get_dummy_value()
+
+    return types.void(sums, out, types.int64, types.int64), code
 
 
 def _vectors(words: Any) -> int:

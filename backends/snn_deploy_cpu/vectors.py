@@ -40,6 +40,9 @@ TOGETHER = 8
 REGISTER = 32
 """Bytes of a vector."""
 
+WIDE = 32
+"""Sums in 32 bits that are added up together."""
+
 _HERE = Path(__file__)
 _FILES = sorted((_HERE, _HERE.with_name("lanes.py"), _HERE.with_name("tiles.py"), *_HERE.parent.glob("*_numba.py")))
 
@@ -108,6 +111,45 @@ def nothing(lanes: Lanes) -> Callable[..., Any]:
         return ir.Constant(context.get_value_type(lanes), None)
 
     return code
+
+
+@inlined
+def no_wide(typing: Any) -> Typing:
+    """``WIDE`` sums in 32 bits, all 0."""
+    lanes = Lanes(types.int32, WIDE)
+    return lanes(), nothing(lanes)
+
+
+@inlined
+def add_wide(typing: Any, total: Any, array: Any, index: Any) -> Typing:
+    """``total`` and the 32-bit sums from ``array[index]`` on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, array, index = arguments
+        start = builder.gep(start_of(context, builder, signature.args[1], array), [index])
+        size = total.type.element.count
+        for vector in range(total.type.count):
+            there = vector_at(builder, start, vector * size, size)
+            if there.type.element.width < 32:
+                there = builder.sext(there, ir.VectorType(ir.IntType(32), size))
+            sums = builder.add(builder.extract_value(total, vector), there)
+            total = builder.insert_value(total, sums, vector)
+        return total
+
+    return total(total, array, types.int64), code
+
+
+@inlined
+def keep(typing: Any, total: Any, out: Any, index: Any) -> Typing:
+    """Write ``total`` in 32 bits to ``out[index]`` and on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, out, index = arguments
+        start = builder.gep(start_of(context, builder, signature.args[1], out), [index])
+        store_vectors(builder, total, start)
+        return context.get_dummy_value()
+
+    return types.void(total, out, types.int64), code
 
 
 @inlined
@@ -182,6 +224,15 @@ def start_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
 def place_of(context: Any, builder: Any, kind: Any, array: Any, index: Any, pointed: Any) -> Any:
     """Where ``array[index]`` stands, as the place of a ``pointed``."""
     return builder.bitcast(builder.gep(start_of(context, builder, kind, array), [index]), pointed.as_pointer())
+
+
+def store_vectors(builder: Any, total: Any, start: Any, first: int = 0, count: int | None = None) -> None:
+    """Write vectors ``first .. first + count`` of ``total`` from ``start`` on."""
+    size, word = total.type.element.count, total.type.element.element
+    for place, vector in enumerate(range(first, total.type.count if count is None else first + count)):
+        sums = builder.extract_value(total, vector)
+        goal = builder.gep(start, [ir.Constant(ir.IntType(64), place * size)])
+        builder.store(sums, builder.bitcast(goal, sums.type.as_pointer()), align=bytes_in(word))
 
 
 def vector_at(builder: Any, start: Any, first: int, count: int) -> Any:
