@@ -29,7 +29,7 @@ QUIET = 0.5
 SAMPLE = 2**12
 """Payloads looked at to estimate activity."""
 
-TRIALS = 2
+TRIALS = 3
 """Times that each way is run where they are compared."""
 
 ENOUGH_PRODUCTS = 2**27
@@ -126,8 +126,8 @@ class Choice:
             height, last = path.size[0], slice(-min(len(maps), 1 + ENOUGH_PRODUCTS // path.products), None)
             rows = min(height, max(4, ENOUGH_PRODUCTS * height // path.products))
             rival = library if best is None else lambda part, *lines: best.add(None, maps[part], *lines)
-            spent = _seconds(lambda: rival(last, 0, rows))
-            self._wins[key] = _seconds(lambda: way.add(None, maps[last], 0, rows)) < CLEARLY * spent
+            ours, theirs = _seconds(lambda: way.add(None, maps[last], 0, rows), lambda: rival(last, 0, rows))
+            self._wins[key] = ours < CLEARLY * theirs
             _compiled.add(kind)
         return self._wins[key]
 
@@ -139,12 +139,14 @@ def activity(maps: Maps, bits: int = ALL) -> float:
     return float(np.count_nonzero(sample & kept(maps, bits))) / sample.size
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """The shortest of a few runs."""
-    work()
+def _seconds(*rivals: Callable[[], object]) -> list[float]:
+    """The shortest of a few runs of each, which take turns: what else the machine does then falls on all of them."""
+    for work in rivals:
+        work()
     spent = []
     for _ in range(TRIALS):
-        started = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - started)
-    return min(spent)
+        for work in rivals:
+            started = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - started)
+    return [min(spent[place :: len(rivals)]) for place in range(len(rivals))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -121,6 +122,19 @@ class Plan:
     digest: str
     source: Formats
     layers: tuple[Layer, ...]
+
+    @cached_property
+    def last_reads(self) -> tuple[tuple[str, ...], ...]:
+        """For each layer the populations whose payloads no later one reads; what a relay sends may be computed late."""
+        last = {layer.population.name: place for place, layer in enumerate(self.layers)}
+        for place, layer in reversed(tuple(enumerate(self.layers))):
+            if isinstance(layer, RelayLayer):
+                place, read = last[layer.population.name], {layer.source}
+            else:
+                read = {stream.source for stream in layer.streams}
+            for name in read & last.keys():
+                last[name] = max(last[name], place)
+        return tuple(tuple(name for name, place in last.items() if place == layer) for layer in range(len(self.layers)))
 
 
 def prepare(network: Network, engine: Engine | None) -> Plan:

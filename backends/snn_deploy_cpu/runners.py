@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +16,8 @@ from snn_deploy_cpu.choice import Rows, Wishes
 from snn_deploy_cpu.currents import Current
 from snn_deploy_cpu.firing import Rule, fire_once, ready, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Part, RelayLayer, Stream
-from snn_deploy_cpu.sheets import Sent, Sheet, keep, room
+from snn_deploy_cpu.rooms import Rooms
+from snn_deploy_cpu.sheets import Sent, Sheet, keep
 from snn_deploy_cpu.sums import ALL, Sums
 from snn_deploy_cpu.team import Team
 
@@ -59,10 +60,6 @@ class RelayRunner:
         self._sheet, self._origin = sheet, origin
         self._copies = layer.relay.copies and sheet.events is not None and sheet.trains is None
 
-    @cached_property
-    def _payloads(self) -> Array:
-        return room(self._layer, self._sheet, self._chunk)
-
     def run(self, sent: Sent, first: int, steps: int, team: Team) -> None:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source, into ``sent``."""
         sheet, relay = self._sheet, self._layer.relay
@@ -74,15 +71,17 @@ class RelayRunner:
                         relay(arrived, passed_on)
             return
         sent[self.name] = self._relayed(sent, steps, team)
+        payloads = sent[self.name].reshape(steps, -1)
         if sheet.events is not None:
             counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
-            tally(self._payloads[:steps], self._layer.population.payload_range[1], counts, events, 0, counts.size)
+            tally(payloads, self._layer.population.payload_range[1], counts, events, 0, counts.size)
         if sheet.trains is not None:
-            keep(sheet.trains, self._payloads[:steps], first)
+            keep(sheet.trains, payloads, first)
 
     def _relayed(self, sent: Sent, steps: int, team: Team) -> Array:
         """The events of a chunk."""
-        arriving, out = sent[self._layer.source], self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+        room = sent.room(self._layer, self._sheet, self._chunk)
+        arriving, out = sent[self._layer.source], room[:steps].reshape(-1, *self._sheet.shape[1:])
         parts = _split(len(out), team.threads)
         team.each(lambda part: self._layer.relay(arriving[slice(*part)], out[slice(*part)]), parts)
         return out
@@ -91,26 +90,36 @@ class RelayRunner:
         """Whether any neuron would send a payload without further input."""
         return False
 
+    def close(self, rooms: Rooms) -> None:
+        """Give back what was taken from ``rooms``."""
+
 
 class FiringRunner:
     """A layer with membranes, which stay from chunk to chunk."""
 
     def __init__(
-        self, layer: FiringLayer, sheet: Sheet, chunk: int, network: Network, stimulus: Array, wishes: Wishes
+        self,
+        layer: FiringLayer,
+        sheet: Sheet,
+        chunk: int,
+        network: Network,
+        stimulus: Array,
+        wishes: Wishes,
+        rooms: Rooms,
     ) -> None:
         self.name, self.saturations, self.compiled = layer.population.name, 0, frozenset[str]()
         self._wishes = wishes
         self._ways: list[Way] = []
         self._block = BLOCK_BYTES
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
-        self._payloads = room(layer, sheet, chunk)
+        self._chunk, self._payloads = chunk, np.empty((0, 0))
         self._drive = self._driving(stimulus)
         self._count: Array | None = None
         once = layer.settles and sheet.states is None
         self._once = layer.rule if once and isinstance(layer.rule, Rule) else None
         self._v: Array = np.empty(0)
         if self._once is None:
-            v = np.empty(sheet.shape, layer.rule.start.dtype)
+            v = rooms.take(sheet.shape, layer.rule.start.dtype)
             v[...] = layer.rule.start[: sheet.shape[3]]
             self._v = v.reshape(-1)
             if layer.rule.counts:
@@ -132,6 +141,7 @@ class FiringRunner:
         """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources, into ``sent``."""
         chosen = [way for stream in self._layer.streams for way in self._chosen(stream, sent)]
         self._ways = sorted(chosen, key=lambda way: way.sums is not None)
+        self._payloads = sent.room(self._layer, self._sheet, self._chunk)
         self._block = self._block_bytes()
         self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
         strips = self._strips(team.threads)
@@ -244,6 +254,11 @@ class FiringRunner:
         """Whether any neuron would send a payload without further input."""
         rule = self._layer.rule
         return isinstance(rule, Rule) and not self._layer.settles and restless(rule, self._v, self._count)
+
+    def close(self, rooms: Rooms) -> None:
+        """Give back what was taken from ``rooms``: the membranes."""
+        if self._once is None:
+            rooms.give(self._v)
 
 
 Runner = RelayRunner | FiringRunner

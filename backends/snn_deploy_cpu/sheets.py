@@ -6,24 +6,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from snn_deploy_cpu.plan import Layer
+from snn_deploy_cpu.rooms import Rooms
 
 Array = npt.NDArray[Any]
 
 
 class Sent(dict[str, Array]):
-    """Payloads (steps * images, H, W, C) of a chunk of steps, by population; some are computed when they are asked for."""
+    """Payloads (steps * images, H, W, C) of a chunk of steps, by population; some are computed when they are asked for.
 
-    def __init__(self, ready: dict[str, Array]) -> None:
+    They stand in ``rooms`` until they are released.
+    """
+
+    def __init__(self, ready: dict[str, Array], rooms: Rooms) -> None:
         super().__init__(ready)
+        self._rooms = rooms
+        self._taken: dict[str, Array] = {}
         self._later: dict[str, Callable[[], Array]] = {}
+
+    def room(self, layer: Layer, sheet: Sheet, chunk: int) -> Array:
+        """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
+        if sheet.events is None:
+            return sheet.counts.reshape(1, -1)
+        room = self._taken[layer.population.name] = self._rooms.take((chunk, sheet.counts.size), layer.formats.payload)
+        return room
 
     def later(self, name: str, compute: Callable[[], Array]) -> None:
         """``compute`` the payloads of a population when they are asked for, once."""
         self._later[name] = compute
+
+    def release(self, name: str) -> None:
+        """Nobody will ask for the payloads of ``name`` any more."""
+        self.pop(name, None)
+        self._later.pop(name, None)
+        room = self._taken.pop(name, None)
+        if room is not None:
+            self._rooms.give(room)
 
     def __missing__(self, name: str) -> Array:
         payloads = self[name] = self._later.pop(name)()
@@ -49,13 +69,6 @@ class Sheet:
         """(B, H, W, C)."""
         images, height, width, channels = self.counts.shape
         return images, height, width, channels
-
-
-def room(layer: Layer, sheet: Sheet, chunk: int) -> Array:
-    """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
-    if sheet.events is None:
-        return sheet.counts.reshape(1, -1)
-    return np.empty((chunk, sheet.counts.size), layer.formats.payload)
 
 
 def keep(trains: Array, payloads: Array, first: int) -> None:

@@ -18,6 +18,7 @@ from snn_deploy_cpu import libraries, runners
 from snn_deploy_cpu.choice import Wishes
 from snn_deploy_cpu.plan import Engine, Layer, Plan, RelayLayer, prepare
 from snn_deploy_cpu.results import Widened
+from snn_deploy_cpu.rooms import Rooms
 from snn_deploy_cpu.runners import FiringRunner, RelayRunner, Runner
 from snn_deploy_cpu.sheets import Sent, Sheet
 from snn_deploy_cpu.team import Team
@@ -27,6 +28,9 @@ Array = npt.NDArray[Any]
 
 CHUNK_STEPS = 8
 """Steps computed layer by layer before the next ones; more gain nothing in networks of large maps (docs/performance.md)."""
+
+UNUSED_BYTES = 64 * 2**20
+"""Bytes that stay reserved between runs, and for what is not sent yet."""
 
 CHUNK_BYTES = 512 * 2**20
 """Bytes of events that a chunk may hold; steps are taken fewer at a time beyond it."""
@@ -51,6 +55,7 @@ class CpuBackend:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
         self._engine, self._threads, self._wishes = engine, threads, Wishes(quiet, direct)
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
+        self._rooms = Rooms(UNUSED_BYTES)
 
     def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None, bool | None]]:
         """Plans stay in the process that made them."""
@@ -71,16 +76,44 @@ class CpuBackend:
             for first in range(0, len(groups), self._threads):
                 together = groups[first : first + self._threads]
                 if len(together) == self._threads:
-                    found = team.each(
-                        lambda group: _run_group(plan, log, stimulus[group], group, alone, self._wishes), together
-                    )
+                    found = team.each(lambda group: self._run_group(plan, log, stimulus[group], group, alone), together)
                 else:
-                    found = [_run_group(plan, log, stimulus[group], group, team, self._wishes) for group in together]
+                    found = [self._run_group(plan, log, stimulus[group], group, team) for group in together]
                 for runs in found:
                     log.add(runs)
                 if progress is not None:
                     progress(together[-1].stop, images)
         return log.result(plan, stimulus, time.perf_counter() - started)
+
+    def _run_group(self, plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team) -> list[Runner]:
+        """Run ``stimulus``, the images ``images`` of all, through all chunks; the sheets of ``log`` receive what is kept.
+
+        Returns the layers' runners, which know what happened in them.
+        """
+        network, chunk, rooms = plan.network, _chunk_steps(plan, stimulus.shape[0]), self._rooms
+        source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
+        runs: list[Runner] = []
+        for layer in plan.layers:
+            sheet = log.part(layer.population.name, images)
+            if isinstance(layer, RelayLayer):
+                runs.append(RelayRunner(layer, sheet, chunk, network.steps, log.part(layer.source, images)))
+            else:
+                runs.append(FiringRunner(layer, sheet, chunk, network, source, self._wishes, rooms))
+        for first in range(0, network.steps, chunk):
+            sent = Sent({network.input.name: source}, rooms)
+            for one, read in zip(runs, plan.last_reads, strict=True):
+                one.run(sent, first, min(chunk, network.steps - first), team)
+                for name in read:
+                    sent.release(name)
+        moving = [one.name for one in runs if one.restless()] if network.mode == "exact" else []
+        for one in runs:
+            one.close(rooms)
+        if moving:
+            raise BackendError(
+                f"exact mode is not silent after {network.duration} steps: {', '.join(moving[:4])}; "
+                "the schedule's window is too short"
+            )
+        return runs
 
     def _plan(self, network: Network) -> Plan:
         plan = self._plans.get(network)
@@ -183,31 +216,3 @@ def _chunk_steps(plan: Plan, images: int) -> int:
     """Steps of a chunk."""
     per_step = images * sum(layer.population.size * np.dtype(layer.formats.payload).itemsize for layer in plan.layers)
     return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // per_step))
-
-
-def _run_group(plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team, wishes: Wishes) -> list[Runner]:
-    """Run ``stimulus``, the images ``images`` of all, through all chunks; the sheets of ``log`` receive what is kept.
-
-    Returns the layers' runners, which know what happened in them.
-    """
-    network, chunk = plan.network, _chunk_steps(plan, stimulus.shape[0])
-    source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.source.payload)
-    runs: list[Runner] = []
-    for layer in plan.layers:
-        sheet = log.part(layer.population.name, images)
-        if isinstance(layer, RelayLayer):
-            runs.append(RelayRunner(layer, sheet, chunk, network.steps, log.part(layer.source, images)))
-        else:
-            runs.append(FiringRunner(layer, sheet, chunk, network, source, wishes))
-    for first in range(0, network.steps, chunk):
-        sent = Sent({network.input.name: source})
-        for one in runs:
-            one.run(sent, first, min(chunk, network.steps - first), team)
-    if network.mode == "exact":
-        moving = [one.name for one in runs if one.restless()]
-        if moving:
-            raise BackendError(
-                f"exact mode is not silent after {network.duration} steps: {', '.join(moving[:4])}; "
-                "the schedule's window is too short"
-            )
-    return runs
