@@ -18,16 +18,14 @@ import numpy.typing as npt
 
 from snn_deploy_cpu.direct import DirectSums
 from snn_deploy_cpu.events import MOST_PLACES, EventSums
+from snn_deploy_cpu.extent import ALL, Extent, active_bits
 from snn_deploy_cpu.firing import compiled_kernels
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.geometry import Convolution, Maps
-from snn_deploy_cpu.sums import ALL, Path, Sums, kept, largest_payloads
+from snn_deploy_cpu.sums import Path, Sums
 
 QUIET = 0.5
 """Activity above which events were never faster; nothing is measured there."""
-
-SAMPLE = 2**12
-"""Payloads looked at to estimate activity."""
 
 TRIALS = 3
 """Times that each way is run where they are compared."""
@@ -82,14 +80,14 @@ class Choice:
         """Whether there are such ways for ``form`` here."""
         return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
 
-    def sums(self, maps: Maps, bits: int = ALL) -> tuple[Sums, ...]:
-        """The ways to take sums over ``bits`` of ``maps``, in as few bits as their payloads allow; none if they are too large.
+    def sums(self, maps: Maps, extent: Extent, bits: int = ALL) -> tuple[Sums, ...]:
+        """The ways to take sums over ``bits`` of ``maps``, in as few bits as their ``extent`` allows; none if it is too large.
 
         What holds for some payloads of each channel is kept, and holds for all smaller ones.
         """
         if math.prod(maps.shape[2:]) >= MOST_PLACES:
             return ()
-        signed, peaks = largest_payloads(maps, bits)
+        signed, peaks = extent.of_bits(bits)
         known = self._proved.get((signed, bits))
         if known is None or np.any(peaks > known[0]):
             peaks = peaks if known is None else np.maximum(peaks, known[0])
@@ -97,14 +95,17 @@ class Choice:
             known = self._proved[signed, bits] = peaks, tuple(way for way in found if way is not None)
         return known[1]
 
-    def cheapest(self, maps: Maps, bits: int, library: Rows, wishes: Wishes) -> Sums | None:
+    def cheapest(
+        self, maps: Maps, measure: Callable[[], Extent], bits: int, library: Rows, wishes: Wishes
+    ) -> Sums | None:
         """The cheapest way, ``None`` for the library, which is called with maps and rows."""
         worthwhile = self.path.products >= WORTH_PRODUCTS
         if wishes == Wishes() and not worthwhile:
             return None
         self._work += maps.shape[0] * self.path.products
-        active, best = activity(maps, bits), None
-        for way in self.sums(maps, bits):
+        extent, best = measure(), None
+        active = extent.active if bits == ALL else active_bits(maps, bits)
+        for way in self.sums(maps, extent, bits):
             wish = wishes.of(way, active)
             if wish is None:
                 wish = worthwhile and self._beats(way, best, maps, active, library)
@@ -130,13 +131,6 @@ class Choice:
             self._wins[key] = ours < CLEARLY * theirs
             _compiled.add(kind)
         return self._wins[key]
-
-
-def activity(maps: Maps, bits: int = ALL) -> float:
-    """Share of payloads with any of ``bits``, from an evenly spaced sample."""
-    flat = maps.reshape(-1)
-    sample = flat[:: max(1, flat.size // SAMPLE) | 1]
-    return float(np.count_nonzero(sample & kept(maps, bits))) / sample.size
 
 
 def _seconds(*rivals: Callable[[], object]) -> list[float]:

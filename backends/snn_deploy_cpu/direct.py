@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy_cpu.extent import kept
 from snn_deploy_cpu.geometry import Convolution, Fold, Maps
-from snn_deploy_cpu.sums import Path, Stored, Sums, kept
+from snn_deploy_cpu.sums import Path, Stored, Sums
 
 
 @dataclass(frozen=True, eq=False)

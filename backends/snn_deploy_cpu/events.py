@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.kernels import Pair
+from snn_deploy_cpu.extent import kept
 from snn_deploy_cpu.geometry import Convolution, Fold, Maps
-from snn_deploy_cpu.sums import Path, Stored, Sums, kept
+from snn_deploy_cpu.sums import Path, Stored, Sums
 
 LANES = {np.uint8: 128, np.int16: 64}
 """Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""

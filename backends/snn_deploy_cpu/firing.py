@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from snn_deploy.network import STATE_MAX, Neuron
 from snn_deploy_cpu.deltas import Deltas
+from snn_deploy_cpu.extent import Extent
 from snn_deploy_cpu.floating import Real
 from snn_deploy_cpu.leaking import Leak
 
@@ -137,19 +138,24 @@ def fire_once(rule: Rule, currents: Floats, drive: Floats | None, payloads: Inte
     return int(kernel(currents, offset, whole, payloads, first, rule.start, *rule.numbers))
 
 
-def tally(payloads: Integers, largest: int, counts: Integers, events: Integers, first: int, last: int) -> None:
-    """Add to ``counts`` (N,) the sums over steps of ``payloads`` (T, N), and to ``events`` (N,) how many are not 0.
+def tally(payloads: Integers, most: int, counts: Integers, events: Integers, top: int, bottom: int) -> Extent:
+    """Add to ``counts`` (B, H, W, C) the sums over steps of ``payloads`` (T, N), to ``events`` how many are not 0.
 
-    Neurons ``first..last`` only; no payload is greater than ``largest``.
+    Rows ``top..bottom`` of a single image only, or all; no payload is greater than ``most``. Returns how large they are.
     """
+    images, _, width, channels = counts.shape
+    first, size = top * width * channels, images * (bottom - top) * width * channels
+    totals, numbers, peaks = counts.reshape(-1), events.reshape(-1), np.zeros(channels, payloads.dtype)
     compiled = compiled_kernels()
     if compiled is not None:
-        small = payloads.dtype == np.uint8 and largest * payloads.shape[0] <= 255
-        (compiled.tally_bytes if small else compiled.tally)(payloads, counts, events, first, last)
-        return
-    for payload in payloads[:, first:last]:
-        counts[first:last] += payload
-        events[first:last] += payload != 0
+        small = payloads.dtype == np.uint8 and most * payloads.shape[0] <= 255
+        kernel = compiled.tally_bytes if small else compiled.tally
+        least, active = kernel(payloads, totals, numbers, first, first + size, peaks)
+        return Extent(peaks.astype(np.int64), int(least), int(active), size * payloads.shape[0])
+    part = payloads[:, first : first + size]
+    totals[first : first + size] += part.sum(0).astype(totals.dtype)
+    numbers[first : first + size] += np.count_nonzero(part, axis=0).astype(numbers.dtype)
+    return Extent.of(part.reshape(-1, 1, width, channels))
 
 
 def restless(rule: Rule, v: Floats, count: Floats | None) -> bool:

@@ -143,36 +143,63 @@ def fire_once(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
-    """Sums and numbers of events over steps, tile by tile."""
-    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
-    for low in range(first, last, 4096):
-        high = min(low + 4096, last)
-        aa, ee = counts[low:high], events[low:high]
+def tally(payloads, counts, events, first, last, peaks):  # type: ignore[no-untyped-def]
+    """Sums and numbers of events over steps, tile by tile, and the largest payload of each channel in ``peaks``, 0 before.
+
+    Returns the smallest payload, or 0, and the number of events.
+    """
+    steps, channels, total, number = payloads.shape[0], peaks.size, counts.dtype.type, events.dtype.type
+    tile, active, least = channels * max(1, 4096 // channels), np.int64(0), np.int64(0)
+    most = np.empty(tile, payloads.dtype)
+    for low in range(first, last, tile):
+        size = min(tile, last - low)
+        aa, ee = counts[low : low + size], events[low : low + size]
+        most[:] = 0
         for step in range(steps):
-            oo = payloads[step, low:high]
-            for i in range(high - low):
+            oo, found, lowest = payloads[step, low : low + size], np.int32(0), np.int32(0)
+            for i in range(size):
                 aa[i] += total(oo[i])
                 ee[i] += number(oo[i] != 0)
+                most[i] = max(most[i], oo[i])
+                found = np.int32(found + (oo[i] != 0))
+                lowest = np.int32(min(lowest, oo[i]))
+            active, least = active + found, min(least, np.int64(lowest))
+        raise_peaks(peaks, most[:size])
+    return least, active
 
 
 @compiled
-def tally_bytes(payloads, counts, events, first, last):  # type: ignore[no-untyped-def]
+def tally_bytes(payloads, counts, events, first, last, peaks):  # type: ignore[no-untyped-def]
     """The same where the sums of these steps fit into a byte: added as bytes, four times as many at once."""
-    steps, total, number = payloads.shape[0], counts.dtype.type, events.dtype.type
-    sums, numbers = np.empty(4096, np.uint8), np.empty(4096, np.uint8)
-    for low in range(first, last, 4096):
-        high = min(low + 4096, last)
-        aa, ee = counts[low:high], events[low:high]
-        sums[:], numbers[:] = 0, 0
+    steps, channels, total, number = payloads.shape[0], peaks.size, counts.dtype.type, events.dtype.type
+    tile, active = channels * max(1, 4096 // channels), np.int64(0)
+    sums, numbers, most = np.empty(tile, np.uint8), np.empty(tile, np.uint8), np.empty(tile, np.uint8)
+    for low in range(first, last, tile):
+        size, found = min(tile, last - low), np.int32(0)
+        aa, ee = counts[low : low + size], events[low : low + size]
+        sums[:], numbers[:], most[:] = 0, 0, 0
         for step in range(steps):
-            oo = payloads[step, low:high]
-            for i in range(high - low):
+            oo = payloads[step, low : low + size]
+            for i in range(size):
                 sums[i] += oo[i]
                 numbers[i] += np.uint8(oo[i] != 0)
-        for i in range(high - low):
+                most[i] = max(most[i], oo[i])
+        for i in range(size):
             aa[i] += total(sums[i])
             ee[i] += number(numbers[i])
+            found = np.int32(found + numbers[i])
+        active += found
+        raise_peaks(peaks, most[:size])
+    return np.int64(0), active
+
+
+@compiled
+def raise_peaks(peaks, most):  # type: ignore[no-untyped-def]
+    """``peaks`` (C,) at least as large as ``most`` (W * C,)."""
+    for first in range(0, most.size, peaks.size):
+        here = most[first : first + peaks.size]
+        for channel in range(peaks.size):
+            peaks[channel] = max(peaks[channel], here[channel])
 
 
 @compiled

@@ -136,6 +136,20 @@ class Plan:
                 last[name] = max(last[name], place)
         return tuple(tuple(name for name, place in last.items() if place == layer) for layer in range(len(self.layers)))
 
+    @cached_property
+    def held_bytes(self) -> int:
+        """Bytes of one step's payloads that are held at a time, at most: those that a later layer reads."""
+        sizes = {
+            layer.population.name: layer.population.size * np.dtype(layer.formats.payload).itemsize
+            for layer in self.layers
+        }
+        held, most = 0, 0
+        for layer, read in zip(self.layers, self.last_reads, strict=True):
+            held += sizes[layer.population.name]
+            most = max(most, held)
+            held -= sum(sizes[name] for name in read)
+        return most
+
 
 def prepare(network: Network, engine: Engine | None) -> Plan:
     """The plan of ``network``; :class:`BackendUnavailableError` where it cannot be run exactly."""

@@ -5,6 +5,7 @@ Memory fresh from the system costs about as much, page by page, as the neurons' 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -15,21 +16,16 @@ Array = npt.NDArray[Any]
 
 
 class Rooms:
-    """Arrays that are given back when nobody reads them any more, at most ``most`` bytes of them unused.
+    """Arrays that are given back when nobody reads them any more. Threads may share it."""
 
-    Threads may share it.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._unused = most, 0
-        self._blocks: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
+    def __init__(self) -> None:
+        self._unused: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
 
     def take(self, shape: tuple[int, ...], number: npt.DTypeLike) -> Array:
         """An array, not set."""
-        size = int(np.prod(shape)) * np.dtype(number).itemsize
+        size = math.prod(shape) * np.dtype(number).itemsize
         try:
-            block = self._blocks[size].pop()
-            self._unused -= size
+            block = self._unused[size].pop()
         except IndexError:
             block = np.empty(size, np.uint8)
         return block.view(number).reshape(shape)
@@ -37,6 +33,13 @@ class Rooms:
     def give(self, array: Array) -> None:
         """Give back what :meth:`take` returned."""
         block = array.base
-        if isinstance(block, np.ndarray) and self._unused + block.nbytes <= self._most:
-            self._blocks[block.nbytes].append(block)
-            self._unused += block.nbytes
+        if isinstance(block, np.ndarray):
+            self._unused[block.nbytes].append(block)
+
+    def trim(self, most: int) -> None:
+        """Let go of what is unused, largest arrays first, until it is ``most`` bytes or less."""
+        total = sum(size * len(blocks) for size, blocks in self._unused.items())
+        for size in sorted(self._unused, reverse=True):
+            while self._unused[size] and total > most:
+                self._unused[size].pop()
+                total -= size

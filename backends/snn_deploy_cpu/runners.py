@@ -14,11 +14,12 @@ import numpy.typing as npt
 from snn_deploy.network import Network
 from snn_deploy_cpu.choice import Rows, Wishes
 from snn_deploy_cpu.currents import Current
+from snn_deploy_cpu.extent import ALL, Extent
 from snn_deploy_cpu.firing import Rule, fire_once, ready, restless, scan, tally
 from snn_deploy_cpu.plan import FiringLayer, Part, RelayLayer, Stream
 from snn_deploy_cpu.rooms import Rooms
 from snn_deploy_cpu.sheets import Sent, Sheet, keep
-from snn_deploy_cpu.sums import ALL, Sums
+from snn_deploy_cpu.sums import Sums
 from snn_deploy_cpu.team import Team
 
 Array = npt.NDArray[Any]
@@ -73,8 +74,10 @@ class RelayRunner:
         sent[self.name] = self._relayed(sent, steps, team)
         payloads = sent[self.name].reshape(steps, -1)
         if sheet.events is not None:
-            counts, events = sheet.counts.reshape(-1), sheet.events.reshape(-1)
-            tally(payloads, self._layer.population.payload_range[1], counts, events, 0, counts.size)
+            sent.measured(
+                self.name,
+                tally(payloads, self._layer.population.payload_range[1], sheet.counts, sheet.events, 0, sheet.shape[1]),
+            )
         if sheet.trains is not None:
             keep(sheet.trains, payloads, first)
 
@@ -145,7 +148,10 @@ class FiringRunner:
         self._block = self._block_bytes()
         self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
         strips = self._strips(team.threads)
-        self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, *strip), strips))
+        extents: list[Extent] = []
+        self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, extents, *strip), strips))
+        if extents:
+            sent.measured(self.name, Extent.joined(extents))
         if self._sheet.trains is not None:
             keep(self._sheet.trains, self._payloads[:steps], first)
         sent[self.name] = self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
@@ -190,10 +196,14 @@ class FiringRunner:
         """The cheapest compiled way, if it costs less than ``library`` at the activity of these payloads."""
         if stream.choice is None:
             return None
-        return stream.choice.cheapest(sent[stream.choice.path.source], bits, library, self._wishes)
+        source = stream.choice.path.source
+        return stream.choice.cheapest(sent[source], partial(sent.extent, source), bits, library, self._wishes)
 
-    def _run_strip(self, first: int, steps: int, top: int, bottom: int) -> int:
-        """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited."""
+    def _run_strip(self, first: int, steps: int, extents: list[Extent], top: int, bottom: int) -> int:
+        """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited.
+
+        What is counted is measured, too, for ``extents``.
+        """
         layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
         limited = 0
         for low, high in self._spans(steps, bottom - top):
@@ -203,16 +213,8 @@ class FiringRunner:
             if self._sheet.currents is not None and self._count is not None:
                 self._sheet.currents[:, first + low, top:bottom] = self._count.reshape(shape)[:, top:bottom]
         if self._sheet.events is not None:
-            begin = top * shape[2] * shape[3]
-            end = begin + shape[0] * (bottom - top) * shape[2] * shape[3]
-            tally(
-                out,
-                layer.population.payload_range[1],
-                self._sheet.counts.reshape(-1),
-                self._sheet.events.reshape(-1),
-                begin,
-                end,
-            )
+            most = layer.population.payload_range[1]
+            extents.append(tally(out, most, self._sheet.counts, self._sheet.events, top, bottom))
         return limited
 
     def _run_span(self, low: int, high: int, top: int, bottom: int, first: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from snn_deploy_cpu.extent import Extent
 from snn_deploy_cpu.plan import Layer
 from snn_deploy_cpu.rooms import Rooms
 
@@ -25,6 +26,7 @@ class Sent(dict[str, Array]):
         self._rooms = rooms
         self._taken: dict[str, Array] = {}
         self._later: dict[str, Callable[[], Array]] = {}
+        self._extents: dict[str, Extent] = {}
 
     def room(self, layer: Layer, sheet: Sheet, chunk: int) -> Array:
         """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
@@ -36,6 +38,16 @@ class Sent(dict[str, Array]):
     def later(self, name: str, compute: Callable[[], Array]) -> None:
         """``compute`` the payloads of a population when they are asked for, once."""
         self._later[name] = compute
+
+    def measured(self, name: str, extent: Extent) -> None:
+        """The payloads of ``name`` were measured while they were counted."""
+        self._extents[name] = extent
+
+    def extent(self, name: str) -> Extent:
+        """How large the payloads of ``name`` are."""
+        if name not in self._extents:
+            self._extents[name] = Extent.of(self[name])
+        return self._extents[name]
 
     def release(self, name: str) -> None:
         """Nobody will ask for the payloads of ``name`` any more."""

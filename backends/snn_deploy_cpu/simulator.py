@@ -26,14 +26,14 @@ from snn_deploy_cpu.team import Team
 Int64 = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
-CHUNK_STEPS = 8
-"""Steps computed layer by layer before the next ones; more gain nothing in networks of large maps (docs/performance.md)."""
-
-UNUSED_BYTES = 64 * 2**20
-"""Bytes that stay reserved between runs, and for what is not sent yet."""
+CHUNK_STEPS = 16
+"""Steps computed layer by layer before the next ones; more gain nothing (docs/performance.md)."""
 
 CHUNK_BYTES = 512 * 2**20
-"""Bytes of events that a chunk may hold; steps are taken fewer at a time beyond it."""
+"""Bytes of payloads that a chunk may hold at a time; steps are taken fewer at a time beyond it."""
+
+UNUSED_BYTES = 128 * 2**20
+"""Bytes of memory that stay reserved from run to run."""
 
 
 class CpuBackend:
@@ -55,7 +55,7 @@ class CpuBackend:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
         self._engine, self._threads, self._wishes = engine, threads, Wishes(quiet, direct)
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
-        self._rooms = Rooms(UNUSED_BYTES)
+        self._rooms = Rooms()
 
     def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None, bool | None]]:
         """Plans stay in the process that made them."""
@@ -83,6 +83,7 @@ class CpuBackend:
                     log.add(runs)
                 if progress is not None:
                     progress(together[-1].stop, images)
+        self._rooms.trim(UNUSED_BYTES)
         return log.result(plan, stimulus, time.perf_counter() - started)
 
     def _run_group(self, plan: Plan, log: _Log, stimulus: Int64, images: slice, team: Team) -> list[Runner]:
@@ -214,5 +215,4 @@ def _group_size(plan: Plan) -> int:
 
 def _chunk_steps(plan: Plan, images: int) -> int:
     """Steps of a chunk."""
-    per_step = images * sum(layer.population.size * np.dtype(layer.formats.payload).itemsize for layer in plan.layers)
-    return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // per_step))
+    return max(1, min(CHUNK_STEPS, plan.network.steps, CHUNK_BYTES // (images * plan.held_bytes)))

@@ -15,9 +15,6 @@ from snn_deploy.kernels import Pair
 from snn_deploy_cpu.firing import nobody
 from snn_deploy_cpu.geometry import Convolution, Fold, Maps
 
-ALL = -1
-"""Every bit of a payload."""
-
 Stored: TypeAlias = type[np.uint8] | type[np.int16]
 Layout: TypeAlias = Callable[[Convolution, Stored], npt.NDArray[Any]]
 
@@ -100,22 +97,3 @@ class Sums(ABC):
     @abstractmethod
     def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
         """The same with one."""
-
-
-def kept(maps: Maps, bits: int) -> Any:
-    """``bits`` as a number of the format of ``maps``."""
-    return np.array(bits).astype(maps.dtype)[()]
-
-
-def largest_payloads(maps: Maps, bits: int) -> tuple[bool, npt.NDArray[np.int64]]:
-    """Whether ``bits`` of some payloads are negative, and how large those of each channel (C,) are at most."""
-    width, channels = maps.shape[2:]
-    largest = maps.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
-    smallest = int(maps.min()) if maps.dtype.kind == "i" else 0
-    if smallest >= 0:
-        return False, np.minimum(largest, bits) if bits >= 0 else largest
-    if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
-        return False, np.full(channels, bits)
-    # what remains of it is a multiple of -bits, rounded down
-    beyond = 2 ** max(int(largest.max()), -smallest).bit_length()
-    return True, np.full(channels, max(beyond, -bits))

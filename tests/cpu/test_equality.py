@@ -18,6 +18,7 @@ from snn_deploy.testing import check_backend, random_stimulus, random_unet
 from snn_deploy_cpu import CpuBackend, firing, libraries, runners, simulator
 from snn_deploy_cpu.choice import Choice
 from snn_deploy_cpu.direct import DirectSums
+from snn_deploy_cpu.extent import Extent
 from snn_deploy_cpu.floating import NumpyConvolution
 from snn_deploy_cpu.geometry import Convolution
 from snn_deploy_cpu.plan import Engine
@@ -152,7 +153,7 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
         for payload in (limit, limit + 1):
             pattern = np.where(np.indices((5, 5, inputs)).sum(0) % signs, -1, 1)
             maps = (payload * pattern[None]).astype(np.int16)
-            for sums in choice.sums(maps):
+            for sums in choice.sums(maps, Extent.of(maps)):
                 np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps, (1, 1)))
                 taken.add((type(sums), sums.payload, sums.at_once))
     if signs == 1 and inputs > 1 and available("direct"):
@@ -164,9 +165,13 @@ def test_what_compiled_ways_do_not_cover() -> None:
     if firing.compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     choice = Choice(Path("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
-    assert choice.sums(np.full((1, 1, 1, 1), 32767, np.int32))
-    assert not choice.sums(np.full((1, 1, 1, 1), 32768, np.int32))
-    assert not choice.sums(np.zeros((1, 1, 2**24, 1), np.uint8))
+    long = np.zeros((1, 1, 2**24, 1), np.uint8)
+    for maps, ways in (
+        (np.full((1, 1, 1, 1), 32767, np.int32), True),
+        (np.full((1, 1, 1, 1), 32768, np.int32), False),
+        (long, False),
+    ):
+        assert bool(choice.sums(maps, Extent.of(maps))) == ways
 
 
 @pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
@@ -180,7 +185,7 @@ def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: 
     for payload in (smallest, largest):
         maps = np.full((1, 5, 5, 32), payload, np.int16)
         maps[0, 2, 2] = (smallest, largest) * 16
-        ways = choice.sums(maps, bits)
+        ways = choice.sums(maps, Extent.of(maps), bits)
         assert ways
         for sums in ways:
             np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1)))

@@ -9,6 +9,7 @@ from snn_deploy.dynamics import apply
 from snn_deploy.kernels import ConvKernel
 from snn_deploy_cpu import firing
 from snn_deploy_cpu.choice import Choice
+from snn_deploy_cpu.extent import Extent
 from snn_deploy_cpu.geometry import Convolution
 from snn_deploy_cpu.sums import Path
 
@@ -61,7 +62,7 @@ def test_folds(
     choice = Choice(Path("source", form, np.float32(0.5), (height, width), fold))
     narrow = maps.astype(np.int16 if payload > 255 or signed else np.uint8)
     first, last = lines[0] % height, min(height, lines[0] % height + lines[1])
-    ways = choice.sums(narrow)
+    ways = choice.sums(narrow, Extent.of(narrow))
     for way in ways:
         sums = way.add(None, narrow, first, last)
         np.testing.assert_array_equal(2 * sums, expected[:, first:last])
