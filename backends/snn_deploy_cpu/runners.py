@@ -114,6 +114,7 @@ class FiringRunner:
         self._wishes = wishes
         self._ways: list[Way] = []
         self._block = BLOCK_BYTES
+        self._firing: Sums | None = None
         self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
         self._chunk, self._payloads = chunk, np.empty((0, 0))
         self._drive = self._driving(stimulus)
@@ -145,6 +146,7 @@ class FiringRunner:
         chosen = [way for stream in self._layer.streams for way in self._chosen(stream, sent)]
         self._ways = sorted(chosen, key=lambda way: way.sums is not None)
         self._payloads = sent.room(self._layer, self._sheet, self._chunk)
+        self._firing = self._rows_fire()
         self._block = self._block_bytes()
         self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
         strips = self._strips(team.threads)
@@ -161,8 +163,7 @@ class FiringRunner:
         fires = self._firing is not None and self._ways[0].sums is not None
         return min(FIRING_BLOCK_BYTES, BLOCK_BYTES) if fires else BLOCK_BYTES
 
-    @property
-    def _firing(self) -> Sums | None:
+    def _rows_fire(self) -> Sums | None:
         """The sums at whose rows neurons fire: the last ones, where the compiled rule is all that the neurons need."""
         rule, compiled = self._layer.rule, self._once is None and self._count is None
         plain = compiled and isinstance(rule, Rule) and not rule.hard
