@@ -116,7 +116,15 @@ def test_convert(empty_folder: Path, network: Path, pictures: Path) -> None:
 def test_in_the_middle_of_a_run(words: tuple[str, ...], empty_folder: Path, network: Path, picture: Path) -> None:
     verb, *rest = words
     done = interrupt(
-        "snn_deploy_cpu.simulator:CpuBackend._run_group", empty_folder, verb, network, "--input", picture, "--crop", "16x16", *rest
+        "snn_deploy_cpu.simulator:CpuBackend._run_group",
+        empty_folder,
+        verb,
+        network,
+        "--input",
+        picture,
+        "--crop",
+        "16x16",
+        *rest,
     )
     check(done, verb)
     assert list(empty_folder.iterdir()) == []
