@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,26 +21,28 @@ class Rooms:
 
     def __init__(self) -> None:
         self._unused: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
+        self._lock = Lock()
 
     def take(self, shape: tuple[int, ...], number: npt.DTypeLike) -> Array:
         """An array, not set."""
         size = math.prod(shape) * np.dtype(number).itemsize
-        try:
-            block = self._unused[size].pop()
-        except IndexError:
-            block = np.empty(size, np.uint8)
+        with self._lock:
+            blocks = self._unused[size]
+            block = blocks.pop() if blocks else np.empty(size, np.uint8)
         return block.view(number).reshape(shape)
 
     def give(self, array: Array) -> None:
         """Give back what :meth:`take` returned."""
         block = array.base
         if isinstance(block, np.ndarray):
-            self._unused[block.nbytes].append(block)
+            with self._lock:
+                self._unused[block.nbytes].append(block)
 
     def trim(self, most: int) -> None:
         """Let go of what is unused, largest arrays first, until it is ``most`` bytes or less."""
-        total = sum(size * len(blocks) for size, blocks in self._unused.items())
-        for size in sorted(self._unused, reverse=True):
-            while self._unused[size] and total > most:
-                self._unused[size].pop()
-                total -= size
+        with self._lock:
+            total = sum(size * len(blocks) for size, blocks in self._unused.items())
+            for size in sorted(self._unused, reverse=True):
+                while self._unused[size] and total > most:
+                    self._unused[size].pop()
+                    total -= size

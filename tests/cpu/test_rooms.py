@@ -1,5 +1,7 @@
 """Memory that is used again: it is handed out once at a time, bounded, and no result stands in it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from snn_deploy.backend import Record
@@ -29,6 +31,24 @@ def test_no_more_stays_unused_than_was_said() -> None:
     assert np.shares_memory(rooms.take((60,), np.uint8), small)
     assert np.shares_memory(rooms.take((30,), np.uint8), more)
     assert not np.shares_memory(rooms.take((101,), np.uint8), large)
+
+
+def test_threads_share_rooms() -> None:
+    """No array is handed out twice, and nothing breaks while unused ones are let go of."""
+    rooms = Rooms()
+
+    def work(number: int) -> bool:
+        alone = True
+        for turn in range(200):
+            one = rooms.take((64 + turn % 7,), np.uint8)
+            one[...] = number
+            rooms.trim(300)
+            alone = alone and bool(np.all(one == number))
+            rooms.give(one)
+        return alone
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
 
 
 def test_a_run_does_not_change_the_results_of_the_one_before() -> None:
