@@ -1,6 +1,7 @@
 """Memory that is used again: it is handed out once at a time, bounded, and no result stands in it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 
@@ -35,20 +36,22 @@ def test_no_more_stays_unused_than_was_said() -> None:
 
 def test_threads_share_rooms() -> None:
     """No array is handed out twice, and nothing breaks while unused ones are let go of."""
-    rooms = Rooms()
+    rooms, together = Rooms(), Barrier(4, timeout=60)
 
     def work(number: int) -> bool:
         alone = True
-        for turn in range(200):
+        for turn in range(100):
             one = rooms.take((64 + turn % 7,), np.uint8)
             one[...] = number
-            rooms.trim(300)
+            together.wait()
             alone = alone and bool(np.all(one == number))
+            together.wait()
             rooms.give(one)
+            rooms.trim(300)
         return alone
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(work, range(8)))
+        assert all(pool.map(work, range(4)))
 
 
 def test_a_run_does_not_change_the_results_of_the_one_before() -> None:
