@@ -71,13 +71,10 @@ class RelayRunner:
                     if arrived is not None and passed_on is not None:
                         relay(arrived, passed_on)
             return
-        sent[self.name] = self._relayed(sent, steps, team)
-        payloads = sent[self.name].reshape(steps, -1)
+        sent[self.name] = relayed = self._relayed(sent, steps, team)
+        payloads, most = relayed.reshape(steps, -1), self._layer.population.payload_range[1]
         if sheet.events is not None:
-            sent.measured(
-                self.name,
-                tally(payloads, self._layer.population.payload_range[1], sheet.counts, sheet.events, 0, sheet.shape[1]),
-            )
+            sent.measured(self.name, tally(payloads, most, sheet.counts, sheet.events, 0, sheet.shape[1]))
         if sheet.trains is not None:
             keep(sheet.trains, payloads, first)
 

@@ -122,7 +122,7 @@ def no_wide(typing: Any) -> Typing:
 
 @inlined
 def add_wide(typing: Any, total: Any, array: Any, index: Any) -> Typing:
-    """``total`` and the 32-bit sums from ``array[index]`` on."""
+    """``total`` and the sums from ``array[index]`` on, of 16 or 32 bits."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, array, index = arguments
@@ -141,7 +141,7 @@ def add_wide(typing: Any, total: Any, array: Any, index: Any) -> Typing:
 
 @inlined
 def keep(typing: Any, total: Any, out: Any, index: Any) -> Typing:
-    """Write ``total`` in 32 bits to ``out[index]`` and on."""
+    """Write ``total`` to ``out[index]`` and on, numbers of the same format."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, out, index = arguments
