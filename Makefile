@@ -53,7 +53,7 @@ docs: $(READY) ## the documentation as pages in build/site (installs the extra "
 	@$(BIN)/mkdocs build --quiet
 
 cli-page: $(READY) ## write docs/cli.md again
-	@$(RUN)python -m snn_deploy.cli_table > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+	@$(RUN)python docs/generate/cli.py > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .
@@ -81,11 +81,11 @@ mutation: $(READY) ## write the mutation tables of docs/verification.md again
 	@$(RUN)snn-deploy convert models/denoiser_s25.onnx --preset spiking-unet --noise 25 --size 8x8 --steps 8 \
 	  --out out/mutation/denoiser_rate.snn
 	@$(RUN)snn-deploy convert models/segmenter_isbi.onnx --size 16x16 --out out/mutation/segmenter.snn
-	@$(RUN)python -m snn_deploy.verify.mutation_table docs/verification.md \
+	@$(RUN)python docs/generate/mutation_tables.py docs/verification.md \
 	  out/mutation/denoiser.snn out/mutation/denoiser_rate.snn out/mutation/segmenter.snn
 
 operators: $(READY) ## write docs/operators.md again
-	@$(RUN)python -m snn_deploy.frontend.onnx.table > docs/operators.md
+	@$(RUN)python docs/generate/operators.py > docs/operators.md
 
 bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes out/performance.md)
 	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md

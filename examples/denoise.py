@@ -7,8 +7,9 @@ Run it from the repository's root, or open it in an editor that knows ``# %%`` c
 from pathlib import Path
 
 import snn_deploy as sd
+from snn_deploy.data import images
+from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.picture import write_comparison
-from snn_deploy.tasks import images
 
 root = Path(__file__).resolve().parent.parent
 clean = images.center_crop(images.photograph("camera", 1), 128, 128)
@@ -21,7 +22,7 @@ print(net)
 # %% Run
 run = net.run(noisy)
 print(run)
-print(f"noisy {images.psnr_db(noisy, clean):.2f} dB, spiking {images.psnr_db(run.output, clean):.2f} dB")
+print(f"noisy {psnr_db(noisy, clean):.2f} dB, spiking {psnr_db(run.output, clean):.2f} dB")
 
 # %% Look
 out = Path("denoise.png")

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_deploy.backend import Record, load_backend
-from snn_deploy.kernels import ConvKernel
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.testing import random_stimulus, random_unet
-from snn_deploy.verify import Level, compare
+from snn_deploy.verification import Level, compare
 
 network = random_unet("exact", seed=0)
 stimulus = random_stimulus(network)

@@ -7,14 +7,15 @@ The same model, one photograph, and what is left of its quality.
 from pathlib import Path
 
 import snn_deploy as sd
-from snn_deploy.pipeline import float_probe
-from snn_deploy.tasks import images
+from snn_deploy.conversion.convert import float_probe
+from snn_deploy.data import images
+from snn_deploy.data.metrics import psnr_db
 
 model = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
 size = (64, 64)
 clean = images.center_crop(images.photograph("camera", 1), *size)
 noisy = images.add_noise(clean, 25, seed=0)
-best = images.psnr_db(next(iter(float_probe(model, size)(noisy).values())), clean)
+best = psnr_db(next(iter(float_probe(model, size)(noisy).values())), clean)
 print(f"float network: {best:.3f} dB")
 
 # %% Convert in several ways
@@ -28,5 +29,5 @@ for name, options in choices.items():
     net = sd.convert(model, options=options, noise=25, size=size)
     run = net.run(noisy)
     events = sum(int(item.sum()) for item in run.events.values())
-    change = images.psnr_db(run.output, clean) - best
+    change = psnr_db(run.output, clean) - best
     print(f"{name:26} {change:+.3f} dB, {events:,} events, {net.network.duration} steps")

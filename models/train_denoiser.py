@@ -26,9 +26,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from snn_deploy.evaluate import FloatPredictor, evaluate
-from snn_deploy.tasks.datasets import clean_images
-from snn_deploy.tasks.images import bundled_images
+from snn_deploy.data.datasets import clean_images
+from snn_deploy.data.images import bundled_images
+from snn_deploy.evaluation.evaluate import FloatPredictor, evaluate
 from training import ROOT, Bytes, Schedule, export, read_bytes, train, turn
 from unet import DenoisingUNet
 

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from snn_deploy.evaluate import FloatPredictor, evaluate
-from snn_deploy.tasks.datasets import labelled_images
-from snn_deploy.tasks.metrics import VOID
+from snn_deploy.data.datasets import labelled_images
+from snn_deploy.data.metrics import VOID
+from snn_deploy.evaluation.evaluate import FloatPredictor, evaluate
 from training import ROOT, Bytes, Schedule, export, train, turn
 from unet import SegmentationUNet
 

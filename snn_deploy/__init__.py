@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snn_deploy.api import Result, SpikingNetwork, convert, load, read_image, verify
-    from snn_deploy.backend import Backend, Record, Run
+    from snn_deploy.backend.protocol import Backend, Record, Run
     from snn_deploy.conversion.options import Options, preset
     from snn_deploy.errors import SnnDeployError
-    from snn_deploy.network import Network
-    from snn_deploy.target import Target, load_target
-    from snn_deploy.verify.levels import Level
-    from snn_deploy.verify.verdict import Verdict
+    from snn_deploy.network.network import Network
+    from snn_deploy.targets.load import Target, load_target
+    from snn_deploy.verification.comparison.levels import Level
+    from snn_deploy.verification.comparison.verdict import Verdict
 
 __version__ = "0.1.0"
 
@@ -45,13 +45,13 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Result", "SpikingNetwork", "convert", "load", "read_image", "verify"), "snn_deploy.api"),
-    **dict.fromkeys(("Backend", "Record", "Run"), "snn_deploy.backend"),
+    **dict.fromkeys(("Backend", "Record", "Run"), "snn_deploy.backend.protocol"),
     **dict.fromkeys(("Options", "preset"), "snn_deploy.conversion.options"),
-    **dict.fromkeys(("Target", "load_target"), "snn_deploy.target"),
-    "Level": "snn_deploy.verify.levels",
-    "Network": "snn_deploy.network",
+    **dict.fromkeys(("Target", "load_target"), "snn_deploy.targets.load"),
+    "Level": "snn_deploy.verification.comparison.levels",
+    "Network": "snn_deploy.network.network",
     "SnnDeployError": "snn_deploy.errors",
-    "Verdict": "snn_deploy.verify.verdict",
+    "Verdict": "snn_deploy.verification.comparison.verdict",
 }
 """Where each public name lives."""
 

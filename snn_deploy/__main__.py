@@ -2,7 +2,7 @@
 
 import sys
 
-from snn_deploy.cli import main
+from snn_deploy.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

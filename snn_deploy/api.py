@@ -27,20 +27,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import artifact, pipeline
-from snn_deploy.backend import Progress, Record, Run, load_backend
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.protocol import Progress, Record, Run
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.options import Options
-from snn_deploy.cost.counting import count
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.data import images
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.stimulus import stimulus_at
 from snn_deploy.errors import VerificationError
-from snn_deploy.host import apply_host
-from snn_deploy.network import Network
-from snn_deploy.target import load_target
-from snn_deploy.tasks import images
-from snn_deploy.verify import Level, Verdict, compare
-from snn_deploy.verify import table as verdict_table
-from snn_deploy.verify_many import RECORDS
+from snn_deploy.network import artifact
+from snn_deploy.network.host import apply_host
+from snn_deploy.network.network import Network
+from snn_deploy.targets.load import load_target
+from snn_deploy.verification import Level, Verdict, compare
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -94,7 +96,7 @@ class SpikingNetwork:
 
         :class:`~snn_deploy.errors.StimulusError` for a shape that does not fit, ``BackendError`` where the backend fails.
         """
-        sized, payloads = pipeline.stimulus_at(self.network, images)
+        sized, payloads = stimulus_at(self.network, images)
         engine = load_backend(backend)
         with _watched(f"{backend}: {sized.name}") as report:
             found = engine.run(sized, payloads, record, report)
@@ -150,7 +152,7 @@ def convert(
     path = Path(model)
     own = pipeline.input_size(path)
     source = Path(calibration) if isinstance(calibration, str) else calibration
-    patches = pipeline.calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
+    patches = calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
     with _watched(f"converting {path.name}"):
         return SpikingNetwork(pipeline.convert(path, patches, options, size).conversion.network)
 
@@ -170,7 +172,7 @@ def verify(
     if isinstance(level, str) and level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
     asked = labels[level] if isinstance(level, str) else level
-    results = [network.run(images, name, RECORDS.get(asked, Record.COUNTS)) for name in backends]
+    results = [network.run(images, name, asked.record) for name in backends]
     if not results:
         raise VerificationError("no backend is named; name two")
     return compare(results[0].network, [result.run for result in results], asked)
@@ -210,6 +212,7 @@ def _offer_tables() -> None:
 
         from snn_deploy.display.notebook import offer
         from snn_deploy.display.tables import energy_table
+        from snn_deploy.display.verdict_table import table as verdict_table
     except ModuleNotFoundError:
         return
     offer(

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.backend import Backend, Record, load_backend
+from snn_deploy.backend.protocol import Backend, Record
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError, VerificationError
-from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
-from snn_deploy.network import Connection, Mode, Network, Neuron, Output, Population
-from snn_deploy.schedule import align
-from snn_deploy.verify import Level, Status, compare
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
+from snn_deploy.network.network import Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align
+from snn_deploy.verification import Level, Status, compare
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:

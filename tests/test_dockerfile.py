@@ -9,7 +9,7 @@ from shutil import copy, copytree
 
 import pytest
 
-from snn_deploy import cli
+from snn_deploy.cli import app as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,7 +23,7 @@ LIBRARY = """
 import json, sys
 import numpy as np
 import snn_deploy as sd
-from snn_deploy import artifact
+from snn_deploy.network import artifact
 from snn_deploy.backend import load_backend
 from snn_deploy.frontend.onnx import inspect
 from snn_deploy.testing import check_backend, random_unet
@@ -144,7 +144,7 @@ def test_the_library_needs_numpy_and_onnx_only(core: Place) -> None:
 def test_the_command_needs_little_more_and_says_what_is_missing(core: Place, dist: Path) -> None:
     core.install("-c", ROOT / "constraints.txt", *dist.glob("*.whl"))
     core("python", "-c", LIBRARY)
-    model = core("python", "-c", "import snn_deploy.commands.demo as d; print(d.embedded_model())").strip()
+    model = core("python", "-c", "import snn_deploy.cli.commands.demo as d; print(d.embedded_model())").strip()
     assert "0 refused" in core("snn-deploy", "inspect", model)
     assert "EQUAL" in core("snn-deploy", "verify", "net.snn", "--input", "x.npy")
     core("snn-deploy", "run", "net.snn", "--input", "x.npy", "--backend", "reference")
@@ -174,7 +174,7 @@ def whole(python: str, dist: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def model_of(made: Place) -> str:
     """Path of the packaged model."""
-    return made("python", "-c", "import snn_deploy.commands.demo as d; print(d.embedded_model())").strip()
+    return made("python", "-c", "import snn_deploy.cli.commands.demo as d; print(d.embedded_model())").strip()
 
 
 def test_the_sdist_with_extras_does_the_main_job(whole: Place) -> None:

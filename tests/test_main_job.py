@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.backend import Backend, Record, load_backend, stimulus_of
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.protocol import Backend, Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.convert import convert, float_probe
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data import images
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.kernels import ConvKernel
-from snn_deploy.network import Connection, Network, Population
-from snn_deploy.pipeline import calibration_images, convert, float_probe
-from snn_deploy.quantized import integer_network
-from snn_deploy.schedule import shuffle
-from snn_deploy.tasks import images
-from snn_deploy.verify import Level, Trace, compare
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.schedule import shuffle
+from snn_deploy.verification import Level, Trace, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 DENOISER = ROOT / "models/denoiser_s25.onnx"
@@ -63,7 +67,7 @@ def test_exact_counts_are_the_integer_networks_and_cost_little(
         assert np.array_equal(run.counts[name], counts), name
         assert np.any(counts), name
     restored = next(iter(float_probe(DENOISER, (256, 256))(noisy).values()))
-    loss = images.psnr_db(restored, clean) - images.psnr_db(run.values(denoiser), clean)
+    loss = psnr_db(restored, clean) - psnr_db(run.values(denoiser), clean)
     assert loss <= 0.05  # the bar of the main job, at N = 127
 
 

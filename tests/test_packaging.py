@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava"}
+TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava", "snn_deploy_onnx"}
 
 SDIST_TOP = {
     "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
@@ -114,7 +114,7 @@ def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
 def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path) -> None:
     version = run(installed, "-m", "snn_deploy", "--version")
     assert (version.returncode, version.stdout.split()[0]) == (0, "snn-deploy")
-    code = "import snn_deploy; from snn_deploy.commands.demo import embedded_model; print(embedded_model())"
+    code = "import snn_deploy; from snn_deploy.cli.commands.demo import embedded_model; print(embedded_model())"
     model = run(installed, "-c", code)
     assert model.stdout.strip() == str(installed / "snn_deploy" / "models" / "denoiser_s25.onnx"), model.stderr
 

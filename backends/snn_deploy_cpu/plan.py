@@ -9,15 +9,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import artifact
-from snn_deploy.bounds import Bound, bound, event_range
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.kernels import SpatialKernel
-from snn_deploy.lif import CubaLif
-from snn_deploy.network import Connection, Network, Neuron, Population
-from snn_deploy.sigma_delta import SigmaDelta
-from snn_deploy_cpu import libraries
-from snn_deploy_cpu.certificate import (
+from snn_deploy.network import artifact
+from snn_deploy.network.bounds import Bound, bound, event_range
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import SpatialKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Population
+from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy_cpu.conv import providers as libraries
+from snn_deploy_cpu.conv.autotune import Choice
+from snn_deploy_cpu.conv.compiled import Path
+from snn_deploy_cpu.conv.exactness import (
     Plane,
     float32_fires,
     float32_fits,
@@ -26,15 +28,13 @@ from snn_deploy_cpu.certificate import (
     planes_fit,
     transparent,
 )
-from snn_deploy_cpu.choice import Choice
-from snn_deploy_cpu.currents import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
-from snn_deploy_cpu.deltas import Deltas
-from snn_deploy_cpu.firing import Rule
-from snn_deploy_cpu.floating import Real
-from snn_deploy_cpu.geometry import Convolution
-from snn_deploy_cpu.leaking import Leak, leak_fits
-from snn_deploy_cpu.relays import Copying, Pooling, Relay
-from snn_deploy_cpu.sums import Path
+from snn_deploy_cpu.conv.float_conv import Real
+from snn_deploy_cpu.conv.geometry import Convolution
+from snn_deploy_cpu.conv.operators import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
+from snn_deploy_cpu.neurons.cuba_lif import Leak, leak_fits
+from snn_deploy_cpu.neurons.multi_threshold import Rule
+from snn_deploy_cpu.neurons.pass_through import Copying, Pooling, Relay
+from snn_deploy_cpu.neurons.sigma_delta import Deltas
 
 Engine: TypeAlias = Literal["int8", "f32", "f64"]
 Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import artifact
-from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
-from snn_deploy.bounds import bound
+from snn_deploy.backend.protocol import Progress, Record, Run
+from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError, BackendUnavailableError
-from snn_deploy.network import STATE_MAX, Network, StockNeuron
-from snn_deploy.sigma_delta import SigmaDelta
+from snn_deploy.network import artifact
+from snn_deploy.network.bounds import bound
+from snn_deploy.network.network import STATE_MAX, Network, StockNeuron
+from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job

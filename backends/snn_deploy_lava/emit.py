@@ -18,13 +18,14 @@ from string import Template
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import artifact
-from snn_deploy.backend import Backend, load_backend
+from snn_deploy.backend.protocol import Backend
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendError
-from snn_deploy.kernels import ConvKernel
-from snn_deploy.lif import CURRENT_SHIFT, CubaLif
-from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Output, Population, StockNeuron
-from snn_deploy.schedule import align
+from snn_deploy.network import artifact
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Output, Population, StockNeuron
+from snn_deploy.network.schedule import align
 from snn_deploy_lava import rules
 
 Int64 = npt.NDArray[np.int64]

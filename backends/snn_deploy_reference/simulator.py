@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import artifact, dynamics
-from snn_deploy.backend import Progress, Record, Run, check_stimulus, stimulus_digest
+from snn_deploy.backend.protocol import Progress, Record, Run
+from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError
-from snn_deploy.network import STATE_MAX, Connection, Network, Population
-from snn_deploy.sigma_delta import SigmaDelta
+from snn_deploy.network import artifact, dynamics
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
+from snn_deploy.network.sigma_delta import SigmaDelta
 
 Int64 = npt.NDArray[np.int64]
 
 
 class ReferenceBackend:
-    """Simulates every population in every step with the equations of :mod:`snn_deploy.dynamics`."""
+    """Simulates every population in every step with the equations of :mod:`snn_deploy.network.dynamics`."""
 
     name = "reference"
 

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.conversion.layers import Layers
+from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
 from snn_deploy.frontend.onnx import session, to_onnx
-from snn_deploy.graph import Graph
+from snn_deploy.graph.graph import Graph
 
 BINS = 8192
 """Bins of a histogram; a percentile is known to 1 / 8192 of the layer's range."""
 
 Float64 = npt.NDArray[np.float64]
-Images = Sequence[npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.layers import Layer, Layers, LinearOp
-from snn_deploy.ops import Conv, Resample
+from snn_deploy.graph.ops import Conv, Resample
 
 Float64 = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import ConversionError
-from snn_deploy.graph import Graph, Node
-from snn_deploy.kernels import Shape
-from snn_deploy.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.shapes import Shape
 
 Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
 LinearOp: TypeAlias = Conv | ConvTranspose | Resample

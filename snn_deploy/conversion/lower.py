@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy import bounds, schedule
-from snn_deploy.conversion.calibrate import Images, Probe, Statistics, calibrate
+from snn_deploy.conversion.calibrate import Probe, Statistics, calibrate
 from snn_deploy.conversion.layers import Layer, Layers, layers_of
 from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
 from snn_deploy.conversion.options import Options
@@ -22,10 +21,12 @@ from snn_deploy.conversion.quantize import (
     quantize_relay,
 )
 from snn_deploy.conversion.stock import LIF_THETA_MAX, stock_neuron
+from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
-from snn_deploy.graph import Graph, Node
-from snn_deploy.network import STATE_MAX, Connection, Network, Neuron, Output, Population
-from snn_deploy.ops import Add, Linear, Relu, Resample
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, Linear, Relu, Resample
+from snn_deploy.network import bounds, schedule
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
 
 Float64 = npt.NDArray[np.float64]
 

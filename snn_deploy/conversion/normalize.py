@@ -24,7 +24,7 @@ from snn_deploy.conversion.equalize import channel_factors
 from snn_deploy.conversion.layers import Layer, Layers, LinearOp, Synapses
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
-from snn_deploy.ops import Conv, ConvTranspose, Resample
+from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
 
 Float64 = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from snn_deploy.errors import ConversionError
-from snn_deploy.network import Mode, Reset
+from snn_deploy.network.network import Mode, Reset
 
 Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]

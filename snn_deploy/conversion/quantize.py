@@ -28,9 +28,9 @@ import numpy.typing as npt
 
 from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.errors import ConversionError
-from snn_deploy.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network import MAX_EXPONENT
-from snn_deploy.ops import Conv, ConvTranspose, Resample
+from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import MAX_EXPONENT
 
 Float64 = npt.NDArray[np.float64]
 

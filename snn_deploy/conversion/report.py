@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.conversion.calibrate import Statistics
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.normalize import scale_op
-from snn_deploy.kernels import Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.ops import Resample
+from snn_deploy.graph.ops import Resample
+from snn_deploy.network.kernels import Kernel, SpatialKernel, TransposedKernel
 
 Float64 = npt.NDArray[np.float64]
 
@@ -97,3 +100,51 @@ def _real(kernel: Kernel, exponent: int, theta: Float64) -> Float64:
     grouped = weight.reshape(kernel.groups, inputs // kernel.groups, per_group, *window)
     real: Float64 = (grouped / theta.reshape(kernel.groups, 1, per_group, 1, 1)).reshape(weight.shape)
     return real
+
+
+def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
+    """What a machine wants to know of a conversion."""
+    network = conversion.network
+    headroom = {bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}
+    return {
+        "name": network.name,
+        "mode": network.mode,
+        "steps": network.steps,
+        "options": dict(network.config),
+        "function_error": conversion.function_error,
+        "loss": None if loss is None else {"error": finite(loss.error), "images": IMAGES},
+        "populations": [
+            {
+                "name": population.name,
+                "shape": list(population.shape),
+                "start": population.start,
+                "unit": [float(population.unit.min()), float(population.unit.max())],
+                "headroom_bits": headroom.get(population.name),
+                "dead_channels": conversion.scales.dead.get(population.name, 0),
+                "loss": _layer_record(None if loss is None else loss.layer(population.name)),
+            }
+            for population in network.populations
+        ],
+        "connections": [asdict(item) for item in connection_reports(conversion)],
+    }
+
+
+def _layer_record(found: LayerLoss | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    return {name: finite(value) for name, value in asdict(found).items() if name != "name"}
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which knows no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def trial_record(item: Trial) -> dict[str, Any]:
+    """One candidate of a search, for a machine."""
+    return {
+        "normalization": item.options.normalization,
+        "scale": item.options.scale,
+        "error": None if item.loss is None else finite(item.loss.error),
+        "refusal": item.refusal or None,
+    }

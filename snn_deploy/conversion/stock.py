@@ -1,10 +1,12 @@
 r"""Layers on Lava's own neurons, for teams without a neuron of their own: ``lif`` and ``sigma-delta``.
 
-* ``lif`` (:class:`snn_deploy.lif.CubaLif` without decays: plain integrate-and-fire, reset to zero). Membranes are 64 times the
+* ``lif`` (:class:`snn_deploy.network.cuba_lif.CubaLif` without decays: plain integrate-and-fire, reset to zero).
+  Membranes are 64 times the
   current, so thresholds and biases are too; a bias is 13 bits times one power of two up to 2**7 for the whole layer,
   and a more negative one, which only silent channels have, is cut there. A spike is 1: a layer must be a ReLU or an
   average pool.
-* ``sigma-delta`` (:class:`snn_deploy.sigma_delta.SigmaDelta`): a count is ``2**shift`` of activation, half of it joins the bias so
+* ``sigma-delta`` (:class:`snn_deploy.network.sigma_delta.SigmaDelta`): a count is ``2**shift`` of activation, half of it
+  joins the bias so
   that counts are rounded. Activations are not clipped: the proof of 24 bits takes for granted that none exceeds
   :data:`HEADROOM` times the levels, and every run checks it. Maxima, pools and read-outs pass their whole sum on (shift 0).
 
@@ -21,9 +23,9 @@ from snn_deploy.conversion.layers import Layer
 from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
-from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
-from snn_deploy.network import STATE_MAX, StockNeuron
-from snn_deploy.sigma_delta import SigmaDelta
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
+from snn_deploy.network.network import STATE_MAX, StockNeuron
+from snn_deploy.network.sigma_delta import SigmaDelta
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]

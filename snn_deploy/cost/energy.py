@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.cost.activity import Activity, ConnectionActivity
+from snn_deploy.activity.activity import Activity, ConnectionActivity
 from snn_deploy.cost.estimates import EnergyEstimate, LayerEnergy, Part, Timing
-from snn_deploy.device import Target
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.traffic import Traffic, traffic
-from snn_deploy.network import Network
-from snn_deploy.quantity import Quantity, largest, total
+from snn_deploy.network.network import Network
+from snn_deploy.targets.device import Target
+from snn_deploy.targets.quantity import Quantity, largest, total
 
 EVENT_PRICES = (
     "energy.neuron_active_pj",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snn_deploy.device import Figure
-from snn_deploy.quantity import Quantity, total
+from snn_deploy.targets.device import Figure
+from snn_deploy.targets.quantity import Quantity, total
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from snn_deploy.backend import Progress as Report
+from snn_deploy.backend.protocol import Progress as Report
 from snn_deploy.display.columns import fit
 
 PLAIN_WIDTH = 160

@@ -9,12 +9,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from snn_deploy.backend import Run
-from snn_deploy.cost.activity import Activity
+from snn_deploy.activity.activity import Activity
+from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import EnergyEstimate
-from snn_deploy.cost.sweep import Goal, Point, pareto
+from snn_deploy.evaluation.sweep import Goal, Point, pareto
 from snn_deploy.mapping.fit import Mapping as NetworkMapping
-from snn_deploy.network import Network, Population
+from snn_deploy.network.network import Network, Population
 
 
 def activity_table(activity: Activity) -> Table:

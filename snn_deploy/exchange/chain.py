@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.errors import NetworkError
-from snn_deploy.kernels import ConvKernel
-from snn_deploy.network import Connection, Network, Population
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Population
 
 
 def links(network: Network) -> list[tuple[Connection, Population]]:

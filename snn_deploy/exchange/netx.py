@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError
-from snn_deploy.kernels import ConvKernel, Shape, identity
-from snn_deploy.lif import CURRENT_SHIFT, CubaLif
-from snn_deploy.network import Connection, Network, Output, Population
-from snn_deploy.schedule import align
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network.kernels import ConvKernel, identity
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.schedule import align
+from snn_deploy.shapes import Shape
 
 Layer = Mapping[str, Any]
 

@@ -14,8 +14,8 @@ import numpy as np
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import convolution, covers, is_identity, links
 from snn_deploy.files import replacing
-from snn_deploy.lif import CURRENT_SHIFT, CubaLif
-from snn_deploy.network import Connection, Network, Population
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network.network import Connection, Network, Population
 
 Layer: TypeAlias = dict[str, Any]
 

@@ -3,9 +3,9 @@ r"""NIR, the Neuromorphic Intermediate Representation (PyPI ``nir``): chains of 
 NIR states neurons as differential equations; with the forward Euler method and a step of 1 they are ours, but for the
 rounding of decays, on which NIR is silent:
 
-* ``IF``, ``v += r I``, is a :class:`~snn_deploy.network.Neuron` that resets to zero (r = 1), or a
-  :class:`~snn_deploy.lif.CubaLif` without decays (r = 64, the shift of its current).
-* ``CubaLIF`` is a :class:`~snn_deploy.lif.CubaLif` of decays ``d = 4096 / tau``: with ``w_in = 64 tau_syn``, ``r =
+* ``IF``, ``v += r I``, is a :class:`~snn_deploy.network.network.Neuron` that resets to zero (r = 1), or a
+  :class:`~snn_deploy.network.cuba_lif.CubaLif` without decays (r = 64, the shift of its current).
+* ``CubaLIF`` is a :class:`~snn_deploy.network.cuba_lif.CubaLif` of decays ``d = 4096 / tau``: with ``w_in = 64 tau_syn``, ``r =
   tau_mem`` and ``v_leak = offset tau_mem`` the factors 1 / tau cancel.
 
 Everything else is refused by the name of its node or population: NIR has no reset by subtraction, no graded spikes, no
@@ -24,10 +24,11 @@ import numpy.typing as npt
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import convolution, covers, links
 from snn_deploy.files import replacing
-from snn_deploy.kernels import ConvKernel, Shape
-from snn_deploy.lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
-from snn_deploy.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
-from snn_deploy.schedule import align
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align
+from snn_deploy.shapes import Shape
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Int64: TypeAlias = npt.NDArray[np.int64]

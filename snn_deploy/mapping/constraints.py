@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from snn_deploy import bounds
-from snn_deploy.device import Target
 from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.tiling import Tile, Use, shares_taps, synaptic_words
-from snn_deploy.network import Network
+from snn_deploy.network import bounds
+from snn_deploy.network.network import Network
+from snn_deploy.targets.device import Target
 
 
 @dataclass(frozen=True)

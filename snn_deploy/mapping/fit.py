@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from snn_deploy.device import Board, Target
 from snn_deploy.errors import NetworkError, TargetError
 from snn_deploy.mapping.constraints import (
     Problem,
@@ -20,7 +19,8 @@ from snn_deploy.mapping.constraints import (
 )
 from snn_deploy.mapping.layout import Layer, layers_of
 from snn_deploy.mapping.tiling import Tile, Use, choose_tile, free_tile, neuron_bound, shares_taps, uses
-from snn_deploy.network import Network
+from snn_deploy.network.network import Network
+from snn_deploy.targets.device import Board, Target
 
 LIMITS = (
     "limits.cores_per_chip",

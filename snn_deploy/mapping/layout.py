@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import NetworkError
-from snn_deploy.kernels import ConvKernel, Pair, Shape, SpatialKernel
-from snn_deploy.network import Network
+from snn_deploy.network.kernels import ConvKernel, SpatialKernel
+from snn_deploy.network.network import Network
+from snn_deploy.shapes import Pair, Shape
 
 GroupKind = Literal["conv", "transposed", "dense", "pixels"]
 

@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from snn_deploy.device import Target
 from snn_deploy.mapping.layout import Layer, SynapseGroup, patterns, receptive
+from snn_deploy.targets.device import Target
 
 
 @dataclass(frozen=True)

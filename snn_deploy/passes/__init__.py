@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from snn_deploy.graph import Graph
+from snn_deploy.graph.graph import Graph
 from snn_deploy.passes.check import check_normal_form
 from snn_deploy.passes.expand_clip import expand_clip
 from snn_deploy.passes.expand_leaky_relu import expand_leaky_relu

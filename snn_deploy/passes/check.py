@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.errors import GraphError
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
 
 ACTIVATIONS = (Relu, Linear, Relay)
 LINEAR = (Conv, ConvTranspose, Resample, AveragePool, Nearest)

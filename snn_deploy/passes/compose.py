@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_deploy.kernels import Pads
-from snn_deploy.ops import Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.graph.ops import Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.shapes import Pads
 
 
 def identity(scale: Float64, pads: Pads = (0, 0, 0, 0)) -> Conv:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.kernels import Pads, Shape
-from snn_deploy.ops import AveragePool, Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.graph.ops import AveragePool, Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.shapes import Pads, Shape
 
 
 def shifted(op: Op, bias: Float64, shape: Shape) -> Float64:

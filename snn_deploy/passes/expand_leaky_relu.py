@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import Add, Affine, LeakyRelu, Relu
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, Affine, LeakyRelu, Relu
 from snn_deploy.passes.rewrite import rewrite
 
 

@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_deploy.graph import Graph, Node
-from snn_deploy.kernels import Pads
-from snn_deploy.ops import Add, Conv, Float64, MaxPool, Relay, Relu, Resample
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, Conv, Float64, MaxPool, Relay, Relu, Resample
 from snn_deploy.passes.compose import identity
 from snn_deploy.passes.rewrite import rewrite
+from snn_deploy.shapes import Pads
 
 Winner = tuple[tuple[int, int], tuple[str, ...]]
 """A tap of the window and the relays whose counts add to it."""

@@ -20,9 +20,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from snn_deploy.graph import Graph, Node
-from snn_deploy.kernels import Shape
-from snn_deploy.ops import (
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import (
     Add,
     Affine,
     AveragePool,
@@ -42,6 +41,7 @@ from snn_deploy.ops import (
 from snn_deploy.passes.compose import dense, is_identity, is_shift, scale_of
 from snn_deploy.passes.constant_map import shifted
 from snn_deploy.passes.segment import Form, Segment, Term, added, joined, offsets, reading
+from snn_deploy.shapes import Shape
 
 Weighted: TypeAlias = Conv | ConvTranspose
 Kept: TypeAlias = Relu | Linear | Relay | MaxPool | Host

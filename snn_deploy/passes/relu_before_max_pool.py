@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import MaxPool, Relu
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import MaxPool, Relu
 
 
 def relu_before_max_pool(graph: Graph) -> Graph:

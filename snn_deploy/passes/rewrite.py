@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from snn_deploy.graph import Graph, Node
+from snn_deploy.graph.graph import Graph, Node
 
 
 def rewrite(graph: Graph, rule: Callable[[Graph, Node], Iterable[Node]]) -> Graph:

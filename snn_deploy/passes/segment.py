@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from snn_deploy.kernels import Shape
-from snn_deploy.ops import Conv, ConvTranspose, Float64, Op
+from snn_deploy.graph.ops import Conv, ConvTranspose, Float64, Op
 from snn_deploy.passes.compose import compose, identity, is_identity, scale_of, scale_outputs, widen
+from snn_deploy.shapes import Shape
 
 
 @dataclass(frozen=True, eq=False)

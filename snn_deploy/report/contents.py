@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.backend import Run
-from snn_deploy.cost.counting import Activity
+from snn_deploy.activity.counting import Activity
+from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.mapping.fit import Mapping
-from snn_deploy.network import Network
-from snn_deploy.verify import Verdict
+from snn_deploy.network.network import Network
+from snn_deploy.verification import Verdict
 
 
 @dataclass(frozen=True, eq=False)

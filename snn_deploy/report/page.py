@@ -9,11 +9,11 @@ from importlib.resources import files
 
 import numpy as np
 
+from snn_deploy.data import images
 from snn_deploy.display.labels import labels
 from snn_deploy.report import charts
 from snn_deploy.report.contents import Contents, Picture
-from snn_deploy.tasks import images
-from snn_deploy.verify import Status
+from snn_deploy.verification import Status
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -26,7 +26,7 @@ SMALL = 96
 _COLORS = {Status.EQUAL: "good", Status.DIFFERENT: "bad", Status.NOT_COMPARED: "warn"}
 
 
-def page(contents: Contents) -> str:
+def render_page(contents: Contents) -> str:
     """The whole file."""
     sections = [
         ("Images", _pictures(contents)),

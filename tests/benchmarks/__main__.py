@@ -25,9 +25,10 @@ import onnxruntime
 from networks import integer_unet, macs, photograph
 from timing import Unit, ratio
 
-from snn_deploy.backend import Backend
-from snn_deploy.network import Mode
-from snn_deploy_cpu import CpuBackend, libraries
+from snn_deploy.backend.protocol import Backend
+from snn_deploy.network.network import Mode
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.conv import providers as libraries
 from snn_deploy_lava import LavaBackend
 from snn_deploy_reference import ReferenceBackend
 

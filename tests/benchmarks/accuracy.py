@@ -14,13 +14,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from snn_deploy.backend import load_backend
-from snn_deploy.conversion.calibrate import Images
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.datasets import Entry, clean_images
+from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show
-from snn_deploy.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, evaluate
-from snn_deploy.pipeline import calibration_images, convert
-from snn_deploy.tasks.datasets import Entry, clean_images
+from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGMA = 25.0

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from snn_deploy.bounds import prove
-from snn_deploy.kernels import ConvKernel, SpatialKernel
-from snn_deploy.network import STATE_MAX, Connection, Mode, Network, Neuron, Output, Population
-from snn_deploy.schedule import align
+from snn_deploy.network.bounds import prove
+from snn_deploy.network.kernels import ConvKernel, SpatialKernel
+from snn_deploy.network.network import STATE_MAX, Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align
 
 
 @dataclass(frozen=True)

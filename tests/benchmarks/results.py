@@ -20,16 +20,19 @@ from results_page import write_page
 from results_plots import write_plots
 from results_studies import ROOT, Row, Study, studies
 
-from snn_deploy import artifact, cli
-from snn_deploy.backend import load_backend
-from snn_deploy.conversion.calibrate import Images, Statistics
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.cli import app as cli
+from snn_deploy.conversion.calibrate import Statistics
+from snn_deploy.conversion.convert import convert
+from snn_deploy.data import images
+from snn_deploy.data.calibration import PATCH, PATCHES, calibration_images
+from snn_deploy.data.datasets import Entry, clean_images, labelled_images
+from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress
-from snn_deploy.evaluate import Evaluation, FloatPredictor, SpikingPredictor, evaluate
+from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, SpikingPredictor, evaluate
 from snn_deploy.files import write
-from snn_deploy.pipeline import PATCH, PATCHES, calibration_images, convert
-from snn_deploy.target import load_target
-from snn_deploy.tasks import images
-from snn_deploy.tasks.datasets import Entry, clean_images, labelled_images
+from snn_deploy.network import artifact
+from snn_deploy.targets.load import load_target
 
 TARGET = "loihi2"
 WHOLE_PIXELS = 150_000

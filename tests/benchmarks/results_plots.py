@@ -11,15 +11,16 @@ import numpy as np
 from results_page import UNITS, Parts, lines_of, loss
 from results_studies import VARIANTS, Study
 
-from snn_deploy.backend import load_backend, stimulus_of
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
+from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.normalize import choose_scales
 from snn_deploy.conversion.options import preset
+from snn_deploy.data.images import Image
 from snn_deploy.frontend.onnx import read
 from snn_deploy.passes import normal_form
-from snn_deploy.pipeline import convert
-from snn_deploy.tasks.images import Image
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.evaluate import Task
+from snn_deploy.evaluation.evaluate import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -23,17 +23,19 @@ import numpy.typing as npt
 import onnxruntime
 from rich.table import Table
 
-from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import Probe
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data.images import Images
+from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.console import progress, show
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.frontend.onnx import Imported, read
-from snn_deploy.graph import Graph
+from snn_deploy.graph.graph import Graph
 from snn_deploy.passes import normal_form
-from snn_deploy.quantized import integer_network
-from snn_deploy.tasks.images import psnr_db
 
 FLOAT_TOLERANCE = 1e-4
 """Largest relative difference of single-precision networks that compute the same function in another order."""

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snn_deploy import artifact, cli
+from snn_deploy.cli import app as cli
+from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
-from snn_deploy.pipeline import convert
+from snn_deploy.network import artifact
 from tests.cli.models import write_unet
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from snn_deploy import artifact
-from snn_deploy.network import Network
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
 from tests.cli.conftest import Outcome, Tool
 from tests.cli.models import write_unet
 

@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy import artifact, cli, project
-from snn_deploy.backend import Record, load_backend
-from snn_deploy.cost.sweep import Grid, sweep
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.cli import app as cli
+from snn_deploy.cli import project
+from snn_deploy.data.images import read_image
 from snn_deploy.errors import SnnDeployError, VerificationError
-from snn_deploy.network import Network
-from snn_deploy.target import load_target
-from snn_deploy.tasks.images import read_image
+from snn_deploy.evaluation.sweep import Grid, sweep
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+from snn_deploy.targets import load
+from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_stimulus, random_unet
-from snn_deploy.verify import Level, Trace, compare
-from snn_deploy.verify.certificate import certify, read_certificate, write_certificate
-from snn_deploy.verify.readers import read_sana_fe
-from snn_deploy.verify.trace_file import read_trace, write_trace
+from snn_deploy.verification import Level, Trace, compare
+from snn_deploy.verification.certificate import certify, read_certificate, write_certificate
+from snn_deploy.verification.traces.readers import read_sana_fe
+from snn_deploy.verification.traces.trace_file import read_trace, write_trace
 
 COPIES = 120
 """Damaged copies of each file."""
@@ -57,7 +61,7 @@ def folder(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
         certify(compare(network, [run, run], Level.TRAIN), network, stimuli=["x"]), folder / "certificate.json"
     )
     (folder / "snn-deploy.toml").write_text('[inspect]\nmodel = "unet.onnx"\nsize = "8x8"\n\n[estimate]\nrate = 0.5\n')
-    (folder / "target.toml").write_text((Path(artifact.__file__).parent / "targets" / "loihi2.toml").read_text())
+    (folder / "target.toml").write_text((Path(load.__file__).parent / "loihi2.toml").read_text())
     sweep(Grid("g", (("a", (1, 2)),)), lambda settings: {"x": 1.0}, journal=folder / "journal.jsonl")
     rows = [f"{population.name}.0,{step}" for population in network.populations for step in range(3)]
     (folder / "spikes.csv").write_text("neuron,timestep\n" + "\n".join(rows) + "\n")

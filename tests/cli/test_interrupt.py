@@ -22,7 +22,7 @@ ONNXRUNTIMES = ".ses"
 
 PROGRAM = """
 import importlib, os, signal, sys
-from snn_deploy import cli
+from snn_deploy.cli import app as cli
 
 module, _, name = sys.argv[1].partition(":")
 owner = importlib.import_module(module)
@@ -116,7 +116,7 @@ def test_convert(empty_folder: Path, network: Path, pictures: Path) -> None:
 def test_in_the_middle_of_a_run(words: tuple[str, ...], empty_folder: Path, network: Path, picture: Path) -> None:
     verb, *rest = words
     done = interrupt(
-        "snn_deploy_cpu.simulator:CpuBackend._run_group",
+        "snn_deploy_cpu.backend:CpuBackend._run_group",
         empty_folder,
         verb,
         network,
@@ -142,7 +142,7 @@ def test_sweep_keeps_its_journal(empty_folder: Path, network: Path, pictures: Pa
     """What was finished stays, whole lines only, and a later run goes on from it."""
     words = ("sweep", network.with_name("unet.onnx"), "--input", picture, "--crop", "16x16", "--calibration", pictures)
     words = (*words, "--grid", "levels=15,31", "--journal", "journal.jsonl")
-    check(interrupt("snn_deploy.commands.sweep:count", empty_folder, *words), "sweep")
+    check(interrupt("snn_deploy.cli.commands.sweep:count", empty_folder, *words), "sweep")
     assert [path.name for path in empty_folder.iterdir()] == ["journal.jsonl"]
     assert (empty_folder / "journal.jsonl").read_text().endswith("}\n")
 

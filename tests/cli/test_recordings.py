@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy import artifact
-from snn_deploy.backend import Record, Run, load_backend
-from snn_deploy.pipeline import stimulus_at
-from snn_deploy.tasks.images import center_crop, read_image
-from snn_deploy.verify import Probe, Trace
-from snn_deploy.verify.certificate import Certificate, write_certificate
-from snn_deploy.verify.trace_file import write_trace
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.data.images import center_crop, read_image
+from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.network import artifact
+from snn_deploy.verification import Probe, Trace
+from snn_deploy.verification.certificate import Certificate, write_certificate
+from snn_deploy.verification.traces.trace_file import write_trace
 
 from .conftest import Tool
 

@@ -14,8 +14,9 @@ import onnx
 import pytest
 from PIL import Image
 
-from snn_deploy import artifact, cli
+from snn_deploy.cli import app as cli
 from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.network import artifact
 from snn_deploy_cpu import CpuBackend
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
@@ -174,7 +175,7 @@ def _outside(*words: object, **environment: str) -> "subprocess.Popen[str]":
 def test_threads_are_limited_before_libraries_load(tmp_path: Path) -> None:
     """NumPy reads these variables when it is imported, so nothing may import it before."""
     program = (
-        "import sys, os; from snn_deploy import cli; print('numpy' in sys.modules);"
+        "import sys, os; from snn_deploy.cli import app as cli; print('numpy' in sys.modules);"
         "cli.main(['targets', '-q', '--threads=3']); print(*(os.environ[name] for name in cli.THREAD_VARIABLES))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

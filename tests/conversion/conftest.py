@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import Images
+from snn_deploy.data import images
+from snn_deploy.data.images import Images
 from snn_deploy.frontend.onnx import read
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import Add, AveragePool, Concat, Conv, ConvTranspose, MaxPool, Op, Relu
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, AveragePool, Concat, Conv, ConvTranspose, MaxPool, Op, Relu
 from snn_deploy.passes import normal_form
-from snn_deploy.tasks import images
 
 UNet = Callable[..., Graph]
 

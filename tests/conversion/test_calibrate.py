@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import BINS, Images, Probe, calibrate, percentile
+from snn_deploy.conversion.calibrate import BINS, Probe, calibrate, percentile
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.normalize import GRID, choose_unit
 from snn_deploy.conversion.options import preset
+from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
 
 from .conftest import UNet

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.loss import Loss, Trial, Truth, best, candidates, conversion_loss, trial
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
 from snn_deploy.frontend.onnx import read
-from snn_deploy.loss import Loss, Trial, Truth, best, candidates, conversion_loss, trial
 from snn_deploy.passes import normal_form
-from snn_deploy.pipeline import convert
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models/denoiser_s25.onnx"

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import Images, Probe, calibrate
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import Probe, calibrate
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.lower import lower, normalized_graph
 from snn_deploy.conversion.normalize import choose_scales
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
-from snn_deploy.graph import Graph
+from snn_deploy.graph.graph import Graph
 
 from .conftest import UNet
 
@@ -128,7 +130,7 @@ def test_black_images_calibrate(small_unet: UNet, small_images: Images) -> None:
 
 def test_resampling_refuses_channel_units() -> None:
     from snn_deploy.conversion.normalize import scale_op
-    from snn_deploy.ops import Resample
+    from snn_deploy.graph.ops import Resample
 
     with pytest.raises(ConversionError, match="a resampling shares its weights over channels"):
         scale_op(Resample(np.eye(2), np.eye(2)), np.array([1.0, 2.0]), np.ones(2))

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy import artifact
-from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import Images
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
-from snn_deploy.dynamics import advance
+from snn_deploy.data.images import Images
 from snn_deploy.errors import NetworkError
-from snn_deploy.network import Neuron
+from snn_deploy.network import artifact
+from snn_deploy.network.dynamics import advance
+from snn_deploy.network.network import Neuron
 
 from .conftest import UNet
 

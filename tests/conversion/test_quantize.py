@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snn_deploy.backend import load_backend, stimulus_of
-from snn_deploy.conversion.calibrate import Images
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import RELAYS, scale_op
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.conversion.quantize import FloatSynapses, quantize, quantize_output
+from snn_deploy.data.images import Images
+from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
-from snn_deploy.graph import Graph, Node
-from snn_deploy.network import STATE_MAX
-from snn_deploy.ops import Conv, ConvTranspose, Relu
-from snn_deploy.quantized import integer_network
-from snn_deploy.tasks import images
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Conv, ConvTranspose, Relu
+from snn_deploy.network.network import STATE_MAX
 
 from .conftest import UNet
 
@@ -58,7 +59,7 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
 
 def score(network_values: np.ndarray, clean: np.ndarray) -> float:
     pairs = zip(network_values, clean, strict=True)
-    return float(np.mean([images.psnr_db(found[None], wanted[None]) for found, wanted in pairs]))
+    return float(np.mean([psnr_db(found[None], wanted[None]) for found, wanted in pairs]))
 
 
 @pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), (6, 0.2)])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import Images, Probe
+from snn_deploy.conversion.calibrate import Probe
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
 from snn_deploy.conversion.report import connection_reports
+from snn_deploy.data.images import Images
 
 from .conftest import UNet
 

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from snn_deploy.cli_table import table
+from generate.cli import table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -104,7 +103,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_command_line_page_is_current() -> None:
-    """Rewritten with ``python -m snn_deploy.cli_table > docs/cli.md``."""
+    """Rewritten with ``python docs/generate/cli.py > docs/cli.md``."""
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == table()
 
 

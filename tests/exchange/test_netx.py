@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 import pytest
 
-from snn_deploy import artifact
 from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.exchange.netx_write import write_net
-from snn_deploy.kernels import ConvKernel, TransposedKernel, identity
-from snn_deploy.lif import CubaLif
-from snn_deploy.network import Connection, Network, Output, Population
-from snn_deploy.schedule import align
+from snn_deploy.network import artifact
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel, TransposedKernel, identity
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_unet
 from snn_deploy_lava.runtime.lava_import import prepare
 

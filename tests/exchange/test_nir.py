@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.backend import Record, load_backend
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.nir import read_nir, write_nir
-from snn_deploy.kernels import ConvKernel, TransposedKernel
-from snn_deploy.lif import CubaLif
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
-from snn_deploy.schedule import align
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel, TransposedKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 
 nir = pytest.importorskip("nir")

@@ -13,7 +13,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.frontend.onnx import read, to_onnx
-from snn_deploy.graph import Graph
+from snn_deploy.graph.graph import Graph
 from snn_deploy.passes import normal_form
 
 Array: TypeAlias = npt.NDArray[np.float32]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from generate.operators import table
 from onnx import TensorProto, helper, numpy_helper
 from oracle import Array, build, difference, node, numbers, relative, run
 
 from snn_deploy.errors import ModelError, UnsupportedModelError
 from snn_deploy.frontend.ledger import FATES
 from snn_deploy.frontend.onnx import freeze_norm, inspect, read, registry, to_onnx
-from snn_deploy.frontend.onnx.table import table
 from snn_deploy.passes import normal_form
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_rules_reach_the_newest_operator_set() -> None:
 
 def test_operator_table_is_up_to_date() -> None:
     assert (REPOSITORY / "docs" / "operators.md").read_text() == table(), (
-        "python -m snn_deploy.frontend.onnx.table > docs/operators.md"
+        "python -m generate.operators > docs/operators.md"
     )
 
 

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from snn_deploy.display.tables import mapping_table
 from snn_deploy.errors import NetworkError, TargetError
-from snn_deploy.kernels import ConvKernel
 from snn_deploy.mapping.fit import friendlier_sizes, map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup, layers_of, patterns, receptive, weight_bits
 from snn_deploy.mapping.tiling import Tile, choose_tile, synaptic_words, uses
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
-from snn_deploy.target import load_target
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_unet
 
 

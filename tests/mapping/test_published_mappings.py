@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
-from snn_deploy.cost.counting import assume
+from snn_deploy.activity.counting import assume
 from snn_deploy.cost.energy import estimate
-from snn_deploy.kernels import ConvKernel, Kernel, TransposedKernel
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import GroupKind, Layer, SynapseGroup
 from snn_deploy.mapping.tiling import choose_tile, free_tile, neuron_bound, uses
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
-from snn_deploy.schedule import align
-from snn_deploy.target import Target, load_target
+from snn_deploy.network.kernels import ConvKernel, Kernel, TransposedKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align
+from snn_deploy.targets.load import Target, load_target
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from snn_deploy import dynamics
-from snn_deploy.backend import load_backend
-from snn_deploy.cost.counting import assume, count
+from snn_deploy.activity.counting import assume, count
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import TargetError
-from snn_deploy.kernels import ConvKernel, Kernel, Shape, SpatialKernel, TransposedKernel
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.tiling import Tile
 from snn_deploy.mapping.traffic import blocks_of, message_map, position, traffic
-from snn_deploy.network import Connection, Network, Neuron, Output, Population
-from snn_deploy.target import Target, load_target
+from snn_deploy.network import dynamics
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.shapes import Shape
+from snn_deploy.targets.load import Target, load_target
 from snn_deploy.testing import random_stimulus, random_unet
 
 Int64 = npt.NDArray[np.int64]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from snn_deploy.errors import GraphError
 from snn_deploy.frontend.onnx import to_onnx
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import (
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import (
     Add,
     Affine,
     AveragePool,

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snn_deploy import artifact, cli
+from snn_deploy.cli import app as cli
+from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ReportError
-from snn_deploy.pipeline import convert
-from snn_deploy.quantity import Quantity
+from snn_deploy.network import artifact
 from snn_deploy.report import Curve, charts
+from snn_deploy.targets.quantity import Quantity
 from tests.cli.models import write_unet
 
 HEADINGS = (

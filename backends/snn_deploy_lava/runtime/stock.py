@@ -4,8 +4,8 @@
 part of the network     process                                 why it is exact
 ======================  ======================================  ==================================================================
 input                   ``io.source.RingBuffer``                sends the columns that stand in it
-CUBA-LIF                ``LIFReset``                            the equations of ``snn_deploy.lif``; a reset at each onset
-sigma-delta, read-outs  ``SigmaDelta`` and three ``io.Reset``   those of ``snn_deploy.sigma_delta``; resets of sigma, act, residue
+CUBA-LIF                ``LIFReset``                            the equations of ``network.cuba_lif``; a reset at each onset
+sigma-delta, read-outs  ``SigmaDelta`` and three ``io.Reset``   those of ``network.sigma_delta``; resets of sigma, act, residue
 convolution             ``Conv``                                sums below 24 bits; concatenation is several into one port, average
                                                                 pooling a depthwise one, a dense layer one as large as the map
 transposed convolution, ``Sparse``                              one sign, or even weights and an exponent one less: no lowest bit

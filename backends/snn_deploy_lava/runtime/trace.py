@@ -1,4 +1,4 @@
-"""The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads (format 1 of ``snn_deploy.verify.trace_file``).
+"""The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads: format 1 of ``verification.traces.trace_file``.
 
 Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where they were kept ``trains``
 (B, steps, n) int32, from which both follow, and ``states`` and ``currents`` alike; n counts neurons in the order (C, H, W).

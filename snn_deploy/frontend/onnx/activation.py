@@ -6,7 +6,7 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Clip, LeakyRelu, Relu
+from snn_deploy.graph.ops import Clip, LeakyRelu, Relu
 
 FLOAT_MAX = 3.4e38
 """Exporters write the largest float32 for a limit that is not there."""

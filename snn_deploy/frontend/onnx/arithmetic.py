@@ -6,7 +6,7 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Add, Affine, Float64
+from snn_deploy.graph.ops import Add, Affine, Float64
 
 
 def _scaled(call: Call, wire: Wire, scale: Float64 | float, shift: Float64 | float, part: str = "") -> Wire:

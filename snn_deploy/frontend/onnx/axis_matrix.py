@@ -17,7 +17,7 @@ from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.frontend.onnx.call import RefusedError
 from snn_deploy.frontend.onnx.export import IR_VERSION
 from snn_deploy.frontend.onnx.runtime import reason, session
-from snn_deploy.ops import Float64
+from snn_deploy.graph.ops import Float64
 
 MAX_EXTENT = 4096
 """Longest axis; the unit vectors of one take 4 * 4096**2 bytes."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from snn_deploy.frontend.ledger import Fate
-from snn_deploy.kernels import Shape
-from snn_deploy.ops import Float64, Op
+from snn_deploy.graph.ops import Float64, Op
+from snn_deploy.shapes import Shape
 
 Constant: TypeAlias = npt.NDArray[Any]
 

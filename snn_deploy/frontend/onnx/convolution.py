@@ -6,8 +6,8 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.kernels import Pads, Pair
-from snn_deploy.ops import Conv, ConvTranspose, Float64
+from snn_deploy.graph.ops import Conv, ConvTranspose, Float64
+from snn_deploy.shapes import Pads, Pair
 
 NO_PADS = (0, 0, 0, 0)
 

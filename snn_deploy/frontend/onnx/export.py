@@ -10,8 +10,8 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import GraphError
-from snn_deploy.graph import Graph, Node
-from snn_deploy.ops import (
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import (
     Add,
     Affine,
     AveragePool,
@@ -39,7 +39,7 @@ HOST_OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "argmax": ("ArgMax", {"axis": 1, "keepdims": 1}),
     "to_channels_last": ("Transpose", {"perm": [0, 2, 3, 1]}),
 }
-"""ONNX operator and attributes of each of :data:`snn_deploy.ops.HOST_FUNCTIONS`."""
+"""ONNX operator and attributes of each of :data:`snn_deploy.graph.ops.HOST_FUNCTIONS`."""
 
 
 def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Host
+from snn_deploy.graph.ops import Host
 
 
 def _over_channels(wire: Wire, axis: int) -> None:

@@ -19,9 +19,9 @@ from snn_deploy.frontend.onnx import registry
 from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.constants import constant_of, evaluate, foldable, tensor
 from snn_deploy.frontend.onnx.file import Source, load
-from snn_deploy.graph import Graph, Node
-from snn_deploy.kernels import Pair, Shape
-from snn_deploy.ops import Host, Op
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Host, Op
+from snn_deploy.shapes import Pair, Shape
 
 MAX_NEURONS = 2**27
 """Largest map; the largest of a 64-channel U-Net on 1024 x 1024 pixels has half of it."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Affine, Concat, Conv, Resample
+from snn_deploy.graph.ops import Affine, Concat, Conv, Resample
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Affine
+from snn_deploy.graph.ops import Affine
 
 
 @operator("BatchNormalization", 9, 14, 15)

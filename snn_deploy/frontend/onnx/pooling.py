@@ -10,8 +10,8 @@ from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.convolution import dilated, pair, same_pads
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.kernels import Pads, Pair
-from snn_deploy.ops import AveragePool, MaxPool, Resample
+from snn_deploy.graph.ops import AveragePool, MaxPool, Resample
+from snn_deploy.shapes import Pads, Pair
 
 MAX_WINDOW = 2**8
 """Most pixels of a max-pooling window; spatial pyramids use 13 x 13."""

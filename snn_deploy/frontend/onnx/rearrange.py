@@ -6,7 +6,7 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Conv, ConvTranspose
+from snn_deploy.graph.ops import Conv, ConvTranspose
 
 
 def _block(call: Call) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT, Attributes, axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.ops import Float64, Nearest, Resample
+from snn_deploy.graph.ops import Float64, Nearest, Resample
 
 PASSED_ON = (
     "mode",

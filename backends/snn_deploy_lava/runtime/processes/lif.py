@@ -33,7 +33,8 @@ def parameters(
 ) -> dict[str, Any]:
     """What Lava's ``LIFReset`` is built from: neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``.
 
-    ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane (:mod:`snn_deploy.lif`); all thresholds
+    ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane
+    (:mod:`snn_deploy.network.cuba_lif`); all thresholds
     are one number, as on the chip. Before its first onset a layer fires for nobody: what it sends arrives before its targets'
     own onset.
     """

@@ -35,7 +35,10 @@ def parameters(
 
 
 class ShownSigmaDelta(SigmaDelta):  # type: ignore[misc]
-    """The process with ports for sigma and for what was sent so far, ``act - residue``; see :mod:`snn_deploy.sigma_delta`."""
+    """The process with ports for sigma and for what was sent so far, ``act - residue``.
+
+    :mod:`snn_deploy.network.sigma_delta` has the equations.
+    """
 
     def __init__(self, **own: Any) -> None:
         super().__init__(**own)

@@ -1,0 +1,118 @@
+"""Which number formats compute a connection exactly: proved from weights and payload limits, before anything runs.
+
+* float32 holds every integer up to 2**24. :func:`snn_deploy.network.bounds.bound` bounds every partial sum of a population's
+  current, in any order, so a bound of 2**23 makes each product, sum and ``v + current`` exact (``f32``).
+* 8-bit kernels sum u8 x s8 products in 32 bits and return float32; a payload wider than 8 bits is sent as *planes*,
+  ``x = sum_j 2**(b j) * plane_j``, the last of them signed through a zero point. Each plane's sum must stay below 2**24
+  (``int8``). Without VNNI instructions two products are added in 16 bits, saturating; planes of 7 bits exclude that:
+  ``2 * 127 * 128 <= 32767`` (oneDNN, "Nuances of int8 computations").
+* float64 holds every integer up to 2**53 (``f64``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network.bounds import Bound, event_range, reach, weight_sums
+from snn_deploy.network.kernels import Kernel
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
+
+Integers = npt.NDArray[Any]
+
+FLOAT32_EXACT = 2**24
+FLOAT64_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Bits ``shift .. shift + bits`` of a payload, stored as u8; the last plane keeps the sign through ``zero``.
+
+    A stored u, ``largest`` at most, stands for ``(u - zero) * 2**shift``; ``mask`` is ``None`` for the last plane,
+    which keeps all higher bits.
+    """
+
+    shift: int
+    mask: int | None
+    zero: int
+    largest: int
+
+    @property
+    def bits(self) -> int:
+        """The bits of a payload that this plane holds; what it keeps of all planes adds up to the payload."""
+        return -(1 << self.shift) if self.mask is None else self.mask << self.shift
+
+    def silent(self, payloads: Integers) -> bool:
+        """Whether no payload has bits from ``shift`` on."""
+        return not payloads.max() >> self.shift and not payloads.min() >> self.shift
+
+    def stored(self, payloads: Integers) -> npt.NDArray[np.uint8]:
+        """The u8 numbers of this plane."""
+        digits = payloads >> self.shift if self.shift else payloads
+        if self.mask is not None:
+            digits = digits & self.mask
+        return (digits + self.zero if self.zero else digits).astype(np.uint8)
+
+
+def planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
+    """The planes of ``bits`` bits that hold every payload in ``smallest..largest``."""
+    found: list[Plane] = []
+    limit, shift = 2**bits, 0
+    while True:
+        if smallest >= 0 and largest < limit:
+            return (*found, Plane(shift, None, 0, largest))
+        if smallest >= -limit // 2 and largest < limit // 2:
+            return (*found, Plane(shift, None, limit // 2, limit - 1))
+        found.append(Plane(shift, limit - 1, 0, limit - 1))
+        smallest, largest, shift = smallest >> bits, largest >> bits, shift + bits
+
+
+def planes_fit(kernel: Kernel, split: tuple[Plane, ...]) -> bool:
+    """Whether every plane's 32-bit sum is an integer that float32 holds."""
+    positive, negative = weight_sums(kernel)
+    one_sign = int(np.maximum(positive, -negative).max())
+    both_signs = int((positive - negative).max())
+    worst = max((both_signs if plane.zero else one_sign) * plane.largest for plane in split)
+    return worst < FLOAT32_EXACT
+
+
+def float32_fits(bound: Bound) -> bool:
+    """Whether currents, and ``v + current`` for every 24-bit membrane, are integers that float32 holds."""
+    return bound.current <= STATE_MAX
+
+
+def float64_fits(bound: Bound) -> bool:
+    """The same for float64."""
+    return bound.current <= FLOAT64_EXACT - STATE_MAX
+
+
+def transparent(network: Network, population: Population, connection: Connection) -> bool:
+    """Whether ``population``, fed by ``connection`` alone, sends its whole current in every step.
+
+    Its neurons relay, no bias enters, and neither a step's current nor all of them together can reach a limit.
+    """
+    neuron = population.neuron
+    if neuron is None or not neuron.relays or np.any(population.bias):
+        return False
+    source, counts = network.population(connection.source), population.count_range
+    low, high = reach(connection, *event_range(network, source))
+    if low.min() < neuron.payload_min or high.max() > neuron.payload_max:
+        return False
+    if counts is None:
+        return True
+    if source.count_range is None:
+        return False
+    low, high = reach(connection, *source.count_range)
+    return bool(low.min() >= counts[0] and high.max() <= counts[1])
+
+
+def float32_fires(theta_max: int, powers_of_two: bool, payload_max: int) -> bool:
+    """Whether ``floor((v +- 1/2) * (1 / theta))`` in float32 is the exact payload.
+
+    Multiplying by a power of two is exact. Otherwise the quotient lies at least ``1 / (2 theta)`` from every integer
+    and is wrong by at most ``(payload + 1) * 2**-23``; beyond the largest payload it is clipped.
+    """
+    return powers_of_two or (payload_max + 1) * theta_max < 2**21

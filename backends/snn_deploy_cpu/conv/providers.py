@@ -1,0 +1,109 @@
+"""Which libraries are installed and tell the truth: each is tried once on worst-case operands before it is used.
+
+What a certificate cannot see is caught here: 16-bit saturation of 8-bit products on processors without VNNI, Winograd
+transforms, reduced precision switched on for the whole process, an operator that a new release changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution, Primitive, TorchConvolution
+from snn_deploy_cpu.conv.geometry import Convolution, Maps
+from snn_deploy_cpu.conv.int8_conv import OneDnn
+
+
+@cache
+def eight_bit() -> OneDnn | None:
+    """OneDNN's 8-bit convolution with as many payload bits as are exact here, or ``None``."""
+    try:
+        return next((OneDnn(bits) for bits in (8, 7) if all(_eight_bit_agrees(form, bits) for form in _forms())), None)
+    except (ImportError, AttributeError, RuntimeError, TypeError):
+        return None
+
+
+@cache
+def float32() -> Callable[[Convolution], Primitive]:
+    """The fastest float32 convolution that is installed and exact; NumPy's always is."""
+    for candidate in (TorchConvolution, OnnxRuntimeConvolution):
+        if _float_agrees(candidate):
+            return candidate
+    return lambda form: NumpyConvolution(form, np.float32)
+
+
+def float64() -> Callable[[Convolution], Primitive]:
+    """The float64 convolution."""
+    return lambda form: NumpyConvolution(form, np.float64)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """PyTorch, where it is used, held to the calling thread and without gradients."""
+    if sys.modules.get("torch") is None:
+        yield
+        return
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+
+
+def _forms() -> Iterator[Convolution]:
+    """Small convolutions that reach the different kernels of a library, two channels of extreme weights in each."""
+    rng = np.random.default_rng(0)
+    for inputs, outputs, size, groups in (
+        (1, 8, 3, 1),
+        (3, 16, 3, 1),
+        (16, 16, 3, 1),
+        (64, 32, 3, 1),
+        (32, 64, 1, 1),
+        (8, 8, 3, 2),
+    ):
+        weight = rng.integers(-128, 128, (outputs, inputs // groups, size, size)).astype(np.int8)
+        weight[0], weight[1] = 127, -128
+        yield Convolution.of(ConvKernel(weight, pads=(size // 2,) * 4, groups=groups))
+
+
+def _eight_bit_agrees(form: Convolution, bits: int) -> bool:
+    largest = 2**bits - 1
+    for zero in (0, 2 ** (bits - 1)):
+        primitive = OneDnn(bits).convolution(form, 1.0, zero)
+        pads = (0, 0) if zero else form.before
+        for maps in _operands(form, 0, largest):
+            expected = NumpyConvolution(form, np.float64)(maps.astype(np.int64) - zero, pads)
+            if not np.array_equal(primitive(maps.astype(np.uint8), pads), expected):
+                return False
+    return True
+
+
+def _float_agrees(candidate: Callable[[Convolution], Primitive]) -> bool:
+    try:
+        for form in _forms():
+            worst = int(np.abs(form.weight.astype(np.int64)).sum((1, 2, 3)).max())
+            largest = (2**24 - 1) // worst
+            exact, tried = NumpyConvolution(form, np.float64), candidate(form)
+            for maps in _operands(form, -largest, largest):
+                if not np.array_equal(tried(maps, form.before), exact(maps, form.before)):
+                    return False
+    except (ImportError, AttributeError, RuntimeError, TypeError):
+        return False
+    return True
+
+
+def _operands(form: Convolution, smallest: int, largest: int) -> Iterator[Maps]:
+    """Maps of the largest payload, of the smallest, and of random ones; batches of 1 and of 20 take different paths."""
+    rng = np.random.default_rng(1)
+    channels = form.weight.shape[1] * form.groups
+    for count in (1, 20):
+        shape = (count, 6, 6, channels)
+        yield np.full(shape, largest, np.int64)
+        yield rng.integers(smallest, largest + 1, shape)
+    yield np.full((1, 6, 6, channels), smallest, np.int64)

@@ -1,0 +1,1 @@
+"""Membranes through time: one module for each kind of neuron."""

@@ -1,0 +1,1 @@
+"""What a run did: events, unit spikes and synaptic operations, counted."""

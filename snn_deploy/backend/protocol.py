@@ -1,0 +1,97 @@
+"""What a backend is, what it returns, and how it is found.
+
+A backend is any object with this protocol, published under the entry-point group ``snn_deploy.backends``; listing
+imports nothing, loading imports one. :mod:`snn_deploy.testing` holds the conformance suite that a third-party
+backend must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import BackendError
+from snn_deploy.network.network import Network
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (done, total) as a run proceeds."""
+
+
+class Record(IntEnum):
+    """How much of a run is kept; each level holds all of those before it."""
+
+    COUNTS = 0
+    TRAINS = 1
+    STATES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one backend did with one batch of images.
+
+    All mappings go from population name to an array. ``counts`` (B, C, H, W) int64: sum of payloads in the
+    population's window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in
+    it. ``trains`` (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B,
+    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``currents``, alike: the second
+    state of neurons that have one, the decaying current u of leaky ones. ``saturations``: membranes limited to
+    +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
+    ``engines``: what computed each population.
+    """
+
+    backend: str
+    network: str
+    stimulus: str
+    counts: Mapping[str, npt.NDArray[np.int64]]
+    events: Mapping[str, npt.NDArray[np.int64]]
+    trains: Mapping[str, npt.NDArray[np.int32]] | None = None
+    states: Mapping[str, npt.NDArray[np.int32]] | None = None
+    currents: Mapping[str, npt.NDArray[np.int32]] | None = None
+    saturations: Mapping[str, int] = field(default_factory=dict)
+    engines: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def values(self, network: Network, output: str | None = None) -> npt.NDArray[np.float64]:
+        """Real values (B, C, H, W) of an output (the first by default), before the host's functions."""
+        chosen = next((item for item in network.outputs if output in (None, item.name)), None)
+        if chosen is None:
+            raise BackendError(f"no output is called {output!r}; there are {[item.name for item in network.outputs]}")
+        unit = network.population(chosen.population).unit[:, None, None]
+        steps = network.steps if network.mode == "rate" else 1
+        return self.counts[chosen.population] * (unit / steps)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Runs integer networks; every result must equal :mod:`snn_deploy.network.dynamics` with ``==``."""
+
+    name: str
+
+    def run(
+        self,
+        network: Network,
+        stimulus: npt.NDArray[np.int64],
+        record: Record = Record.COUNTS,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run input payloads ``stimulus`` (B, C, H, W) int64; see :class:`Run`."""
+        ...
+
+
+@runtime_checkable
+class Emitter(Protocol):
+    """A backend that can also write a network as a folder which runs without this project."""
+
+    def emit(
+        self, network: Network, directory: Path, stimulus: npt.NDArray[np.int64] | None = None, *, checked: bool = True
+    ) -> str:
+        """Write the folder, with ``stimulus`` as its self-check; ``checked`` refuses what the device's rules forbid.
+
+        Returns the SHA-256 of its manifest.
+        """
+        ...

@@ -1,0 +1,64 @@
+"""How backends are found: the entry-point group ``snn_deploy.backends``; nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend.protocol import Backend, Progress, Record, Run
+from snn_deploy.errors import BackendError, BackendUnavailableError, SnnDeployError
+from snn_deploy.network.network import Network
+
+GROUP = "snn_deploy.backends"
+
+
+EXTRAS = ("cpu", "lava")
+"""Backends of this project that need an extra of their name."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names of the installed backends, sorted; nothing is imported."""
+    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+
+
+def load_backend(name: str) -> Backend:
+    """The backend called ``name``; :class:`BackendUnavailableError` says what is missing."""
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
+        raise BackendUnavailableError(f"no backend is called {name!r}; installed are {', '.join(backend_names())}")
+    try:
+        backend = points[0].load()()
+    except ImportError as error:
+        remedy = f"; install its extra: pip install snn-deploy[{name}]" if name in EXTRAS else ""
+        raise BackendUnavailableError(f"backend {name}: {error}{remedy}") from error
+    except Exception as error:  # whatever is wrong with a stranger's module
+        raise BackendUnavailableError(f"backend {name} cannot be loaded: {_failure(error)}") from error
+    if not isinstance(backend, Backend):
+        raise BackendUnavailableError(f"backend {name}: {points[0].value} does not follow the Backend protocol")
+    return backend
+
+
+def run_backend(
+    backend: Backend,
+    network: Network,
+    stimulus: npt.NDArray[np.int64],
+    record: Record = Record.COUNTS,
+    progress: Progress | None = None,
+) -> Run:
+    """What ``backend`` returns; :class:`BackendError`, saying where, if it fails with an error of another kind."""
+    try:
+        return backend.run(network, stimulus, record, progress)
+    except (SnnDeployError, MemoryError):
+        raise
+    except Exception as error:
+        raise BackendError(f"backend {backend.name} failed: {_failure(error)}") from error
+
+
+def _failure(error: Exception) -> str:
+    """What was raised, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

@@ -1,0 +1,215 @@
+"""Arguments that several verbs share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.registry import backend_names, load_backend, run_backend
+from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.data import images
+from snn_deploy.data.calibration import PATCH
+from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.display.console import note, progress
+from snn_deploy.errors import ConversionError
+from snn_deploy.network.network import Network
+from snn_deploy.shapes import Size
+
+BUDGET = {"levels": "exact", "steps": "rate", "thresholds": "rate"}
+"""Options of a conversion that only one mode has."""
+
+CLIPPED = 0.05
+"""Share of clipped values above which an image is suspect."""
+
+CALIBRATION_PATCH = PATCH
+"""Side of a calibration patch where the model leaves the size open."""
+
+
+def size(text: str) -> Size:
+    """``HxW`` (or one number for a square) as (H, W)."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= images.SIDE_LIMIT for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, for example 64x64")
+    return int(parts[0]), int(parts[-1])
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Reads an integer from ``low`` to ``high``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no integer from {low} to {high}")
+        return value
+
+    return read
+
+
+def real(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number from ``low`` to ``high``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def backends(text: str) -> tuple[str, ...]:
+    """Different installed backends, separated by commas; the first is the baseline."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in backend_names():
+            raise argparse.ArgumentTypeError(
+                f"no backend is called {name!r}; installed are {', '.join(backend_names())}"
+            )
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
+    return names
+
+
+def indices(text: str) -> slice:
+    """``FIRST-LAST`` (or one number) as a slice, both ends included."""
+    first, _, last = text.partition("-")
+    if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range; write FIRST-LAST, for example 25-29")
+    return slice(int(first), int(last or first) + 1)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """``--backend``."""
+    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="what runs the spikes (default: cpu)")
+
+
+def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--workers`` and ``--scheduler``: where ``what`` is computed (:mod:`snn_deploy.workers`)."""
+    group = parser.add_argument_group("workers")
+    group.add_argument(
+        "--workers", type=whole(1, 1024), default=1, metavar="N", help=f"local processes that share {what} (default: 1)"
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler's workers instead: tcp://host:8786"
+    )
+
+
+def _add_noise(group: argparse._ArgumentGroup, what: str) -> None:
+    group.add_argument(
+        "--noise",
+        type=real(0, 1000),
+        default=0.0,
+        metavar="SIGMA",
+        help="Gaussian noise of SIGMA/255 added to images (default: 0)",
+    )
+    group.add_argument("--seed", type=whole(0), default=0, help=f"seed of {what} (default: 0)")
+
+
+def add_conversion(parser: argparse.ArgumentParser) -> None:
+    """The options of a conversion; fields that are not given keep the preset's value."""
+    group = parser.add_argument_group("conversion")
+    start = group.add_mutually_exclusive_group()
+    start.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
+    start.add_argument(
+        "--neuron",
+        choices=("lif", "sigma-delta"),
+        help="build from Lava's own processes only, with this neuron (the preset of that name)",
+    )
+    group.add_argument("--levels", type=whole(1, 65535), metavar="N", help="exact mode: counts 0..N")
+    group.add_argument("--steps", type=whole(1, 65536), metavar="T", help="rate mode: time steps")
+    group.add_argument("--thresholds", type=whole(1, 16), metavar="n", help="rate mode: binary thresholds per neuron")
+    group.add_argument(
+        "--normalization",
+        choices=("connection-wise", "layer-wise", "channel-wise"),
+        help="one scale per source, per convolution input, or per channel",
+    )
+    group.add_argument("--scale", choices=("mmse", "percentile", "max"), help="what one spike is worth")
+    group.add_argument("--weight-bits", type=whole(2, 8), metavar="BITS", help="bits of a weight, 2 to 8")
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="images on which activations are measured (default: photographs that scikit-image brings)",
+    )
+    _add_noise(group, "noise and patches")
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """The options that :func:`add_conversion` parsed."""
+    names = ("levels", "steps", "thresholds", "normalization", "scale", "weight_bits")
+    changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    start = arguments.neuron or arguments.preset
+    mode = preset(start).mode
+    for name in changes:
+        if BUDGET.get(name, mode) != mode:
+            raise ConversionError(
+                f"--{name} belongs to {BUDGET[name]} mode, and preset {start} is of {mode} mode: leave it out, or choose "
+                f"another --preset"
+            )
+    return preset(start, **changes)
+
+
+def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """The image that a network is shown."""
+    group = parser.add_argument_group("stimulus")
+    group.add_argument(
+        "--input", type=Path, required=required, metavar="FILE", help="image, or .npy float (batch, C, H, W)"
+    )
+    group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
+    _add_noise(group, "the noise")
+
+
+def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, npt.NDArray[np.int64]]:
+    """The network at the image's size, the (noisy) image, and its input payloads."""
+    _, shown = clean_and_shown(arguments, network)
+    unit, source = network.input.unit[:, None, None], network.input
+    beyond = float(np.mean((shown / unit < source.input_min - 1) | (shown / unit > source.input_max + 1)))
+    if beyond > CLIPPED:
+        note(
+            f"warning: {arguments.input}: {beyond:.0%} of its values lie outside of what the network was calibrated for and are "
+            "clipped; images are 0 to 1"
+        )
+    sized, payloads = stimulus_at(network, shown, str(arguments.input))
+    return sized, shown, payloads
+
+
+def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
+    """The image of the command line, cropped, without and with its noise."""
+    image = images.read_image(arguments.input, network.input.shape[0])
+    if arguments.crop is not None:
+        image = images.center_crop(image, *arguments.crop)
+    noisy = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
+    return image, noisy
+
+
+def run(
+    name: str,
+    network: Network,
+    payloads: npt.NDArray[np.int64],
+    record: Record = Record.COUNTS,
+    *,
+    bar: bool = True,
+) -> Run:
+    """One run with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
+    backend = load_backend(name)
+    if not bar:
+        return run_backend(backend, network, payloads, record)
+    with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
+        return run_backend(backend, network, payloads, record, report)

@@ -1,0 +1,50 @@
+"""``snn-deploy backends``: what is installed and whether it can run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy.backend.registry import backend_names, load_backend, run_backend
+from snn_deploy.cli import arguments as shared
+from snn_deploy.display.console import show, show_json
+from snn_deploy.errors import SnnDeployError
+from snn_deploy.testing import random_stimulus, random_unet
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "backends",
+        help="list the backends and whether they can run here",
+        description="List the installed backends and run a small network on each; status 1 where one cannot.",
+        epilog="example: snn-deploy backends --json",
+    )
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Load and try every backend."""
+    network = random_unet(size=8, width=2, levels=15)
+    stimulus = random_stimulus(network, batch=1)
+    states = {}
+    for name in backend_names():
+        try:
+            seconds = run_backend(load_backend(name), network, stimulus).seconds
+            states[name] = {"name": name, "runs": True, "note": f"a network of 8x8 pixels took {seconds:.2f} s"}
+        except SnnDeployError as error:
+            states[name] = {"name": name, "runs": False, "note": str(error)}
+    if arguments.json:
+        show_json(list(states.values()))
+    else:
+        table = Table(title="backends")
+        for heading in ("backend", "runs", "note"):
+            table.add_column(heading)
+        for name, state in states.items():
+            table.add_row(name, "yes" if state["runs"] else "[red]no[/]", escape(str(state["note"])))
+        show(table)
+    return 0 if all(state["runs"] for state in states.values()) else 1

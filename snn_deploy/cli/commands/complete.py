@@ -1,0 +1,38 @@
+"""``snn-deploy complete``: a script that completes verbs, options and files in the shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from snn_deploy.cli import arguments as shared
+from snn_deploy.display.console import show_json
+from snn_deploy.errors import ReportError
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "complete",
+        help="print a completion script for a shell",
+        description="Print a script that completes verbs, options and files.",
+        epilog='example: eval "$(snn-deploy complete bash)"',
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Let shtab write it."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise ReportError("complete needs shtab: pip install snn-deploy[completion]") from error
+    script = shtab.complete(arguments.parser, arguments.shell)
+    if arguments.json:
+        show_json({"shell": arguments.shell, "script": script})
+    else:
+        sys.stdout.write(script + "\n")
+    return 0

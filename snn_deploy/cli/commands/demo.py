@@ -1,0 +1,151 @@
+"""``snn-deploy demo``: the whole job on an embedded model and a real photograph."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
+from snn_deploy.cli.commands.estimate import show_energy
+from snn_deploy.conversion.convert import convert, float_probe
+from snn_deploy.conversion.options import Options
+from snn_deploy.cost.energy import estimate
+from snn_deploy.data import images
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.metrics import psnr_db
+from snn_deploy.display.console import note, progress, show, show_json, verbose
+from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
+from snn_deploy.display.conversion_tables import table as conversion_table
+from snn_deploy.display.picture import write_comparison
+from snn_deploy.display.tables import activity_table
+from snn_deploy.display.verdict_table import show_verdict
+from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+from snn_deploy.targets.load import load_target
+from snn_deploy.verification import Level, Verdict, compare
+from snn_deploy.verification import record as verdict_record
+
+MODEL = "denoiser_s25.onnx"
+SIGMA = 25.0
+BACKENDS = ("reference", "cpu", "lava")
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "demo",
+        help="denoise a photograph with spikes, on three backends",
+        description="Convert the embedded denoiser, run a noisy photograph, compare backends, count and price spikes.",
+        epilog="example: snn-deploy demo --out out/demo",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for images (default: out/demo)")
+    parser.add_argument(
+        "--levels", type=shared.whole(1, 65535), default=127, metavar="N", help="counts 0..N (default: 127)"
+    )
+    parser.add_argument(
+        "--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run (default: 64x64)"
+    )
+    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument("--seed", type=shared.whole(0), default=0, help="seed of noise and patches (default: 0)")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def embedded_model(name: str = MODEL) -> Path:
+    """A trained model of this project: packaged beside the code, or in a checkout's ``models``."""
+    package = Path(__file__).parents[2]
+    for folder in (package / "models", package.parent / "models"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{name}: the trained model is neither in the package nor in a checkout's models folder")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Convert, run, compare, price; status 0 only when all backends fired the same spikes."""
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"{arguments.out}: cannot be made: {error.strerror or error}") from error
+    target = load_target(arguments.target)
+    model = embedded_model()
+    clean = images.photograph("camera", 1)
+    noisy = images.add_noise(clean, SIGMA, arguments.seed)
+    size = clean.shape[2], clean.shape[3]
+    calibration = calibration_images(None, 1, SIGMA, arguments.seed)
+    with progress("converting the model"):
+        converted = convert(model, calibration, Options(levels=arguments.levels), size)
+    network = converted.conversion.network
+    artifact.save(network, arguments.out / "denoiser.snn")
+    if verbose() and not arguments.json:
+        show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
+
+    restored_float = next(iter(float_probe(model, size)(noisy).values()))
+    payloads = stimulus_of(network, noisy)
+    whole = shared.run("cpu", network, payloads)
+    restored = whole.values(network).astype(np.float32)
+    with progress("the integer network, for comparison"):
+        integers = integer_network(network, payloads)
+    differing = sum(int(np.count_nonzero(counts != whole.counts[name])) for name, counts in integers.items())
+    verdict, missing = _compared(network, noisy, arguments.crop)
+    activity = count(network, whole)
+    energy = estimate(network, activity, target)
+    pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}
+    scores = {name: float(psnr_db(picture, clean)) for name, picture in pictures.items()}
+    if arguments.json:
+        counts = {"counts_differing_from_the_integer_network": differing, "not_run": missing}
+        show_json({"psnr_db": scores, **counts, "verdict": verdict_record(verdict), "energy": energy.record()})
+    else:
+        show_verdict(verdict)
+        show(activity_table(activity), optional=ACTIVITY_OPTIONAL)
+        show_energy(energy)
+        pixels = f"{clean.shape[2]}x{clean.shape[3]}"
+        show(_quality(f"scikit-image's camera, {pixels}, sigma {SIGMA:g}, seed {arguments.seed}", scores, differing))
+    for name, picture in pictures.items():
+        images.write_image(arguments.out / f"{name}.png", picture)
+    write_comparison(arguments.out / "comparison.png", clean, pictures)
+    note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.snn")
+    if differing or verdict.exit_code == 1:
+        return 1
+    return 2 if missing else verdict.exit_code
+
+
+def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> tuple[Verdict, dict[str, str]]:
+    """Every event of every population on all backends, on the middle of the image; Lava would take minutes for all.
+
+    Also the backends that are not installed, and why.
+    """
+    part = network.at_size(*crop)
+    stimulus = stimulus_of(part, images.center_crop(noisy, *crop))
+    note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
+    runs: list[Run] = []
+    missing: dict[str, str] = {}
+    for name in BACKENDS:
+        try:
+            runs.append(shared.run(name, part, stimulus, Record.STATES))
+        except BackendUnavailableError as error:
+            note(f"{name} is not compared: {error}")
+            missing[name] = str(error)
+    return compare(part, runs, Level.STATE), missing
+
+
+def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> Table:
+    """PSNR of the three images, and the check against the integer network."""
+    shown = Table(title=title, caption=f"{differing} of the whole image's counts differ from the integer network's")
+    shown.add_column("image")
+    shown.add_column("PSNR", justify="right")
+    shown.add_column("to the float network", justify="right")
+    shown.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
+    shown.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
+    shown.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{psnr_db['spiking'] - psnr_db['float']:+.3f} dB")
+    return shown

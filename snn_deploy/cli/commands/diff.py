@@ -1,0 +1,56 @@
+"""``snn-deploy diff``: what changed between two artifacts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from snn_deploy.cli import arguments as shared
+from snn_deploy.display.console import show, show_json
+from snn_deploy.network import artifact
+from snn_deploy.network.difference import Change, diff, diff_counts
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "diff",
+        help="list what changed between two networks",
+        description="Compare two artifacts, and with --input their spikes; status 0 the same, 1 different.",
+        epilog="example: snn-deploy diff out/before.snn out/after.snn",
+    )
+    parser.add_argument("left", type=Path, help="artifact (.snn)")
+    parser.add_argument("right", type=Path, help="artifact (.snn)")
+    shared.add_stimulus(parser, required=False)
+    shared.add_backend(parser)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compare, and show one line a change."""
+    sides = [artifact.load(path) for path in (arguments.left, arguments.right)]
+    changes: tuple[Change, ...] = diff(*sides)
+    if arguments.input is not None:
+        runs = []
+        for side in sides:
+            network, _, payloads = shared.stimulus(arguments, side)
+            runs.append(shared.run(arguments.backend, network, payloads))
+        changes = (*changes, *diff_counts(runs[0].counts, runs[1].counts))
+    if arguments.json:
+        show_json(
+            [{"where": item.where, "what": item.what, "left": item.left, "right": item.right} for item in changes]
+        )
+    elif changes:
+        table = Table(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
+        for heading in ("where", "what", "left", "right"):
+            table.add_column(heading, overflow="fold")
+        for item in changes:
+            table.add_row(item.where, item.what, item.left, item.right)
+        show(table)
+    else:
+        show(f"{arguments.left} and {arguments.right} are the same network")
+    return 1 if changes else 0

@@ -1,0 +1,62 @@
+"""``snn-deploy emit``: a network as files that run without this project."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.backend.protocol import Emitter
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.cli import arguments as shared
+from snn_deploy.display.console import note, progress, show_json
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.exchange.integer_onnx import write_onnx
+from snn_deploy.exchange.netx_write import write_net
+from snn_deploy.exchange.nir import write_nir
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+
+WRITERS: dict[str, Callable[[Network, Path], object]] = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
+"""Formats that are one file."""
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "emit",
+        help="write a network as a bundle that runs on its own",
+        description="Write a Lava bundle (needs Python 3.10 and lava-nc only), a model of integer ONNX operators, a .net file "
+        "for lava-dl, or a NIR graph; the last two hold chains of leaky or hard-reset neurons.",
+        epilog="example: snn-deploy emit out/denoiser.snn --to lava --out out/bundle",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    parser.add_argument(
+        "--to", choices=("lava", "onnx", "net", "nir"), required=True, help="lava: a folder; the others: a file"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
+    parser.add_argument("--simulator-only", action="store_true", help="lava: do not insist on the rules of Loihi 2")
+    shared.add_stimulus(parser, required=False)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Check, write, and say what was written."""
+    network = artifact.load(arguments.network)
+    stimulus = None
+    if arguments.input is not None:
+        network, _, stimulus = shared.stimulus(arguments, network)
+    with progress(f"emit {network.name}"):
+        if arguments.to in WRITERS:
+            WRITERS[arguments.to](network, arguments.out)
+        else:
+            backend = load_backend(arguments.to)
+            if not isinstance(backend, Emitter):
+                raise BackendUnavailableError(f"backend {arguments.to} writes no bundle")
+            backend.emit(network, arguments.out, stimulus, checked=not arguments.simulator_only)
+    note(f"wrote {arguments.out}")
+    if arguments.json:
+        show_json({"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)})
+    return 0

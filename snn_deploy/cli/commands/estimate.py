@@ -1,0 +1,98 @@
+"""``snn-deploy estimate``: spikes, synaptic operations, joules and seconds of an image on a device."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.activity.counting import assume, count
+from snn_deploy.cli import arguments as shared
+from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.display.console import note, show, show_json, verbose
+from snn_deploy.display.tables import activity_table, energy_table, mapping_table
+from snn_deploy.errors import StimulusError
+from snn_deploy.files import check_writable, write
+from snn_deploy.mapping.fit import map_network
+from snn_deploy.network import artifact
+from snn_deploy.report.core_map import core_map
+from snn_deploy.targets.load import load_target
+
+OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
+"""Columns that a narrow terminal can miss."""
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "estimate",
+        help="estimate energy and time on a device",
+        description="Count synaptic operations of an image, map them to cores, price them; status 1 if it does not fit.",
+        epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    shared.add_stimulus(parser, required=False)
+    parser.add_argument(
+        "--rate", type=shared.real(0, 1), metavar="R", help="assume R events per neuron and step; runs nothing"
+    )
+    shared.add_backend(parser)
+    parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
+    parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Count, price, show."""
+    if arguments.map is not None:
+        check_writable(arguments.map)
+    target = load_target(arguments.target)
+    network = artifact.load(arguments.network)
+    if (arguments.input is None) == (arguments.rate is None):
+        raise StimulusError("give either --input FILE, or --rate R to assume an activity")
+    if arguments.rate is not None:
+        activity = assume(network, arguments.rate)
+    else:
+        network, _, payloads = shared.stimulus(arguments, network)
+        activity = count(network, shared.run(arguments.backend, network, payloads))
+    mapping = map_network(network, target) if target.kind == "chip" else None
+    fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
+    found = estimate(network, activity, target, mapping=mapping) if fits else None
+    if mapping is not None and arguments.map is not None:
+        write(arguments.map, core_map(mapping, target, None))
+        note(f"wrote {arguments.map}")
+    if arguments.json:
+        show_json(
+            {
+                "energy": None if found is None else found.record(),
+                "mapping": None if mapping is None else mapping.record(),
+            }
+        )
+        return 0 if mapping is None else mapping.exit_status
+    show(activity_table(activity), optional=OPTIONAL)
+    if mapping is not None:
+        shown, *remarks = mapping_table(mapping).renderables
+        show(shown)
+        for remark in remarks:
+            show(str(remark))
+    if found is not None:
+        show_energy(found)
+    return 0 if mapping is None else mapping.exit_status
+
+
+def show_energy(found: EnergyEstimate) -> None:
+    """Energy with its bands, and how its prices are known; with ``--verbose`` every price."""
+    shown, *basis = energy_table(found).renderables
+    show(shown)
+    if verbose():
+        for line in basis:
+            show(str(line))
+        return
+    kinds: dict[str, int] = {}
+    for figure in found.figures:
+        kinds[figure.basis] = kinds.get(figure.basis, 0) + 1
+    known = ", ".join(f"{number} {basis}" for basis, number in kinds.items())
+    show(f"prices: {known}; sources with --verbose, all in --json")
+    for text in found.notes:
+        show(f"note: {text}")

@@ -1,0 +1,146 @@
+"""``snn-deploy evaluate``: scores of a network over a folder of images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from snn_deploy.backend.registry import backend_names, load_backend
+from snn_deploy.cli import arguments as shared
+from snn_deploy.conversion.convert import input_channels, input_size
+from snn_deploy.data.datasets import Entry, clean_images, labelled_images
+from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.errors import StimulusError
+from snn_deploy.evaluation.evaluate import (
+    TASKS,
+    Evaluation,
+    FloatPredictor,
+    Predictor,
+    SpikingPredictor,
+    Task,
+    evaluate,
+)
+from snn_deploy.network import artifact
+from snn_deploy.targets.load import load_target
+
+UNITS = {
+    "psnr_db": "PSNR [dB]",
+    "ssim": "SSIM",
+    "accuracy": "accuracy",
+    "miou": "mIoU",
+    "f1": "F1",
+    "jaccard": "Jaccard",
+}
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "evaluate",
+        help="score a network over a folder of images",
+        description="Score a spiking network (.snn), or a float model (.onnx), over a folder of images.",
+        epilog="example: snn-deploy evaluate out/denoiser.snn --data Set12 --task denoise --noise 25",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
+    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--noise", type=shared.real(0, 1000), default=0.0, metavar="SIGMA", help="denoise: noise of SIGMA/255 added"
+    )
+    parser.add_argument("--seed", type=shared.whole(0), default=0, help="noise of image i has seed SEED + i")
+    parser.add_argument("--tile", type=shared.size, metavar="HxW", help="cut larger images into tiles")
+    parser.add_argument(
+        "--overlap", type=shared.whole(0), default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)"
+    )
+    parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
+    parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
+    parser.add_argument("--target", metavar="NAME", help="device that prices the spikes")
+    shared.add_workers(parser, "the images")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, ...]:
+    """The chosen entries of ``folder`` for ``task``."""
+    found = (clean_images if task == "denoise" else labelled_images)(folder)
+    chosen = found[images] if images is not None else found
+    if not chosen:
+        raise StimulusError(f"{folder}: holds {len(found)} images; none of them is chosen")
+    return chosen
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Evaluate and show."""
+    entries = entries_of(arguments.data, arguments.task, arguments.images)
+    predictor: Predictor
+    if arguments.network.suffix == ".onnx":
+        channels = input_channels(arguments.network, input_size(arguments.network))
+        predictor = FloatPredictor(arguments.network)
+    else:
+        network = artifact.load(arguments.network)
+        channels = network.input.shape[0]
+        target = None if arguments.target is None else load_target(arguments.target)
+        backend = load_backend(arguments.backend)
+        predictor = SpikingPredictor(network, backend, arguments.tile, arguments.overlap, target)
+    with progress(f"evaluate {arguments.network.name}") as report:
+        found = evaluate(
+            predictor,
+            entries,
+            arguments.task,
+            channels,
+            sigma=arguments.noise,
+            seed=arguments.seed,
+            crop=arguments.crop,
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            progress=report,
+        )
+    if arguments.json:
+        show_json(record(found))
+    else:
+        show(table(found, f"{arguments.network.name} on {arguments.data.name}"))
+    return 0
+
+
+def record(found: Evaluation) -> dict[str, Any]:
+    """For machines: every image, all together, and the mean cost of one."""
+    return {
+        "task": found.task,
+        "images": [{"image": item.image} | item.scores for item in found.images],
+        "overall": found.overall,
+        "cost_per_image": {
+            "events": found.cost.events,
+            "synaptic_operations": found.cost.synaptic_operations,
+            "macs": found.cost.macs,
+            "energy_j": found.cost.energy_j,
+        },
+    }
+
+
+def table(found: Evaluation, title: str) -> Table:
+    """One row per image, and one for all."""
+    cost = found.cost
+    caption = (
+        f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations "
+        f"({cost.synaptic_operations / cost.macs:.2f} per MAC)" + (f", {cost.energy_j:.3g} J" if cost.energy_j else "")
+        if cost.macs
+        else None
+    )
+    shown = Table(title=title, caption=caption)
+    shown.add_column("image")
+    for name in found.overall:
+        shown.add_column(UNITS[name], justify="right")
+    for item in found.images:
+        shown.add_row(item.image, *(_number(name, item.scores.get(name)) for name in found.overall))
+    shown.add_section()
+    label = "mean" if found.task == "denoise" else "all pixels"
+    shown.add_row(label, *(_number(name, value) for name, value in found.overall.items()))
+    return shown
+
+
+def _number(name: str, value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if name == "psnr_db" else f"{value:.4f}"

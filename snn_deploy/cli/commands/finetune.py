@@ -1,0 +1,114 @@
+"""``snn-deploy finetune``: train a float model for the spikes it will become."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from snn_deploy.cli import arguments as shared
+from snn_deploy.data.datasets import clean_images, labelled_images
+from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError
+from snn_deploy.evaluation.evaluate import TASKS
+from snn_deploy.frontend.onnx import read
+from snn_deploy.network import artifact
+
+if TYPE_CHECKING:
+    from snn_deploy.finetuning.training import Tuned
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "finetune",
+        help="train a model for the spikes it will become",
+        description="Fine-tune a float model for a conversion: quantized levels (exact mode) or the accumulated flow of "
+        "T steps (rate mode). Writes the model (.onnx) and its spiking network (.snn).",
+        epilog="example: snn-deploy finetune models/denoiser_s25.onnx --data BSD400 --task denoise --noise 25 "
+        "--preset multi-threshold --steps 2 --out out/tuned.onnx",
+    )
+    parser.add_argument("model", type=Path, help="ONNX file")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="training images; never the test set"
+    )
+    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="model to write (.onnx); its .snn lies beside it")
+    group = parser.add_argument_group("training")
+    group.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
+    group.add_argument("--iterations", type=shared.whole(1), default=400, help="at most (default: 400)")
+    group.add_argument("--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="default: 8")
+    group.add_argument("--patch", type=shared.whole(1), default=64, metavar="SIDE", help="default: 64")
+    group.add_argument("--rate", type=shared.real(0, 10), default=1e-4, help="Adam's learning rate (default: 1e-4)")
+    group.add_argument(
+        "--validation", type=shared.real(0, 1), default=0.1, metavar="SHARE", help="of the images (default: 0.1)"
+    )
+    group.add_argument("--check-every", type=shared.whole(1), default=50, metavar="ITERATIONS", help="default: 50")
+    group.add_argument(
+        "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="without a better score (default: 4)"
+    )
+    group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
+    shared.add_conversion(parser)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Train, write both files, show the checks."""
+    try:
+        from snn_deploy.finetuning.data import Data
+        from snn_deploy.finetuning.training import Schedule, finetune, write_model
+    except ImportError as error:
+        raise BackendUnavailableError(f"fine-tuning needs torch: {error}; pip install snn-deploy[train]") from error
+    if arguments.out.suffix != ".onnx" or not arguments.out.parent.is_dir():
+        raise ReportError(f"{arguments.out}: name a .onnx file in a folder that exists")
+    if arguments.calibration is not None:
+        raise StimulusError("--calibration: fine-tuning measures activations on its training images; leave it out")
+    options = shared.options_of(arguments)
+    entries = (clean_images if arguments.task == "denoise" else labelled_images)(arguments.data)
+    entries = entries if arguments.images is None else entries[arguments.images]
+    channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
+    data = Data.of(
+        entries, arguments.task, channels, arguments.validation, arguments.noise, arguments.patch, arguments.seed
+    )
+    schedule = Schedule(
+        arguments.iterations,
+        arguments.batch,
+        arguments.rate,
+        arguments.check_every,
+        arguments.patience,
+        arguments.seed,
+    )
+    with progress("finetune") as report:
+        tuned = finetune(
+            arguments.model,
+            data,
+            options,
+            schedule,
+            device=arguments.device,
+            checkpoint=arguments.out.with_suffix(".checkpoint"),
+            report=lambda done, total, _: report(done, total),
+        )
+    write_model(tuned.graph, arguments.out)
+    spiking = arguments.out.with_suffix(".snn")
+    digest = artifact.save(tuned.conversion.network, spiking)
+    note(f"wrote {arguments.out} and {spiking} (sha256 {digest[:16]}) in {tuned.seconds:.0f} s")
+    if arguments.json:
+        checks = [{"iteration": item.iteration, "score": item.score} for item in tuned.checks]
+        show_json({"metric": tuned.metric, "best": tuned.best.iteration, "checks": checks, "sha256": digest})
+    else:
+        show(_table(tuned))
+    return 0
+
+
+def _table(tuned: Tuned) -> Table:
+    """Every check, the best one marked."""
+    shown = Table(title="converted network on the validation images")
+    shown.add_column("iteration", justify="right")
+    shown.add_column(tuned.metric, justify="right")
+    shown.add_column("")
+    for item in tuned.checks:
+        shown.add_row(str(item.iteration), f"{item.score:.4f}", "kept" if item == tuned.best else "")
+    return shown

@@ -1,0 +1,58 @@
+"""``snn-deploy inspect``: what becomes of every node of an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.commands.view import open_in_netron
+from snn_deploy.conversion.convert import input_size
+from snn_deploy.display.console import show, show_json
+from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.frontend.onnx import inspect
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "inspect",
+        help="list what becomes of every node of a model",
+        description="List every node of an ONNX file as mapped, folded, host-side or refused (then status 1).",
+        epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
+    )
+    parser.add_argument("model", type=Path, help="ONNX file")
+    parser.add_argument(
+        "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
+    )
+    parser.add_argument("--view", action="store_true", help="then open the file in netron")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Show the ledger."""
+    ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
+    if arguments.json:
+        show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
+    else:
+        show(_table(ledger, arguments.model.name))
+    if arguments.view:
+        open_in_netron(arguments.model)
+    return 1 if ledger.refused else 0
+
+
+def _table(ledger: Ledger, title: str) -> Table:
+    """One row for every node; refused ones stand out."""
+    shown = Table(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
+    for column in ("node", "operator", "fate", "into what, or why not"):
+        shown.add_column(column)
+    for row in ledger.rows:
+        style = "bold red" if row.fate == "refused" else None
+        shown.add_row(escape(row.node), row.operator, row.fate, escape(row.note), style=style)
+    return shown

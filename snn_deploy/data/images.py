@@ -1,0 +1,183 @@
+"""Pictures in and out, noise, crops and scores; Pillow and scikit-image do the work.
+
+Images are float32 (1, C, H, W) with gray or color values in [0, 1], C = 1 or 3.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from tokenize import TokenError
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy import files
+from snn_deploy.errors import ReportError, StimulusError
+
+Images = Sequence[npt.NDArray[np.float32]]
+
+
+Image: TypeAlias = npt.NDArray[np.float32]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Files of a folder that count as images."""
+
+SIDE_LIMIT = 2**15
+"""Most pixels along a side of an image that is read."""
+
+CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
+"""Photographs inside scikit-image's wheel that calibrate where the user gives none."""
+
+
+def read_image(path: Path, channels: int) -> Image:
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array of that shape as it is."""
+    return _read_array(path, channels) if path.suffix == ".npy" else _read_picture(path, channels)
+
+
+def checked(values: object, channels: int, what: str = "image") -> Image:
+    """``values`` as float32 (B, C, H, W); :class:`StimulusError` for any other shape or type."""
+    if not isinstance(values, np.ndarray) or values.ndim != 4 or not np.issubdtype(values.dtype, np.floating):
+        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise StimulusError(f"{what}: {found}; a float array (batch, {channels}, height, width) is needed")
+    if 0 in values.shape or values.shape[1] != channels:
+        raise StimulusError(f"{what}: shape {values.shape}; the network reads (batch, {channels}, height, width)")
+    return values.astype(np.float32, copy=False)
+
+
+def _read_array(path: Path, channels: int) -> Image:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, MemoryError, TypeError, SyntaxError, TokenError) as error:  # of NumPy's header, too
+        raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
+    return checked(values, channels, str(path))
+
+
+def _read_picture(path: Path, channels: int) -> Image:
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+    from skimage import color, util
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata does not matter
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            with Pillow.open(path) as picture:
+                if max(picture.size) > SIDE_LIMIT:
+                    raise StimulusError(
+                        f"{path}: {picture.size[1]}x{picture.size[0]} pixels; at most {SIDE_LIMIT} a side"
+                    )
+                values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture)
+    except UnidentifiedImageError as error:
+        raise StimulusError(f"{path}: not an image that can be read ({', '.join(SUFFIXES)} or .npy)") from error
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise StimulusError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, SyntaxError, EOFError, MemoryError) as error:
+        raise StimulusError(f"{path}: damaged: {str(error)[:200]}") from error
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise StimulusError(f"{path}: an array of shape {values.shape} is no image")
+    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)
+    if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
+        values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if channels == 1:
+        values = (color.rgb2gray(values) if values.ndim == 3 else values)[..., None]
+    elif values.ndim == 2:
+        values = np.repeat(values[..., None], channels, axis=2)
+    if values.shape[2] != channels:
+        raise StimulusError(f"{path}: {values.shape[2]} channels; the network reads {channels}")
+    return np.ascontiguousarray(np.moveaxis(values, 2, 0)[None], np.float32)
+
+
+def image_paths(folder: Path) -> tuple[Path, ...]:
+    """Image files of ``folder``, sorted; :class:`StimulusError` where there are none."""
+    if not folder.is_dir():
+        raise StimulusError(f"{folder}: no such folder")
+    found = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
+    if not found:
+        raise StimulusError(f"{folder}: holds no image ({', '.join(SUFFIXES)})")
+    return found
+
+
+def photograph(name: str, channels: int) -> Image:
+    """One of scikit-image's bundled photographs."""
+    import skimage.data
+
+    folder = Path(skimage.data.__file__).parent
+    return read_image(next(folder.glob(f"{name}.*g")), channels)
+
+
+def bundled_images(channels: int) -> list[Image]:
+    """The photographs of :data:`CALIBRATION`."""
+    return [photograph(name, channels) for name in CALIBRATION]
+
+
+def add_noise(image: Image, sigma: float, seed: int) -> Image:
+    """White Gaussian noise of ``sigma / 255`` added, not clipped."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(image.shape, np.float32) * np.float32(sigma / 255)
+    noisy: Image = image + noise
+    return noisy
+
+
+def center_crop(image: Image, height: int, width: int) -> Image:
+    """The middle ``height`` x ``width`` pixels; :class:`StimulusError` where the image is smaller."""
+    if image.shape[2] < height or image.shape[3] < width:
+        raise StimulusError(f"image of {image.shape[2]}x{image.shape[3]} holds no crop of {height}x{width}")
+    top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
+    return np.ascontiguousarray(image[:, :, top : top + height, left : left + width])
+
+
+def patches(images: Sequence[Image], size: tuple[int, int], count: int, seed: int) -> list[Image]:
+    """``count`` random patches of ``size`` (H, W); multiples of 16 pixels where an image is smaller than that."""
+    rng = np.random.default_rng(seed)
+    smallest = tuple(min(image.shape[axis] for image in images) for axis in (2, 3))
+    height, width = (
+        wanted if wanted <= least else least // 16 * 16 for wanted, least in zip(size, smallest, strict=True)
+    )
+    if min(height, width) == 0:
+        raise StimulusError(f"calibration needs images of at least 16x16 pixels, not {smallest[0]}x{smallest[1]}")
+    found = []
+    for index in range(count):
+        image = images[index % len(images)]
+        top, left = (int(rng.integers(image.shape[2 + axis] - side + 1)) for axis, side in ((0, height), (1, width)))
+        found.append(np.ascontiguousarray(image[:, :, top : top + height, left : left + width]))
+    return found
+
+
+def png(image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> bytes:
+    """One image (1, C, H, W), C = 1 or 3, clipped to [0, 1], as an 8-bit PNG file."""
+    return _encoded(image, "PNG")
+
+
+def write_image(path: Path, image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> None:
+    """Write one image (1, C, H, W), C = 1 or 3, clipped to [0, 1]; the suffix says in which format."""
+    files.write(path, _encoded(image, format_of(path)))
+
+
+def format_of(path: Path) -> str:
+    """Pillow's name of the format of ``path``; :class:`ReportError` where the suffix is none of :data:`SUFFIXES`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ReportError(
+            f"{path}: {path.suffix or 'no suffix'} is no image format; write {', '.join(SUFFIXES)} or .npy"
+        )
+    return {".jpg": "JPEG", ".tif": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
+
+
+def _encoded(image: npt.NDArray[np.float32] | npt.NDArray[np.float64], form: str) -> bytes:
+    from PIL import Image as Pillow
+
+    if image.ndim != 4 or image.shape[1] not in (1, 3):
+        raise ReportError(f"values of shape {image.shape} are no gray or color image; write them as .npy")
+    values = np.rint(np.clip(np.moveaxis(image[0], 0, 2), 0, 1) * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Pillow.fromarray(values[..., 0] if values.shape[2] == 1 else values).save(buffer, form)
+    return buffer.getvalue()

@@ -1,0 +1,77 @@
+"""Scores of restored images and of label maps; scikit-image and scikit-learn do the arithmetic.
+
+Denoising: PSNR and SSIM of one image, clipped to [0, 1]. Segmentation: counts of (true, found) label pairs add up over
+images, and F1, Jaccard, accuracy and mIoU are those of all pixels together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.data.images import Image
+from snn_deploy.errors import StimulusError
+
+Float64 = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+VOID = -1
+"""Label of pixels that no score counts."""
+
+
+def restoration_scores(restored: Float64, clean: Image) -> dict[str, float]:
+    """PSNR in dB (float, not rounded to 8 bits) and SSIM of ``restored`` (1, C, H, W) against ``clean``."""
+    from skimage.metrics import structural_similarity
+
+    if restored.shape != clean.shape:
+        raise StimulusError(f"the network returns {restored.shape} for an image {clean.shape}; this is no denoiser")
+    similarity = structural_similarity(
+        clean[0].astype(np.float64), np.clip(restored[0], 0.0, 1.0), channel_axis=0, data_range=1.0
+    )
+    return {"psnr_db": psnr_db(restored, clean), "ssim": float(similarity)}
+
+
+def confusion(found: Labels, wanted: Labels, classes: int) -> npt.NDArray[np.int64]:
+    """Pixels (classes, classes) int64 by true and by found label; :data:`VOID` pixels left out."""
+    from sklearn.metrics import confusion_matrix
+
+    if found.shape != wanted.shape:
+        raise StimulusError(f"label map {wanted.shape} for an output {found.shape}")
+    counted = wanted != VOID
+    if wanted.max() >= classes:
+        raise StimulusError(f"the label map holds class {wanted.max()}; the network tells {classes} classes apart")
+    if not counted.any():
+        return np.zeros((classes, classes), np.int64)
+    pairs: npt.NDArray[np.int64] = confusion_matrix(wanted[counted], found[counted], labels=np.arange(classes))
+    return pairs
+
+
+def segmentation_scores(pairs: npt.NDArray[np.int64]) -> dict[str, float]:
+    """Scores from label pairs (K, K): accuracy and mIoU; for two classes F1 and Jaccard of class 1 too.
+
+    mIoU is the mean over the classes that occur, true or found.
+    """
+    from sklearn.metrics import accuracy_score, f1_score, jaccard_score
+
+    classes = pairs.shape[0]
+    wanted, found = (axis.ravel() for axis in np.indices(pairs.shape))
+    kept = pairs.ravel() > 0
+    if not kept.any():
+        raise StimulusError("no pixel is labelled")
+    wanted, found, weight = wanted[kept], found[kept], pairs.ravel()[kept]
+    scores = {
+        "accuracy": float(accuracy_score(wanted, found, sample_weight=weight)),
+        "miou": float(jaccard_score(wanted, found, average="macro", sample_weight=weight)),
+    }
+    if classes == 2:
+        scores["f1"] = float(f1_score(wanted, found, sample_weight=weight, zero_division=0.0))
+        scores["jaccard"] = float(jaccard_score(wanted, found, sample_weight=weight, zero_division=0.0))
+    return scores
+
+
+def psnr_db(restored: npt.NDArray[np.float32] | npt.NDArray[np.float64], clean: Image) -> float:
+    """Peak signal-to-noise ratio in dB of ``restored``, clipped to [0, 1], against ``clean``; all pixels."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    clipped = np.clip(restored, 0.0, 1.0).astype(np.float64)
+    return float(peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0))

@@ -1,0 +1,47 @@
+"""A network at the size of an image, and the image as its input payloads."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.data import images as pictures
+from snn_deploy.errors import NetworkError, StimulusError
+from snn_deploy.network.network import Network
+from snn_deploy.shapes import Size
+
+
+def stimulus_at(
+    network: Network, image: pictures.Image, what: str = "the image"
+) -> tuple[Network, npt.NDArray[np.int64]]:
+    """``network`` at the size of ``image`` (B, C, H, W), and the image's input payloads.
+
+    :class:`StimulusError` names the nearest smaller size where the network cannot have this one.
+    """
+    image = pictures.checked(image, network.input.shape[0], what)
+    height, width = image.shape[2:]
+    sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, what)
+    return sized, stimulus_of(sized, image)
+
+
+def _resized(network: Network, height: int, width: int, what: str) -> Network:
+    try:
+        return network.at_size(height, width)
+    except NetworkError as error:
+        fitting = _fitting(network, height, width)
+        advice = "convert the model for this size" if fitting is None else f"use --crop {fitting[0]}x{fitting[1]}"
+        raise StimulusError(f"{what}: {network.name} cannot take {height}x{width} pixels; {advice}") from error
+
+
+def _fitting(network: Network, height: int, width: int) -> Size | None:
+    """The largest size within ``height`` x ``width`` whose sides are multiples of one power of two, if any fits."""
+    for step in (2, 4, 8, 16, 32, 64):
+        size = height // step * step, width // step * step
+        try:
+            network.at_size(*size)
+        except NetworkError:
+            continue
+        return size
+    own = network.input.shape[1:]
+    return (own[0], own[1]) if own[0] <= height and own[1] <= width else None

@@ -1,0 +1,105 @@
+"""Tables of a conversion: populations, connections, and what each candidate of a search loses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial, best
+from snn_deploy.conversion.lower import Conversion
+from snn_deploy.conversion.report import connection_reports
+from snn_deploy.display.tables import thresholds_and_unit
+
+OPTIONAL = ("unit", "start", "dead")
+"""Columns that a narrow terminal can miss."""
+
+
+SILENT = ("dead", "error", "clipping", "rounding")
+"""Columns that are left out where they are empty."""
+
+
+def trial_table(trials: Sequence[Trial]) -> Table:
+    """What each candidate of a search loses."""
+    chosen = best(trials)
+    shown = Table(
+        title=f"search: output against the float network's, {IMAGES} calibration images",
+        caption="kept: the least error",
+    )
+    for heading in ("normalization", "scale", "error", "SNR dB", ""):
+        shown.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
+    for item in trials:
+        error, ratio = ("", "") if item.loss is None else (f"{item.loss.error:.3%}", f"{item.loss.snr_db:.2f}")
+        shown.add_row(
+            item.options.normalization, item.options.scale, error, ratio, "kept" if item is chosen else item.refusal
+        )
+    return shown
+
+
+def table(conversion: Conversion, loss: Loss | None = None) -> Table:
+    """Populations with their thresholds, scales and proved headroom, and what each has lost."""
+    network = conversion.network
+    headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
+    title = f"{network.name}: {network.mode} mode, {len(network.populations)} populations, {network.duration} steps"
+    caption = f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24"
+    if loss is not None:
+        caption += (
+            f"\nerror: of the layer's values, against the float network on {IMAGES} calibration images; clipping, "
+            f"rounding: what its own levels alone would lose\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
+        )
+    shown = Table(title=title, caption=caption)
+    for heading in (
+        "population",
+        "shape",
+        "start",
+        "threshold",
+        "unit",
+        "headroom",
+        "dead",
+        "error",
+        "clipping",
+        "rounding",
+    ):
+        shown.add_column(heading, justify="left" if heading == "population" else "right")
+    for population in network.populations:
+        theta, unit = thresholds_and_unit(population)
+        shown.add_row(
+            population.name,
+            "x".join(map(str, population.shape)),
+            str(population.start),
+            theta,
+            unit,
+            "" if population.neuron is None else f"{headroom[population.name]:.1f}",
+            str(conversion.scales.dead.get(population.name, 0) or ""),
+            *_lost(None if loss is None else loss.layer(population.name)),
+        )
+    return shown
+
+
+def _lost(found: LayerLoss | None) -> tuple[str, str, str]:
+    """Error, clipping and rounding of a layer; a layer without levels of its own has the error alone."""
+    if found is None:
+        return "", "", ""
+    own = found.clipping or found.rounding
+    return f"{found.error:.2%}", f"{found.clipping:.2%}" if own else "", f"{found.rounding:.2%}" if own else ""
+
+
+def connection_table(conversion: Conversion) -> Table:
+    """What normalization chose for every connection."""
+    shown = Table(
+        title="connections",
+        caption="unit: real value of one count of the source; clipped: share of its calibration values beyond the top count",
+    )
+    for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
+        shown.add_column(heading, justify="left" if heading in ("source", "target") else "right")
+    for item in connection_reports(conversion):
+        low, high = item.unit
+        shown.add_row(
+            item.source,
+            item.target,
+            f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
+            f"{item.clipped:.3%}",
+            str(item.dead or ""),
+            f"{item.weight_error:.2%}",
+        )
+    return shown

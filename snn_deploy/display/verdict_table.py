@@ -1,0 +1,114 @@
+"""A verdict as a table for people, and as lines of text."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from snn_deploy.display.console import show
+from snn_deploy.verification.comparison.levels import Check, Level, Status
+from snn_deploy.verification.comparison.verdict import Divergence, Row, Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PLACE = "first (image, step, neuron): found, expected"
+
+
+_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
+"""Checks whose differences share a column."""
+
+_STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
+
+
+def table(verdict: Verdict) -> Table:
+    """One row per population: neurons, probed share, counts of every backend, what differs, and the status."""
+    from rich.table import Table
+
+    found = Table(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
+    found.add_column("population")
+    found.add_column("neurons", justify="right")
+    found.add_column("probed", justify="right")
+    for backend in verdict.backends:
+        found.add_column(f"{backend} spikes", justify="right")
+    found.add_column("neurons differ", justify="right")
+    found.add_column("events differ", justify="right")
+    found.add_column("states differ", justify="right")
+    replayed = any(side.errors is not None for row in verdict.rows for side in row.sides)
+    if replayed:
+        found.add_column("introduced", justify="right")
+        found.add_column("inherited", justify="right")
+    found.add_column("first (image, step, neuron): found, expected")
+    found.add_column("status")
+    for row in verdict.rows:
+        status = f"[{_STYLES[row.status]}]{row.status.value}[/]" + (" [yellow](silent)[/]" if row.silent else "")
+        found.add_row(
+            row.population,
+            f"{row.neurons:,}",
+            f"{row.probed / row.neurons:.0%}",
+            *(_number(side.spikes) for side in row.sides),
+            *(_number(_mismatches(row, *checks)) for checks in _COLUMNS),
+            *(_errors(row) if replayed else ()),
+            _place(row.first),
+            status,
+        )
+    return found
+
+
+def text(verdict: Verdict, width: int = 160) -> str:
+    """The table, the warnings and, last, the verdict line; no colours."""
+    buffer = io.StringIO()
+    from rich.console import Console
+
+    console = Console(file=buffer, width=width, no_color=True)
+    console.print(table(verdict))
+    if verdict.story:
+        console.print(verdict.story, soft_wrap=True, markup=False, highlight=False)
+    for warning in verdict.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False, highlight=False)
+    console.print(verdict.line, soft_wrap=True, markup=False, highlight=False)
+    return buffer.getvalue()
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _mismatches(row: Row, *checks: Check) -> int | None:
+    """Values that differ at the side where most do; ``None`` where none of ``checks`` was made."""
+    made = [[number for check in checks if (number := side.mismatches(check)) is not None] for side in row.sides[1:]]
+    return max((sum(numbers) for numbers in made if numbers), default=None)
+
+
+def _errors(row: Row) -> tuple[str, str]:
+    """Introduced and inherited cells, of the side that introduced most."""
+    found = [side.errors for side in row.sides if side.errors is not None]
+    worst = max(found, key=lambda errors: errors.introduced, default=None)
+    return ("-", "-") if worst is None else (f"{worst.introduced:,}", f"{worst.inherited:,}")
+
+
+def _place(divergence: Divergence | None) -> str:
+    if divergence is None:
+        return ""
+    step = "-" if divergence.step is None else divergence.step
+    return (
+        f"({divergence.image}, {step}, {divergence.neuron or '-'}): "
+        f"{divergence.quantity} {divergence.found}, {divergence.expected}"
+    )
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Table, warnings and the line that says it all."""
+    show(table(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
+    for warning in verdict.warnings:
+        show(f"warning: {warning}")
+    show(verdict.line)
+
+
+def _silent(verdict: Verdict) -> tuple[str, ...]:
+    """Columns that may be left out where they say nothing: of those that count differences the strictest one stays."""
+    differ = ("neurons differ", "events differ", "states differ")
+    levels = (Level.NEURON_COUNT, Level.TRAIN, Level.STATE)
+    made = [heading for heading, level in zip(differ, levels, strict=True) if verdict.asked >= level]
+    kept = made[-1:] if verdict.status is Status.EQUAL else []
+    return ("probed", *(heading for heading in differ if heading not in kept), PLACE)

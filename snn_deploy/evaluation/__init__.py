@@ -1,0 +1,1 @@
+"""How well networks do their tasks, and sweeps over options."""

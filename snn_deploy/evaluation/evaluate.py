@@ -1,0 +1,308 @@
+"""How well a network does its task on many images: predictors, tiling, scores, activity and energy.
+
+A *predictor* maps one image (1, C, H, W) to a :class:`Prediction`. Spiking networks and float models are both
+predictors, so their scores are computed by the same code. Large images are cut into tiles that overlap; each pixel is
+taken from the tile in which it lies farthest from a cut border. Images are padded by reflection to a size that the
+network accepts and the result is cut back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.activity.activity import Activity
+from snn_deploy.activity.counting import count
+from snn_deploy.backend.protocol import Backend, Progress
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.convert import float_probe
+from snn_deploy.cost.energy import estimate
+from snn_deploy.data import images
+from snn_deploy.data.datasets import Entry, Sample
+from snn_deploy.data.images import Image
+from snn_deploy.data.metrics import Labels, confusion, restoration_scores, segmentation_scores
+from snn_deploy.data.tiles import windows
+from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
+from snn_deploy.frontend.onnx import portable
+from snn_deploy.mapping.fit import Mapping, map_network
+from snn_deploy.network.host import apply_host
+from snn_deploy.network.network import Network
+from snn_deploy.targets.load import Target
+from snn_deploy.workers import gather
+
+Task = Literal["denoise", "segment"]
+Float64: TypeAlias = npt.NDArray[np.float64]
+
+TASKS: tuple[Task, ...] = ("denoise", "segment")
+
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+"""Multiples to which an image's sides are padded until the network accepts the size."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one or more images took: messages, synaptic operations, MACs of the same connections, joules."""
+
+    events: float = 0.0
+    synaptic_operations: float = 0.0
+    macs: float = 0.0
+    energy_j: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.events + other.events,
+            self.synaptic_operations + other.synaptic_operations,
+            self.macs + other.macs,
+            self.energy_j + other.energy_j,
+        )
+
+    def __truediv__(self, number: float) -> Cost:
+        return Cost(self.events / number, self.synaptic_operations / number, self.macs / number, self.energy_j / number)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Values (1, C, H, W) float64 after the host's functions; ``hosted`` names these; what it cost to get them."""
+
+    values: Float64
+    hosted: tuple[str, ...]
+    cost: Cost
+
+    def labels(self) -> tuple[Labels, int]:
+        """The class (H, W) int64 of every pixel, and how many classes there are.
+
+        One output channel is a probability after a sigmoid (class 1 above 1/2) and a logit otherwise (above 0).
+        """
+        if "argmax" in self.hosted or "to_channels_last" in self.hosted:
+            raise StimulusError("outputs after argmax or with channels last hide the classes; export the logits")
+        if self.values.shape[1] == 1:
+            threshold = 0.5 if "sigmoid" in self.hosted else 0.0
+            return (self.values[0, 0] > threshold).astype(np.int64), 2
+        return self.values[0].argmax(0).astype(np.int64), self.values.shape[1]
+
+
+Predictor: TypeAlias = Callable[[Image], Prediction]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of one image, by metric."""
+
+    image: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of every image, of all together, and the mean cost of one."""
+
+    task: Task
+    images: tuple[Score, ...]
+    overall: dict[str, float]
+    cost: Cost
+
+
+class SpikingPredictor:
+    """A spiking network on a backend; ``tile`` (H, W) cuts larger images; energy by ``target`` where one is given."""
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        tile: tuple[int, int] | None = None,
+        overlap: int = 32,
+        target: Target | None = None,
+    ) -> None:
+        self._network, self._backend, self._target = network, backend, target
+        self._tile, self._overlap = tile or _fixed_size(network), overlap
+        self._sized: dict[tuple[int, int], Network] = {network.input.shape[1:]: network}
+        self._mappings: dict[tuple[int, int], Mapping] = {}
+
+    def __call__(self, image: Image) -> Prediction:
+        """Run every tile."""
+        network = self._network
+        functions = network.outputs[0].host
+        cost = Cost()
+        values: Float64 | None = None
+        for window in windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
+            found, spent = self._run(np.ascontiguousarray(image[:, :, window.read[0], window.read[1]]))
+            cost += spent
+            if values is None:
+                values = np.zeros((1, found.shape[1], *image.shape[2:]))
+            values[:, :, window.write[0], window.write[1]] = found[:, :, window.keep[0], window.keep[1]]
+        if values is None:
+            raise StimulusError("the image is empty")
+        return Prediction(apply_host(functions, values), functions, cost)
+
+    def _run(self, tile: Image) -> tuple[Float64, Cost]:
+        height, width = tile.shape[2:]
+        network = self._at(self._accepted(height, width))
+        rows, columns = (need - have for need, have in zip(network.input.shape[1:], (height, width), strict=True))
+        run = self._backend.run(network, stimulus_of(network, _padded(tile, rows, columns)))
+        values = run.values(network)
+        if values.shape[2:] != network.input.shape[1:]:
+            raise NetworkError(f"output {values.shape[2:]} for an image {network.input.shape[1:]}; sizes must agree")
+        activity = count(network, run)
+        energy = self._energy_j(network, activity)
+        cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
+        return values[:, :, :height, :width], cost
+
+    def _energy_j(self, network: Network, activity: Activity) -> float:
+        """What ``activity`` takes on the target; the mapping of a size is made once."""
+        target, size = self._target, network.input.shape[1:]
+        if target is None:
+            return 0.0
+        if target.kind == "chip" and size not in self._mappings:
+            self._mappings[size] = map_network(network, target)
+        return estimate(network, activity, target, mapping=self._mappings.get(size)).total_j.value
+
+    def _accepted(self, height: int, width: int) -> tuple[int, int]:
+        """The smallest size of :data:`MULTIPLES`, else the network's own, that holds (height, width) and is accepted."""
+        own = self._network.input.shape[1:]
+        sizes = [(-(-height // multiple) * multiple, -(-width // multiple) * multiple) for multiple in MULTIPLES]
+        refusal: SnnDeployError | None = None
+        for size in [*sizes, *([own] if own[0] >= height and own[1] >= width else [])]:
+            try:
+                self._at(size)
+            except SnnDeployError as error:
+                refusal = error
+            else:
+                return size
+        raise NetworkError(
+            f"{self._network.name}: accepts no size near {height}x{width} ({refusal}); give --tile a size it accepts"
+        )
+
+    def _at(self, size: tuple[int, int]) -> Network:
+        if size not in self._sized:
+            self._sized[size] = self._network.at_size(*size)
+        return self._sized[size]
+
+
+def _fixed_size(network: Network) -> tuple[int, int] | None:
+    """The one size of a network that holds size-dependent tensors (resamplings, bias maps); ``None`` otherwise."""
+    _, height, width = network.input.shape
+    try:
+        network.at_size(2 * height, 2 * width)
+    except SnnDeployError:
+        return height, width
+    return None
+
+
+class FloatPredictor:
+    """The float model, a file or its bytes, computed by onnxruntime at each image's size."""
+
+    def __init__(self, model: Path | bytes) -> None:
+        self._model = model
+        self._probes: dict[tuple[int, int], tuple[tuple[int, int], Probe]] = {}
+
+    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes]]:
+        """Sessions stay in the process that opened them; the file's bytes travel, other machines may lack it."""
+        return FloatPredictor, (portable(self._model),)
+
+    def __call__(self, image: Image) -> Prediction:
+        """Run the whole image, padded to a size that the model accepts."""
+        height, width = image.shape[2:]
+        if (height, width) not in self._probes:
+            self._probes[height, width] = self._accepted(height, width)
+        size, probe = self._probes[height, width]
+        found = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
+        return Prediction(found[:, :, :height, :width].astype(np.float64), (), Cost())
+
+    def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], Probe]:
+        refusal: SnnDeployError | None = None
+        for multiple in MULTIPLES:
+            size = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+            try:
+                return size, float_probe(self._model, size)
+            except SnnDeployError as error:
+                refusal = error
+        name = self._model if isinstance(self._model, Path) else "the model"
+        raise StimulusError(f"{name}: accepts no size near {height}x{width} ({refusal})")
+
+
+def _padded(image: Image, rows: int, columns: int) -> Image:
+    """``image`` with ``rows`` and ``columns`` reflected at its bottom and right."""
+    mode: Literal["symmetric", "edge"] = "symmetric" if rows <= image.shape[2] and columns <= image.shape[3] else "edge"
+    return np.pad(image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode=mode)
+
+
+def evaluate(
+    predictor: Predictor,
+    entries: Sequence[Entry],
+    task: Task,
+    channels: int,
+    *,
+    sigma: float = 0.0,
+    seed: int = 0,
+    crop: int | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score ``predictor`` on ``entries``.
+
+    Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle square
+    of that many pixels. PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
+    ``workers`` processes, or those of ``scheduler``, do it (:func:`snn_deploy.workers.gather`); their number changes
+    nothing but the time.
+    """
+    if not entries:
+        raise StimulusError("no image to evaluate on")
+    samples = ((index, _cropped(entry.read(channels), crop)) for index, entry in enumerate(entries))
+    scoring = _Scoring(predictor, task, sigma, seed)
+    found = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
+    scores = tuple(item.score for item in found)
+    pairs = [item.pairs for item in found if item.pairs is not None]
+    if pairs:
+        overall = segmentation_scores(np.sum(pairs, axis=0))
+    else:
+        overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
+    return Evaluation(task, scores, overall, sum((item.cost for item in found), Cost()) / len(found))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One image: its score, its cost, and for segmentation the confusion matrix that all of them are summed from."""
+
+    score: Score
+    cost: Cost
+    pairs: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """What is the same for all images; a value, so that workers can be sent it."""
+
+    predictor: Predictor
+    task: Task
+    sigma: float
+    seed: int
+
+    def __call__(self, item: tuple[int, Sample]) -> _Scored:
+        """Predict one numbered sample and compare it with what it should be."""
+        index, sample = item
+        image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
+        found = self.predictor(image)
+        if self.task == "denoise":
+            return _Scored(Score(sample.name, restoration_scores(found.values, sample.image)), found.cost)
+        if sample.labels is None:
+            raise StimulusError(f"{sample.name}: has no label map; segmentation needs one")
+        classes, number = found.labels()
+        pairs = confusion(classes, sample.labels, number)
+        return _Scored(Score(sample.name, segmentation_scores(pairs)), found.cost, pairs)
+
+
+def _cropped(sample: Sample, side: int | None) -> Sample:
+    if side is None:
+        return sample
+    image, labels = images.center_crop(sample.image, side, side), sample.labels
+    if labels is None:
+        return Sample(sample.name, image)
+    top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2
+    return Sample(sample.name, image, labels[top : top + side, left : left + side])

@@ -1,0 +1,185 @@
+"""A grid of settings: a table and its Pareto front; parallel over workers, resumable, progress after every point.
+
+The function that is swept takes the settings of one point and returns its scores, so this module knows nothing of
+models. Results are appended to a JSON-lines journal as they come; a sweep that is started again reads it and computes
+what is missing. The journal's first line holds the grid's name and digest, so results of another sweep never mix in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from snn_deploy.errors import ReportError, SnnDeployError
+from snn_deploy.workers import spread
+
+Value: TypeAlias = str | int | float | bool
+Settings: TypeAlias = dict[str, Value]
+Scores: TypeAlias = dict[str, float]
+Goal = Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of ``axes``, the last axis fastest. ``name`` says what is swept: a model's digest, say."""
+
+    name: str
+    axes: tuple[tuple[str, tuple[Value, ...]], ...]
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.axes]
+        if len(set(names)) != len(names):
+            raise ReportError(f"sweep {self.name}: two axes share a name: {', '.join(names)}")
+        empty = [name for name, values in self.axes if not values or len(set(map(repr, values))) != len(values)]
+        if not self.axes or empty:
+            raise ReportError(f"sweep {self.name}: every axis needs values, each once: {', '.join(empty) or 'no axis'}")
+
+    def points(self) -> tuple[Settings, ...]:
+        """All settings in order."""
+        names = [name for name, _ in self.axes]
+        return tuple(
+            dict(zip(names, values, strict=True)) for values in itertools.product(*(item for _, item in self.axes))
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of name and axes' names: a journal may grow when values are added to an axis."""
+        return hashlib.sha256(json.dumps([self.name, sorted(name for name, _ in self.axes)]).encode()).hexdigest()
+
+
+def parse_axis(text: str) -> tuple[str, tuple[Value, ...]]:
+    """``"steps=8,16"`` as an axis; integers, floats, true and false are recognised, all else is text."""
+    name, sign, values = text.partition("=")
+    if not sign or not name.strip() or not values.strip():
+        raise ReportError(f"axis {text!r} is not of the form name=value,value")
+    return name.strip(), tuple(_value(item.strip()) for item in values.split(","))
+
+
+def _value(text: str) -> Value:
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?(\d+\.\d*|\.?\d+)([eE][+-]?\d+)?", text):
+        return float(text)
+    return text
+
+
+@dataclass(frozen=True)
+class Point:
+    """One result: the scores, or the line that says why there are none."""
+
+    settings: Settings
+    scores: Scores
+    error: str | None = None
+
+
+Progress: TypeAlias = Callable[[int, int, Point | None], None]
+"""Called with (done, total, newest point)."""
+
+
+def sweep(
+    grid: Grid,
+    score: Callable[[Settings], Mapping[str, float]],
+    *,
+    journal: Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Point, ...]:
+    """Score every point of ``grid``, in grid order, by ``workers`` processes or those of ``scheduler``.
+
+    ``score`` must then be a value that survives pickling (:func:`snn_deploy.workers.spread`). An error of our own becomes
+    the point's ``error`` and the sweep goes on; any other error stops it, with everything finished in the journal.
+    """
+    points = grid.points()
+    found = _read(journal, grid) if journal is not None else {}
+    found = {_key(point): found[_key(point)] for point in points if _key(point) in found}
+    if progress is not None:
+        progress(len(found), len(points), None)
+
+    def keep(point: Point) -> None:
+        found[_key(point.settings)] = point
+        if journal is not None:
+            _append(journal, {"settings": point.settings, "scores": point.scores, "error": point.error})
+        if progress is not None:
+            progress(len(found), len(points), point)
+
+    missing = [point for point in points if _key(point) not in found]
+    for _, point in spread(
+        partial(_score, score), missing, scheduler=scheduler, workers=min(workers, len(missing) or 1)
+    ):
+        keep(point)
+    return tuple(found[_key(point)] for point in points)
+
+
+def _score(score: Callable[[Settings], Mapping[str, float]], settings: Settings) -> Point:
+    try:
+        scores = {name: float(value) for name, value in score(dict(settings)).items()}
+    except SnnDeployError as error:
+        return Point(settings, {}, f"{type(error).__name__}: {error}")
+    odd = [name for name, value in scores.items() if not math.isfinite(value)]
+    return Point(settings, {}, f"not finite: {', '.join(odd)}") if odd else Point(settings, scores)
+
+
+def _key(settings: Settings) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _append(journal: Path, record: Mapping[str, object]) -> None:
+    try:
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, sort_keys=True) + "\n")
+    except OSError as error:
+        raise ReportError(f"{journal}: cannot be written: {error.strerror or error}") from error
+
+
+def _read(journal: Path, grid: Grid) -> dict[str, Point]:
+    """Finished points; a last line cut off by a crash is dropped, points that failed are tried again."""
+    if not journal.exists():
+        _append(journal, {"sweep": grid.name, "digest": grid.digest})
+        return {}
+    try:
+        text = journal.read_text("utf-8")
+        if text and not text.endswith("\n"):
+            text = text[: text.rfind("\n") + 1]
+            journal.write_text(text, "utf-8")
+        head, *lines = [json.loads(line) for line in text.splitlines()] or [{}]
+        if head.get("digest") != grid.digest:
+            raise ReportError(
+                f"{journal}: is of another sweep ({head.get('sweep')!r}); choose another file or remove it"
+            )
+        points = [Point(line["settings"], line["scores"], line["error"]) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(
+            f"{journal}: not a journal of a sweep: {type(error).__name__}; choose another file"
+        ) from error
+    return {_key(point.settings): point for point in points if point.error is None}
+
+
+def pareto(points: Sequence[Point], goals: Mapping[str, Goal]) -> tuple[Point, ...]:
+    """The points that no other beats in one goal without losing in another, in the order given; failed ones never."""
+    if not goals:
+        raise ReportError("a Pareto front needs at least one goal")
+    scored = [point for point in points if point.error is None]
+    missing = sorted({name for point in scored for name in goals if name not in point.scores})
+    if missing:
+        raise ReportError(f"no point is scored by {', '.join(missing)}; scores are {', '.join(scored[0].scores)}")
+
+    def signed(point: Point) -> tuple[float, ...]:
+        return tuple(point.scores[name] * (1 if goal == "min" else -1) for name, goal in goals.items())
+
+    def beaten(one: tuple[float, ...]) -> bool:
+        return any(
+            other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in map(signed, scored)
+        )
+
+    return tuple(point for point in scored if not beaten(signed(point)))

@@ -1,0 +1,77 @@
+"""Patches for training and whole crops for validation, from a folder of images; the two share no image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.data import images
+from snn_deploy.data.datasets import Entry, Sample
+from snn_deploy.data.images import Image
+from snn_deploy.errors import StimulusError
+from snn_deploy.evaluation.evaluate import Task
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Samples of both parts, the noise that restoration takes away, and the side of a patch."""
+
+    task: Task
+    training: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    sigma: float
+    patch: int
+
+    @classmethod
+    def of(
+        cls, entries: Sequence[Entry], task: Task, channels: int, share: float, sigma: float, patch: int, seed: int
+    ) -> Data:
+        """Read ``entries``; a random ``share`` of them, at least one, validates."""
+        if len(entries) < 2:
+            raise StimulusError("fine-tuning needs at least two images: one trains, one validates")
+        order = np.random.default_rng(seed).permutation(len(entries))
+        held = min(max(1, round(share * len(entries))), len(entries) - 1)
+        samples = [entry.read(channels) for entry in entries]
+        small = next((item for item in samples if min(item.image.shape[2:]) < patch), None)
+        if small is not None:
+            raise StimulusError(f"{small.name}: {small.image.shape[2:]} pixels hold no patch of {patch}; lower --patch")
+        chosen = [tuple(samples[index] for index in sorted(part)) for part in (order[held:], order[:held])]
+        return cls(task, chosen[0], chosen[1], sigma, patch)
+
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """``size`` random patches of the training part in random symmetries, and what the network should make of them."""
+        shown: list[Array] = []
+        wanted: list[Array] = []
+        for _ in range(size):
+            sample = self.training[rng.integers(len(self.training))]
+            top, left = (int(rng.integers(extent - self.patch + 1)) for extent in sample.image.shape[2:])
+            turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+            window = (slice(top, top + self.patch), slice(left, left + self.patch))
+            image = _turn(sample.image[0][:, window[0], window[1]], turns, mirror)
+            noise = rng.standard_normal(image.shape, np.float32) * np.float32(self.sigma / 255)
+            shown.append(image + noise if self.task == "denoise" else image)
+            wanted.append(image if sample.labels is None else _turn(sample.labels[window], turns, mirror))
+        return np.stack(shown), np.stack(wanted)
+
+    def calibration(self, count: int, seed: int) -> list[Image]:
+        """Patches of the training part, noisy where the task is restoration."""
+        found = images.patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
+        if self.task == "segment":
+            return found
+        return [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(found)]
+
+    def held_out(self) -> tuple[Entry, ...]:
+        """The validation part: the middle patch of each image."""
+        return tuple(Entry(sample.name, lambda _, sample=sample: sample) for sample in self.validation)  # type: ignore[misc]
+
+
+def _turn(array: Array, turns: int, mirror: bool) -> Array:
+    """One of the eight symmetries of a square, of the last two axes."""
+    turned = np.rot90(array, turns, axes=(-2, -1))
+    return turned[..., ::-1] if mirror else turned

@@ -1,0 +1,286 @@
+"""The loop: Adam on surrogate activations, scored on converted networks, stopped when these stop getting better.
+
+The learning rate falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts).
+
+Every ``check_every`` iterations the float network is converted and its integers run over the validation part. The network
+with the best such score is kept; the one training started from is the first. What one spike is worth stays as it was
+measured at the start, during training and in the network that comes out: measured anew on weights that have learned to
+live with their levels, it would be another network than the one trained. So the ``.snn`` is the result; converting the
+``.onnx`` again chooses scales again. A run goes on from its checkpoint, to the same bits as one without a break.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.normalize import Scales
+from snn_deploy.conversion.options import Options
+from snn_deploy.errors import ConversionError, NetworkError, ReportError
+from snn_deploy.evaluation.evaluate import SpikingPredictor, evaluate
+from snn_deploy.finetuning.data import Data
+from snn_deploy.finetuning.network import GraphNetwork
+from snn_deploy.finetuning.surrogate import Flow, Levels, firing_of, spiking_loss
+from snn_deploy.frontend.onnx import read
+from snn_deploy.frontend.onnx.export import to_onnx
+from snn_deploy.graph.graph import Graph
+from snn_deploy.passes import normal_form
+
+CALIBRATION_COUNT = 32
+
+METRICS = {"denoise": "psnr_db", "segment": "miou"}
+"""What validation maximizes, by task."""
+
+Report: TypeAlias = Callable[[int, int, str], None]
+"""Called with (iterations done, of, validation so far)."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``iterations`` Adam steps of ``batch`` patches, the first at ``rate``, checked every ``check_every``.
+
+    Training ends early after ``patience`` checks without a better score. ``seed`` draws the split, patches and noise.
+    """
+
+    iterations: int = 400
+    batch: int = 8
+    rate: float = 1e-4
+    check_every: int = 50
+    patience: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch", "check_every", "patience"):
+            if getattr(self, name) < 1:
+                raise ConversionError(f"{name} is {getattr(self, name)}; allowed are 1 and more")
+        if not 0 < self.rate < 1:
+            raise ConversionError(f"rate is {self.rate}; allowed are numbers between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Check:
+    """The validation score of the converted network after ``iteration`` iterations."""
+
+    iteration: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The float graph that validated best, its conversion at the patch's size, and every check on the way to it."""
+
+    graph: Graph
+    conversion: Conversion
+    metric: str
+    checks: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def best(self) -> Check:
+        """The check whose network is kept."""
+        return max(self.checks, key=lambda item: item.score)
+
+
+@dataclass(eq=False)
+class _State:
+    """What a checkpoint holds."""
+
+    iteration: int
+    checks: list[Check]
+    parameters: dict[str, Tensor]
+    best: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    rng: dict[str, Any]
+
+
+def finetune(
+    model: Path,
+    data: Data,
+    options: Options,
+    schedule: Schedule,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    report: Report | None = None,
+) -> Tuned:
+    """Fine-tune ``model`` for ``options``; goes on from ``checkpoint`` where that exists, and removes it at the end."""
+    started = time.perf_counter()
+    torch.manual_seed(schedule.seed)
+    graph = replace(read(model, (data.patch, data.patch)).graph, name=model.stem)
+    trainer = _Trainer(graph, data, options, schedule, device)
+    identity = {"options": options.record(), "schedule": asdict(schedule), "patch": data.patch, "sigma": data.sigma}
+    state = _resume(checkpoint, identity, device)
+    if state is not None:
+        trainer.restore(state)
+    while not trainer.finished:
+        if trainer.due:
+            trainer.check()
+            if checkpoint is not None:
+                _save(trainer.state(), identity, checkpoint)
+            if report is not None:
+                report(trainer.iteration, schedule.iterations, trainer.summary)
+            if trainer.finished:
+                break
+        trainer.step()
+        if report is not None:
+            report(trainer.iteration, schedule.iterations, trainer.summary)
+    if trainer.due_at_end:
+        trainer.check()
+    best, conversion = trainer.best()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    return Tuned(best, conversion, METRICS[data.task], tuple(trainer.checks), seconds)
+
+
+class _Trainer:
+    def __init__(self, graph: Graph, data: Data, options: Options, schedule: Schedule, device: str) -> None:
+        self._data, self._options, self._schedule, self._device = data, options, schedule, device
+        self._network = GraphNetwork(graph).to(device)
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=schedule.rate)
+        self._rng = np.random.default_rng(schedule.seed)
+        self._calibration = data.calibration(CALIBRATION_COUNT, schedule.seed)
+        self.iteration = 0
+        self._scales: Scales | None = None
+        conversion = self._convert()
+        self._scales = conversion.scales
+        firing = firing_of(graph, conversion, options, device)
+        self._surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
+        self._best = self._copy()
+        self.checks: list[Check] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all iterations are done or patience is at its end."""
+        scores = [item.score for item in self.checks]
+        stale = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+        return self.iteration >= self._schedule.iterations or stale >= self._schedule.patience
+
+    @property
+    def due(self) -> bool:
+        """Whether the network of this iteration is still to be checked."""
+        return self.iteration % self._schedule.check_every == 0 and self.due_at_end
+
+    @property
+    def due_at_end(self) -> bool:
+        """Whether the last check is of an earlier network."""
+        return not self.checks or self.checks[-1].iteration < self.iteration
+
+    @property
+    def summary(self) -> str:
+        """The first score and the best one."""
+        first, best = self.checks[0].score, max(item.score for item in self.checks)
+        return f"{METRICS[self._data.task]} {first:.4f} -> {best:.4f}"
+
+    def step(self) -> None:
+        """One Adam step."""
+        image, target = (torch.from_numpy(part.copy()) for part in self._data.batch(self._schedule.batch, self._rng))
+        output = self._surrogate(self._network, image.to(self._device))
+        loss = spiking_loss(self._data.task, output, target.to(self._device))
+        self._optimizer.zero_grad(set_to_none=True)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.rate * (1 + math.cos(math.pi * self.iteration / self._schedule.iterations)) / 2
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        self._optimizer.step()
+        self.iteration += 1
+
+    def check(self) -> None:
+        """Convert, score on the validation part, keep the best."""
+        conversion = self._convert()
+        predictor = SpikingPredictor(conversion.network, load_backend("cpu"))
+        found = evaluate(
+            predictor,
+            self._data.held_out(),
+            self._data.task,
+            conversion.network.input.shape[0],
+            sigma=self._data.sigma if self._data.task == "denoise" else 0.0,
+            seed=self._schedule.seed,
+            crop=self._data.patch,
+        )
+        self.checks.append(Check(self.iteration, found.overall[METRICS[self._data.task]]))
+        if self.checks[-1].score == max(item.score for item in self.checks):
+            self._best = self._copy()
+
+    def best(self) -> tuple[Graph, Conversion]:
+        """The best network and its conversion."""
+        self._network.load_state_dict(self._best)
+        return self._network.trained(), self._convert()
+
+    def state(self) -> _State:
+        """Everything that going on needs."""
+        return _State(
+            self.iteration,
+            list(self.checks),
+            self._copy(),
+            self._best,
+            self._optimizer.state_dict(),
+            dict(self._rng.bit_generator.state),
+        )
+
+    def restore(self, state: _State) -> None:
+        """Go on from ``state``."""
+        self._network.load_state_dict(state.parameters)
+        self._optimizer.load_state_dict(state.optimizer)
+        self._rng.bit_generator.state = state.rng
+        self._best, self.iteration, self.checks = state.best, state.iteration, list(state.checks)
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self._network.state_dict().items()}
+
+    def _convert(self) -> Conversion:
+        graph = normal_form(self._network.trained())
+        try:
+            return lower(graph, graph, self._calibration, self._options, self._scales)
+        except (ConversionError, NetworkError) as error:
+            raise ConversionError(
+                f"iteration {self.iteration}: the network can be converted no longer ({error}); lower the rate"
+            ) from error
+
+
+def _save(state: _State, identity: dict[str, Any], path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    content = {**vars(state), "checks": [asdict(item) for item in state.checks], "identity": identity}
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _resume(path: Path | None, identity: dict[str, Any], device: str) -> _State | None:
+    if path is None or not path.is_file():
+        return None
+    content = torch.load(path, weights_only=True, map_location=device)
+    if content.pop("identity") != identity:
+        raise ConversionError(f"{path}: the checkpoint is of another run (options, schedule or data differ); remove it")
+    return _State(**content | {"checks": [Check(**item) for item in content["checks"]]})
+
+
+def write_model(graph: Graph, path: Path) -> None:
+    """``graph`` as ONNX with free height and width, its outputs under the names that the user knows."""
+    model = to_onnx(graph)
+    (image,) = model.graph.input
+    for axis, name in zip(image.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        axis.dim_param = name
+    outputs = []
+    for (name, value), output in zip(graph.outputs, model.graph.output, strict=True):
+        if name != value:
+            model.graph.node.append(onnx.helper.make_node("Identity", [value], [name], name=name))
+        outputs.append(onnx.helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, [None] * 4))
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    try:
+        onnx.save(model, str(path))
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""The float graph: operators and the values between them."""

@@ -1,0 +1,158 @@
+"""The static proof that no accumulator leaves 24 bits, population by population.
+
+For weights w and payloads p in ``[lo, hi]`` every partial sum of ``sum w * p``, in any order, lies between
+``sum(w+) * lo + sum(w-) * hi`` and ``sum(w+) * hi + sum(w-) * lo`` (each taken with 0). Using ``sum |w|`` instead
+would be twice too strict and refuse published nets.
+
+In ``exact`` mode the running count of each source stays in ``[a_min, a_max]`` at every moment of every schedule, so the
+membrane ``v = v0 + b + sum w * a - theta * count`` is bounded too: it never saturates, and counts cannot depend on the
+schedule. In ``rate`` mode the membrane may drift to the saturation value; only the current is proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import NetworkError, OverflowProofError
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import STATE_MAX, Connection, Mode, Network, Population
+from snn_deploy.network.sigma_delta import SigmaDelta
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Worst case of one population: largest magnitudes of the current of a step and of the membrane before firing."""
+
+    population: str
+    current: int
+    membrane: int | None
+
+    @property
+    def headroom_bits(self) -> float:
+        """Bits left of the 23 that a magnitude may use."""
+        return float(np.log2(STATE_MAX) - np.log2(max(self.current, self.membrane or 0, 1)))
+
+
+def weight_sums(kernel: Kernel) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Sums of positive and of negative weights that reach one neuron of each output channel: two (C_out,) int64 arrays.
+
+    For transposed kernels the sum over the taps that can meet in one output pixel is taken (largest over its phases);
+    for pixel maps, the row with the largest sum, as one entry that broadcasts.
+    """
+    if isinstance(kernel, SpatialKernel):
+        data = kernel.data.astype(np.int64)
+        sums = [np.zeros(kernel.indptr.size - 1, np.int64) for _ in range(2)]
+        np.add.at(sums[0], kernel.rows, np.maximum(data, 0))
+        np.add.at(sums[1], kernel.rows, np.minimum(data, 0))
+        return sums[0].max(keepdims=True), sums[1].min(keepdims=True)
+    weight = kernel.weight.astype(np.int64)
+    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+    if isinstance(kernel, ConvKernel):
+        return positive.sum((1, 2, 3)), negative.sum((1, 2, 3))
+    return _phase_sums(kernel, positive).max(0), _phase_sums(kernel, negative).min(0)
+
+
+def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sums (phases, C_out) of the taps of ``weight`` that can land on the same output pixel."""
+    inputs, per_group, rows, columns = weight.shape
+    phase_y = np.arange(rows) * kernel.dilations[0] % kernel.strides[0]
+    phase_x = np.arange(columns) * kernel.dilations[1] % kernel.strides[1]
+    sums = []
+    for y in range(kernel.strides[0]):
+        for x in range(kernel.strides[1]):
+            taps = weight[:, :, phase_y == y][..., phase_x == x].sum((2, 3))
+            sums.append(taps.reshape(kernel.groups, inputs // kernel.groups, per_group).sum(1).reshape(-1))
+    return np.stack(sums)
+
+
+def reach(connection: Connection, smallest: int, largest: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
+    positive, negative = weight_sums(connection.kernel)
+    low, high = min(smallest, 0), max(largest, 0)
+    return (positive * low + negative * high) << connection.exponent, (
+        positive * high + negative * low
+    ) << connection.exponent
+
+
+def event_range(network: Network, population: Population) -> tuple[int, int]:
+    """Payloads one event of ``population`` can really carry under the network's schedule."""
+    smallest, largest = population.payload_range
+    counts = population.count_range
+    if network.mode == "rate" or counts is None:
+        return smallest, largest
+    if network.one_shot:
+        return max(smallest, counts[0]), min(largest, counts[1])
+    spread = counts[1] - counts[0]
+    return max(smallest, -spread), min(largest, spread)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A connection with the payloads one event can carry and, where they are bounded, the running counts behind it."""
+
+    connection: Connection
+    events: tuple[int, int]
+    counts: tuple[int, int] | None
+
+
+def worst_case(
+    population: Population, arrivals: Sequence[Arrival], *, mode: Mode, one_shot: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """Largest magnitudes (C,) of a step's current and of the membrane, not bounded in ``rate`` mode (``None``)."""
+    neuron = population.neuron
+    if neuron is None:
+        raise NetworkError(f"{population.name}: the input has no membrane")
+    bias = population.bias.reshape(population.shape[0], -1)
+    low, high = np.minimum(bias.min(1), 0), np.maximum(bias.max(1), 0)
+    total_low, total_high = neuron.v0 + low, neuron.v0 + high
+    for arrival in arrivals:
+        least, greatest = reach(arrival.connection, *arrival.events)
+        low, high = low + least, high + greatest
+        if arrival.counts is not None:
+            least, greatest = reach(arrival.connection, *arrival.counts)
+            total_low, total_high = total_low + least, total_high + greatest
+    current = np.maximum(np.abs(low), np.abs(high))
+    if isinstance(neuron, CubaLif):
+        return neuron.reach(current), None
+    if isinstance(neuron, SigmaDelta):
+        total_low, total_high = total_low + np.minimum(neuron.offset, 0), total_high + np.maximum(neuron.offset, 0)
+    counts = population.count_range
+    if mode == "rate" or counts is None:
+        return current, None
+    if not one_shot:
+        total_low, total_high = total_low - neuron.theta * counts[1], total_high - neuron.theta * min(counts[0], 0)
+    return current, np.maximum(np.abs(total_low), np.abs(total_high))
+
+
+def bound(network: Network, population: Population) -> Bound:
+    """The worst case of ``population``, proved from weights, payload limits and count limits alone."""
+    if population.neuron is None:
+        return Bound(population.name, 0, None)
+    arrivals = []
+    for connection in network.incoming(population.name):
+        source = network.population(connection.source)
+        arrivals.append(Arrival(connection, event_range(network, source), source.count_range))
+    current, membrane = worst_case(population, arrivals, mode=network.mode, one_shot=network.one_shot)
+    return Bound(population.name, int(current.max()), None if membrane is None else int(membrane.max()))
+
+
+def prove(network: Network) -> tuple[Bound, ...]:
+    """Bounds of all populations; :class:`OverflowProofError` names every population whose worst case leaves 24 bits."""
+    bounds = tuple(bound(network, population) for population in network.populations[1:])
+    failures = [
+        (
+            f"{item.population}: worst case {max(item.current, item.membrane or 0)} exceeds {STATE_MAX} "
+            f"(2**23 - 1); divide its thresholds and weights by 2**{int(np.ceil(-item.headroom_bits))} "
+            "(fewer weight bits) or lower the levels of its sources"
+        )
+        for item in bounds
+        if max(item.current, item.membrane or 0) > STATE_MAX
+    ]
+    if failures:
+        raise OverflowProofError("; ".join(failures))
+    return bounds

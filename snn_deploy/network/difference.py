@@ -1,0 +1,143 @@
+"""What changed between two artifacts: structure, schedule, thresholds, exponents, weights, biases, configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network import artifact
+from snn_deploy.network.kernels import Kernel
+from snn_deploy.network.network import Connection, Network, Population
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: ``where`` (a population, a connection or the network), ``what``, and both sides in words."""
+
+    where: str
+    what: str
+    left: str
+    right: str
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        return f"{self.where}: {self.what}: {self.left} -> {self.right}"
+
+
+def diff(left: Network, right: Network) -> tuple[Change, ...]:
+    """All changes from ``left`` to ``right``, in the networks' order; empty only where their files are the same."""
+    changes = [*_network(left, right), *_populations(left, right), *_connections(left, right)]
+    if not changes and artifact.digest(left) != artifact.digest(right):
+        changes.append(Change("network", "order or record", artifact.digest(left)[:12], artifact.digest(right)[:12]))
+    return tuple(changes)
+
+
+def diff_counts(
+    left: Mapping[str, npt.NDArray[np.int64]], right: Mapping[str, npt.NDArray[np.int64]]
+) -> tuple[Change, ...]:
+    """Changes of the spikes (sum of |count|) that two runs counted, population by population."""
+    changes = []
+    for name in dict.fromkeys((*left, *right)):
+        sides = [f"{int(np.abs(run[name]).sum()):,} spikes" if name in run else "absent" for run in (left, right)]
+        same = name in left and name in right and np.array_equal(left[name], right[name])
+        if not same:
+            wrong = ""
+            if name in left and name in right and left[name].shape == right[name].shape:
+                wrong = f" ({int(np.count_nonzero(left[name] != right[name])):,} neurons differ)"
+            changes.append(Change(name, "counts", sides[0], sides[1] + wrong))
+    return tuple(changes)
+
+
+def _network(left: Network, right: Network) -> Iterator[Change]:
+    for what in ("name", "mode", "steps"):
+        yield from _scalar("network", what, getattr(left, what), getattr(right, what))
+    for key in sorted({*left.config, *right.config}):
+        yield from _scalar("network", f"config {key}", left.config.get(key), right.config.get(key))
+    outputs = [{item.name: (item.population, item.host) for item in network.outputs} for network in (left, right)]
+    yield from _scalar("network", "outputs", outputs[0], outputs[1])
+
+
+def _populations(left: Network, right: Network) -> Iterator[Change]:
+    sides = [{item.name: item for item in network.populations} for network in (left, right)]
+    for name in dict.fromkeys((*sides[0], *sides[1])):
+        one, other = sides[0].get(name), sides[1].get(name)
+        if one is None or other is None:
+            yield Change(name, "population", _presence(one), _presence(other))
+        else:
+            yield from _population(one, other)
+
+
+def _population(left: Population, right: Population) -> Iterator[Change]:
+    for what in ("shape", "start", "input_min", "input_max", "origin"):
+        yield from _scalar(left.name, what, getattr(left, what), getattr(right, what))
+    yield from _array(left.name, "bias", left.bias, right.bias)
+    yield from _array(left.name, "unit", left.unit, right.unit)
+    if left.neuron is None or right.neuron is None:
+        yield from _scalar(left.name, "neuron", _presence(left.neuron), _presence(right.neuron))
+        return
+    yield from _scalar(left.name, "neuron", type(left.neuron).__name__, type(right.neuron).__name__)
+    for name in dict.fromkeys(field.name for neuron in (left.neuron, right.neuron) for field in fields(neuron)):
+        one, other = getattr(left.neuron, name, None), getattr(right.neuron, name, None)
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            yield from _array(left.name, name, one, other)
+        elif isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+            yield from _scalar(left.name, name, _presence(one), _presence(other))
+        else:
+            yield from _scalar(left.name, name, one, other)
+
+
+def _connections(left: Network, right: Network) -> Iterator[Change]:
+    sides = [{item.name: item for item in network.connections} for network in (left, right)]
+    for name in dict.fromkeys((*sides[0], *sides[1])):
+        one, other = sides[0].get(name), sides[1].get(name)
+        if one is None or other is None:
+            yield Change(name, "connection", _presence(one), _presence(other))
+        else:
+            yield from _connection(one, other)
+
+
+def _connection(left: Connection, right: Connection) -> Iterator[Change]:
+    for what in ("source", "target", "exponent", "delay", "origin"):
+        yield from _scalar(left.name, what, getattr(left, what), getattr(right, what))
+    yield from _kernel(left.name, left.kernel, right.kernel)
+
+
+def _kernel(where: str, left: Kernel, right: Kernel) -> Iterator[Change]:
+    if type(left) is not type(right):
+        yield Change(where, "kernel", type(left).__name__, type(right).__name__)
+        return
+    for field in fields(left):
+        one, other = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(one, np.ndarray):
+            yield from _array(where, field.name, one, other)
+        else:
+            yield from _scalar(where, field.name, one, other)
+
+
+def _scalar(where: str, what: str, left: object, right: object) -> Iterator[Change]:
+    if left != right:
+        yield Change(where, what, str(left), str(right))
+
+
+def _array(where: str, what: str, left: npt.NDArray[Any], right: npt.NDArray[Any]) -> Iterator[Change]:
+    if left.shape != right.shape:
+        yield Change(where, what, f"shape {left.shape}", f"shape {right.shape}")
+    elif not np.array_equal(left, right):
+        differs = left != right
+        place = tuple(int(axis) for axis in np.unravel_index(int(differs.argmax()), left.shape))
+        largest = np.abs(right.astype(np.float64) - left.astype(np.float64)).max()
+        yield Change(
+            where,
+            what,
+            f"{left[place]} at {place}",
+            f"{right[place]}; {np.count_nonzero(differs):,} of {left.size:,} differ, by at most {largest:g}",
+        )
+
+
+def _presence(value: object) -> str:
+    return "absent" if value is None else "present"

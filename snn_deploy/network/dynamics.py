@@ -1,0 +1,168 @@
+r"""The integer equations: THE specification. Every backend is proved equal to this module with ``==``.
+
+One step of a population whose membrane is v, running count a, threshold theta and incoming current I (int64
+throughout):
+
+.. math::
+
+    v &\leftarrow \mathrm{sat}(v + I), \qquad \mathrm{sat}(v) = \min(\max(v, -M), M),\; M = 2^{23}-1 \\
+    k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor,\; k_{min},\; k_{max}) \\
+    k &\leftarrow \mathrm{clip}(k,\; a_{min} - a,\; a_{max} - a)        \qquad \text{(where counts are bounded)} \\
+    v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
+        \qquad \text{(reset to zero: } v \leftarrow 0 \text{ if } k \ne 0)
+
+The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
+:mod:`snn_deploy.network.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
+every step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire.
+
+Floor division is the firing of n binary thresholds ``theta * 2**(n-1), ..., theta``, each tested once in descending
+order with subtraction (Spiking-UNet, arXiv 2307.10974, the multi-threshold neuron): :func:`fire_ladder` is that
+hardware form, and a test proves both equal for every membrane.
+
+Saturation follows Loihi's membrane (nengo-loihi issue 130: the voltage could not be made to overflow on chip).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import NetworkError
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Population, StockNeuron
+
+Int64: TypeAlias = npt.NDArray[np.int64]
+
+
+def saturate(v: Int64) -> Int64:
+    """``v`` limited to +-(2**23 - 1)."""
+    return np.clip(v, -STATE_MAX, STATE_MAX)
+
+
+def fire(v: Int64, theta: Int64, payload_min: int, payload_max: int, *, strict: bool) -> Int64:
+    """Payload ``clip(floor((v - strict) / theta), payload_min, payload_max)``; shapes broadcast, int64."""
+    return np.clip((v - int(strict)) // theta, payload_min, payload_max)
+
+
+def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
+    """The same for payloads 0..2**levels - 1 by compares and subtractions only, as hardware does it."""
+    rest = v.astype(np.int64, copy=True)
+    payload = np.zeros_like(rest)
+    for level in reversed(range(levels)):
+        threshold = theta << level
+        crossed = (rest > threshold) if strict else (rest >= threshold)
+        rest -= np.where(crossed, threshold, 0)
+        payload += np.where(crossed, 1 << level, 0)
+    return payload
+
+
+def raised(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> Int64:
+    """The membrane that :func:`advance` limits to 24 bits, from the same arrays."""
+    return neuron.charge(v, count, current)[0] if isinstance(neuron, StockNeuron) else v + current
+
+
+def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
+
+    For one of Lava's own neurons (:mod:`snn_deploy.network.cuba_lif`, :mod:`snn_deploy.network.sigma_delta`), whose
+    counts nothing bounds, ``count`` holds the second state: the decaying current, or what was sent so far.
+    """
+    if isinstance(neuron, StockNeuron):
+        return neuron.integrate(v, count, current)
+    theta = neuron.theta[:, None, None]
+    v = saturate(v + current)
+    payload = fire(v, theta, neuron.payload_min, neuron.payload_max, strict=neuron.strict)
+    if neuron.count_min is not None and neuron.count_max is not None:
+        payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
+    rest = np.where(payload != 0, 0, v) if neuron.reset == "zero" else v - payload * theta
+    return rest, count + payload, payload
+
+
+def initial_membrane(population: Population, batch: int) -> Int64:
+    """Membranes (batch, C, H, W) int64 before the first step."""
+    if population.neuron is None:
+        raise NetworkError(f"{population.name}: the input has no membrane")
+    v0 = population.neuron.v0[:, None, None]
+    return np.broadcast_to(v0, (batch, *population.shape)).astype(np.int64, copy=True)
+
+
+def bias_at(network: Network, population: Population, step: int) -> Int64 | None:
+    """The bias (C, 1, 1) or (C, H, W) that enters at global ``step``; ``None`` where none does."""
+    if step < population.start or (network.mode == "exact" and step > population.start):
+        return None
+    return population.bias
+
+
+def current(connection: Connection, payload: Int64) -> Int64:
+    """Current (B, C, H, W) int64 that payloads (B, C, H, W) int64 of one step send through ``connection``."""
+    return np.left_shift(apply(connection.kernel, payload), connection.exponent)
+
+
+def apply(kernel: Kernel, payload: Int64) -> Int64:
+    """``kernel`` applied to integer maps (B, C, H, W); the equations stand beside each kernel's class."""
+    if isinstance(kernel, ConvKernel):
+        return _convolve(kernel, payload)
+    if isinstance(kernel, TransposedKernel):
+        return _convolve_transposed(kernel, payload)
+    return _resample(kernel, payload)
+
+
+def fit(maps: Int64, pads: tuple[int, int, int, int]) -> Int64:
+    """Zeros added around the last two axes (top, left, bottom, right); a negative number cuts."""
+    top, left, bottom, right = pads
+    rows, columns = maps.shape[-2:]
+    cut = maps[..., max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
+    widths = [(0, 0)] * (maps.ndim - 2) + [(max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))]
+    return np.pad(cut, widths)
+
+
+def _convolve(kernel: ConvKernel, payload: Int64) -> Int64:
+    batch, channels, height, width = payload.shape
+    _, rows, columns = kernel.output_shape((channels, height, width))
+    weight = kernel.weight.astype(np.int64)
+    outputs, inputs, kernel_rows, kernel_columns = weight.shape
+    padded = fit(payload, kernel.pads).reshape(
+        batch, kernel.groups, inputs, -1, width + kernel.pads[1] + kernel.pads[3]
+    )
+    weight = weight.reshape(kernel.groups, outputs // kernel.groups, inputs, kernel_rows, kernel_columns)
+    out = np.zeros((batch, kernel.groups, outputs // kernel.groups, rows, columns), np.int64)
+    (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
+    for h in range(kernel_rows):
+        for w in range(kernel_columns):
+            window = padded[
+                ...,
+                h * gap_y : h * gap_y + (rows - 1) * step_y + 1 : step_y,
+                w * gap_x : w * gap_x + (columns - 1) * step_x + 1 : step_x,
+            ]
+            out += np.einsum("goi,bgiyx->bgoyx", weight[..., h, w], window)
+    return out.reshape(batch, outputs, rows, columns)
+
+
+def _convolve_transposed(kernel: TransposedKernel, payload: Int64) -> Int64:
+    batch, channels, height, width = payload.shape
+    outputs, _, _ = kernel.output_shape((channels, height, width))
+    weight = kernel.weight.astype(np.int64)
+    inputs, per_group, kernel_rows, kernel_columns = weight.shape
+    weight = weight.reshape(kernel.groups, inputs // kernel.groups, per_group, kernel_rows, kernel_columns)
+    maps = payload.reshape(batch, kernel.groups, inputs // kernel.groups, height, width)
+    full = np.zeros((batch, kernel.groups, per_group, *kernel.full_size(height, width)), np.int64)
+    (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
+    for h in range(kernel_rows):
+        for w in range(kernel_columns):
+            full[
+                ...,
+                h * gap_y : h * gap_y + (height - 1) * step_y + 1 : step_y,
+                w * gap_x : w * gap_x + (width - 1) * step_x + 1 : step_x,
+            ] += np.einsum("gio,bgiyx->bgoyx", weight[..., h, w], maps)
+    top, left, bottom, right = kernel.pads
+    return fit(full.reshape(batch, outputs, *full.shape[-2:]), (-top, -left, -bottom, -right))
+
+
+def _resample(kernel: SpatialKernel, payload: Int64) -> Int64:
+    batch, channels, _, _ = payload.shape
+    pixels = payload.reshape(batch * channels, -1)
+    out = np.zeros((kernel.indptr.size - 1, batch * channels), np.int64)
+    np.add.at(out, kernel.rows, kernel.data.astype(np.int64)[:, None] * pixels.T[kernel.indices])
+    return out.T.reshape(batch, channels, *kernel.output_size)

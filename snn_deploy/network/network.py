@@ -1,0 +1,362 @@
+"""The integer network: populations joined by connections. Everything right of the artifact speaks only this.
+
+Numbers. A population's neuron counts in units: the real value of its activation is ``count * unit`` in ``exact``
+mode and ``count * unit / steps`` in ``rate`` mode. Weights are int8, times ``2**exponent``; thresholds, biases and
+states are integers of at most 24 bits. :mod:`snn_deploy.network.dynamics` holds the equations.
+
+Time. An event sent at step t arrives at step ``t + delay`` (``delay >= 1``). A population fires from its ``start``
+on. When every ``delay`` equals ``target.start - source.start`` the network is *aligned*: skip and decoder meet in
+step, and each population sees in ``[start, start + steps)`` exactly what it would see if layers ran one after the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.arrays import frozen
+from snn_deploy.errors import NetworkError
+from snn_deploy.network.kernels import Kernel
+from snn_deploy.shapes import Shape
+
+Mode = Literal["exact", "rate"]
+Reset = Literal["subtract", "zero"]
+
+STATE_MAX = 2**23 - 1
+"""Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130)."""
+
+MAX_EXPONENT = 15
+"""Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
+
+
+MAX_STEPS = 2**20
+"""Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
+
+MAX_NEURONS = 2**31
+"""Most neurons of one population, for the same reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """A multi-threshold integrate-and-fire neuron; one row of numbers per channel.
+
+    ``theta`` (C,) int64 > 0 is the lowest threshold, ``v0`` (C,) int64 the initial membrane. A step sends a payload in
+    ``[payload_min, payload_max]``; the running count stays in ``[count_min, count_max]`` (``None``: unbounded, as in
+    ``rate`` mode). ``strict`` fires for ``v > theta`` and not at equality, as the published neuron does. ``reset``: a
+    spike takes what it stands for from the membrane (``subtract``), or empties it (``zero``, in ``rate`` mode only).
+    """
+
+    theta: npt.NDArray[np.int64]
+    v0: npt.NDArray[np.int64]
+    payload_min: int
+    payload_max: int
+    count_min: int | None = None
+    count_max: int | None = None
+    strict: bool = False
+    reset: Reset = "subtract"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "theta", frozen(self.theta, np.int64))
+        object.__setattr__(self, "v0", frozen(self.v0, np.int64))
+        if self.theta.ndim != 1 or self.theta.shape != self.v0.shape:
+            raise NetworkError(f"theta {self.theta.shape} and v0 {self.v0.shape} must both be (C,)")
+        if self.theta.size == 0 or self.theta.min() < 1 or self.theta.max() > STATE_MAX:
+            raise NetworkError(f"thresholds must lie in 1..{STATE_MAX}")
+        if np.abs(self.v0).max() > STATE_MAX:
+            raise NetworkError(f"initial membranes must lie in +-{STATE_MAX}")
+        if not -STATE_MAX <= self.payload_min <= 0 < self.payload_max <= STATE_MAX:
+            raise NetworkError(
+                f"payload limits {self.payload_min}..{self.payload_max} must hold 0 and lie in +-{STATE_MAX}"
+            )
+        if self.reset not in ("subtract", "zero"):
+            raise NetworkError(f"reset {self.reset!r} is neither 'subtract' nor 'zero'")
+        if (self.count_min is None) != (self.count_max is None):
+            raise NetworkError("count limits come in pairs")
+        if self.count_min is None or self.count_max is None:
+            return
+        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
+
+    @property
+    def quantum(self) -> npt.NDArray[np.int64]:
+        """Current (C,) that stands for one count."""
+        return self.theta
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a second state beside the membrane, as leaky neurons have their current."""
+        return False
+
+    @property
+    def relays(self) -> bool:
+        """Whether every step passes its whole input on (threshold 1, nothing held back)."""
+        subtracts = self.reset == "subtract"
+        return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict and subtracts)
+
+
+@dataclass(frozen=True, eq=False)
+class StockNeuron(Neuron):
+    """One of Lava's own neurons: a second state beside the membrane, and a bias ``offset`` (C,) int64 that bypasses synapses.
+
+    They are :class:`snn_deploy.network.cuba_lif.CubaLif` and :class:`snn_deploy.network.sigma_delta.SigmaDelta`, which
+    say what a step does.
+    """
+
+    offset: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
+        if self.offset.shape != self.theta.shape or np.abs(self.offset).max() > STATE_MAX:
+            raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
+
+    @property
+    def remembers(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def relays(self) -> bool:
+        """False: its bias is its own."""
+        return False
+
+    def charge(
+        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First state, not yet limited, and second state after ``current`` joined; arrays (..., C, H, W) int64."""
+        raise NotImplementedError
+
+    def integrate(
+        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """One step: both states and the payload after it, from arrays (..., C, H, W) int64."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one layer.
+
+    ``shape`` is (C, H, W). ``neuron`` is ``None`` for the input, whose payloads the host sends. ``bias`` (C, 1, 1)
+    or (C, H, W) int64 enters the membrane once at ``start`` (``exact``) or at each step from ``start`` on
+    (``rate``). ``unit`` (C,) float64 is the real value of one count. ``payload_range`` bounds what one event
+    carries. ``origin`` holds the names of the ONNX nodes it stands for.
+    """
+
+    name: str
+    shape: Shape
+    neuron: Neuron | None
+    bias: npt.NDArray[np.int64]
+    unit: npt.NDArray[np.float64]
+    start: int = 0
+    input_min: int = 0
+    input_max: int = 0
+    origin: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.shape
+        object.__setattr__(self, "bias", frozen(self.bias, np.int64))
+        object.__setattr__(self, "unit", frozen(self.unit, np.float64))
+        if min(self.shape) < 1:
+            raise NetworkError(f"{self.name}: shape {self.shape} has an empty axis")
+        if self.bias.shape not in {(channels, 1, 1), (channels, height, width)}:
+            raise NetworkError(f"{self.name}: bias {self.bias.shape} is neither ({channels}, 1, 1) nor {self.shape}")
+        if np.abs(self.bias).max() > STATE_MAX:
+            raise NetworkError(f"{self.name}: bias reaches {np.abs(self.bias).max()}, more than {STATE_MAX}")
+        if self.unit.shape != (channels,) or not np.all(np.isfinite(self.unit)) or self.unit.min() <= 0:
+            raise NetworkError(f"{self.name}: unit must be ({channels},), finite and positive")
+        if self.neuron is not None and self.neuron.theta.shape != (channels,):
+            raise NetworkError(f"{self.name}: {self.neuron.theta.shape[0]} thresholds for {channels} channels")
+        if self.neuron is None and not -STATE_MAX <= self.input_min <= 0 < self.input_max <= STATE_MAX:
+            raise NetworkError(
+                f"{self.name}: input payloads {self.input_min}..{self.input_max} must hold 0 and lie in +-{STATE_MAX}"
+            )
+        if self.size > MAX_NEURONS:
+            raise NetworkError(f"{self.name}: {self.size} neurons; at most {MAX_NEURONS} are allowed")
+        if not 0 <= self.start <= MAX_STEPS:
+            raise NetworkError(f"{self.name}: starts at step {self.start}, outside 0..{MAX_STEPS}")
+
+    @property
+    def payload_range(self) -> tuple[int, int]:
+        """Smallest and largest payload that one event can carry."""
+        if self.neuron is None:
+            return self.input_min, self.input_max
+        return self.neuron.payload_min, self.neuron.payload_max
+
+    @property
+    def count_range(self) -> tuple[int, int] | None:
+        """Smallest and largest running count; ``None`` where nothing bounds it."""
+        if self.neuron is None:
+            return self.input_min, self.input_max
+        if self.neuron.count_min is None or self.neuron.count_max is None:
+            return None
+        return self.neuron.count_min, self.neuron.count_max
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Synapses from ``source`` to ``target``: ``current = kernel(payload) * 2**exponent``, ``delay`` steps later."""
+
+    name: str
+    source: str
+    target: str
+    kernel: Kernel
+    exponent: int = 0
+    delay: int = 1
+    origin: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exponent <= MAX_EXPONENT:
+            raise NetworkError(f"{self.name}: exponent {self.exponent} outside 0..{MAX_EXPONENT}")
+        if not 1 <= self.delay <= MAX_STEPS:
+            raise NetworkError(
+                f"{self.name}: delay {self.delay} outside 1..{MAX_STEPS}; a spike takes at least one step"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """A result the host reads: a population, then the host's functions (``sigmoid``, ``softmax``, ...) in order."""
+
+    name: str
+    population: str
+    host: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Populations in topological order (sources first), the connections between them, and the schedule.
+
+    ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in
+    ``exact`` mode the bound after which every neuron is silent (1 when each payload holds the whole count).
+    ``config`` is the resolved conversion configuration, for the record.
+    """
+
+    name: str
+    mode: Mode
+    steps: int
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    outputs: tuple[Output, ...]
+    config: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("exact", "rate"):
+            raise NetworkError(f"mode {self.mode!r} is neither 'exact' nor 'rate'")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise NetworkError(f"{self.steps} steps; 1..{MAX_STEPS} are allowed")
+        order = {population.name: index for index, population in enumerate(self.populations)}
+        if len(order) != len(self.populations):
+            raise NetworkError("two populations share a name")
+        if len({connection.name for connection in self.connections}) != len(self.connections):
+            raise NetworkError("two connections share a name")
+        if [population.neuron is None for population in self.populations] != [
+            index == 0 for index in range(len(self.populations))
+        ]:
+            raise NetworkError("the first population, and no other, must be the input")
+        for connection in self.connections:
+            for end in (connection.source, connection.target):
+                if end not in order:
+                    raise NetworkError(f"{connection.name}: no population is called {end!r}")
+            if order[connection.source] >= order[connection.target]:
+                raise NetworkError(f"{connection.name}: {connection.source} does not stand before {connection.target}")
+            source, target = (self.populations[order[end]] for end in (connection.source, connection.target))
+            shape = connection.kernel.output_shape(source.shape)
+            if shape != target.shape:
+                raise NetworkError(
+                    f"{connection.name}: maps {source.name} {source.shape} to {shape}, "
+                    f"but {target.name} is {target.shape}"
+                )
+        for population in self.populations[1:]:
+            if not self.incoming(population.name):
+                raise NetworkError(f"{population.name}: nothing reaches it")
+            if self.mode == "exact" and population.count_range is None:
+                raise NetworkError(f"{population.name}: exact mode needs count limits")
+            if self.mode == "exact" and population.neuron is not None and population.neuron.reset == "zero":
+                raise NetworkError(f"{population.name}: a reset to zero loses charge; exact mode resets by subtraction")
+        if not self.outputs:
+            raise NetworkError("no output")
+        for output in self.outputs:
+            if output.population not in order:
+                raise NetworkError(f"output {output.name}: no population is called {output.population!r}")
+
+    @property
+    def input(self) -> Population:
+        """The population whose payloads the host sends."""
+        return self.populations[0]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Population]:
+        return {population.name: population for population in self.populations}
+
+    @cached_property
+    def _incoming(self) -> dict[str, tuple[Connection, ...]]:
+        found: dict[str, list[Connection]] = {population.name: [] for population in self.populations}
+        for connection in self.connections:
+            found[connection.target].append(connection)
+        return {name: tuple(connections) for name, connections in found.items()}
+
+    def population(self, name: str) -> Population:
+        """The population called ``name``; :class:`NetworkError` where there is none."""
+        if name not in self._by_name:
+            raise NetworkError(f"no population is called {name!r}; there are {', '.join(self._by_name)}")
+        return self._by_name[name]
+
+    def incoming(self, name: str) -> tuple[Connection, ...]:
+        """Connections into population ``name``."""
+        return self._incoming[name]
+
+    def outgoing(self, name: str) -> tuple[Connection, ...]:
+        """Connections out of population ``name``."""
+        return tuple(connection for connection in self.connections if connection.source == name)
+
+    def layers(self) -> Iterator[tuple[Population, tuple[Connection, ...]]]:
+        """Every population that fires, with its incoming connections, sources first."""
+        for population in self.populations[1:]:
+            yield population, self._incoming[population.name]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every delay equals ``target.start - source.start``."""
+        return all(
+            connection.delay == self.population(connection.target).start - self.population(connection.source).start
+            for connection in self.connections
+        )
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether, in ``exact`` mode and aligned, every neuron sends its whole count in its first step."""
+        return self.mode == "exact" and self.aligned and self.steps == 1
+
+    @property
+    def input_steps(self) -> int:
+        """Steps for which the host repeats the image: ``steps`` in ``rate`` mode, one in ``exact`` mode."""
+        return self.steps if self.mode == "rate" else 1
+
+    @property
+    def duration(self) -> int:
+        """Steps from the first input event to the end of the last window."""
+        return max(population.start for population in self.populations) + self.steps
+
+    def at_size(self, height: int, width: int) -> Network:
+        """The same network for images of another size; :class:`NetworkError` where something depends on the size."""
+        shapes: dict[str, Shape] = {self.input.name: (self.input.shape[0], height, width)}
+        populations = [replace(self.input, shape=shapes[self.input.name])]
+        for population, connections in self.layers():
+            found = {connection.kernel.output_shape(shapes[connection.source]) for connection in connections}
+            if len(found) != 1:
+                raise NetworkError(f"{population.name}: sources disagree at {height}x{width}: {sorted(found)}")
+            shapes[population.name] = found.pop()
+            populations.append(replace(population, shape=shapes[population.name]))
+        return replace(self, populations=tuple(populations))

@@ -1,0 +1,1 @@
+"""Devices as data: limits, coefficients and where each number was published."""

@@ -1,0 +1,65 @@
+"""Whose error is it: introduced by a population, or inherited from its sources.
+
+Each population is replayed by the specification on the spikes that the backend's own sources sent. Where the backend's
+record differs from that replay, the population introduced an error; where the replay differs from the baseline, it
+inherited one. The first population, in the order of the network, that introduced anything is where to look.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network.network import Network
+from snn_deploy.verification.comparison.pair import first_divergence
+from snn_deploy.verification.comparison.replay import Rule, Site, Synapses, replayable, respond, sent_by
+from snn_deploy.verification.comparison.verdict import Attribution
+from snn_deploy.verification.traces.trace import Probe, Trace
+
+
+def attribute(
+    network: Network, baseline: Trace, found: Trace, name: str, *, image: int = 0, rule: Rule | None = None
+) -> Attribution | None:
+    """The errors of population ``name`` in ``found``; ``None`` where its sources or its own train were not recorded.
+
+    ``image`` is the number of the first image; ``rule`` replaces the specification's arithmetic.
+    """
+    expected, got = baseline.probes.get(name), found.probes.get(name)
+    if expected is None or got is None or expected.trains is None or got.trains is None:
+        return None
+    replayed = replay(network, found, name, rule)
+    if replayed is None:
+        return None
+    at_found, at_expected = _like(replayed, got), _like(replayed, expected)
+    introduced, inherited = _cells(at_found, got), _cells(at_expected, expected)
+    first = first_divergence(network.population(name), found.name, at_found, got, image) if introduced else None
+    return Attribution(introduced, inherited, first)
+
+
+def replay(network: Network, found: Trace, name: str, rule: Rule | None = None) -> Probe | None:
+    """What the specification makes of ``found``'s own inputs to population ``name``, in its window."""
+    population = network.population(name)
+    if population.neuron is None or not replayable(network, name):
+        return None
+    sent = sent_by(network, found, {connection.source for connection in network.incoming(name)})
+    if sent is None:
+        return None
+    response = respond(Site.of(network, name, rule), Synapses(sent, limit=0), population.start, network.steps)
+    return response.probe()
+
+
+def _like(replayed: Probe, recorded: Probe) -> Probe:
+    return replayed if recorded.neurons is None else replayed.at(recorded.neurons)
+
+
+def _cells(replayed: Probe, recorded: Probe) -> int:
+    return int(np.count_nonzero(differing_cells(replayed, recorded)))
+
+
+def differing_cells(left: Probe, right: Probe) -> npt.NDArray[np.bool_]:
+    """(B, steps, n): where payloads, or states recorded on both sides, are not the same."""
+    differs = np.asarray(left.trains) != np.asarray(right.trains)
+    for one, other in ((left.states, right.states), (left.currents, right.currents)):
+        if one is not None and other is not None:
+            differs = differs | (one != other)
+    return np.asarray(differs, np.bool_)

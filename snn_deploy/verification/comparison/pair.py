@@ -1,0 +1,195 @@
+"""One population of one backend beside the baseline's: which arrays differ, how often, and where first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.network.network import Network, Population
+from snn_deploy.shapes import Shape
+from snn_deploy.verification.comparison.levels import Check, Status, state_checks
+from snn_deploy.verification.comparison.verdict import Divergence, Side
+from snn_deploy.verification.traces.trace import Probe
+
+
+@dataclass
+class Totals:
+    """Sums over the baseline's batches."""
+
+    spikes: int | None = 0
+    events: int | None = 0
+    recorded: bool = False
+    zero: bool = True
+
+    @property
+    def silent(self) -> bool:
+        """Whether something was recorded, and all of it was 0."""
+        return self.recorded and self.zero
+
+    def add(self, probe: Probe | None, *, states: bool) -> None:
+        """Add one batch; ``states`` says whether membranes count against silence."""
+        counts, events = (None, None) if probe is None else (probe.counts, probe.events)
+        self.spikes = _plus(self.spikes, None if counts is None else int(np.abs(counts).sum()))
+        self.events = _plus(self.events, None if events is None else int(events.sum()))
+        if probe is not None:
+            arrays = [probe.totals, counts, events, probe.trains, probe.states if states else None]
+            self.recorded |= any(array is not None for array in arrays)
+            self.zero &= not any(array is not None and np.any(array) for array in arrays)
+
+
+@dataclass
+class Pair:
+    """One population of one backend beside the baseline's.
+
+    ``differing`` counts, for each check, the values that differ in the batches that had the array; ``missing`` says for
+    which checks a batch did not have it. A difference once found is never forgotten.
+    """
+
+    network: Network
+    population: Population
+    backend: str
+    probed: int | None = None
+    values: dict[Check, int] = field(default_factory=lambda: dict.fromkeys(Check, 0))
+    differing: dict[Check, int] = field(default_factory=lambda: dict.fromkeys(Check, 0))
+    missing: dict[Check, str] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+    first: Divergence | None = None
+
+    def made(self, check: Check) -> bool:
+        """Whether every batch so far could be compared by ``check``."""
+        timeless = check not in (Check.STATES, Check.CURRENTS)
+        return check not in self.missing and (timeless or check in state_checks(self.population))
+
+    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
+        """Compare one batch whose first image is number ``image``; whether anything differs in it.
+
+        ``retimed`` runs have trains of another time, which are not compared.
+        """
+        self.totals.add(probe, states=False)
+        for side, label in ((reference, baseline), (probe, self.backend)):
+            if side is None:
+                self._lacks(Check, f"not recorded by {label}")
+        if reference is None or probe is None:
+            self.probed = 0
+            return False
+        reference, probe = _common(reference, probe)
+        width = self.population.size if probe.neurons is None else int(probe.neurons.size)
+        self.probed = width if self.probed is None else min(self.probed, width)
+        if retimed:
+            reference = replace(reference, trains=None, states=None, currents=None, events=None)
+            probe = replace(probe, trains=None, states=None, currents=None, events=None)
+        arrays = {check: (getattr(reference, check.value), getattr(probe, check.value)) for check in Check}
+        before = sum(self.differing.values())
+        for check, (expected, found) in arrays.items():
+            if expected is None or found is None:
+                label = baseline if expected is None else self.backend
+                self._lacks([check], f"no comparable {check.value} in {label}")
+            else:
+                self.values[check] += expected.size
+                self.differing[check] += _count(expected, found, reference, probe, check)
+        differs = sum(self.differing.values()) > before
+        if differs and self.first is None:
+            self.first = first_divergence(self.population, self.backend, reference, probe, image)
+        return differs
+
+    def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
+        for check in checks:
+            self.missing.setdefault(check, phrase)
+
+    def side(self, checks: Collection[Check], share: float) -> Side:
+        """The outcome as far as ``checks`` ask."""
+        probed = self.probed or 0
+        missing = list(dict.fromkeys(phrase for check, phrase in self.missing.items() if check in checks))
+        if checks and not missing and probed < max(1, share * self.population.size):
+            missing.append(f"{probed} of {self.population.size} neurons probed, {share:.0%} asked")
+        status = Status.EQUAL
+        if any(self.differing[check] for check in checks):
+            status = Status.DIFFERENT
+        elif missing:
+            status = Status.NOT_COMPARED
+        return Side(
+            backend=self.backend,
+            spikes=self.totals.spikes,
+            events=self.totals.events,
+            probed=probed,
+            differing=tuple((check, number) for check, number in self.differing.items() if number or self.made(check)),
+            missing=tuple(missing),
+            first=self.first if status is Status.DIFFERENT else None,
+            status=status,
+        )
+
+
+def first_divergence(
+    population: Population, backend: str, reference: Probe, probe: Probe, image: int
+) -> Divergence | None:
+    """The first value of ``probe`` that is not ``reference``'s, both holding the same neurons.
+
+    The earliest image counts first, then the earliest step; payloads stand before membranes, timed values before sums.
+    """
+    pairs = (
+        ("payload", reference.trains, probe.trains),
+        ("membrane", reference.states, probe.states),
+        ("current", reference.currents, probe.currents),
+        ("count", reference.counts, probe.counts),
+        ("events", reference.events, probe.events),
+        ("total", reference.totals, probe.totals),
+    )
+    found: list[tuple[tuple[int, float, int], Divergence]] = []
+    for rank, (quantity, expected, got) in enumerate(pairs):
+        place = None if expected is None or got is None else _first_place(expected, got)
+        if place is None or expected is None or got is None:
+            continue
+        step = place[1] if len(place) == 3 else None
+        divergence = Divergence(
+            backend=backend,
+            population=population.name,
+            quantity=quantity,
+            image=image + place[0],
+            step=step,
+            neuron=None if len(place) == 1 else _neuron(population, probe, place[-1]),
+            expected=int(expected[place]),
+            found=int(got[place]),
+        )
+        found.append(((place[0], np.inf if step is None else step, rank), divergence))
+    return min(found, key=lambda item: item[0])[1] if found else None
+
+
+def _neuron(population: Population, probe: Probe, column: int) -> Shape:
+    flat = column if probe.neurons is None else int(probe.neurons[column])
+    channel, y, x = (int(axis) for axis in np.unravel_index(flat, population.shape))
+    return channel, y, x
+
+
+def _count(expected: npt.NDArray[Any], found: npt.NDArray[Any], reference: Probe, probe: Probe, check: Check) -> int:
+    """Number of values that differ; a neuron whose count is right and number of events wrong differs too."""
+    differs = expected != found
+    if check is Check.COUNTS and reference.events is not None and probe.events is not None:
+        differs = differs | (reference.events != probe.events)
+    return int(np.count_nonzero(differs))
+
+
+def _first_place(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> tuple[int, ...] | None:
+    """Index of the first value that differs, in C order: image, then step, then neuron."""
+    differs = (expected != found).reshape(-1)
+    flat = int(differs.argmax())
+    return tuple(int(axis) for axis in np.unravel_index(flat, expected.shape)) if differs[flat] else None
+
+
+def _common(reference: Probe, probe: Probe) -> tuple[Probe, Probe]:
+    """Both sides at the neurons that both probed."""
+    if reference.neurons is None and probe.neurons is None:
+        return reference, probe
+    if reference.neurons is None and probe.neurons is not None:
+        return reference.at(probe.neurons), probe
+    if reference.neurons is not None and probe.neurons is None:
+        return reference, probe.at(reference.neurons)
+    neurons = np.intersect1d(np.asarray(reference.neurons), np.asarray(probe.neurons))
+    return reference.at(neurons), probe.at(neurons)
+
+
+def _plus(total: int | None, more: int | None) -> int | None:
+    return None if total is None or more is None else total + more

@@ -1,0 +1,272 @@
+"""One population replayed on given inputs: by the specification, or as somebody may have got it wrong.
+
+Replaying a population on the spikes that a backend's own sources sent (teacher forcing) tells an error that the
+population *introduced* from one that it *inherited*. Replaying it with one equation changed tells which mistake was
+made (:mod:`snn_deploy.verification.diagnosis.autopsy`), or what a mistake would look like
+(:mod:`snn_deploy.verification.diagnosis.faults`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.network import dynamics
+from snn_deploy.network.kernels import Kernel
+from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.verification.traces.trace import Probe, Trace
+
+Int32: TypeAlias = npt.NDArray[np.int32]
+Int64: TypeAlias = npt.NDArray[np.int64]
+
+
+class Rule(Protocol):
+    """The arithmetic of one population: what a step does to its membrane and what it sends."""
+
+    def integrate(self, v: Int64, current: Int64, step: int) -> Int64:
+        """Membrane after a step in which the population may not fire yet."""
+        ...
+
+    def advance(
+        self, population: Population, v: Int64, count: Int64, current: Int64, step: int
+    ) -> tuple[Int64, Int64, Int64]:
+        """``(v, count, payload)`` after global ``step``, as :func:`snn_deploy.network.dynamics.advance`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Specified:
+    """:mod:`snn_deploy.network.dynamics`, nothing else."""
+
+    def integrate(self, v: Int64, current: Int64, step: int) -> Int64:  # noqa: ARG002  # the protocol passes the step
+        """Saturating sum."""
+        return dynamics.saturate(v + current)
+
+    def advance(
+        self,
+        population: Population,
+        v: Int64,
+        count: Int64,
+        current: Int64,
+        step: int,  # noqa: ARG002  # the protocol passes the step
+    ) -> tuple[Int64, Int64, Int64]:
+        """The step of the specification."""
+        if population.neuron is None:
+            raise VerificationError(f"{population.name}: the input computes nothing that could be replayed")
+        return dynamics.advance(population.neuron, v, count, current)
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One population as it is computed: its numbers, its synapses, its arithmetic.
+
+    ``repeat_bias``: the bias joins every step from ``start`` on (``rate``) and not ``start`` alone (``exact``).
+    ``shift``: steps by which everything it sends and shows comes late (negative: early).
+    """
+
+    population: Population
+    incoming: tuple[Connection, ...]
+    repeat_bias: bool
+    rule: Rule = Specified()
+    shift: int = 0
+
+    @classmethod
+    def of(cls, network: Network, name: str, rule: Rule | None = None) -> Site:
+        """Population ``name`` as ``network`` has it."""
+        population = network.population(name)
+        if population.neuron is None:
+            raise VerificationError(f"{name}: the input computes nothing that could be replayed")
+        return cls(population, network.incoming(name), network.mode == "rate", rule or Specified())
+
+
+@dataclass(frozen=True, eq=False)
+class Train:
+    """Payloads (B, L, C, H, W) sent in the global steps ``first .. first + L - 1``; nothing before and after."""
+
+    first: int
+    payload: Int32 | Int64
+
+    def at(self, step: int) -> Int64 | None:
+        """Payloads (B, C, H, W) int64 of global ``step``; ``None`` where nothing is sent."""
+        local = step - self.first
+        if not 0 <= local < self.payload.shape[1]:
+            return None
+        payload = self.payload[:, local]
+        return payload.astype(np.int64) if np.any(payload) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """Payloads, membranes and, where neurons have one, second states (B, L, C, H, W) int32 of the steps asked for."""
+
+    trains: Int32
+    states: Int32
+    currents: Int32 | None
+
+    def probe(self, window: slice = slice(None)) -> Probe:
+        """The whole population in these steps, flattened as a recorder would."""
+        currents = None if self.currents is None else _flat(self.currents[:, window])
+        return Probe(trains=_flat(self.trains[:, window]), states=_flat(self.states[:, window]), currents=currents)
+
+
+class Synapses:
+    """What connections deliver when their sources send given trains.
+
+    Currents are remembered within ``limit`` bytes; that serves an autopsy, which replays one population hundreds of
+    times with mostly the same kernels.
+    """
+
+    def __init__(self, sent: Mapping[str, Train], limit: int = 2**28) -> None:
+        self.sent = sent
+        self._left = limit
+        self._known: dict[tuple[int, int, str, int], tuple[Kernel, Int64]] = {}
+
+    def current(self, connection: Connection, step: int) -> Int64 | None:
+        """Current (B, C, H, W) that arrives through ``connection`` at global ``step``; ``None`` where nothing does."""
+        sending = step - connection.delay
+        payload = self.sent[connection.source].at(sending)
+        if payload is None:
+            return None
+        key = (id(connection.kernel), connection.exponent, connection.source, sending)
+        if key in self._known:
+            return self._known[key][1]
+        current = dynamics.current(connection, payload)
+        if current.nbytes <= self._left:
+            self._left -= current.nbytes
+            self._known[key] = (connection.kernel, current)
+        return current
+
+    def total(self, incoming: Sequence[Connection], step: int, like: Int64) -> Int64:
+        """Sum over ``incoming`` at global ``step``, in the shape of ``like``."""
+        total = np.zeros_like(like)
+        for connection in incoming:
+            current = self.current(connection, step)
+            if current is not None:
+                total += current
+        return total
+
+
+def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response:
+    """What ``site`` sends and holds in global steps ``first .. first + length - 1`` on what ``synapses`` deliver."""
+    population = site.population
+    missing = sorted({connection.source for connection in site.incoming} - set(synapses.sent))
+    if missing:
+        raise VerificationError(f"{population.name}: cannot be replayed without the trains of {', '.join(missing)}")
+    batch = next(iter(synapses.sent.values())).payload.shape[0]
+    trains = np.zeros((batch, length, *population.shape), np.int32)
+    states = np.zeros_like(trains)
+    currents = np.zeros_like(trains) if population.neuron is not None and population.neuron.remembers else None
+    v = dynamics.initial_membrane(population, batch)
+    count = np.zeros_like(v)
+    for step in range(first + length - min(site.shift, 0)):
+        current = synapses.total(site.incoming, step, v)
+        if step == population.start or (site.repeat_bias and step > population.start):
+            current += population.bias
+        if step < population.start:
+            v, payload = site.rule.integrate(v, current, step), np.zeros_like(v)
+        else:
+            v, count, payload = site.rule.advance(population, v, count, current, step)
+        shown = step + site.shift - first
+        if 0 <= shown < length:
+            trains[:, shown], states[:, shown] = payload, v
+            if currents is not None:
+                currents[:, shown] = count
+    return Response(trains, states, currents)
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A whole network replayed: its trace, and every train over the whole time."""
+
+    trace: Trace
+    sent: Mapping[str, Train]
+
+
+def forward(
+    network: Network,
+    stimulus: Train,
+    sites: Mapping[str, Site] | None = None,
+    given: Replay | None = None,
+    name: str = "replay",
+) -> Replay:
+    """Replay the whole ``network``, population by population, with ``sites`` in place of its own.
+
+    The graph has no cycles, so replaying one population after the other over the whole time is the same as stepping all
+    of them together, under any schedule. Windows are those of ``network``, as a recorder set up for it would take them.
+    ``given`` is a replay without ``sites``: what they cannot reach is taken from it.
+    """
+    changed = sites or {}
+    sent = {network.input.name: stimulus}
+    shown = _window(stimulus, network.input.start, network.steps)
+    probes = {network.input.name: Probe(trains=_flat(shown))}
+    reached: set[str] = set()
+    for population, connections in network.layers():
+        if given is not None and population.name not in changed and reached.isdisjoint(c.source for c in connections):
+            sent[population.name] = given.sent[population.name]
+            probes[population.name] = given.trace.probes[population.name]
+            continue
+        reached.add(population.name)
+        site = changed.get(population.name) or Site.of(network, population.name)
+        response = respond(site, Synapses(sent, limit=0), 0, network.duration)
+        sent[population.name] = Train(0, response.trains)
+        window = slice(population.start, population.start + network.steps)
+        probes[population.name] = response.probe(window)
+    return Replay(Trace(name, stimulus.payload.shape[0], probes), sent)
+
+
+def repeated(network: Network, stimulus: Int64) -> Train:
+    """The input's train for images (B, C, H, W): sent in each of the input's steps."""
+    return Train(0, np.repeat(stimulus[:, None], network.input_steps, axis=1))
+
+
+def sent_by(network: Network, trace: Trace, names: set[str]) -> dict[str, Train] | None:
+    """The whole trains of populations ``names`` in ``trace``; ``None`` unless all of them were recorded in full."""
+    trains = {}
+    for name in names:
+        probe = trace.probes.get(name)
+        if probe is None or probe.trains is None or probe.neurons is not None:
+            return None
+        population = network.population(name)
+        trains[name] = Train(
+            population.start, probe.trains.reshape(trace.images, probe.trains.shape[1], *population.shape)
+        )
+    return trains
+
+
+def horizon(network: Network, site: Site) -> int:
+    """Last step of ``site``'s window, counted from its population's start, for which its sources' windows tell all.
+
+    Sources may go on firing after their windows where ``rate`` mode lets them; the input never does, and in ``exact``
+    mode every window ends in silence. With a delay shorter than the schedule's, such late events arrive in the window.
+    """
+    start = network.population(site.population.name).start
+    ends = [
+        network.population(connection.source).start + network.steps - 1 + connection.delay
+        for connection in site.incoming
+        if network.mode == "rate" and connection.source != network.input.name
+    ]
+    return min([network.steps - 1, *(end + site.shift - start for end in ends)])
+
+
+def replayable(network: Network, name: str) -> bool:
+    """Whether the sources' windows hold every event that can arrive in the window of population ``name``."""
+    return horizon(network, Site.of(network, name)) == network.steps - 1
+
+
+def _window(train: Train, first: int, length: int) -> Int32 | Int64:
+    batch, _, *shape = train.payload.shape
+    window = np.zeros((batch, length, *shape), np.int32)
+    for local in range(length):
+        payload = train.at(first + local)
+        if payload is not None:
+            window[:, local] = payload
+    return window
+
+
+def _flat(array: Int32 | Int64) -> Int32 | Int64:
+    return array.reshape(*array.shape[:2], -1)

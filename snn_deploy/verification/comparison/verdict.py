@@ -1,0 +1,241 @@
+"""The verdict: one row per population, what differs first and where, how much was really compared, and an exit code.
+
+"Not compared" is never a pass: 0 means every array that the level asks for was there, on every side, for every expected
+population, and equal; 1 means a difference; 2 means no difference was found but something was missing or silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snn_deploy.shapes import Shape
+from snn_deploy.verification.comparison.levels import Check, Level, Status
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value of ``backend`` that is not the baseline's.
+
+    ``quantity`` is total, count, events, payload or membrane; ``image`` counts from the first image compared; ``step``
+    counts from the population's start (``None`` for counts); ``neuron`` is (c, y, x), ``None`` for totals.
+    """
+
+    backend: str
+    population: str
+    quantity: str
+    image: int
+    step: int | None
+    neuron: Shape | None
+    expected: int
+    found: int
+
+    @property
+    def text(self) -> str:
+        """One phrase: where, and both values."""
+        place = f"image {self.image}"
+        if self.step is not None:
+            place += f", step {self.step}"
+        if self.neuron is not None:
+            place += f", neuron {self.neuron}"
+        return f"{self.population}, {place}: {self.quantity} {self.found} in {self.backend}, {self.expected} expected"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Number of (image, step, neuron) cells in which a population introduced and inherited an error.
+
+    A cell differs where its payload does, or its membrane where both sides recorded it. ``first`` is the first
+    introduced one; its ``expected`` is what the specification makes of the inputs that the population really had.
+    """
+
+    introduced: int
+    inherited: int
+    first: Divergence | None = None
+
+    def __add__(self, later: Attribution) -> Attribution:
+        """The errors of two batches."""
+        return Attribution(
+            self.introduced + later.introduced, self.inherited + later.inherited, self.first or later.first
+        )
+
+
+@dataclass(frozen=True)
+class Side:
+    """One backend in one row. The baseline has no differences and no status of its own.
+
+    ``spikes`` is the sum of |count| over neurons and images, ``events`` the number of messages; ``None`` where not
+    recorded. ``probed`` is the number of neurons compared. ``differing`` holds, for each check made, the number of
+    values that differ; ``errors`` tells introduced from inherited ones, where that was asked for and could be done.
+    """
+
+    backend: str
+    spikes: int | None
+    events: int | None
+    probed: int
+    differing: tuple[tuple[Check, int], ...] = ()
+    missing: tuple[str, ...] = ()
+    first: Divergence | None = None
+    status: Status = Status.EQUAL
+    errors: Attribution | None = None
+
+    def mismatches(self, check: Check) -> int | None:
+        """Number of values that differ; ``None`` where ``check`` was not made."""
+        return dict(self.differing).get(check)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One population on every side, the baseline first. ``silent``: every value of the baseline is 0."""
+
+    population: str
+    shape: Shape
+    fires: bool
+    sides: tuple[Side, ...]
+    silent: bool
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons in the population."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def probed(self) -> int:
+        """Neurons compared on every side."""
+        return min((side.probed for side in self.sides[1:]), default=0)
+
+    @property
+    def status(self) -> Status:
+        """The worst status of any side."""
+        found = {side.status for side in self.sides[1:]}
+        for status in (Status.DIFFERENT, Status.NOT_COMPARED):
+            if status in found:
+                return status
+        return Status.EQUAL
+
+    @property
+    def first(self) -> Divergence | None:
+        """The first divergence of any side, in the order of the sides."""
+        return next((side.first for side in self.sides if side.first is not None), None)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was really compared, out of what was expected; ``steps`` is 0 where only counts were compared."""
+
+    populations: int
+    populations_expected: int
+    neurons: int
+    neurons_expected: int
+    steps: int
+    steps_expected: int
+    images: int
+    values: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of comparing ``backends`` (baseline first) on one network; ``digest`` names it."""
+
+    network: str
+    digest: str
+    backends: tuple[str, ...]
+    asked: Level
+    reached: Level | None
+    rows: tuple[Row, ...]
+    coverage: Coverage
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Populations whose equality proves nothing, because every baseline value is 0."""
+        return tuple(row.population for row in self.rows if row.silent)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether every population that fires (or the input, where nothing else was compared) held only zeros."""
+        firing = [row for row in self.rows if row.fires]
+        return all(row.silent for row in firing or self.rows)
+
+    @property
+    def status(self) -> Status:
+        """Equal at the asked level, different, or not compared."""
+        if any(row.status is Status.DIFFERENT for row in self.rows):
+            return Status.DIFFERENT
+        if self.reached is None or self.reached < self.asked or self.vacuous:
+            return Status.NOT_COMPARED
+        return Status.EQUAL
+
+    @property
+    def exit_code(self) -> int:
+        """0 equal at the asked level, 1 different, 2 not compared. Bad input raises instead and ends with 3."""
+        return {Status.EQUAL: 0, Status.DIFFERENT: 1, Status.NOT_COMPARED: 2}[self.status]
+
+    @property
+    def first(self) -> Divergence | None:
+        """The first divergence, in the order of the populations."""
+        return next((row.first for row in self.rows if row.first is not None), None)
+
+    @property
+    def introduced(self) -> Divergence | None:
+        """The first introduced divergence, in the order of the populations: where to look."""
+        found = (side.errors.first for row in self.rows for side in row.sides if side.errors is not None)
+        return next((divergence for divergence in found if divergence is not None), None)
+
+    @property
+    def story(self) -> str:
+        """One paragraph about the first introduced divergence; empty where none was found or asked for."""
+        first = self.introduced
+        if first is None:
+            return ""
+        victims = [
+            row.population
+            for row in self.rows
+            for side in row.sides
+            if side.backend == first.backend
+            and side.errors is not None
+            and side.errors.inherited
+            and not side.errors.introduced
+        ]
+        rest = f" {', '.join(victims)} only inherited errors." if victims else ""
+        return (
+            f"{first.backend} parts from the specification in {first.text} from the inputs that {first.population} "
+            f"really had.{rest}"
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What kept populations from being compared, one phrase each."""
+        return tuple(
+            f"{side.backend}: {row.population}: {phrase}"
+            for row in self.rows
+            for side in row.sides
+            for phrase in side.missing
+        )
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line; the exit code stands last."""
+        seen = self.coverage
+        steps = f"{seen.steps}/{seen.steps_expected} steps, " if seen.steps_expected else ""
+        covered = (
+            f"{seen.populations}/{seen.populations_expected} populations, "
+            f"{seen.neurons:,}/{seen.neurons_expected:,} neurons, {steps}"
+            f"{seen.images} image(s), {seen.values:,} values"
+        )
+        names = ", ".join(self.backends)
+        if self.status is Status.EQUAL:
+            return f"EQUAL at level {self.asked.label}: {names}; {covered} | exit 0"
+        if self.status is Status.DIFFERENT:
+            rows = [row.population for row in self.rows if row.status is Status.DIFFERENT]
+            where = self.first.text if self.first is not None else rows[0]
+            return (
+                f"DIFFERENT at level {self.asked.label}: {len(rows)} of {len(self.rows)} populations; "
+                f"first {where}; {covered} | exit 1"
+            )
+        reasons = self.missing or (("every compared value is 0",) if self.vacuous else ("nothing was compared",))
+        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        reached = "no level" if self.reached is None else self.reached.label
+        return (
+            f"NOT COMPARED at level {self.asked.label} (reached {reached}): {'; '.join(reasons[:3])}{more}; "
+            f"{covered} | exit 2"
+        )

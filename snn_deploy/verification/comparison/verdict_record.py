@@ -1,0 +1,181 @@
+"""A verdict as plain values for JSON, and back, so that what somebody wrote down can be held against its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.verification.comparison.levels import Check, Level, Status
+from snn_deploy.verification.comparison.verdict import Attribution, Coverage, Divergence, Row, Side, Verdict
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+_LEVELS = {level.label: level for level in Level}
+
+_LOOKS_AT = {
+    Check.TOTALS: Level.LAYER_COUNT,
+    Check.COUNTS: Level.NEURON_COUNT,
+    Check.TRAINS: Level.TRAIN,
+    Check.STATES: Level.STATE,
+    Check.CURRENTS: Level.STATE,
+}
+"""Lowest level that makes a check for every population (counts of outputs are compared at each)."""
+
+
+def record(verdict: Verdict) -> dict[str, Json]:
+    """The verdict as values that :mod:`json` can write."""
+    return {
+        "network": verdict.network,
+        "digest": verdict.digest,
+        "backends": list(verdict.backends),
+        "asked": verdict.asked.label,
+        "reached": None if verdict.reached is None else verdict.reached.label,
+        "status": verdict.status.value,
+        "exit_code": verdict.exit_code,
+        "line": verdict.line,
+        "story": verdict.story,
+        "warnings": list(verdict.warnings),
+        "coverage": dict(asdict(verdict.coverage)),
+        "populations": [_row(row) for row in verdict.rows],
+    }
+
+
+def _row(row: Row) -> Json:
+    return {
+        "name": row.population,
+        "shape": list(row.shape),
+        "neurons": row.neurons,
+        "probed": row.probed,
+        "fires": row.fires,
+        "silent": row.silent,
+        "status": row.status.value,
+        "sides": [_side(side) for side in row.sides],
+    }
+
+
+def _side(side: Side) -> Json:
+    return {
+        "backend": side.backend,
+        "spikes": side.spikes,
+        "events": side.events,
+        "probed": side.probed,
+        "differing": {check.value: number for check, number in side.differing},
+        "missing": list(side.missing),
+        "status": side.status.value,
+        "first": None if side.first is None else _divergence(side.first),
+        "errors": None
+        if side.errors is None
+        else {
+            "introduced": side.errors.introduced,
+            "inherited": side.errors.inherited,
+            "first": None if side.errors.first is None else _divergence(side.errors.first),
+        },
+    }
+
+
+def _divergence(divergence: Divergence) -> Json:
+    return {
+        "quantity": divergence.quantity,
+        "image": divergence.image,
+        "step": divergence.step,
+        "neuron": None if divergence.neuron is None else list(divergence.neuron),
+        "expected": divergence.expected,
+        "found": divergence.found,
+    }
+
+
+def restore(values: Any) -> Verdict:
+    """The verdict of which :func:`record` made ``values``; :class:`VerificationError` where they are no such record."""
+    try:
+        return Verdict(
+            network=_is(str, values["network"]),
+            digest=_is(str, values["digest"]),
+            backends=tuple(_is(str, name) for name in _is(list, values["backends"])),
+            asked=_LEVELS[values["asked"]],
+            reached=None if values["reached"] is None else _LEVELS[values["reached"]],
+            rows=tuple(_restored_row(row) for row in _is(list, values["populations"])),
+            coverage=Coverage(**{key: _is(int, value) for key, value in values["coverage"].items()}),
+            warnings=tuple(_is(str, text) for text in _is(list, values["warnings"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VerificationError(f"no record of a verdict: {type(error).__name__} {error}") from error
+
+
+def contradictions(values: Mapping[str, Json]) -> list[str]:
+    """Where a recorded verdict says something else than follows from its own rows, one phrase each."""
+    verdict = restore(values)
+    again = record(verdict)
+    wrong = [f"its {key} does not follow from its rows" for key in again if again[key] != values.get(key)]
+    wrong += [f"it holds {key!r}, which no verdict has" for key in values if key not in again]
+    for row in verdict.rows:
+        if tuple(side.backend for side in row.sides) != verdict.backends:
+            wrong.append(f"{row.population}: its backends are not those of the verdict")
+        wrong += [
+            f"{row.population}: {side.backend}: {text}"
+            for side in row.sides[1:]
+            for text in _side_at_odds(verdict, side)
+        ]
+    seen = verdict.coverage
+    counted = (len(verdict.rows), sum(row.probed for row in verdict.rows), sum(row.neurons for row in verdict.rows))
+    if len(verdict.backends) > 1 and counted != (seen.populations_expected, seen.neurons, seen.neurons_expected):
+        wrong.append("its coverage is not that of its rows")
+    return wrong
+
+
+def _side_at_odds(verdict: Verdict, side: Side) -> Iterator[str]:
+    made = {check: number for check, number in side.differing if verdict.asked >= _LOOKS_AT[check]}
+    if side.status is Status.EQUAL and (any(made.values()) or side.missing or side.first is not None):
+        yield "is called equal beside a difference, or something missing"
+    if side.status is Status.EQUAL and not side.differing:
+        yield "is called equal, and nothing was compared"
+    if side.status is Status.DIFFERENT and not any(number for _, number in side.differing):
+        yield "is called different, and no value differs"
+    if side.status is Status.NOT_COMPARED and not side.missing:
+        yield "is called not compared, and nothing is missing"
+
+
+def _restored_row(values: Any) -> Row:
+    channels, height, width = (_is(int, axis) for axis in values["shape"])
+    sides = tuple(_restored_side(side, values["name"]) for side in _is(list, values["sides"]))
+    fires, silent = _is(bool, values["fires"]), _is(bool, values["silent"])
+    return Row(_is(str, values["name"]), (channels, height, width), fires, sides, silent)
+
+
+def _restored_side(values: Any, population: str) -> Side:
+    def divergence(found: Any) -> Divergence | None:
+        if found is None:
+            return None
+        neuron = None if found["neuron"] is None else tuple(_is(int, axis) for axis in found["neuron"])
+        return Divergence(
+            backend=values["backend"],
+            population=population,
+            quantity=_is(str, found["quantity"]),
+            image=_is(int, found["image"]),
+            step=None if found["step"] is None else _is(int, found["step"]),
+            neuron=neuron,
+            expected=_is(int, found["expected"]),
+            found=_is(int, found["found"]),
+        )
+
+    errors = values["errors"]
+    return Side(
+        backend=_is(str, values["backend"]),
+        spikes=None if values["spikes"] is None else _is(int, values["spikes"]),
+        events=None if values["events"] is None else _is(int, values["events"]),
+        probed=_is(int, values["probed"]),
+        differing=tuple((Check(name), _is(int, number)) for name, number in values["differing"].items()),
+        missing=tuple(_is(str, text) for text in _is(list, values["missing"])),
+        first=divergence(values["first"]),
+        status=Status(values["status"]),
+        errors=None
+        if errors is None
+        else Attribution(_is(int, errors["introduced"]), _is(int, errors["inherited"]), divergence(errors["first"])),
+    )
+
+
+def _is(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} stands where {kind.__name__} belongs")
+    return value

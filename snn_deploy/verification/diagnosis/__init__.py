@@ -1,0 +1,1 @@
+"""If two runs differ: where the difference enters, and which fault explains it."""

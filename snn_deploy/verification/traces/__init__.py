@@ -1,0 +1,1 @@
+"""What was recorded of a run: trace files, readers, decoding and alignment."""

@@ -1,0 +1,113 @@
+"""When a recording begins: the lag between a recorder's time and each population's window, found from the spikes.
+
+A chip's log rarely begins at the network's step 0, and a probe may show a population a step after it fired. The lag of
+a population is the number of recorded steps before its window begins. It is taken from the data, so it is checked
+against the schedule: lags must differ as the starts do, and a population that comes earlier or later than that is
+named, because a shift that is silently undone would hide the very fault (one step late) that a verifier must find.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.network.network import Network
+from snn_deploy.verification.traces.trace import Probe, Trace
+from snn_deploy.verification.traces.trace_file import Time
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A recording cut to windows, the ``lags`` used (steps), and populations whose own best lag is another (``odd``).
+
+    ``odd`` maps a population to the steps by which it comes late (negative: early); it was cut at the common lag, so
+    the comparison shows its error.
+    """
+
+    trace: Trace
+    lags: Mapping[str, int]
+    odd: Mapping[str, int]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a verdict on this trace must say."""
+        return tuple(
+            f"{self.trace.name}: {name} comes {abs(steps)} step(s) {'late' if steps > 0 else 'early'} for its schedule"
+            for name, steps in self.odd.items()
+        )
+
+
+def find_lag(window: Probe, recording: Probe) -> int | None:
+    """Steps of ``recording`` before the part that agrees best with ``window``; ``None`` where two agree equally well.
+
+    Agreement counts equal payloads among the cells where either side fires, over all places where the window fits.
+    """
+    if window.trains is None or recording.trains is None:
+        return None
+    if recording.neurons is not None:
+        window = window.at(recording.neurons)
+    expected, found = np.asarray(window.trains), np.asarray(recording.trains)
+    steps = expected.shape[1]
+    scores = []
+    for lag in range(found.shape[1] - steps + 1):
+        part = found[:, lag : lag + steps]
+        agree, differ = (part == expected) & (expected != 0), part != expected
+        scores.append(int(np.count_nonzero(agree)) - int(np.count_nonzero(differ)))
+    best = max(scores, default=0)
+    if not scores or not np.any(expected) or scores.count(best) > 1:
+        return None
+    return scores.index(best)
+
+
+def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alignment:
+    """Cut ``recording`` (trains and states over a whole recording) to windows, by the lag that most populations share.
+
+    ``baseline`` holds windows. :class:`VerificationError` where no population has a lag of its own to offer.
+    """
+    starts = {population.name: population.start for population in network.populations}
+    unknown = sorted(set(recording.probes) - set(starts))
+    if unknown:
+        raise VerificationError(f"{recording.name}: {', '.join(unknown)} is not in network {network.name}")
+    offsets: dict[str, int] = {}
+    for name in recording.probes:
+        if name in baseline.probes:
+            lag = find_lag(baseline.probes[name], recording.probes[name])
+            if lag is not None:
+                offsets[name] = lag - starts[name]
+    if not offsets:
+        raise VerificationError(
+            f"{recording.name}: no population tells when the recording begins; all are silent, repeat or are too short"
+        )
+    common = Counter(offsets.values()).most_common(1)[0][0]
+    lags = {name: starts[name] + common for name in recording.probes}
+    odd = {name: offset - common for name, offset in offsets.items() if offset != common}
+    cut = recording.changed(lambda name, probe: _cut(name, probe, lags[name], network.steps))
+    return Alignment(cut, lags, odd)
+
+
+def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> Alignment:
+    """``batch`` of a trace file, cut to windows where the file's ``time`` says that it is a whole recording."""
+    if time == "recording":
+        return align_recording(network, baseline, batch)
+    return Alignment(batch, {}, {})
+
+
+def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
+    if probe.trains is None and probe.states is None:
+        return probe
+    length = max(array.shape[1] for array in (probe.trains, probe.states, probe.currents) if array is not None)
+    if lag < 0 or lag + steps > length:
+        raise VerificationError(
+            f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; record longer"
+        )
+    window = slice(lag, lag + steps)
+    return Probe(
+        neurons=probe.neurons,
+        trains=None if probe.trains is None else probe.trains[:, window],
+        states=None if probe.states is None else probe.states[:, window],
+        currents=None if probe.currents is None else probe.currents[:, window],
+    )

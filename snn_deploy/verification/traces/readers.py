@@ -1,0 +1,251 @@
+"""Readers of other tools' recordings: NIRData (HDF5) and SANA-FE (CSV). Both give traces over a whole recording.
+
+Such a trace is cut to the populations' windows by :func:`snn_deploy.verification.traces.alignment.align_recording`. What
+a format cannot say is asked of the caller and never guessed: which neurons were logged, and what a step is in seconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.network.network import Network
+from snn_deploy.verification.traces.trace import Int64, Probe, Trace
+from snn_deploy.verification.traces.trace_file import PROBE_LIMIT
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What h5py and the package ``nir`` raise on files that nobody wrote so."""
+
+_OBSERVABLES = {"spikes": "trains", "voltages": "states", "v": "states"}
+
+
+def read_nir_data(
+    path: Path, network: Network, *, dt: float | None = None, names: Mapping[str, str] | None = None
+) -> Trace:
+    """The recording in a NIRData file (package ``nir``, ``nir.write_data``; layout of ``nir.serialization`` 1.0.8).
+
+    Nodes are populations of the same name, nested ones joined by ``/``; ``names`` maps node names to populations where
+    they differ. Observables are ``spikes`` (payloads) and ``voltages`` or ``v`` (membranes), gridded or as events;
+    events need ``dt``, the length of a step in the file's unit of time.
+    """
+    try:
+        import nir
+    except ImportError as error:
+        raise VerificationError(f"{path}: reading NIRData needs the package nir: pip install nir") from error
+    try:
+        graph = nir.read_data(str(path))
+    except _DAMAGE as error:
+        said = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
+        raise VerificationError(f"{path}: not a NIRData file, or damaged: {said}") from error
+    probes: dict[str, Probe] = {}
+    images: set[int] = set()
+    for node, observables in _nodes(graph.nodes, ""):
+        population = (names or {}).get(node, node)
+        fields: dict[str, Int64] = {}
+        for label, data in observables.items():
+            if label not in _OBSERVABLES:
+                raise VerificationError(f"{path}: {node} has observable {label!r}; {', '.join(_OBSERVABLES)} are read")
+            fields[_OBSERVABLES[label]] = _gridded(f"{path}: {node}/{label}", data, dt)
+        images |= {array.shape[0] for array in fields.values()}
+        probes[population] = Probe(trains=fields.get("trains"), states=fields.get("states"))
+    if len(images) != 1:
+        raise VerificationError(f"{path}: nodes hold {sorted(images)} samples; one number is needed")
+    _check_names(str(path), network, probes)
+    return Trace(path.name, images.pop(), probes)
+
+
+def _nodes(nodes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, node in nodes.items():
+        if hasattr(node, "observables"):
+            yield prefix + name, node.observables
+        else:
+            yield from _nodes(node.nodes, f"{prefix}{name}/")
+
+
+def _gridded(where: str, data: Any, dt: float | None) -> Int64:
+    """(samples, steps, neurons) int64 of one observable."""
+    if hasattr(data, "data"):
+        return _integers(where, np.asarray(data.data))
+    if dt is None or dt <= 0:
+        raise VerificationError(f"{where} holds events at times; say how long a step is (dt)")
+    samples, used = np.nonzero(np.asarray(data.idx) >= 0)
+    neurons = np.asarray(data.idx)[samples, used]
+    times = np.asarray(data.time, np.float64)[samples, used] / dt
+    if not (np.all(np.isfinite(times)) and np.isfinite(data.t_max)):
+        raise VerificationError(f"{where}: holds an event at a time that is not finite, or a t_max of {data.t_max}")
+    length = round(data.t_max / dt)
+    _check_size(where, data.idx.shape[0], length, data.n_neurons)
+    steps = np.rint(times).astype(np.int64)
+    if np.any(np.abs(times - steps) > 1e-6) or np.any(steps < 0) or np.any(steps >= length):
+        raise VerificationError(f"{where}: event times are no multiples of dt = {dt}, or leave 0..{data.t_max}")
+    if np.any(neurons >= data.n_neurons):
+        raise VerificationError(f"{where}: event of neuron {neurons.max()}, of {data.n_neurons}")
+    values = _integers(where, np.asarray(data.value)[samples, used]) if hasattr(data, "value") else 1
+    grid = np.zeros((data.idx.shape[0], length, data.n_neurons), np.int64)
+    np.add.at(grid, (samples, steps, neurons), values)
+    return grid
+
+
+def _integers(where: str, values: npt.NDArray[Any]) -> Int64:
+    with np.errstate(invalid="ignore"):  # what does not fit is not equal to what comes of it
+        integers = np.where(np.isfinite(values), values, 0).astype(np.int64)
+    if not np.array_equal(integers, values):
+        raise VerificationError(f"{where}: holds values that are not integers; record raw registers, not scaled ones")
+    return integers
+
+
+def _check_size(where: object, samples: int, length: int, neurons: int) -> None:
+    """One wrong digit in a time would otherwise ask for all memory there is."""
+    needed = samples * length * neurons * np.dtype(np.int64).itemsize
+    if needed > PROBE_LIMIT:
+        raise VerificationError(
+            f"{where}: {samples} x {length} steps x {neurons} neurons need {needed} bytes, {PROBE_LIMIT} are allowed"
+        )
+
+
+def read_sana_fe(
+    network: Network,
+    spikes: Path | None,
+    potentials: Path | None = None,
+    *,
+    populations: Collection[str] | None = None,
+) -> Trace:
+    """The recording in SANA-FE's ``spikes.csv`` and ``potentials.csv`` (src/chip.cpp, ``sim_trace_*``), of one image.
+
+    Groups are populations of the same name, neurons their flattened (C, H, W) maps. ``spikes.csv`` does not say which
+    neurons were logged: the spikes of ``populations`` were (by default, of those that occur), all their neurons.
+    Potentials say it in their header. A row is one spike, so payloads are 0 and 1.
+    """
+    if spikes is None and potentials is None:
+        raise VerificationError("neither spikes nor potentials were given; nothing would be compared")
+    events = [] if spikes is None else list(_spike_rows(spikes, network))
+    logged = set(populations) if populations is not None else {name for name, _, _ in events}
+    membranes, length = ({}, 0) if potentials is None else _potentials(potentials, network)
+    length = max(length, 1 + max((step for _, _, step in events), default=0))
+    for name in {*logged, *membranes}:
+        _check_size(spikes or potentials, 1, length, network.population(name).size)
+    surplus = sorted({name for name, _, _ in events} - logged)
+    if surplus:
+        raise VerificationError(
+            f"{spikes}: spikes of {', '.join(surplus)}, which are not among the populations asked for"
+        )
+    trains = {
+        name: np.zeros((1, length, network.population(name).size), np.int64) for name in logged if spikes is not None
+    }
+    for name, neuron, step in events:
+        trains[name][0, step, neuron] += 1
+    probes = {}
+    for name in {*trains, *membranes}:
+        neurons, states = membranes.get(name, (None, None))
+        train = trains.get(name)
+        if neurons is not None and neurons.size == network.population(name).size:
+            neurons = None
+        if train is not None and neurons is not None:
+            train = train[:, :, neurons]
+        padded = None if states is None else np.pad(states, ((0, 0), (0, length - states.shape[1]), (0, 0)))
+        probes[name] = Probe(neurons=neurons, trains=train, states=padded)
+    if not probes:
+        raise VerificationError(f"{spikes or potentials}: holds nothing of any population")
+    return Trace("sana-fe", 1, probes)
+
+
+def is_potentials(path: Path) -> bool:
+    """Whether the first line of SANA-FE's table says potentials, not spikes."""
+    _, header = next(_rows(path, None), (1, [""]))
+    return header[0] == "timestep"
+
+
+def _spike_rows(path: Path, network: Network) -> Iterator[tuple[str, int, int]]:
+    for number, row in _rows(path, ["neuron", "timestep"]):
+        where = f"{path}, line {number}"
+        if len(row) != 2:
+            raise VerificationError(f"{where}: {len(row)} columns, not 2; the file may be cut off")
+        name, neuron = _address(where, row[0], network)
+        yield name, neuron, _whole(where, row[1])
+
+
+def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, Int64]], int]:
+    """Neurons (n,) and membranes (1, steps, n) of every population in the header, and the number of steps."""
+    rows = _rows(path, None)
+    _, header = next(rows, (1, []))
+    labels = [label for label in header[1:] if label]
+    if header[:1] != ["timestep"] or not labels or not all(label.startswith("neuron ") for label in labels):
+        raise VerificationError(f"{path}: line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'")
+    addresses = [_address(f"{path}, line 1", label.removeprefix("neuron "), network) for label in labels]
+    values: list[list[int]] = []
+    first: int | None = None
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        fields = row[:-1] if row and not row[-1] else row
+        if len(fields) != len(labels) + 1:
+            raise VerificationError(f"{where}: {len(fields)} columns, not {len(labels) + 1}; the file may be cut off")
+        step = _whole(where, fields[0])
+        first = step if first is None else first
+        if step != first + len(values):
+            raise VerificationError(f"{where}: step {step} follows {first + len(values) - 1}")
+        values.append([_whole(where, field) for field in fields[1:]])
+    if first is None:
+        raise VerificationError(f"{path}: holds no step")
+    _check_size(path, 1, first + len(values), len(labels))
+    table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)))
+    found = {}
+    for name in dict.fromkeys(name for name, _ in addresses):
+        columns = [column for column, (owner, _) in enumerate(addresses) if owner == name]
+        neurons = np.array([addresses[column][1] for column in columns], np.int64)
+        order = np.argsort(neurons)
+        found[name] = (neurons[order], table[None][:, :, np.array(columns)[order]])
+    return found, table.shape[0]
+
+
+def _rows(path: Path, header: list[str] | None) -> Iterator[tuple[int, list[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream)
+            if header is not None and next(reader, None) != header:
+                raise VerificationError(f"{path}: line 1 is not {','.join(header)!r}")
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise VerificationError(f"{path}: cannot be read: {error}") from error
+
+
+def _address(where: str, text: str, network: Network) -> tuple[str, int]:
+    name, _, neuron = text.rpartition(".")
+    _check_names(where, network, [name])
+    index = _whole(where, neuron)
+    if index >= network.population(name).size:
+        raise VerificationError(f"{where}: neuron {index} of {name}, which has {network.population(name).size}")
+    return name, index
+
+
+def _whole(where: str, text: str) -> int:
+    """The integer that ``text`` prints; SANA-FE prints large membranes as ``1.23457e+06``, which no longer tells it."""
+    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+        raise VerificationError(f"{where}: {text!r} is not an integer printed in full")
+    return int(text)
+
+
+def _check_names(where: str, network: Network, names: Collection[str] | Mapping[str, object]) -> None:
+    known = [population.name for population in network.populations]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise VerificationError(
+            f"{where}: {', '.join(unknown)} is not in network {network.name}; it has {', '.join(known)}"
+        )

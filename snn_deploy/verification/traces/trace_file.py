@@ -1,0 +1,286 @@
+"""Trace files: what a chip or a simulator recorded, as an ``.npz`` that NumPy alone can write, read in a stream.
+
+A file holds arrays named ``BATCH/KIND/POPULATION`` (``0/trains/enc1/b``), where KIND is a field of
+:class:`snn_deploy.verification.traces.trace.Probe` and batches count from 0, and one array of text, ``manifest``, that is JSON::
+
+    {"format": "snn-deploy trace", "version": 1, "name": "loihi2", "time": "window",
+     "network": SHA-256 or null, "batches": [{"images": 2, "stimulus": SHA-256 or null}]}
+
+``time`` is ``window`` where trains and states hold each population's own window, and ``recording`` where they hold the
+whole recording, whose lag :mod:`snn_deploy.verification.traces.alignment` finds. Nothing is unpickled, no array is read
+before its size is checked, and none before it is looked at: one population of one batch is in memory at a time.
+``docs/trace-format.md`` says it all again for those who write such files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import textwrap
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.files import replacing
+from snn_deploy.verification.traces.trace import Deferred, Probe, Trace
+
+FORMAT = "snn-deploy trace"
+VERSION = 1
+KINDS = ("neurons", "totals", "counts", "events", "trains", "states", "currents")
+
+PROBE_LIMIT = 2**31
+"""Largest sum of one population's arrays in one batch, in bytes, uncompressed, that a reader accepts."""
+
+MANIFEST_LIMIT = 2**24
+"""Largest manifest in bytes."""
+
+Time = Literal["window", "recording"]
+
+_DAMAGE = (
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the readers of ZIP entries and of NumPy's headers raise on bytes that nobody wrote so."""
+
+
+@dataclass(frozen=True)
+class TraceHeader:
+    """What a trace file says about itself; ``stimuli`` and ``images`` have one entry for each batch."""
+
+    name: str
+    time: Time
+    network: str | None
+    images: tuple[int, ...]
+    stimuli: tuple[str | None, ...]
+
+
+def write_trace(path: Path, batches: Iterable[Trace], time: Time = "window") -> TraceHeader:
+    """Write ``batches``, all of one recorder and network, to ``path``; one of them is in memory at a time."""
+    images: list[int] = []
+    stimuli: list[str | None] = []
+    named: tuple[str, str | None] | None = None
+    with (
+        replacing(path, VerificationError) as neighbour,
+        zipfile.ZipFile(neighbour, "w") as archive,
+    ):
+        for index, trace in enumerate(batches):
+            if named not in (None, (trace.name, trace.network)):
+                raise VerificationError(
+                    f"batch {index} is of {trace.name}, those before it of another recorder or network"
+                )
+            named = (trace.name, trace.network)
+            images.append(trace.images)
+            stimuli.append(trace.stimulus)
+            for population, probe in trace.probes.items():
+                _write_probe(archive, f"{index}/{{}}/{population}", probe)
+        if named is None:
+            raise VerificationError("a trace without a batch would compare nothing")
+        header = TraceHeader(named[0], time, named[1], tuple(images), tuple(stimuli))
+        _write_array(archive, "manifest", np.array(_manifest(header)))
+    return header
+
+
+def _manifest(header: TraceHeader) -> str:
+    batches = [
+        {"images": images, "stimulus": stimulus} for images, stimulus in zip(header.images, header.stimuli, strict=True)
+    ]
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": header.name,
+        "time": header.time,
+        "network": header.network,
+        "batches": batches,
+    }
+    return json.dumps(record)
+
+
+def _write_probe(archive: zipfile.ZipFile, key: str, probe: Probe) -> None:
+    derived = probe.trains is not None
+    for kind in KINDS:
+        array: npt.NDArray[Any] | None = getattr(probe, kind)
+        if array is None or (derived and kind in ("totals", "counts", "events")):
+            continue
+        _write_array(archive, key.format(kind), array)
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED  # an entry of its own forgets what the archive was opened with
+    with archive.open(entry, "w", force_zip64=True) as stream:
+        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+_Entries: TypeAlias = dict[int, dict[str, dict[str, zipfile.ZipInfo]]]
+"""Batch, population, kind."""
+
+
+class TraceFile:
+    """An open trace file; iterate it for its batches, as often as needed. Also a context manager."""
+
+    def __init__(self, path: Path, limit: int = PROBE_LIMIT) -> None:
+        self.path, self.limit = path, limit
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except _DAMAGE as error:
+            raise VerificationError(f"{path}: not a trace file, or damaged: {_reason(error)}") from error
+        try:
+            self.header, self._entries = self._open()
+        except VerificationError as error:
+            self.close()
+            raise VerificationError(f"{path}: {error}") from error
+        except _DAMAGE as error:
+            self.close()
+            raise VerificationError(f"{path}: damaged: {_reason(error)}") from error
+
+    def __enter__(self) -> TraceFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
+
+    def __iter__(self) -> Iterator[Trace]:
+        """Batches; their probes are read when they are looked at, while the file is open."""
+        return (self[index] for index in self._entries)
+
+    def __getitem__(self, index: int) -> Trace:
+        """One batch."""
+        probes, header = Deferred(self._entries[index], partial(self._probe, index)), self.header
+        return Trace(header.name, header.images[index], probes, header.network, header.stimuli[index])
+
+    def _open(self) -> tuple[TraceHeader, _Entries]:
+        infos = self._archive.infolist()
+        names = [info.filename for info in infos]
+        if len(set(names)) != len(names):
+            raise VerificationError("two entries share a name")
+        manifest = next((info for info in infos if info.filename == "manifest.npy"), None)
+        if manifest is None:
+            raise VerificationError("no array is called 'manifest'; this is not a trace file")
+        header = _parse(self._text(manifest))
+        entries: _Entries = {index: {} for index in range(len(header.images))}
+        for info in infos:
+            if info is manifest:
+                continue
+            batch, kind, population = _key(info.filename)
+            if batch not in entries:
+                raise VerificationError(f"{info.filename}: the manifest has {len(entries)} batches, numbered from 0")
+            entries[batch].setdefault(population, {})[kind] = info
+        empty = [index for index, found in entries.items() if not found]
+        if empty:
+            raise VerificationError(f"batch {empty[0]} holds no array")
+        return header, entries
+
+    def _text(self, info: zipfile.ZipInfo) -> str:
+        if info.file_size > MANIFEST_LIMIT:
+            raise VerificationError(f"the manifest holds {info.file_size} bytes; {MANIFEST_LIMIT} are allowed")
+        array = np.load(io.BytesIO(self._archive.read(info)), allow_pickle=False)
+        if array.dtype.kind != "U" or array.size != 1:
+            raise VerificationError(f"the manifest is {array.dtype} {array.shape}, not one text")
+        return str(array.reshape(())[()])
+
+    def _probe(self, index: int, population: str) -> Probe:
+        entries = self._entries[index][population]
+        where = f"{self.path}: batch {index}: {population}"
+        total = sum(info.file_size for info in entries.values())
+        if total > self.limit:
+            raise VerificationError(f"{where}: {total} bytes, {self.limit} are allowed; record fewer images in a batch")
+        fields = {}
+        try:
+            for kind, info in entries.items():
+                with self._archive.open(info) as stream:
+                    fields[kind] = _read_array(stream, info)
+            return Probe(**fields)
+        except VerificationError as error:
+            raise VerificationError(f"{where}: {error}") from error
+        except _DAMAGE as error:
+            raise VerificationError(f"{where}: damaged: {_reason(error)}") from error
+
+
+def read_trace(path: Path) -> Iterator[Trace]:
+    """The batches of the trace file ``path``, which stays open as long as one of them is used."""
+    return iter(TraceFile(path))
+
+
+def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """The array of one entry, whose header must promise no more than the entry holds."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise VerificationError(f"{info.filename}: array format {version} is unknown")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]  # numpy types no header readers
+    if dtype.hasobject or dtype.kind not in "iub":
+        raise VerificationError(f"{info.filename}: {dtype}; integers are compared")
+    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if expected > info.file_size:
+        raise VerificationError(f"{info.filename}: promises {expected} bytes, holds {info.file_size}")
+    data = stream.read(expected)
+    if len(data) != expected or stream.read(1):
+        raise VerificationError(f"{info.filename}: does not hold the {expected} bytes that its header promises")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(np.int8) if dtype.kind == "b" else array
+
+
+def _key(filename: str) -> tuple[int, str, str]:
+    parts = filename.removesuffix(".npy").split("/", 2)
+    if not filename.endswith(".npy") or len(parts) != 3 or not parts[0].isdecimal() or parts[1] not in KINDS:
+        raise VerificationError(f"entry {filename!r} is not BATCH/KIND/POPULATION with a kind of {', '.join(KINDS)}")
+    return int(parts[0]), parts[1], parts[2]
+
+
+def _parse(text: str) -> TraceHeader:
+    try:
+        record = json.loads(text)
+        if record["format"] != FORMAT or record["version"] != VERSION:
+            raise VerificationError(
+                f"format {record['format']!r} version {record['version']!r}; this program reads {FORMAT!r} "
+                f"version {VERSION}"
+            )
+        header = TraceHeader(
+            name=record["name"],
+            time=record["time"],
+            network=record["network"],
+            images=tuple(batch["images"] for batch in record["batches"]),
+            stimuli=tuple(batch["stimulus"] for batch in record["batches"]),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise VerificationError(f"the manifest is incomplete or no JSON: {_reason(error)}") from error
+    texts = (header.network, *header.stimuli)
+    if (
+        not isinstance(header.name, str)
+        or header.time not in ("window", "recording")
+        or not all(text is None or isinstance(text, str) for text in texts)
+        or not header.images
+        or not all(type(images) is int and images > 0 for images in header.images)
+    ):
+        raise VerificationError("the manifest holds a value of the wrong type, or no batch")
+    return header
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong; some of these errors quote the file."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}".splitlines()[0], 160, placeholder=" ...")

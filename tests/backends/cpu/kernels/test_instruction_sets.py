@@ -1,0 +1,67 @@
+"""Bit equality where the processor has fewer instructions: 8-bit products saturate there, and the backend must see it.
+
+oneDNN reads ``ONEDNN_MAX_CPU_ISA``, and numba the processor it compiles for, once for each process, so every case runs in
+a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+PROGRAM = """
+import warnings
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.conv import providers
+from snn_deploy.testing import check_backend
+eight_bit = providers.eight_bit()
+if eight_bit is not None:
+    check_backend(CpuBackend("int8"))
+check_backend(CpuBackend())
+print("bits", eight_bit and eight_bit.bits)
+"""
+
+
+EVENTS = """
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.kernels import simd
+from snn_deploy.testing import check_backend
+assert not simd.pairs_products()
+check_backend(CpuBackend(quiet=1.0, direct=True))
+"""
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="instruction sets are oneDNN's; PyTorch is missing")
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        "AVX2",
+        pytest.param("SSE41", marks=pytest.mark.slow),
+        pytest.param("AVX2_VNNI", marks=pytest.mark.slow),
+        pytest.param("AVX512_CORE", marks=pytest.mark.slow),
+        pytest.param("AVX512_CORE_VNNI", marks=pytest.mark.slow),
+    ],
+)
+def test_equality_with_instructions_capped(instructions: str) -> None:
+    out = run(PROGRAM, ONEDNN_MAX_CPU_ISA=instructions)
+    if instructions in ("AVX2", "SSE41"):
+        assert out.split() in (["bits", "7"], ["bits", "None"])
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="events are summed by numba, which is missing")
+def test_events_where_no_instruction_adds_pairs_of_products() -> None:
+    run(EVENTS, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+
+
+def run(program: str, **variables: str) -> str:
+    """What ``program`` prints in a process with these environment variables."""
+    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,438 @@
+"""The cpu backend against the reference: every event, membrane and saturation, on every engine, with ``==``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.schedule import align, shuffle
+from snn_deploy.shapes import Pads
+from snn_deploy.testing import check_backend, random_stimulus, random_unet
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu import backend as simulator
+from snn_deploy_cpu import executor as runners
+from snn_deploy_cpu.conv import providers as libraries
+from snn_deploy_cpu.conv.autotune import Choice
+from snn_deploy_cpu.conv.compiled import Path
+from snn_deploy_cpu.conv.direct import DirectSums
+from snn_deploy_cpu.conv.float_conv import NumpyConvolution
+from snn_deploy_cpu.conv.geometry import Convolution
+from snn_deploy_cpu.conv.payload_stats import Extent
+from snn_deploy_cpu.neurons import multi_threshold as firing
+from snn_deploy_cpu.plan import Engine
+from snn_deploy_reference import ReferenceBackend
+
+CASES = 8
+
+WAYS = {
+    "events": CpuBackend(quiet=1.0, direct=False),
+    "direct": CpuBackend(quiet=0.0, direct=True),
+    "both": CpuBackend(quiet=0.3, direct=True),
+}
+"""Backends that compute by compiled loops whatever they can."""
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The packages named by the parameter cannot be imported."""
+    for name in request.param:
+        monkeypatch.setitem(sys.modules, name, None)
+    caches = (libraries.eight_bit, libraries.float32, firing.compiled_kernels)
+    for cached in caches:
+        cached.cache_clear()
+    if "numba" in request.param:
+        monkeypatch.setitem(sys.modules, "snn_deploy_cpu.kernels.threshold", None)
+        monkeypatch.delattr("snn_deploy_cpu.kernels.threshold", raising=False)
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def assert_equal(found: Run, expected: Run) -> None:
+    assert_fields_equal(found, expected, "counts", "events", "trains", "states")
+    assert found.saturations == expected.saturations
+    assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
+
+
+def assert_counts_equal(found: Run, expected: Run) -> None:
+    """Where nothing else is kept, what merely repeats pixels is not computed step by step."""
+    assert_fields_equal(found, expected, "counts", "events")
+    assert found.trains is None
+
+
+def assert_fields_equal(found: Run, expected: Run, *fields: str) -> None:
+    for field in fields:
+        for name, values in getattr(expected, field).items():
+            np.testing.assert_array_equal(getattr(found, field)[name], values, err_msg=f"{field} of {name}")
+
+
+def both(network: Network, stimulus: np.ndarray, engine: Engine | None = None) -> tuple[Run, Run]:
+    return (
+        CpuBackend(engine).run(network, stimulus, Record.STATES),
+        ReferenceBackend().run(network, stimulus, Record.STATES),
+    )
+
+
+@pytest.mark.parametrize("engine", [None, "int8", "f32", "f64"])
+@pytest.mark.parametrize("record", list(Record))
+def test_conformance(engine: Engine | None, record: Record) -> None:
+    if engine == "int8" and libraries.eight_bit() is None:
+        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
+    assert len(check_backend(CpuBackend(engine), record).equal) == CASES
+
+
+@pytest.mark.parametrize(
+    "without", [("torch",), ("torch", "onnxruntime"), ("numba",), ("torch", "onnxruntime", "numba")], indirect=True
+)
+def test_conformance_with_packages_missing(without: None) -> None:
+    assert len(check_backend(CpuBackend()).equal) == CASES
+
+
+def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = pytest.importorskip("numba.core.config")
+    firing.compiled_kernels.cache_clear()
+    monkeypatch.setattr(config, "DISABLE_JIT", 1)
+    try:
+        assert firing.compiled_kernels() is None
+        assert len(check_backend(CpuBackend(quiet=1.0)).equal) == CASES
+    finally:
+        firing.compiled_kernels.cache_clear()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_compiled_ways(way: str) -> None:
+    assert len(check_backend(WAYS[way]).equal) == CASES
+    for name, first in KERNELS.items():
+        network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
+        stimulus = random_stimulus(network)
+        found = WAYS[way].run(network, stimulus, Record.STATES)
+        assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
+        if available(way):
+            ungrouped = "group" not in name and not name.startswith("depth") and name != "transposed negative pads"
+            assert found.engines["layer1"].endswith(f"+{way}") == ungrouped, name
+
+
+def available(way: str) -> bool:
+    """Whether layers go this way here, and no other."""
+    if way == "direct":
+        vectors = pytest.importorskip("snn_deploy_cpu.kernels.simd")
+        return firing.compiled_kernels() is not None and bool(vectors.pairs_products())
+    return way == "events" and firing.compiled_kernels() is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("payload", [1, 3, 9, 40, 1000])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 8), (16, 24), (19, 150), (8, 260)])
+def test_compiled_ways_of_every_size(way: str, payload: int, inputs: int, outputs: int) -> None:
+    """Sums in 16 bits over more and less of the kernel, and in 32; tiles that are full and that are not."""
+    kernels = [ConvKernel(weights(inputs, 2, 1, 1)), ConvKernel(weights(outputs, inputs, 3, 3), pads=(1, 1, 1, 1))]
+    for signed in (0, -payload):
+        network = line(kernels, "rate", (2, 6, 7), 60, payload_min=signed, payload_max=payload)
+        found = WAYS[way].run(network, random_stimulus(network), Record.STATES)
+        assert_equal(found, ReferenceBackend().run(network, random_stimulus(network), Record.STATES))
+        assert np.ptp(found.trains["layer0"]) >= min(payload, 200)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("signs", [1, 2])
+@pytest.mark.parametrize(("outputs", "inputs"), [(4, 1), (3, 8), (9, 16)])
+def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int) -> None:
+    """The largest payload that a part of the kernel may see, and one more, which takes a smaller part: all sums extreme."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the compiled ways need numba")
+    sign = np.where(np.indices((inputs, 3, 3)).sum(0) % signs, -1, 1)
+    form = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
+    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    limits = {32767 // (127 * inputs * taps) for taps in (9, 3, 1)}
+    words = -(-inputs // 4)
+    limits |= {min(255, 32767 // (127 * min(inputs, 2) * -(-3 * words // parts))) for parts in (1, 2, 4, 8)}
+    taken = set()
+    for limit in limits:
+        for payload in (limit, limit + 1):
+            pattern = np.where(np.indices((5, 5, inputs)).sum(0) % signs, -1, 1)
+            maps = (payload * pattern[None]).astype(np.int16)
+            for sums in choice.sums(maps, Extent.of(maps)):
+                np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps, (1, 1)))
+                taken.add((type(sums), sums.payload, sums.at_once))
+    if signs == 1 and inputs > 1 and available("direct"):
+        assert len({at_once for way, payload, at_once in taken if way is DirectSums and payload is np.uint8}) > 2
+
+
+def test_what_compiled_ways_do_not_cover() -> None:
+    """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the compiled ways need numba")
+    choice = Choice(Path("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
+    long = np.zeros((1, 1, 2**24, 1), np.uint8)
+    for maps, ways in (
+        (np.full((1, 1, 1, 1), 32767, np.int32), True),
+        (np.full((1, 1, 1, 1), 32768, np.int32), False),
+        (long, False),
+    ):
+        assert bool(choice.sums(maps, Extent.of(maps))) == ways
+
+
+@pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
+@pytest.mark.parametrize(("smallest", "largest"), [(-1, 11), (-300, 2), (0, 20), (-20, 900), (0, 900)])
+def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
+    """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the compiled ways need numba")
+    form = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
+    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    for payload in (smallest, largest):
+        maps = np.full((1, 5, 5, 32), payload, np.int16)
+        maps[0, 2, 2] = (smallest, largest) * 16
+        ways = choice.sums(maps, Extent.of(maps), bits)
+        assert ways
+        for sums in ways:
+            np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1)))
+
+
+@pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("way", ["events", "direct"])
+def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, way: str) -> None:
+    if not available(way):
+        pytest.skip(f"{way}: not on this machine")
+    for mode in ("rate", "exact"):
+        network = doubled(ConvKernel(weights(12, 4, side, side), pads=pads), factor, mode)
+        stimulus = random_stimulus(network, batch=2)
+        for block in (1, 2**21):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(runners, "BLOCK_BYTES", block)
+                found = WAYS[way].run(network, stimulus, Record.STATES)
+                counts = WAYS[way].run(network, stimulus)
+            assert found.engines["after"].endswith(f"+{way}")
+            expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+            assert_equal(found, expected)
+            assert_counts_equal(counts, expected)
+        assert_counts_equal(CpuBackend(quiet=0.0, direct=False).run(network, stimulus), expected)
+
+
+def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
+    """A convolution of a map whose pixels a relay repeats ``factor`` times each way."""
+    first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 7), 700)
+    repeat = (factor * 6, factor * 7)
+    rows, columns = (np.repeat(np.arange(length), factor) for length in (6, 7))
+    indices = (rows[:, None] * 7 + columns[None, :]).reshape(-1)
+    pixels = SpatialKernel((6, 7), repeat, np.arange(indices.size + 1), indices, np.ones(indices.size))
+    one, limit = np.ones(4, np.int64), 300
+    counts = (-limit, limit) if mode == "exact" else (None, None)
+    relay = Population("twice", (4, *repeat), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    shape = kernel.output_shape(relay.shape)
+    theta = np.full(shape[0], 800)
+    neuron = Neuron(theta, theta // 2, -90, 90, *((-90, 90) if mode == "exact" else (None, None)))
+    after = Population("after", shape, neuron, np.zeros((shape[0], 1, 1)), np.ones(shape[0]))
+    return align(
+        replace(
+            first,
+            populations=(*first.populations, relay, after),
+            connections=(
+                *first.connections,
+                Connection("double", first.populations[-1].name, "twice", pixels),
+                Connection("read", "twice", "after", kernel),
+            ),
+            outputs=(Output("out", "after"),),
+        )
+    )
+
+
+@pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+events"), (2000, "int8")])
+def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
+    """Payloads of more than 8 bits travel as planes; a silent one is left out, a quiet one taken event by event."""
+    if firing.compiled_kernels() is None or libraries.eight_bit() is None:
+        pytest.skip("needs numba and PyTorch with an exact oneDNN")
+    passing = ConvKernel(16 * np.eye(8, dtype=np.int64)[:, :, None, None])
+    kernels = [passing, ConvKernel(weights(8, 8, 3, 3) // 4, pads=(1, 1, 1, 1))]
+    network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
+    stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
+    stimulus.reshape(-1)[np.random.default_rng(0).permutation(stimulus.size)[:rare]] += 800
+    found = CpuBackend(quiet=0.05, direct=False).run(network, stimulus, Record.STATES)
+    assert found.engines["layer1"] == engine
+    assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
+
+
+def test_engines_are_named() -> None:
+    network = random_unet("rate")
+    run = CpuBackend("f32", quiet=0, direct=False).run(network, random_stimulus(network))
+    assert set(run.engines.values()) == {"f32", "int32"}
+    if libraries.eight_bit() is not None:
+        assert CpuBackend(quiet=0, direct=False).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (1, 3), (5, 2)])
+def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_unet(mode, 7, steps=11)  # type: ignore[arg-type]
+    stimulus = random_stimulus(network, 7, batch)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
+        monkeypatch.setattr(runners, "BLOCK_BYTES", block)
+        monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
+        found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
+        assert_equal(found, expected)
+        trains = CpuBackend(threads=threads).run(network, stimulus, Record.TRAINS)
+        for name, values in expected.trains.items():  # type: ignore[union-attr]
+            np.testing.assert_array_equal(trains.trains[name], values)  # type: ignore[index]
+
+
+def line(
+    kernels: list[ConvKernel | TransposedKernel], mode: str, shape: tuple[int, int, int], theta: int, **options: object
+) -> Network:
+    """A chain of populations, one for each kernel."""
+    one = np.zeros((shape[0], 1, 1), np.int64)
+    populations = [Population("input", shape, None, one, np.ones(shape[0]), input_min=-1023, input_max=1023)]
+    connections = []
+    for index, kernel in enumerate(kernels):
+        source = populations[-1]
+        shape = kernel.output_shape(source.shape)
+        limits = {"payload_min": -200, "payload_max": 300} | options
+        if mode == "exact":
+            limits |= {"count_min": -200, "count_max": 300}
+        neuron = Neuron(np.full(shape[0], theta), np.full(shape[0], theta // 2), **limits)  # type: ignore[arg-type]
+        bias = np.arange(np.prod(shape)).reshape(shape) % 37 - 11
+        populations.append(Population(f"layer{index}", shape, neuron, bias, np.ones(shape[0])))
+        connections.append(Connection(f"edge{index}", source.name, f"layer{index}", kernel, index % 3))
+    network = Network(
+        "line",
+        mode,
+        4 if mode == "rate" else 1,
+        tuple(populations),
+        tuple(connections),
+        (Output("out", populations[-1].name),),  # type: ignore[arg-type]
+    )
+    return align(network)
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+
+
+KERNELS = {
+    "asymmetric pads": ConvKernel(weights(8, 6, 3, 2), pads=(2, 0, 1, 3)),
+    "negative pads": ConvKernel(weights(8, 6, 3, 3), pads=(-2, 1, -1, -3)),
+    "stride beyond kernel": ConvKernel(weights(8, 6, 1, 2), (3, 3), (1, 0, 0, 2)),
+    "dilated": ConvKernel(weights(8, 6, 3, 3), (1, 2), (2, 3, 2, 3), (2, 3)),
+    "grouped": ConvKernel(weights(9, 2, 3, 3), (2, 1), (1, 1, 1, 1), groups=3),
+    "depthwise": ConvKernel(weights(6, 1, 3, 2), (2, 2), (-1, 1, 2, 0), groups=6),
+    "depth multiplier": ConvKernel(weights(12, 1, 3, 3), pads=(1, 1, 1, 1), groups=6),
+    "transposed": TransposedKernel(weights(6, 5, 3, 3), (2, 2), (1, 1, 0, 0)),
+    "transposed 2x2": TransposedKernel(weights(6, 5, 2, 2), (2, 2)),
+    "transposed with gaps": TransposedKernel(weights(6, 5, 2, 1), (3, 2), (1, 0, 0, 0)),
+    "transposed dilated groups": TransposedKernel(weights(6, 4, 3, 2), (2, 3), (0, 1, 2, 0), (3, 2), 3),
+    "transposed negative pads": TransposedKernel(weights(6, 4, 3, 3), (2, 2), (-2, -1, -3, -1), groups=2),
+}
+
+
+@pytest.mark.parametrize("engine", [None, "f32", "f64"])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("block", [1, 2**22])
+def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "BLOCK_BYTES", block)
+    first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
+    network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
+    assert_equal(*both(network, random_stimulus(network, batch=1), engine))
+
+
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize("weight", [1, 3, -2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resampling_relays(mode: str, weight: int, threads: int) -> None:
+    first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 6), 700)
+    source = first.populations[-1]
+    limit = 900
+    counts = (-limit, limit) if mode == "exact" else (None, None)
+    one = np.ones(4, np.int64)
+    relay = Population("twice", (4, 12, 12), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    double = np.repeat(np.arange(6), 2)
+    indices = (double[:, None] * 6 + double[None, :]).reshape(-1)
+    kernel = SpatialKernel((6, 6), (12, 12), np.arange(145), indices, np.full(144, weight))
+    network = align(
+        replace(
+            first,
+            populations=(*first.populations, relay),
+            connections=(*first.connections, Connection("double", source.name, "twice", kernel)),
+            outputs=(Output("out", "twice"),),
+        )
+    )
+    stimulus = random_stimulus(network)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
+    assert found.engines["twice"] == "int32"
+    assert_equal(found, expected)
+    assert_counts_equal(CpuBackend(threads=threads).run(network, stimulus), expected)
+
+
+@pytest.mark.parametrize("theta", [1, 3, 700, 4097, 2**20 - 1, 2**20])
+@pytest.mark.parametrize("strict", [False, True])
+def test_any_threshold(theta: int, strict: bool) -> None:
+    kernel = ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))
+    network = line([kernel], "rate", (2, 8, 8), theta, strict=strict)
+    assert_equal(*both(network, random_stimulus(network)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hard_resets(seed: int) -> None:
+    network = random_unet("rate", seed)
+    populations = tuple(
+        replace(item, neuron=replace(item.neuron, reset="zero"))
+        if item.neuron is not None and not item.neuron.relays
+        else item
+        for item in network.populations
+    )
+    hard = replace(network, populations=populations)
+    stimulus = random_stimulus(network, seed)
+    soft, found = CpuBackend().run(network, stimulus), CpuBackend().run(hard, stimulus, Record.STATES)
+    assert_equal(found, ReferenceBackend().run(hard, stimulus, Record.STATES))
+    assert any(np.any(soft.counts[name] != values) for name, values in found.counts.items())
+
+
+def test_membranes_saturate_alike() -> None:
+    kernel = ConvKernel(np.full((4, 2, 3, 3), 127), pads=(1, 1, 1, 1))
+    network = replace(line([kernel], "rate", (2, 8, 8), 2**22, payload_min=0), steps=20)
+    found, expected = both(network, -np.abs(random_stimulus(network)))
+    assert sum(expected.saturations.values()) > 100
+    assert max(np.abs(values).max() for values in expected.states.values()) <= STATE_MAX  # type: ignore[union-attr]
+    assert_equal(found, expected)
+
+
+def test_currents_beyond_float32_take_float64() -> None:
+    kernel = ConvKernel(np.full((4, 2, 3, 3), 127), pads=(1, 1, 1, 1))
+    network = line([kernel], "rate", (2, 8, 8), 2**22)
+    network = replace(network, connections=(replace(network.connections[0], exponent=12),))
+    found, expected = both(network, random_stimulus(network))
+    assert set(found.engines.values()) == {"f64"}
+    assert_equal(found, expected)
+    with pytest.raises(BackendUnavailableError, match=r"layer0: its current reaches .* reference backend$"):
+        CpuBackend("int8").run(network, random_stimulus(network))
+
+
+def test_networks_off_the_schedule_are_refused() -> None:
+    network = shuffle(random_unet("exact", size=8), 3)
+    with pytest.raises(BackendUnavailableError, match=r"is not aligned .*; run it on the reference backend$"):
+        CpuBackend().run(network, random_stimulus(network))
+
+
+def test_a_window_too_short_is_an_error() -> None:
+    network = replace(random_unet("exact", 2, size=8, levels=15, payload=4), steps=2)
+    with pytest.raises(BackendError, match=r"exact mode is not silent after .*; the schedule's window is too short$"):
+        CpuBackend().run(network, random_stimulus(network))
+
+
+def test_wide_layers_of_small_payloads_stay_in_8_bits() -> None:
+    """The sums of 1000 channels fit float32 because payloads are small; 8 full bits of them would not."""
+    if libraries.eight_bit() is None:
+        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
+    kernels = [ConvKernel(weights(1000, 2, 1, 1)), ConvKernel(np.full((8, 1000, 3, 3), 31, np.int8), pads=(1, 1, 1, 1))]
+    network = line(kernels, "rate", (2, 3, 3), 2**12, payload_max=15, payload_min=0)
+    found, expected = both(network, random_stimulus(network))
+    assert found.engines["layer1"] == "int8"
+    assert_equal(found, expected)

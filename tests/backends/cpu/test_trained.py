@@ -1,0 +1,56 @@
+"""Trained networks: whichever way a layer is computed, the same spikes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from skimage import data
+
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion import convert as pipeline
+from snn_deploy.conversion.options import preset
+from snn_deploy.network.network import Network
+from snn_deploy.testing import random_stimulus
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.neurons import multi_threshold as firing
+
+
+@pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
+@pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
+def test_all_ways_agree(root: Path, model: str, options: object) -> None:
+    """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
+    if firing.compiled_kernels() is None:
+        pytest.skip("the compiled ways need numba")
+    images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
+    converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
+    network = converted.conversion.network
+    _agree(network, random_stimulus(network), Record.TRAINS)
+
+
+@pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
+@pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
+def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
+    if firing.compiled_kernels() is None:
+        pytest.skip("the compiled ways need numba")
+    image = (data.camera()[:256, :256] / np.float32(255))[None, None]
+    converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
+    network = converted.conversion.network
+    _agree(network, stimulus_of(network, image), Record.COUNTS)
+
+
+def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:
+    library, events, direct = (
+        CpuBackend(quiet=quiet, direct=way).run(network, stimulus, record)
+        for quiet, way in ((0.0, False), (1.0, False), (0.0, True))
+    )
+    assert sum("events" in name for name in events.engines.values()) > 8
+    for run in (events, direct):
+        for found, expected in ((run.counts, library.counts), (run.trains or {}, library.trains or {})):
+            assert found.keys() == expected.keys()
+            for name, numbers in expected.items():
+                np.testing.assert_array_equal(found[name], numbers, err_msg=name)
+        assert run.saturations == library.saturations

@@ -1,0 +1,134 @@
+"""The Lava backend against the reference: every event, state and saturation of every step, with ``==``."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.network.network import Network
+from snn_deploy.network.schedule import shuffle
+from snn_deploy.testing import check_backend, random_stimulus, random_unet
+from snn_deploy_lava import LavaBackend, backend
+
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed"),
+]
+
+
+def assert_equal_runs(expected: Run, got: Run) -> None:
+    for field in ("counts", "events", "trains", "states"):
+        wanted, found = getattr(expected, field), getattr(got, field)
+        assert set(wanted) == set(found)
+        for name in wanted:
+            assert wanted[name].dtype == found[name].dtype
+            assert np.array_equal(wanted[name], found[name]), (field, name)
+    assert expected.saturations == got.saturations
+
+
+def compare(network: Network, lava: LavaBackend, batch: int = 2) -> None:
+    stimulus = random_stimulus(network, 0, batch)
+    assert_equal_runs(
+        load_backend("reference").run(network, stimulus, Record.STATES), lava.run(network, stimulus, Record.STATES)
+    )
+
+
+def test_conformance() -> None:
+    assert len(check_backend(LavaBackend()).equal) == 8
+
+
+@pytest.mark.parametrize("options", [{}, {"ladder": True}, {"stream": True}])
+def test_hard_resets(options: dict[str, bool]) -> None:
+    network = random_unet("rate", 1, size=8, steps=6)
+    populations = tuple(
+        replace(item, neuron=replace(item.neuron, reset="zero"))
+        if item.neuron is not None and not item.neuron.relays
+        else item
+        for item in network.populations
+    )
+    compare(replace(network, populations=populations), LavaBackend(**options))
+
+
+@pytest.mark.slow
+def test_any_schedule_with_shared_delay_lines() -> None:
+    compare(shuffle(random_unet("exact", 3, size=8), seed=1), LavaBackend())
+
+
+@pytest.mark.slow
+def test_saturating_membranes_are_counted() -> None:
+    network = random_unet("rate", 0, size=8, steps=4)
+    populations = tuple(
+        replace(item, bias=np.full((item.shape[0], 1, 1), 2**23 - 1)) if item.name == "enc1/b" else item
+        for item in network.populations
+    )
+    saturating = replace(network, populations=populations)
+    run = load_backend("reference").run(saturating, random_stimulus(saturating, 0))
+    assert run.saturations["enc1/b"] > 0
+    network = replace(
+        saturating,
+        populations=tuple(
+            replace(item, bias=np.full((item.shape[0], 1, 1), 2**22)) if item.name == "enc1/b" else item
+            for item in network.populations
+        ),
+    )
+    compare(network, LavaBackend())
+
+
+@pytest.mark.slow
+def test_lavas_own_convolution_gives_the_same_numbers() -> None:
+    assert len(check_backend(LavaBackend(stock_conv=True)).equal) == 8
+
+
+@pytest.mark.slow
+def test_the_ladder_of_compares_gives_the_same_numbers() -> None:
+    assert len(check_backend(LavaBackend(ladder=True)).equal) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["exact", "rate"])
+def test_a_stream_of_images_equals_single_images(mode: str) -> None:
+    compare(random_unet(mode, 1, size=8, levels=15, payload=15), LavaBackend(stream=True), batch=5)  # type: ignore[arg-type]
+
+
+def test_only_aligned_networks_stream() -> None:
+    network = shuffle(random_unet("exact", 0, size=8), seed=0)
+    with pytest.raises(BackendUnavailableError, match=r"only an aligned network .* run images one after another$"):
+        LavaBackend(stream=True).run(network, random_stimulus(network))
+
+
+def test_currents_beyond_24_bits_are_refused() -> None:
+    network = random_unet("rate", 0, size=8)
+    connections = tuple(replace(item, exponent=item.exponent + 8) for item in network.connections)
+    wide = replace(network, connections=connections)
+    with pytest.raises(BackendUnavailableError, match=r"24 bits of Lava's synapses: enc1/a \d+, .* or fewer levels$"):
+        LavaBackend().run(wide, random_stimulus(wide))
+
+
+@pytest.mark.slow
+def test_a_window_too_short_is_an_error() -> None:
+    network = replace(random_unet("exact", 2, size=8, levels=15, payload=1), steps=2)
+    with pytest.raises(BackendError, match=r"exact mode is not silent after .* the schedule's window is too short$"):
+        LavaBackend().run(network, random_stimulus(network))
+
+
+def test_importing_the_backend_imports_no_lava() -> None:
+    code = "import sys, snn_deploy_lava; print(sorted({'lava', 'scipy', 'numba'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_lava_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_installed", lambda: False)
+    with pytest.raises(
+        BackendUnavailableError, match=r"lava-nc is not installed in this Python .*; run: pip install .*"
+    ):
+        LavaBackend()

@@ -1,0 +1,210 @@
+"""Bundles: complete, hashed, free of snn-deploy, and giving the counts they promise on any Python that has lava-nc."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snn_deploy_lava
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_digest
+from snn_deploy.errors import ArtifactError, BackendUnavailableError
+from snn_deploy.network.network import Network
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verification import Level, Status, compare
+from snn_deploy.verification.traces.trace_file import read_trace
+from snn_deploy_lava import rules
+from snn_deploy_lava.emit import conformance_network, write_bundle
+from snn_deploy_lava.runtime import command, description, trace
+from snn_deploy_lava.runtime.arithmetic import Correlation, legal_weights
+
+RUNTIME = Path(snn_deploy_lava.__file__).parent / "runtime"
+
+needs_lava = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+
+
+def python310() -> str | None:
+    """A Python 3.10 that has lava-nc: the one named by SNN_DEPLOY_PYTHON310, or python3.10 of the path."""
+    found = os.environ.get("SNN_DEPLOY_PYTHON310") or shutil.which("python3.10")
+    if found is None:
+        return None
+    done = subprocess.run([found, "-c", "import lava.magma"], capture_output=True, check=False)
+    return found if done.returncode == 0 else None
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return random_unet("exact", 0, size=8)
+
+
+@pytest.fixture(scope="module")
+def bundle(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("emit") / "bundle"
+    write_bundle(network, folder, random_stimulus(network, 0, 2))
+    return folder
+
+
+def run(python: str, bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(
+        [python, str(bundle / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd="/",
+    )
+
+
+def test_the_runtime_imports_nothing_of_snn_deploy() -> None:
+    for path in [*RUNTIME.rglob("*.py"), *(RUNTIME.parent / "bundle").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.split(".")[0] == "snn_deploy"], path
+
+
+def test_the_manifest_hashes_every_file_and_leads_back_to_onnx(bundle: Path, network: Network) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert set(manifest["files"]) == files
+    for name, expected in manifest["files"].items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == expected
+    assert [item["name"] for item in manifest["populations"]] == [item.name for item in network.populations]
+
+
+@needs_lava
+def test_the_self_check_and_a_trace_of_this_python(bundle: Path, network: Network, tmp_path: Path) -> None:
+    done = run(sys.executable, bundle, "--out", str(tmp_path / "trace.npz"), "--trains")
+    assert (done.returncode, done.stdout) == (0, "equal: 10 populations, every count\n"), done.stderr
+    stimulus = random_stimulus(network, 0, 2)
+    expected = load_backend("reference").run(network, stimulus, Record.TRAINS)
+    (batch,) = read_trace(tmp_path / "trace.npz")
+    assert (batch.name, batch.network, batch.stimulus) == ("lava-sim", expected.network, expected.stimulus)
+    verdict = compare(network, [expected, batch], Level.TRAIN)
+    assert verdict.status is Status.EQUAL
+    assert verdict.asked is Level.TRAIN
+
+
+def test_a_wrong_count_is_found(
+    bundle: Path, network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = dict(load_backend("reference").run(network, random_stimulus(network, 0, 2)).counts)
+    counts["dec"] = counts["dec"].copy()
+    counts["dec"][1, 2, 3, 4] += 1
+    monkeypatch.setattr(command, "_run", lambda *_: {name: {"counts": values} for name, values in counts.items()})
+    assert command.main(bundle, []) == 1
+    assert capsys.readouterr().out.startswith(
+        "dec: 1 of 512 counts differ; the first, at (image, channel, y, x) (1, 2, 3"
+    )
+
+
+@needs_lava
+@pytest.mark.slow
+def test_the_conformance_test_passes_on_the_simulator(bundle: Path) -> None:
+    assert run(sys.executable, bundle, "--conformance").stdout == "equal: 4 populations, every count\n"
+
+
+@needs_lava
+def test_without_lava_loihi_the_chip_is_refused_in_one_sentence(bundle: Path) -> None:
+    done = run(sys.executable, bundle, "--target", "loihi2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: target loihi2 needs Intel's lava-loihi")
+    assert done.stderr.endswith("or use --target sim\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_bundle_runs_on_python_310_with_lava_alone(bundle: Path) -> None:
+    python = python310()
+    if python is None:
+        pytest.skip("no Python 3.10 with lava-nc: name one in SNN_DEPLOY_PYTHON310")
+    done = run(python, bundle)
+    assert (done.returncode, done.stdout) == (0, "equal: 10 populations, every count\n"), done.stderr
+    done = run(python, bundle, "--conformance")
+    assert (done.returncode, done.stdout) == (0, "equal: 4 populations, every count\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((1, 2, 8, 8)), r"shape \(1, 2, 8, 8\); the network reads \(B, 1, 8, 8\)$"),
+        (np.full((1, 8, 8), 300), r"payloads 300..300; the input carries -255..255$"),
+        (np.full((1, 8, 8), np.nan), r"float64 values; finite real numbers or integers are read$"),
+    ],
+)
+def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "x.npy", values)
+    network = description.read(bundle / "network.snn")
+    with pytest.raises(command.UsageError, match=message):
+        command._payloads(network, tmp_path / "x.npy")
+
+
+def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: Network, tmp_path: Path) -> None:
+    from snn_deploy.backend.stimulus import stimulus_of
+
+    image = np.random.default_rng(0).normal(0, 0.7, (2, 1, 8, 8))
+    np.save(tmp_path / "x.npy", image)
+    got = command._payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
+    assert np.array_equal(got, stimulus_of(network, image))
+
+
+def test_digests_are_those_of_snn_deploy(network: Network) -> None:
+    stimulus = random_stimulus(network, 3)
+    assert trace.stimulus_digest(stimulus) == stimulus_digest(stimulus)
+
+
+def test_an_existing_folder_is_not_overwritten(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"exists already; choose a new folder$"):
+        write_bundle(network, tmp_path)
+
+
+def test_the_conformance_test_crosses_many_thresholds(network: Network) -> None:
+    probe = conformance_network(network)
+    sweep = np.arange(-127, 128, dtype=np.int64).reshape(1, 1, 1, 255)
+    counts = load_backend("reference").run(probe, sweep).counts
+    for population in probe.populations[1:]:
+        assert all(np.unique(channel).size >= 10 for channel in counts[population.name][0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_as_the_chip_stores_them_mean_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(*((0, 128) if seed % 2 else (-128, 128)), (4, 3, 3, 2)).astype(np.int32)
+    stored, exponent = legal_weights(weight, seed)
+    assert np.all(stored % 2 == 0) if weight.min() < 0 else np.array_equal(stored, weight)
+    assert stored.min() >= -256
+    assert stored.max() <= 255
+    maps = rng.integers(-255, 256, (6, 7, 2))
+    geometry = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    assert np.array_equal(Correlation(stored, *geometry, exponent)(maps), Correlation(weight, *geometry, seed)(maps))
+
+
+def test_every_rule_of_the_chip_names_what_breaks_it(network: Network) -> None:
+    assert rules.misfits(network) == ()
+    first, second, *others = network.connections
+    broken = replace(
+        network,
+        populations=(replace(network.input, input_max=2**23 - 1), *network.populations[1:]),
+        connections=(replace(first, exponent=9), replace(second, delay=63), *others),
+    )
+    assert [line.split(":")[0] for line in rules.misfits(broken)] == [
+        "enc1/a",
+        "output",
+        "input->enc1/a",
+        "enc1/a->enc1/b",
+    ]
+    with pytest.raises(BackendUnavailableError, match=r"does not fit loihi2: enc1/a: .*; insert a relay population$"):
+        rules.check(broken)

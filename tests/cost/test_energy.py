@@ -1,0 +1,190 @@
+"""Joules by hand for a network of one synapse, refusals, and the band beside every figure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snn_deploy.activity.counting import Activity, assume, count
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.cost.energy import estimate
+from snn_deploy.errors import TargetError
+from snn_deploy.mapping.fit import map_network
+from snn_deploy.mapping.traffic import traffic
+from snn_deploy.network.network import Network
+from snn_deploy.targets.load import load_target, target_names
+from snn_deploy.targets.quantity import Quantity, rounded
+from snn_deploy.testing import random_stimulus, random_unet
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[Network, Activity]:
+    network = random_unet("exact", 5)
+    return network, count(network, load_backend("reference").run(network, random_stimulus(network, 5)))
+
+
+def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
+    """Every term of the chip formula from the totals, with Davies' numbers, for images one at a time."""
+    network, activity = measured
+    target = load_target("loihi1")
+    mapping = map_network(network, target)
+    found = estimate(network, activity, target, mapping=mapping)
+    moved = traffic(network, activity, mapping, target)
+    firing = activity.populations[1:]
+    active = sum(int(item.events.sum()) for item in firing) / activity.images
+    neurons = sum(item.neurons for item in firing)
+    expected = (
+        23.6e-12 * activity.synaptic_operations / activity.images
+        + 81e-12 * active
+        + 52e-12 * (neurons * network.duration - active)
+        + sum(1.7e-12 * item.sent + 3.0e-12 * item.hops_ew + 4.0e-12 * item.hops_ns for item in moved.messages)
+    )
+    assert found.dynamic_j.value == pytest.approx(expected, rel=1e-12)
+    assert (found.dynamic_j.low, found.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
+    assert found.timing is not None
+    assert found.static_j is not None
+    busiest = float((moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9).max())
+    barrier = 465e-9 if mapping.chips == 1 else 14300e-9
+    assert found.timing.step_s.value == pytest.approx(max(busiest + barrier, 465e-9), rel=1e-12)
+    assert found.timing.latency_s.value == pytest.approx(found.timing.step_s.value * network.duration, rel=1e-12)
+    assert found.static_j.value == pytest.approx(0.104 * found.timing.latency_s.value * mapping.chips, rel=1e-12)
+    assert found.total_j.value == pytest.approx(found.dynamic_j.value + found.static_j.value, rel=1e-12)
+    assert found.edp_js is not None
+    assert found.edp_js.value == pytest.approx(found.total_j.value * found.timing.latency_s.value, rel=1e-12)
+    assert found.images_per_s is not None
+    assert found.images_per_s.value == pytest.approx(1 / found.timing.latency_s.value, rel=1e-12)
+
+
+def test_a_measurement_stands_in_for_the_model(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text(
+        'name = "bench"\ntitle = "bench"\ninherit = "loihi2"\n[sources.lab]\ntitle = "our bench"\ndate = "2026-01"\n'
+        '[measured]\nstep_us = {value = 100.0, source = "lab", basis = "measured", band = [0.99, 1.01]}\n'
+        'dynamic_per_image_uj = {value = 7.0, source = "lab", basis = "measured", band = [0.9, 1.1]}\n'
+        'static_w = {value = 0.3, source = "lab", basis = "measured", band = [1.0, 1.0]}\n'
+    )
+    network, activity = measured
+    found = estimate(network, activity, load_target(path))
+    assert found.dynamic_j.value == pytest.approx(7e-6, rel=1e-12)
+    assert found.model_j == estimate(network, activity, load_target("loihi2")).dynamic_j
+    assert found.timing is not None
+    assert found.timing.step_s.value == pytest.approx(1e-4, rel=1e-12)
+    assert found.static_j is not None
+    assert found.static_j.value == pytest.approx(0.3 * 1e-4 * network.duration, rel=1e-12)
+    assert any("our bench, 2026-01" in figure.citation for figure in found.figures)
+
+
+@pytest.mark.parametrize(("operations", "measured_us"), [(106e3, 107), (124e3, 125), (177e3, 181), (195e3, 201)])
+def test_step_times_of_a_chip_lie_in_the_band(operations: float, measured_us: float) -> None:
+    """PilotNet LIF on Loihi 2: the four step times of the benchmark and the operations of its busiest core."""
+    target = load_target("loihi2")
+    step = (
+        target.quantity("time.synapse_ns") * operations
+        + target.quantity("time.neuron_ns") * 2688.0
+        + target.quantity("time.barrier_chip_ns")
+    )
+    assert step.low < measured_us * 1e-6 < step.high
+    assert step.value == pytest.approx(measured_us * 1e-6, rel=0.12)
+
+
+def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Activity]) -> None:
+    network, activity = measured
+    single, streamed = (estimate(network, activity, load_target("loihi2"), streamed=flag) for flag in (False, True))
+    assert single.timing is not None
+    assert streamed.timing is not None
+    assert streamed.timing.latency_s == single.timing.latency_s
+    ratio = network.duration / network.steps
+    assert single.timing.interval_s.value == pytest.approx(streamed.timing.interval_s.value * ratio, rel=1e-12)
+    idle = {item.name: item.count for item in single.parts}["inactive neuron updates"]
+    less = {item.name: item.count for item in streamed.parts}["inactive neuron updates"]
+    neurons = sum(population.size for population in network.populations[1:])
+    assert idle - less == neurons * (network.duration - network.steps)
+
+
+def test_kinds_of_synapses_have_their_own_price(measured: tuple[Network, Activity]) -> None:
+    network, activity = measured
+    parts = {item.name: item for item in estimate(network, activity, load_target("loihi1-sanafe")).parts}
+    part = parts["synaptic operations"]
+    assert part.energy.value == pytest.approx(24.0e-12 * part.count, rel=1e-12)
+    assert parts["spikes"].energy.value == pytest.approx(69.3e-12 * parts["spikes"].count, rel=1e-12)
+
+
+def test_arithmetic_and_the_published_formula(measured: tuple[Network, Activity]) -> None:
+    network, activity = measured
+    sums = estimate(network, activity, load_target("cmos45-fp32"))
+    assert sums.total_j.value == pytest.approx(0.9e-12 * activity.synaptic_operations / activity.images, rel=1e-12)
+    assert sums.timing is None
+    assert sums.static_share is None
+    paper = estimate(network, activity, load_target("spiking-unet-formula"))
+    spikes = sum(int(item.unit_spikes.sum()) for item in activity.populations[1:] if item.unit_spikes is not None)
+    first = sum(item.dense_macs for item in activity.connections if item.source == network.input.name)
+    assert paper.total_j.value == pytest.approx(0.9e-12 * spikes / activity.images + 4.6e-12 * first, rel=1e-12)
+    assert any("counts a spike once however many synapses it reaches" in note for note in paper.notes)
+
+
+def test_an_unpriced_device_is_refused(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
+    path = tmp_path / "half.toml"
+    path.write_text(
+        'name = "half"\ntitle = "half"\nkind = "chip"\n[sources.lab]\ntitle = "bench"\ndate = "2026-01"\n'
+        '[energy]\nsynapse_pj = {value = 9.5, source = "lab", basis = "measured", band = [0.9, 1.2]}\n'
+    )
+    with pytest.raises(TargetError, match=r"target half: no limits.cores_per_chip, .* and band$"):
+        estimate(*measured, load_target(path))
+
+
+@pytest.mark.parametrize("key", ["energy.spike_pj", "time.neuron_ns", "power.static_chip_w"])
+def test_one_missing_price_is_refused(key: str, measured: tuple[Network, Activity]) -> None:
+    target = load_target("loihi2")
+    less = replace(target, figures={name: item for name, item in target.figures.items() if name != key})
+    with pytest.raises(TargetError, match=f"target loihi2: no {key}; an estimate is refused rather than guessed"):
+        estimate(*measured, less)
+
+
+def test_unknown_unit_spikes_are_refused() -> None:
+    network = random_unet("rate", 1)
+    with pytest.raises(TargetError, match=r"unit spikes of enc1/a are unknown; record trains in a run$"):
+        estimate(network, assume(network, 0.1), load_target("spiking-unet-formula"))
+
+
+def test_the_activity_of_another_network_is_refused(measured: tuple[Network, Activity]) -> None:
+    with pytest.raises(TargetError, match=r"^the activity is of network .*, not of "):
+        estimate(random_unet("rate", 1), measured[1], load_target("loihi1"))
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_figure_has_its_band_and_basis(name: str, measured: tuple[Network, Activity]) -> None:
+    found = estimate(*measured, load_target(name))
+    for _, _, figure in found.rows():
+        assert " to " in figure
+    assert found.figures
+    assert json.loads(json.dumps(found.record()))["basis"][0].count("[") == 1
+    total = sum((layer.energy.value for layer in found.layers), 0.0)
+    assert total == pytest.approx(found.dynamic_j.value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.01536, "15 mJ"),
+        (9.96e-3, "10 mJ"),
+        (9.94e-3, "9.9 mJ"),
+        (0.0, "0 J"),
+        (123.0, "120 J"),
+        (999.0, "1.0 kJ"),
+        (1.0, "1.0 J"),
+        (3.14e-10, "310 pJ"),
+    ],
+)
+def test_two_significant_digits(value: float, text: str) -> None:
+    assert rounded(value, "J") == text
+
+
+def test_a_band_must_hold_its_value() -> None:
+    with pytest.raises(ValueError, match=r"does not lie in its band \[2.0, 3.0\], or a bound is negative$"):
+        Quantity(1.0, 2.0, 3.0)
+    assert Quantity(2.0, 1.0, 4.0).inverse() == Quantity(0.5, 0.25, 1.0)
+    assert np.isclose((Quantity(2.0, 1.0, 4.0) * 3.0).high, 12.0)

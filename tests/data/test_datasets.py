@@ -1,0 +1,101 @@
+"""Each published layout, on small files the test makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+from snn_deploy.data.datasets import clean_images, labelled_images
+from snn_deploy.data.metrics import VOID
+from snn_deploy.errors import StimulusError
+
+GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    io.imsave(path, values, check_contrast=False)
+
+
+def test_a_folder_of_clean_images(tmp_path: Path) -> None:
+    write(tmp_path / "02.png", GRAY)
+    write(tmp_path / "01.png", GRAY + 1)
+    entries = clean_images(tmp_path)
+    assert [entry.name for entry in entries] == ["01.png", "02.png"]
+    sample = entries[1].read(1)
+    assert sample.labels is None
+    np.testing.assert_allclose(sample.image[0, 0] * 255, GRAY, atol=1e-4)
+
+
+def test_isbi_folders_count_in_numbers(tmp_path: Path) -> None:
+    labels = np.where(GRAY % 3 == 0, 0, 255).astype(np.uint8)
+    for index in (0, 2, 10):
+        write(tmp_path / f"image/{index}.png", GRAY)
+        write(tmp_path / f"label/{index}.png", labels)
+    entries = labelled_images(tmp_path)
+    assert [entry.name for entry in entries] == ["0.png", "2.png", "10.png"]
+    np.testing.assert_array_equal(entries[0].read(1).labels, GRAY % 3 == 0)
+
+
+def test_isbi_stacks(tmp_path: Path) -> None:
+    volume = np.stack([GRAY, GRAY + 100])
+    write(tmp_path / "train-volume.tif", volume)
+    write(tmp_path / "train-labels.tif", np.where(volume > 50, 255, 0).astype(np.uint8))
+    second = labelled_images(tmp_path)[1].read(1)
+    np.testing.assert_allclose(second.image[0, 0] * 255, GRAY + 100, atol=1e-4)
+    np.testing.assert_array_equal(second.labels, volume[1] <= 50)
+
+
+def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path) -> None:
+    vessel = np.where(GRAY % 2 == 0, 255, 0).astype(np.uint8)
+    mask = np.where(GRAY < 32, 255, 0).astype(np.uint8)
+    write(tmp_path / "images/21_training.tif", np.stack([GRAY] * 3, axis=2))
+    write(tmp_path / "1st_manual/21_manual1.png", vessel)
+    write(tmp_path / "mask/21_training_mask.png", mask)
+    sample = labelled_images(tmp_path)[0].read(1)
+    assert sample.image.shape == (1, 1, 8, 8)
+    np.testing.assert_array_equal(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
+
+
+def test_camseq_reads_its_colors(tmp_path: Path) -> None:
+    (tmp_path / "label_colors.txt").write_text("64 128 64\tAnimal\n0 0 0\tVoid\n128 0 0\tBuilding\n")
+    colors = np.array([[64, 128, 64], [0, 0, 0], [128, 0, 0]], np.uint8)
+    write(tmp_path / "a.png", np.stack([GRAY] * 3, axis=2))
+    write(tmp_path / "a_L.png", colors[GRAY % 3])
+    (entry,) = labelled_images(tmp_path)
+    np.testing.assert_array_equal(entry.read(3).labels, np.array([0, VOID, 1])[GRAY % 3])
+    write(tmp_path / "a_L.png", np.full((8, 8, 3), 7, np.uint8))
+    with pytest.raises(StimulusError, match=r"a_L.png: holds a color that .*label_colors.txt does not list"):
+        entry.read(3)
+
+
+def test_segnet_frames(tmp_path: Path) -> None:
+    write(tmp_path / "val/f.png", np.stack([GRAY] * 3, axis=2))
+    write(tmp_path / "valannot/f.png", GRAY % 12)
+    (entry,) = labelled_images(tmp_path)
+    np.testing.assert_array_equal(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
+
+
+def test_what_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(StimulusError, match=r"no known layout of labelled images"):
+        labelled_images(tmp_path)
+    with pytest.raises(StimulusError, match=r"nowhere: no such folder"):
+        labelled_images(tmp_path / "nowhere")
+    write(tmp_path / "image/0.png", GRAY)
+    write(tmp_path / "label/1.png", GRAY)
+    with pytest.raises(StimulusError, match=r"0.png: 0 files match .*label/0.png; one is needed"):
+        labelled_images(tmp_path)[0].read(1)
+    write(tmp_path / "label/0.png", GRAY[:4])
+    with pytest.raises(StimulusError, match=r"0.png: \(8, 8\) pixels, its label map \(4, 8\)"):
+        labelled_images(tmp_path)[0].read(1)
+
+
+def test_the_shared_folders_are_read(shared: Path) -> None:
+    assert len(labelled_images(shared / "data/ISBI2012")) == 30
+    assert len(labelled_images(shared / "data/CamSeq_frames")) == 81
+    sample = labelled_images(shared / "data/CamSeq_frames")[0].read(3)
+    assert sample.labels is not None
+    assert set(np.unique(sample.labels)) <= {VOID, *range(11)}

@@ -1,0 +1,149 @@
+"""Tiles, padding, predictors and the verb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.cli.app import main
+from snn_deploy.data import images
+from snn_deploy.data.datasets import Entry, Sample
+from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.tiles import windows
+from snn_deploy.errors import NetworkError, StimulusError
+from snn_deploy.evaluation.evaluate import Cost, FloatPredictor, Prediction, SpikingPredictor, evaluate
+from snn_deploy.network import artifact
+from snn_deploy.testing import random_unet
+
+
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    tile=st.integers(4, 40),
+    overlap=st.integers(0, 39),
+)
+def test_tiles_write_every_pixel_once(size: tuple[int, int], tile: int, overlap: int) -> None:
+    if overlap >= tile:
+        if max(size) > tile:
+            with pytest.raises(StimulusError, match=f"tiles of {tile} pixels cannot overlap by {overlap}"):
+                list(windows(size, (tile, tile), overlap))
+        return
+    image = np.arange(size[0] * size[1]).reshape(size)
+    written = np.full(size, -1)
+    for window in windows(size, (tile, tile), overlap):
+        assert np.all(written[window.write] == -1)
+        read = image[window.read]
+        assert max(read.shape) <= tile
+        written[window.write] = read[window.keep]
+        for axis in (0, 1):
+            keep, span = window.keep[axis], read.shape[axis]
+            assert keep.start == 0 or keep.start >= overlap // 2
+            assert keep.stop == span or span - keep.stop >= overlap // 2
+    np.testing.assert_array_equal(written, image)
+
+
+def test_deep_tiles_equal_the_whole_image() -> None:
+    """An overlap of twice the receptive field's radius leaves no trace of the cuts."""
+    source = random_convolutions(48)
+    image = images.add_noise(np.full((1, 1, 48, 48), 0.5, np.float32), 60.0, 0)
+    whole = SpikingPredictor(source, load_backend("reference"))(image).values
+    tiled = SpikingPredictor(source.at_size(24, 24), load_backend("reference"), (24, 24), 8)(image)
+    np.testing.assert_array_equal(tiled.values, whole)
+    assert tiled.cost.macs > 0
+    shallow = SpikingPredictor(source.at_size(24, 24), load_backend("reference"), (24, 24), 0)(image)
+    assert np.any(shallow.values != whole)
+
+
+def random_convolutions(size: int):
+    """Two 3x3 convolutions without pooling: a receptive field of radius 2."""
+    from dataclasses import replace
+
+    from snn_deploy.network.network import Network, Output
+    from snn_deploy.network.schedule import align
+
+    network = random_unet("exact", 0, size=16)
+    kept = ("input", "enc1/a", "enc1/b")
+    small = Network(
+        "two",
+        "exact",
+        1,
+        tuple(population for population in network.populations if population.name in kept),
+        tuple(item for item in network.connections if {item.source, item.target} <= set(kept)),
+        (Output("out", "enc1/b"),),
+    )
+    return replace(align(small.at_size(size, size)), name="two")
+
+
+def test_images_are_padded_to_what_the_network_accepts(root: Path) -> None:
+    predictor = FloatPredictor(root / "models/denoiser_s25.onnx")
+    image = images.center_crop(images.photograph("camera", 1), 45, 50)
+    found = predictor(image)
+    assert found.values.shape == (1, 1, 45, 50)
+    padded = np.pad(image, ((0, 0), (0, 0), (0, 3), (0, 2)), mode="symmetric")
+    np.testing.assert_allclose(found.values, predictor(padded).values[:, :, :45, :50], atol=1e-6)
+
+
+def test_a_fixed_size_is_the_tile() -> None:
+    """The pixel map of the random U-Net binds it to its size."""
+    network = random_unet("exact", 1, size=16)
+    image = images.add_noise(np.full((1, 1, 30, 30), 0.5, np.float32), 60.0, 0)
+    found = SpikingPredictor(network, load_backend("reference"), overlap=8)(image)
+    assert found.values.shape == (1, 1, 30, 30)
+    first = load_backend("reference").run(network, stimulus_of(network, np.ascontiguousarray(image[:, :, :16, :16])))
+    np.testing.assert_array_equal(found.values[0, 0, :8, :8], first.values(network)[0, 0, :8, :8])
+    with pytest.raises(NetworkError, match="accepts no size near 20x20"):
+        SpikingPredictor(network, load_backend("reference"), (20, 20), 8)(image)
+
+
+def test_labels_of_one_and_of_several_channels() -> None:
+    logits = np.array([[[[-1.0, 2.0]], [[0.0, -3.0]]]])
+    assert Prediction(logits, (), Cost()).labels()[0].tolist() == [[1, 0]]
+    assert Prediction(logits[:, :1], (), Cost()).labels()[0].tolist() == [[0, 1]]
+    assert Prediction(logits[:, :1] * 0.3, ("sigmoid",), Cost()).labels()[0].tolist() == [[0, 1]]
+    with pytest.raises(StimulusError, match="hide the classes; export the logits"):
+        Prediction(logits, ("argmax",), Cost()).labels()
+
+
+def test_noise_and_crops_are_those_named() -> None:
+    image = images.photograph("camera", 1)
+    seen: list[np.ndarray] = []
+
+    def remember(noisy: images.Image) -> Prediction:
+        seen.append(noisy)
+        return Prediction(noisy.astype(np.float64), (), Cost(events=4.0))
+
+    entries = [Entry(name, lambda _, name=name: Sample(name, image)) for name in ("a", "b")]
+    found = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
+    crop = images.center_crop(image, 32, 32)
+    np.testing.assert_array_equal(seen[1], images.add_noise(crop, 25.0, 8))
+    scores = [item.scores["psnr_db"] for item in found.images]
+    assert scores[0] == psnr_db(images.add_noise(crop, 25.0, 7), crop)
+    assert found.overall["psnr_db"] == pytest.approx(np.mean(scores))
+    assert found.cost.events == 4.0
+    with pytest.raises(StimulusError, match="a: has no label map; segmentation needs one"):
+        evaluate(remember, entries, "segment", 1)
+    with pytest.raises(StimulusError, match="no image to evaluate on"):
+        evaluate(remember, [], "denoise", 1)
+
+
+def test_the_verb_on_artifact_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact.save(random_unet("exact", 0, size=16), tmp_path / "n.snn")
+    images.write_image(tmp_path / "a.png", images.center_crop(images.photograph("camera", 1), 16, 16))
+    status = main(
+        ["evaluate", str(tmp_path / "n.snn"), "--data", str(tmp_path), "--task", "denoise", "--noise", "25", "--json"]
+    )
+    record = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert [item["image"] for item in record["images"]] == ["a.png"]
+    assert record["cost_per_image"]["synaptic_operations"] > 0
+    assert main(["evaluate", str(tmp_path / "n.snn"), "--data", str(tmp_path / "x"), "--task", "denoise"]) == 3
+    assert (
+        main(["evaluate", str(tmp_path / "n.snn"), "--data", str(tmp_path), "--task", "denoise", "--images", "4"]) == 3
+    )
+    assert "none of them is chosen" in capsys.readouterr().err

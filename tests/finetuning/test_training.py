@@ -1,0 +1,127 @@
+"""The loop: it helps, it repeats itself, it goes on after a break, and it keeps its test set out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
+
+from snn_deploy.cli.app import main
+from snn_deploy.conversion.options import preset
+from snn_deploy.data import images
+from snn_deploy.data.datasets import Entry, Sample
+from snn_deploy.errors import ConversionError, StimulusError
+from snn_deploy.finetuning.data import Data
+from snn_deploy.finetuning.network import GraphNetwork
+from snn_deploy.finetuning.training import Schedule, Tuned, finetune
+from snn_deploy.frontend.onnx import read
+from snn_deploy.network import artifact
+
+OPTIONS = preset("spiking-unet", steps=2)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Eight photographs, half of them for validation."""
+    samples = [Sample(name, images.photograph(name, 1)) for name in images.CALIBRATION[:8]]
+    entries = [Entry(sample.name, lambda _, sample=sample: sample) for sample in samples]
+    return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
+
+
+def weights(tuned: Tuned) -> np.ndarray:
+    return np.concatenate([node.op.weight.ravel() for node in tuned.graph.nodes if hasattr(node.op, "weight")])
+
+
+def test_fine_tuning_improves_two_steps(root: Path, data: Data) -> None:
+    schedule = Schedule(iterations=30, batch=4, rate=1e-3, check_every=15)
+    tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
+    assert tuned.metric == "psnr_db"
+    assert [item.iteration for item in tuned.checks] == [0, 15, 30]
+    assert tuned.best.score > tuned.checks[0].score + 0.4
+    assert tuned.conversion.network.steps == 2
+
+
+def test_training_for_few_levels_improves_them(root: Path, data: Data) -> None:
+    schedule = Schedule(iterations=40, batch=4, rate=1e-3, check_every=40)
+    tuned = finetune(root / "models/denoiser_s25.onnx", data, preset("exact", levels=7), schedule)
+    assert tuned.best.score > tuned.checks[0].score + 0.2
+
+
+def test_a_run_goes_on_after_a_break(root: Path, data: Data, tmp_path: Path) -> None:
+    model, schedule = root / "models/denoiser_s25.onnx", Schedule(iterations=4, batch=2, check_every=2, seed=5)
+    straight = finetune(model, data, OPTIONS, schedule)
+
+    def stop(done: int, _: int, __: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model, data, OPTIONS, schedule, checkpoint=checkpoint, report=stop)
+    assert checkpoint.is_file()
+    with pytest.raises(ConversionError, match=r"c: the checkpoint is of another run"):
+        finetune(model, data, preset("exact"), schedule, checkpoint=checkpoint)
+    again = finetune(model, data, OPTIONS, schedule, checkpoint=checkpoint)
+    assert again.checks == straight.checks
+    np.testing.assert_array_equal(weights(again), weights(straight))
+    assert artifact.digest(again.conversion.network) == artifact.digest(straight.conversion.network)
+    assert not checkpoint.exists()
+
+
+def test_patience_and_the_best_network(root: Path, data: Data) -> None:
+    """A rate that harms the network: training stops, and the network it began with is kept."""
+    schedule = Schedule(iterations=8, batch=1, rate=0.005, check_every=1, patience=2)
+    tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
+    assert len(tuned.checks) == 3
+    assert tuned.best.iteration == 0
+    plain = GraphNetwork(read(root / "models/denoiser_s25.onnx", (32, 32)).graph).trained()
+    np.testing.assert_allclose(weights(tuned), weights(replace(tuned, graph=plain)))
+
+
+def test_a_rate_that_destroys_the_network_is_named(root: Path, data: Data) -> None:
+    schedule = Schedule(iterations=4, batch=1, rate=0.9, check_every=2)
+    with pytest.raises(
+        ConversionError, match=r"iteration \d: the network can be converted no longer .* lower the rate"
+    ):
+        finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
+
+
+def test_validation_shares_no_image_with_training(data: Data) -> None:
+    names = [{sample.name for sample in part} for part in (data.training, data.validation)]
+    assert len(names[0]) == len(names[1]) == 4
+    assert not names[0] & names[1]
+
+
+def test_labels_turn_with_their_image() -> None:
+    labels = np.arange(64 * 64).reshape(64, 64) % 7
+    sample = Sample("s", (labels / 10).astype(np.float32)[None, None], labels)
+    data = Data.of([Entry("s", lambda _: sample)] * 2, "segment", 1, 0.5, 0.0, 16, 0)
+    shown, wanted = data.batch(8, np.random.default_rng(0))
+    np.testing.assert_allclose(shown[:, 0] * 10, wanted, atol=1e-5)
+
+
+def test_what_is_too_little(data: Data) -> None:
+    entries = [Entry("s", lambda _: Sample("s", np.zeros((1, 1, 8, 8), np.float32)))]
+    with pytest.raises(StimulusError, match="fine-tuning needs at least two images"):
+        Data.of(entries, "denoise", 1, 0.1, 25.0, 8, 0)
+    with pytest.raises(StimulusError, match=r"s: \(8, 8\) pixels hold no patch of 16; lower --patch"):
+        Data.of(entries * 2, "denoise", 1, 0.1, 25.0, 16, 0)
+    with pytest.raises(ConversionError, match="iterations is 0; allowed are 1 and more"):
+        Schedule(iterations=0)
+    with pytest.raises(ConversionError, match="rate is 2; allowed are numbers between 0 and 1"):
+        Schedule(rate=2)
+
+
+def test_the_verb_writes_both_files(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("coins", "moon"):
+        images.write_image(tmp_path / f"{name}.png", images.center_crop(images.photograph(name, 1), 64, 64))
+    command = ["finetune", str(root / "models/denoiser_s25.onnx"), "--data", str(tmp_path), "--task", "denoise"]
+    options = ["--noise", "25", "--iterations", "1", "--batch", "1", "--patch", "32", "--levels", "7"]
+    assert main([*command, *options, "--out", str(tmp_path / "t.onnx")]) == 0
+    assert artifact.load(tmp_path / "t.snn").config["levels"] == 7
+    assert main([*command, *options, "--out", str(tmp_path / "t.txt")]) == 3
+    assert "name a .onnx file in a folder that exists" in capsys.readouterr().err

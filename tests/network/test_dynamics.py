@@ -1,0 +1,138 @@
+"""The integer equations, one by one: saturation, the threshold ladder and its closed form, one step, the bias gate."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_deploy.errors import NetworkError
+from snn_deploy.network import dynamics
+from snn_deploy.network.dynamics import advance, bias_at, current, fire, fire_ladder, initial_membrane, saturate
+from snn_deploy.network.kernels import identity
+from snn_deploy.network.network import STATE_MAX, Connection, Neuron
+from snn_deploy.testing import random_unet
+
+
+def test_saturation_is_symmetric_at_24_bits() -> None:
+    assert STATE_MAX == 8_388_607
+    values = np.array([-(2**40), -STATE_MAX - 1, -STATE_MAX, 0, STATE_MAX, STATE_MAX + 1, 2**40], np.int64)
+    assert saturate(values).tolist() == [-STATE_MAX, -STATE_MAX, -STATE_MAX, 0, STATE_MAX, STATE_MAX, STATE_MAX]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("levels", [1, 2, 4, 8])
+@pytest.mark.parametrize("theta", [1, 2, 3, 7, 64, 100, 1023])
+def test_the_ladder_of_thresholds_is_floor_division_for_every_membrane(theta: int, levels: int, strict: bool) -> None:
+    """Every v from far below zero to far above the highest sum of thresholds, one by one."""
+    v = np.arange(-3 * theta - 5, (2**levels + 3) * theta + 5, dtype=np.int64)
+    closed = fire(v, np.int64(theta), 0, 2**levels - 1, strict=strict)
+    ladder = fire_ladder(v, np.int64(theta), levels, strict=strict)
+    assert np.array_equal(closed, ladder)
+    assert closed.min() == 0
+    assert closed.max() == 2**levels - 1
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_ladder_equals_the_closed_form_over_the_whole_register(strict: bool) -> None:
+    """All 2**24 - 1 membranes for the published four thresholds, theta = 64: 131 thousand thresholds wide."""
+    for start in range(-STATE_MAX, STATE_MAX + 1, 2**20):
+        v = np.arange(start, min(start + 2**20, STATE_MAX + 1), dtype=np.int64)
+        assert np.array_equal(
+            fire(v, np.int64(64), 0, 15, strict=strict), fire_ladder(v, np.int64(64), 4, strict=strict)
+        )
+
+
+@given(
+    st.integers(-STATE_MAX, STATE_MAX),
+    st.integers(1, STATE_MAX),
+    st.integers(-300, 0),
+    st.integers(1, 300),
+    st.booleans(),
+)
+def test_the_payload_is_the_largest_multiple_of_theta_that_fits(
+    v: int, theta: int, low: int, high: int, strict: bool
+) -> None:
+    k = int(fire(np.array([v]), np.array([theta]), low, high, strict=strict)[0])
+    assert low <= k <= high
+    rest = v - k * theta
+    if low < k < high:
+        assert (0 < rest <= theta) if strict else (0 <= rest < theta)
+    elif k == high:
+        assert rest > 0 if strict else rest >= 0 or k == low
+    else:
+        assert rest <= theta if strict else rest < theta
+
+
+def test_strict_and_not_differ_exactly_at_multiples() -> None:
+    v = np.arange(-50, 200, dtype=np.int64)
+    loose, strict = (fire(v, np.int64(10), -9, 15, strict=flag) for flag in (False, True))
+    inside = (v % 10 == 0) & (v > -90) & (v <= 150)
+    assert np.array_equal(loose - strict, inside.astype(np.int64))
+
+
+def test_one_step_worked_by_hand() -> None:
+    """theta 10, v 3, input 31: 34 // 10 = 3 spikes, 4 left; the count limit 5 leaves room for 2, so 14 stay."""
+    neuron = Neuron(np.array([10]), np.array([0]), -7, 7, 0, 5)
+    v, count, payload = advance(neuron, _cell(3), _cell(0), _cell(31))
+    assert (v.item(), count.item(), payload.item()) == (4, 3, 3)
+    v, count, payload = advance(neuron, _cell(3), _cell(3), _cell(31))
+    assert (v.item(), count.item(), payload.item()) == (14, 5, 2)
+
+
+def test_a_signed_neuron_takes_spikes_back_but_never_more_than_it_sent() -> None:
+    neuron = Neuron(np.array([10]), np.array([0]), -7, 7, 0, 5)
+    v, count, payload = advance(neuron, _cell(4), _cell(3), _cell(-27))
+    assert (v.item(), count.item(), payload.item()) == (7, 0, -3)
+    v, count, payload = advance(neuron, _cell(4), _cell(2), _cell(-60))
+    assert (v.item(), count.item(), payload.item()) == (-36, 0, -2)
+
+
+def test_the_state_saturates_before_the_neuron_fires() -> None:
+    neuron = Neuron(np.array([2**20]), np.array([0]), 0, 15)
+    v, _, payload = advance(neuron, _cell(STATE_MAX), _cell(0), _cell(STATE_MAX))
+    assert payload.item() == 7
+    assert v.item() == STATE_MAX - 7 * 2**20
+
+
+def test_thresholds_belong_to_channels() -> None:
+    neuron = Neuron(np.array([1, 10, 100]), np.zeros(3, np.int64), 0, 255)
+    zeros = np.zeros((1, 3, 2, 2), np.int64)
+    _, _, payload = advance(neuron, zeros, zeros, zeros + 200)
+    assert payload[0, :, 1, 1].tolist() == [200, 20, 2]
+
+
+def test_the_exponent_is_a_left_shift_of_either_sign() -> None:
+    connection = Connection("c", "a", "b", identity(1, -3), exponent=4)
+    assert current(connection, _cell(5)).item() == -240
+    assert current(connection, _cell(-5)).item() == 240
+
+
+def test_the_bias_enters_once_in_exact_mode_and_every_step_in_rate_mode() -> None:
+    for mode, expected in (("exact", [False, False, True, False]), ("rate", [False, False, True, True])):
+        network = random_unet(mode, size=8, width=2)  # type: ignore[arg-type]
+        population = next(item for item in network.populations if item.start == 2)
+        got = [bias_at(network, population, step) is not None for step in range(4)]
+        assert got == expected
+        assert bias_at(network, population, 2) is population.bias
+
+
+def test_initial_membranes_are_v0_of_each_channel_and_writable() -> None:
+    network = random_unet(size=8, width=2)
+    population = network.population("enc2")
+    v = initial_membrane(population, 3)
+    assert v.shape == (3, *population.shape)
+    assert population.neuron is not None
+    assert np.array_equal(v[2, :, 3, 0], population.neuron.v0)
+    v += 1
+    with pytest.raises(NetworkError, match=r"^input: the input has no membrane$"):
+        initial_membrane(network.input, 1)
+
+
+def test_fit_pads_and_cuts() -> None:
+    maps = np.arange(1, 10).reshape(1, 1, 3, 3)
+    assert dynamics.fit(maps, (0, 1, -1, -2))[0, 0].tolist() == [[0, 1], [0, 4]]
+    assert dynamics.fit(maps, (-1, 0, 1, 0))[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]
+
+
+def _cell(value: int) -> dynamics.Int64:
+    return np.full((1, 1, 1, 1), value, np.int64)

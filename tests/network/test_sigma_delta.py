@@ -1,0 +1,141 @@
+"""The sigma-delta neuron against Lava's algorithm as Lava writes it, and its place in files, proofs and integer networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.errors import BackendError, NetworkError
+from snn_deploy.network import artifact, bounds, dynamics
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.schedule import align, shuffle
+from snn_deploy.network.sigma_delta import SigmaDelta
+
+LIMITS = (-(2**23 - 1), 2**23 - 1)
+
+
+def lava(
+    currents: list[int], *, vth: int, bias: int, shift: int, rectify: bool
+) -> tuple[list[int], list[int], list[int]]:
+    """Payloads, sigma and what was sent, as ``proc/sdn/models.py`` of lava-nc 0.10.0 computes them: act and residue."""
+    sigma = act = residue = 0
+    sent, sigmas, out = [], [], []
+    for current in currents:
+        sigma += current
+        new = sigma + bias
+        new = max(new, 0) if rectify else new
+        delta = new - act + residue
+        spike = delta if abs(delta) >= vth << shift else 0
+        residue, act = delta - spike, new
+        out.append(spike >> shift)
+        sigmas.append(sigma)
+        sent.append(act - residue)
+    return out, sigmas, sent
+
+
+@settings(max_examples=200)
+@given(
+    currents=st.lists(st.integers(-3000, 3000), min_size=1, max_size=20),
+    vth=st.integers(1, 5),
+    bias=st.integers(-2000, 2000),
+    shift=st.integers(0, 9),
+    rectify=st.booleans(),
+)
+def test_two_states_say_what_lava_keeps_in_three(
+    currents: list[int], vth: int, bias: int, shift: int, rectify: bool
+) -> None:
+    neuron = SigmaDelta.of(np.array([bias]), shift=shift, payloads=LIMITS, threshold=vth, rectify=rectify)
+    v = second = np.zeros((1, 1, 1, 1), np.int64)
+    found: list[tuple[int, int, int]] = []
+    for current in currents:
+        v, second, payload = dynamics.advance(neuron, v, second, np.full((1, 1, 1, 1), current))
+        found.append((int(payload.item()), int(v.item()), int(second.item())))
+    wanted = lava(currents, vth=vth, bias=bias, shift=shift, rectify=rectify)
+    assert found == list(zip(*wanted, strict=True))
+
+
+def test_a_neuron_steps_as_written_by_hand() -> None:
+    neuron = SigmaDelta.of(np.array([3]), shift=2, payloads=LIMITS, threshold=2)
+    v = second = np.zeros((1, 1, 1, 1), np.int64)
+    found = []
+    for current in (4, 2, -1, -30, 40):
+        v, second, payload = neuron.integrate(v, second, np.full((1, 1, 1, 1), current))
+        found.append((int(v.item()), int(second.item()), int(payload.item())))
+    assert found == [(4, 0, 0), (6, 9, 2), (5, 9, 0), (-25, 0, -3), (15, 18, 4)]
+
+
+def one_layer(neuron: SigmaDelta) -> Network:
+    populations = (
+        Population("in", (1, 1, 9), None, np.zeros((1, 1, 1)), np.ones(1), input_min=-9, input_max=9),
+        Population("n", (1, 1, 9), neuron, np.zeros((1, 1, 1)), np.ones(1)),
+    )
+    edge = Connection("in->n", "in", "n", ConvKernel(np.full((1, 1, 1, 1), 10)))
+    return align(Network("one", "exact", 1, populations, (edge,), (Output("out", "n"),)))
+
+
+SWEEP = np.arange(-4, 5).reshape(1, 1, 1, 9) * 2
+
+
+@pytest.mark.parametrize(
+    ("threshold", "rectify", "expected"),
+    [
+        (1, True, [0, 0, 0, 0, 0, 1, 3, 4, 5]),
+        (3, True, [0, 0, 0, 0, 0, 0, 3, 4, 5]),
+        (1, False, [-5, -4, -2, 0, 0, 1, 3, 4, 5]),
+    ],
+)
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_count_is_the_quantized_activation(backend: str, threshold: int, rectify: bool, expected: list[int]) -> None:
+    counts = (0, 50) if rectify else (-50, 50)
+    neuron = SigmaDelta.of(
+        np.array([8]), shift=4, payloads=(-50, 50), counts=counts, threshold=threshold, rectify=rectify
+    )
+    network = one_layer(neuron)
+    run = load_backend(backend).run(network, SWEEP)
+    assert run.counts["n"].reshape(-1).tolist() == expected
+    assert integer_network(network, SWEEP)["n"].reshape(-1).tolist() == expected
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_an_event_beyond_the_proof_is_an_error(backend: str) -> None:
+    neuron = SigmaDelta.of(np.array([8]), shift=4, payloads=(-4, 4), counts=(0, 4))
+    with pytest.raises(
+        BackendError, match=r"^n: an event carries 5; the network is proved for -4..4, .* fewer levels$"
+    ):
+        load_backend(backend).run(one_layer(neuron), SWEEP)
+
+
+def test_the_proof_counts_the_offset() -> None:
+    neuron = SigmaDelta.of(np.array([2**22]), shift=4, payloads=(-(2**20), 2**20), counts=(0, 2**20))
+    network = one_layer(neuron)
+    assert bounds.bound(network, network.populations[1]).membrane == 2**22 + 90
+
+
+def test_files_keep_everything() -> None:
+    neuron = SigmaDelta.of(np.array([8]), shift=4, payloads=(-50, 50), counts=(0, 50), threshold=3)
+    network = one_layer(neuron)
+    again = artifact.decode(artifact.encode(network)).populations[1].neuron
+    assert isinstance(again, SigmaDelta)
+    assert (again.shift, again.rectify, again.payload_min, again.count_max) == (4, True, -50, 50)
+    assert (again.theta.tolist(), again.offset.tolist()) == ([48], [8])
+
+
+def test_what_it_cannot_be_is_refused() -> None:
+    good = SigmaDelta.of(np.array([8, 9]), shift=4, payloads=(-50, 50), counts=(0, 50))
+    with pytest.raises(NetworkError, match=r"share one threshold, a multiple of 2\*\*4$"):
+        replace(good, theta=np.array([16, 32]))
+    with pytest.raises(NetworkError, match=r"shift 23 of sigma-delta neurons lies outside 0..22$"):
+        replace(good, shift=23)
+    with pytest.raises(NetworkError, match=r"use SigmaDelta.of$"):
+        replace(good, v0=np.array([1, 1]))
+    with pytest.raises(
+        NetworkError, match=r"^n: counts of Lava's own neurons depend on the schedule; keep it as it is$"
+    ):
+        shuffle(one_layer(SigmaDelta.of(np.array([8]), shift=4, payloads=(-50, 50), counts=(0, 50))), 0)

@@ -1,0 +1,238 @@
+"""Replays equal the reference; faults show, are located, attributed and named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.display.verdict_table import text
+from snn_deploy.errors import VerificationError
+from snn_deploy.network import dynamics
+from snn_deploy.network.network import STATE_MAX, Mode, Network, Neuron, Population, Reset
+from snn_deploy.network.schedule import shuffle
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verification import Comparison, Level, Trace, compare
+from snn_deploy.verification.comparison.replay import Replay, Site, forward, horizon, repeated, replayable
+from snn_deploy.verification.diagnosis.autopsy import autopsy, explain
+from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, fault
+from snn_deploy.verification.diagnosis.mutation import INVISIBLE, mutation_score, suggest_stimulus, with_score
+
+
+@pytest.fixture(scope="module", params=["exact", "gated", "rate"])
+def network(request: pytest.FixtureRequest) -> Network:
+    if request.param == "gated":
+        return random_unet("exact", 1, size=8, levels=15, payload=4)
+    mode: Mode = request.param
+    return random_unet(mode, 1, size=8, steps=4)
+
+
+@pytest.fixture(scope="module")
+def right(network: Network) -> Replay:
+    return forward(network, repeated(network, random_stimulus(network)))
+
+
+def with_fault(network: Network, right: Replay, name: str, population: str) -> Trace:
+    site = fault(name).change(Site.of(network, population))
+    assert site is not None
+    return forward(network, right.sent["input"], {population: site}, right, "chip").trace
+
+
+def test_a_replay_equals_the_reference_in_every_event_and_state(network: Network, right: Replay) -> None:
+    stimulus = random_stimulus(network)
+    schedules = [network] if network.mode == "rate" else [network, shuffle(network, 1)]
+    for other in schedules:
+        run = load_backend("reference").run(other, stimulus, Record.STATES)
+        verdict = compare(other, [run, forward(other, repeated(other, stimulus)).trace], Level.STATE)
+        assert verdict.exit_code == 0, verdict.line
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(-STATE_MAX, STATE_MAX),
+    st.integers(-1000, 1000),
+    st.integers(-STATE_MAX, STATE_MAX),
+    st.integers(1, 5000),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(get_args(Reset)),
+)
+def test_altered_with_nothing_altered_is_the_specification(
+    v: int, count: int, current: int, theta: int, strict: bool, bounded: bool, reset: Reset
+) -> None:
+    low, high = (-1000, 1000) if bounded else (None, None)
+    neuron = Neuron(np.array([theta]), np.array([0]), -64, 63, low, high, strict, reset)
+    population = Population("p", (1, 1, 1), neuron, np.zeros((1, 1, 1), np.int64), np.ones(1))
+    state, running, arriving = (np.full((1, 1, 1, 1), value, np.int64) for value in (v, count, current))
+    expected = dynamics.advance(neuron, state, running, arriving)
+    found = Altered().advance(population, state, running, arriving, 0)
+    assert all(np.array_equal(left, other) for left, other in zip(expected, found, strict=True))
+
+
+def test_every_fault_shows_first_in_its_own_population_or_nowhere(network: Network, right: Replay) -> None:
+    shown = set()
+    for item in FAULTS:
+        for population in ("enc1/b", "up2", "dec"):
+            site = item.change(Site.of(network, population))
+            if site is None:
+                continue
+            wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
+            verdict = compare(network, [right.trace, wrong], Level.STATE)
+            if verdict.exit_code == 1:
+                shown.add(item.name)
+                assert verdict.first is not None
+                assert verdict.first.population == population
+    assert len(shown) >= 14, "the stimulus must show most faults"
+    assert len({item.name for item in FAULTS}) == len(FAULTS)
+
+
+def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, right: Replay) -> None:
+    comparison = Comparison(network, Level.STATE, replay=True)
+    wrong = with_fault(network, right, "kernel flipped", "enc2")
+    comparison.add([right.trace, wrong])
+    verdict = comparison.verdict()
+    errors = {row.population: row.sides[1].errors for row in verdict.rows}
+    assert [name for name, found in errors.items() if found is not None and found.introduced] == ["enc2"]
+    assert errors["enc1/b"] is None
+    inherited = errors["dec"]
+    assert inherited is not None
+    assert inherited.inherited > 0
+    assert verdict.introduced is not None
+    assert verdict.introduced.population == "enc2"
+    assert "dec, output only inherited errors." in verdict.story
+    assert verdict.story in text(verdict)
+    diagnosis = explain(network, verdict, [right.trace, wrong])
+    assert diagnosis is not None
+    assert (diagnosis.population, diagnosis.causes) == ("enc2", (("kernel flipped",),))
+    assert explain(network, compare(network, [right.trace, wrong]), [right.trace, wrong]) is None
+
+
+def test_neurons_that_reset_to_zero_are_judged_by_their_own_rule() -> None:
+    soft = random_unet("rate", 1, size=8, steps=4)
+    populations = tuple(
+        item if item.neuron is None else replace(item, neuron=replace(item.neuron, reset="zero"))
+        for item in soft.populations
+    )
+    network = replace(soft, populations=populations)
+    right = forward(network, repeated(network, random_stimulus(network)))
+    for name in ("reset by subtraction", "round", "reset phase"):
+        diagnosis = autopsy(network, with_fault(network, right, name, "enc2"), "enc2")
+        assert diagnosis.causes == ((name,),), diagnosis.text
+    assert fault("hard reset").change(Site.of(network, "enc2")) is None
+    assert fault("reset by subtraction").change(Site.of(soft, "enc2")) is None
+
+
+def test_a_comparison_of_outputs_alone_attributes_their_errors(network: Network, right: Replay) -> None:
+    comparison = Comparison(network, Level.STATE, populations=["output"], replay=True)
+    comparison.add([right.trace, with_fault(network, right, "largest weight off", "output")])
+    assert comparison.verdict().introduced is not None
+
+
+def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None:
+    sites = {}
+    for name, population in (("weight bit dropped", "enc1/b"), ("bias missing", "dec")):
+        site = fault(name).change(Site.of(network, population))
+        assert site is not None
+        sites[population] = site
+    wrong = forward(network, right.sent["input"], sites, right, "chip").trace
+    comparison = Comparison(network, Level.STATE, replay=True)
+    comparison.add([right.trace, wrong])
+    errors = {row.population: row.sides[1].errors for row in comparison.verdict().rows}
+    assert [name for name, found in errors.items() if found is not None and found.introduced] == ["enc1/b", "dec"]
+    assert autopsy(network, wrong, "dec").causes[0] == ("bias missing",)
+
+
+@pytest.mark.parametrize("population", ["enc1/b", "dec"])
+def test_the_autopsy_names_the_fault(network: Network, right: Replay, population: str) -> None:
+    for item in FAULTS:
+        site = item.change(Site.of(network, population))
+        if site is None:
+            continue
+        wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
+        diagnosis = autopsy(network, wrong, population)
+        if horizon(network, site) < 0:
+            assert (item.name,) not in diagnosis.causes, "no step's inputs are wholly known, so it must not be named"
+        else:
+            assert not diagnosis.differing or (item.name,) in diagnosis.causes, (item.name, diagnosis.text)
+
+
+def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:
+    site = fault("kernel flipped").change(Site.of(network, "dec"))
+    assert site is not None
+    both = fault("bias exponent up").change(site)
+    assert both is not None
+    wrong = forward(network, right.sent["input"], {"dec": both}, right, "chip").trace
+    diagnosis = autopsy(network, wrong, "dec")
+    assert ("bias exponent up", "kernel flipped") in diagnosis.causes, diagnosis.text
+    assert "explained wholly by 'bias exponent up' with 'kernel flipped'" in diagnosis.text
+
+
+def test_the_autopsy_admits_what_it_cannot_explain(network: Network, right: Replay) -> None:
+    probe = right.trace.probes["dec"]
+    noise = np.random.default_rng(0).integers(0, 5, np.asarray(probe.trains).shape).astype(np.int32)
+    wrong = replace(right.trace, probes={**right.trace.probes, "dec": replace(probe, trains=noise, counts=None)})
+    diagnosis = autopsy(network, wrong, "dec", limit=60)
+    assert diagnosis.causes == ()
+    assert diagnosis.left > 0
+    nothing = diagnosis.left >= diagnosis.differing
+    assert f"none of 60 hypotheses explains {'any of it' if nothing else 'all, nearest is '}" in diagnosis.text
+    assert diagnosis.channels == ()
+    altered = np.array(probe.trains)
+    altered[:, :, :9] ^= 1
+    wrong = replace(right.trace, probes={**right.trace.probes, "dec": replace(probe, trains=altered, counts=None)})
+    diagnosis = autopsy(network, wrong, "dec", limit=60)
+    assert diagnosis.channels == (0,)
+    assert "cells are wrong for the inputs it had, all of them in channel 0; none of 60" in diagnosis.text
+    assert autopsy(network, right.trace, "dec").differing == 0
+    lost = {name: probe for name, probe in right.trace.probes.items() if name != "up1"}
+    with pytest.raises(VerificationError, match=r"those of all its sources, in full$"):
+        autopsy(network, replace(right.trace, probes=lost), "dec")
+
+
+def test_late_events_outside_windows_are_not_guessed() -> None:
+    network = random_unet("rate", 1, size=8)
+    early = replace(
+        network,
+        connections=tuple(
+            replace(item, delay=1) if item.name == "enc1/b->dec" else item for item in network.connections
+        ),
+    )
+    assert replayable(network, "dec")
+    assert not replayable(early, "dec")
+    trace = forward(early, repeated(early, random_stimulus(early))).trace
+    with pytest.raises(VerificationError, match=r"record longer ones$"):
+        autopsy(early, trace, "dec")
+
+
+def test_the_score_tells_levels_and_invisible_mutants(network: Network) -> None:
+    stimulus = random_stimulus(network, batch=2)
+    score = mutation_score(network, stimulus, populations=["up2", "output"])
+    caught = [len(score.caught(level)) for level in Level]
+    assert caught == sorted(caught)
+    assert len(score.visible) == caught[-1]
+    assert "mutants caught" in score.line(Level.TRAIN)
+    invisible = {mutant.fault for mutant in score.mutants if mutant.level == INVISIBLE}
+    assert "wrap" in invisible, "nothing reaches 24 bits here"
+    blank = mutation_score(network, np.zeros_like(stimulus), populations=["up2", "output"])
+    assert len(blank.visible) < len(score.visible)
+    assert score.caught(Level.STATE) == score.visible
+    verdict = compare(network, [forward(network, repeated(network, stimulus)).trace] * 2)
+    assert "mutation score at level neuron-count" in with_score(verdict, blank).warnings[-1]
+    with pytest.raises(VerificationError, match=r"the score would be empty$"):
+        mutation_score(network, stimulus, populations=["input"])
+
+
+def test_suggested_images_catch_what_all_of_them_catch(network: Network) -> None:
+    stimulus = np.concatenate([np.zeros((1, *network.input.shape), np.int64), random_stimulus(network, batch=3)])
+    score = mutation_score(network, stimulus, populations=["enc1/a"])
+    chosen = suggest_stimulus(score, Level.TRAIN, 4)
+    assert 0 not in chosen[:1], "the black image is not the first choice"
+    part = mutation_score(network, stimulus[list(chosen)], populations=["enc1/a"])
+    assert len(part.caught(Level.TRAIN)) == len(score.caught(Level.TRAIN))
+    assert len(suggest_stimulus(score, Level.TRAIN, 1)) == 1

@@ -1,0 +1,227 @@
+"""Certificates hold what was verified and show when they were edited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.errors import VerificationError
+from snn_deploy.network import artifact
+from snn_deploy.network.network import Network
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verification import Comparison, Level, Trace
+from snn_deploy.verification.certificate import (
+    Certificate,
+    certify,
+    check_certificate,
+    read_certificate,
+    write_certificate,
+)
+from snn_deploy.verification.comparison.replay import Site, forward, repeated
+from snn_deploy.verification.diagnosis.mutation import mutation_score
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return random_unet("exact", 1, size=8)
+
+
+@pytest.fixture
+def file(network: Network, tmp_path: Path) -> Path:
+    artifact.save(network, tmp_path / "unet.snn")
+    return tmp_path / "unet.snn"
+
+
+def certificate(network: Network, file: Path, *, wrong: bool = False) -> Certificate:
+    stimulus = random_stimulus(network)
+    run = load_backend("reference").run(network, stimulus, Record.STATES)
+    site = Site.of(network, "dec")
+    sites = {"dec": Site(site.population, site.incoming[:1], site.repeat_bias)} if wrong else {}
+    other = forward(network, repeated(network, stimulus), sites, name="<chip & co>").trace
+    comparison = Comparison(network, Level.TRAIN)
+    comparison.add([run, other])
+    score = mutation_score(network, stimulus, populations=["output"])
+    return certify(comparison.verdict(), network, files={"artifact": file}, stimuli=[run.stimulus], score=score)
+
+
+def test_a_certificate_stands_until_it_or_a_file_changes(network: Network, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file), path)
+    assert check_certificate(path) == ()
+    assert check_certificate(path, {"artifact": file}) == ()
+    values = json.loads(path.read_text())
+    assert values["verdict"]["exit_code"] == 0
+    assert values["verdict"]["digest"] == artifact.digest(network)
+    assert values["mutation"]["mutants"] > 10
+    assert check_certificate(path, {"onnx": file}) == ("it does not certify a file 'onnx'",)
+    file.write_bytes(file.read_bytes() + b"0")
+    assert "is not the file that was verified" in check_certificate(path, {"artifact": file})[0]
+
+
+def test_edits_show(network: Network, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file, wrong=True), path)
+    assert check_certificate(path) == ()
+    values = json.loads(path.read_text())
+    assert values["verdict"]["exit_code"] == 1
+    values["verdict"]["exit_code"] = 0
+    path.write_text(json.dumps(values))
+    assert check_certificate(path) == (
+        "its digest is not that of its content; it was edited",
+        "its exit_code does not follow from its rows",
+    )
+    del values["verdict"]["populations"]
+    path.write_text(json.dumps(values))
+    assert check_certificate(path)[-1].endswith("no record of a verdict: KeyError 'populations'")
+
+
+def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Places of all values that are neither a record nor a list."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from leaves(item, (*place, key))
+    if not isinstance(value, dict | list):
+        yield place
+
+
+def edited(values: Any, place: tuple[Any, ...]) -> Any:
+    """A copy of ``values`` with the value at ``place`` changed."""
+    copy = json.loads(json.dumps(values))
+    target = copy
+    for key in place[:-1]:
+        target = target[key]
+    old = target[place[-1]]
+    target[place[-1]] = (not old) if isinstance(old, bool) else old + 1 if isinstance(old, int) else f"{old}x"
+    return copy
+
+
+def test_an_edit_of_any_value_shows(network: Network, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file, wrong=True), path)
+    values = json.loads(path.read_text())
+    places = list(leaves(values))
+    assert len(places) > 100
+    for place in places:
+        path.write_text(json.dumps(edited(values, place)))
+        try:
+            assert check_certificate(path), place
+        except VerificationError:
+            assert place in {("format",), ("version",)}, place
+
+
+def forged(values: Any, path: Path) -> None:
+    """Write ``values`` as the program would: with a digest of their own."""
+    body = {key: value for key, value in values.items() if key != "digest"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    write_certificate(Certificate(body, hashlib.sha256(text.encode()).hexdigest()), path)
+
+
+def test_a_forged_verdict_contradicts_its_rows(network: Network, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file, wrong=True), path)
+    values = json.loads(path.read_text())
+    derived = [
+        place
+        for place in leaves(values["verdict"])
+        if (place[0] in {"exit_code", "status", "line", "story", "reached", "coverage"} and place[-1] != "values")
+        or place[-1] in {"status", "neurons", "first"}
+    ]
+    assert len(derived) > 20
+    for place in derived:
+        if place[0] == "coverage" and place[-1] in {"steps", "steps_expected", "images", "populations"}:
+            continue  # what follows from no row stands in the line
+        try:
+            forged(edited(values, ("verdict", *place)), path)
+        except (KeyError, TypeError):
+            continue  # not even a page can be made of it
+        assert check_certificate(path), place
+    whitewashed = json.loads(json.dumps(values))
+    for row in whitewashed["verdict"]["populations"]:
+        row["status"] = "equal"
+        for side in row["sides"]:
+            side.update(status="equal", first=None)
+    whitewashed["verdict"].update(status="equal", exit_code=0, reached="train")
+    forged(whitewashed, path)
+    assert any("is called equal beside a difference" in text for text in check_certificate(path))
+
+
+def test_what_stands_beside_is_checked_too(network: Network, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file), path)
+    page = path.with_suffix(".html")
+    page.write_text(page.read_text().replace("EQUAL", "SUPERB"))
+    assert check_certificate(path) == (f"{page} is not the one that was written with it",)
+    page.unlink()
+    assert check_certificate(path) == ()
+    path.write_text(path.read_text().replace("{", '{"exit_code": 1, "exit_code": 0, ', 1))
+    with pytest.raises(VerificationError, match=r"says 'exit_code' twice; it was edited$"):
+        check_certificate(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"no JSON: JSONDecodeError$"),
+        ("[]", r"not a certificate of 'snn-deploy certificate' version 1$"),
+        ('{"format": "snn-deploy certificate", "version": 2}', r"not a certificate of .* version 1$"),
+        ('{"format": "snn-deploy certificate", "version": 1}', r"holds no digest$"),
+    ],
+)
+def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "certificate.json"
+    path.write_text(text)
+    with pytest.raises(VerificationError, match=message):
+        read_certificate(path)
+    with pytest.raises(VerificationError, match=r"cannot be read: No such file or directory$"):
+        check_certificate(tmp_path / "none.json")
+
+
+def test_a_certificate_names_its_stimulus(network: Network) -> None:
+    run = load_backend("reference").run(network, random_stimulus(network))
+    comparison = Comparison(network)
+    comparison.add([run, Trace.of(run, "cpu")])
+    with pytest.raises(VerificationError, match=r"none was given$"):
+        certify(comparison.verdict(), network)
+
+
+def test_junit_and_html_say_the_same(network: Network, file: Path, tmp_path: Path) -> None:
+    write_certificate(certificate(network, file, wrong=True), tmp_path / "certificate.json")
+    suite = ET.fromstring((tmp_path / "certificate.xml").read_text())
+    assert suite.get("tests") == str(len(network.populations) + 1)
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failed == ["dec", "output", "level train"]
+    assert suite.get("failures") == "3"
+    text = (tmp_path / "certificate.html").read_text()
+    assert "DIFFERENT at level train" in text
+    assert "&lt;chip &amp; co&gt;" in text
+    assert "<chip" not in text
+
+    class Links(HTMLParser):
+        found: list[str]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found += [tag] if tag in {"script", "link", "img", "iframe"} else []
+            self.found += [name for name, _ in attrs if name in {"src", "href"}]
+
+    links = Links()
+    links.found = []
+    links.feed(text)
+    assert links.found == [], "the page fetches nothing"
+
+
+def test_the_digest_does_not_depend_on_order(network: Network, file: Path) -> None:
+    one = certificate(network, file)
+    other = Certificate(dict(reversed(list(one.body.items()))), one.digest)
+    assert json.loads(one.json) == json.loads(other.json)
+    assert one.digest == certificate(network, file).digest
+    assert np.all([isinstance(key, str) for key in one.body])
