@@ -24,10 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from snn_deploy.activity.counting import count
+from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion import convert as pipeline
@@ -47,7 +45,7 @@ from snn_deploy.verification import Level, Verdict, compare
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-Image = npt.NDArray[np.float32]
+Image = Float32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,15 +57,15 @@ class Result:
 
     network: Network
     run: Run
-    output: npt.NDArray[np.float64]
+    output: Float64
 
     @property
-    def counts(self) -> Mapping[str, npt.NDArray[np.int64]]:
+    def counts(self) -> Mapping[str, Int64]:
         """Spike counts (B, C, H, W) int64 of every population, by name."""
         return self.run.counts
 
     @property
-    def events(self) -> Mapping[str, npt.NDArray[np.int64]]:
+    def events(self) -> Mapping[str, Int64]:
         """Messages (B, C, H, W) int64 that every neuron sent, by name of the population."""
         return self.run.events
 

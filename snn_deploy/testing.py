@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int8, Int64
 from snn_deploy.backend.protocol import Backend, Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError, VerificationError
@@ -23,7 +23,7 @@ from snn_deploy.network.schedule import align
 from snn_deploy.verification import Level, Status, compare
 
 
-def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> npt.NDArray[np.int8]:
+def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Int8:
     """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
     values = rng.integers(-90, 110, shape)
     return np.where(rng.random(shape) < 0.9, values, 0).astype(np.int8)
@@ -133,18 +133,18 @@ def random_unet(
     )
 
 
-def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> npt.NDArray[np.int64]:
+def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> Int64:
     """Input payloads (batch, C, H, W) int64: smooth structure and noise, both signs."""
     rng = np.random.default_rng(seed)
     channels, height, width = network.input.shape
     waves = np.sin(np.arange(height)[:, None] / 3) + np.cos(np.arange(width)[None, :] / 4)
     noise = rng.normal(0.3, 0.5, (batch, channels, height, width))
     values = np.rint((waves + noise) * network.input.input_max / 3)
-    limited: npt.NDArray[np.int64] = np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
+    limited: Int64 = np.clip(values, network.input.input_min, network.input.input_max).astype(np.int64)
     return limited
 
 
-def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
+def conformance_cases() -> Iterator[tuple[Network, Int64]]:
     """Networks and stimuli that together use every kernel, both modes, and every option of the multi-threshold neuron."""
     for mode in ("exact", "rate"):
         for seed in range(2):
@@ -154,7 +154,7 @@ def conformance_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
     yield several, random_stimulus(several, 2)
 
 
-def special_cases() -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
+def special_cases() -> Iterator[tuple[Network, Int64]]:
     """What a backend may refuse: hard reset; a bias of its own for each neuron; membranes that reach their limit."""
     rng = np.random.default_rng(0)
     network = random_unet("rate", 3)

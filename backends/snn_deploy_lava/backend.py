@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int32, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError, BackendUnavailableError
@@ -24,8 +24,7 @@ from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
-Int64 = npt.NDArray[np.int64]
-Arrays = Mapping[str, npt.NDArray[np.int64]]
+Arrays = Mapping[str, Int64]
 
 
 class LavaBackend:
@@ -150,7 +149,7 @@ def _how_to_install() -> str:
     return f"lava-nc is not installed in this Python {version}; run: {command}"
 
 
-def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, npt.NDArray[np.int32]]:
+def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, Int32]:
     return {population: arrays[name].astype(np.int32) for population, arrays in records.items() if name in arrays}
 
 

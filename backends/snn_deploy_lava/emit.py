@@ -16,8 +16,8 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendError
@@ -27,8 +27,6 @@ from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Output, Population, StockNeuron
 from snn_deploy.network.schedule import align
 from snn_deploy_lava import rules
-
-Int64 = npt.NDArray[np.int64]
 
 LAVA_VERSION = "0.10.0"
 
@@ -176,7 +174,7 @@ def _write_case(folder: Path, network: Network, stimulus: Int64, backend: Backen
     artifact.save(network, folder / "network.snn")
     np.save(folder / "input.npy", stimulus)
     run = backend.run(network, stimulus)
-    counts: dict[str, npt.NDArray[np.int64]] = {f"counts/{name}": values for name, values in run.counts.items()}
+    counts: dict[str, Int64] = {f"counts/{name}": values for name, values in run.counts.items()}
     np.savez(folder / "expected.npz", **counts)
 
 

@@ -9,8 +9,8 @@ exponent lower where signs are mixed. Sources: lava-nc 0.10.0 (``utils/weightuti
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import bounds
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
@@ -83,7 +83,7 @@ def _leaky(name: str, neuron: CubaLif) -> list[str]:
     return found
 
 
-def _mantissas_fit(offset: npt.NDArray[np.int64], exponent: int) -> bool:
+def _mantissas_fit(offset: Int64, exponent: int) -> bool:
     mantissa = offset >> exponent
     whole = np.array_equal(mantissa << exponent, offset)
     return whole and bool(np.all((mantissa >= MANTISSAS[0]) & (mantissa <= MANTISSAS[-1])))

@@ -6,19 +6,16 @@ Unlike other backends it reads :mod:`snn_deploy.exchange`, since what it runs is
 from __future__ import annotations
 
 import time
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.frontend.onnx import session
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
-
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 
 def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:

@@ -6,16 +6,14 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact, dynamics
 from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
 from snn_deploy.network.sigma_delta import SigmaDelta
-
-Int64 = npt.NDArray[np.int64]
 
 
 class ReferenceBackend:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.data.images import add_noise, center_crop, photograph
 from snn_deploy.errors import SnnDeployError, VerificationError
@@ -19,7 +20,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.attribution import attribute
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.comparison.replay import Int64, Replay, Site, forward, repeated
+from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeated
 from snn_deploy.verification.diagnosis.autopsy import autopsy
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault

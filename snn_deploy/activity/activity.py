@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
-
-Int64 = npt.NDArray[np.int64]
+from snn_deploy.arrays import Float64, Int64, frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class PopulationActivity:
     unit_spikes: Int64 | None
     active: Int64
     inactive: Int64
-    mean: npt.NDArray[np.float64]
+    mean: Float64
 
     def __post_init__(self) -> None:
         if self.mean.flags.writeable:

@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.activity.activity import Activity, ConnectionActivity, PopulationActivity
 from snn_deploy.activity.synapses import dense_macs, fan_out, is_dense, synapse_count
+from snn_deploy.arrays import Int32, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.network import Connection, Network, Population
 
 __all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "Steps", "assume", "count", "per_step"]
 
-Int64 = npt.NDArray[np.int64]
 
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
 """Set bits of each byte."""
@@ -41,15 +40,15 @@ class Recorded(Protocol):
         """Who ran it."""
 
     @property
-    def counts(self) -> Mapping[str, npt.NDArray[np.int64]]:
+    def counts(self) -> Mapping[str, Int64]:
         """Sums of payloads."""
 
     @property
-    def events(self) -> Mapping[str, npt.NDArray[np.int64]]:
+    def events(self) -> Mapping[str, Int64]:
         """Numbers of non-zero payloads."""
 
     @property
-    def trains(self) -> Mapping[str, npt.NDArray[np.int32]] | None:
+    def trains(self) -> Mapping[str, Int32] | None:
         """Payloads step by step."""
 
 

@@ -11,13 +11,11 @@ lands on a row of the target. Padding, stride, dilation, groups and transpositio
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
 from snn_deploy.shapes import Shape
-
-Int64 = npt.NDArray[np.int64]
 
 
 def fan_out(kernel: Kernel, shape: Shape) -> Int64:

@@ -10,16 +10,13 @@ layer by layer (a quantized ANN with integer activations). The arithmetic is wri
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64, Int64
 from snn_deploy.backend.stimulus import check_stimulus
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Network
 from snn_deploy.network.sigma_delta import SigmaDelta
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 
 def integer_network(network: Network, stimulus: Int64) -> dict[str, Int64]:

@@ -13,9 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from snn_deploy.arrays import Float64, Int32, Int64
 from snn_deploy.errors import BackendError
 from snn_deploy.network.network import Network
 
@@ -47,16 +45,16 @@ class Run:
     backend: str
     network: str
     stimulus: str
-    counts: Mapping[str, npt.NDArray[np.int64]]
-    events: Mapping[str, npt.NDArray[np.int64]]
-    trains: Mapping[str, npt.NDArray[np.int32]] | None = None
-    states: Mapping[str, npt.NDArray[np.int32]] | None = None
-    currents: Mapping[str, npt.NDArray[np.int32]] | None = None
+    counts: Mapping[str, Int64]
+    events: Mapping[str, Int64]
+    trains: Mapping[str, Int32] | None = None
+    states: Mapping[str, Int32] | None = None
+    currents: Mapping[str, Int32] | None = None
     saturations: Mapping[str, int] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def values(self, network: Network, output: str | None = None) -> npt.NDArray[np.float64]:
+    def values(self, network: Network, output: str | None = None) -> Float64:
         """Real values (B, C, H, W) of an output (the first by default), before the host's functions."""
         chosen = next((item for item in network.outputs if output in (None, item.name)), None)
         if chosen is None:
@@ -75,7 +73,7 @@ class Backend(Protocol):
     def run(
         self,
         network: Network,
-        stimulus: npt.NDArray[np.int64],
+        stimulus: Int64,
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
@@ -87,9 +85,7 @@ class Backend(Protocol):
 class Emitter(Protocol):
     """A backend that can also write a network as a folder which runs without this project."""
 
-    def emit(
-        self, network: Network, directory: Path, stimulus: npt.NDArray[np.int64] | None = None, *, checked: bool = True
-    ) -> str:
+    def emit(self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True) -> str:
         """Write the folder, with ``stimulus`` as its self-check; ``checked`` refuses what the device's rules forbid.
 
         Returns the SHA-256 of its manifest.

@@ -6,9 +6,7 @@ import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Progress, Record, Run
 from snn_deploy.errors import BackendError, BackendUnavailableError, SnnDeployError
 from snn_deploy.network.network import Network
@@ -45,7 +43,7 @@ def load_backend(name: str) -> Backend:
 def run_backend(
     backend: Backend,
     network: Network,
-    stimulus: npt.NDArray[np.int64],
+    stimulus: Int64,
     record: Record = Record.COUNTS,
     progress: Progress | None = None,
 ) -> Run:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.errors import StimulusError
 from snn_deploy.network.network import Network
 
 
-def stimulus_of(network: Network, image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def stimulus_of(network: Network, image: Float32 | Float64) -> Int64:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even."""
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -24,7 +24,7 @@ def stimulus_of(network: Network, image: npt.NDArray[np.float32] | npt.NDArray[n
     return np.clip(counts, network.input.input_min, network.input.input_max).astype(np.int64)
 
 
-def check_stimulus(network: Network, stimulus: npt.NDArray[np.int64]) -> None:
+def check_stimulus(network: Network, stimulus: Int64) -> None:
     """:class:`StimulusError` unless ``stimulus`` is (B, C, H, W) int64 within the input's payload limits."""
     if stimulus.dtype != np.int64 or stimulus.ndim != 4 or stimulus.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -38,7 +38,7 @@ def check_stimulus(network: Network, stimulus: npt.NDArray[np.int64]) -> None:
         raise StimulusError(f"stimulus spans {stimulus.min()}..{stimulus.max()}; the input carries {low}..{high}")
 
 
-def stimulus_digest(stimulus: npt.NDArray[np.int64]) -> str:
+def stimulus_digest(stimulus: Int64) -> str:
     """SHA-256 of shape and values, so that runs of different images are never compared."""
     data = np.ascontiguousarray(stimulus, dtype="<i8")
     return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
 from snn_deploy.conversion.options import PRESETS, Options, preset
@@ -176,7 +176,7 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
     _add_noise(group, "the noise")
 
 
-def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, npt.NDArray[np.int64]]:
+def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, Int64]:
     """The network at the image's size, the (noisy) image, and its input payloads."""
     _, shown = clean_and_shown(arguments, network)
     unit, source = network.input.unit[:, None, None], network.input
@@ -202,7 +202,7 @@ def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[im
 def run(
     name: str,
     network: Network,
-    payloads: npt.NDArray[np.int64],
+    payloads: Int64,
     record: Record = Record.COUNTS,
     *,
     bar: bool = True,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.conversion.layers import Layers
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
@@ -21,15 +21,13 @@ from snn_deploy.graph.graph import Graph
 BINS = 8192
 """Bins of a histogram; a percentile is known to 1 / 8192 of the layer's range."""
 
-Float64 = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """Activations: ``histogram`` (C, BINS) int64 over ``edges`` (BINS + 1,), ``mean`` (C,), mean square ``power`` (C,)."""
 
     edges: Float64
-    histogram: npt.NDArray[np.int64]
+    histogram: Int64
     mean: Float64
     power: Float64
 
@@ -78,7 +76,7 @@ class Probe:
         self._names = [output.name for output in self._session.get_outputs()]
         self._shape = graph.input_shape
 
-    def __call__(self, image: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+    def __call__(self, image: Float32) -> dict[str, Float32]:
         """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""
         if image.ndim != 4 or image.shape[1:] != self._shape:
             raise StimulusError(f"image {image.shape}: the network reads (batch, {', '.join(map(str, self._shape))})")
@@ -98,7 +96,7 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
             low, high = ranges[name]
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
     edges = {name: _edges(low, high) for name, (low, high) in ranges.items()}
-    histograms: dict[str, npt.NDArray[np.int64]] = {}
+    histograms: dict[str, Int64] = {}
     sums: dict[str, Float64] = {}
     squares: dict[str, Float64] = {}
     totals: dict[str, int] = {}
@@ -132,8 +130,6 @@ def _edges(low: float, high: float) -> Float64:
     return edges
 
 
-def _observe(
-    probe: Probe, input_name: str, names: Sequence[str], image: npt.NDArray[np.float32]
-) -> list[tuple[str, npt.NDArray[np.float32]]]:
+def _observe(probe: Probe, input_name: str, names: Sequence[str], image: Float32) -> list[tuple[str, Float32]]:
     values = probe(image)
     return [(input_name, image), *((name, values[name]) for name in names)]

@@ -17,13 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.layers import Layer, Layers, LinearOp
 from snn_deploy.graph.ops import Conv, Resample
-
-Float64 = npt.NDArray[np.float64]
 
 EXPONENT = 0.25
 LEAST, MOST = 0.3, 3.0

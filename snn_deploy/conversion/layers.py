@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
@@ -20,7 +20,6 @@ from snn_deploy.shapes import Shape
 
 Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
 LinearOp: TypeAlias = Conv | ConvTranspose | Resample
-Float64: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import Probe, Statistics
@@ -31,8 +31,6 @@ from snn_deploy.errors import ConversionError
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network.network import Population
 from snn_deploy.passes import normal_form
-
-Float64 = npt.NDArray[np.float64]
 
 IMAGES = 4
 """Calibration images that a loss is measured on."""
@@ -87,7 +85,7 @@ class Truth:
     """The float network's values (B, C, H, W) float32 of every layer, image by image."""
 
     images: Images
-    values: tuple[Mapping[str, npt.NDArray[np.float32]], ...]
+    values: tuple[Mapping[str, Float32], ...]
 
     @classmethod
     def of(cls, model: Path, images: Images) -> Truth:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float32, Float64
 from snn_deploy.conversion.calibrate import Probe, Statistics, calibrate
 from snn_deploy.conversion.layers import Layer, Layers, layers_of
 from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
@@ -27,8 +27,6 @@ from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Add, Linear, Relu, Resample
 from snn_deploy.network import bounds, schedule
 from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
-
-Float64 = npt.NDArray[np.float64]
 
 FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output, single precision included."""
@@ -70,9 +68,7 @@ def lower(
     return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
 
 
-def check_function(
-    graph: Graph, layers: Layers, scales: Scales, image: npt.NDArray[np.float32], options: Options
-) -> float:
+def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32, options: Options) -> float:
     """Relative error of the normalized float network on ``image``; :class:`ConversionError` above the tolerance.
 
     Layer-wise normalization changes the function by design, so there the error is returned and not refused.

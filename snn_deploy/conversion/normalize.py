@@ -17,16 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics, percentile
 from snn_deploy.conversion.equalize import channel_factors
 from snn_deploy.conversion.layers import Layer, Layers, LinearOp, Synapses
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
-
-Float64 = npt.NDArray[np.float64]
 
 RELAYS = ("relay", "rectified relay")
 """Kinds of layers that pass integer sums on."""

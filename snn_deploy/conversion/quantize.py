@@ -24,15 +24,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64, Int8, Int64
 from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import MAX_EXPONENT
-
-Float64 = npt.NDArray[np.float64]
 
 MAX_THETA_BITS = 22
 """Largest threshold is 2**22: a membrane of 23 bits can still cross it."""
@@ -196,7 +194,7 @@ def _exponent(block: _Block, theta: Float64, limit: int) -> int:
     return max(0, int(np.ceil(np.log2(excess)))) if excess > 0 else 0
 
 
-def integer_bias(bias: Float64, theta: Float64) -> npt.NDArray[np.int64]:
+def integer_bias(bias: Float64, theta: Float64) -> Int64:
     """``rint(b' theta)`` as int64, ties to even; bias (C, 1, 1) or (C, H, W) in counts."""
     return np.rint(bias * theta[:, None, None]).astype(np.int64)
 
@@ -222,7 +220,7 @@ def _block(synapses: FloatSynapses, channels: int) -> _Block:
     return _Block(weight, mean, power, places)
 
 
-def _kernel(synapses: FloatSynapses, weight: npt.NDArray[np.int8]) -> Kernel:
+def _kernel(synapses: FloatSynapses, weight: Int8) -> Kernel:
     op = synapses.op
     if isinstance(op, Conv):
         return ConvKernel(weight.reshape(op.weight.shape), op.strides, op.pads, op.dilations, op.groups)
@@ -235,7 +233,7 @@ def _kernel(synapses: FloatSynapses, weight: npt.NDArray[np.int8]) -> Kernel:
     return SpatialKernel(*sizes, indptr, indices, weight[0, 0])
 
 
-def _pixel_map(op: Resample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float64]:
+def _pixel_map(op: Resample) -> tuple[Int64, Int64, Float64]:
     """Row pointers, input pixels and weights of a separable map, sorted by output pixel."""
     (y, i), (x, j) = np.nonzero(op.rows), np.nonzero(op.columns)
     target = (y[:, None] * op.columns.shape[0] + x).ravel()

@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.normalize import scale_op
 from snn_deploy.graph.ops import Resample
 from snn_deploy.network.kernels import Kernel, SpatialKernel, TransposedKernel
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

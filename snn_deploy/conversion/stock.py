@@ -17,8 +17,8 @@ neuron in both: it hands every step's sum to the host.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64, Int64
 from snn_deploy.conversion.layers import Layer
 from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
 from snn_deploy.conversion.options import Options
@@ -26,9 +26,6 @@ from snn_deploy.errors import ConversionError
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.network import STATE_MAX, StockNeuron
 from snn_deploy.network.sigma_delta import SigmaDelta
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 HEADROOM = 4
 """How many times the levels an activation may reach in an image unlike those of the calibration."""

@@ -13,15 +13,15 @@ from tokenize import TokenError
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy import files
+from snn_deploy.arrays import Float32, Float64
 from snn_deploy.errors import ReportError, StimulusError
 
-Images = Sequence[npt.NDArray[np.float32]]
+Images = Sequence[Float32]
 
 
-Image: TypeAlias = npt.NDArray[np.float32]
+Image: TypeAlias = Float32
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files of a folder that count as images."""
@@ -153,12 +153,12 @@ def patches(images: Sequence[Image], size: tuple[int, int], count: int, seed: in
     return found
 
 
-def png(image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> bytes:
+def png(image: Float32 | Float64) -> bytes:
     """One image (1, C, H, W), C = 1 or 3, clipped to [0, 1], as an 8-bit PNG file."""
     return _encoded(image, "PNG")
 
 
-def write_image(path: Path, image: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> None:
+def write_image(path: Path, image: Float32 | Float64) -> None:
     """Write one image (1, C, H, W), C = 1 or 3, clipped to [0, 1]; the suffix says in which format."""
     files.write(path, _encoded(image, format_of(path)))
 
@@ -172,7 +172,7 @@ def format_of(path: Path) -> str:
     return {".jpg": "JPEG", ".tif": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
 
 
-def _encoded(image: npt.NDArray[np.float32] | npt.NDArray[np.float64], form: str) -> bytes:
+def _encoded(image: Float32 | Float64, form: str) -> bytes:
     from PIL import Image as Pillow
 
     if image.ndim != 4 or image.shape[1] not in (1, 3):

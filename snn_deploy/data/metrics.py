@@ -7,13 +7,12 @@ images, and F1, Jaccard, accuracy and mIoU are those of all pixels together.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.data.images import Image
 from snn_deploy.errors import StimulusError
 
-Float64 = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
+Labels = Int64
 
 VOID = -1
 """Label of pixels that no score counts."""
@@ -31,7 +30,7 @@ def restoration_scores(restored: Float64, clean: Image) -> dict[str, float]:
     return {"psnr_db": psnr_db(restored, clean), "ssim": float(similarity)}
 
 
-def confusion(found: Labels, wanted: Labels, classes: int) -> npt.NDArray[np.int64]:
+def confusion(found: Labels, wanted: Labels, classes: int) -> Int64:
     """Pixels (classes, classes) int64 by true and by found label; :data:`VOID` pixels left out."""
     from sklearn.metrics import confusion_matrix
 
@@ -42,11 +41,11 @@ def confusion(found: Labels, wanted: Labels, classes: int) -> npt.NDArray[np.int
         raise StimulusError(f"the label map holds class {wanted.max()}; the network tells {classes} classes apart")
     if not counted.any():
         return np.zeros((classes, classes), np.int64)
-    pairs: npt.NDArray[np.int64] = confusion_matrix(wanted[counted], found[counted], labels=np.arange(classes))
+    pairs: Int64 = confusion_matrix(wanted[counted], found[counted], labels=np.arange(classes))
     return pairs
 
 
-def segmentation_scores(pairs: npt.NDArray[np.int64]) -> dict[str, float]:
+def segmentation_scores(pairs: Int64) -> dict[str, float]:
     """Scores from label pairs (K, K): accuracy and mIoU; for two classes F1 and Jaccard of class 1 too.
 
     mIoU is the mean over the classes that occur, true or found.
@@ -69,7 +68,7 @@ def segmentation_scores(pairs: npt.NDArray[np.int64]) -> dict[str, float]:
     return scores
 
 
-def psnr_db(restored: npt.NDArray[np.float32] | npt.NDArray[np.float64], clean: Image) -> float:
+def psnr_db(restored: Float32 | Float64, clean: Image) -> float:
     """Peak signal-to-noise ratio in dB of ``restored``, clipped to [0, 1], against ``clean``; all pixels."""
     from skimage.metrics import peak_signal_noise_ratio
 

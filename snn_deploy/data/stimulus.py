@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.data import images as pictures
 from snn_deploy.errors import NetworkError, StimulusError
@@ -12,9 +10,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
 
-def stimulus_at(
-    network: Network, image: pictures.Image, what: str = "the image"
-) -> tuple[Network, npt.NDArray[np.int64]]:
+def stimulus_at(network: Network, image: pictures.Image, what: str = "the image") -> tuple[Network, Int64]:
     """``network`` at the size of ``image`` (B, C, H, W), and the image's input payloads.
 
     :class:`StimulusError` names the nearest smaller size where the network cannot have this one.

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.counting import count
+from snn_deploy.arrays import Float64, Int64
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import Probe
@@ -37,7 +37,6 @@ from snn_deploy.targets.load import Target
 from snn_deploy.workers import gather
 
 Task = Literal["denoise", "segment"]
-Float64: TypeAlias = npt.NDArray[np.float64]
 
 TASKS: tuple[Task, ...] = ("denoise", "segment")
 
@@ -272,7 +271,7 @@ class _Scored:
 
     score: Score
     cost: Cost
-    pairs: npt.NDArray[np.int64] | None = None
+    pairs: Int64 | None = None
 
 
 @dataclass(frozen=True, eq=False)

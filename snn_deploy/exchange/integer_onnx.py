@@ -36,8 +36,6 @@ WEIGHT_ZERO = 128
 IR_VERSION = 8
 """The version of ONNX's file layout that belongs to opset 17."""
 
-Int64 = npt.NDArray[np.int64]
-
 
 def write_onnx(network: Network, path: Path) -> None:
     """Save the ONNX form of ``network`` to ``path``."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int8, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import ConvKernel, identity
@@ -185,15 +185,15 @@ def _dense(where: str, layer: Layer, shape: Shape) -> ConvKernel:
     return ConvKernel(weight.reshape(-1, *shape))
 
 
-def _weights(where: str, layer: Layer) -> npt.NDArray[np.int8]:
+def _weights(where: str, layer: Layer) -> Int8:
     values = _integers(where, "weight", layer["weight"])
     if values.size and not -128 <= values.min() <= values.max() <= 127:
         raise NetworkError(f"{where}: weights span {values.min()}..{values.max()}; 8 bits hold -128..127")
     return values.astype(np.int8)
 
 
-def _integers(where: str, entry: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    integers: npt.NDArray[np.int64] = np.rint(values).astype(np.int64)
+def _integers(where: str, entry: str, values: Array) -> Int64:
+    integers: Int64 = np.rint(values).astype(np.int64)
     if not np.array_equal(integers, values):
         raise NetworkError(f"{where}: {entry} holds fractions, which lava-dl would cut off; export it quantized")
     return integers

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Float64, Int64
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import convolution, covers, links
 from snn_deploy.files import replacing
@@ -29,9 +30,6 @@ from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 SCALE = 1 << CURRENT_SHIFT
 
@@ -109,7 +107,7 @@ def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) 
     return align(Network(path.stem, "rate", steps, tuple(populations), tuple(connections), outputs))
 
 
-def _bias(population: Population) -> Floats:
+def _bias(population: Population) -> Float64:
     """Bias (C,) that joins the current; where no decay tells them apart, with that of the membrane."""
     if population.bias.shape[1:] != (1, 1):
         raise NetworkError(f"{population.name}: a bias for each pixel; NIR has one for each channel")
@@ -134,7 +132,7 @@ def _conv2d(connection: Connection, kernel: ConvKernel, source: Population, popu
     return nir.Conv2d(size, weight, kernel.strides, pads, kernel.dilations, 1, _bias(population))
 
 
-def _ungrouped(kernel: ConvKernel) -> Floats:
+def _ungrouped(kernel: ConvKernel) -> Float64:
     """Weights (C_out, C_in, H, W), zeros between groups: ``nir`` reads shapes as if there were no groups."""
     outputs, inputs, *size = kernel.weight.shape
     weight = np.zeros((kernel.groups, outputs // kernel.groups, kernel.groups, inputs, *size))
@@ -146,7 +144,7 @@ def _ungrouped(kernel: ConvKernel) -> Floats:
 def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
     import nir
 
-    def full(values: npt.ArrayLike) -> Floats:
+    def full(values: npt.ArrayLike) -> Float64:
         numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
         return np.broadcast_to(numbers, population.shape).reshape(shape).copy()
 
@@ -231,7 +229,7 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
     if kind not in ("IF", "CubaLIF"):
         raise NetworkError(f"{name}: a {kind} stands where an IF or a CubaLIF is read")
 
-    def channels(entry: str) -> Floats:
+    def channels(entry: str) -> Float64:
         """One number for each channel."""
         values = np.asarray(getattr(node, entry), np.float64)
         values = values.reshape(shape) if values.shape == shape[:1] and shape[1:] == (1, 1) else values
@@ -260,7 +258,7 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
     return CubaLif.of(theta, offset.astype(np.int64), current_decay=decays[0], voltage_decay=decays[1])
 
 
-def _decay(name: str, entry: str, tau: Floats) -> int:
+def _decay(name: str, entry: str, tau: Float64) -> int:
     """The decay of a population's time constants, which must be one and exact."""
     values = np.unique(tau)
     found = int(np.rint(DECAY_ONE / values[0])) if values[0] >= 1 else 0
@@ -269,7 +267,7 @@ def _decay(name: str, entry: str, tau: Floats) -> int:
     return found
 
 
-def _integers(name: str, entry: str, values: npt.NDArray[Any]) -> Int64:
+def _integers(name: str, entry: str, values: Array) -> Int64:
     integers: Int64 = np.rint(values).astype(np.int64)
     if not np.array_equal(integers, values) or np.abs(integers).max(initial=0) > STATE_MAX:
         raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")

@@ -10,16 +10,13 @@ read-out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
+from snn_deploy.arrays import Float64, frozen
 from snn_deploy.errors import GraphError
 from snn_deploy.shapes import Pads, Pair, Shape
-
-Float64: TypeAlias = npt.NDArray[np.float64]
 
 HOST_FUNCTIONS = ("sigmoid", "softmax", "argmax", "to_channels_last")
 """Functions the host may apply to a read-out, in the order given by the graph; softmax and argmax run over channels."""

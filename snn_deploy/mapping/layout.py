@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int8
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel
 from snn_deploy.network.network import Network
@@ -105,7 +105,7 @@ def _group(network: Network, name: str) -> SynapseGroup:
     )
 
 
-def weight_bits(weight: npt.NDArray[np.int8]) -> int:
+def weight_bits(weight: Int8) -> int:
     """Signed bits that hold every weight once the power of two common to all is left to the exponent.
 
     Reproduces the widths in which lava-dl's ``optimize_weight_bits`` stores the published networks.

@@ -16,10 +16,10 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.synapses import landing
+from snn_deploy.arrays import Bool, Float64, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
 from snn_deploy.mapping.tiling import Tile
@@ -27,10 +27,6 @@ from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
 from snn_deploy.network.network import Connection, Network
 from snn_deploy.shapes import Shape
 from snn_deploy.targets.device import Target
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

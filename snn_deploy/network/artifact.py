@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CubaLif
@@ -43,7 +43,6 @@ _NPY = re.compile(
 )
 """The header that :func:`_npy` writes: version 1.0, C order, little endian."""
 
-Array: TypeAlias = npt.NDArray[Any]
 Record: TypeAlias = dict[str, Any]
 
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, OverflowProofError
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
@@ -38,7 +38,7 @@ class Bound:
         return float(np.log2(STATE_MAX) - np.log2(max(self.current, self.membrane or 0, 1)))
 
 
-def weight_sums(kernel: Kernel) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def weight_sums(kernel: Kernel) -> tuple[Int64, Int64]:
     """Sums of positive and of negative weights that reach one neuron of each output channel: two (C_out,) int64 arrays.
 
     For transposed kernels the sum over the taps that can meet in one output pixel is taken (largest over its phases);
@@ -57,7 +57,7 @@ def weight_sums(kernel: Kernel) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     return _phase_sums(kernel, positive).max(0), _phase_sums(kernel, negative).min(0)
 
 
-def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _phase_sums(kernel: TransposedKernel, weight: Int64) -> Int64:
     """Sums (phases, C_out) of the taps of ``weight`` that can land on the same output pixel."""
     inputs, per_group, rows, columns = weight.shape
     phase_y = np.arange(rows) * kernel.dilations[0] % kernel.strides[0]
@@ -70,7 +70,7 @@ def _phase_sums(kernel: TransposedKernel, weight: npt.NDArray[np.int64]) -> npt.
     return np.stack(sums)
 
 
-def reach(connection: Connection, smallest: int, largest: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def reach(connection: Connection, smallest: int, largest: int) -> tuple[Int64, Int64]:
     """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
     positive, negative = weight_sums(connection.kernel)
     low, high = min(smallest, 0), max(largest, 0)
@@ -102,7 +102,7 @@ class Arrival:
 
 def worst_case(
     population: Population, arrivals: Sequence[Arrival], *, mode: Mode, one_shot: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+) -> tuple[Int64, Int64 | None]:
     """Largest magnitudes (C,) of a step's current and of the membrane, not bounded in ``rate`` mode (``None``)."""
     neuron = population.neuron
     if neuron is None:

@@ -16,15 +16,12 @@ bits and would wrap on the chip; :mod:`snn_deploy.network.bounds` proves that it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.network import STATE_MAX, StockNeuron
-
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 CURRENT_SHIFT = 6
 """Bits by which synaptic input is shifted left before it joins the current (lava-nc ``act_shift``)."""

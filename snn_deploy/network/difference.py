@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.network import Connection, Network, Population
@@ -37,9 +36,7 @@ def diff(left: Network, right: Network) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def diff_counts(
-    left: Mapping[str, npt.NDArray[np.int64]], right: Mapping[str, npt.NDArray[np.int64]]
-) -> tuple[Change, ...]:
+def diff_counts(left: Mapping[str, Int64], right: Mapping[str, Int64]) -> tuple[Change, ...]:
     """Changes of the spikes (sum of |count|) that two runs counted, population by population."""
     changes = []
     for name in dict.fromkeys((*left, *right)):
@@ -124,7 +121,7 @@ def _scalar(where: str, what: str, left: object, right: object) -> Iterator[Chan
         yield Change(where, what, str(left), str(right))
 
 
-def _array(where: str, what: str, left: npt.NDArray[Any], right: npt.NDArray[Any]) -> Iterator[Change]:
+def _array(where: str, what: str, left: Array, right: Array) -> Iterator[Change]:
     if left.shape != right.shape:
         yield Change(where, what, f"shape {left.shape}", f"shape {right.shape}")
     elif not np.array_equal(left, right):

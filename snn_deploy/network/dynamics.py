@@ -24,16 +24,12 @@ Saturation follows Loihi's membrane (nengo-loihi issue 130: the voltage could no
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Population, StockNeuron
-
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 
 def saturate(v: Int64) -> Int64:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Float64
 from snn_deploy.errors import NetworkError
-
-Float64 = npt.NDArray[np.float64]
 
 
 def apply_host(functions: Sequence[str], values: Float64) -> Float64:

@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
+from snn_deploy.arrays import Int8, Int64, frozen
 from snn_deploy.errors import NetworkError
 from snn_deploy.shapes import Pads, Pair, Shape
 
@@ -23,7 +22,7 @@ MAX_GEOMETRY = 4096
 """Largest stride, dilation and pad: a file from a stranger must not ask for a map that no memory holds."""
 
 
-def _check_window(weight: npt.NDArray[np.int8], strides: Pair, pads: Pads, dilations: Pair, groups: int) -> None:
+def _check_window(weight: Int8, strides: Pair, pads: Pads, dilations: Pair, groups: int) -> None:
     if weight.ndim != 4 or 0 in weight.shape:
         raise NetworkError(f"weight {weight.shape} is not (channels, channels, K_h, K_w)")
     if min(*strides, *dilations, groups) < 1:
@@ -47,7 +46,7 @@ class ConvKernel:
     negative pad cuts rows or columns off.
     """
 
-    weight: npt.NDArray[np.int8]
+    weight: Int8
     strides: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     dilations: Pair = (1, 1)
@@ -81,7 +80,7 @@ class TransposedKernel:
     zeros: ONNX's ``output_padding`` p is ``pads[2] - p``, ``pads[3] - p``.
     """
 
-    weight: npt.NDArray[np.int8]
+    weight: Int8
     strides: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     dilations: Pair = (1, 1)
@@ -122,9 +121,9 @@ class SpatialKernel:
 
     input_size: Pair
     output_size: Pair
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int64]
-    data: npt.NDArray[np.int8]
+    indptr: Int64
+    indices: Int64
+    data: Int8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "indptr", frozen(self.indptr, np.int64))
@@ -141,7 +140,7 @@ class SpatialKernel:
             raise NetworkError(f"column indices leave 0..{columns - 1}")
 
     @cached_property
-    def rows(self) -> npt.NDArray[np.int64]:
+    def rows(self) -> Int64:
         """Output pixel of each entry of ``data``."""
         return np.repeat(np.arange(self.indptr.size - 1, dtype=np.int64), np.diff(self.indptr))
 

@@ -18,9 +18,8 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import frozen
+from snn_deploy.arrays import Float64, Int64, frozen
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.shapes import Shape
@@ -52,8 +51,8 @@ class Neuron:
     spike takes what it stands for from the membrane (``subtract``), or empties it (``zero``, in ``rate`` mode only).
     """
 
-    theta: npt.NDArray[np.int64]
-    v0: npt.NDArray[np.int64]
+    theta: Int64
+    v0: Int64
     payload_min: int
     payload_max: int
     count_min: int | None = None
@@ -84,7 +83,7 @@ class Neuron:
             raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
 
     @property
-    def quantum(self) -> npt.NDArray[np.int64]:
+    def quantum(self) -> Int64:
         """Current (C,) that stands for one count."""
         return self.theta
 
@@ -108,7 +107,7 @@ class StockNeuron(Neuron):
     say what a step does.
     """
 
-    offset: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    offset: Int64 = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,15 +125,11 @@ class StockNeuron(Neuron):
         """False: its bias is its own."""
         return False
 
-    def charge(
-        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def charge(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64]:
         """First state, not yet limited, and second state after ``current`` joined; arrays (..., C, H, W) int64."""
         raise NotImplementedError
 
-    def integrate(
-        self, v: npt.NDArray[np.int64], second: npt.NDArray[np.int64], current: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def integrate(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
         """One step: both states and the payload after it, from arrays (..., C, H, W) int64."""
         raise NotImplementedError
 
@@ -152,8 +147,8 @@ class Population:
     name: str
     shape: Shape
     neuron: Neuron | None
-    bias: npt.NDArray[np.int64]
-    unit: npt.NDArray[np.float64]
+    bias: Int64
+    unit: Float64
     start: int = 0
     input_min: int = 0
     input_max: int = 0

@@ -17,15 +17,13 @@ Aligned and reset at its start, a neuron sends all at once, and its count is the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import BackendError, NetworkError
 from snn_deploy.network.network import StockNeuron
-
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 SHIFT_MAX = 22
 """Largest ``shift``: one count must stay within 24 bits."""

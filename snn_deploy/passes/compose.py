@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_deploy.graph.ops import Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.arrays import Float64
+from snn_deploy.graph.ops import Conv, ConvTranspose, Nearest, Op, Resample
 from snn_deploy.shapes import Pads
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.graph.ops import AveragePool, Conv, ConvTranspose, Float64, Nearest, Op, Resample
+from snn_deploy.arrays import Float64
+from snn_deploy.graph.ops import AveragePool, Conv, ConvTranspose, Nearest, Op, Resample
 from snn_deploy.shapes import Pads, Shape
 
 

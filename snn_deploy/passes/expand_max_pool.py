@@ -15,8 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from snn_deploy.arrays import Float64
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Add, Conv, Float64, MaxPool, Relay, Relu, Resample
+from snn_deploy.graph.ops import Add, Conv, MaxPool, Relay, Relu, Resample
 from snn_deploy.passes.compose import identity
 from snn_deploy.passes.rewrite import rewrite
 from snn_deploy.shapes import Pads

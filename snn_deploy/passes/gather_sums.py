@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from snn_deploy.arrays import Float64
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import (
     Add,
@@ -28,7 +29,6 @@ from snn_deploy.graph.ops import (
     Concat,
     Conv,
     ConvTranspose,
-    Float64,
     Host,
     Linear,
     MaxPool,

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from snn_deploy.graph.ops import Conv, ConvTranspose, Float64, Op
+from snn_deploy.arrays import Float64
+from snn_deploy.graph.ops import Conv, ConvTranspose, Op
 from snn_deploy.passes.compose import compose, identity, is_identity, scale_of, scale_outputs, widen
 from snn_deploy.shapes import Shape
 

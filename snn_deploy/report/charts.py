@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.targets.quantity import Quantity
 
 WIDTH, HEIGHT = 640, 300
@@ -28,7 +28,7 @@ def band(quantity: Quantity, top: float) -> str:
     return f'<div class="band" style="--low:{low:.4f};--value:{value:.4f};--high:{high:.4f}"><i></i><b></b></div>'
 
 
-def histogram(counts: npt.NDArray[np.int64]) -> str:
+def histogram(counts: Int64) -> str:
     """How many neurons have which count: bars of logarithmic height, negative counts to the left; zeros left out."""
     values = counts[counts != 0]
     if values.size == 0:

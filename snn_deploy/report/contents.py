@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping as Record
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from snn_deploy.activity.counting import Activity
+from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
@@ -23,7 +21,7 @@ class Picture:
     """One image (1, C, H, W) with values in [0, 1], C = 1 or 3, its title and a line below it."""
 
     title: str
-    values: npt.NDArray[np.float32]
+    values: Float32
     note: str = ""
 
 

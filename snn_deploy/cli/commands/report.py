@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy import __version__
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.counting import count
+from snn_deploy.arrays import Float32, Float64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
@@ -142,11 +142,11 @@ def execute(arguments: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _values(network: Network, run: Run) -> npt.NDArray[np.float64]:
+def _values(network: Network, run: Run) -> Float64:
     return apply_host(network.outputs[0].host, run.values(network))
 
 
-def _float(model: Path, image: images.Image) -> Values[str, npt.NDArray[np.float32]]:
+def _float(model: Path, image: images.Image) -> Values[str, Float32]:
     return float_probe(model, (image.shape[2], image.shape[3]))(image)
 
 
@@ -166,15 +166,15 @@ def _verdict(arguments: argparse.Namespace, network: Network, image: images.Imag
 def _compared(
     clean: images.Image,
     shown: images.Image,
-    output: npt.NDArray[np.float64],
-    expected: npt.NDArray[np.float32] | None,
+    output: Float64,
+    expected: Float32 | None,
     *,
     noise: float,
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Picture, ...]]:
     """Scores and pictures: input, clean, float network, spiking network, difference."""
     restores = noise > 0 and output.shape == clean.shape
 
-    def score(values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> str:
+    def score(values: Float64 | Float32) -> str:
         return f"{psnr_db(values, clean):.2f} dB" if restores else ""
 
     pictures = [Picture("input", shown, score(shown))]
@@ -199,7 +199,7 @@ def _compared(
     return tuple(scores), tuple(pictures)
 
 
-def _visible(values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> images.Image:
+def _visible(values: Float64 | Float32) -> images.Image:
     """Gray or color as it is; of more channels the largest one, each in a color of its own."""
     if values.shape[1] in (1, 3):
         return values.astype(np.float32)
@@ -212,7 +212,7 @@ def _curve(
     network: Network,
     clean: images.Image,
     shown: images.Image,
-    expected: npt.NDArray[np.float32] | None,
+    expected: Float32 | None,
     missing: dict[str, str],
 ) -> Curve | None:
     """PSNR over steps (rate mode) or over levels (exact mode, which needs the model), against what is known best."""

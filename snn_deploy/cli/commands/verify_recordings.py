@@ -10,8 +10,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import stimulus_digest, stimulus_of
 from snn_deploy.cli import arguments as shared
@@ -28,7 +28,7 @@ from snn_deploy.verification.traces.decoding import decode
 from snn_deploy.verification.traces.readers import is_potentials, read_nir_data, read_sana_fe
 from snn_deploy.verification.traces.trace_file import Time, TraceFile
 
-Payloads = npt.NDArray[np.int64]
+Payloads = Int64
 
 SANA_FE = ("spikes.csv", "potentials.csv")
 """Names of SANA-FE's tables in a folder."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.ops import Add, Affine, Float64
+from snn_deploy.graph.ops import Add, Affine
 
 
 def _scaled(call: Call, wire: Wire, scale: Float64 | float, shift: Float64 | float, part: str = "") -> Wire:

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from snn_deploy.arrays import Float64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.frontend.onnx.call import RefusedError
 from snn_deploy.frontend.onnx.export import IR_VERSION
 from snn_deploy.frontend.onnx.runtime import reason, session
-from snn_deploy.graph.ops import Float64
 
 MAX_EXTENT = 4096
 """Longest axis; the unit vectors of one take 4 * 4096**2 bytes."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from onnx import NodeProto, helper
 
+from snn_deploy.arrays import Array, Float64
 from snn_deploy.frontend.ledger import Fate
-from snn_deploy.graph.ops import Float64, Op
+from snn_deploy.graph.ops import Op
 from snn_deploy.shapes import Shape
 
-Constant: TypeAlias = npt.NDArray[Any]
+Constant: TypeAlias = Array
 
 MAX_LIST = 2**12
 """Longest list of axes, sizes or amounts; real ones have two to eight entries, splits as many as there are channels."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.ops import Conv, ConvTranspose, Float64
+from snn_deploy.graph.ops import Conv, ConvTranspose
 from snn_deploy.shapes import Pads, Pair
 
 NO_PADS = (0, 0, 0, 0)

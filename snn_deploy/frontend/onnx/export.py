@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from snn_deploy.arrays import Float64
 from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import (
@@ -186,5 +187,5 @@ class _Writer:
             "Pad", [source, self.tensor(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right]))], name
         )
 
-    def _per_channel(self, name: str, values: npt.NDArray[np.float64]) -> str:
+    def _per_channel(self, name: str, values: Float64) -> str:
         return self.tensor(name, values.astype(np.float32)[:, None, None])

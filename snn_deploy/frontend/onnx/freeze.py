@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from snn_deploy.arrays import Float32, Float64
 from snn_deploy.errors import BackendUnavailableError, ModelError
 from snn_deploy.frontend.onnx.file import load
 from snn_deploy.frontend.onnx.runtime import reason, session
 
-Images = npt.NDArray[np.float32]
+Images = Float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ def _statistics(
     model: ModelProto, maps: tuple[str, ...], images: Images, where: str
 ) -> dict[str, tuple[Images, Images]]:
     """Mean and variance (C,) of each of ``maps``, over pixels of each image, then averaged over images."""
-    means: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}
-    variances: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in maps}
+    means: dict[str, list[Float64]] = {name: [] for name in maps}
+    variances: dict[str, list[Float64]] = {name: [] for name in maps}
     for image in images:
         for name, values in _run(model, maps, image[None], where).items():
             if name in means:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT, Attributes, axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.ops import Float64, Nearest, Resample
+from snn_deploy.graph.ops import Nearest, Resample
 
 PASSED_ON = (
     "mode",

@@ -8,8 +8,8 @@ inherited one. The first population, in the order of the network, that introduce
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Bool
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.pair import first_divergence
 from snn_deploy.verification.comparison.replay import Rule, Site, Synapses, replayable, respond, sent_by
@@ -56,7 +56,7 @@ def _cells(replayed: Probe, recorded: Probe) -> int:
     return int(np.count_nonzero(differing_cells(replayed, recorded)))
 
 
-def differing_cells(left: Probe, right: Probe) -> npt.NDArray[np.bool_]:
+def differing_cells(left: Probe, right: Probe) -> Bool:
     """(B, steps, n): where payloads, or states recorded on both sides, are not the same."""
     differs = np.asarray(left.trains) != np.asarray(right.trains)
     for one, other in ((left.states, right.states), (left.currents, right.currents)):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.network.network import Network, Population
 from snn_deploy.shapes import Shape
 from snn_deploy.verification.comparison.levels import Check, Status, state_checks
@@ -164,7 +163,7 @@ def _neuron(population: Population, probe: Probe, column: int) -> Shape:
     return channel, y, x
 
 
-def _count(expected: npt.NDArray[Any], found: npt.NDArray[Any], reference: Probe, probe: Probe, check: Check) -> int:
+def _count(expected: Array, found: Array, reference: Probe, probe: Probe, check: Check) -> int:
     """Number of values that differ; a neuron whose count is right and number of events wrong differs too."""
     differs = expected != found
     if check is Check.COUNTS and reference.events is not None and probe.events is not None:
@@ -172,7 +171,7 @@ def _count(expected: npt.NDArray[Any], found: npt.NDArray[Any], reference: Probe
     return int(np.count_nonzero(differs))
 
 
-def _first_place(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> tuple[int, ...] | None:
+def _first_place(expected: Array, found: Array) -> tuple[int, ...] | None:
     """Index of the first value that differs, in C order: image, then step, then neuron."""
     differs = (expected != found).reshape(-1)
     flat = int(differs.argmax())

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int32, Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.verification.traces.trace import Probe, Trace
-
-Int32: TypeAlias = npt.NDArray[np.int32]
-Int64: TypeAlias = npt.NDArray[np.int64]
 
 
 class Rule(Protocol):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.verification.comparison.comparison import Comparison
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.comparison.replay import Int64
 from snn_deploy.verification.comparison.verdict import Verdict
 from snn_deploy.verification.traces.trace import Trace
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Bool
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.attribution import differing_cells
@@ -175,7 +175,7 @@ class _Case:
         )
         return _Case(self.network, self.site, Synapses(sent), recorded)
 
-    def _differs(self, site: Site) -> npt.NDArray[np.bool_]:
+    def _differs(self, site: Site) -> Bool:
         """(B, steps that can be known, n)."""
         known = max(0, horizon(self.network, site) + 1)
         steps = np.asarray(self.recorded.trains).shape[1]

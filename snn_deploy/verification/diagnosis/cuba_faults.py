@@ -13,11 +13,12 @@ from typing import Literal
 
 import numpy as np
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.network import Population
-from snn_deploy.verification.comparison.replay import Int64, Site, Specified
+from snn_deploy.verification.comparison.replay import Site, Specified
 from snn_deploy.verification.diagnosis.faults import FAULTS, Fault
 
 

@@ -16,12 +16,13 @@ from typing import Literal
 
 import numpy as np
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, VerificationError
 from snn_deploy.network import dynamics
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import STATE_MAX, Connection, Neuron, Population, Reset, StockNeuron
-from snn_deploy.verification.comparison.replay import Int64, Site, Specified
+from snn_deploy.verification.comparison.replay import Site, Specified
 
 
 @dataclass(frozen=True)

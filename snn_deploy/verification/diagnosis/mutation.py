@@ -11,13 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Bool, Int64
 from snn_deploy.backend.protocol import Progress
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.comparison.replay import Int64, Replay, Site, forward, repeated
+from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeated
 from snn_deploy.verification.comparison.verdict import Verdict
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault
@@ -144,7 +144,7 @@ def mutant_levels(network: Network, right: Replay, wrong: Replay) -> tuple[int, 
     return tuple(int(level) for level in lowest)
 
 
-def _differences(right: Trace, wrong: Trace, name: str) -> list[tuple[Level, npt.NDArray[np.bool_]]]:
+def _differences(right: Trace, wrong: Trace, name: str) -> list[tuple[Level, Bool]]:
     """For each level, which images (B,) differ in population ``name``."""
     kinds = {
         Level.OUTPUT_COUNT: "counts",

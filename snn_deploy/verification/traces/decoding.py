@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import VerificationError
-from snn_deploy.verification.traces.trace import Int64, Probe, Trace
+from snn_deploy.verification.traces.trace import Probe, Trace
 
 REFRACTORY_MARK = 128
 """Loihi's membrane register right after a spike: ``refDelay << 7``, here 1 << 7 (nengo-loihi pull request 132)."""
@@ -29,7 +28,7 @@ def decode_spike_mark(probe: Probe, mark: int = REFRACTORY_MARK, reset: int = 0)
     return replace(probe, states=states)
 
 
-def sign_extend(values: npt.NDArray[Any], bits: int = 24) -> Int64:
+def sign_extend(values: Array, bits: int = 24) -> Int64:
     """Signed values of ``bits``-bit words that were read as unsigned ones; wider values are refused."""
     words = np.asarray(values, np.int64)
     if words.size and (words.min() < -(1 << (bits - 1)) or words.max() >= 1 << bits):

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
-from snn_deploy.verification.traces.trace import Int64, Probe, Trace
+from snn_deploy.verification.traces.trace import Probe, Trace
 from snn_deploy.verification.traces.trace_file import PROBE_LIMIT
 
 _DAMAGE = (
@@ -102,7 +102,7 @@ def _gridded(where: str, data: Any, dt: float | None) -> Int64:
     return grid
 
 
-def _integers(where: str, values: npt.NDArray[Any]) -> Int64:
+def _integers(where: str, values: Array) -> Int64:
     with np.errstate(invalid="ignore"):  # what does not fit is not equal to what comes of it
         integers = np.where(np.isfinite(values), values, 0).astype(np.int64)
     if not np.array_equal(integers, values):

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int32, Int64
 from snn_deploy.backend.protocol import Run
 from snn_deploy.errors import VerificationError
 
-Int32: TypeAlias = npt.NDArray[np.int32]
-Int64: TypeAlias = npt.NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -43,7 +42,7 @@ class Probe:
     def __post_init__(self) -> None:
         axes_of = {"totals": 1, "counts": 2, "events": 2, "trains": 3, "states": 3, "currents": 3}
         for label, axes in axes_of.items():
-            array: npt.NDArray[Any] | None = getattr(self, label)
+            array: Array | None = getattr(self, label)
             if array is not None and (
                 not np.can_cast(array.dtype, np.int64) or array.dtype == bool or array.ndim != axes
             ):
@@ -75,7 +74,7 @@ class Probe:
             "currents": (images, steps, probed),
         }
         for label, shape in shapes.items():
-            array: npt.NDArray[Any] | None = getattr(self, label)
+            array: Array | None = getattr(self, label)
             if array is not None and array.shape != shape:
                 raise VerificationError(f"{label} have shape {array.shape}, not {shape}")
 

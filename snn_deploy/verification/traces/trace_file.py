@@ -25,11 +25,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.errors import VerificationError
 from snn_deploy.files import replacing
 from snn_deploy.verification.traces.trace import Deferred, Probe, Trace
@@ -119,13 +119,13 @@ def _manifest(header: TraceHeader) -> str:
 def _write_probe(archive: zipfile.ZipFile, key: str, probe: Probe) -> None:
     derived = probe.trains is not None
     for kind in KINDS:
-        array: npt.NDArray[Any] | None = getattr(probe, kind)
+        array: Array | None = getattr(probe, kind)
         if array is None or (derived and kind in ("totals", "counts", "events")):
             continue
         _write_array(archive, key.format(kind), array)
 
 
-def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
     entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_DEFLATED  # an entry of its own forgets what the archive was opened with
     with archive.open(entry, "w", force_zip64=True) as stream:
@@ -226,7 +226,7 @@ def read_trace(path: Path) -> Iterator[Trace]:
     return iter(TraceFile(path))
 
 
-def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> Array:
     """The array of one entry, whose header must promise no more than the entry holds."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
