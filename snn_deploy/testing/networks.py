@@ -1,26 +1,19 @@
-"""Public conformance kit: random networks with everything a U-Net has, and the suite every backend must pass.
-
-A third-party backend is tested with::
-
-    from snn_deploy.testing import check_backend
-    check_backend(MyBackend())
-"""
+"""Networks and stimuli for tests: random U-Nets with everything that a U-Net has, and special cases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from snn_deploy.arrays import Int8, Int64
-from snn_deploy.backend.protocol import Backend, Record
-from snn_deploy.backend.registry import load_backend
-from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
 from snn_deploy.network.network import Connection, Mode, Network, Neuron, Output, Population
 from snn_deploy.network.schedule import align
-from snn_deploy.verification import Level, Status, compare
+
+INPUT_LEVELS = 255
+"""Largest magnitude of an input payload."""
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Int8:
@@ -67,43 +60,54 @@ def random_unet(
     drawn so that every population fires, none always.
     """
     rng = np.random.default_rng(seed)
+    populations = _unet_populations(rng, mode, size, width, levels, payload or levels)
+    connections = _unet_connections(rng, size, width)
+    window = steps if mode == "rate" else 1
+    outputs = (Output("output", "output"),)
+    return align(Network(f"random-{mode}-{seed}", mode, window, populations, connections, outputs))
+
+
+def _unet_populations(
+    rng: np.random.Generator, mode: Mode, size: int, width: int, levels: int, payload: int
+) -> tuple[Population, ...]:
+    """An input of -255..255, two levels down and up again, and a read-out."""
     half, quarter = size // 2, size // 4
-    levels_in = 255
-    populations = [
-        Population(
-            "input",
-            (1, size, size),
-            None,
-            np.zeros((1, 1, 1), np.int64),
-            np.full(1, 1 / 255),
-            input_min=-levels_in,
-            input_max=levels_in,
-        ),
-        _spiking("enc1/a", (width, size, size), mode, levels, payload or levels, rng),
-        _spiking("enc1/b", (width, size, size), mode, levels, payload or levels, rng),
-        _linear("pool", (width, half, half), mode, 4 * levels),
-        _spiking("enc2", (2 * width, half, half), mode, levels, payload or levels, rng),
-        _spiking("down", (2 * width, quarter, quarter), mode, levels, payload or levels, rng),
-        _spiking("up2", (2 * width, half, half), mode, levels, payload or levels, rng),
-        _spiking("up1", (width, size, size), mode, levels, payload or levels, rng),
-        _spiking("dec", (width, size, size), mode, levels, payload or levels, rng),
-        _linear("output", (1, size, size), mode, 2**20),
-    ]
-    double = np.repeat(np.arange(quarter), 2)
-    nearest = (double[:, None] * quarter + double[None, :]).reshape(-1)
-    pixels = SpatialKernel(
-        (quarter, quarter),
-        (half, half),
-        np.arange(half * half + 1),
-        nearest,
-        rng.integers(40, 100, half * half).astype(np.int8),
+    source = Population(
+        "input",
+        (1, size, size),
+        None,
+        np.zeros((1, 1, 1), np.int64),
+        np.full(1, 1 / 255),
+        input_min=-INPUT_LEVELS,
+        input_max=INPUT_LEVELS,
     )
+
+    def spiking(name: str, channels: int, side: int) -> Population:
+        return _spiking(name, (channels, side, side), mode, levels, payload, rng)
+
+    return (
+        source,
+        spiking("enc1/a", width, size),
+        spiking("enc1/b", width, size),
+        _linear("pool", (width, half, half), mode, 4 * levels),
+        spiking("enc2", 2 * width, half),
+        spiking("down", 2 * width, quarter),
+        spiking("up2", 2 * width, half),
+        spiking("up1", width, size),
+        spiking("dec", width, size),
+        _linear("output", (1, size, size), mode, 2**20),
+    )
+
+
+def _unet_connections(rng: np.random.Generator, size: int, width: int) -> tuple[Connection, ...]:
+    """What joins the populations: source, target, kernel and exponent of each connection."""
+    pixels = _doubling(rng, size // 4)
 
     def conv(outputs: int, inputs: int, kernel: int = 3, **geometry: object) -> Kernel:
         pads = (kernel // 2,) * 4
         return ConvKernel(_weights(rng, (outputs, inputs, kernel, kernel)), **({"pads": pads} | geometry))  # type: ignore[arg-type]
 
-    edges: list[tuple[str, str, Kernel, int]] = [
+    edges: tuple[tuple[str, str, Kernel, int], ...] = (
         ("input", "enc1/a", conv(width, 1), 0),
         ("enc1/a", "enc1/b", conv(width, width), 0),
         ("enc1/b", "pool", ConvKernel(np.ones((width, 1, 2, 2), np.int8), (2, 2), groups=width), 0),
@@ -116,21 +120,19 @@ def random_unet(
         ("up1", "dec", conv(width, width), 1),
         ("dec", "output", conv(1, width), 0),
         ("input", "output", identity(1, 64), 2),
-    ]
-    connections = tuple(
+    )
+    return tuple(
         Connection(f"{source}->{target}", source, target, kernel, exponent)
         for source, target, kernel, exponent in edges
     )
-    return align(
-        Network(
-            f"random-{mode}-{seed}",
-            mode,
-            steps if mode == "rate" else 1,
-            tuple(populations),
-            connections,
-            (Output("output", "output"),),
-        )
-    )
+
+
+def _doubling(rng: np.random.Generator, side: int) -> SpatialKernel:
+    """Every pixel of a ``side`` x ``side`` map to four, each with a weight of its own."""
+    double = np.repeat(np.arange(side), 2)
+    nearest = (double[:, None] * side + double[None, :]).reshape(-1)
+    weights = rng.integers(40, 100, nearest.size).astype(np.int8)
+    return SpatialKernel((side, side), (2 * side, 2 * side), np.arange(nearest.size + 1), nearest, weights)
 
 
 def random_stimulus(network: Network, seed: int = 0, batch: int = 2) -> Int64:
@@ -175,47 +177,3 @@ def special_cases() -> Iterator[tuple[Network, Int64]]:
         )
         changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))
         yield align(changed), random_stimulus(changed, 3)
-
-
-@dataclass(frozen=True)
-class Conformance:
-    """Networks in which a backend was equal, and those it refused, with its reasons."""
-
-    equal: tuple[str, ...]
-    refused: Mapping[str, str]
-
-    def __str__(self) -> str:
-        refused = "".join(f"; {name} refused: {reason}" for name, reason in self.refused.items())
-        return f"{len(self.equal)} networks, every event and every membrane equal{refused}"
-
-
-def check_backend(backend: Backend, record: Record = Record.STATES) -> Conformance:
-    """Compare ``backend`` with the reference on all cases, every event and state, with ``==``.
-
-    A network that it refuses with ``BackendUnavailableError`` is not compared, and listed. :class:`VerificationError`
-    for whatever else it returns: a contract that is broken (formats, digests, populations), or the first difference
-    with its image, step, neuron and both values.
-    """
-    reference = load_backend("reference")
-    level = {Record.COUNTS: Level.NEURON_COUNT, Record.TRAINS: Level.TRAIN, Record.STATES: Level.STATE}[record]
-    equal: list[str] = []
-    refused: dict[str, str] = {}
-    for network, stimulus in (*conformance_cases(), *special_cases()):
-        try:
-            run = backend.run(network, stimulus, record)
-        except BackendUnavailableError as error:
-            refused[network.name] = str(error)
-            continue
-        expected = reference.run(network, stimulus, record)
-        verdict = compare(network, [replace(expected, backend="specification"), run], level)
-        if verdict.status is not Status.EQUAL:
-            raise VerificationError(f"{network.name}: {verdict.line}")
-        if dict(run.saturations) != dict(expected.saturations):
-            raise VerificationError(
-                f"{network.name}: {backend.name} counts saturations {dict(run.saturations)}, "
-                f"the reference {dict(expected.saturations)}"
-            )
-        equal.append(network.name)
-    if not equal:
-        raise VerificationError(f"{backend.name} refuses every network: {next(iter(refused.values()))}")
-    return Conformance(tuple(equal), refused)

@@ -1,0 +1,12 @@
+"""Public conformance kit: random networks over all options, and the suite that every backend must pass.
+
+A third-party backend is tested with::
+
+    from snn_deploy.testing import check_backend
+    check_backend(MyBackend())
+"""
+
+from snn_deploy.testing.conformance import Conformance, check_backend
+from snn_deploy.testing.networks import conformance_cases, random_stimulus, random_unet, special_cases
+
+__all__ = ["Conformance", "check_backend", "conformance_cases", "random_stimulus", "random_unet", "special_cases"]
