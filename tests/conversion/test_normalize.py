@@ -11,12 +11,13 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import Probe, calibrate
 from snn_deploy.conversion.layers import layers_of
-from snn_deploy.conversion.lower import lower, normalized_graph
-from snn_deploy.conversion.normalize import choose_scales
+from snn_deploy.conversion.lower import check_function, lower, normalized_graph
+from snn_deploy.conversion.normalize import Scales, choose_scales
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
-from snn_deploy.graph.graph import Graph
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Conv, Relu
 
 from .conftest import UNet
 
@@ -74,6 +75,28 @@ def test_every_scale_keeps_the_function(small_unet: UNet, small_images: Images, 
 def test_the_trained_denoiser_keeps_its_function(denoiser: Graph, noisy: Images) -> None:
     for normalization in ("connection-wise", "channel-wise"):
         assert function_error(denoiser, noisy, preset("exact", normalization=normalization)) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("error", "refused"), [(0.0, False), (2.0**-17, False), (2.0**-16, True), (0.5, True)])
+def test_a_changed_function_is_refused(error: float, refused: bool) -> None:
+    """A weight scaled by 1 + ``error``: 1e-5 lies between 2**-17 and 2**-16, both of which float32 holds exactly."""
+    nodes = (
+        Node("copy", Conv(np.ones((1, 1, 1, 1)), np.zeros(1)), ("x",)),
+        Node("relu", Relu(), ("copy",)),
+        Node("out", Conv(np.ones((1, 1, 1, 1)), np.zeros(1)), ("relu",)),
+    )
+    graph = Graph("copy", "x", (1, 2, 2), nodes, (("out", "out"),))
+    units = dict.fromkeys(("x", "relu", "out"), np.ones(1))
+    scales = Scales(units, {"copy": np.full(1, 1 + error), "out": np.ones(1)}, {})
+    image = np.ones((1, 1, 2, 2), np.float32)
+    if refused:
+        message = rf"normalization changes the function by {error:.1e} of the top output; 1e-05 is allowed$"
+        with pytest.raises(ConversionError, match=message):
+            check_function(graph, layers_of(graph), scales, image, Options())
+    else:
+        assert check_function(graph, layers_of(graph), scales, image, Options()) == error
+    layer_wise = Options(mode="rate", normalization="layer-wise")
+    assert check_function(graph, layers_of(graph), scales, image, layer_wise) == error
 
 
 def test_layer_wise_changes_the_function(small_unet: UNet, small_images: Images) -> None:

@@ -15,7 +15,8 @@ from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.mapping.traffic import traffic
-from snn_deploy.network.network import Network
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
 from snn_deploy.targets.load import load_target, target_names
 from snn_deploy.targets.quantity import Quantity, rounded
 from snn_deploy.testing import random_stimulus, random_unet
@@ -57,6 +58,33 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     assert found.edp_js.value == pytest.approx(found.total_j.value * found.timing.latency_s.value, rel=1e-12)
     assert found.images_per_s is not None
     assert found.images_per_s.value == pytest.approx(1 / found.timing.latency_s.value, rel=1e-12)
+
+
+@pytest.mark.parametrize(("cores_per_chip", "chips", "barrier_s"), [(3, 1, 465e-9), (2, 2, 14300e-9), (1, 3, 14300e-9)])
+def test_a_step_across_chips_waits_for_the_slower_barrier(cores_per_chip: int, chips: int, barrier_s: float) -> None:
+    """Three populations on a core each; Loihi 1 synchronizes one chip in 465 ns and several in 14.3 us."""
+    network = copies(3)
+    loihi1 = load_target("loihi1")
+    limit = replace(loihi1.figure("limits.cores_per_chip"), value=float(cores_per_chip))
+    target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
+    timing = estimate(network, assume(network, 0.0), target).timing
+    assert timing is not None
+    assert (timing.cores, timing.chips) == (3, chips)
+    assert timing.step_s.value == pytest.approx(8.4e-9 + barrier_s, rel=1e-12)  # one neuron a core, no spikes
+    assert timing.static_w.value == pytest.approx(0.104 * chips, rel=1e-12)
+
+
+def copies(number: int) -> Network:
+    """A chain of ``number`` populations of one neuron, each a copy of the one before."""
+    zero, kernel = np.zeros((1, 1, 1), np.int64), ConvKernel(np.ones((1, 1, 1, 1), np.int8))
+    populations = [Population("p0", (1, 1, 1), None, zero, np.ones(1), input_max=1)]
+    connections = []
+    for index in range(1, number + 1):
+        neuron = Neuron(np.ones(1, np.int64), np.zeros(1, np.int64), 0, 1)
+        populations.append(Population(f"p{index}", (1, 1, 1), neuron, zero, np.ones(1), start=index))
+        connections.append(Connection(f"c{index}", f"p{index - 1}", f"p{index}", kernel))
+    outputs = (Output("out", f"p{number}"),)
+    return Network("copies", "rate", 4, tuple(populations), tuple(connections), outputs)
 
 
 def test_a_measurement_stands_in_for_the_model(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
