@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snn_deploy.arrays import Int32, Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
-from snn_deploy.verification.traces.trace import Probe, Trace
+from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
 from snn_deploy.verification.traces.trace_file import Time
 
 
@@ -74,8 +75,13 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
         raise VerificationError(f"{recording.name}: {', '.join(unknown)} is not in network {network.name}")
     offsets: dict[str, int] = {}
     for name in recording.probes:
+        probe = recording.probes[name]
+        try:
+            probe.expect(network.population(name).size, recording.images, None)
+        except VerificationError as error:
+            raise VerificationError(f"{recording.name}: {name}: {error}") from error
         if name in baseline.probes:
-            lag = find_lag(baseline.probes[name], recording.probes[name])
+            lag = find_lag(baseline.probes[name], probe)
             if lag is not None:
                 offsets[name] = lag - starts[name]
     if not offsets:
@@ -97,9 +103,9 @@ def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> 
 
 
 def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
-    if probe.trains is None and probe.states is None:
+    length = probe.steps
+    if not length:
         return probe
-    length = max(array.shape[1] for array in (probe.trains, probe.states, probe.currents) if array is not None)
     if lag < 0 or lag + steps > length:
         raise VerificationError(
             f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; record longer"
@@ -108,6 +114,13 @@ def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
     return Probe(
         neurons=probe.neurons,
         trains=None if probe.trains is None else probe.trains[:, window],
-        states=None if probe.states is None else probe.states[:, window],
-        currents=None if probe.currents is None else probe.currents[:, window],
+        states=_recorded(probe.states, window),
+        currents=_recorded(probe.currents, window),
     )
+
+
+def _recorded(states: Int32 | Int64 | None, window: slice) -> Int32 | Int64 | None:
+    """``states`` in ``window``; ``None``, which is not compared, where any step of it was not recorded."""
+    if states is None or np.any(states[:, window] == UNRECORDED):
+        return None
+    return states[:, window]

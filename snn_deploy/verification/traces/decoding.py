@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from snn_deploy.arrays import Array, Int64
+from snn_deploy.arrays import Array, Int32, Int64
 from snn_deploy.errors import VerificationError
-from snn_deploy.verification.traces.trace import Probe, Trace
+from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
 
 REFRACTORY_MARK = 128
 """Loihi's membrane register right after a spike: ``refDelay << 7``, here 1 << 7 (nengo-loihi pull request 132)."""
@@ -32,7 +32,7 @@ def sign_extend(values: Array, bits: int = 24) -> Int64:
     """Signed values of ``bits``-bit words that were read as unsigned ones; wider values are refused."""
     words = np.asarray(values, np.int64)
     if words.size and (words.min() < -(1 << (bits - 1)) or words.max() >= 1 << bits):
-        raise VerificationError(f"values from {words.min()} to {words.max()} are no {bits}-bit words")
+        raise VerificationError(f"values from {words.min()} to {words.max()} are not words of {bits} bits")
     extended: Int64 = np.where(words >= 1 << (bits - 1), words - (1 << bits), words)
     return extended
 
@@ -56,12 +56,20 @@ def _sign_extended(probe: Probe, bits: int) -> Probe:
     return Probe(
         neurons=probe.neurons,
         trains=None if probe.trains is None else sign_extend(probe.trains, bits),
-        states=None if probe.states is None else sign_extend(probe.states, bits),
-        currents=None if probe.currents is None else sign_extend(probe.currents, bits),
+        states=None if probe.states is None else _recorded_words(probe.states, bits),
+        currents=None if probe.currents is None else _recorded_words(probe.currents, bits),
         counts=probe.counts if summed else None,
         events=probe.events if summed else None,
         totals=probe.totals if summed else None,
     )
+
+
+def _recorded_words(states: Int32 | Int64, bits: int) -> Int64:
+    """Sign-extended where recorded."""
+    words = np.array(states, np.int64)
+    recorded = words != UNRECORDED
+    words[recorded] = sign_extend(words[recorded], bits)
+    return words
 
 
 def core_counters(counters: Sequence[Int64]) -> Probe:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
-from snn_deploy.verification.traces.trace import Probe, Trace
+from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
 from snn_deploy.verification.traces.trace_file import PROBE_LIMIT
 
 _DAMAGE = (
@@ -57,16 +59,21 @@ def read_nir_data(
     images: set[int] = set()
     for node, observables in _nodes(graph.nodes, ""):
         population = (names or {}).get(node, node)
+        _check_names(f"{path}: {node}", network, [population])
+        if population in probes:
+            raise VerificationError(f"{path}: {node} is the second node of population {population}; one is needed")
         fields: dict[str, Int64] = {}
         for label, data in observables.items():
-            if label not in _OBSERVABLES:
+            kind = _OBSERVABLES.get(label)
+            if kind is None:
                 raise VerificationError(f"{path}: {node} has observable {label!r}; {', '.join(_OBSERVABLES)} are read")
-            fields[_OBSERVABLES[label]] = _gridded(f"{path}: {node}/{label}", data, dt)
+            if kind in fields:
+                raise VerificationError(f"{path}: {node} has voltages and v, which are the same; one is needed")
+            fields[kind] = _grid(f"{path}: {node}/{label}", data, dt, network.population(population).size, kind)
         images |= {array.shape[0] for array in fields.values()}
         probes[population] = Probe(trains=fields.get("trains"), states=fields.get("states"))
     if len(images) != 1:
         raise VerificationError(f"{path}: nodes hold {sorted(images)} samples; one number is needed")
-    _check_names(str(path), network, probes)
     return Trace(path.name, images.pop(), probes)
 
 
@@ -78,31 +85,75 @@ def _nodes(nodes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping
             yield from _nodes(node.nodes, f"{prefix}{name}/")
 
 
-def _gridded(where: str, data: Any, dt: float | None) -> Int64:
-    """(samples, steps, neurons) int64 of one observable."""
+def _grid(where: str, data: Any, dt: float | None, size: int, kind: str) -> Int64:
+    """(samples, steps, neurons) int64 of one observable, ``trains`` or ``states``, of a population of ``size``."""
+    neurons = data.data.shape[2] if hasattr(data, "data") else data.n_neurons
+    if neurons != size:
+        raise VerificationError(f"{where}: {neurons} neurons; the population has {size}")
     if hasattr(data, "data"):
         return _integers(where, np.asarray(data.data))
-    if dt is None or dt <= 0:
-        raise VerificationError(f"{where} holds events at times; say how long a step is (dt)")
-    samples, used = np.nonzero(np.asarray(data.idx) >= 0)
-    neurons = np.asarray(data.idx)[samples, used]
-    times = np.asarray(data.time, np.float64)[samples, used] / dt
-    if not (np.all(np.isfinite(times)) and np.isfinite(data.t_max)):
-        raise VerificationError(f"{where}: holds an event at a time that is not finite, or a t_max of {data.t_max}")
-    length = round(data.t_max / dt)
-    _check_size(where, data.idx.shape[0], length, data.n_neurons)
-    steps = np.rint(times).astype(np.int64)
-    if np.any(np.abs(times - steps) > 1e-6) or np.any(steps < 0) or np.any(steps >= length):
-        raise VerificationError(f"{where}: event times are no multiples of dt = {dt}, or leave 0..{data.t_max}")
-    if np.any(neurons >= data.n_neurons):
-        raise VerificationError(f"{where}: event of neuron {neurons.max()}, of {data.n_neurons}")
-    values = _integers(where, np.asarray(data.value)[samples, used]) if hasattr(data, "value") else 1
-    grid = np.zeros((data.idx.shape[0], length, data.n_neurons), np.int64)
-    np.add.at(grid, (samples, steps, neurons), values)
+    events = _NirEvents.of(where, data, dt)
+    _check_size(where, events.images, events.length, size)
+    grid = np.full((events.images, events.length, size), 0 if kind == "trains" else UNRECORDED, np.int64)
+    grid[events.image, events.step, events.neuron] = events.value
     return grid
 
 
+@dataclass(frozen=True, eq=False)
+class _NirEvents:
+    """Events of one observable, each at another place: (n,) int64 ``image``, ``step``, ``neuron`` and ``value``."""
+
+    images: int
+    length: int
+    image: Int64
+    step: Int64
+    neuron: Int64
+    value: Int64
+
+    @classmethod
+    def of(cls, where: str, data: Any, dt: float | None) -> _NirEvents:
+        """Checked: places that NIRData marks as empty have index -1, and any other index is a neuron's."""
+        if dt is None or not dt > 0:
+            raise VerificationError(f"{where} holds events at times; say how long a step is (dt)")
+        index, time = np.asarray(data.idx), np.asarray(data.time)
+        if index.ndim != 2 or index.dtype.kind not in "iu" or time.dtype.kind not in "iuf":
+            raise VerificationError(
+                f"{where}: idx is {index.dtype} with {index.ndim} axes, time {time.dtype}; NIRData has integers "
+                "(samples, events) and numbers"
+            )
+        wrong = np.argwhere((index < -1) | (index >= data.n_neurons))
+        if wrong.size:
+            raise VerificationError(
+                f"{where}: event {wrong[0].tolist()} is of neuron {index[tuple(wrong[0])]}; neurons are "
+                f"0..{data.n_neurons - 1}, and -1 where there is no event"
+            )
+        image, used = np.nonzero(index != -1)
+        times = time[image, used].astype(np.float64) / dt
+        if not (np.all(np.isfinite(times)) and np.isfinite(data.t_max)):
+            raise VerificationError(f"{where}: holds an event at a time that is not finite, or a t_max of {data.t_max}")
+        if np.any(np.isfinite(time[index == -1])):
+            raise VerificationError(f"{where}: holds a time without an event; its neuron is -1")
+        length = round(data.t_max / dt)
+        if length < 1:
+            raise VerificationError(f"{where}: t_max is {data.t_max}; it is at least dt = {dt}")
+        if (
+            np.any(np.abs(times - np.rint(times)) > 1e-6)
+            or np.any(np.rint(times) < 0)
+            or np.any(np.rint(times) >= length)
+        ):
+            raise VerificationError(
+                f"{where}: event times are not multiples of dt = {dt} in 0..{data.t_max}, its end excluded"
+            )
+        step, neuron = np.rint(times).astype(np.int64), index[image, used].astype(np.int64)
+        if np.unique(np.stack([image, step, neuron]), axis=1).shape[1] < step.size:
+            raise VerificationError(f"{where}: a neuron has two events in one step; one is needed")
+        value = _integers(where, np.asarray(data.value)[image, used]) if hasattr(data, "value") else np.ones_like(step)
+        return cls(index.shape[0], length, image, step, neuron, value)
+
+
 def _integers(where: str, values: Array) -> Int64:
+    if values.dtype.kind not in "biuf":
+        raise VerificationError(f"{where}: holds {values.dtype}; integers are compared")
     with np.errstate(invalid="ignore"):  # what does not fit is not equal to what comes of it
         integers = np.where(np.isfinite(values), values, 0).astype(np.int64)
     if not np.array_equal(integers, values):
@@ -130,7 +181,8 @@ def read_sana_fe(
 
     Groups are populations of the same name, neurons their flattened (C, H, W) maps. ``spikes.csv`` does not say which
     neurons were logged: the spikes of ``populations`` were (by default, of those that occur), all their neurons.
-    Potentials say it in their header. A row is one spike, so payloads are 0 and 1.
+    Potentials say it in their header; steps before their first and after their last row are not recorded. A row is one
+    spike, so payloads are 0 and 1. :class:`VerificationError` names the file and the line.
     """
     if spikes is None and potentials is None:
         raise VerificationError("neither spikes nor potentials were given; nothing would be compared")
@@ -158,7 +210,8 @@ def read_sana_fe(
             neurons = None
         if train is not None and neurons is not None:
             train = train[:, :, neurons]
-        padded = None if states is None else np.pad(states, ((0, 0), (0, length - states.shape[1]), (0, 0)))
+        widths = ((0, 0), (0, 0 if states is None else length - states.shape[1]), (0, 0))
+        padded = None if states is None else np.pad(states, widths, constant_values=UNRECORDED)
         probes[name] = Probe(neurons=neurons, trains=train, states=padded)
     if not probes:
         raise VerificationError(f"{spikes or potentials}: holds nothing of any population")
@@ -172,12 +225,16 @@ def is_potentials(path: Path) -> bool:
 
 
 def _spike_rows(path: Path, network: Network) -> Iterator[tuple[str, int, int]]:
+    lines: dict[tuple[str, int, int], int] = {}
     for number, row in _rows(path, ["neuron", "timestep"]):
         where = f"{path}, line {number}"
         if len(row) != 2:
             raise VerificationError(f"{where}: {len(row)} columns, not 2; the file may be cut off")
-        name, neuron = _address(where, row[0], network)
-        yield name, neuron, _whole(where, row[1])
+        event = (*_address(where, row[0], network), _step(where, row[1]))
+        if event in lines:
+            raise VerificationError(f"{where}: says again what line {lines[event]} says; a neuron spikes once a step")
+        lines[event] = number
+        yield event
 
 
 def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, Int64]], int]:
@@ -188,6 +245,9 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
     if header[:1] != ["timestep"] or not labels or not all(label.startswith("neuron ") for label in labels):
         raise VerificationError(f"{path}: line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'")
     addresses = [_address(f"{path}, line 1", label.removeprefix("neuron "), network) for label in labels]
+    (name, neuron), columns_of = Counter(addresses).most_common(1)[0]
+    if columns_of > 1:
+        raise VerificationError(f"{path}, line 1: neuron {name}.{neuron} has {columns_of} columns; one is needed")
     values: list[list[int]] = []
     first: int | None = None
     for number, row in rows:
@@ -195,7 +255,7 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
         fields = row[:-1] if row and not row[-1] else row
         if len(fields) != len(labels) + 1:
             raise VerificationError(f"{where}: {len(fields)} columns, not {len(labels) + 1}; the file may be cut off")
-        step = _whole(where, fields[0])
+        step = _step(where, fields[0])
         first = step if first is None else first
         if step != first + len(values):
             raise VerificationError(f"{where}: step {step} follows {first + len(values) - 1}")
@@ -203,7 +263,7 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
     if first is None:
         raise VerificationError(f"{path}: holds no step")
     _check_size(path, 1, first + len(values), len(labels))
-    table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)))
+    table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)), constant_values=UNRECORDED)
     found = {}
     for name in dict.fromkeys(name for name, _ in addresses):
         columns = [column for column, (owner, _) in enumerate(addresses) if owner == name]
@@ -229,15 +289,22 @@ def _rows(path: Path, header: list[str] | None) -> Iterator[tuple[int, list[str]
 def _address(where: str, text: str, network: Network) -> tuple[str, int]:
     name, _, neuron = text.rpartition(".")
     _check_names(where, network, [name])
-    index = _whole(where, neuron)
-    if index >= network.population(name).size:
-        raise VerificationError(f"{where}: neuron {index} of {name}, which has {network.population(name).size}")
+    index, size = _whole(where, neuron), network.population(name).size
+    if not 0 <= index < size:
+        raise VerificationError(f"{where}: neuron {index} of {name}, which has 0..{size - 1}")
     return name, index
+
+
+def _step(where: str, text: str) -> int:
+    step = _whole(where, text)
+    if step < 0:
+        raise VerificationError(f"{where}: step {step}; steps count from 0")
+    return step
 
 
 def _whole(where: str, text: str) -> int:
     """The integer that ``text`` prints; SANA-FE prints large membranes as ``1.23457e+06``, which no longer tells it."""
-    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+    if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) <= 18):
         raise VerificationError(f"{where}: {text!r} is not an integer printed in full")
     return int(text)
 

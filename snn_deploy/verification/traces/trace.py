@@ -19,6 +19,9 @@ from snn_deploy.errors import VerificationError
 
 Number = TypeVar("Number", bound=np.generic)
 
+UNRECORDED = int(np.iinfo(np.int64).min)
+"""Stands in a whole recording for the membrane of a step that was not recorded; no membrane has this value."""
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:
@@ -49,10 +52,8 @@ class Probe:
                 raise VerificationError(
                     f"{label} are {array.dtype} with {array.ndim} axes; integers with {axes} axes are compared"
                 )
-        if self.neurons is not None and (
-            self.neurons.ndim != 1 or self.neurons.dtype.kind not in "iu" or np.any(np.diff(self.neurons) <= 0)
-        ):
-            raise VerificationError("probed neurons must be one increasing list of flat indices")
+        if self.neurons is not None:
+            object.__setattr__(self, "neurons", _increasing(self.neurons))
         if self.counts is None and self.trains is not None:
             object.__setattr__(self, "counts", self.trains.sum(1, dtype=np.int64))
         if self.events is None and self.trains is not None:
@@ -60,11 +61,15 @@ class Probe:
         if self.totals is None and self.counts is not None:
             object.__setattr__(self, "totals", self.counts.sum(1, dtype=np.int64))
 
-    def expect(self, size: int, images: int, steps: int) -> None:
-        """:class:`VerificationError` unless every array has the shape of ``size`` neurons, ``images`` and ``steps``."""
-        if self.neurons is not None and self.neurons.size and not 0 <= self.neurons[0] <= self.neurons[-1] < size:
-            raise VerificationError(f"probed neurons {self.neurons[0]}..{self.neurons[-1]} leave 0..{size - 1}")
+    def expect(self, size: int, images: int, steps: int | None) -> None:
+        """:class:`VerificationError` unless every array has the shape of ``size`` neurons, ``images`` and ``steps``.
+
+        ``steps`` is ``None`` for a whole recording, whose trains and states need only be equally long.
+        """
+        _check_indices(self.neurons, size)
         probed = size if self.neurons is None else self.neurons.size
+        if steps is None:
+            steps = self.steps
         shapes = {
             "totals": (images,),
             "counts": (images, probed),
@@ -78,9 +83,17 @@ class Probe:
             if array is not None and array.shape != shape:
                 raise VerificationError(f"{label} have shape {array.shape}, not {shape}")
 
+    @property
+    def steps(self) -> int:
+        """Length of the longest array over steps; 0 where there is none."""
+        timed = (self.trains, self.states, self.currents)
+        return max((array.shape[1] for array in timed if array is not None), default=0)
+
     def at(self, neurons: Int64) -> Probe:
-        """The same for a part of the probed ``neurons`` only."""
+        """The same for a part of the probed ``neurons`` only; :class:`VerificationError` for one that was not probed."""
         if self.neurons is None:
+            arrays = (self.counts, self.events, self.trains, self.states, self.currents)
+            _check_indices(neurons, min((array.shape[-1] for array in arrays if array is not None), default=0))
             columns = neurons
         else:
             columns = np.searchsorted(self.neurons, neurons)
@@ -170,6 +183,21 @@ class Trace:
         if len(images) != 1:
             raise VerificationError(f"{label}: populations hold different numbers of images: {sorted(images)}")
         return cls(label, images.pop(), probes, run.network, run.stimulus)
+
+
+def _increasing(neurons: Array) -> Int64:
+    """Flat indices as int64; unsigned ones would hide, in their differences, that the list decreases."""
+    if neurons.ndim == 1 and neurons.dtype.kind in "iu" and np.can_cast(neurons.dtype, np.int64):
+        indices = neurons.astype(np.int64, copy=False)
+        if np.all(indices[1:] > indices[:-1]):
+            return indices
+    raise VerificationError("probed neurons must be one increasing list of flat indices, int64 or narrower")
+
+
+def _check_indices(neurons: Int64 | None, size: int) -> None:
+    """:class:`VerificationError` where any of ``neurons``, which increase, is not an index of ``size`` neurons."""
+    if neurons is not None and neurons.size and not 0 <= neurons[0] <= neurons[-1] < size:
+        raise VerificationError(f"probed neurons {neurons[0]}..{neurons[-1]}; the population has 0..{size - 1}")
 
 
 def _flat(array: npt.NDArray[Number] | None, leading: int) -> npt.NDArray[Number] | None:

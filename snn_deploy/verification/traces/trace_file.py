@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import re
 import textwrap
 import tokenize
 import zipfile
@@ -40,6 +41,9 @@ KINDS = ("neurons", "totals", "counts", "events", "trains", "states", "currents"
 
 PROBE_LIMIT = 2**31
 """Largest sum of one population's arrays in one batch, in bytes, uncompressed, that a reader accepts."""
+
+_BATCH = re.compile(r"0|[1-9][0-9]{0,8}")
+"""Batches are written in one way only: ``0`` and ``00`` would be two entries for one array."""
 
 MANIFEST_LIMIT = 2**24
 """Largest manifest in bytes."""
@@ -247,8 +251,10 @@ def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> Array:
 
 def _key(filename: str) -> tuple[int, str, str]:
     parts = filename.removesuffix(".npy").split("/", 2)
-    if not filename.endswith(".npy") or len(parts) != 3 or not parts[0].isdecimal() or parts[1] not in KINDS:
-        raise VerificationError(f"entry {filename!r} is not BATCH/KIND/POPULATION with a kind of {', '.join(KINDS)}")
+    if not filename.endswith(".npy") or len(parts) != 3 or not _BATCH.fullmatch(parts[0]) or parts[1] not in KINDS:
+        raise VerificationError(
+            f"entry {filename!r} is not BATCH/KIND/POPULATION with a batch of 0, 1, ... and a kind of {', '.join(KINDS)}"
+        )
     return int(parts[0]), parts[1], parts[2]
 
 
