@@ -24,8 +24,6 @@ from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
-Arrays = Mapping[str, Int64]
-
 
 class LavaBackend:
     """Runs networks in Lava's fixed-point simulator.

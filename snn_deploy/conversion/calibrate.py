@@ -67,7 +67,7 @@ def percentile(statistics: Sequence[Statistics], percent: float, *, zeros: bool)
     return float(values[order][np.searchsorted(cumulative, percent / 100 * cumulative[-1])])
 
 
-class Probe:
+class ActivationProbe:
     """Runs the float graph and returns the values of chosen layers; one onnxruntime session, one image at a time."""
 
     def __init__(self, graph: Graph, values: Sequence[str], threads: int = 1) -> None:
@@ -89,7 +89,7 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
     if not images:
         raise ConversionError("calibration needs at least one image")
     names = [layer.name for layer in layers.layers if layer.kind != "output"]
-    probe = Probe(graph, names)
+    probe = ActivationProbe(graph, names)
     ranges = dict.fromkeys((layers.input, *names), (0.0, 0.0))
     for image in images:
         for name, value in _observe(probe, layers.input, names, image):
@@ -130,6 +130,8 @@ def _edges(low: float, high: float) -> Float64:
     return edges
 
 
-def _observe(probe: Probe, input_name: str, names: Sequence[str], image: Float32) -> list[tuple[str, Float32]]:
+def _observe(
+    probe: ActivationProbe, input_name: str, names: Sequence[str], image: Float32
+) -> list[tuple[str, Float32]]:
     values = probe(image)
     return [(input_name, image), *((name, values[name]) for name in names)]

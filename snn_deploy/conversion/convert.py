@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snn_deploy.conversion.calibrate import Probe, Statistics
+from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import PATCH
@@ -84,7 +84,7 @@ def _digest(images: Images) -> str:
     return found.hexdigest()
 
 
-def float_probe(model: Model, size: Size) -> Probe:
+def float_probe(model: Model, size: Size) -> ActivationProbe:
     """The float network at ``size`` (H, W), as onnxruntime computes it before any pass."""
     graph: Graph = read(model, size).graph
-    return Probe(graph, ())
+    return ActivationProbe(graph, ())

@@ -47,12 +47,12 @@ def channel_factors(layers: Layers, layer: Layer, statistics: Statistics) -> Flo
 def _readers(layers: Layers, name: str) -> Iterator[LinearOp]:
     """Operators that read ``name``, also through relays, whose own weights are integers."""
     for layer in layers.layers:
-        for synapses in layer.synapses:
-            if synapses.source == name:
+        for layer_input in layer.inputs:
+            if layer_input.source == name:
                 if layer.kind in ("relay", "rectified relay"):
                     yield from _readers(layers, layer.name)
                 else:
-                    yield synapses.op
+                    yield layer_input.op
 
 
 def _columns(op: LinearOp, channels: int) -> Float64:

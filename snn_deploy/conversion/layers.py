@@ -23,7 +23,7 @@ LinearOp: TypeAlias = Conv | ConvTranspose | Resample
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
+class LayerInput:
     """One linear operator from ``source`` (the input's or a layer's name); ``name`` is its node's."""
 
     name: str
@@ -34,12 +34,12 @@ class Synapses:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """``activation(sum of synapses)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases."""
+    """``activation(sum of inputs + bias)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases."""
 
     name: str
     kind: Kind
     shape: Shape
-    synapses: tuple[Synapses, ...]
+    inputs: tuple[LayerInput, ...]
     bias: Float64
     origin: tuple[str, ...]
 
@@ -97,7 +97,7 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
     )
     if isinstance(root.op, Add) and len(terms) != len(root.inputs):
         raise ConversionError(f"{root.name}: adds the input itself; it needs an identity convolution before it")
-    synapses, bias = [], np.zeros((graph.shapes[node.name][0], 1, 1))
+    inputs, bias = [], np.zeros((graph.shapes[node.name][0], 1, 1))
     origin = [*node.origin, *root.origin] if root is not node else list(node.origin)
     for term in terms:
         op = _canonical(graph, term)
@@ -106,11 +106,11 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
             raise ConversionError(
                 f"{term.name}: reads {source}, which is no activation; the graph is not in normal form"
             )
-        synapses.append(Synapses(term.name, source, op, term.origin))
+        inputs.append(LayerInput(term.name, source, op, term.origin))
         if not isinstance(op, Resample):
             bias = bias + op.bias.reshape(op.bias.shape[0], *(op.bias.shape[1:] or (1, 1)))
         origin.extend(term.origin)
-    return Layer(node.name, kind, graph.shapes[node.name], tuple(synapses), bias, tuple(dict.fromkeys(origin)))
+    return Layer(node.name, kind, graph.shapes[node.name], tuple(inputs), bias, tuple(dict.fromkeys(origin)))
 
 
 def _canonical(graph: Graph, node: Node) -> LinearOp:

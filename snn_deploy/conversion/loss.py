@@ -21,7 +21,7 @@ import numpy as np
 from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.calibrate import Probe, Statistics
+from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.lower import Conversion
@@ -92,7 +92,7 @@ class Truth:
         """What ``model`` makes of the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
         chosen = images[:IMAGES]
         graph = normal_form(read(model, (chosen[0].shape[2], chosen[0].shape[3])).graph)
-        probe = Probe(graph, [layer.name for layer in layers_of(graph).layers])
+        probe = ActivationProbe(graph, [layer.name for layer in layers_of(graph).layers])
         return cls(chosen, tuple(probe(image) for image in chosen))
 
 

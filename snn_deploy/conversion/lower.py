@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.conversion.calibrate import Probe, Statistics, calibrate
+from snn_deploy.conversion.calibrate import ActivationProbe, Statistics, calibrate
 from snn_deploy.conversion.layers import Layer, Layers, layers_of
 from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
-    FloatSynapses,
+    NormalizedInput,
     Quantized,
     integer_bias,
     quantize,
@@ -75,8 +75,8 @@ def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32,
     """
     normalized = normalized_graph(layers, scales)
     unit = scales.unit[layers.input][:, None, None]
-    got = Probe(normalized, ())((image / unit).astype(np.float32))
-    wanted = Probe(graph, tuple(value for _, value, _ in layers.outputs))(image)
+    got = ActivationProbe(normalized, ())((image / unit).astype(np.float32))
+    wanted = ActivationProbe(graph, tuple(value for _, value, _ in layers.outputs))(image)
     worst = 0.0
     for _, value, _ in layers.outputs:
         found = got[value] * scales.unit[value][:, None, None]
@@ -93,10 +93,12 @@ def normalized_graph(layers: Layers, scales: Scales) -> Graph:
     nodes: list[Node] = []
     for layer in layers.layers:
         terms = []
-        for synapses in layer.synapses:
-            op = scale_op(synapses.op, scales.assumed[synapses.name], scales.unit[layer.name])
+        for layer_input in layer.inputs:
+            op = scale_op(layer_input.op, scales.assumed[layer_input.name], scales.unit[layer.name])
             nodes.append(
-                Node(synapses.name if synapses.name != layer.name else f"{layer.name}.0", op, (synapses.source,))
+                Node(
+                    layer_input.name if layer_input.name != layer.name else f"{layer.name}.0", op, (layer_input.source,)
+                )
             )
             terms.append(nodes[-1].name)
         activation = {"relu": Relu(), "rectified relay": Relu()}.get(layer.kind, Linear())
@@ -159,8 +161,8 @@ def _fitting_layer(
     for _ in range(options.weight_bits):
         quantized = _quantize(layer, scales, statistics, options, cap)
         incoming = tuple(
-            Connection(synapses.name, synapses.source, layer.name, kernel, exponent, 1, synapses.origin)
-            for synapses, kernel, exponent in zip(layer.synapses, quantized.kernels, quantized.exponents, strict=True)
+            Connection(layer_input.name, layer_input.source, layer.name, kernel, exponent, 1, layer_input.origin)
+            for layer_input, kernel, exponent in zip(layer.inputs, quantized.kernels, quantized.exponents, strict=True)
         )
         population = _population(layer, quantized, incoming, sources, scales, options)
         arrivals = [
@@ -189,19 +191,21 @@ def _bias_cap(layer: Layer, scales: Scales, options: Options) -> Float64:
 
 def _shared_threshold(layer: Layer, options: Options) -> bool:
     """Whether all channels must keep one threshold: a resampling shares its weights over them, Lava's neurons are so."""
-    return options.neuron != "multi-threshold" or any(isinstance(synapses.op, Resample) for synapses in layer.synapses)
+    return options.neuron != "multi-threshold" or any(
+        isinstance(layer_input.op, Resample) for layer_input in layer.inputs
+    )
 
 
 def _quantize(
     layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options, cap: Float64
 ) -> Quantized:
     floats = []
-    for synapses in layer.synapses:
-        assumed = scales.assumed[synapses.name]
-        op = scale_op(synapses.op, assumed, scales.unit[layer.name])
-        seen = statistics[synapses.source]
+    for layer_input in layer.inputs:
+        assumed = scales.assumed[layer_input.name]
+        op = scale_op(layer_input.op, assumed, scales.unit[layer.name])
+        seen = statistics[layer_input.source]
         mean = seen.mean / assumed if options.bias_correction else np.zeros_like(assumed)
-        floats.append(FloatSynapses(synapses.name, op, mean, seen.power / np.square(assumed)))
+        floats.append(NormalizedInput(layer_input.name, op, mean, seen.power / np.square(assumed)))
     if layer.kind == "output":
         return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):

@@ -21,7 +21,7 @@ import numpy as np
 from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics, percentile
 from snn_deploy.conversion.equalize import channel_factors
-from snn_deploy.conversion.layers import Layer, Layers, LinearOp, Synapses
+from snn_deploy.conversion.layers import Layer, LayerInput, Layers, LinearOp
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
@@ -50,7 +50,7 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
         channels = layer.shape[0]
         if layer.kind in RELAYS:
             unit[layer.name] = (
-                unit[layer.synapses[0].source] if fires_at_pool(layer, options) else relay_unit(layer, unit)
+                unit[layer.inputs[0].source] if fires_at_pool(layer, options) else relay_unit(layer, unit)
             )
         elif layer.kind == "output":
             unit[layer.name] = np.ones(channels)
@@ -60,9 +60,9 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
                 unit[layer.name] = unit[layer.name] * channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
     assumed = {
-        synapses.name: _assumed_unit(layers, layer, synapses, statistics, unit, options)
+        layer_input.name: _assumed_unit(layers, layer, layer_input, statistics, unit, options)
         for layer in layers.layers
-        for synapses in layer.synapses
+        for layer_input in layer.inputs
     }
     return Scales(unit, assumed, dead)
 
@@ -120,23 +120,23 @@ def _least_square_unit(statistics: Sequence[Statistics], extent: float, budget: 
 
 def fires_at_pool(layer: Layer, options: Options) -> bool:
     """Whether ``layer`` is an average pool that the published method gives a firing neuron of its own."""
-    averages = [isinstance(item.op, Conv) and bool(np.any(np.abs(item.op.weight) % 1)) for item in layer.synapses]
+    averages = [isinstance(item.op, Conv) and bool(np.any(np.abs(item.op.weight) % 1)) for item in layer.inputs]
     return options.pool == "neuron" and layer.kind == "relay" and all(averages)
 
 
 def relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
     """Unit of a relay: the real value of one count of its sources, divided by what one integer weight stands for."""
     found = []
-    for synapses in layer.synapses:
-        weights = _magnitudes(synapses.op)
+    for layer_input in layer.inputs:
+        weights = _magnitudes(layer_input.op)
         quantum = float(weights.min())
         if np.any(weights / quantum != np.rint(weights / quantum)):
             raise ConversionError(
-                f"{layer.name}: a relay needs integer multiples of one weight; {synapses.name} has others"
+                f"{layer.name}: a relay needs integer multiples of one weight; {layer_input.name} has others"
             )
-        source = unit[synapses.source]
+        source = unit[layer_input.source]
         if source.size != layer.shape[0]:
-            raise ConversionError(f"{layer.name}: a relay keeps channels apart; {synapses.name} mixes them")
+            raise ConversionError(f"{layer.name}: a relay keeps channels apart; {layer_input.name} mixes them")
         found.append(source * quantum)
     if any(not np.allclose(other, found[0], rtol=1e-12) for other in found):
         raise ConversionError(f"{layer.name}: a relay's sources must share one unit")
@@ -146,16 +146,16 @@ def relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
 def _assumed_unit(
     layers: Layers,
     layer: Layer,
-    synapses: Synapses,
+    layer_input: LayerInput,
     statistics: Mapping[str, Statistics],
     unit: Mapping[str, Float64],
     options: Options,
 ) -> Float64:
-    own = unit[synapses.source]
-    if options.normalization != "layer-wise" or layer.kind in RELAYS or synapses.source == layers.input:
+    own = unit[layer_input.source]
+    if options.normalization != "layer-wise" or layer.kind in RELAYS or layer_input.source == layers.input:
         return own
-    sources = [statistics[item.source] for item in layer.synapses if item.source != layers.input]
-    sender = _sender(layers, synapses.source, options)
+    sources = [statistics[item.source] for item in layer.inputs if item.source != layers.input]
+    sender = _sender(layers, layer_input.source, options)
     found: Float64 = choose_unit(sources, options) * (own / unit[sender])
     return found
 
@@ -166,7 +166,7 @@ def _sender(layers: Layers, name: str, options: Options) -> str:
         layer = layers.layer(name)
         if layer.kind not in RELAYS or fires_at_pool(layer, options):
             break
-        name = layer.synapses[0].source
+        name = layer.inputs[0].source
     return name
 
 

@@ -1,9 +1,11 @@
-"""Every choice of a conversion, in one frozen value that the artifact keeps."""
+"""All options of a conversion, in one frozen value that is stored in the artifact."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Mode, Reset
@@ -15,73 +17,108 @@ Pool = Literal["relay", "neuron"]
 NeuronKind = Literal["multi-threshold", "lif", "sigma-delta"]
 
 
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "levels": (1, 65535),
+        "steps": (1, 65536),
+        "thresholds": (1, 16),
+        "percentile": (50, 100),
+        "weight_bits": (2, 8),
+        "input_levels": (1, 65535),
+        "slack": (1, 256),
+    }
+)
+"""Smallest and largest value of every numeric option."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "mode": get_args(Mode),
+        "normalization": get_args(Normalization),
+        "scale": get_args(Scale),
+        "span": get_args(Range),
+        "reset": get_args(Reset),
+        "pool": get_args(Pool),
+        "neuron": get_args(NeuronKind),
+    }
+)
+"""Values of every option that is chosen by name."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """How a float graph becomes integers.
-
-    ``mode`` and its budget: ``exact`` counts 0..``levels`` once; ``rate`` runs ``steps`` steps with ``thresholds``
-    binary thresholds (payload 0..2**thresholds - 1). ``normalization``: one scale per source (``connection-wise``),
-    the paper's comparison of one scale per convolution input (``layer-wise``), or one per channel
-    (``channel-wise``). ``scale``: least mean square error for the real level budget (``mmse``), a ``percentile``
-    (zeros included as in the published code, or not) or the ``max``. ``span``: what percentile and max set in
-    ``rate`` mode, the second largest threshold (``paper``: thresholds 2, 1, 1/2, 1/4 of lambda) or the sum of all
-    (``full``). ``signed``: spikes may be negative. ``half_start``: the membrane starts at half a level, which turns
-    floor into round. ``strict``: fire above, not at, the threshold. ``reset``: of firing neurons, by
-    subtraction or to zero (the published code's default for plain integrate-and-fire). ``pool``: average pooling as an exact sum
-    (``relay``) or as a firing population (``neuron``, as published). ``neuron``: ours, or one that Lava brings
-    (:mod:`snn_deploy.conversion.stock`). ``slack``: how many times more a spike is worth than the scale says; neurons
-    that lose the overshoot at a reset then fire more rarely and lose a smaller share, and longer runs make up for coarser
-    counts. ``weight_bits`` 2..8. ``bias_correction``: the mean error that rounding the weights makes is taken out of the
-    bias. ``equalization``: units per channel that balance the weights of their readers (connection-wise only; helps at 4
-    and 5 bits). ``input_levels``: input payload that stands for the largest magnitude seen in calibration.
-    """
+    """How a float graph becomes integers; :class:`ConversionError` for values that are not allowed or do not combine."""
 
     mode: Mode = "exact"
+    """``exact``: one running count per neuron, corrected until it is final; ``rate``: events of a window of steps."""
+
     levels: int = 127
+    """Largest count per neuron in ``exact`` mode."""
+
     steps: int = 16
+    """Steps of a window in ``rate`` mode."""
+
     thresholds: int = 4
+    """Binary thresholds in ``rate`` mode: the largest payload of a step is ``2**thresholds - 1``."""
+
     normalization: Normalization = "connection-wise"
+    """One scale per source (``connection-wise``), per channel of each source (``channel-wise``), or per convolution input
+    (``layer-wise``, the paper's baseline, which changes the function and exists in ``rate`` mode only)."""
+
     scale: Scale = "mmse"
+    """How the activation range is chosen: least mean square error for :attr:`level_budget` levels, a percentile, or the
+    maximum of the calibration activations."""
+
     percentile: float = 99.9
+    """Percentile of the magnitudes for ``scale="percentile"``."""
+
     percentile_of_zeros: bool = True
+    """Whether zeros count towards the percentile, as in the published code."""
+
     span: Range = "full"
+    """What a percentile or maximum sets in ``rate`` mode: the sum of all thresholds (``full``), or the second largest one
+    (``paper``: thresholds 2, 1, 1/2, 1/4 of lambda)."""
+
     signed: bool = True
+    """Whether events may have negative payloads in ``rate`` mode, so that a neuron can take back what it sent too early."""
+
     half_start: bool = True
+    """Whether membranes start at half a threshold, which turns rounding down into rounding to the nearest count."""
+
     strict: bool = False
+    """Whether a neuron fires above its threshold only, instead of at or above it."""
+
     reset: Reset = "subtract"
+    """Reset of firing neurons: subtract the thresholds that were sent, or set the membrane to zero (the published code's
+    default for plain integrate-and-fire; ``rate`` mode only)."""
+
     pool: Pool = "relay"
+    """Average pooling as an exact sum (``relay``), or as a firing population (``neuron``, as published; ``rate`` mode only)."""
+
     weight_bits: int = 8
+    """Bits of a weight, sign included."""
+
     bias_correction: bool = True
+    """Whether the mean error of the rounded weights is subtracted from the bias."""
+
     equalization: bool = False
+    """Whether units per channel balance the weights of their readers (connection-wise only; helps at 4 and 5 bits)."""
+
     input_levels: int = 1023
+    """Input payload that stands for the largest magnitude in the calibration images."""
+
     neuron: NeuronKind = "multi-threshold"
+    """Neuron model: this project's, or one of Lava's own (:mod:`snn_deploy.conversion.stock`)."""
+
     slack: int = 1
+    """Factor on the unit of a count. Neurons that lose the overshoot at a reset to zero then fire less often and lose a
+    smaller share; longer runs make up for the coarser counts."""
 
     def __post_init__(self) -> None:
-        limits = {
-            "levels": (1, 65535),
-            "steps": (1, 65536),
-            "thresholds": (1, 16),
-            "weight_bits": (2, 8),
-            "input_levels": (1, 65535),
-            "slack": (1, 256),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConversionError(f"option {name} is {value}; allowed are {low} to {high}")
-        if not 50 <= self.percentile <= 100:
-            raise ConversionError(f"option percentile is {self.percentile}; allowed are 50 to 100")
-        choices = {
-            "mode": ("exact", "rate"),
-            "normalization": ("connection-wise", "layer-wise", "channel-wise"),
-            "scale": ("mmse", "percentile", "max"),
-            "span": ("paper", "full"),
-            "reset": ("subtract", "zero"),
-            "pool": ("relay", "neuron"),
-            "neuron": ("multi-threshold", "lif", "sigma-delta"),
-        }
-        for name, allowed in choices.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConversionError(f"option {name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
         if self.equalization and self.normalization != "connection-wise":
@@ -94,13 +131,12 @@ class Options:
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
         if self.mode == "exact" and self.pool == "neuron":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
-
         if self.neuron == "lif" and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
             raise ConversionError(
                 "Lava's LIF runs in rate mode, fires single spikes above one threshold, and resets to zero"
             )
         if self.neuron == "sigma-delta" and self.mode != "exact":
-            raise ConversionError("sigma-delta neurons send changes of one image, which exact mode shows once")
+            raise ConversionError("sigma-delta neurons run in exact mode only: they send changes of one image")
 
     @property
     def payload_max(self) -> int:
@@ -109,11 +145,11 @@ class Options:
 
     @property
     def level_budget(self) -> int:
-        """Distinct positive values that a whole run can express: N, or payload times steps."""
+        """Distinct positive values that a whole run can express: ``levels``, or largest payload times steps."""
         return self.levels if self.mode == "exact" else self.payload_max * self.steps
 
     def record(self) -> dict[str, str | int | float | bool | None]:
-        """All fields, for the artifact."""
+        """All fields by name, as the artifact's ``config`` stores them."""
         return asdict(self)
 
 
@@ -149,8 +185,8 @@ PRESETS: dict[str, Options] = {
     ),
     "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
-"""Named starting points: our default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), and the
-two neurons that Lava brings."""
+"""Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), and
+Lava's own two neurons."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

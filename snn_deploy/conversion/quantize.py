@@ -40,7 +40,7 @@ OCTAVE = 2.0 ** (np.arange(24) / 24)
 
 
 @dataclass(frozen=True, eq=False)
-class FloatSynapses:
+class NormalizedInput:
     """A normalized linear operator; ``mean``, ``power`` (C_in,): mean and mean square count of its source's channels.
 
     A ``mean`` of 0 asks for no bias correction.
@@ -108,7 +108,7 @@ class _Block:
 
 def quantize(
     layer: str,
-    synapses: Sequence[FloatSynapses],
+    inputs: Sequence[NormalizedInput],
     channels: int,
     bits: int,
     cap: Float64 | float = np.inf,
@@ -120,8 +120,8 @@ def quantize(
     All channels get one threshold where it must be ``uniform``, or where a resampling shares its weights.
     """
     limit = 2 ** (bits - 1) - 1
-    blocks = [_block(item, channels) for item in synapses]
-    uniform = uniform or any(isinstance(item.op, Resample) for item in synapses)
+    blocks = [_block(item, channels) for item in inputs]
+    uniform = uniform or any(isinstance(item.op, Resample) for item in inputs)
     candidates = []
     for block in blocks:
         largest = _where_dead(block.largest)
@@ -129,16 +129,16 @@ def quantize(
             largest = np.full_like(largest, largest.max())
         theta = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS), cap)
         candidates += [theta, np.maximum(theta / 2, 1.0)]
-    return _least_noise(layer, synapses, blocks, candidates, limit)
+    return _least_noise(layer, inputs, blocks, candidates, limit)
 
 
-def quantize_output(layer: str, synapses: Sequence[FloatSynapses], channels: int, bits: int) -> Quantized:
+def quantize_output(layer: str, inputs: Sequence[NormalizedInput], channels: int, bits: int) -> Quantized:
     """The same for a read-out, whose unit is free: ``theta`` is any positive number and ``1 / theta`` becomes the unit.
 
     Connections of one magnitude (an identity, say) are rounded without error where ``theta`` makes it a power of two.
     """
     limit = 2 ** (bits - 1) - 1
-    blocks = [_block(item, channels) for item in synapses]
+    blocks = [_block(item, channels) for item in inputs]
     scales = []
     for block in blocks:
         largest = float(block.largest.max())
@@ -146,16 +146,16 @@ def quantize_output(layer: str, synapses: Sequence[FloatSynapses], channels: int
             scales += list(limit / largest / OCTAVE)
             if np.all(np.isin(np.abs(block.weight), (0.0, largest))):
                 scales += list(2.0 ** np.arange(bits - 1 + MAX_EXPONENT) / largest)
-    return _least_noise(layer, synapses, blocks, [np.full(channels, scale) for scale in scales or [1.0]], limit)
+    return _least_noise(layer, inputs, blocks, [np.full(channels, scale) for scale in scales or [1.0]], limit)
 
 
-def quantize_relay(layer: str, synapses: Sequence[FloatSynapses], channels: int) -> Quantized:
+def quantize_relay(layer: str, inputs: Sequence[NormalizedInput], channels: int) -> Quantized:
     """Kernels of a relay: its normalized weights are integers, its threshold is 1."""
-    blocks = [_block(item, channels) for item in synapses]
-    for item, block in zip(synapses, blocks, strict=True):
+    blocks = [_block(item, channels) for item in inputs]
+    for item, block in zip(inputs, blocks, strict=True):
         if np.abs(block.weight - np.rint(block.weight)).max() > 1e-9 or block.largest.max() > 127:
             raise ConversionError(f"{layer}: a relay's weights must be integers of at most 127; {item.name} has others")
-    return _least_noise(layer, synapses, blocks, [np.ones(channels)], 127)
+    return _least_noise(layer, inputs, blocks, [np.ones(channels)], 127)
 
 
 def _where_dead(largest: Float64) -> Float64:
@@ -165,7 +165,7 @@ def _where_dead(largest: Float64) -> Float64:
 
 
 def _least_noise(
-    layer: str, synapses: Sequence[FloatSynapses], blocks: Sequence[_Block], thetas: Sequence[Float64], limit: int
+    layer: str, inputs: Sequence[NormalizedInput], blocks: Sequence[_Block], thetas: Sequence[Float64], limit: int
 ) -> Quantized:
     best: tuple[float, Float64, tuple[int, ...]] | None = None
     for theta in thetas:
@@ -182,7 +182,7 @@ def _least_noise(
     noise, theta, exponents = best
     kernels = tuple(
         _kernel(item, block.rounded(theta, exponent, limit).astype(np.int8))
-        for item, block, exponent in zip(synapses, blocks, exponents, strict=True)
+        for item, block, exponent in zip(inputs, blocks, exponents, strict=True)
     )
     offsets = [block.offset(theta, exponent, limit) for block, exponent in zip(blocks, exponents, strict=True)]
     return Quantized(theta, kernels, exponents, np.sum(offsets, axis=0), noise)
@@ -199,12 +199,14 @@ def integer_bias(bias: Float64, theta: Float64) -> Int64:
     return np.rint(bias * theta[:, None, None]).astype(np.int64)
 
 
-def _block(synapses: FloatSynapses, channels: int) -> _Block:
-    op = synapses.op
+def _block(normalized: NormalizedInput, channels: int) -> _Block:
+    op = normalized.op
     if isinstance(op, Resample):
         taps = _pixel_map(op)[2]
         weight = np.broadcast_to(taps, (channels, 1, taps.size))
-        return _Block(weight, synapses.mean[:, None], synapses.power[:, None], op.rows.shape[0] * op.columns.shape[0])
+        return _Block(
+            weight, normalized.mean[:, None], normalized.power[:, None], op.rows.shape[0] * op.columns.shape[0]
+        )
     groups, places = op.groups, 1
     if isinstance(op, Conv):
         outputs, inputs, rows, columns = op.weight.shape
@@ -215,13 +217,14 @@ def _block(synapses: FloatSynapses, channels: int) -> _Block:
         grouped = op.weight.reshape(groups, inputs, per_group, rows * columns).swapaxes(1, 2)
         weight = grouped.reshape(outputs, inputs, rows * columns)
     mean, power = (
-        np.repeat(part.reshape(groups, inputs), outputs // groups, axis=0) for part in (synapses.mean, synapses.power)
+        np.repeat(part.reshape(groups, inputs), outputs // groups, axis=0)
+        for part in (normalized.mean, normalized.power)
     )
     return _Block(weight, mean, power, places)
 
 
-def _kernel(synapses: FloatSynapses, weight: Int8) -> Kernel:
-    op = synapses.op
+def _kernel(normalized: NormalizedInput, weight: Int8) -> Kernel:
+    op = normalized.op
     if isinstance(op, Conv):
         return ConvKernel(weight.reshape(op.weight.shape), op.strides, op.pads, op.dilations, op.groups)
     if isinstance(op, ConvTranspose):

@@ -39,18 +39,18 @@ def connection_reports(conversion: Conversion) -> tuple[ConnectionReport, ...]:
     """A report for every connection, in the network's order."""
     found = []
     for layer in conversion.layers.layers:
-        for synapses in layer.synapses:
-            statistics = conversion.statistics[synapses.source]
-            unit = conversion.scales.unit[synapses.source]
+        for layer_input in layer.inputs:
+            statistics = conversion.statistics[layer_input.source]
+            unit = conversion.scales.unit[layer_input.source]
             found.append(
                 ConnectionReport(
-                    synapses.name,
-                    synapses.source,
+                    layer_input.name,
+                    layer_input.source,
                     layer.name,
                     (float(unit.min()), float(unit.max())),
-                    clipped_share(statistics, unit, _top(conversion, synapses.source)),
+                    clipped_share(statistics, unit, _top(conversion, layer_input.source)),
                     int(np.count_nonzero(statistics.power == 0)),
-                    _weight_error(conversion, synapses.name, layer.name),
+                    _weight_error(conversion, layer_input.name, layer.name),
                 )
             )
     return tuple(found)
@@ -73,11 +73,11 @@ def _top(conversion: Conversion, source: str) -> int:
 def _weight_error(conversion: Conversion, name: str, target: str) -> float:
     connection = next(item for item in conversion.network.connections if item.name == name)
     layer = conversion.layers.layer(target)
-    synapses = next(item for item in layer.synapses if item.name == name)
-    if isinstance(synapses.op, Resample) or isinstance(connection.kernel, SpatialKernel):
+    layer_input = next(item for item in layer.inputs if item.name == name)
+    if isinstance(layer_input.op, Resample) or isinstance(connection.kernel, SpatialKernel):
         return 0.0
     population = conversion.network.population(target)
-    normalized = scale_op(synapses.op, conversion.scales.assumed[name], conversion.scales.unit[target])
+    normalized = scale_op(layer_input.op, conversion.scales.assumed[name], conversion.scales.unit[target])
     if isinstance(normalized, Resample) or population.neuron is None:
         return 0.0
     theta = conversion.scales.unit[target] / population.unit * population.neuron.quantum

@@ -20,7 +20,7 @@ from snn_deploy.activity.counting import count
 from snn_deploy.arrays import Float64, Int64
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import float_probe
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
@@ -198,7 +198,7 @@ class FloatPredictor:
 
     def __init__(self, model: Path | bytes) -> None:
         self._model = model
-        self._probes: dict[tuple[int, int], tuple[tuple[int, int], Probe]] = {}
+        self._probes: dict[tuple[int, int], tuple[tuple[int, int], ActivationProbe]] = {}
 
     def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes]]:
         """Sessions stay in the process that opened them; the file's bytes travel, other machines may lack it."""
@@ -213,7 +213,7 @@ class FloatPredictor:
         found = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
         return Prediction(found[:, :, :height, :width].astype(np.float64), (), Cost())
 
-    def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], Probe]:
+    def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], ActivationProbe]:
         refusal: SnnDeployError | None = None
         for multiple in MULTIPLES:
             size = -(-height // multiple) * multiple, -(-width // multiple) * multiple

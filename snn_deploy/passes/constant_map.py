@@ -1,4 +1,4 @@
-"""What a linear operator makes of a constant added to its input: the bias after it, exact at zero-padded borders.
+"""The response of a linear operator to a constant added to its input: the bias after it, exact at zero-padded borders.
 
 A bias is (C, 1, 1) where it is the same at every pixel and (C, H, W) where it is not.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.graph.ops import AveragePool, Conv, ConvTranspose, Nearest, Op, Resample
-from snn_deploy.shapes import Pads, Shape
+from snn_deploy.shapes import Pads, Pair, Shape
 
 
 def shifted(op: Op, bias: Float64, shape: Shape) -> Float64:
@@ -61,6 +61,12 @@ def padded(x: Float64, pads: Pads) -> Float64:
     return x[:, max(-top, 0) : x.shape[1] - max(-bottom, 0), max(-left, 0) : x.shape[2] - max(-right, 0)]
 
 
+def _tap(maps: Float64, op: Conv | ConvTranspose, tap: Pair, size: Pair) -> Float64:
+    """View (..., H, W) of the ``size`` pixels of the padded or full ``maps`` that meet the kernel at ``tap``."""
+    top, left = tap[0] * op.dilations[0], tap[1] * op.dilations[1]
+    return maps[..., top :: op.strides[0], left :: op.strides[1]][..., : size[0], : size[1]]
+
+
 def _conv(op: Conv, x: Float64) -> Float64:
     outputs, height, width = op.infer(((len(x), x.shape[1], x.shape[2]),))
     x = padded(x, op.pads)
@@ -69,9 +75,7 @@ def _conv(op: Conv, x: Float64) -> Float64:
     out = np.zeros((op.groups, outputs // op.groups, height, width))
     for row in range(op.weight.shape[2]):
         for column in range(op.weight.shape[3]):
-            top, left = row * op.dilations[0], column * op.dilations[1]
-            taps = x[:, :, top :: op.strides[0], left :: op.strides[1]][:, :, :height, :width]
-            out += np.einsum("goi,gihw->gohw", weight[..., row, column], taps)
+            out += np.einsum("goi,gihw->gohw", weight[..., row, column], _tap(x, op, (row, column), (height, width)))
     return out.reshape(outputs, height, width)
 
 
@@ -85,8 +89,7 @@ def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
     out = np.zeros((op.groups, outputs // op.groups, rows, columns))
     for row in range(op.weight.shape[2]):
         for column in range(op.weight.shape[3]):
-            top, left = row * op.dilations[0], column * op.dilations[1]
-            target = out[:, :, top :: op.strides[0], left :: op.strides[1]][:, :, :height, :width]
+            target = _tap(out, op, (row, column), (height, width))
             target += np.einsum("gio,gihw->gohw", weight[..., row, column], x)
     top, left, bottom, right = op.pads
     return padded(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))

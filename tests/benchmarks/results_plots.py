@@ -105,7 +105,7 @@ def _units(axes: Any, noisy: Image) -> None:
     graph = normal_form(read(MODEL, (noisy.shape[2], noisy.shape[3])).graph)
     layers = layers_of(graph)
     statistics = calibrate(graph, layers, [noisy])
-    connections = [item for layer in layers.layers for item in layer.synapses if item.source != layers.input]
+    connections = [item for layer in layers.layers for item in layer.inputs if item.source != layers.input]
     places = np.arange(len(connections))
     spans = np.array([[_magnitude(statistics[item.source], percent) for percent in (50, 99.9)] for item in connections])
     series = {"real values": spans}

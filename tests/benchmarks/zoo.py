@@ -26,7 +26,7 @@ from rich.table import Table
 from snn_deploy.backend.integer_ann import integer_network
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
@@ -102,7 +102,7 @@ def inputs(path: Path) -> tuple[Images, tuple[int, int]]:
 
 def graph_output(graph: Graph, image: Array) -> Array:
     """First output of a graph."""
-    return next(iter(Probe(graph, ())(image).values()))
+    return next(iter(ActivationProbe(graph, ())(image).values()))
 
 
 def difference(path: Path, model: Imported, found: Array, image: Array) -> float:

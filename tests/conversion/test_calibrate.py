@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import BINS, Probe, calibrate, percentile
+from snn_deploy.conversion.calibrate import BINS, ActivationProbe, calibrate, percentile
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.normalize import GRID, choose_unit
 from snn_deploy.conversion.options import preset
@@ -18,7 +18,7 @@ LAYERS = ("a.relu", "b.relu", "c.relu", "d.relu")
 
 
 def raw(graph, images: Images, name: str) -> np.ndarray:
-    probe = Probe(graph, LAYERS)
+    probe = ActivationProbe(graph, LAYERS)
     return np.concatenate([probe(image)[name] for image in images]).astype(np.float64)
 
 

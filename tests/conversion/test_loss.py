@@ -11,7 +11,7 @@ import pytest
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.loss import Loss, Trial, Truth, best, candidates, conversion_loss, trial
@@ -50,7 +50,7 @@ def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, op
     network = conversion.network
     graph = normal_form(read(MODEL, (32, 32)).graph)
     names = [layer.name for layer in layers_of(graph).layers]
-    probe = Probe(graph, names)
+    probe = ActivationProbe(graph, names)
     steps = network.steps if network.mode == "rate" else 1
     batch = np.concatenate(images)
     run = load_backend("reference").run(network, stimulus_of(network, batch))
@@ -142,7 +142,7 @@ def test_a_perfect_output_has_no_noise() -> None:
 def test_silent_layers_have_no_error(small_unet, small_images: Images) -> None:  # type: ignore[no-untyped-def]
     graph = small_unet(silent=True)
     conversion = lower(graph, graph, small_images, Options())
-    probe = Probe(graph, [layer.name for layer in conversion.layers.layers])
+    probe = ActivationProbe(graph, [layer.name for layer in conversion.layers.layers])
     truth = Truth(small_images[:1], (probe(small_images[0]),))
     loss = conversion_loss(conversion, truth, BACKEND)
     silent = loss.layer("c.relu")

@@ -9,7 +9,7 @@ import pytest
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.calibrate import Probe, calibrate
+from snn_deploy.conversion.calibrate import ActivationProbe, calibrate
 from snn_deploy.conversion.layers import layers_of
 from snn_deploy.conversion.lower import check_function, lower, normalized_graph
 from snn_deploy.conversion.normalize import Scales, choose_scales
@@ -28,11 +28,11 @@ TOLERANCE = 1e-5
 def function_error(graph: Graph, images: Images, options: Options) -> float:
     layers = layers_of(graph)
     scales = choose_scales(layers, calibrate(graph, layers, images), options)
-    normalized = Probe(normalized_graph(layers, scales), ())
+    normalized = ActivationProbe(normalized_graph(layers, scales), ())
     worst = 0.0
     for image in images:
         counts = normalized((image / scales.unit[layers.input][:, None, None]).astype(np.float32))
-        wanted = Probe(graph, ())(image)
+        wanted = ActivationProbe(graph, ())(image)
         for _, value, _ in layers.outputs:
             got = counts[value] * scales.unit[value][:, None, None]
             worst = max(worst, float(np.abs(got - wanted[value]).max() / np.abs(wanted[value]).max()))
@@ -46,7 +46,7 @@ def restore(graph: Graph, images: Images, options: Options) -> np.ndarray:
 
 
 def mean_square(graph: Graph, images: Images, options: Options) -> float:
-    wanted: Mapping[str, np.ndarray] = Probe(graph, ())(np.concatenate(images))
+    wanted: Mapping[str, np.ndarray] = ActivationProbe(graph, ())(np.concatenate(images))
     return float(np.square(restore(graph, images, options) - next(iter(wanted.values()))).mean())
 
 
@@ -140,7 +140,7 @@ def test_dead_channels_and_silent_layers(
     assert conversion.scales.dead["c.relu"] == (12 if "silent" in case else conversion.scales.dead["c.relu"])
     for population in conversion.network.populations:
         assert np.all(np.isfinite(population.unit))
-    wanted = next(iter(Probe(graph, ())(np.concatenate(small_images)).values()))
+    wanted = next(iter(ActivationProbe(graph, ())(np.concatenate(small_images)).values()))
     error = restore(graph, small_images, options) - wanted
     assert np.sqrt(np.square(error).mean()) < 0.03 * np.abs(wanted).max()
 

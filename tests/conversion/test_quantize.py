@@ -15,7 +15,7 @@ from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import RELAYS, scale_op
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.conversion.quantize import FloatSynapses, integer_bias, quantize, quantize_output
+from snn_deploy.conversion.quantize import NormalizedInput, integer_bias, quantize, quantize_output
 from snn_deploy.data.images import Images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
@@ -45,9 +45,9 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
     for layer in layers.layers:
         unit = torch.tensor(scales.unit[layer.name])[:, None, None]
         total = torch.tensor(layer.bias) / unit
-        for synapses in layer.synapses:
-            op = scale_op(synapses.op, scales.unit[synapses.source], scales.unit[layer.name])
-            total = total + linear(torch, op, counts[synapses.source])
+        for layer_input in layer.inputs:
+            op = scale_op(layer_input.op, scales.unit[layer_input.source], scales.unit[layer.name])
+            total = total + linear(torch, op, counts[layer_input.source])
         if layer.kind == "output":
             return (total * unit).numpy()
         if layer.kind in RELAYS:
@@ -105,9 +105,9 @@ def test_max_pool_is_the_maximum(small_unet: UNet, small_images: Images, mode: s
     np.testing.assert_array_equal(run.counts["pool"], highest)
 
 
-def _synapses(weight: np.ndarray, mean: float = 0.0) -> FloatSynapses:
+def _normalized(weight: np.ndarray, mean: float = 0.0) -> NormalizedInput:
     op = Conv(weight, np.zeros(weight.shape[0]))
-    return FloatSynapses("w", op, np.full(weight.shape[1], mean), np.full(weight.shape[1], 1.0 + mean**2))
+    return NormalizedInput("w", op, np.full(weight.shape[1], mean), np.full(weight.shape[1], 1.0 + mean**2))
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -115,7 +115,7 @@ def _synapses(weight: np.ndarray, mean: float = 0.0) -> FloatSynapses:
 def test_an_identity_into_the_read_out_is_exact(bits: int, factor: float) -> None:
     rng = np.random.default_rng(0)
     identity, head = np.full((1, 1, 1, 1), factor), rng.normal(0, 1e-4, (1, 6, 3, 3))
-    found = quantize_output("out", [_synapses(identity), _synapses(head)], 1, bits)
+    found = quantize_output("out", [_normalized(identity), _normalized(head)], 1, bits)
     weight = found.kernels[0].weight.astype(np.float64) * 2.0 ** found.exponents[0] / found.theta
     np.testing.assert_allclose(weight.ravel(), factor, rtol=1e-12)
 
@@ -133,7 +133,7 @@ def test_the_trained_residual_is_kept(denoiser: Graph, noisy: Images) -> None:
 def test_bias_correction_takes_the_mean_error_out() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 1, (5, 7, 3, 3))
-    found = quantize("layer", [_synapses(weight, mean=30.0)], 5, 4)
+    found = quantize("layer", [_normalized(weight, mean=30.0)], 5, 4)
     step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
     counts = rng.normal(0.0, 1.0, (400, 7, 3, 3))
     counts += 30.0 - counts.mean(0)
@@ -147,7 +147,7 @@ def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
     """Of a 2x2 kernel with stride 2, each output pixel sees one tap."""
     weight = np.random.default_rng(0).normal(0, 1, (3, 4, 2, 2))
     op = ConvTranspose(weight, np.zeros(4), (2, 2))
-    found = quantize("layer", [FloatSynapses("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
+    found = quantize("layer", [NormalizedInput("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
     step = 2.0 ** found.exponents[0] / found.theta[None, :, None, None]
     wanted = (found.kernels[0].weight * step - weight).sum(0).mean((1, 2)) * 10
     np.testing.assert_allclose(found.offset, wanted, rtol=1e-9)
@@ -167,7 +167,7 @@ def test_rounding_is_to_the_nearest_level() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 1, (5, 7, 3, 3))
     for bits in (8, 5, 4):
-        found = quantize("layer", [_synapses(weight)], 5, bits)
+        found = quantize("layer", [_normalized(weight)], 5, bits)
         step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
         kernel = found.kernels[0].weight
         assert np.abs(kernel).max() <= 2 ** (bits - 1) - 1
@@ -187,10 +187,10 @@ def test_biases_are_rounded_to_the_nearest_integer_ties_to_even() -> None:
 def test_unequal_connections_get_exponents() -> None:
     rng = np.random.default_rng(0)
     weights = [rng.normal(0, scale, (4, 4, 3, 3)) for scale in (1.0, 64.0)]
-    found = quantize("layer", [_synapses(weight) for weight in weights], 4, 8)
+    found = quantize("layer", [_normalized(weight) for weight in weights], 4, 8)
     assert found.exponents[1] - found.exponents[0] in (5, 6, 7)
     with pytest.raises(ConversionError, match="layer: weights of its connections differ by more than"):
-        quantize("layer", [_synapses(weights[0] * 2.0**40)], 4, 8)
+        quantize("layer", [_normalized(weights[0] * 2.0**40)], 4, 8)
 
 
 def test_channels_that_could_overflow_are_narrowed() -> None:

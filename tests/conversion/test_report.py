@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
 from snn_deploy.conversion.report import connection_reports
@@ -30,7 +30,7 @@ def test_clipped_shares_and_dead_channels(
     reports = {item.name: item for item in connection_reports(conversion)}
     assert set(reports) == {item.name for item in conversion.network.connections}
     report = next(item for item in reports.values() if item.source == "a.relu")
-    probe = Probe(graph, ["a.relu"])
+    probe = ActivationProbe(graph, ["a.relu"])
     values = np.concatenate([probe(image)["a.relu"] for image in small_images])
     unit = conversion.scales.unit["a.relu"]
     top = options.levels if mode == "exact" else options.payload_max

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
-from snn_deploy.conversion.calibrate import Probe
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.errors import ConversionError
 from snn_deploy.finetuning.network import GraphNetwork
 from snn_deploy.finetuning.training import write_model
@@ -25,7 +25,7 @@ MODELS = ("denoiser_s25", "segmenter_isbi")
 def test_the_trained_networks(root: Path, name: str) -> None:
     graph = read(root / f"models/{name}.onnx", (32, 32)).graph
     image = np.random.default_rng(0).random((2, 1, 32, 32), np.float32)
-    wanted = next(iter(Probe(graph, ())(image).values()))
+    wanted = next(iter(ActivationProbe(graph, ())(image).values()))
     with torch.no_grad():
         found = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
@@ -53,7 +53,7 @@ def test_operators_without_parameters() -> None:
     resample = Resample(rng.normal(size=(5, height)), rng.normal(size=(6, width)))
     graph = Graph("ops", "x", (2, 10, 12), (first, *nodes, Node("fit", resample, ("up",))), (("y", "fit"),))
     image = rng.normal(size=(3, 2, 10, 12)).astype(np.float32)
-    wanted = Probe(graph, ())(image)["fit"]
+    wanted = ActivationProbe(graph, ())(image)["fit"]
     with torch.no_grad():
         found = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
@@ -76,7 +76,7 @@ def test_a_written_model_is_the_same_function_at_any_size(root: Path, tmp_path: 
     again = read(tmp_path / "m.onnx", (48, 64)).graph
     before = read(root / f"models/{name}.onnx", (48, 64)).graph
     assert [output for output, _ in again.outputs] == [output for output, _ in before.outputs]
-    found, wanted = (next(iter(Probe(item, ())(image).values())) for item in (again, before))
+    found, wanted = (next(iter(ActivationProbe(item, ())(image).values())) for item in (again, before))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
     assert len(normal_form(again).nodes) == len(normal_form(before).nodes)
 
