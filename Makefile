@@ -50,7 +50,7 @@ test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, ever
 
 docs: $(READY) ## the documentation as pages in build/site (installs the extra "docs")
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
-	@$(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 cli-page: $(READY) ## write docs/cli.md again
 	@$(RUN)python docs/generate/cli.py > docs/cli.md.new && mv docs/cli.md.new docs/cli.md

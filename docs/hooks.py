@@ -1,11 +1,23 @@
-"""For MkDocs: references of docstrings, written as Sphinx roles, become plain code."""
+"""For MkDocs: adds the pages of the API reference, which are made at build time."""
 
-import re
+import sys
+from pathlib import Path
 from typing import Any
 
-ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):\s*<code>~?([^<]+)</code>")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from generate import reference
+from mkdocs.structure.files import File
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """``:class:`~a.b.C``` to ``C``, other roles to their name."""
-    return ROLE.sub(lambda found: f"<code>{found[1].removeprefix('snn_deploy.')}</code>", html)
+def on_config(config: Any) -> Any:
+    """The navigation ends with the reference."""
+    config.nav.append({"API reference": reference.navigation()})
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Every page of the reference, as if it stood in ``docs``."""
+    for path, text in reference.pages():
+        files.append(File.generated(config, path, content=text))
+    return files
