@@ -32,3 +32,16 @@ def frozen(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
         raise ValueError(f"values from {given.min()} to {given.max()} ({given.dtype}) do not fit {np.dtype(dtype)}")
     cast.flags.writeable = False
     return cast
+
+
+def lies_within(values: Array, least: float, greatest: float) -> bool:
+    """Whether every one of ``values`` lies in ``least..greatest``, both included; NaN does not, an empty array does.
+
+    Not by ``np.abs``: the magnitude of the least int64 does not fit int64, and NumPy gives it back negative.
+    """
+    return values.size == 0 or bool(values.min() >= least and values.max() <= greatest)
+
+
+def largest_magnitude(values: Array) -> int:
+    """Largest magnitude of integers ``values``, exact for the least int64 too; 0 for an empty array."""
+    return max(-int(values.min()), int(values.max())) if values.size else 0

@@ -67,6 +67,15 @@ LOADS_BY_NAME = {
 }
 """Modules that may call ``import_module`` with a name that is computed, and what they load."""
 
+NEURON_KINDS = {"Neuron", "StockNeuron", "MultiThreshold", "CubaLif", "SigmaDelta"}
+"""Classes of neurons."""
+
+KIND_QUESTIONS = 8
+"""Most places that ask which kind of neuron they have; all others ask the neuron itself (CONTRIBUTING.md, "A neuron")."""
+
+COPIED_INTO_BUNDLES = ("snn_deploy_lava.runtime", "snn_deploy_lava.bundle")
+"""Modules that run without this package, with neurons and aliases of their own."""
+
 LOOSE_MODULES = 8
 LINES = 400
 FUNCTION_LINES = 83
@@ -219,6 +228,40 @@ def test_modules_are_one_idea_each() -> None:
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:
                     wrong.append(f"{module}.{node.name} has {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def _asks_for_a_kind(node: ast.AST) -> bool:
+    """Whether ``node`` is ``isinstance(x, SomeNeuron)``, ``type(some.neuron)`` or ``some.kind == ...``."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"isinstance", "issubclass"}:
+        return any(isinstance(name, ast.Name) and name.id in NEURON_KINDS for name in ast.walk(node.args[1]))
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "type":
+        return ast.unparse(node.args[0]).split(".")[-1] in {"neuron", *NEURON_KINDS}
+    return isinstance(node, ast.Compare) and ast.unparse(node.left).endswith("neuron.kind")
+
+
+def test_few_places_ask_for_the_kind_of_a_neuron() -> None:
+    places = [
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, tree in TREES.items()
+        if not _is_inside(module, COPIED_INTO_BUNDLES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.expr) and _asks_for_a_kind(node)
+    ]
+    assert 0 < len(places) <= KIND_QUESTIONS, "give the kinds a method instead:\n" + "\n".join(places)
+
+
+def test_aliases_of_arrays_are_defined_once() -> None:
+    aliases = {"Array", "Bool", "Int8", "Int32", "Int64", "Float32", "Float64"}
+    wrong = [
+        f"{module}:{node.lineno}: import {target} from snn_deploy.arrays"
+        for module, tree in TREES.items()
+        if module != "snn_deploy.arrays" and not _is_inside(module, (*COPIED_INTO_BUNDLES, "snn_deploy_cpu"))
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and "NDArray[" in ast.unparse(node.value or node)
+        for target in map(ast.unparse, node.targets if isinstance(node, ast.Assign) else [node.target])
+        if target in aliases
+    ]
     assert not wrong, "\n".join(wrong)
 
 

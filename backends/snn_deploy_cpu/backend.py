@@ -200,7 +200,7 @@ class _Log:
 
 
 def _remembers(population: Population) -> bool:
-    return population.neuron is not None and population.neuron.remembers
+    return population.neuron is not None and population.neuron.has_second_state
 
 
 def _last(population: Population) -> tuple[int, int, int]:

@@ -14,7 +14,8 @@ from snn_deploy.network import artifact
 from snn_deploy.network.bounds import Bound, bound, event_range
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import SpatialKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Population
+from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy_cpu.conv import providers as libraries
 from snn_deploy_cpu.conv.autotune import Choice

@@ -18,8 +18,8 @@ from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError, BackendUnavailableError
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound
-from snn_deploy.network.network import STATE_MAX, Network, StockNeuron
-from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Network
 from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
@@ -107,7 +107,7 @@ class LavaBackend:
                 f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
             )
         biased = [
-            item.name for item in network.populations[1:] if isinstance(item.neuron, StockNeuron) and np.any(item.bias)
+            item.name for item in network.populations[1:] if item.neuron and item.neuron.is_stock and np.any(item.bias)
         ]
         if biased:
             raise BackendUnavailableError(
@@ -127,7 +127,7 @@ class LavaBackend:
 
 
 def _held(network: Network) -> bool:
-    return any(isinstance(population.neuron, StockNeuron) for population in network.populations)
+    return any(population.neuron is not None and population.neuron.is_stock for population in network.populations)
 
 
 def _installed() -> bool:
@@ -154,9 +154,9 @@ def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, I
 def _check_payloads(network: Network, records: Mapping[str, Mapping[str, Int64]]) -> None:
     """What the proof assumes of sigma-delta neurons; in ``exact`` mode a count is one event."""
     for population in network.populations[1:]:
-        if isinstance(population.neuron, SigmaDelta):
-            kept = records[population.name]
-            population.neuron.check(population.name, kept["counts" if network.mode == "exact" else "extremes"])
+        if population.neuron is not None:
+            record = records[population.name]
+            population.neuron.check(population.name, record["counts" if network.mode == "exact" else "extremes"])
 
 
 def _check_silent(network: Network, last: Mapping[str, Int64], stream: bool) -> None:

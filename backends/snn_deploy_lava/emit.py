@@ -22,9 +22,9 @@ from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendError
 from snn_deploy.network import artifact
-from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Output, Population, StockNeuron
+from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy_lava import rules
 
@@ -118,7 +118,7 @@ def _kinds(network: Network) -> Iterator[Population]:
         neuron = population.neuron
         if neuron is not None:
             numbers = (getattr(neuron, item.name) for item in fields(neuron))
-            kind = (type(neuron), *(number for number in numbers if not isinstance(number, np.ndarray)))
+            kind = (neuron.kind, *(number for number in numbers if not isinstance(number, np.ndarray)))
             if kind not in seen:
                 seen.add(kind)
                 yield population
@@ -131,11 +131,10 @@ def _sample(population: Population, width: int) -> Population:
         raise BackendError(f"{population.name}: the input has no neuron")
     _, chosen = np.unique(neuron.theta, return_index=True)
     chosen = np.sort(chosen)[:8]
-    offset = {"offset": neuron.offset[chosen]} if isinstance(neuron, StockNeuron) else {}
     return replace(
         population,
         shape=(chosen.size, 1, width),
-        neuron=replace(neuron, theta=neuron.theta[chosen], v0=neuron.v0[chosen], **offset),  # type: ignore[arg-type]
+        neuron=neuron.channels(chosen),
         bias=population.bias[chosen].reshape(chosen.size, -1)[:, :1, None],
         unit=population.unit[chosen],
     )
@@ -143,9 +142,10 @@ def _sample(population: Population, width: int) -> Population:
 
 def _drive(source: Population, layer: Population) -> Connection:
     """A connection through which the greatest payload moves each membrane by about ten thresholds, within 24 bits."""
-    quantum = np.ones(1, np.int64) if layer.neuron is None else layer.neuron.quantum
-    most = STATE_MAX >> 1 + (CURRENT_SHIFT if isinstance(layer.neuron, CubaLif) else 0)
-    wanted = -(-np.minimum(10 * quantum, most) // _SWEEP)
+    if layer.neuron is None:
+        raise BackendError(f"{layer.name}: the input has no neuron")
+    most = STATE_MAX >> 1 + layer.neuron.current_shift
+    wanted = -(-np.minimum(10 * layer.neuron.quantum, most) // _SWEEP)
     exponent = min(max(int(wanted.max()).bit_length() - 7, 0), MAX_EXPONENT)
     weight = np.clip(wanted >> exponent, 1, 127)[:, None, None, None]
     return Connection(f"{source.name}->{layer.name}", source.name, layer.name, ConvKernel(weight), exponent)
@@ -179,7 +179,7 @@ def _write_case(folder: Path, network: Network, stimulus: Int64, backend: Backen
 
 
 def _readme(network: Network) -> str:
-    stock = all(isinstance(population.neuron, StockNeuron) for population in network.populations[1:])
+    stock = all(population.neuron.is_stock for population in network.populations[1:] if population.neuron)
     outputs = [f"`{item.name}` (population `{item.population}`)" for item in network.outputs]
     return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
         name=network.name,

@@ -15,7 +15,8 @@ from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import bounds
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import SpatialKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Population
 
 EXPONENTS = range(-8, 8)
 """Weight exponents: 4 bits, signed (brian2_loihi; nengo-loihi uses -7..7)."""

@@ -12,8 +12,8 @@ from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
 from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact, dynamics
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
-from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Population
 
 
 class ReferenceBackend:
@@ -100,14 +100,13 @@ class _Cells:
             total = total + bias
         firing = step >= self.population.start
         if step < self.population.start + network.steps:
-            raised = dynamics.raised(neuron, self.v, self.count, total) if firing else self.v + total
+            raised = neuron.charge(self.v, self.count, total)[0] if firing else self.v + total
             self.saturations += int(np.count_nonzero(np.abs(raised) > STATE_MAX))
         if not firing:
             self.v = dynamics.saturate(self.v + total)
             return np.zeros_like(self.v)
         self.v, self.count, payload = dynamics.advance(neuron, self.v, self.count, total)
-        if isinstance(neuron, SigmaDelta):
-            neuron.check(self.population.name, payload)
+        neuron.check(self.population.name, payload)
         return payload
 
 
@@ -139,7 +138,7 @@ class _Log:
 
 
 def _remembers(population: Population) -> bool:
-    return population.neuron is not None and population.neuron.remembers
+    return population.neuron is not None and population.neuron.has_second_state
 
 
 def _check_silent(

@@ -26,7 +26,10 @@ from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Add, Linear, Relu, Resample
 from snn_deploy.network import bounds, schedule
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 
 FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output, single precision included."""
@@ -262,12 +265,12 @@ def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neur
     top = options.payload_max
     signed = layer.kind == "linear"
     if options.mode == "exact":
-        return Neuron(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
+        return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
     if signed:
-        return Neuron(theta, v0, -top, top, strict=options.strict, reset=options.reset)
+        return MultiThreshold(theta, v0, -top, top, strict=options.strict, reset=options.reset)
     if options.signed:
-        return Neuron(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
-    return Neuron(theta, v0, 0, top, strict=options.strict, reset=options.reset)
+        return MultiThreshold(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
+    return MultiThreshold(theta, v0, 0, top, strict=options.strict, reset=options.reset)
 
 
 def _linear_neuron(
@@ -279,12 +282,12 @@ def _linear_neuron(
     rectified = layer.kind == "rectified relay"
     if options.mode == "rate":
         if rectified:
-            return Neuron(one, 0 * one, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
-        return Neuron(one, 0 * one, step[0], step[1])
+            return MultiThreshold(one, 0 * one, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
+        return MultiThreshold(one, 0 * one, step[0], step[1])
     counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
     low, high = _worst_case(incoming, counts, bias)
     payload = max(-step[0], step[1])
-    return Neuron(one, 0 * one, -payload, payload, 0 if rectified else low, high)
+    return MultiThreshold(one, 0 * one, -payload, payload, 0 if rectified else low, high)
 
 
 def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:

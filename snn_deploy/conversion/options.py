@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from snn_deploy.errors import ConversionError
-from snn_deploy.network.network import Mode, Reset
+from snn_deploy.network.network import Mode
+from snn_deploy.network.neuron import Reset
 
 Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]

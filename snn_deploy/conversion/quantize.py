@@ -30,7 +30,7 @@ from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import MAX_EXPONENT
+from snn_deploy.network.limits import MAX_EXPONENT
 
 MAX_THETA_BITS = 22
 """Largest threshold is 2**22: a membrane of 23 bits can still cross it."""

@@ -24,7 +24,8 @@ from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
-from snn_deploy.network.network import STATE_MAX, StockNeuron
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.neuron import StockNeuron
 from snn_deploy.network.sigma_delta import SigmaDelta
 
 HEADROOM = 4

@@ -24,8 +24,8 @@ from onnx import TensorProto, helper, numpy_helper
 from snn_deploy.errors import ArtifactError, ConversionError
 from snn_deploy.network import artifact, bounds
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Population
-from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.shapes import Pads, Shape
 
 OPSET = 17
@@ -78,7 +78,7 @@ def _check(network: Network) -> None:
     waiting = [
         population.name
         for population in network.populations[1:]
-        if isinstance(population.neuron, SigmaDelta) and not _quantizes(population.neuron)
+        if population.neuron is not None and not population.neuron.quantizes
     ]
     if waiting:
         raise ConversionError(
@@ -94,11 +94,6 @@ def _check(network: Network) -> None:
             f"{', '.join(growing)}: neurons that cannot take events back have counts that depend on the schedule; "
             "allow negative payloads, or payloads that hold the whole count"
         )
-
-
-def _quantizes(neuron: SigmaDelta) -> bool:
-    """Whether what is sent at once is ``floor(activation / 2**shift)``, no more and no less."""
-    return bool(np.all(neuron.theta == 1 << neuron.shift)) and (neuron.rectify or neuron.shift == 0)
 
 
 def _value(population: Population) -> onnx.ValueInfoProto:
@@ -142,9 +137,7 @@ def _write_population(writer: _Writer, network: Network, population: Population)
     if neuron is None:
         raise ConversionError(f"{population.name}: a population without neurons has no count")
     terms = [_write_current(writer, network, connection) for connection in network.incoming(population.name)]
-    constant = population.bias + neuron.v0[:, None, None] - int(neuron.strict)
-    if isinstance(neuron, SigmaDelta):
-        constant = constant + neuron.offset[:, None, None]
+    constant = population.bias + (neuron.v0 + neuron.membrane_bias - int(neuron.strict))[:, None, None]
     total = writer.constant(constant[None], np.int32)
     for term in terms:
         total = writer.node("Add", [total, term])

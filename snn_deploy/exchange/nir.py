@@ -27,7 +27,10 @@ from snn_deploy.exchange.chain import convolution, covers, links
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.network import MAX_EXPONENT, STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
 
@@ -107,14 +110,19 @@ def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) 
     return align(Network(path.stem, "rate", steps, tuple(populations), tuple(connections), outputs))
 
 
+def _leaky(population: Population) -> CubaLif | None:
+    return population.neuron if isinstance(population.neuron, CubaLif) else None
+
+
 def _bias(population: Population) -> Float64:
     """Bias (C,) that joins the current; where no decay tells them apart, with that of the membrane."""
     if population.bias.shape[1:] != (1, 1):
         raise NetworkError(f"{population.name}: a bias for each pixel; NIR has one for each channel")
     bias = population.bias[:, 0, 0]
-    if isinstance(population.neuron, CubaLif) and not population.neuron.voltage_decay:
-        mantissa = population.neuron.offset >> CURRENT_SHIFT
-        if np.any(mantissa << CURRENT_SHIFT != population.neuron.offset):
+    leaky = _leaky(population)
+    if leaky is not None and not leaky.voltage_decay:
+        mantissa = leaky.offset >> CURRENT_SHIFT
+        if np.any(mantissa << CURRENT_SHIFT != leaky.offset):
             raise NetworkError(f"{population.name}: without a voltage decay its offsets must be multiples of {SCALE}")
         bias = bias + mantissa
     return bias.astype(np.float64)
@@ -148,11 +156,11 @@ def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
         numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
         return np.broadcast_to(numbers, population.shape).reshape(shape).copy()
 
-    neuron = population.neuron
-    if isinstance(neuron, CubaLif):
-        slow, leak = neuron.current_decay, neuron.voltage_decay
+    neuron, leaky = population.neuron, _leaky(population)
+    if leaky is not None:
+        slow, leak = leaky.current_decay, leaky.voltage_decay
         if (slow, leak) == (DECAY_ONE, 0):
-            return nir.IF(full(SCALE), full(neuron.theta), full(0))
+            return nir.IF(full(SCALE), full(leaky.theta), full(0))
         if not leak:
             raise NetworkError(
                 f"{population.name}: its current decays and its membrane does not; NIR's CubaLIF has both"
@@ -162,8 +170,8 @@ def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
             full(tau_syn),
             full(tau_mem),
             full(tau_mem),
-            full(neuron.offset * tau_mem),
-            full(neuron.theta),
+            full(leaky.offset * tau_mem),
+            full(leaky.theta),
             full(0),
             full(SCALE * tau_syn),
         )
@@ -245,7 +253,7 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
         if gain.tolist() == [SCALE]:
             return CubaLif.of(theta, np.zeros_like(theta), current_decay=DECAY_ONE, voltage_decay=0)
         if gain.tolist() == [1]:
-            return Neuron(theta, np.zeros_like(theta), 0, 1, strict=True, reset="zero")
+            return MultiThreshold(theta, np.zeros_like(theta), 0, 1, strict=True, reset="zero")
         raise NetworkError(f"{name}: r is {gain.tolist()[:3]}; 1 and {SCALE} are read")
     tau_syn, tau_mem = channels("tau_syn"), channels("tau_mem")
     decays = [_decay(name, entry, tau) for entry, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem))]

@@ -9,7 +9,6 @@ has one file, and nothing surplus, renamed, reordered or hidden is ever accepted
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -17,7 +16,6 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +24,10 @@ from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population, StockNeuron
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.sigma_delta import SigmaDelta
 
 SCHEMA = 1
@@ -43,7 +44,8 @@ _NPY = re.compile(
 )
 """The header that :func:`_npy` writes: version 1.0, C order, little endian."""
 
-Record: TypeAlias = dict[str, Any]
+NEURON_KINDS: tuple[type[Neuron], ...] = (MultiThreshold, CubaLif, SigmaDelta)
+"""The kinds of neurons that a file can hold."""
 
 
 def save(network: Network, path: Path) -> str:
@@ -127,31 +129,20 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
     }
     if population.neuron is None:
         return record | {"input_min": population.input_min, "input_max": population.input_max}
-    tensors[f"{key}.theta.npy"] = population.neuron.theta
-    tensors[f"{key}.v0.npy"] = population.neuron.v0
-    record["neuron"] = {
-        "theta": f"{key}.theta.npy",
-        "v0": f"{key}.v0.npy",
-        "payload_min": population.neuron.payload_min,
-        "payload_max": population.neuron.payload_max,
-        "count_min": population.neuron.count_min,
-        "count_max": population.neuron.count_max,
-        "strict": population.neuron.strict,
-        **({} if population.neuron.reset == "subtract" else {"reset": population.neuron.reset}),
-    }
-    if isinstance(population.neuron, StockNeuron):
-        tensors[f"{key}.offset.npy"] = population.neuron.offset
-        record["neuron"] |= _stock_record(population.neuron, f"{key}.offset.npy")
-    return record
+    return record | {"neuron": _with_names(population.neuron.to_record(), key, tensors)}
 
 
-def _stock_record(neuron: StockNeuron, offset: str) -> Record:
-    if isinstance(neuron, CubaLif):
-        decays = {"current_decay": neuron.current_decay, "voltage_decay": neuron.voltage_decay}
-        return {"cuba_lif": decays | {"offset": offset}}
-    if isinstance(neuron, SigmaDelta):
-        return {"sigma_delta": {"shift": neuron.shift, "rectify": neuron.rectify, "offset": offset}}
-    raise ArtifactError(f"{type(neuron).__name__} has no place in an .snn file")
+def _with_names(record: Record, key: str, tensors: dict[str, Array]) -> Record:
+    """``record`` with the name of its tensor in place of each array, which joins ``tensors``."""
+    named: Record = {}
+    for field, value in record.items():
+        named[field] = value
+        if isinstance(value, dict):
+            named[field] = _with_names(value, key, tensors)
+        elif isinstance(value, np.ndarray):
+            named[field] = f"{key}.{field}.npy"
+            tensors[named[field]] = value
+    return named
 
 
 def _connection_record(index: int, connection: Connection, tensors: dict[str, Array]) -> Record:
@@ -210,7 +201,7 @@ def decode(data: bytes) -> Network:
     if schema != SCHEMA:
         raise ArtifactError(f"schema version {schema!r}; this program reads version {SCHEMA}, convert the model again")
     try:
-        network = _network(manifest, _tensors(manifest["sha256"], files))
+        network = _network(RecordReader(manifest, _tensors(manifest["sha256"], files)))
         if encode(network) != data:
             raise ArtifactError(
                 "holds something that the network in it does not need; it was not written by this program"
@@ -243,117 +234,68 @@ def _array(name: str, data: bytes) -> Array:
     return np.frombuffer(data, header[1].decode(), offset=header.end()).reshape(shape)
 
 
-def _typed(tensors: Mapping[str, Array], name: str, dtype: type[np.generic]) -> Array:
-    if tensors[name].dtype != dtype:
-        raise ArtifactError(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
-    return tensors[name]
-
-
-def _network(manifest: Record, tensors: Mapping[str, Array]) -> Network:
+def _network(manifest: RecordReader) -> Network:
     return Network(
-        name=str(manifest["name"]),
-        mode=manifest["mode"],
-        steps=_integer(manifest["steps"]),
-        populations=tuple(_population(record, tensors) for record in manifest["populations"]),
-        connections=tuple(_connection(record, tensors) for record in manifest["connections"]),
+        name=manifest.text("name"),
+        mode=manifest.record["mode"],
+        steps=manifest.integer("steps"),
+        populations=tuple(_population(record) for record in manifest.several("populations")),
+        connections=tuple(_connection(record) for record in manifest.several("connections")),
         outputs=tuple(
-            Output(str(record["name"]), str(record["population"]), tuple(map(str, record["host"])))
-            for record in manifest["outputs"]
+            Output(record.text("name"), record.text("population"), record.texts("host"))
+            for record in manifest.several("outputs")
         ),
-        config=dict(manifest["config"]),
+        config=dict(manifest.record["config"]),
     )
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int:
-        raise ArtifactError(f"{value!r} stands where an integer belongs")
-    return value
-
-
-def _integers(values: object, length: int) -> tuple[int, ...]:
-    if not isinstance(values, list) or len(values) != length:
-        raise ArtifactError(f"{values!r} stands where {length} integers belong")
-    return tuple(_integer(value) for value in values)
-
-
-def _limit(value: object) -> int | None:
-    return None if value is None else _integer(value)
-
-
-def _population(record: Record, tensors: Mapping[str, Array]) -> Population:
-    neuron = _neuron(record["neuron"], tensors) if "neuron" in record else None
-    channels, height, width = _integers(record["shape"], 3)
+def _population(record: RecordReader) -> Population:
     return Population(
-        name=str(record["name"]),
-        shape=(channels, height, width),
-        neuron=neuron,
-        bias=_typed(tensors, record["bias"], np.int64),
-        unit=_typed(tensors, record["unit"], np.float64),
-        start=_integer(record["start"]),
-        input_min=_integer(record.get("input_min", 0)),
-        input_max=_integer(record.get("input_max", 0)),
-        origin=tuple(map(str, record["origin"])),
+        name=record.text("name"),
+        shape=record.triple("shape"),
+        neuron=_neuron(record.nested("neuron")) if "neuron" in record else None,
+        bias=record.int64_array("bias"),
+        unit=record.float64_array("unit"),
+        start=record.integer("start"),
+        input_min=record.integer("input_min") if "input_min" in record else 0,
+        input_max=record.integer("input_max") if "input_max" in record else 0,
+        origin=record.texts("origin"),
     )
 
 
-def _neuron(item: Record, tensors: Mapping[str, Array]) -> Neuron:
-    theta = _typed(tensors, item["theta"], np.int64)
-    if "cuba_lif" in item:
-        lif = item["cuba_lif"]
-        return CubaLif.of(
-            theta,
-            _typed(tensors, lif["offset"], np.int64),
-            current_decay=_integer(lif["current_decay"]),
-            voltage_decay=_integer(lif["voltage_decay"]),
-        )
-    plain = Neuron(
-        theta=theta,
-        v0=_typed(tensors, item["v0"], np.int64),
-        payload_min=_integer(item["payload_min"]),
-        payload_max=_integer(item["payload_max"]),
-        count_min=_limit(item["count_min"]),
-        count_max=_limit(item["count_max"]),
-        strict=bool(item["strict"]),
-        reset=item.get("reset", "subtract"),
-    )
-    if "sigma_delta" not in item:
-        return plain
-    own = item["sigma_delta"]
-    offset, shift = _typed(tensors, own["offset"], np.int64), _integer(own["shift"])
-    fields = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
-    return SigmaDelta(**fields, offset=offset, shift=shift, rectify=bool(own["rectify"]))
+def _neuron(record: RecordReader) -> Neuron:
+    kind = next((kind for kind in NEURON_KINDS if kind.section is not None and kind.section in record), MultiThreshold)
+    return kind.from_record(record)
 
 
-def _connection(record: Record, tensors: Mapping[str, Array]) -> Connection:
+def _connection(record: RecordReader) -> Connection:
     return Connection(
-        name=str(record["name"]),
-        source=str(record["source"]),
-        target=str(record["target"]),
-        kernel=_kernel(record["kernel"], tensors),
-        exponent=_integer(record["exponent"]),
-        delay=_integer(record["delay"]),
-        origin=tuple(map(str, record["origin"])),
+        name=record.text("name"),
+        source=record.text("source"),
+        target=record.text("target"),
+        kernel=_kernel(record.nested("kernel")),
+        exponent=record.integer("exponent"),
+        delay=record.integer("delay"),
+        origin=record.texts("origin"),
     )
 
 
-def _kernel(record: Record, tensors: Mapping[str, Array]) -> Kernel:
-    if record["kind"] == "spatial":
-        rows, columns = _integers(record["input_size"], 2)
-        output_rows, output_columns = _integers(record["output_size"], 2)
+def _kernel(record: RecordReader) -> Kernel:
+    if record.text("kind") == "spatial":
         return SpatialKernel(
-            (rows, columns),
-            (output_rows, output_columns),
-            _typed(tensors, record["indptr"], np.int64),
-            _typed(tensors, record["indices"], np.int64),
-            _typed(tensors, record["data"], np.int8),
+            record.pair("input_size"),
+            record.pair("output_size"),
+            record.int64_array("indptr"),
+            record.int64_array("indices"),
+            record.int8_array("data"),
         )
     kinds: dict[str, type[ConvKernel] | type[TransposedKernel]] = {"conv": ConvKernel, "transposed": TransposedKernel}
-    if record["kind"] not in kinds:
-        raise ArtifactError(f"kernel kind {record['kind']!r} is unknown")
-    step_y, step_x = _integers(record["strides"], 2)
-    top, left, bottom, right = _integers(record["pads"], 4)
-    gap_y, gap_x = _integers(record["dilations"], 2)
-    weight = _typed(tensors, record["weight"], np.int8)
-    return kinds[record["kind"]](
-        weight, (step_y, step_x), (top, left, bottom, right), (gap_y, gap_x), _integer(record["groups"])
+    if record.text("kind") not in kinds:
+        raise ArtifactError(f"kernel kind {record.text('kind')!r} is unknown")
+    return kinds[record.text("kind")](
+        record.int8_array("weight"),
+        record.pair("strides"),
+        record.quadruple("pads"),
+        record.pair("dilations"),
+        record.integer("groups"),
     )

@@ -18,10 +18,9 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, OverflowProofError
-from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Mode, Network, Population
-from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Mode, Network, Population
 
 
 @dataclass(frozen=True)
@@ -109,18 +108,15 @@ def worst_case(
         raise NetworkError(f"{population.name}: the input has no membrane")
     bias = population.bias.reshape(population.shape[0], -1)
     low, high = np.minimum(bias.min(1), 0), np.maximum(bias.max(1), 0)
-    total_low, total_high = neuron.v0 + low, neuron.v0 + high
+    total_low = neuron.v0 + low + np.minimum(neuron.membrane_bias, 0)
+    total_high = neuron.v0 + high + np.maximum(neuron.membrane_bias, 0)
     for arrival in arrivals:
         least, greatest = reach(arrival.connection, *arrival.events)
         low, high = low + least, high + greatest
         if arrival.counts is not None:
             least, greatest = reach(arrival.connection, *arrival.counts)
             total_low, total_high = total_low + least, total_high + greatest
-    current = np.maximum(np.abs(low), np.abs(high))
-    if isinstance(neuron, CubaLif):
-        return neuron.reach(current), None
-    if isinstance(neuron, SigmaDelta):
-        total_low, total_high = total_low + np.minimum(neuron.offset, 0), total_high + np.maximum(neuron.offset, 0)
+    current = neuron.reach(np.maximum(np.abs(low), np.abs(high)))
     counts = population.count_range
     if mode == "rate" or counts is None:
         return current, None

@@ -16,12 +16,15 @@ bits and would wrap on the chip; :mod:`snn_deploy.network.bounds` proves that it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
-from snn_deploy.network.network import STATE_MAX, StockNeuron
+from snn_deploy.network import dynamics
+from snn_deploy.network.neuron import StockNeuron, read_common_fields
+from snn_deploy.network.record import Record, RecordReader
 
 CURRENT_SHIFT = 6
 """Bits by which synaptic input is shifted left before it joins the current (lava-nc ``act_shift``)."""
@@ -41,6 +44,10 @@ class CubaLif(StockNeuron):
 
     current_decay: int = DECAY_ONE
     voltage_decay: int = 0
+
+    kind: ClassVar[str] = "CUBA-LIF"
+    section: ClassVar[str | None] = "cuba_lif"
+    current_shift: ClassVar[int] = CURRENT_SHIFT
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,10 +83,10 @@ class CubaLif(StockNeuron):
         u = decay(second, self.current_decay) + (current << CURRENT_SHIFT)
         return decay(v, self.voltage_decay) + u + self.offset[:, None, None], u
 
-    def integrate(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    def step(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
         """One step: ``(v, u, payload)`` after it, from arrays (..., C, H, W) int64."""
         raised, u = self.charge(v, second, current)
-        v = np.clip(raised, -STATE_MAX, STATE_MAX)
+        v = dynamics.saturate(raised)
         payload = (v > self.theta[:, None, None]).astype(np.int64)
         return np.where(payload, 0, v), u, payload
 
@@ -87,8 +94,24 @@ class CubaLif(StockNeuron):
         """Largest magnitude of u that inputs of magnitude ``current`` in every step can build up."""
         return -(-(current << CURRENT_SHIFT) * DECAY_ONE // self.current_decay)
 
+    def to_record(self) -> Record:
+        """What an artifact holds of it, arrays in the places where the file names tensors."""
+        decays = {"current_decay": self.current_decay, "voltage_decay": self.voltage_decay}
+        return super().to_record() | {"cuba_lif": decays | {"offset": self.offset}}
+
+    @classmethod
+    def from_record(cls, record: RecordReader) -> CubaLif:
+        """The neurons that :meth:`to_record` described."""
+        own = record.nested("cuba_lif")
+        return cls(
+            **read_common_fields(record),
+            offset=own.int64_array("offset"),
+            current_decay=own.integer("current_decay"),
+            voltage_decay=own.integer("voltage_decay"),
+        )
+
 
 def decay(x: Int64, amount: int) -> Int64:
     """``x * (4096 - amount) / 4096``, rounded towards 0."""
-    kept: Int64 = np.sign(x) * (np.abs(x) * (DECAY_ONE - amount) >> 12)
-    return kept
+    decayed: Int64 = np.sign(x) * (np.abs(x) * (DECAY_ONE - amount) >> 12)
+    return decayed

@@ -77,7 +77,7 @@ def _population(left: Population, right: Population) -> Iterator[Change]:
     if left.neuron is None or right.neuron is None:
         yield from _scalar(left.name, "neuron", _presence(left.neuron), _presence(right.neuron))
         return
-    yield from _scalar(left.name, "neuron", type(left.neuron).__name__, type(right.neuron).__name__)
+    yield from _scalar(left.name, "neuron", left.neuron.kind, right.neuron.kind)
     for name in dict.fromkeys(field.name for neuron in (left.neuron, right.neuron) for field in fields(neuron)):
         one, other = getattr(left.neuron, name, None), getattr(right.neuron, name, None)
         if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):

@@ -1,7 +1,7 @@
 r"""The integer equations: THE specification. Every backend is proved equal to this module with ``==``.
 
-One step of a population whose membrane is v, running count a, threshold theta and incoming current I (int64
-throughout):
+One step of a population of multi-threshold neurons whose membrane is v, running count a, threshold theta and incoming
+current I (int64 throughout):
 
 .. math::
 
@@ -10,6 +10,9 @@ throughout):
     k &\leftarrow \mathrm{clip}(k,\; a_{min} - a,\; a_{max} - a)        \qquad \text{(where counts are bounded)} \\
     v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
         \qquad \text{(reset to zero: } v \leftarrow 0 \text{ if } k \ne 0)
+
+That is :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`. Lava's own neurons replace these four lines by those
+of :mod:`snn_deploy.network.cuba_lif` and :mod:`snn_deploy.network.sigma_delta`; all else is common.
 
 The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
 :mod:`snn_deploy.network.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
@@ -29,7 +32,9 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Population, StockNeuron
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.neuron import Neuron
 
 
 def saturate(v: Int64) -> Int64:
@@ -54,26 +59,12 @@ def fire_ladder(v: Int64, theta: Int64, levels: int, *, strict: bool) -> Int64:
     return payload
 
 
-def raised(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> Int64:
-    """The membrane that :func:`advance` limits to 24 bits, from the same arrays."""
-    return neuron.charge(v, count, current)[0] if isinstance(neuron, StockNeuron) else v + current
+def advance(neuron: Neuron, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    """One step of a firing population: ``(v, second, payload)`` after it, from arrays (..., C, H, W) int64.
 
-
-def advance(neuron: Neuron, v: Int64, count: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
-    """One step of a firing population: ``(v, count, payload)`` after it, from arrays (..., C, H, W) int64.
-
-    For one of Lava's own neurons (:mod:`snn_deploy.network.cuba_lif`, :mod:`snn_deploy.network.sigma_delta`), whose
-    counts nothing bounds, ``count`` holds the second state: the decaying current, or what was sent so far.
+    ``second`` is the running count a; for Lava's own neurons, whose counts nothing bounds, it is their second state.
     """
-    if isinstance(neuron, StockNeuron):
-        return neuron.integrate(v, count, current)
-    theta = neuron.theta[:, None, None]
-    v = saturate(v + current)
-    payload = fire(v, theta, neuron.payload_min, neuron.payload_max, strict=neuron.strict)
-    if neuron.count_min is not None and neuron.count_max is not None:
-        payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
-    rest = np.where(payload != 0, 0, v) if neuron.reset == "zero" else v - payload * theta
-    return rest, count + payload, payload
+    return neuron.step(v, second, current)
 
 
 def initial_membrane(population: Population, batch: int) -> Int64:

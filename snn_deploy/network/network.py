@@ -19,119 +19,14 @@ from typing import Literal
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int64, frozen
+from snn_deploy.arrays import Float64, Int64, frozen, largest_magnitude, lies_within
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import Kernel
+from snn_deploy.network.limits import MAX_EXPONENT, MAX_NEURONS, MAX_STEPS, STATE_MAX
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.shapes import Shape
 
 Mode = Literal["exact", "rate"]
-Reset = Literal["subtract", "zero"]
-
-STATE_MAX = 2**23 - 1
-"""Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130)."""
-
-MAX_EXPONENT = 15
-"""Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
-
-
-MAX_STEPS = 2**20
-"""Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
-
-MAX_NEURONS = 2**31
-"""Most neurons of one population, for the same reason."""
-
-
-@dataclass(frozen=True, eq=False)
-class Neuron:
-    """A multi-threshold integrate-and-fire neuron; one row of numbers per channel.
-
-    ``theta`` (C,) int64 > 0 is the lowest threshold, ``v0`` (C,) int64 the initial membrane. A step sends a payload in
-    ``[payload_min, payload_max]``; the running count stays in ``[count_min, count_max]`` (``None``: unbounded, as in
-    ``rate`` mode). ``strict`` fires for ``v > theta`` and not at equality, as the published neuron does. ``reset``: a
-    spike takes what it stands for from the membrane (``subtract``), or empties it (``zero``, in ``rate`` mode only).
-    """
-
-    theta: Int64
-    v0: Int64
-    payload_min: int
-    payload_max: int
-    count_min: int | None = None
-    count_max: int | None = None
-    strict: bool = False
-    reset: Reset = "subtract"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", frozen(self.theta, np.int64))
-        object.__setattr__(self, "v0", frozen(self.v0, np.int64))
-        if self.theta.ndim != 1 or self.theta.shape != self.v0.shape:
-            raise NetworkError(f"theta {self.theta.shape} and v0 {self.v0.shape} must both be (C,)")
-        if self.theta.size == 0 or self.theta.min() < 1 or self.theta.max() > STATE_MAX:
-            raise NetworkError(f"thresholds must lie in 1..{STATE_MAX}")
-        if np.abs(self.v0).max() > STATE_MAX:
-            raise NetworkError(f"initial membranes must lie in +-{STATE_MAX}")
-        if not -STATE_MAX <= self.payload_min <= 0 < self.payload_max <= STATE_MAX:
-            raise NetworkError(
-                f"payload limits {self.payload_min}..{self.payload_max} must hold 0 and lie in +-{STATE_MAX}"
-            )
-        if self.reset not in ("subtract", "zero"):
-            raise NetworkError(f"reset {self.reset!r} is neither 'subtract' nor 'zero'")
-        if (self.count_min is None) != (self.count_max is None):
-            raise NetworkError("count limits come in pairs")
-        if self.count_min is None or self.count_max is None:
-            return
-        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
-            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
-
-    @property
-    def quantum(self) -> Int64:
-        """Current (C,) that stands for one count."""
-        return self.theta
-
-    @property
-    def remembers(self) -> bool:
-        """Whether there is a second state beside the membrane, as leaky neurons have their current."""
-        return False
-
-    @property
-    def relays(self) -> bool:
-        """Whether every step passes its whole input on (threshold 1, nothing held back)."""
-        subtracts = self.reset == "subtract"
-        return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict and subtracts)
-
-
-@dataclass(frozen=True, eq=False)
-class StockNeuron(Neuron):
-    """One of Lava's own neurons: a second state beside the membrane, and a bias ``offset`` (C,) int64 that bypasses synapses.
-
-    They are :class:`snn_deploy.network.cuba_lif.CubaLif` and :class:`snn_deploy.network.sigma_delta.SigmaDelta`, which
-    say what a step does.
-    """
-
-    offset: Int64 = field(default_factory=lambda: np.zeros(1, np.int64))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
-        if self.offset.shape != self.theta.shape or np.abs(self.offset).max() > STATE_MAX:
-            raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
-
-    @property
-    def remembers(self) -> bool:
-        """True."""
-        return True
-
-    @property
-    def relays(self) -> bool:
-        """False: its bias is its own."""
-        return False
-
-    def charge(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64]:
-        """First state, not yet limited, and second state after ``current`` joined; arrays (..., C, H, W) int64."""
-        raise NotImplementedError
-
-    def integrate(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
-        """One step: both states and the payload after it, from arrays (..., C, H, W) int64."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +57,8 @@ class Population:
             raise NetworkError(f"{self.name}: shape {self.shape} has an empty axis")
         if self.bias.shape not in {(channels, 1, 1), (channels, height, width)}:
             raise NetworkError(f"{self.name}: bias {self.bias.shape} is neither ({channels}, 1, 1) nor {self.shape}")
-        if np.abs(self.bias).max() > STATE_MAX:
-            raise NetworkError(f"{self.name}: bias reaches {np.abs(self.bias).max()}, more than {STATE_MAX}")
+        if not lies_within(self.bias, -STATE_MAX, STATE_MAX):
+            raise NetworkError(f"{self.name}: bias reaches {largest_magnitude(self.bias)}, more than {STATE_MAX}")
         if self.unit.shape != (channels,) or not np.all(np.isfinite(self.unit)) or self.unit.min() <= 0:
             raise NetworkError(f"{self.name}: unit must be ({channels},), finite and positive")
         if self.neuron is not None and self.neuron.theta.shape != (channels,):

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from snn_deploy.errors import NetworkError
-from snn_deploy.network.network import Mode, Network, Neuron, Population, StockNeuron
+from snn_deploy.network.network import Mode, Network, Population
+from snn_deploy.network.neuron import Neuron
 
 
 def depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
@@ -89,9 +90,11 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     """
     if network.mode != "exact":
         raise NetworkError("only exact-mode counts are independent of the schedule; rate mode keeps its own")
-    held = [population.name for population in network.populations if isinstance(population.neuron, StockNeuron)]
-    if held:
-        raise NetworkError(f"{held[0]}: counts of Lava's own neurons depend on the schedule; keep it as it is")
+    for population in network.populations[1:]:
+        if population.neuron is not None and not population.neuron.is_schedule_free:
+            raise NetworkError(
+                f"{population.name}: counts of {population.neuron.kind} neurons depend on the schedule; keep it as it is"
+            )
     for population in network.populations[1:]:
         if population.payload_range[0] == 0:
             raise NetworkError(

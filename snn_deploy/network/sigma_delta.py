@@ -17,13 +17,14 @@ Aligned and reset at its start, a neuron sends all at once, and its count is the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import Int64
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import BackendError, NetworkError
-from snn_deploy.network.network import StockNeuron
+from snn_deploy.network.neuron import StockNeuron, read_common_fields
+from snn_deploy.network.record import Record, RecordReader
 
 SHIFT_MAX = 22
 """Largest ``shift``: one count must stay within 24 bits."""
@@ -40,6 +41,9 @@ class SigmaDelta(StockNeuron):
     shift: int = 0
     rectify: bool = True
 
+    kind: ClassVar[str] = "sigma-delta"
+    section: ClassVar[str | None] = "sigma_delta"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.shift <= SHIFT_MAX:
@@ -53,6 +57,11 @@ class SigmaDelta(StockNeuron):
     def quantum(self) -> Int64:
         """``2**shift``, whatever the least change that is sent."""
         return np.full_like(self.theta, 1 << self.shift)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether what is sent at once is ``floor(activation / 2**shift)``, no more and no less."""
+        return bool(np.all(self.theta == 1 << self.shift)) and (self.rectify or self.shift == 0)
 
     @classmethod
     def of(
@@ -85,7 +94,7 @@ class SigmaDelta(StockNeuron):
         """Sigma after ``current`` joined, and s as it was."""
         return v + current, second
 
-    def integrate(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    def step(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
         """One step: ``(sigma, s, payload)`` after it, from arrays (..., C, H, W) int64."""
         v = v + current
         activation = v + self.offset[:, None, None]
@@ -93,12 +102,28 @@ class SigmaDelta(StockNeuron):
         sent: Int64 = np.where(np.abs(delta) >= self.theta[:, None, None], delta, 0)
         return v, second + sent, sent >> self.shift
 
-    def check(self, name: str, payload: npt.NDArray[np.generic]) -> None:
+    def check(self, name: str, payload: Array) -> None:
         """:class:`BackendError` where an event of population ``name`` carries more than the proof assumes."""
         least, greatest = int(payload.min()), int(payload.max())
         if least < self.payload_min or greatest > self.payload_max:
-            found = greatest if greatest > self.payload_max else least
+            beyond = greatest if greatest > self.payload_max else least
             raise BackendError(
-                f"{name}: an event carries {found}; the network is proved for {self.payload_min}..{self.payload_max}, "
+                f"{name}: an event carries {beyond}; the network is proved for {self.payload_min}..{self.payload_max}, "
                 "calibrate it on images like this one or convert with fewer levels"
             )
+
+    def to_record(self) -> Record:
+        """What an artifact holds of it, arrays in the places where the file names tensors."""
+        own = {"shift": self.shift, "rectify": self.rectify, "offset": self.offset}
+        return super().to_record() | {"sigma_delta": own}
+
+    @classmethod
+    def from_record(cls, record: RecordReader) -> SigmaDelta:
+        """The neurons that :meth:`to_record` described."""
+        own = record.nested("sigma_delta")
+        return cls(
+            **read_common_fields(record),
+            offset=own.int64_array("offset"),
+            shift=own.integer("shift"),
+            rectify=own.flag("rectify"),
+        )

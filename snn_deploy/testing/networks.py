@@ -9,7 +9,9 @@ import numpy as np
 
 from snn_deploy.arrays import Int8, Int64
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
-from snn_deploy.network.network import Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 
 INPUT_LEVELS = 255
@@ -27,9 +29,9 @@ def _spiking(
 ) -> Population:
     theta = 2 ** rng.integers(6, 11, shape[0])
     if mode == "exact":
-        neuron = Neuron(theta, theta // 2, -payload, payload, 0, levels)
+        neuron = MultiThreshold(theta, theta // 2, -payload, payload, 0, levels)
     else:
-        neuron = Neuron(theta, np.zeros_like(theta), 0, 15, strict=True)
+        neuron = MultiThreshold(theta, np.zeros_like(theta), 0, 15, strict=True)
     return Population(name, shape, neuron, rng.integers(-300, 900, (shape[0], 1, 1)), np.full(shape[0], 0.01))
 
 
@@ -37,7 +39,7 @@ def _linear(name: str, shape: tuple[int, int, int], mode: Mode, limit: int) -> P
     """A relay (or read-out): threshold 1, signed, passes every sum on."""
     one = np.ones(shape[0], np.int64)
     counts = (-limit, limit) if mode == "exact" else (None, None)
-    neuron = Neuron(one, 0 * one, -limit, limit, *counts)
+    neuron = MultiThreshold(one, 0 * one, -limit, limit, *counts)
     return Population(name, shape, neuron, np.zeros((shape[0], 1, 1), np.int64), np.full(shape[0], 0.01))
 
 
@@ -172,7 +174,7 @@ def special_cases() -> Iterator[tuple[Network, Int64]]:
     )
     for name, base, change in changes:
         populations = (
-            change(item, item.neuron) if isinstance(item.neuron, Neuron) and not item.neuron.relays else item
+            change(item, item.neuron) if item.neuron is not None and not item.neuron.relays else item
             for item in base.populations
         )
         changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))

@@ -16,7 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.network.bounds import prove
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 
 
@@ -103,9 +106,9 @@ def integer_unet(mode: Mode, base: int, poolings: int, size: int, levels: int = 
             theta = 2 ** int(np.clip(np.rint(np.log2(4 * np.sqrt(square) / top)), 0, 18))
             ones = np.full(shape[0], theta)
             if mode == "exact":
-                neuron = Neuron(ones, ones // 2, -top, top, 0, top)
+                neuron = MultiThreshold(ones, ones // 2, -top, top, 0, top)
             else:
-                neuron = Neuron(ones, 0 * ones, 0, top, strict=True)
+                neuron = MultiThreshold(ones, 0 * ones, 0, top, strict=True)
             bias = rng.integers(-theta * top // 8, theta * top // 16, (shape[0], 1, 1))
         populations.append(Population(step.name, shape, neuron, bias, np.full(shape[0], 0.01)))
     name = f"unet-{base}-{poolings}-{size}-{mode}"
@@ -126,7 +129,7 @@ def integer_unet(mode: Mode, base: int, poolings: int, size: int, levels: int = 
 def _relay(channels: int, low: int, high: int, mode: Mode) -> Neuron:
     one = np.ones(channels, np.int64)
     counts = (low, high) if mode == "exact" else (None, None)
-    return Neuron(one, 0 * one, low, high, *counts)
+    return MultiThreshold(one, 0 * one, low, high, *counts)
 
 
 def _doubled(size: int) -> SpatialKernel:

@@ -15,7 +15,7 @@ from snn_deploy.data.images import Images
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import artifact
 from snn_deploy.network.dynamics import advance
-from snn_deploy.network.network import Neuron
+from snn_deploy.network.multi_threshold import MultiThreshold
 
 from .conftest import UNet
 
@@ -37,7 +37,7 @@ def test_spiking_unet_is_the_published_neuron(small_unet: UNet, small_images: Im
     neuron = network.population("b.relu").neuron
     assert neuron is not None
     current = np.arange(-64, 300)[:, None, None, None].astype(np.int64)  # in 1/64 of lambda
-    unit = Neuron(np.array([16]), np.array([0]), neuron.payload_min, neuron.payload_max, strict=neuron.strict)
+    unit = MultiThreshold(np.array([16]), np.array([0]), neuron.payload_min, neuron.payload_max, strict=neuron.strict)
     v, count = np.zeros_like(current), np.zeros_like(current)
     for _ in range(8):
         v, count, _ = advance(unit, v, count, current)
@@ -66,7 +66,7 @@ def test_payloads_and_starts(
 
 
 def test_hard_reset_empties_the_membrane() -> None:
-    neuron = Neuron(np.array([10]), np.array([0]), 0, 1, reset="zero")
+    neuron = MultiThreshold(np.array([10]), np.array([0]), 0, 1, reset="zero")
     v, count = np.array([[[[3]]]]), np.array([[[[0]]]])
     seen = []
     for current in (4, 8, 9, 25, 0):

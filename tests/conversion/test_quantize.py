@@ -21,7 +21,7 @@ from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Conv, ConvTranspose, Relu
-from snn_deploy.network.network import STATE_MAX
+from snn_deploy.network.limits import STATE_MAX
 
 from .conftest import UNet
 

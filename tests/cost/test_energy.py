@@ -16,7 +16,8 @@ from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.mapping.traffic import traffic
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.targets.load import load_target, target_names
 from snn_deploy.targets.quantity import Quantity, rounded
 from snn_deploy.testing import random_stimulus, random_unet
@@ -80,7 +81,7 @@ def copies(number: int) -> Network:
     populations = [Population("p0", (1, 1, 1), None, zero, np.ones(1), input_max=1)]
     connections = []
     for index in range(1, number + 1):
-        neuron = Neuron(np.ones(1, np.int64), np.zeros(1, np.int64), 0, 1)
+        neuron = MultiThreshold(np.ones(1, np.int64), np.zeros(1, np.int64), 0, 1)
         populations.append(Population(f"p{index}", (1, 1, 1), neuron, zero, np.ones(1), start=index))
         connections.append(Connection(f"c{index}", f"p{index - 1}", f"p{index}", kernel))
     outputs = (Output("out", f"p{number}"),)

@@ -17,7 +17,8 @@ from snn_deploy.errors import ArtifactError, ConversionError, OverflowProofError
 from snn_deploy.exchange.integer_onnx import encode_onnx, write_onnx
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare
@@ -34,7 +35,7 @@ def one_layer(
     """Input straight into one layer with thresholds 1, 3, 100, ... and signed counts."""
     target = kernel.output_shape(shape)
     theta = np.resize([1, 3, 100, 64], target[0])
-    neuron = Neuron(theta, theta // 2, -100, 100, -100, 100, strict=strict)
+    neuron = MultiThreshold(theta, theta // 2, -100, 100, -100, 100, strict=strict)
     bias = np.arange(target[0]).reshape(-1, 1, 1) - 2
     zeros = np.zeros((shape[0], 1, 1), np.int64)
     return align(

@@ -14,7 +14,9 @@ from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.nir import read_nir, write_nir
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -34,7 +36,7 @@ def chain(seed: int = 0) -> Network:
             "enc/if",
             ConvKernel(rng.integers(-90, 110, (6, 1, 3, 3)), (2, 1), (1, 0, 1, 0), groups=2),
             3,
-            Neuron(theta(6), np.zeros(6), 0, 1, strict=True, reset="zero"),
+            MultiThreshold(theta(6), np.zeros(6), 0, 1, strict=True, reset="zero"),
         ),
         (
             "enc/leaky",
@@ -91,7 +93,7 @@ def test_the_numbers_are_those_of_the_differential_equations(tmp_path: Path) -> 
     for arriving in current:
         u = u + (-u + node.w_in * arriving) / node.tau_syn
         v = v + (node.v_leak - v + node.r * u) / node.tau_mem
-        whole_v, whole_u, _ = quiet.integrate(whole_v, whole_u, arriving)
+        whole_v, whole_u, _ = quiet.step(whole_v, whole_u, arriving)
     assert np.abs(u - whole_u).max() < 12
     assert np.abs(v - whole_v).max() < 24
 

@@ -11,7 +11,8 @@ from snn_deploy.mapping.fit import LayerMapping, Mapping, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.tiling import Tile, choose_tile, fits, neuron_bound, uses
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.targets.load import Target, load_target
 
 LIMIT_OF = {
@@ -34,7 +35,7 @@ def limited(target: Target, **limits: int) -> Target:
 def pair(*, delay: int = 1, payload: int = 1, weight: int = 1) -> Network:
     """The input copied with one ``weight`` into one neuron, ``delay`` steps later."""
     zero = np.zeros((1, 1, 1), np.int64)
-    neuron = Neuron(np.full(1, 64, np.int64), np.zeros(1, np.int64), 0, payload)
+    neuron = MultiThreshold(np.full(1, 64, np.int64), np.zeros(1, np.int64), 0, payload)
     populations = (
         Population("input", (1, 1, 1), None, zero, np.ones(1), input_max=1),
         Population("neuron", (1, 1, 1), neuron, zero, np.ones(1), start=delay),

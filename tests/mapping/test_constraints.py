@@ -15,7 +15,8 @@ from snn_deploy.mapping.fit import friendlier_sizes, map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup, layers_of, patterns, receptive, weight_bits
 from snn_deploy.mapping.tiling import Tile, choose_tile, synaptic_words, uses
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_unet
 
@@ -27,7 +28,7 @@ def chain(*kernels: ConvKernel, shape: tuple[int, int, int] = (1, 8, 8), payload
     for index, kernel in enumerate(kernels, start=1):
         end = kernel.output_shape(populations[-1].shape)
         theta = np.full(end[0], 64, np.int64)
-        neuron = Neuron(theta, 0 * theta, 0, payload)
+        neuron = MultiThreshold(theta, 0 * theta, 0, payload)
         bias = np.zeros((end[0], 1, 1), np.int64)
         populations.append(Population(f"p{index}", end, neuron, bias, np.ones(end[0]), start=index))
         connections.append(Connection(f"c{index}", f"p{index - 1}", f"p{index}", kernel, delay=delay))

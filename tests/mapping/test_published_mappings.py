@@ -16,7 +16,8 @@ from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import GroupKind, Layer, SynapseGroup
 from snn_deploy.mapping.tiling import choose_tile, free_tile, neuron_bound, uses
 from snn_deploy.network.kernels import ConvKernel, Kernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.targets.load import Target, load_target
 
@@ -167,7 +168,7 @@ def network_of(layers: list[Layer], size: int) -> Network:
     connections = []
     for item in layers:
         channels, one = item.shape[0], np.ones(item.shape[0], np.int64)
-        neuron = Neuron(one, 0 * one, 0, 15)
+        neuron = MultiThreshold(one, 0 * one, 0, 15)
         populations.append(
             Population(item.name, item.shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels))
         )

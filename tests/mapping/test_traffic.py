@@ -17,7 +17,8 @@ from snn_deploy.mapping.tiling import Tile
 from snn_deploy.mapping.traffic import blocks_of, message_map, position, traffic
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.shapes import Shape
 from snn_deploy.targets.load import Target, load_target
 from snn_deploy.testing import random_stimulus, random_unet
@@ -115,7 +116,7 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
 def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     """Two layers of ones, each neuron equally busy: a walk over all (neuron, core reached) pairs."""
     one = np.ones(4, np.int64)
-    neuron = Neuron(one, 0 * one, 0, 15)
+    neuron = MultiThreshold(one, 0 * one, 0, 15)
     none = np.zeros((4, 1, 1), np.int64)
     network = Network(
         "two",

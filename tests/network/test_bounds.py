@@ -14,7 +14,9 @@ from snn_deploy.errors import OverflowProofError
 from snn_deploy.network import dynamics
 from snn_deploy.network.bounds import Bound, bound, event_range, prove, reach, weight_sums
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
-from snn_deploy.network.network import STATE_MAX, Connection, Mode, Network, Neuron, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -25,7 +27,7 @@ def one_layer(
     """Input payloads ``low..high`` into one exact layer of large counts."""
     target = kernel.output_shape(shape)
     theta = np.full(target[0], 16)
-    neuron = Neuron(theta, theta // 2, -STATE_MAX, STATE_MAX, 0, STATE_MAX)
+    neuron = MultiThreshold(theta, theta // 2, -STATE_MAX, STATE_MAX, 0, STATE_MAX)
     zeros = np.zeros((shape[0], 1, 1), np.int64)
     return align(
         Network(
@@ -136,8 +138,8 @@ def test_no_run_ever_leaves_the_bounds(seed: int, kind: str) -> None:
 def test_a_free_schedule_reaches_the_membrane_bound() -> None:
     """A signed relay says 9, so the neuron fires all it may; then it says -18 at once, before anything is taken back."""
     zero, one = np.zeros((1, 1, 1), np.int64), np.ones(1)
-    relay = Neuron(np.array([1]), np.array([0]), -18, 18, -9, 9)
-    neuron = Neuron(np.array([100]), np.array([0]), -18, 18, 0, 9)
+    relay = MultiThreshold(np.array([1]), np.array([0]), -18, 18, -9, 9)
+    neuron = MultiThreshold(np.array([100]), np.array([0]), -18, 18, 0, 9)
     network = Network(
         "turn",
         "exact",

@@ -9,7 +9,9 @@ from snn_deploy.errors import NetworkError
 from snn_deploy.network import dynamics
 from snn_deploy.network.dynamics import advance, bias_at, current, fire, fire_ladder, initial_membrane, saturate
 from snn_deploy.network.kernels import identity
-from snn_deploy.network.network import STATE_MAX, Connection, Neuron
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection
 from snn_deploy.testing import random_unet
 
 
@@ -72,7 +74,7 @@ def test_strict_and_not_differ_exactly_at_multiples() -> None:
 
 def test_one_step_worked_by_hand() -> None:
     """theta 10, v 3, input 31: 34 // 10 = 3 spikes, 4 left; the count limit 5 leaves room for 2, so 14 stay."""
-    neuron = Neuron(np.array([10]), np.array([0]), -7, 7, 0, 5)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), -7, 7, 0, 5)
     v, count, payload = advance(neuron, _cell(3), _cell(0), _cell(31))
     assert (v.item(), count.item(), payload.item()) == (4, 3, 3)
     v, count, payload = advance(neuron, _cell(3), _cell(3), _cell(31))
@@ -80,7 +82,7 @@ def test_one_step_worked_by_hand() -> None:
 
 
 def test_a_signed_neuron_takes_spikes_back_but_never_more_than_it_sent() -> None:
-    neuron = Neuron(np.array([10]), np.array([0]), -7, 7, 0, 5)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), -7, 7, 0, 5)
     v, count, payload = advance(neuron, _cell(4), _cell(3), _cell(-27))
     assert (v.item(), count.item(), payload.item()) == (7, 0, -3)
     v, count, payload = advance(neuron, _cell(4), _cell(2), _cell(-60))
@@ -88,14 +90,14 @@ def test_a_signed_neuron_takes_spikes_back_but_never_more_than_it_sent() -> None
 
 
 def test_the_state_saturates_before_the_neuron_fires() -> None:
-    neuron = Neuron(np.array([2**20]), np.array([0]), 0, 15)
+    neuron = MultiThreshold(np.array([2**20]), np.array([0]), 0, 15)
     v, _, payload = advance(neuron, _cell(STATE_MAX), _cell(0), _cell(STATE_MAX))
     assert payload.item() == 7
     assert v.item() == STATE_MAX - 7 * 2**20
 
 
 def test_thresholds_belong_to_channels() -> None:
-    neuron = Neuron(np.array([1, 10, 100]), np.zeros(3, np.int64), 0, 255)
+    neuron = MultiThreshold(np.array([1, 10, 100]), np.zeros(3, np.int64), 0, 255)
     zeros = np.zeros((1, 3, 2, 2), np.int64)
     _, _, payload = advance(neuron, zeros, zeros, zeros + 200)
     assert payload[0, :, 1, 1].tolist() == [200, 20, 2]

@@ -7,22 +7,15 @@ import pytest
 
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, identity
-from snn_deploy.network.network import (
-    MAX_EXPONENT,
-    MAX_STEPS,
-    STATE_MAX,
-    Connection,
-    Network,
-    Neuron,
-    Output,
-    Population,
-)
+from snn_deploy.network.limits import MAX_EXPONENT, MAX_STEPS, STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.testing import random_unet
 
 ONE = np.ones(1, np.int64)
 ZERO = np.zeros((1, 1, 1), np.int64)
 UNIT = np.ones(1)
-RELU = Neuron(8 * ONE, 4 * ONE, -15, 15, 0, 15)
+RELU = MultiThreshold(8 * ONE, 4 * ONE, -15, 15, 0, 15)
 
 
 def source(**changes: object) -> Population:
@@ -131,7 +124,7 @@ def test_impossible_connections_are_refused(changes: dict[str, object], message:
         ),
         ({"populations": (source(), layer(), layer("b"))}, "^b: nothing reaches it$"),
         (
-            {"populations": (source(), layer(neuron=Neuron(8 * ONE, ONE, 0, 15)))},
+            {"populations": (source(), layer(neuron=MultiThreshold(8 * ONE, ONE, 0, 15)))},
             "^a: exact mode needs count limits$",
         ),
         ({"outputs": ()}, "^no output$"),

@@ -11,7 +11,9 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendError, NetworkError
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import identity
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align, depths, shuffle, silence_steps
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -143,7 +145,7 @@ def chain(*neurons: Neuron) -> Network:
 
 
 def _neuron(payload_min: int, payload_max: int, count_min: int, count_max: int) -> Neuron:
-    return Neuron(np.ones(1), np.zeros(1), payload_min, payload_max, count_min, count_max)
+    return MultiThreshold(np.ones(1), np.zeros(1), payload_min, payload_max, count_min, count_max)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_what_it_would_count_otherwise() -> None:
 def test_exact_mode_needs_count_limits_to_end() -> None:
     populations = {
         "in": chain(_neuron(0, 9, 0, 9)).input,
-        "a": Population("a", (1, 1, 1), Neuron(np.ones(1), np.zeros(1), 0, 9), np.zeros((1, 1, 1)), np.ones(1)),
+        "a": Population("a", (1, 1, 1), MultiThreshold(np.ones(1), np.zeros(1), 0, 9), np.zeros((1, 1, 1)), np.ones(1)),
     }
     with pytest.raises(NetworkError, match="^a: exact mode needs count limits$"):
         silence_steps(populations, [("in", "a")], "exact", 1)

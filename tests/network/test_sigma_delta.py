@@ -66,7 +66,7 @@ def test_a_neuron_steps_as_written_by_hand() -> None:
     v = second = np.zeros((1, 1, 1, 1), np.int64)
     found = []
     for current in (4, 2, -1, -30, 40):
-        v, second, payload = neuron.integrate(v, second, np.full((1, 1, 1, 1), current))
+        v, second, payload = neuron.step(v, second, np.full((1, 1, 1, 1), current))
         found.append((int(v.item()), int(second.item()), int(payload.item())))
     assert found == [(4, 0, 0), (6, 9, 2), (5, 9, 0), (-25, 0, -3), (15, 18, 4)]
 
@@ -136,6 +136,6 @@ def test_what_it_cannot_be_is_refused() -> None:
     with pytest.raises(NetworkError, match=r"use SigmaDelta.of$"):
         replace(good, v0=np.array([1, 1]))
     with pytest.raises(
-        NetworkError, match=r"^n: counts of Lava's own neurons depend on the schedule; keep it as it is$"
+        NetworkError, match=r"^n: counts of sigma-delta neurons depend on the schedule; keep it as it is$"
     ):
         shuffle(one_layer(SigmaDelta.of(np.array([8]), shift=4, payloads=(-50, 50), counts=(0, 50))), 0)

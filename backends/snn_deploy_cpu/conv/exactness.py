@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from snn_deploy.network.bounds import Bound, event_range, reach, weight_sums
 from snn_deploy.network.kernels import Kernel
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Population
 
 Integers = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy.network.network import STATE_MAX
+from snn_deploy.network.limits import STATE_MAX
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 

@@ -1,4 +1,4 @@
-r"""The scan of leaky neurons: :meth:`snn_deploy.network.cuba_lif.CubaLif.integrate` in float64, channels last.
+r"""The scan of leaky neurons: :meth:`snn_deploy.network.cuba_lif.CubaLif.step` in float64, channels last.
 
 A decay ``sign(x) floor(|x| (4096 - d) / 4096)`` is ``trunc(x (4096 - d) / 4096)``: products below 2**53 are exact in
 float64 and so is the division by a power of two, so every number here is the integer of the specification.
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from snn_deploy.network.bounds import Bound
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
-from snn_deploy.network.network import STATE_MAX
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy_cpu.conv.exactness import FLOAT64_EXACT
 from snn_deploy_cpu.conv.float_conv import Real
 

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.network.network import STATE_MAX, Neuron
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.neuron import Neuron
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.payload_stats import Extent
 from snn_deploy_cpu.kernels.dispatch import compiled_kernels

@@ -1,4 +1,4 @@
-"""The scan of sigma-delta neurons: :meth:`snn_deploy.network.sigma_delta.SigmaDelta.integrate` in float64, channels last.
+"""The scan of sigma-delta neurons: :meth:`snn_deploy.network.sigma_delta.SigmaDelta.step` in float64, channels last.
 
 States stay below 2**53, so every number here is the integer of the specification; a shift is a product with a power of
 two and a floor.
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.network.network import STATE_MAX, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Population
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy_cpu.conv.float_conv import Real
 

@@ -61,7 +61,7 @@ def state_checks(population: Population) -> frozenset[Check]:
     """The states that ``population`` has; the input has none."""
     if population.neuron is None:
         return frozenset()
-    return frozenset({Check.STATES, Check.CURRENTS} if population.neuron.remembers else {Check.STATES})
+    return frozenset({Check.STATES, Check.CURRENTS} if population.neuron.has_second_state else {Check.STATES})
 
 
 def required_checks(level: Level, network: Network, population: Population) -> frozenset[Check]:

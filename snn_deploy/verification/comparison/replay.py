@@ -157,7 +157,7 @@ def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response
     batch = next(iter(synapses.sent.values())).payload.shape[0]
     trains = np.zeros((batch, length, *population.shape), np.int32)
     states = np.zeros_like(trains)
-    currents = np.zeros_like(trains) if population.neuron is not None and population.neuron.remembers else None
+    currents = np.zeros_like(trains) if population.neuron is not None and population.neuron.has_second_state else None
     v = dynamics.initial_membrane(population, batch)
     count = np.zeros_like(v)
     for step in range(first + length - min(site.shift, 0)):

@@ -47,8 +47,8 @@ class Leaky:
         self, population: Population, v: Int64, count: Int64, current: Int64, step: int
     ) -> tuple[Int64, Int64, Int64]:
         """One step; ``count`` holds u."""
-        neuron = population.neuron
-        if not isinstance(neuron, CubaLif):
+        neuron = _leaky(population)
+        if neuron is None:
             raise VerificationError(f"{population.name}: its neurons are not leaky; replay them as specified")
         if self._clears(step):
             v, count = np.zeros_like(v), np.zeros_like(count)
@@ -72,9 +72,13 @@ class Leaky:
         return signed
 
 
+def _leaky(population: Population) -> CubaLif | None:
+    return population.neuron if isinstance(population.neuron, CubaLif) else None
+
+
 def _with(change: Callable[[Leaky], Leaky | None]) -> Callable[[Site], Site | None]:
     def changed(site: Site) -> Site | None:
-        if not isinstance(site.population.neuron, CubaLif):
+        if _leaky(site.population) is None:
             return None
         rule = Leaky() if isinstance(site.rule, Specified) else site.rule
         altered = change(rule) if isinstance(rule, Leaky) else None

@@ -19,9 +19,10 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, VerificationError
 from snn_deploy.network import dynamics
-from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Neuron, Population, Reset, StockNeuron
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Population
+from snn_deploy.network.neuron import Neuron, Reset
 from snn_deploy.verification.comparison.replay import Site, Specified
 
 
@@ -93,7 +94,7 @@ def _neuron(population: Population) -> Neuron:
 def _with_rule(site: Site, **choices: object) -> Site | None:
     """``site`` with these choices of :class:`Altered`; ``None`` where its rule or its neuron is of another kind."""
     rule = Altered() if isinstance(site.rule, Specified) else site.rule
-    if not isinstance(rule, Altered) or isinstance(site.population.neuron, StockNeuron):
+    if not isinstance(rule, Altered) or _neuron(site.population).is_stock:
         return None
     return replace(site, rule=replace(rule, **choices))  # type: ignore[arg-type]  # names and values stand below
 
@@ -109,13 +110,13 @@ def _with_neuron(site: Site, **numbers: object) -> Site | None:
 
 def _bias(site: Site) -> Int64:
     """The bias (C, 1, 1) or (C, H, W); a stock neuron's own, which bypasses the current."""
-    neuron = site.population.neuron
-    return neuron.offset[:, None, None] if isinstance(neuron, StockNeuron) else site.population.bias
+    neuron = _neuron(site.population)
+    return neuron.membrane_bias[:, None, None] if neuron.is_stock else site.population.bias
 
 
 def _set_bias(site: Site, bias: Int64) -> Site | None:
     bias = np.clip(bias, -STATE_MAX, STATE_MAX)
-    if isinstance(site.population.neuron, StockNeuron):
+    if _neuron(site.population).is_stock:
         return _with_neuron(site, offset=bias[:, 0, 0])
     return replace(site, population=replace(site.population, bias=bias))
 
@@ -196,9 +197,9 @@ def _one_bias(site: Site) -> Site | None:
 
 
 def _comparison(site: Site) -> Site | None:
-    """A leaky neuron is strict always: ``v >= theta`` is ``v > theta - 1``."""
+    """The comparison of one of Lava's own neurons is fixed: where it is strict, ``v >= theta`` is ``v > theta - 1``."""
     neuron = _neuron(site.population)
-    if isinstance(neuron, CubaLif):
+    if neuron.is_stock and neuron.strict:
         return _with_neuron(site, theta=np.maximum(neuron.theta - 1, 1))
     return _with_neuron(site, strict=not neuron.strict)
 

@@ -12,7 +12,9 @@ import pytest
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.errors import BackendError, BackendUnavailableError
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
@@ -226,10 +228,12 @@ def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
     pixels = SpatialKernel((6, 7), repeat, np.arange(indices.size + 1), indices, np.ones(indices.size))
     one, limit = np.ones(4, np.int64), 300
     counts = (-limit, limit) if mode == "exact" else (None, None)
-    relay = Population("twice", (4, *repeat), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    relay = Population(
+        "twice", (4, *repeat), MultiThreshold(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one
+    )
     shape = kernel.output_shape(relay.shape)
     theta = np.full(shape[0], 800)
-    neuron = Neuron(theta, theta // 2, -90, 90, *((-90, 90) if mode == "exact" else (None, None)))
+    neuron = MultiThreshold(theta, theta // 2, -90, 90, *((-90, 90) if mode == "exact" else (None, None)))
     after = Population("after", shape, neuron, np.zeros((shape[0], 1, 1)), np.ones(shape[0]))
     return align(
         replace(
@@ -297,7 +301,7 @@ def line(
         limits = {"payload_min": -200, "payload_max": 300} | options
         if mode == "exact":
             limits |= {"count_min": -200, "count_max": 300}
-        neuron = Neuron(np.full(shape[0], theta), np.full(shape[0], theta // 2), **limits)  # type: ignore[arg-type]
+        neuron = MultiThreshold(np.full(shape[0], theta), np.full(shape[0], theta // 2), **limits)  # type: ignore[arg-type]
         bias = np.arange(np.prod(shape)).reshape(shape) % 37 - 11
         populations.append(Population(f"layer{index}", shape, neuron, bias, np.ones(shape[0])))
         connections.append(Connection(f"edge{index}", source.name, f"layer{index}", kernel, index % 3))
@@ -351,7 +355,9 @@ def test_resampling_relays(mode: str, weight: int, threads: int) -> None:
     limit = 900
     counts = (-limit, limit) if mode == "exact" else (None, None)
     one = np.ones(4, np.int64)
-    relay = Population("twice", (4, 12, 12), Neuron(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one)
+    relay = Population(
+        "twice", (4, 12, 12), MultiThreshold(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one
+    )
     double = np.repeat(np.arange(6), 2)
     indices = (double[:, None] * 6 + double[None, :]).reshape(-1)
     kernel = SpatialKernel((6, 6), (12, 12), np.arange(145), indices, np.full(144, weight))

@@ -15,7 +15,8 @@ from snn_deploy.exchange.netx import read_net
 from snn_deploy.network import artifact, bounds, dynamics
 from snn_deploy.network.cuba_lif import CubaLif, decay
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus
 
@@ -188,8 +189,8 @@ def test_a_neuron_steps_as_written_by_hand() -> None:
     v = u = np.zeros((1, 1, 1, 1), np.int64)
     found = []
     for current in (5, -3, 6, 0):
-        v, u, payload = neuron.integrate(v, u, np.full((1, 1, 1, 1), current))
+        v, u, payload = neuron.step(v, u, np.full((1, 1, 1, 1), current))
         found.append((int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])))
     assert found == [(320, 330, 0), (-32, 225, 0), (368, 546, 0), (184, 603, 0)]
-    v, u, payload = neuron.integrate(v, u, np.full((1, 1, 1, 1), 2))
+    v, u, payload = neuron.step(v, u, np.full((1, 1, 1, 1), 2))
     assert (int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])) == (220, 0, 1)

@@ -19,7 +19,8 @@ from snn_deploy.conversion.options import preset
 from snn_deploy.errors import BackendError, BackendUnavailableError, ConversionError
 from snn_deploy.network import artifact, bounds
 from snn_deploy.network.cuba_lif import CubaLif
-from snn_deploy.network.network import Network, Population, StockNeuron
+from snn_deploy.network.network import Network, Population
+from snn_deploy.network.neuron import StockNeuron
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare

@@ -12,7 +12,10 @@ from snn_deploy.backend.stimulus import stimulus_digest
 from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, identity
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Neuron, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -115,7 +118,7 @@ def pixel(*values: int) -> Int64:
 )
 def test_a_rate_neuron_worked_by_hand(strict: bool, train: list[int], states: list[int]) -> None:
     """theta 10, input 10 and bias 6 in each step: 16, 22, 18, 24, then 20, which the strict neuron holds back."""
-    neuron = Neuron(np.array([10]), np.array([0]), 0, 3, strict=strict)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), 0, 3, strict=strict)
     run = REFERENCE.run(neuron_network(neuron, bias=6), pixel(10), Record.STATES)
     assert run.trains is not None
     assert run.states is not None
@@ -128,7 +131,7 @@ def test_a_rate_neuron_worked_by_hand(strict: bool, train: list[int], states: li
 
 def test_the_published_neuron_at_sixteen_thresholds_worked_by_hand() -> None:
     """Thresholds 8, 4, 2, 1 times 10: 237 is held at payload 15, and the surplus of 87 is sent in the next step."""
-    neuron = Neuron(np.array([10]), np.array([0]), 0, 15, strict=True)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), 0, 15, strict=True)
     network = neuron_network(neuron, bias=0, steps=3)
     silenced = replace(
         network,
@@ -143,7 +146,7 @@ def test_the_published_neuron_at_sixteen_thresholds_worked_by_hand() -> None:
 
 def test_a_silent_neuron_drifts_down_to_the_rail_and_every_saturation_is_counted() -> None:
     """-2**22 each step: -4194304, -8388608 (limited to -8388607), and at the rail from then on."""
-    network = neuron_network(Neuron(np.array([64]), np.array([0]), 0, 15, strict=True), bias=0, steps=4)
+    network = neuron_network(MultiThreshold(np.array([64]), np.array([0]), 0, 15, strict=True), bias=0, steps=4)
     run = REFERENCE.run(network, pixel(-(2**22), 5), Record.STATES)
     assert run.states is not None
     assert run.states["n"][0].reshape(-1).tolist() == [-(2**22), -STATE_MAX, -STATE_MAX, -STATE_MAX]
@@ -153,14 +156,14 @@ def test_a_silent_neuron_drifts_down_to_the_rail_and_every_saturation_is_counted
 
 def test_the_bias_of_exact_mode_enters_once() -> None:
     """25 // 10 = 2 spikes from a bias of 15 and an input of 10, and none later although there are later steps."""
-    neuron = Neuron(np.array([10]), np.array([0]), -9, 9, 0, 9)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), -9, 9, 0, 9)
     run = REFERENCE.run(replace(neuron_network(neuron, 15, "exact"), steps=4), pixel(10), Record.TRAINS)
     assert run.trains is not None
     assert run.trains["n"].reshape(-1).tolist() == [2, 0, 0, 0]
 
 
 def test_early_events_wait_in_the_membrane_until_the_population_starts() -> None:
-    neuron = Neuron(np.array([10]), np.array([0]), 0, 15)
+    neuron = MultiThreshold(np.array([10]), np.array([0]), 0, 15)
     network = neuron_network(neuron, bias=1, steps=2)
     late = replace(network, populations=(network.input, replace(network.populations[1], start=3)))
     run = REFERENCE.run(late, pixel(10), Record.TRAINS)
@@ -241,7 +244,7 @@ def test_progress_is_told_every_step() -> None:
 
 
 def test_spikes_still_under_way_at_the_end_are_an_error() -> None:
-    network = neuron_network(Neuron(np.array([1]), np.array([0]), -9, 9, 0, 9), 0, "exact")
+    network = neuron_network(MultiThreshold(np.array([1]), np.array([0]), -9, 9, 0, 9), 0, "exact")
     late = replace(network, steps=2, connections=(replace(network.connections[0], delay=7),))
     with pytest.raises(
         BackendError, match=r"^exact mode is not silent after 3 steps: n; the schedule's window is too short$"

@@ -15,7 +15,10 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.display.verdict_table import text
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
-from snn_deploy.network.network import STATE_MAX, Mode, Network, Neuron, Population, Reset
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Mode, Network, Population
+from snn_deploy.network.neuron import Reset
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Trace, compare
@@ -67,7 +70,7 @@ def test_altered_with_nothing_altered_is_the_specification(
     v: int, count: int, current: int, theta: int, strict: bool, bounded: bool, reset: Reset
 ) -> None:
     low, high = (-1000, 1000) if bounded else (None, None)
-    neuron = Neuron(np.array([theta]), np.array([0]), -64, 63, low, high, strict, reset)
+    neuron = MultiThreshold(np.array([theta]), np.array([0]), -64, 63, low, high, strict, reset)
     population = Population("p", (1, 1, 1), neuron, np.zeros((1, 1, 1), np.int64), np.ones(1))
     state, running, arriving = (np.full((1, 1, 1, 1), value, np.int64) for value in (v, count, current))
     expected = dynamics.advance(neuron, state, running, arriving)

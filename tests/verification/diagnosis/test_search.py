@@ -13,7 +13,8 @@ from snn_deploy.errors import VerificationError
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.difference import diff, diff_counts
 from snn_deploy.network.kernels import identity
-from snn_deploy.network.network import Connection, Network, Neuron, Output, Population
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, compare
@@ -23,7 +24,7 @@ from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 
 
 def chain(length: int) -> Network:
-    neuron = Neuron(np.array([1]), np.array([0]), -1, 1, -1, 1)
+    neuron = MultiThreshold(np.array([1]), np.array([0]), -1, 1, -1, 1)
     zero = np.zeros((1, 1, 1), np.int64)
     populations = [Population("input", (1, 2, 2), None, zero, np.ones(1), input_max=1)]
     connections = []
@@ -127,7 +128,7 @@ def test_a_diff_of_neurons_of_another_kind_says_so() -> None:
         return replace(left, populations=tuple(changed if item.name == "dec" else item for item in left.populations))
 
     texts = [change.text for change in diff(left, leaky(0, 512))]
-    assert "dec: neuron: Neuron -> CubaLif" in texts
+    assert "dec: neuron: multi-threshold -> CUBA-LIF" in texts
     assert "dec: voltage_decay: None -> 512" in texts
     texts = [change.text for change in diff(leaky(0, 512), leaky(3, 1024))]
     assert texts == [texts[0], "dec: voltage_decay: 512 -> 1024"]

@@ -1,0 +1,15 @@
+"""What a network may hold: the chip's 24 bits, and bounds on files from strangers."""
+
+from __future__ import annotations
+
+STATE_MAX = 2**23 - 1
+"""Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130)."""
+
+MAX_EXPONENT = 15
+"""Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
+
+MAX_STEPS = 2**20
+"""Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
+
+MAX_NEURONS = 2**31
+"""Most neurons of one population, for the same reason."""

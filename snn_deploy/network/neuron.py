@@ -1,0 +1,180 @@
+"""What every kind of neuron is asked: its step, what it can reach, what its counts depend on, its record in a file.
+
+A kind is one class: :class:`~snn_deploy.network.multi_threshold.MultiThreshold`, :class:`~snn_deploy.network.cuba_lif.CubaLif`
+and :class:`~snn_deploy.network.sigma_delta.SigmaDelta`. CONTRIBUTING.md says how another is added.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from snn_deploy.arrays import Array, Int64, frozen, lies_within
+from snn_deploy.errors import NetworkError
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.record import Record, RecordReader
+
+Reset = Literal["subtract", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron(ABC):
+    """Neurons of one population; one row of numbers per channel.
+
+    ``theta`` (C,) int64 > 0 is the lowest threshold, ``v0`` (C,) int64 the initial membrane. A step sends a payload in
+    ``[payload_min, payload_max]``; the running count stays in ``[count_min, count_max]`` (``None``: unbounded, as in
+    ``rate`` mode). ``strict`` fires for ``v > theta`` and not at equality, as the published neuron does. ``reset``: a
+    spike takes what it stands for from the membrane (``subtract``), or empties it (``zero``, in ``rate`` mode only).
+    """
+
+    theta: Int64
+    v0: Int64
+    payload_min: int
+    payload_max: int
+    count_min: int | None = None
+    count_max: int | None = None
+    strict: bool = False
+    reset: Reset = "subtract"
+
+    kind: ClassVar[str]
+    """Its name in words."""
+
+    section: ClassVar[str | None] = None
+    """Name of the part of its record in an artifact that no other kind has; the multi-threshold neuron needs none."""
+
+    is_stock: ClassVar[bool] = False
+    """Whether it is one of Lava's own neurons."""
+
+    has_second_state: ClassVar[bool] = False
+    """Whether runs record a second state beside the membrane, as leaky neurons have their current."""
+
+    is_schedule_free: ClassVar[bool] = True
+    """Whether counts of ``exact`` mode are the same under every schedule that ends in silence."""
+
+    current_shift: ClassVar[int] = 0
+    """Bits by which synaptic input is shifted left before it joins the first state."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "theta", frozen(self.theta, np.int64))
+        object.__setattr__(self, "v0", frozen(self.v0, np.int64))
+        if self.theta.ndim != 1 or self.theta.shape != self.v0.shape:
+            raise NetworkError(f"theta {self.theta.shape} and v0 {self.v0.shape} must both be (C,)")
+        if self.theta.size == 0 or not lies_within(self.theta, 1, STATE_MAX):
+            raise NetworkError(f"thresholds must lie in 1..{STATE_MAX}")
+        if not lies_within(self.v0, -STATE_MAX, STATE_MAX):
+            raise NetworkError(f"initial membranes must lie in +-{STATE_MAX}")
+        if not -STATE_MAX <= self.payload_min <= 0 < self.payload_max <= STATE_MAX:
+            raise NetworkError(
+                f"payload limits {self.payload_min}..{self.payload_max} must hold 0 and lie in +-{STATE_MAX}"
+            )
+        if self.reset not in ("subtract", "zero"):
+            raise NetworkError(f"reset {self.reset!r} is neither 'subtract' nor 'zero'")
+        if (self.count_min is None) != (self.count_max is None):
+            raise NetworkError("count limits come in pairs")
+        if self.count_min is None or self.count_max is None:
+            return
+        if not -STATE_MAX <= self.count_min <= 0 < self.count_max <= STATE_MAX:
+            raise NetworkError(f"count limits {self.count_min}..{self.count_max} must hold 0 and lie in +-{STATE_MAX}")
+
+    @abstractmethod
+    def charge(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64]:
+        """First state, not yet limited to 24 bits, and second state after ``current`` joined; arrays (..., C, H, W)."""
+
+    @abstractmethod
+    def step(self, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+        """One step: both states and the payload after it, from arrays (..., C, H, W) int64.
+
+        ``second`` is the second state, or the running count of neurons that have none.
+        """
+
+    def reach(self, current: Int64) -> Int64:
+        """Largest magnitude that inputs of magnitude ``current`` in every step give what synapses add up in."""
+        return current
+
+    def check(self, name: str, payload: Array) -> None:  # noqa: B027  # most kinds have nothing to check
+        """:class:`~snn_deploy.errors.BackendError` where payloads of population ``name`` leave limits that it does not clip to."""
+
+    @property
+    def quantum(self) -> Int64:
+        """Current (C,) that stands for one count."""
+        return self.theta
+
+    @property
+    def membrane_bias(self) -> Int64:
+        """Bias (C,) that joins the membrane at every step from ``start`` on and bypasses the synapses."""
+        return np.zeros_like(self.theta)
+
+    @property
+    def relays(self) -> bool:
+        """Whether every step passes its whole input on (threshold 1, nothing held back)."""
+        return False
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether a count is ``clip(floor((v0 + bias + membrane_bias + currents - strict) / theta), limits)``, at any schedule."""
+        return False
+
+    def channels(self, chosen: Int64) -> Neuron:
+        """The neurons of the channels ``chosen`` (n,), an index."""
+        return replace(self, theta=self.theta[chosen], v0=self.v0[chosen])
+
+    def to_record(self) -> Record:
+        """What an artifact holds of it, arrays in the places where the file names tensors."""
+        record: Record = {
+            "theta": self.theta,
+            "v0": self.v0,
+            "payload_min": self.payload_min,
+            "payload_max": self.payload_max,
+            "count_min": self.count_min,
+            "count_max": self.count_max,
+            "strict": self.strict,
+        }
+        return record if self.reset == "subtract" else record | {"reset": self.reset}
+
+    @classmethod
+    @abstractmethod
+    def from_record(cls, record: RecordReader) -> Neuron:
+        """The neurons that :meth:`to_record` described."""
+
+
+def read_common_fields(record: RecordReader) -> dict[str, Any]:
+    """The fields that all kinds share, from what :meth:`Neuron.to_record` described."""
+    return {
+        "theta": record.int64_array("theta"),
+        "v0": record.int64_array("v0"),
+        "payload_min": record.integer("payload_min"),
+        "payload_max": record.integer("payload_max"),
+        "count_min": record.integer_or_none("count_min"),
+        "count_max": record.integer_or_none("count_max"),
+        "strict": record.flag("strict"),
+        "reset": record.text("reset") if "reset" in record else "subtract",
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class StockNeuron(Neuron):
+    """One of Lava's own neurons: a second state beside the membrane, and a bias ``offset`` (C,) int64 that bypasses synapses."""
+
+    offset: Int64 = field(kw_only=True)
+
+    is_stock: ClassVar[bool] = True
+    has_second_state: ClassVar[bool] = True
+    is_schedule_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
+        if self.offset.shape != self.theta.shape or not lies_within(self.offset, -STATE_MAX, STATE_MAX):
+            raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
+
+    @property
+    def membrane_bias(self) -> Int64:
+        """``offset``."""
+        return self.offset
+
+    def channels(self, chosen: Int64) -> Neuron:
+        """The neurons of the channels ``chosen`` (n,), an index."""
+        return replace(self, theta=self.theta[chosen], v0=self.v0[chosen], offset=self.offset[chosen])
