@@ -7,7 +7,7 @@ The same model, one photograph, and what is left of its quality.
 from pathlib import Path
 
 import snn_deploy as sd
-from snn_deploy.conversion.convert import float_probe
+from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.data import images
 from snn_deploy.data.metrics import psnr_db
 
@@ -15,7 +15,7 @@ model = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
 size = (64, 64)
 clean = images.center_crop(images.photograph("camera", 1), *size)
 noisy = images.add_noise(clean, 25, seed=0)
-best = psnr_db(next(iter(float_probe(model, size)(noisy).values())), clean)
+best = psnr_db(next(iter(open_float_probe(model, size)(noisy).values())), clean)
 print(f"float network: {best:.3f} dB")
 
 # %% Convert in several ways

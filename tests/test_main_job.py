@@ -13,7 +13,7 @@ from snn_deploy.backend.integer_ann import integer_network
 from snn_deploy.backend.protocol import Backend, Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.conversion.convert import convert, float_probe
+from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
 from snn_deploy.data.calibration import calibration_images
@@ -66,7 +66,7 @@ def test_exact_counts_are_the_integer_networks_and_cost_little(
     for name, counts in integers.items():
         assert np.array_equal(run.counts[name], counts), name
         assert np.any(counts), name
-    restored = next(iter(float_probe(DENOISER, (256, 256))(noisy).values()))
+    restored = next(iter(open_float_probe(DENOISER, (256, 256))(noisy).values()))
     loss = psnr_db(restored, clean) - psnr_db(run.values(denoiser), clean)
     assert loss <= 0.05  # the bar of the main job, at N = 127
 

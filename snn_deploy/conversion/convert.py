@@ -84,7 +84,7 @@ def _digest(images: Images) -> str:
     return found.hexdigest()
 
 
-def float_probe(model: Model, size: Size) -> ActivationProbe:
+def open_float_probe(model: Model, size: Size) -> ActivationProbe:
     """The float network at ``size`` (H, W), as onnxruntime computes it before any pass."""
     graph: Graph = read(model, size).graph
     return ActivationProbe(graph, ())

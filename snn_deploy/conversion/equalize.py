@@ -27,7 +27,7 @@ EXPONENT = 0.25
 LEAST, MOST = 0.3, 3.0
 
 
-def channel_factors(layers: Layers, layer: Layer, statistics: Statistics) -> Float64:
+def choose_channel_factors(layers: Layers, layer: Layer, statistics: Statistics) -> Float64:
     """Factors r (C,) of the units of ``layer``; ones where it is no ReLU, or where a reader shares weights over channels."""
     channels = layer.shape[0]
     readers = list(_readers(layers, layer.name))

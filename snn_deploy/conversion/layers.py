@@ -59,7 +59,7 @@ class Layers:
         return next(layer for layer in self.layers if layer.name == name)
 
 
-def layers_of(graph: Graph) -> Layers:
+def group_layers(graph: Graph) -> Layers:
     """Group ``graph``; :class:`ConversionError` names the node that is not in normal form."""
     outputs = [(name, *_before_host(graph, value)) for name, value in graph.outputs]
     kinds: dict[str, Kind] = {}

@@ -23,7 +23,7 @@ from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.convert import convert
-from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Normalization, Options, Scale
 from snn_deploy.data.images import Images
@@ -92,11 +92,11 @@ class Truth:
         """What ``model`` makes of the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
         chosen = images[:IMAGES]
         graph = normal_form(read(model, (chosen[0].shape[2], chosen[0].shape[3])).graph)
-        probe = ActivationProbe(graph, [layer.name for layer in layers_of(graph).layers])
+        probe = ActivationProbe(graph, [layer.name for layer in group_layers(graph).layers])
         return cls(chosen, tuple(probe(image) for image in chosen))
 
 
-def conversion_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
+def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
     """What ``conversion``, made for the size of the images of ``truth``, loses on them."""
     network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
     errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
@@ -112,7 +112,7 @@ def conversion_loss(conversion: Conversion, truth: Truth, backend: Backend) -> L
     return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), sum(powers[name] for name in outputs)))
 
 
-def trial(
+def try_options(
     model: Path, images: Images, options: Options, statistics: Mapping[str, Statistics], truth: Truth, backend: Backend
 ) -> Trial:
     """Convert ``model`` with ``options`` for the size of ``images``, whose ``statistics`` are known, and measure the loss."""
@@ -120,16 +120,16 @@ def trial(
         conversion = convert(model, images, options, statistics=statistics).conversion
     except ConversionError as error:
         return Trial(options, None, str(error))
-    return Trial(options, conversion_loss(conversion, truth, backend))
+    return Trial(options, measure_loss(conversion, truth, backend))
 
 
-def candidates(options: Options) -> tuple[Options, ...]:
+def list_candidates(options: Options) -> tuple[Options, ...]:
     """``options``, and the same with each of :data:`CANDIDATES`."""
     others = [replace(options, normalization=normalization, scale=scale) for normalization, scale in CANDIDATES]
     return tuple(dict.fromkeys([options, *others]))
 
 
-def best(trials: Sequence[Trial]) -> Trial:
+def choose_best(trials: Sequence[Trial]) -> Trial:
     """The trial of least error, the earliest of equals; :class:`ConversionError` where all were refused."""
     measured = [trial for trial in trials if trial.loss is not None]
     if not measured:

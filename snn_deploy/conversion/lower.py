@@ -9,18 +9,18 @@ import numpy as np
 
 from snn_deploy.arrays import Float32, Float64
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics, calibrate
-from snn_deploy.conversion.layers import Layer, Layers, layers_of
+from snn_deploy.conversion.layers import Layer, Layers, group_layers
 from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
     NormalizedInput,
     Quantized,
-    integer_bias,
     quantize,
+    quantize_bias,
     quantize_output,
     quantize_relay,
 )
-from snn_deploy.conversion.stock import LIF_THETA_MAX, stock_neuron
+from snn_deploy.conversion.stock import LIF_THETA_MAX, make_stock_neuron
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
@@ -62,11 +62,11 @@ def lower(
     was trained for. ``statistics`` are an earlier conversion's of the same graph and images: measuring them takes
     longer than everything else here.
     """
-    measured = layers_of(calibration_graph)
+    measured = group_layers(calibration_graph)
     statistics = statistics or calibrate(calibration_graph, measured, images)
     scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
-    layers = layers_of(graph)
+    layers = group_layers(graph)
     network = _network(layers, scales, statistics, options)
     return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
 
@@ -76,7 +76,7 @@ def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32,
 
     Layer-wise normalization changes the function by design, so there the error is returned and not refused.
     """
-    normalized = normalized_graph(layers, scales)
+    normalized = normalize_graph(layers, scales)
     unit = scales.unit[layers.input][:, None, None]
     got = ActivationProbe(normalized, ())((image / unit).astype(np.float32))
     wanted = ActivationProbe(graph, tuple(value for _, value, _ in layers.outputs))(image)
@@ -91,7 +91,7 @@ def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32,
     return worst
 
 
-def normalized_graph(layers: Layers, scales: Scales) -> Graph:
+def normalize_graph(layers: Layers, scales: Scales) -> Graph:
     """The float graph between counts: every operator scaled by the unit of its source over that of its target."""
     nodes: list[Node] = []
     for layer in layers.layers:
@@ -228,7 +228,7 @@ def _population(
     counts = layer.bias / scales.unit[layer.name][:, None, None] - quantized.offset[:, None, None]
     if options.neuron != "multi-threshold":
         return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
-    bias = integer_bias(counts, quantized.theta)
+    bias = quantize_bias(counts, quantized.theta)
     unit = scales.unit[layer.name]
     if layer.kind == "output":
         neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
@@ -252,7 +252,7 @@ def _stock_population(
     """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
     step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, 0)
     counts = _worst_case(incoming, {name: population.count_range or (0, 0) for name, population in sources.items()}, 0)
-    neuron = stock_neuron(layer, quantized.theta, bias, step, counts, options)
+    neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
     unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
     return Population(
         layer.name, layer.shape, neuron, np.zeros((layer.shape[0], 1, 1), np.int64), unit, origin=layer.origin

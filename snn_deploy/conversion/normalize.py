@@ -20,7 +20,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics, percentile
-from snn_deploy.conversion.equalize import channel_factors
+from snn_deploy.conversion.equalize import choose_channel_factors
 from snn_deploy.conversion.layers import Layer, LayerInput, Layers, LinearOp
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
@@ -50,14 +50,14 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
         channels = layer.shape[0]
         if layer.kind in RELAYS:
             unit[layer.name] = (
-                unit[layer.inputs[0].source] if fires_at_pool(layer, options) else relay_unit(layer, unit)
+                unit[layer.inputs[0].source] if fires_at_pool(layer, options) else derive_relay_unit(layer, unit)
             )
         elif layer.kind == "output":
             unit[layer.name] = np.ones(channels)
         else:
             unit[layer.name] = _layer_unit(statistics[layer.name], channels, options) * options.slack
             if options.equalization:
-                unit[layer.name] = unit[layer.name] * channel_factors(layers, layer, statistics[layer.name])
+                unit[layer.name] = unit[layer.name] * choose_channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
     assumed = {
         layer_input.name: _assumed_unit(layers, layer, layer_input, statistics, unit, options)
@@ -124,7 +124,7 @@ def fires_at_pool(layer: Layer, options: Options) -> bool:
     return options.pool == "neuron" and layer.kind == "relay" and all(averages)
 
 
-def relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
+def derive_relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
     """Unit of a relay: the real value of one count of its sources, divided by what one integer weight stands for."""
     found = []
     for layer_input in layer.inputs:

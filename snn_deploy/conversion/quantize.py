@@ -194,7 +194,7 @@ def _exponent(block: _Block, theta: Float64, limit: int) -> int:
     return max(0, int(np.ceil(np.log2(excess)))) if excess > 0 else 0
 
 
-def integer_bias(bias: Float64, theta: Float64) -> Int64:
+def quantize_bias(bias: Float64, theta: Float64) -> Int64:
     """``rint(b' theta)`` as int64, ties to even; bias (C, 1, 1) or (C, H, W) in counts."""
     return np.rint(bias * theta[:, None, None]).astype(np.int64)
 

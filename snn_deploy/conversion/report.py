@@ -35,7 +35,7 @@ class ConnectionReport:
     weight_error: float
 
 
-def connection_reports(conversion: Conversion) -> tuple[ConnectionReport, ...]:
+def report_connections(conversion: Conversion) -> tuple[ConnectionReport, ...]:
     """A report for every connection, in the network's order."""
     found = []
     for layer in conversion.layers.layers:
@@ -48,7 +48,7 @@ def connection_reports(conversion: Conversion) -> tuple[ConnectionReport, ...]:
                     layer_input.source,
                     layer.name,
                     (float(unit.min()), float(unit.max())),
-                    clipped_share(statistics, unit, _top(conversion, layer_input.source)),
+                    measure_clipping(statistics, unit, _top(conversion, layer_input.source)),
                     int(np.count_nonzero(statistics.power == 0)),
                     _weight_error(conversion, layer_input.name, layer.name),
                 )
@@ -56,7 +56,7 @@ def connection_reports(conversion: Conversion) -> tuple[ConnectionReport, ...]:
     return tuple(found)
 
 
-def clipped_share(statistics: Statistics, unit: Float64, top: int) -> float:
+def measure_clipping(statistics: Statistics, unit: Float64, top: int) -> float:
     """Share of all values whose magnitude exceeds ``top + 1/2`` counts; bins count whole, by their middle."""
     limit = (top + 0.5) * np.broadcast_to(unit, (statistics.histogram.shape[0],))
     beyond = np.abs(statistics.centers)[None, :] > limit[:, None]
@@ -123,7 +123,7 @@ def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
             }
             for population in network.populations
         ],
-        "connections": [asdict(item) for item in connection_reports(conversion)],
+        "connections": [asdict(item) for item in report_connections(conversion)],
     }
 
 
@@ -138,7 +138,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def trial_record(item: Trial) -> dict[str, Any]:
+def record_trial(item: Trial) -> dict[str, Any]:
     """One candidate of a search, for a machine."""
     return {
         "normalization": item.options.normalization,

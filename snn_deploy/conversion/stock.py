@@ -41,7 +41,7 @@ LIF_THETA_MAX = 2**16
 """Largest threshold, in units of the current, that a membrane of 24 bits can cross."""
 
 
-def stock_neuron(
+def make_stock_neuron(
     layer: Layer, theta: Float64, bias: Float64, step: tuple[int, int], counts: tuple[int, int], options: Options
 ) -> StockNeuron:
     """The neurons of ``layer``: ``theta`` (C,) in units of the current, ``bias`` (C, 1, 1) or (C, H, W) in counts.
@@ -85,13 +85,13 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
         )
     return CubaLif.of(
         theta.astype(np.int64) << CURRENT_SHIFT,
-        representable(values * 2**CURRENT_SHIFT),
+        round_to_mantissas(values * 2**CURRENT_SHIFT),
         current_decay=DECAY_ONE,
         voltage_decay=0,
     )
 
 
-def representable(values: Float64) -> Int64:
+def round_to_mantissas(values: Float64) -> Int64:
     """``values`` (C,) rounded to 13-bit mantissas times one power of two up to 2**7, those beyond it cut."""
     least = int(np.ceil(np.log2(max(float(np.abs(values).max()), 1.0) / MANTISSA_MAX)))
     exponent = min(max(least, 0), BIAS_EXPONENT_MAX)

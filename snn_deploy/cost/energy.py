@@ -24,7 +24,7 @@ from snn_deploy.activity.activity import Activity, ConnectionActivity
 from snn_deploy.cost.estimates import EnergyEstimate, LayerEnergy, Part, Timing
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping, map_network
-from snn_deploy.mapping.traffic import Traffic, traffic
+from snn_deploy.mapping.traffic import Traffic, measure_traffic
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.quantity import Quantity, largest, total
@@ -83,7 +83,7 @@ def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping
     synapse_keys = dict.fromkeys(_synapse_key(target, connection) for connection in activity.connections)
     used = (*synapse_keys, *EVENT_PRICES, *TIME_PRICES)
     target.require(*used)
-    found = traffic(network, activity, mapping, target)
+    found = measure_traffic(network, activity, mapping, target)
     steps = network.steps if streamed else network.duration
     measured = [key for key in target.figures if key.startswith("measured.")]
     return EnergyEstimate(

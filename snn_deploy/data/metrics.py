@@ -18,7 +18,7 @@ VOID = -1
 """Label of pixels that no score counts."""
 
 
-def restoration_scores(restored: Float64, clean: Image) -> dict[str, float]:
+def score_restoration(restored: Float64, clean: Image) -> dict[str, float]:
     """PSNR in dB (float, not rounded to 8 bits) and SSIM of ``restored`` (1, C, H, W) against ``clean``."""
     from skimage.metrics import structural_similarity
 
@@ -30,7 +30,7 @@ def restoration_scores(restored: Float64, clean: Image) -> dict[str, float]:
     return {"psnr_db": psnr_db(restored, clean), "ssim": float(similarity)}
 
 
-def confusion(found: Labels, wanted: Labels, classes: int) -> Int64:
+def count_label_pairs(found: Labels, wanted: Labels, classes: int) -> Int64:
     """Pixels (classes, classes) int64 by true and by found label; :data:`VOID` pixels left out."""
     from sklearn.metrics import confusion_matrix
 
@@ -45,7 +45,7 @@ def confusion(found: Labels, wanted: Labels, classes: int) -> Int64:
     return pairs
 
 
-def segmentation_scores(pairs: Int64) -> dict[str, float]:
+def score_segmentation(pairs: Int64) -> dict[str, float]:
     """Scores from label pairs (K, K): accuracy and mIoU; for two classes F1 and Jaccard of class 1 too.
 
     mIoU is the mean over the classes that occur, true or found.

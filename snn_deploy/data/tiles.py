@@ -17,7 +17,7 @@ class Window:
     write: tuple[slice, slice]
 
 
-def windows(size: tuple[int, int], tile: tuple[int, int] | None, overlap: int) -> Iterator[Window]:
+def cut_windows(size: tuple[int, int], tile: tuple[int, int] | None, overlap: int) -> Iterator[Window]:
     """Tiles that cover ``size`` (H, W); neighbours overlap by at least ``overlap`` pixels and part in its middle."""
     spans = [_spans(whole, part, overlap) for whole, part in zip(size, tile or size, strict=True)]
     for rows in spans[0]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial, best
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial, choose_best
 from snn_deploy.conversion.lower import Conversion
-from snn_deploy.conversion.report import connection_reports
+from snn_deploy.conversion.report import report_connections
 from snn_deploy.display.tables import thresholds_and_unit
 
 OPTIONAL = ("unit", "start", "dead")
@@ -21,7 +21,7 @@ SILENT = ("dead", "error", "clipping", "rounding")
 
 def trial_table(trials: Sequence[Trial]) -> Table:
     """What each candidate of a search loses."""
-    chosen = best(trials)
+    chosen = choose_best(trials)
     shown = Table(
         title=f"search: output against the float network's, {IMAGES} calibration images",
         caption="kept: the least error",
@@ -92,7 +92,7 @@ def connection_table(conversion: Conversion) -> Table:
     )
     for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
         shown.add_column(heading, justify="left" if heading in ("source", "target") else "right")
-    for item in connection_reports(conversion):
+    for item in report_connections(conversion):
         low, high = item.unit
         shown.add_row(
             item.source,

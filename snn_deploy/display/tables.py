@@ -12,7 +12,7 @@ from rich.text import Text
 from snn_deploy.activity.activity import Activity
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import EnergyEstimate
-from snn_deploy.evaluation.sweep import Goal, Point, pareto
+from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.mapping.fit import Mapping as NetworkMapping
 from snn_deploy.network.network import Network, Population
 
@@ -92,7 +92,7 @@ def mapping_table(mapping: NetworkMapping) -> Group:
 
 def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
     """One row per point in the order given; those on the Pareto front of ``goals`` are marked, failures say why."""
-    front = pareto(points, goals)
+    front = select_pareto_front(points, goals)
     settings = list(dict.fromkeys(name for point in points for name in point.settings))
     scores = list(dict.fromkeys(name for point in points for name in point.scores))
     table = Table(title="sweep: * marks what no other point beats in " + ", ".join(goals))

@@ -21,13 +21,13 @@ from snn_deploy.arrays import Float64, Int64
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.convert import float_probe
+from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
-from snn_deploy.data.metrics import Labels, confusion, restoration_scores, segmentation_scores
-from snn_deploy.data.tiles import windows
+from snn_deploy.data.metrics import Labels, count_label_pairs, score_restoration, score_segmentation
+from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.mapping.fit import Mapping, map_network
@@ -129,7 +129,7 @@ class SpikingPredictor:
         functions = network.outputs[0].host
         cost = Cost()
         values: Float64 | None = None
-        for window in windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
+        for window in cut_windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
             found, spent = self._run(np.ascontiguousarray(image[:, :, window.read[0], window.read[1]]))
             cost += spent
             if values is None:
@@ -218,7 +218,7 @@ class FloatPredictor:
         for multiple in MULTIPLES:
             size = -(-height // multiple) * multiple, -(-width // multiple) * multiple
             try:
-                return size, float_probe(self._model, size)
+                return size, open_float_probe(self._model, size)
             except SnnDeployError as error:
                 refusal = error
         name = self._model if isinstance(self._model, Path) else "the model"
@@ -259,7 +259,7 @@ def evaluate(
     scores = tuple(item.score for item in found)
     pairs = [item.pairs for item in found if item.pairs is not None]
     if pairs:
-        overall = segmentation_scores(np.sum(pairs, axis=0))
+        overall = score_segmentation(np.sum(pairs, axis=0))
     else:
         overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
     return Evaluation(task, scores, overall, sum((item.cost for item in found), Cost()) / len(found))
@@ -289,12 +289,12 @@ class _Scoring:
         image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
         found = self.predictor(image)
         if self.task == "denoise":
-            return _Scored(Score(sample.name, restoration_scores(found.values, sample.image)), found.cost)
+            return _Scored(Score(sample.name, score_restoration(found.values, sample.image)), found.cost)
         if sample.labels is None:
             raise StimulusError(f"{sample.name}: has no label map; segmentation needs one")
         classes, number = found.labels()
-        pairs = confusion(classes, sample.labels, number)
-        return _Scored(Score(sample.name, segmentation_scores(pairs)), found.cost, pairs)
+        pairs = count_label_pairs(classes, sample.labels, number)
+        return _Scored(Score(sample.name, score_segmentation(pairs)), found.cost, pairs)
 
 
 def _cropped(sample: Sample, side: int | None) -> Sample:

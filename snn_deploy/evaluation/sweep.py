@@ -165,7 +165,7 @@ def _read(journal: Path, grid: Grid) -> dict[str, Point]:
     return {_key(point.settings): point for point in points if point.error is None}
 
 
-def pareto(points: Sequence[Point], goals: Mapping[str, Goal]) -> tuple[Point, ...]:
+def select_pareto_front(points: Sequence[Point], goals: Mapping[str, Goal]) -> tuple[Point, ...]:
     """The points that no other beats in one goal without losing in another, in the order given; failed ones never."""
     if not goals:
         raise ReportError("a Pareto front needs at least one goal")

@@ -9,7 +9,7 @@ from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import Connection, Network, Population
 
 
-def links(network: Network) -> list[tuple[Connection, Population]]:
+def follow_chain(network: Network) -> list[tuple[Connection, Population]]:
     """Connection and target of each population behind the input, of an aligned network that is one chain.
 
     :class:`NetworkError` names the first population that has another place.
@@ -31,7 +31,7 @@ def links(network: Network) -> list[tuple[Connection, Population]]:
     return found
 
 
-def convolution(connection: Connection) -> ConvKernel:
+def require_convolution(connection: Connection) -> ConvKernel:
     """The kernel of ``connection``; :class:`NetworkError` unless it is a convolution with symmetric pads."""
     kernel = connection.kernel
     if not isinstance(kernel, ConvKernel):
@@ -44,7 +44,7 @@ def convolution(connection: Connection) -> ConvKernel:
     return kernel
 
 
-def covers(kernel: ConvKernel, source: Population) -> bool:
+def covers_map(kernel: ConvKernel, source: Population) -> bool:
     """Whether ``kernel`` reads the whole map at once: a dense layer."""
     whole = kernel.weight.shape[1:] == source.shape
     return bool(whole and not any(kernel.pads) and kernel.dilations == (1, 1) and kernel.groups == 1)

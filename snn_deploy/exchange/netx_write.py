@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import convolution, covers, is_identity, links
+from snn_deploy.exchange.chain import covers_map, follow_chain, is_identity, require_convolution
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.network import Connection, Network, Population
@@ -30,7 +30,7 @@ def write_net(network: Network, path: Path) -> None:
     """Write ``network`` to ``path``; :class:`NetworkError` names what the format or lava-dl's loader cannot hold."""
     import h5py
 
-    found = layers(network)
+    found = encode_layers(network)
     with replacing(path, ArtifactError) as partial, h5py.File(partial, "w") as file:
         file["simulation/Ts"] = 1
         file["simulation/tSample"] = network.steps
@@ -39,13 +39,13 @@ def write_net(network: Network, path: Path) -> None:
                 file[f"layer/{index}/{key}"] = value
 
 
-def layers(network: Network) -> list[Layer]:
+def encode_layers(network: Network) -> list[Layer]:
     """The layers of ``network`` as groups of datasets."""
     if network.mode != "rate":
         raise NetworkError(
             f"{network.name}: a .net file holds networks in rate mode; this one is in {network.mode} mode"
         )
-    chain = links(network)
+    chain = follow_chain(network)
     if not is_identity(chain[0][0]):
         raise NetworkError(
             f"{chain[0][1].name}: lava-dl gives images to neurons as their biases; the first population must copy the input"
@@ -74,7 +74,7 @@ def _input(image: Population, population: Population) -> Layer:
 
 
 def _layer(connection: Connection, source: Population, population: Population) -> list[Layer]:
-    kernel = convolution(connection)
+    kernel = require_convolution(connection)
     if connection.exponent:
         raise NetworkError(f"{connection.name}: exponent {connection.exponent}; lava-dl reads weights without one")
     common: Layer = {
@@ -82,7 +82,7 @@ def _layer(connection: Connection, source: Population, population: Population) -
         "bias": _bias(population).astype(np.float32),
         **_neuron(population),
     }
-    if covers(kernel, source):
+    if covers_map(kernel, source):
         inputs = source.size
         dense: Layer = {
             "type": np.array([b"dense"]),

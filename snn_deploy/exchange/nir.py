@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from snn_deploy.arrays import Array, Float64, Int64
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import convolution, covers, links
+from snn_deploy.exchange.chain import covers_map, follow_chain, require_convolution
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.kernels import ConvKernel
@@ -47,12 +47,12 @@ def write_nir(network: Network, path: Path) -> None:
         )
     nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input.shape))}
     order, source, flat = ["input"], network.input, False
-    for connection, population in links(network):
+    for connection, population in follow_chain(network):
         name = population.name.replace("/", ".")
         if {name, f"{name}.flat", f"{name}.current"} & {"output", *nodes}:
             raise NetworkError(f"{population.name}: NIR has slashes as dots and two nodes would be called {name}")
-        kernel = convolution(connection)
-        dense = covers(kernel, source)
+        kernel = require_convolution(connection)
+        dense = covers_map(kernel, source)
         if dense and not flat:
             nodes[f"{name}.flat"] = nir.Flatten({"input": np.array(source.shape)}, 0)
             order.append(f"{name}.flat")

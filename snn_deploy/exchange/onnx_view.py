@@ -22,7 +22,7 @@ Measured: TypeAlias = Mapping[str, Numbers]
 """Numbers by name, for each population or connection."""
 
 
-def annotated(network: Network, measured: Measured | None = None) -> ModelProto:
+def annotate(network: Network, measured: Measured | None = None) -> ModelProto:
     """``network`` as a model whose node attributes are scales, thresholds, payload and count limits, exponents, delays.
 
     ``measured`` adds numbers of a run (spike rates, synaptic operations) to the populations and connections it names.

@@ -39,7 +39,7 @@ class Firing:
     signed: bool
 
 
-def firing_of(graph: Graph, conversion: Conversion, options: Options, device: str) -> dict[str, Firing]:
+def find_firing(graph: Graph, conversion: Conversion, options: Options, device: str) -> dict[str, Firing]:
     """The firing populations of ``conversion`` by the node of ``graph`` that each of them is."""
     found = {}
     for layer in conversion.layers.layers:

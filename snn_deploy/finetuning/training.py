@@ -31,7 +31,7 @@ from snn_deploy.errors import ConversionError, NetworkError, ReportError
 from snn_deploy.evaluation.evaluate import SpikingPredictor, evaluate
 from snn_deploy.finetuning.data import Data
 from snn_deploy.finetuning.network import GraphNetwork
-from snn_deploy.finetuning.surrogate import Flow, Levels, firing_of, spiking_loss
+from snn_deploy.finetuning.surrogate import Flow, Levels, find_firing, spiking_loss
 from snn_deploy.frontend.onnx import read
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.graph.graph import Graph
@@ -155,7 +155,7 @@ class _Trainer:
         self._scales: Scales | None = None
         conversion = self._convert()
         self._scales = conversion.scales
-        firing = firing_of(graph, conversion, options, device)
+        firing = find_firing(graph, conversion, options, device)
         self._surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
         self._best = self._copy()
         self.checks: list[Check] = []

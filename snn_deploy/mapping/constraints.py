@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snn_deploy.mapping.layout import Layer, SynapseGroup
-from snn_deploy.mapping.tiling import Tile, Use, shares_taps, synaptic_words
+from snn_deploy.mapping.tiling import Tile, Use, count_synaptic_words, shares_taps
 from snn_deploy.network import bounds
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Target
@@ -26,7 +26,7 @@ class Problem:
         return f"{self.where}: {self.found}; {self.change}"
 
 
-def layer_problems(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool) -> list[Problem]:
+def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool) -> list[Problem]:
     """What keeps a single neuron of ``layer`` from a core (where not ``fits``), and weights that are too wide."""
     over = [use for use in uses if use.used > use.limit and not fits]
     problems = [
@@ -64,14 +64,14 @@ def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
 def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
     """Channels of ``group`` alone with which one neuron would fit."""
     alone = Layer(layer.name, layer.shape, (group,))
-    words = synaptic_words(target, alone, Tile(1, 1, 1))
+    words = count_synaptic_words(target, alone, Tile(1, 1, 1))
     allowed = target.integer("limits.synaptic_memory_words") * group.shape[0] // max(words, 1)
     if shares_taps(target):
         return allowed
     return min(allowed, target.integer("limits.input_axons_per_core") // (group.taps[0] * group.taps[1]))
 
 
-def network_problems(network: Network, target: Target) -> tuple[Problem, ...]:
+def check_network(network: Network, target: Target) -> tuple[Problem, ...]:
     """Payloads, accumulators and delays: what depends on numbers and schedule, not on shapes."""
     return (*_payload_problems(network, target), *_accumulator_problems(network, target), *_delays(network, target))
 
@@ -123,7 +123,7 @@ def _delays(network: Network, target: Target) -> list[Problem]:
     ]
 
 
-def width_warnings(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
+def check_widths(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
     """Maps wider than the chip's convolutions address exactly (a warning of Intel's compiler, netx/yolo_kp)."""
     if "limits.map_width_max_pixels" not in target.figures:
         return ()
@@ -140,7 +140,7 @@ def width_warnings(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
     return (text,) if wide else ()
 
 
-def reset_warnings(network: Network, target: Target) -> tuple[str, ...]:
+def check_resets(network: Network, target: Target) -> tuple[str, ...]:
     """Loihi 2 resets its neurons at intervals that are powers of two (lava-dl, netx/mnist/run.ipynb)."""
     period = network.duration
     if not shares_taps(target) or period & (period - 1) == 0:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from snn_deploy.errors import NetworkError, TargetError
 from snn_deploy.mapping.constraints import (
     Problem,
-    layer_problems,
-    network_problems,
-    reset_warnings,
-    width_warnings,
+    check_layer,
+    check_network,
+    check_resets,
+    check_widths,
 )
-from snn_deploy.mapping.layout import Layer, layers_of
-from snn_deploy.mapping.tiling import Tile, Use, choose_tile, free_tile, neuron_bound, shares_taps, uses
+from snn_deploy.mapping.layout import Layer, describe_layers
+from snn_deploy.mapping.tiling import Tile, Use, bound_cores, choose_free_tile, choose_tile, measure_uses, shares_taps
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Board, Target
 
@@ -143,8 +143,8 @@ class Mapping:
 def map_network(network: Network, target: Target) -> Mapping:
     """Map ``network``; its weights are read for their bits and sums, and it is not run."""
     _check(target)
-    problems = network_problems(network, target)
-    return _mapping(network.name, layers_of(network), target, problems, reset_warnings(network, target))
+    problems = check_network(network, target)
+    return _mapping(network.name, describe_layers(network), target, problems, check_resets(network, target))
 
 
 def map_layers(name: str, layers: Sequence[Layer], target: Target) -> Mapping:
@@ -166,9 +166,7 @@ def _mapping(
         raise NetworkError(f"{name}: no population needs a core")
     mapped = tuple(_layer(layer, target) for layer in layers)
     problems = [
-        problem
-        for item in mapped
-        for problem in layer_problems(item.layer, item.uses, target, fits=item.tile is not None)
+        problem for item in mapped for problem in check_layer(item.layer, item.uses, target, fits=item.tile is not None)
     ]
     found = Mapping(
         name,
@@ -177,7 +175,7 @@ def _mapping(
         target.integer("limits.cores_per_chip"),
         target.boards,
         (*problems, *more),
-        (*width_warnings(layers, target), *warnings),
+        (*check_widths(layers, target), *warnings),
     )
     if target.boards and found.board is None:
         largest = target.boards[-1]
@@ -192,12 +190,12 @@ def _mapping(
 
 def _layer(layer: Layer, target: Target) -> LayerMapping:
     tile = choose_tile(target, layer)
-    free = free_tile(target, layer) if shares_taps(target) else tile
+    free = choose_free_tile(target, layer) if shares_taps(target) else tile
     return LayerMapping(
         layer,
         tile,
-        uses(target, layer, tile or Tile(1, 1, 1)),
-        neuron_bound(target, layer),
+        measure_uses(target, layer, tile or Tile(1, 1, 1)),
+        bound_cores(target, layer),
         None if free is None else free.cores(layer),
     )
 
@@ -216,7 +214,7 @@ class SizeOption:
         return self.cores / (self.height * self.width) * 1e6
 
 
-def friendlier_sizes(network: Network, target: Target, spread: float = 0.3) -> tuple[SizeOption, ...]:
+def suggest_sizes(network: Network, target: Target, spread: float = 0.3) -> tuple[SizeOption, ...]:
     """Image sizes within ``spread`` of the present one, best use of cores first; the present one is among them.
 
     Powers of two are the worst case on Loihi 2: a tile of 4096 neurons just misses the limit of 4095, so it is halved.
@@ -233,7 +231,7 @@ def friendlier_sizes(network: Network, target: Target, spread: float = 0.3) -> t
         if min(rows, columns) < step:
             continue
         try:
-            layers = layers_of(network.at_size(rows, columns))
+            layers = describe_layers(network.at_size(rows, columns))
         except NetworkError:
             continue
         tiles = [choose_tile(target, layer) for layer in layers]

@@ -70,7 +70,7 @@ class Layer:
         return bool(self.groups) and all(group.kind == "dense" for group in self.groups)
 
 
-def layers_of(network: Network) -> tuple[Layer, ...]:
+def describe_layers(network: Network) -> tuple[Layer, ...]:
     """Every population that fires, sources first; the input is sent by the host and takes no core."""
     return tuple(
         Layer(
@@ -87,7 +87,7 @@ def _group(network: Network, name: str) -> SynapseGroup:
     kernel, shape = connection.kernel, network.population(connection.source).shape
     if isinstance(kernel, SpatialKernel):
         return SynapseGroup(
-            connection.source, shape, "pixels", weight_bits=weight_bits(kernel.data), entries=kernel.data.size
+            connection.source, shape, "pixels", weight_bits=count_weight_bits(kernel.data), entries=kernel.data.size
         )
     kind: GroupKind = "conv" if isinstance(kernel, ConvKernel) else "transposed"
     if kind == "conv" and kernel.groups == 1 and kernel.output_shape(shape)[1:] == (1, 1):
@@ -101,11 +101,11 @@ def _group(network: Network, name: str) -> SynapseGroup:
         kernel.strides,
         kernel.dilations,
         kernel.groups,
-        weight_bits(kernel.weight),
+        count_weight_bits(kernel.weight),
     )
 
 
-def weight_bits(weight: Int8) -> int:
+def count_weight_bits(weight: Int8) -> int:
     """Signed bits that hold every weight once the power of two common to all is left to the exponent.
 
     Reproduces the widths in which lava-dl's ``optimize_weight_bits`` stores the published networks.
@@ -119,7 +119,7 @@ def weight_bits(weight: Int8) -> int:
     return max(max(high, 0).bit_length(), max(-low - 1, 0).bit_length()) + int(low < 0)
 
 
-def receptive(group: SynapseGroup, axis: int, length: int) -> int:
+def measure_receptive_field(group: SynapseGroup, axis: int, length: int) -> int:
     """Source rows (axis 0) or columns (axis 1) that reach ``length`` rows or columns of the layer, at most."""
     if group.kind in ("dense", "pixels"):
         return group.shape[1 + axis]
@@ -130,7 +130,7 @@ def receptive(group: SynapseGroup, axis: int, length: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def patterns(kind: GroupKind, taps: int, stride: int, dilation: int, length: int) -> tuple[int, ...]:
+def count_patterns(kind: GroupKind, taps: int, stride: int, dilation: int, length: int) -> tuple[int, ...]:
     """Sizes of the distinct sets of taps by which a source row meets a tile of ``length`` rows, along one axis.
 
     Rows in the middle of a tile share one set per phase of the stride; those near its border lack taps.

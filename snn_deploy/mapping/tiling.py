@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from snn_deploy.mapping.layout import Layer, SynapseGroup, patterns, receptive
+from snn_deploy.mapping.layout import Layer, SynapseGroup, count_patterns, measure_receptive_field
 from snn_deploy.targets.device import Target
 
 
@@ -57,7 +57,7 @@ class Tile:
         return -(-channels // self.channels) * -(-rows // self.rows) * -(-columns // self.columns)
 
 
-def synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
+def count_synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
     """Words of synaptic memory that ``tile`` needs."""
     return sum(_words(target, group, layer, tile) for group in layer.groups)
 
@@ -75,7 +75,7 @@ def _words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile) -> int
     bits = group.weight_bits + target.integer("encoding.dense_index_bits")
     longest = target.integer("encoding.list_synapses_max")
     rows, columns = (
-        Counter(patterns(group.kind, group.taps[axis], group.strides[axis], group.dilations[axis], length))
+        Counter(count_patterns(group.kind, group.taps[axis], group.strides[axis], group.dilations[axis], length))
         for axis, length in enumerate((tile.rows, tile.columns))
     )
     return lists * sum(
@@ -102,10 +102,10 @@ def shares_taps(target: Target) -> bool:
     return "encoding.strided_weight_bits" in target.figures
 
 
-def uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
+def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
     """What a core that holds ``tile`` uses of each resource."""
     neurons = tile.size * target.integer("limits.compartments_per_neuron")
-    words = synaptic_words(target, layer, tile)
+    words = count_synaptic_words(target, layer, tile)
     found = [
         Use("neurons", neurons, target.integer("limits.neurons_per_core")),
         Use("synaptic words", words, target.integer("limits.synaptic_memory_words")),
@@ -128,13 +128,17 @@ def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
         else:
             per_group = layer.shape[0] // group.groups
             channels = min(group.groups, -(-tile.channels // per_group)) * (group.shape[0] // group.groups)
-            axons += channels * receptive(group, 0, tile.rows) * receptive(group, 1, tile.columns)
+            axons += (
+                channels
+                * measure_receptive_field(group, 0, tile.rows)
+                * measure_receptive_field(group, 1, tile.columns)
+            )
     return axons
 
 
 def fits(target: Target, layer: Layer, tile: Tile) -> bool:
     """Whether one core holds ``tile``."""
-    return all(use.used <= use.limit for use in uses(target, layer, tile))
+    return all(use.used <= use.limit for use in measure_uses(target, layer, tile))
 
 
 def choose_tile(target: Target, layer: Layer) -> Tile | None:
@@ -144,7 +148,7 @@ def choose_tile(target: Target, layer: Layer) -> Tile | None:
     Loihi 1 the fewest cores of all tiles.
     """
     if not shares_taps(target):
-        return free_tile(target, layer)
+        return choose_free_tile(target, layer)
     for channels in _splits(layer.shape[0]) if layer.dense else _halvings(layer.shape[0]):
         candidates = [
             tile
@@ -157,7 +161,7 @@ def choose_tile(target: Target, layer: Layer) -> Tile | None:
     return None
 
 
-def free_tile(target: Target, layer: Layer) -> Tile | None:
+def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
     """The tile that needs fewest cores when its sides are free: a lower bound for rectangular tiles.
 
     For each block of channels and width the tallest tile that fits is found by bisection: what a core uses never falls
@@ -186,7 +190,7 @@ def free_tile(target: Target, layer: Layer) -> Tile | None:
     return None if best is None else best[2]
 
 
-def neuron_bound(target: Target, layer: Layer) -> int:
+def bound_cores(target: Target, layer: Layer) -> int:
     """Cores that no mapping can do without: all neurons over those of one core."""
     per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
     return -(-layer.size // per_core)

@@ -63,7 +63,7 @@ class Traffic:
         return next(item for item in self.messages if item.connection == connection)
 
 
-def blocks_of(mapping: Mapping) -> dict[str, Block]:
+def place_layers(mapping: Mapping) -> dict[str, Block]:
     """Where each population's cores are; :class:`TargetError` where a population has none."""
     found, first = {}, 0
     for item in mapping.layers:
@@ -80,9 +80,9 @@ def blocks_of(mapping: Mapping) -> dict[str, Block]:
     return found
 
 
-def traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
+def measure_traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
     """Operations of every core and messages of every connection, for the mean image of ``activity``."""
-    blocks = blocks_of(mapping)
+    blocks = place_layers(mapping)
     operations = np.zeros(mapping.cores)
     neurons = np.zeros(mapping.cores, np.int64)
     messages = []
@@ -173,7 +173,7 @@ def _reach(landed: Int64, part: int, tiles: int) -> Bool:
     return found
 
 
-def message_map(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
+def count_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
     """Messages (C, H, W) int64 that one event of each source neuron becomes when ``target`` is cut into ``tile``."""
     return _message_map(kernel, _taps_per_block(kernel, target[0], tile.channels).any((2, 3)), source, target, tile)
 
@@ -241,7 +241,7 @@ def _hops(
     weight = np.einsum("c,y,x->cyx", *(item[2] for item in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
     if not weight.sum():
         return Messages(connection.name, sent, 0.0, 0.0, 0.0)
-    first, last = (position(target, index + block.first) for index, block in ((begin, here), (finish, there)))
+    first, last = (locate_cores(target, index + block.first) for index, block in ((begin, here), (finish, there)))
     same = first[0] == last[0]
     scale = sent / weight.sum()
     return Messages(
@@ -259,7 +259,7 @@ def _index(axes: list[Int64], grid: Shape) -> Int64:
     return np.asarray(index.reshape(-1), np.int64)
 
 
-def position(target: Target, core: Int64) -> tuple[Int64, Int64, Int64]:
+def locate_cores(target: Target, core: Int64) -> tuple[Int64, Int64, Int64]:
     """Chip, mesh column and mesh row of each core number."""
     per_chip = target.integer("limits.cores_per_chip")
     tile = core % per_chip // target.integer("mesh.tile_cores")

@@ -30,14 +30,14 @@ def check_normal_form(graph: Graph) -> Graph:
                 raise GraphError(f"{node.name}: reads {node.inputs[0]}, neither a linear node nor a sum")
             if isinstance(node.op, Relay):
                 _check_relay(graph, node)
-            elif any(isinstance(part.op, AveragePool | Nearest) for part in addends(graph, node.inputs[0])):
+            elif any(isinstance(part.op, AveragePool | Nearest) for part in find_addends(graph, node.inputs[0])):
                 raise GraphError(f"{node.name}: only a Relay may read AveragePool and Nearest")
         elif not isinstance(node.op, Host):
             raise GraphError(f"{node.name}: {type(node.op).__name__} is not in normal form")
     return graph
 
 
-def addends(graph: Graph, value: str) -> tuple[Node, ...]:
+def find_addends(graph: Graph, value: str) -> tuple[Node, ...]:
     """The linear nodes whose sum ``value`` is."""
     node = graph.node_of[value]
     return tuple(graph.node_of[name] for name in node.inputs) if isinstance(node.op, Add) else (node,)
@@ -57,13 +57,13 @@ def _check_linear(graph: Graph, node: Node) -> None:
 def _check_add(graph: Graph, node: Node) -> None:
     if not all(_is(graph, name, LINEAR) for name in node.inputs):
         raise GraphError(f"{node.name}: Add reads something else than linear nodes")
-    with_bias = [part for part in addends(graph, node.name) if _biased(part.op)]
+    with_bias = [part for part in find_addends(graph, node.name) if _biased(part.op)]
     if len(with_bias) > 1:
         raise GraphError(f"{node.name}: {with_bias[0].name} and {with_bias[1].name} both have a bias")
 
 
 def _check_relay(graph: Graph, node: Node) -> None:
-    parts = addends(graph, node.inputs[0])
+    parts = find_addends(graph, node.inputs[0])
     if any(isinstance(part.op, AveragePool | Nearest) for part in parts):
         whole = len(parts) == 1
     else:

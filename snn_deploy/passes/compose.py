@@ -52,7 +52,7 @@ def scale_outputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTransp
     return replace(op, weight=op.weight * per_group.reshape(len(op.weight), -1, 1, 1))
 
 
-def dense(op: Conv | ConvTranspose) -> Conv | ConvTranspose:
+def ungroup(op: Conv | ConvTranspose) -> Conv | ConvTranspose:
     """``op`` in one group: the other groups' weights are zeros."""
     if op.groups == 1:
         return op
@@ -74,7 +74,7 @@ def dense(op: Conv | ConvTranspose) -> Conv | ConvTranspose:
 
 def widen(op: Conv | ConvTranspose, offset: int, channels: int) -> Conv | ConvTranspose:
     """``op`` writing its outputs to ``offset`` of ``channels`` outputs, zeros elsewhere."""
-    op = dense(op)
+    op = ungroup(op)
     axis = 0 if isinstance(op, Conv) else 1
     before_after = (offset, channels - offset - op.weight.shape[axis])
     pads = ((0, 0),) * axis + (before_after,) + ((0, 0),) * (3 - axis)

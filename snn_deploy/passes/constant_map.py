@@ -12,7 +12,7 @@ from snn_deploy.graph.ops import AveragePool, Conv, ConvTranspose, Nearest, Op, 
 from snn_deploy.shapes import Pads, Pair, Shape
 
 
-def shifted(op: Op, bias: Float64, shape: Shape) -> Float64:
+def propagate_bias(op: Op, bias: Float64, shape: Shape) -> Float64:
     """The bias after the linear ``op``, whose input has ``shape`` (C, H, W) and the constant ``bias`` added to it."""
     if not bias.any():
         return np.zeros((op.infer((shape,))[0], 1, 1))
@@ -54,7 +54,7 @@ def _apply(op: Op, x: Float64) -> Float64:
     raise TypeError(f"{type(op).__name__} is not a linear operator")
 
 
-def padded(x: Float64, pads: Pads) -> Float64:
+def pad(x: Float64, pads: Pads) -> Float64:
     """``x`` (C, H, W) with zeros around it; negative ``pads`` cut."""
     top, left, bottom, right = pads
     x = np.pad(x, ((0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))))
@@ -69,7 +69,7 @@ def _tap(maps: Float64, op: Conv | ConvTranspose, tap: Pair, size: Pair) -> Floa
 
 def _conv(op: Conv, x: Float64) -> Float64:
     outputs, height, width = op.infer(((len(x), x.shape[1], x.shape[2]),))
-    x = padded(x, op.pads)
+    x = pad(x, op.pads)
     x = x.reshape(op.groups, -1, *x.shape[1:])
     weight = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
     out = np.zeros((op.groups, outputs // op.groups, height, width))
@@ -92,4 +92,4 @@ def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
             target = _tap(out, op, (row, column), (height, width))
             target += np.einsum("gio,gihw->gohw", weight[..., row, column], x)
     top, left, bottom, right = op.pads
-    return padded(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))
+    return pad(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))

@@ -31,7 +31,7 @@ def expand_max_pool(graph: Graph) -> Graph:
     return rewrite(graph, _expand)
 
 
-def nonnegative(graph: Graph, value: str) -> bool:
+def is_nonnegative(graph: Graph, value: str) -> bool:
     """Whether ``value`` is known never to be negative."""
     node = graph.node_of.get(value)
     if node is None:
@@ -39,8 +39,8 @@ def nonnegative(graph: Graph, value: str) -> bool:
     if isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify):
         return True
     if isinstance(node.op, MaxPool):
-        return nonnegative(graph, node.inputs[0])
-    return isinstance(node.op, Relay) and nonnegative(graph, graph.node_of[node.inputs[0]].inputs[0])
+        return is_nonnegative(graph, node.inputs[0])
+    return isinstance(node.op, Relay) and is_nonnegative(graph, graph.node_of[node.inputs[0]].inputs[0])
 
 
 def _expand(graph: Graph, node: Node) -> Iterator[Node]:
@@ -49,15 +49,15 @@ def _expand(graph: Graph, node: Node) -> Iterator[Node]:
         return
     pool, source = node.op, node.inputs[0]
     channels = graph.shapes[source][0]
-    if any(pool.pads) and not nonnegative(graph, source):
+    if any(pool.pads) and not is_nonnegative(graph, source):
         edged = f"{node.name}.edge"
-        yield Node(f"{edged}<-{source}", edge_padding(graph.shapes[source][1:], pool.pads), (source,), node.origin)
+        yield Node(f"{edged}<-{source}", pad_edges(graph.shapes[source][1:], pool.pads), (source,), node.origin)
         yield Node(edged, Relay(), (f"{edged}<-{source}",), node.origin)
         pool, source = replace(pool, pads=(0, 0, 0, 0)), edged
     yield from _Tournament(node, pool, source, channels).nodes()
 
 
-def edge_padding(size: tuple[int, int], pads: Pads) -> Resample:
+def pad_edges(size: tuple[int, int], pads: Pads) -> Resample:
     """Copies of the border pixels around a map of ``size``."""
     height, width = size
     rows = np.clip(np.arange(-pads[0], height + pads[2]), 0, height - 1)

@@ -38,9 +38,9 @@ from snn_deploy.graph.ops import (
     Relu,
     Resample,
 )
-from snn_deploy.passes.compose import dense, is_identity, is_shift, scale_of
-from snn_deploy.passes.constant_map import shifted
-from snn_deploy.passes.segment import Form, Segment, Term, added, joined, offsets, reading
+from snn_deploy.passes.compose import is_identity, is_shift, scale_of, ungroup
+from snn_deploy.passes.constant_map import propagate_bias
+from snn_deploy.passes.segment import Form, Segment, Term, add, enumerate_channels, join, read_activation
 from snn_deploy.shapes import Shape
 
 Weighted: TypeAlias = Conv | ConvTranspose
@@ -62,7 +62,7 @@ class _Walk:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: list[Node] = []
-        self.forms: dict[str, Form] = {graph.input: (reading(graph.input, graph.input_shape),)}
+        self.forms: dict[str, Form] = {graph.input: (read_activation(graph.input, graph.input_shape),)}
         self.hosted: dict[str, str] = {}
         self.populations: dict[object, str] = {}
         self.nonnegative: set[str] = set()
@@ -83,7 +83,8 @@ class _Walk:
             form = self._add(node, inputs)
         elif isinstance(op, Affine):
             form = tuple(
-                segment.affine(op.scale[place], op.shift[place], node.origin) for segment, place in offsets(form)
+                segment.affine(op.scale[place], op.shift[place], node.origin)
+                for segment, place in enumerate_channels(form)
             )
         elif isinstance(op, Weighted):
             form = self._weighted(node, op, form)
@@ -108,14 +109,14 @@ class _Walk:
         if key not in self.populations:
             prepared = (self._carried(form[0]),) if len(form) == 1 else tuple(map(self._weighted_only, form))
             name = value if value not in self.written else self._fresh(f"{value}.out")
-            self.populations[key] = self._sum(joined(value, prepared), name)
+            self.populations[key] = self._sum(join(value, prepared), name)
         return self.populations[key]
 
     def _add(self, node: Node, forms: list[Form]) -> Form:
         if all([s.shape for s in form] == [s.shape for s in forms[0]] for form in forms):
-            return tuple(added(node.name, parts, node.origin) for parts in zip(*forms, strict=True))
-        whole = (joined(node.name, tuple(map(self._weighted_only, form))) for form in forms)
-        return (added(node.name, tuple(whole), node.origin),)
+            return tuple(add(node.name, parts, node.origin) for parts in zip(*forms, strict=True))
+        whole = (join(node.name, tuple(map(self._weighted_only, form))) for form in forms)
+        return (add(node.name, tuple(whole), node.origin),)
 
     def _weighted(self, node: Node, op: Weighted, form: Form) -> Form:
         """A convolution of a form: per group where its groups hold whole segments, else per segment, then summed."""
@@ -129,15 +130,17 @@ class _Walk:
         if op.groups > 1 and all(segment.shape[0] % per_group == 0 for segment in form):
             per_output = len(op.bias) // op.groups
             parts = []
-            for segment, place in offsets(form):
+            for segment, place in enumerate_channels(form):
                 groups = slice(place.start // per_group, place.stop // per_group)
                 outputs = slice(groups.start * per_output, groups.stop * per_output)
                 part = self._linear(segment, _groups(bare, groups, outputs, place), node)
                 parts.append(replace(part, bias=part.bias + bias[outputs]))
             return tuple(parts)
-        bare = dense(bare)
-        slices = [self._linear(segment, _input_channels(bare, place), node) for segment, place in offsets(form)]
-        whole = added(node.name, tuple(slices), ())
+        bare = ungroup(bare)
+        slices = [
+            self._linear(segment, _input_channels(bare, place), node) for segment, place in enumerate_channels(form)
+        ]
+        whole = add(node.name, tuple(slices), ())
         return (replace(whole, bias=whole.bias + bias),)
 
     def _linear(self, segment: Segment, op: Op, node: Node) -> Segment:
@@ -148,7 +151,7 @@ class _Walk:
             segment = self._population(segment)
             terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
         kept = tuple(term for term in terms if term is not None)
-        return Segment(node.name, shape, kept, shifted(op, segment.bias, segment.shape))
+        return Segment(node.name, shape, kept, propagate_bias(op, segment.bias, segment.shape))
 
     def _activate(self, segment: Segment, op: Op, name: str, node: Node) -> Segment:
         source = segment.activation
@@ -158,7 +161,7 @@ class _Walk:
         self._write(name, op, (self._sum(self._carried(segment), None, name),), node.origin)
         if rectified:
             self.nonnegative.add(name)
-        return reading(name, segment.shape)
+        return read_activation(name, segment.shape)
 
     def _max_pool(self, segment: Segment, op: MaxPool, name: str, node: Node) -> Segment:
         """``max(s x + t) = s max(x) + t`` for s > 0; anything but one activation becomes a signed population first."""
@@ -170,7 +173,7 @@ class _Walk:
         if term.source in self.nonnegative:
             self.nonnegative.add(name)
         shape = op.infer((segment.shape,))
-        return reading(name, shape).affine(scale_of(term.op), segment.bias[:, 0, 0], ())
+        return read_activation(name, shape).affine(scale_of(term.op), segment.bias[:, 0, 0], ())
 
     def _population(self, segment: Segment) -> Segment:
         """The segment as scaled reads of populations: relays for whole sums of counts, else one signed population."""
@@ -194,7 +197,7 @@ class _Walk:
             self.populations[key] = self._write(name, Relay() if _whole(bare) else Linear(), (linear,), ())
             if _whole(bare) and term.source in self.nonnegative:
                 self.nonnegative.add(name)
-        return reading(self.populations[key], (len(scale), 1, 1)).terms[0].scaled(scale)
+        return read_activation(self.populations[key], (len(scale), 1, 1)).terms[0].scaled(scale)
 
     def _signed(self, segment: Segment) -> Segment:
         if segment not in self.populations:
@@ -202,7 +205,7 @@ class _Walk:
             name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.linear")
             self._write(name, Linear(), (self._sum(carried, None, name),), ())
             self.populations[segment] = name
-        return reading(self.populations[segment], segment.shape, segment.name)
+        return read_activation(self.populations[segment], segment.shape, segment.name)
 
     def _carried(self, segment: Segment) -> Segment:
         """The segment as an activation may read it: weights hold every scale, and the bias, if there is one."""

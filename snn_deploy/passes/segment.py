@@ -83,13 +83,13 @@ class Segment:
 Form: TypeAlias = tuple[Segment, ...]
 
 
-def reading(source: str, shape: Shape, name: str | None = None) -> Segment:
+def read_activation(source: str, shape: Shape, name: str | None = None) -> Segment:
     """The segment that is the activation ``source``."""
     ones = np.ones(shape[0])
     return Segment(name or source, shape, (Term(source, identity(ones), ones),), np.zeros((shape[0], 1, 1)))
 
 
-def offsets(form: Form) -> Iterator[tuple[Segment, slice]]:
+def enumerate_channels(form: Form) -> Iterator[tuple[Segment, slice]]:
     """Every segment with the channels it covers."""
     start = 0
     for segment in form:
@@ -97,13 +97,13 @@ def offsets(form: Form) -> Iterator[tuple[Segment, slice]]:
         start += segment.shape[0]
 
 
-def joined(name: str, form: Form) -> Segment:
+def join(name: str, form: Form) -> Segment:
     """One segment for several whose terms are all (transposed) convolutions: weights padded to all channels."""
     if len(form) == 1:
         return form[0]
     channels = sum(segment.shape[0] for segment in form)
     terms: list[Term] = []
-    for segment, place in offsets(form):
+    for segment, place in enumerate_channels(form):
         for term in segment.terms:
             if not isinstance(term.op, Conv | ConvTranspose):
                 raise TypeError(f"{name}: {type(term.op).__name__} has no weights to widen")
@@ -114,7 +114,7 @@ def joined(name: str, form: Form) -> Segment:
     return Segment(name, (channels, *size), tuple(terms), np.concatenate(parts))
 
 
-def added(name: str, segments: tuple[Segment, ...], origin: tuple[str, ...]) -> Segment:
+def add(name: str, segments: tuple[Segment, ...], origin: tuple[str, ...]) -> Segment:
     """The sum of segments of one shape."""
     terms = tuple(replace(term, origin=term.origin + origin) for segment in segments for term in segment.terms)
     bias = segments[0].bias

@@ -17,7 +17,7 @@ import numpy as np
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.mapping.fit import LayerMapping, Mapping
-from snn_deploy.mapping.traffic import Traffic, blocks_of, position
+from snn_deploy.mapping.traffic import Traffic, locate_cores, place_layers
 from snn_deploy.report.svg import COLOURS, STYLE
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.quantity import rounded
@@ -28,9 +28,9 @@ CORE, GAP, MARGIN, HEAD = 10, 2, 24, 28
 
 def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -> str:
     """Every core of every chip, coloured by synaptic operations, or by its scarcest resource without ``traffic``."""
-    blocks = blocks_of(mapping)
+    blocks = place_layers(mapping)
     load, what = _loads(mapping, traffic)
-    chip, column, row = position(target, np.arange(mapping.cores))
+    chip, column, row = locate_cores(target, np.arange(mapping.cores))
     place = np.arange(mapping.cores) % target.integer("limits.cores_per_chip") % target.integer("mesh.tile_cores")
     tile = _tile_side(target)
     across = min(mapping.chips, max(1, round(mapping.chips**0.5 * 1.4)))

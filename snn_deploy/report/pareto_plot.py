@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from snn_deploy.errors import ReportError
-from snn_deploy.evaluation.sweep import Goal, Point, pareto
+from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.report.svg import COLOURS, STYLE
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 440, 84, 56, 36
@@ -19,7 +19,7 @@ def pareto_plot(points: Sequence[Point], cost: str, quality: str, *, goal: Goal 
     scored = [point for point in points if point.error is None]
     if not scored:
         raise ReportError("no point of the sweep has scores; there is nothing to plot")
-    front = pareto(scored, {cost: "min", quality: goal})
+    front = select_pareto_front(scored, {cost: "min", quality: goal})
     costs, qualities = ([point.scores[name] for point in scored] for name in (cost, quality))
     logarithmic = min(costs) > 0 and max(costs) / min(costs) > 10
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from snn_deploy.activity.synapses import dense_macs, fan_out
-from snn_deploy.mapping.layout import weight_bits
+from snn_deploy.mapping.layout import count_weight_bits
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.targets.load import load_target
@@ -72,7 +72,7 @@ def test_the_record_is_the_one_described() -> None:
 
 def test_stored_weight_bits() -> None:
     """The widths from which the compiler's printed memory words follow."""
-    assert [weight_bits(kernel.weight) for kernel in kernels().values()] == [5, 4, 4, 4, 4, 3, 4, 5, 6]
+    assert [count_weight_bits(kernel.weight) for kernel in kernels().values()] == [5, 4, 4, 4, 4, 3, 4, 5, 6]
 
 
 def test_synaptic_operations_of_the_record() -> None:

@@ -15,7 +15,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
 from snn_deploy.conversion.convert import convert
-from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.normalize import choose_scales
 from snn_deploy.conversion.options import preset
 from snn_deploy.data.images import Image
@@ -90,7 +90,7 @@ def _quality(axes: Any, parts: Mapping[str, Any], study: Study) -> None:
 
 def _rates(axes: Any, noisy: Image) -> None:
     graph = normal_form(read(MODEL, (noisy.shape[2], noisy.shape[3])).graph)
-    fired = [layer.name for layer in layers_of(graph).layers if layer.kind == "relu"]
+    fired = [layer.name for layer in group_layers(graph).layers if layer.kind == "relu"]
     for name, steps in (("multi-threshold", 4), ("spiking-unet", 16), ("if", 64), ("exact", 1)):
         options = preset(name) if name == "exact" else preset(name, steps=steps)
         network = convert(MODEL, [noisy], options).conversion.network
@@ -103,7 +103,7 @@ def _rates(axes: Any, noisy: Image) -> None:
 
 def _units(axes: Any, noisy: Image) -> None:
     graph = normal_form(read(MODEL, (noisy.shape[2], noisy.shape[3])).graph)
-    layers = layers_of(graph)
+    layers = group_layers(graph)
     statistics = calibrate(graph, layers, [noisy])
     connections = [item for layer in layers.layers for item in layer.inputs if item.source != layers.input]
     places = np.arange(len(connections))

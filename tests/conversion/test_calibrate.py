@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.conversion.calibrate import BINS, ActivationProbe, calibrate, percentile
-from snn_deploy.conversion.layers import layers_of
+from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.normalize import GRID, choose_unit
 from snn_deploy.conversion.options import preset
 from snn_deploy.data.images import Images
@@ -28,7 +28,7 @@ def test_percentile_is_the_raw_values_percentile(
     small_unet: UNet, small_images: Images, name: str, zeros: bool
 ) -> None:
     graph = small_unet()
-    statistics = calibrate(graph, layers_of(graph), small_images)[name]
+    statistics = calibrate(graph, group_layers(graph), small_images)[name]
     values = np.abs(raw(graph, small_images, name)).ravel()
     width = statistics.extent / BINS
     kept = values if zeros else values[values > width]
@@ -40,7 +40,7 @@ def test_percentile_is_the_raw_values_percentile(
 @pytest.mark.parametrize("budget", [4, 60, 127])
 def test_the_least_square_unit_is_that_of_the_raw_values(small_unet: UNet, small_images: Images, budget: int) -> None:
     graph = small_unet()
-    statistics = calibrate(graph, layers_of(graph), small_images)["b.relu"]
+    statistics = calibrate(graph, group_layers(graph), small_images)["b.relu"]
     values = raw(graph, small_images, "b.relu").ravel()
 
     def error(unit: float) -> float:
@@ -54,13 +54,13 @@ def test_the_least_square_unit_is_that_of_the_raw_values(small_unet: UNet, small
 
 def test_power_is_the_mean_square(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
-    found = calibrate(graph, layers_of(graph), small_images)["c.relu"].power
+    found = calibrate(graph, group_layers(graph), small_images)["c.relu"].power
     np.testing.assert_allclose(found, np.square(raw(graph, small_images, "c.relu")).mean((0, 2, 3)), rtol=1e-6)
 
 
 def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
-    statistics = calibrate(graph, layers_of(graph), small_images)["x"]
+    statistics = calibrate(graph, group_layers(graph), small_images)["x"]
     values = np.abs(np.concatenate(small_images)).ravel()
     assert min(image.min() for image in small_images) < 0
     wanted = np.percentile(values, 99, method="inverted_cdf")
@@ -70,15 +70,15 @@ def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) 
 def test_bad_images_are_refused(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
     with pytest.raises(ConversionError, match="calibration needs at least one image"):
-        calibrate(graph, layers_of(graph), [])
+        calibrate(graph, group_layers(graph), [])
     with pytest.raises(StimulusError, match=r"image \(1, 1, 8, 8\): the network reads \(batch, 1, 16, 16\)"):
-        calibrate(graph, layers_of(graph), [small_images[0][:, :, :8, :8]])
+        calibrate(graph, group_layers(graph), [small_images[0][:, :, :8, :8]])
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_extent_of_a_channel_is_its_own(small_unet: UNet, small_images: Images, name: str) -> None:
     graph = small_unet()
-    statistics = calibrate(graph, layers_of(graph), small_images)[name]
+    statistics = calibrate(graph, group_layers(graph), small_images)[name]
     values = raw(graph, small_images, name)
     width = (statistics.edges[-1] - statistics.edges[0]) / BINS
     largest = np.abs(values).max(axis=(0, 2, 3))

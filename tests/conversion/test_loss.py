@@ -13,8 +13,8 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import convert
-from snn_deploy.conversion.layers import layers_of
-from snn_deploy.conversion.loss import Loss, Trial, Truth, best, candidates, conversion_loss, trial
+from snn_deploy.conversion.layers import group_layers
+from snn_deploy.conversion.loss import Loss, Trial, Truth, choose_best, list_candidates, measure_loss, try_options
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
@@ -41,7 +41,7 @@ def truth(images: Images) -> Truth:
 
 def measured(images: Images, truth: Truth, options: Options) -> tuple[Conversion, Loss]:
     conversion = convert(MODEL, images, options).conversion
-    return conversion, conversion_loss(conversion, truth, BACKEND)
+    return conversion, measure_loss(conversion, truth, BACKEND)
 
 
 @pytest.mark.parametrize("options", [preset("exact", levels=63), preset("multi-threshold", steps=4)])
@@ -49,7 +49,7 @@ def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, op
     conversion, loss = measured(images, truth, options)
     network = conversion.network
     graph = normal_form(read(MODEL, (32, 32)).graph)
-    names = [layer.name for layer in layers_of(graph).layers]
+    names = [layer.name for layer in group_layers(graph).layers]
     probe = ActivationProbe(graph, names)
     steps = network.steps if network.mode == "rate" else 1
     batch = np.concatenate(images)
@@ -110,13 +110,13 @@ def test_fewer_bits_lose_more(images: Images, truth: Truth) -> None:
 
 def test_a_search_keeps_the_least_error(images: Images, truth: Truth) -> None:
     options = preset("exact", scale="percentile", percentile=90.0)
-    tried = candidates(options)
+    tried = list_candidates(options)
     statistics = convert(MODEL, images, options).conversion.statistics
-    trials = [trial(MODEL, images, item, statistics, truth, BACKEND) for item in tried]
+    trials = [try_options(MODEL, images, item, statistics, truth, BACKEND) for item in tried]
     assert [item.options for item in trials] == list(tried)
     assert len(tried) == 5
     errors = [item.loss.error for item in trials if item.loss is not None]
-    chosen = best(trials).loss
+    chosen = choose_best(trials).loss
     assert chosen is not None
     assert chosen.error == min(errors)
     assert errors[0] > 5 * min(errors)  # a percentile of 90 clips away what matters
@@ -125,13 +125,13 @@ def test_a_search_keeps_the_least_error(images: Images, truth: Truth) -> None:
 def test_candidates_that_cannot_be_are_said_and_passed_over(images: Images) -> None:
     refused = Trial(preset("exact"), None, "cannot be")
     fine = Trial(preset("exact", scale="max"), Loss((), 0.25))
-    assert best([refused, fine]) is fine
+    assert choose_best([refused, fine]) is fine
     with pytest.raises(ConversionError, match=r"no candidate can be converted: cannot be$"):
-        best([refused])
+        choose_best([refused])
     statistics = convert(MODEL, images).conversion.statistics
     truth = Truth.of(MODEL, images)
     wrong = replace(preset("exact"), input_levels=65535)
-    found = trial(MODEL, images, wrong, statistics, truth, BACKEND)
+    found = try_options(MODEL, images, wrong, statistics, truth, BACKEND)
     assert (found.loss is None) == bool(found.refusal)
 
 
@@ -144,7 +144,7 @@ def test_silent_layers_have_no_error(small_unet, small_images: Images) -> None: 
     conversion = lower(graph, graph, small_images, Options())
     probe = ActivationProbe(graph, [layer.name for layer in conversion.layers.layers])
     truth = Truth(small_images[:1], (probe(small_images[0]),))
-    loss = conversion_loss(conversion, truth, BACKEND)
+    loss = measure_loss(conversion, truth, BACKEND)
     silent = loss.layer("c.relu")
     assert silent is not None
     assert (silent.error, silent.clipping, silent.rounding) == (0.0, 0.0, 0.0)

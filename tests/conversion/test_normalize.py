@@ -10,8 +10,8 @@ import pytest
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.calibrate import ActivationProbe, calibrate
-from snn_deploy.conversion.layers import layers_of
-from snn_deploy.conversion.lower import check_function, lower, normalized_graph
+from snn_deploy.conversion.layers import group_layers
+from snn_deploy.conversion.lower import check_function, lower, normalize_graph
 from snn_deploy.conversion.normalize import Scales, choose_scales
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
@@ -26,9 +26,9 @@ TOLERANCE = 1e-5
 
 
 def function_error(graph: Graph, images: Images, options: Options) -> float:
-    layers = layers_of(graph)
+    layers = group_layers(graph)
     scales = choose_scales(layers, calibrate(graph, layers, images), options)
-    normalized = ActivationProbe(normalized_graph(layers, scales), ())
+    normalized = ActivationProbe(normalize_graph(layers, scales), ())
     worst = 0.0
     for image in images:
         counts = normalized((image / scales.unit[layers.input][:, None, None]).astype(np.float32))
@@ -92,11 +92,11 @@ def test_a_changed_function_is_refused(error: float, refused: bool) -> None:
     if refused:
         message = rf"normalization changes the function by {error:.1e} of the top output; 1e-05 is allowed$"
         with pytest.raises(ConversionError, match=message):
-            check_function(graph, layers_of(graph), scales, image, Options())
+            check_function(graph, group_layers(graph), scales, image, Options())
     else:
-        assert check_function(graph, layers_of(graph), scales, image, Options()) == error
+        assert check_function(graph, group_layers(graph), scales, image, Options()) == error
     layer_wise = Options(mode="rate", normalization="layer-wise")
-    assert check_function(graph, layers_of(graph), scales, image, layer_wise) == error
+    assert check_function(graph, group_layers(graph), scales, image, layer_wise) == error
 
 
 def test_layer_wise_changes_the_function(small_unet: UNet, small_images: Images) -> None:

@@ -15,7 +15,7 @@ from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import RELAYS, scale_op
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.conversion.quantize import NormalizedInput, integer_bias, quantize, quantize_output
+from snn_deploy.conversion.quantize import NormalizedInput, quantize, quantize_bias, quantize_output
 from snn_deploy.data.images import Images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
@@ -177,9 +177,9 @@ def test_rounding_is_to_the_nearest_level() -> None:
 
 def test_biases_are_rounded_to_the_nearest_integer_ties_to_even() -> None:
     bias = np.array([0.6, 0.4, 0.5, 1.5, -0.4, -0.6, -1.5])[:, None, None]
-    assert integer_bias(bias, np.ones(7)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
-    assert integer_bias(bias / 64, np.full(7, 64.0)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
-    maps = integer_bias(np.array([[[0.3, 0.7]], [[0.3, 0.7]]]), np.array([1.0, 4.0]))
+    assert quantize_bias(bias, np.ones(7)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
+    assert quantize_bias(bias / 64, np.full(7, 64.0)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
+    maps = quantize_bias(np.array([[[0.3, 0.7]], [[0.3, 0.7]]]), np.array([1.0, 4.0]))
     assert maps.tolist() == [[[0, 1]], [[1, 3]]]
     assert maps.dtype == np.int64
 

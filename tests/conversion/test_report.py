@@ -8,7 +8,7 @@ import pytest
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
-from snn_deploy.conversion.report import connection_reports
+from snn_deploy.conversion.report import report_connections
 from snn_deploy.data.images import Images
 
 from .conftest import UNet
@@ -27,7 +27,7 @@ def test_clipped_shares_and_dead_channels(
         percentile=90.0,
     )
     conversion = lower(graph, graph, small_images, options)
-    reports = {item.name: item for item in connection_reports(conversion)}
+    reports = {item.name: item for item in report_connections(conversion)}
     assert set(reports) == {item.name for item in conversion.network.connections}
     report = next(item for item in reports.values() if item.source == "a.relu")
     probe = ActivationProbe(graph, ["a.relu"])
@@ -45,7 +45,7 @@ def test_weight_errors_fall_with_bits(small_unet: UNet, small_images: Images) ->
     graph = small_unet()
     errors = []
     for bits in (8, 4):
-        reports = connection_reports(lower(graph, graph, small_images, preset("exact", weight_bits=bits)))
+        reports = report_connections(lower(graph, graph, small_images, preset("exact", weight_bits=bits)))
         errors.append({item.name: item.weight_error for item in reports})
     for name, error in errors[0].items():
         assert error < 0.03, name

@@ -14,7 +14,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_network
-from snn_deploy.mapping.traffic import traffic
+from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
@@ -35,7 +35,7 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     target = load_target("loihi1")
     mapping = map_network(network, target)
     found = estimate(network, activity, target, mapping=mapping)
-    moved = traffic(network, activity, mapping, target)
+    moved = measure_traffic(network, activity, mapping, target)
     firing = activity.populations[1:]
     active = sum(int(item.events.sum()) for item in firing) / activity.images
     neurons = sum(item.neurons for item in firing)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.data.metrics import VOID, confusion, restoration_scores, segmentation_scores
+from snn_deploy.data.metrics import VOID, count_label_pairs, score_restoration, score_segmentation
 from snn_deploy.errors import StimulusError
 
 
 def test_two_classes_by_hand() -> None:
     wanted = np.array([[1, 1, 1, 0], [0, 0, 0, VOID]])
     found = np.array([[1, 1, 0, 1], [0, 0, 0, 1]])
-    scores = segmentation_scores(confusion(found, wanted, 2))
+    scores = score_segmentation(count_label_pairs(found, wanted, 2))
     assert scores["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert scores["jaccard"] == pytest.approx(2 / 4)
     assert scores["accuracy"] == pytest.approx(5 / 7)
@@ -21,7 +21,7 @@ def test_two_classes_by_hand() -> None:
 
 def test_miou_is_over_the_classes_that_occur() -> None:
     wanted, found = np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 0]])
-    scores = segmentation_scores(confusion(found, wanted, 5))
+    scores = score_segmentation(count_label_pairs(found, wanted, 5))
     assert scores["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert "f1" not in scores
 
@@ -29,24 +29,24 @@ def test_miou_is_over_the_classes_that_occur() -> None:
 def test_pairs_add_up_over_images() -> None:
     rng = np.random.default_rng(0)
     wanted, found = rng.integers(-1, 3, (2, 9, 9)), rng.integers(0, 3, (2, 9, 9))
-    parts = sum(confusion(f, w, 3) for f, w in zip(found, wanted, strict=True))
-    np.testing.assert_array_equal(parts, confusion(found.reshape(18, 9), wanted.reshape(18, 9), 3))
+    parts = sum(count_label_pairs(f, w, 3) for f, w in zip(found, wanted, strict=True))
+    np.testing.assert_array_equal(parts, count_label_pairs(found.reshape(18, 9), wanted.reshape(18, 9), 3))
 
 
 def test_psnr_is_of_the_clipped_image() -> None:
     clean = np.full((1, 1, 16, 16), 0.5, np.float32)
     restored = clean.astype(np.float64).copy()
     restored[0, 0, 0, 0] = 9.0
-    assert restoration_scores(restored, clean)["psnr_db"] == pytest.approx(-10 * np.log10(0.25 / 256))
-    assert restoration_scores(clean.astype(np.float64), clean + 1e-6)["ssim"] == pytest.approx(1.0, abs=1e-6)
+    assert score_restoration(restored, clean)["psnr_db"] == pytest.approx(-10 * np.log10(0.25 / 256))
+    assert score_restoration(clean.astype(np.float64), clean + 1e-6)["ssim"] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_what_does_not_fit() -> None:
     with pytest.raises(StimulusError, match="the label map holds class 4; the network tells 3 classes apart"):
-        confusion(np.zeros((2, 2), np.int64), np.full((2, 2), 4), 3)
+        count_label_pairs(np.zeros((2, 2), np.int64), np.full((2, 2), 4), 3)
     with pytest.raises(StimulusError, match=r"label map \(2, 2\) for an output \(3, 3\)"):
-        confusion(np.zeros((3, 3), np.int64), np.zeros((2, 2), np.int64), 3)
+        count_label_pairs(np.zeros((3, 3), np.int64), np.zeros((2, 2), np.int64), 3)
     with pytest.raises(StimulusError, match="no pixel is labelled"):
-        segmentation_scores(confusion(np.zeros((2, 2), np.int64), np.full((2, 2), VOID), 3))
+        score_segmentation(count_label_pairs(np.zeros((2, 2), np.int64), np.full((2, 2), VOID), 3))
     with pytest.raises(StimulusError, match="this is no denoiser"):
-        restoration_scores(np.zeros((1, 2, 8, 8)), np.zeros((1, 1, 8, 8), np.float32))
+        score_restoration(np.zeros((1, 2, 8, 8)), np.zeros((1, 1, 8, 8), np.float32))

@@ -16,7 +16,7 @@ from snn_deploy.cli.app import main
 from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.metrics import psnr_db
-from snn_deploy.data.tiles import windows
+from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.evaluation.evaluate import Cost, FloatPredictor, Prediction, SpikingPredictor, evaluate
 from snn_deploy.network import artifact
@@ -32,11 +32,11 @@ def test_tiles_write_every_pixel_once(size: tuple[int, int], tile: int, overlap:
     if overlap >= tile:
         if max(size) > tile:
             with pytest.raises(StimulusError, match=f"tiles of {tile} pixels cannot overlap by {overlap}"):
-                list(windows(size, (tile, tile), overlap))
+                list(cut_windows(size, (tile, tile), overlap))
         return
     image = np.arange(size[0] * size[1]).reshape(size)
     written = np.full(size, -1)
-    for window in windows(size, (tile, tile), overlap):
+    for window in cut_windows(size, (tile, tile), overlap):
         assert np.all(written[window.write] == -1)
         read = image[window.read]
         assert max(read.shape) <= tile

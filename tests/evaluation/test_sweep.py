@@ -12,7 +12,7 @@ from sweep_points import score
 
 from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import BackendError, ReportError
-from snn_deploy.evaluation.sweep import Grid, Point, Settings, pareto, parse_axis, sweep
+from snn_deploy.evaluation.sweep import Grid, Point, Settings, parse_axis, select_pareto_front, sweep
 from snn_deploy.report.pareto_plot import pareto_plot
 
 GRID = Grid("model", (("steps", (2, 4)), ("mode", ("rate", "exact"))))
@@ -89,12 +89,12 @@ def test_the_front_keeps_what_nothing_beats() -> None:
         Point({"a": 5}, {}, "failed"),
         Point({"a": 6}, {"psnr_db": 29.0, "energy_j": 1.0}),
     ]
-    front = pareto(points, {"psnr_db": "max", "energy_j": "min"})
+    front = select_pareto_front(points, {"psnr_db": "max", "energy_j": "min"})
     assert [point.settings["a"] for point in front] == [2, 4, 6]
     with pytest.raises(ReportError, match=r"no point is scored by cores; scores are psnr_db, energy_j$"):
-        pareto(points, {"cores": "min"})
+        select_pareto_front(points, {"cores": "min"})
     with pytest.raises(ReportError, match=r"at least one goal$"):
-        pareto(points, {})
+        select_pareto_front(points, {})
 
 
 def test_axes() -> None:

@@ -17,7 +17,7 @@ from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
 from snn_deploy.errors import ConversionError
 from snn_deploy.finetuning.network import GraphNetwork
-from snn_deploy.finetuning.surrogate import Firing, Flow, Levels, firing_of, spiking_loss
+from snn_deploy.finetuning.surrogate import Firing, Flow, Levels, find_firing, spiking_loss
 from snn_deploy.frontend.onnx import read
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import AveragePool, Conv, LeakyRelu, MaxPool, Relu
@@ -65,7 +65,7 @@ def test_the_surrogate_computes_what_the_network_computes(options: Options, pool
     conversion = converted(graph, options)
     network = conversion.network
     run = load_backend("reference").run(network, stimulus_of(network, image()))
-    firing = firing_of(graph, conversion, options, "cpu")
+    firing = find_firing(graph, conversion, options, "cpu")
     surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
     with torch.no_grad():
         found = surrogate(GraphNetwork(graph), torch.from_numpy(image())).numpy()
@@ -82,7 +82,7 @@ def test_the_bias_counts_in_every_step() -> None:
     for steps in (4, 16):
         options = preset("multi-threshold", steps=steps)
         network = GraphNetwork(graph)
-        flow = Flow(firing_of(graph, converted(graph, options), options, "cpu"), options)
+        flow = Flow(find_firing(graph, converted(graph, options), options, "cpu"), options)
         flow(network, torch.from_numpy(image())).mean().backward()
         gradients.append([bias.grad.clone() for bias in network.biases])
     plain = GraphNetwork(graph)
@@ -123,14 +123,14 @@ def test_rewritten_activations_are_refused() -> None:
     )
     options = preset("exact")
     with pytest.raises(ConversionError, match="only networks whose activations are Relu can be fine-tuned"):
-        firing_of(leaky, converted(leaky, options), options, "cpu")
+        find_firing(leaky, converted(leaky, options), options, "cpu")
 
 
 def test_the_segmenter_has_signed_populations(root: Path) -> None:
     graph = read(root / "models/segmenter_isbi.onnx", (32, 32)).graph
     crop = images.center_crop(images.photograph("camera", 1), 32, 32)
     form = normal_form(graph)
-    firing = firing_of(graph, lower(form, form, [crop], preset("exact")), preset("exact"), "cpu")
+    firing = find_firing(graph, lower(form, form, [crop], preset("exact")), preset("exact"), "cpu")
     assert sum(item.signed for item in firing.values()) == 3
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from snn_deploy.mapping.fit import LayerMapping, Mapping, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
-from snn_deploy.mapping.tiling import Tile, choose_tile, fits, neuron_bound, uses
+from snn_deploy.mapping.tiling import Tile, bound_cores, choose_tile, fits, measure_uses
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
@@ -54,7 +54,7 @@ def pair(*, delay: int = 1, payload: int = 1, weight: int = 1) -> Network:
 )
 def test_a_tile_may_use_a_core_up(name: str, resource: str) -> None:
     target, tile = load_target(name), Tile(4, 4, 4)
-    used = next(use.used for use in uses(target, CONV, tile) if use.resource == resource)
+    used = next(use.used for use in measure_uses(target, CONV, tile) if use.resource == resource)
     key = LIMIT_OF[resource].removeprefix("limits.")
     assert fits(limited(target, **{key: used}), CONV, tile)
     assert not fits(limited(target, **{key: used - 1}), CONV, tile)
@@ -66,7 +66,7 @@ def test_a_core_of_loihi2_holds_4095_neurons() -> None:
         layer = Layer("dense", (neurons, 1, 1), (SynapseGroup("source", (1, 1, 1), "dense"),))
         tile = choose_tile(target, layer)
         assert tile is not None
-        assert (tile.cores(layer), neuron_bound(target, layer)) == (cores, cores)
+        assert (tile.cores(layer), bound_cores(target, layer)) == (cores, cores)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_core_of_loihi2_holds_4095_neurons() -> None:
 def test_loihi1_axons_include_the_halo(group: SynapseGroup, tile: Tile, axons: int) -> None:
     """One input axon per source neuron in the receptive field of the tile, borders included."""
     layer = Layer("layer", (4, 20, 20), (group,))
-    assert {use.resource: use.used for use in uses(load_target("loihi1"), layer, tile)}["input axons"] == axons
+    assert {use.resource: use.used for use in measure_uses(load_target("loihi1"), layer, tile)}["input axons"] == axons
 
 
 @pytest.mark.parametrize(("delay", "relays"), [(62, None), (63, 1), (124, 1), (125, 2), (186, 2), (187, 3)])

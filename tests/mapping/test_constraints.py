@@ -11,9 +11,16 @@ from rich.console import Console
 
 from snn_deploy.display.tables import mapping_table
 from snn_deploy.errors import NetworkError, TargetError
-from snn_deploy.mapping.fit import friendlier_sizes, map_layers, map_network
-from snn_deploy.mapping.layout import Layer, SynapseGroup, layers_of, patterns, receptive, weight_bits
-from snn_deploy.mapping.tiling import Tile, choose_tile, synaptic_words, uses
+from snn_deploy.mapping.fit import map_layers, map_network, suggest_sizes
+from snn_deploy.mapping.layout import (
+    Layer,
+    SynapseGroup,
+    count_patterns,
+    count_weight_bits,
+    describe_layers,
+    measure_receptive_field,
+)
+from snn_deploy.mapping.tiling import Tile, choose_tile, count_synaptic_words, measure_uses
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
@@ -109,7 +116,7 @@ def test_powers_of_two_waste_half_of_each_tile() -> None:
     """64x64x16: 4096 neurons miss the limit of 4095, so tiles hold 2048; at 56 or 72 pixels a core holds more."""
     pool = ConvKernel(np.ones((16, 1, 4, 4), np.int8), (4, 4), groups=16)
     network = chain(ones(16, 1, 3, 3), pool, shape=(1, 64, 64))
-    options = friendlier_sizes(network, load_target("loihi2"))
+    options = suggest_sizes(network, load_target("loihi2"))
     here = next(option for option in options if option.height == 64)
     assert options[0].cores_per_megapixel < here.cores_per_megapixel
     assert options == tuple(sorted(options, key=lambda option: option.cores_per_megapixel))
@@ -133,30 +140,30 @@ def test_powers_of_two_waste_half_of_each_tile() -> None:
 )
 def test_weight_bits(weights: list[int], bits: int) -> None:
     """Signed width after the common power of two: 6 and -10 are 2 * 3 and 2 * -5, four bits."""
-    assert weight_bits(np.array(weights, np.int8)) == bits
+    assert count_weight_bits(np.array(weights, np.int8)) == bits
 
 
 def test_patterns_are_those_of_a_walk() -> None:
     """A 3-tap kernel on a tile of 4 rows: rows meet 1, 2, 3, 2 and 1 taps; with stride 2 two phases and borders."""
-    assert patterns("conv", 3, 1, 1, 4) == (1, 1, 2, 2, 3)
-    assert patterns("conv", 3, 2, 1, 4) == (1, 1, 1, 2)
-    assert patterns("conv", 3, 1, 1, 1) == (1, 1, 1)
-    assert patterns("transposed", 2, 2, 1, 4) == (1, 1, 2)
+    assert count_patterns("conv", 3, 1, 1, 4) == (1, 1, 2, 2, 3)
+    assert count_patterns("conv", 3, 2, 1, 4) == (1, 1, 1, 2)
+    assert count_patterns("conv", 3, 1, 1, 1) == (1, 1, 1)
+    assert count_patterns("transposed", 2, 2, 1, 4) == (1, 1, 2)
 
 
 def test_receptive_fields() -> None:
     group = SynapseGroup("x", (2, 20, 20), taps=(3, 3), strides=(2, 1), dilations=(1, 2))
-    assert (receptive(group, 0, 4), receptive(group, 1, 4)) == (9, 8)
-    assert receptive(group, 0, 20) == 20
+    assert (measure_receptive_field(group, 0, 4), measure_receptive_field(group, 1, 4)) == (9, 8)
+    assert measure_receptive_field(group, 0, 20) == 20
     up = SynapseGroup("x", (2, 20, 20), "transposed", (3, 3), (2, 2))
-    assert receptive(up, 0, 4) == 3
+    assert measure_receptive_field(up, 0, 4) == 3
 
 
 def test_a_skip_is_a_second_group_in_the_same_cores() -> None:
     target = load_target("loihi2")
     skip, up = (SynapseGroup(name, (32, 32, 32), taps=(3, 3)) for name in ("skip", "up"))
     one, both = Layer("dec", (16, 32, 32), (skip,)), Layer("dec", (16, 32, 32), (skip, up))
-    assert synaptic_words(target, both, Tile(16, 8, 8)) == 2 * synaptic_words(target, one, Tile(16, 8, 8))
+    assert count_synaptic_words(target, both, Tile(16, 8, 8)) == 2 * count_synaptic_words(target, one, Tile(16, 8, 8))
     joined = Layer("dec", (16, 32, 32), (SynapseGroup("concat", (64, 32, 32), taps=(3, 3)),))
     assert choose_tile(target, both) == choose_tile(target, joined)
 
@@ -164,13 +171,13 @@ def test_a_skip_is_a_second_group_in_the_same_cores() -> None:
 def test_depthwise_lists_hold_their_own_channel_only() -> None:
     target = load_target("loihi2")
     pool = Layer("pool", (16, 8, 8), (SynapseGroup("x", (16, 16, 16), taps=(2, 2), strides=(2, 2), groups=16),))
-    assert synaptic_words(target, pool, Tile(16, 8, 8)) == 16 * 4
-    assert synaptic_words(target, pool, Tile(4, 8, 8)) == 4 * 4
+    assert count_synaptic_words(target, pool, Tile(16, 8, 8)) == 16 * 4
+    assert count_synaptic_words(target, pool, Tile(4, 8, 8)) == 4 * 4
 
 
 def test_layers_of_a_network() -> None:
     network = random_unet("exact", 0)
-    layers = {layer.name: layer for layer in layers_of(network)}
+    layers = {layer.name: layer for layer in describe_layers(network)}
     assert list(layers) == [population.name for population in network.populations[1:]]
     for layer in layers.values():
         assert len(layer.groups) == len(network.incoming(layer.name))
@@ -181,13 +188,13 @@ def test_uses_grow_with_the_tile() -> None:
     """What the search for free tiles rests on."""
     for name in ("loihi1", "loihi2"):
         target = load_target(name)
-        for layer in layers_of(random_unet("exact", 1)):
+        for layer in describe_layers(random_unet("exact", 1)):
             for smaller, larger in (
                 (Tile(1, 2, 2), Tile(1, 3, 2)),
                 (Tile(1, 2, 2), Tile(2, 2, 2)),
                 (Tile(2, 2, 2), Tile(2, 2, 4)),
             ):
-                pairs = zip(uses(target, layer, smaller), uses(target, layer, larger), strict=True)
+                pairs = zip(measure_uses(target, layer, smaller), measure_uses(target, layer, larger), strict=True)
                 assert all(less.used <= more.used for less, more in pairs)
 
 

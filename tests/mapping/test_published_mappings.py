@@ -14,7 +14,7 @@ from snn_deploy.activity.counting import assume
 from snn_deploy.cost.energy import estimate
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import GroupKind, Layer, SynapseGroup
-from snn_deploy.mapping.tiling import choose_tile, free_tile, neuron_bound, uses
+from snn_deploy.mapping.tiling import bound_cores, choose_free_tile, choose_tile, measure_uses
 from snn_deploy.network.kernels import ConvKernel, Kernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
@@ -73,7 +73,7 @@ def test_convolution_rows(network: Row, row: Row, targets: dict[int, Target]) ->
     target = targets[network["synaptic_memory_words"]]
     tile = choose_tile(target, layer(row))
     assert tile is not None
-    used = {use.resource: use.used for use in uses(target, layer(row), tile)}
+    used = {use.resource: use.used for use in measure_uses(target, layer(row), tile)}
     assert tile.cores(layer(row)) == row["cores"]
     assert tile.size == row["neurons"]
     assert used["synaptic words"] == row["words"]
@@ -90,9 +90,9 @@ def test_dense_rows(network: Row, row: Row, targets: dict[int, Target]) -> None:
     assert tile is not None
     if row["cores"] == 1:
         assert tile.cores(layer(row)) == 1
-        assert uses(target, layer(row), tile)[1].used == row["words"]
+        assert measure_uses(target, layer(row), tile)[1].used == row["words"]
     else:
-        assert neuron_bound(target, layer(row)) <= tile.cores(layer(row)) <= row["cores"]
+        assert bound_cores(target, layer(row)) <= tile.cores(layer(row)) <= row["cores"]
 
 
 def test_whole_networks(targets: dict[int, Target]) -> None:
@@ -233,8 +233,8 @@ def test_free_tiles_never_need_more_cores() -> None:
     for item in unet(8, 2, 48):
         for name in ("loihi1", "loihi2"):
             target = load_target(name)
-            free, chosen = free_tile(target, item), choose_tile(target, item)
+            free, chosen = choose_free_tile(target, item), choose_tile(target, item)
             assert free is not None
             assert chosen is not None
-            assert neuron_bound(target, item) <= free.cores(item) <= chosen.cores(item)
-            assert all(use.used <= use.limit for use in uses(target, item, free))
+            assert bound_cores(target, item) <= free.cores(item) <= chosen.cores(item)
+            assert all(use.used <= use.limit for use in measure_uses(target, item, free))

@@ -14,7 +14,7 @@ from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.tiling import Tile
-from snn_deploy.mapping.traffic import blocks_of, message_map, position, traffic
+from snn_deploy.mapping.traffic import count_messages, locate_cores, measure_traffic, place_layers
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -81,7 +81,7 @@ def test_one_message_per_core_reached(kernel: Kernel, shape: Shape, tile: Tile) 
     end = kernel.output_shape(shape)
     numbers = tile_numbers(end, tile)
     expected = [np.unique(numbers[met > 0]).size for met in reached(kernel, shape)]
-    assert np.array_equal(message_map(kernel, shape, end, tile).reshape(-1), expected)
+    assert np.array_equal(count_messages(kernel, shape, end, tile).reshape(-1), expected)
 
 
 @pytest.mark.parametrize("name", ["loihi1", "loihi2"])
@@ -92,7 +92,7 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
     activity = count(network, load_backend("reference").run(network, random_stimulus(network, 4)))
     mapping = map_network(network, target)
     assert mapping.chips > 2
-    found = traffic(network, activity, mapping, target)
+    found = measure_traffic(network, activity, mapping, target)
     expected, neurons = np.zeros(mapping.cores), np.zeros(mapping.cores, np.int64)
     for population in network.populations[1:]:
         block = found.blocks[population.name]
@@ -135,13 +135,13 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     )
     target = small(tmp_path, "loihi1", neurons=32, cores=60)
     mapping = map_network(network, target)
-    found = traffic(network, assume(network, 0.5), mapping, target)
+    found = measure_traffic(network, assume(network, 0.5), mapping, target)
     here, there = found.blocks["a"], found.blocks["b"]
-    begin = position(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
+    begin = locate_cores(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
     numbers = there.first + tile_numbers(network.population("b").shape, there.tile)
     sent = east = north = between = 0.0
     for index, met in enumerate(reached(network.connections[1].kernel, network.population("a").shape)):
-        chip, column, row = position(target, np.unique(numbers[met > 0]))
+        chip, column, row = locate_cores(target, np.unique(numbers[met > 0]))
         same = chip == begin[0][index]
         sent += 2.0 * chip.size
         between += 2.0 * np.count_nonzero(~same)
@@ -157,7 +157,7 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
 
 def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:
     target = load_target("loihi2")
-    chip, column, row = position(target, np.array([0, 3, 4, 31, 32, 119, 120, 124]))
+    chip, column, row = locate_cores(target, np.array([0, 3, 4, 31, 32, 119, 120, 124]))
     assert chip.tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
     assert column.tolist() == [0, 0, 1, 7, 0, 5, 0, 1]
     assert row.tolist() == [0, 0, 0, 0, 1, 3, 0, 0]
@@ -166,4 +166,4 @@ def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:
 def test_nothing_is_placed_where_a_population_fits_nowhere() -> None:
     wide = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
     with pytest.raises(TargetError, match=r"^conv10: no core of loihi2 holds a neuron of it, .* and add those up$"):
-        blocks_of(map_layers("wide", [wide], load_target("loihi2")))
+        place_layers(map_layers("wide", [wide], load_target("loihi2")))

@@ -9,7 +9,7 @@ from snn_deploy.activity.counting import assume
 from snn_deploy.cost.energy import estimate
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
-from snn_deploy.mapping.traffic import traffic
+from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.report.core_map import core_map, layer_bars
 from snn_deploy.report.svg import COLOURS
 from snn_deploy.targets.load import load_target
@@ -19,7 +19,7 @@ from snn_deploy.testing import random_unet
 def test_every_core_is_drawn_once() -> None:
     network, target = random_unet("rate", 0, size=64), load_target("loihi2")
     mapping = map_network(network, target)
-    moved = traffic(network, assume(network, 0.2), mapping, target)
+    moved = measure_traffic(network, assume(network, 0.2), mapping, target)
     for picture in (core_map(mapping, target), core_map(mapping, target, moved)):
         ET.fromstring(picture)
         corners = re.findall(r"M[\d.]+ [\d.]+", picture)

@@ -11,9 +11,9 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.conversion.convert import Converted, convert, input_channels, input_size
-from snn_deploy.conversion.loss import Trial, Truth, best, candidates, trial
+from snn_deploy.conversion.loss import Trial, Truth, choose_best, list_candidates, try_options
 from snn_deploy.conversion.options import Options
-from snn_deploy.conversion.report import record, trial_record
+from snn_deploy.conversion.report import record, record_trial
 from snn_deploy.data.calibration import calibration_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show, show_json
@@ -66,12 +66,12 @@ def execute(arguments: argparse.Namespace) -> int:
         converted = convert(model, images, options, arguments.size)
     trials = _trials(model, images, options, converted, search=arguments.search)
     if arguments.search:
-        converted = convert(model, images, best(trials).options, arguments.size, converted.conversion.statistics)
+        converted = convert(model, images, choose_best(trials).options, arguments.size, converted.conversion.statistics)
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
-    chosen = best(trials).loss if trials else None
+    chosen = choose_best(trials).loss if trials else None
     if arguments.json:
-        found = record(converted.conversion, chosen) | {"search": [trial_record(item) for item in trials]}
+        found = record(converted.conversion, chosen) | {"search": [record_trial(item) for item in trials]}
         show_json(found | {"artifact": str(arguments.out), "sha256": digest})
     else:
         if arguments.search:
@@ -90,11 +90,11 @@ def _trials(model: Path, images: Images, options: Options, converted: Converted,
             raise
         note(f"what the conversion loses was not measured: {error}")
         return ()
-    tried = candidates(options) if search else (options,)
+    tried = list_candidates(options) if search else (options,)
     truth, statistics, found = Truth.of(model, images), converted.conversion.statistics, []
     with progress("measuring what is lost") as report:
         for number, item in enumerate(tried, 1):
-            found.append(trial(model, images, item, statistics, truth, backend))
+            found.append(try_options(model, images, item, statistics, truth, backend))
             report(number, len(tried))
     return tuple(found)
 

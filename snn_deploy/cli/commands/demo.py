@@ -17,7 +17,7 @@ from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
 from snn_deploy.cli.commands.estimate import show_energy
-from snn_deploy.conversion.convert import convert, float_probe
+from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
@@ -90,7 +90,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if verbose() and not arguments.json:
         show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
 
-    restored_float = next(iter(float_probe(model, size)(noisy).values()))
+    restored_float = next(iter(open_float_probe(model, size)(noisy).values()))
     payloads = stimulus_of(network, noisy)
     whole = shared.run("cpu", network, payloads)
     restored = whole.values(network).astype(np.float32)

@@ -21,7 +21,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.verify import LEVELS
-from snn_deploy.conversion.convert import convert, float_probe, input_size
+from snn_deploy.conversion.convert import convert, input_size, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
@@ -34,7 +34,7 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
 from snn_deploy.mapping.fit import Mapping, map_network
-from snn_deploy.mapping.traffic import traffic
+from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
@@ -147,7 +147,7 @@ def _values(network: Network, run: Run) -> Float64:
 
 
 def _float(model: Path, image: images.Image) -> Values[str, Float32]:
-    return float_probe(model, (image.shape[2], image.shape[3]))(image)
+    return open_float_probe(model, (image.shape[2], image.shape[3]))(image)
 
 
 def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
@@ -304,7 +304,7 @@ def _mapping(
     if any(layer.tile is None for layer in mapping.layers):
         missing["Energy and time"] = "a population fits on no core, see below"
         return mapping, None
-    return mapping, core_map(mapping, target, traffic(network, activity, mapping, target))
+    return mapping, core_map(mapping, target, measure_traffic(network, activity, mapping, target))
 
 
 def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> dict[str, str]:

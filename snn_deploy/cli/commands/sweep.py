@@ -15,7 +15,7 @@ from snn_deploy.activity.counting import count
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
-from snn_deploy.conversion.convert import convert, float_probe, input_channels, input_size
+from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
@@ -23,7 +23,7 @@ from snn_deploy.data.calibration import calibration_images
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import ConversionError
-from snn_deploy.evaluation.sweep import Goal, Grid, Settings, pareto, parse_axis, sweep
+from snn_deploy.evaluation.sweep import Goal, Grid, Settings, parse_axis, select_pareto_front, sweep
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.report.pareto_plot import pareto_plot
@@ -76,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
             scheduler=arguments.scheduler,
             progress=lambda done, total, _: report(done, total),
         )
-    front = pareto(points, GOALS)
+    front = select_pareto_front(points, GOALS)
     if arguments.plot is not None:
         write(arguments.plot, pareto_plot(points, "energy_j", "quality_db"))
     if arguments.json:
@@ -124,7 +124,7 @@ class Scoring:
         options = preset(str(settings.get("preset", "exact")), **changes)
         network = convert(self.model, self.calibration, options, size).conversion.network
         run = load_backend("cpu").run(network, stimulus_of(network, self.image))
-        wanted = next(iter(float_probe(self.model, size)(self.image).values()))
+        wanted = next(iter(open_float_probe(self.model, size)(self.image).values()))
         error = float(np.mean(np.square(run.values(network) - wanted)))
         activity = count(network, run)
         found = estimate(network, activity, self.target)

@@ -12,7 +12,7 @@ from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
 from snn_deploy.display.console import note, show_json
 from snn_deploy.errors import ReportError
-from snn_deploy.exchange.onnx_view import Measured, annotated
+from snn_deploy.exchange.onnx_view import Measured, annotate
 from snn_deploy.files import check_writable, write
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -71,7 +71,7 @@ def _onnx(arguments: argparse.Namespace) -> bytes:
     if arguments.input is not None:
         network, _, payloads = shared.stimulus(arguments, network)
         measured = _measured(network, shared.run(arguments.backend, network, payloads))
-    data: bytes = annotated(network, measured).SerializeToString(deterministic=True)
+    data: bytes = annotate(network, measured).SerializeToString(deterministic=True)
     return data
 
 
