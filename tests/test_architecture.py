@@ -28,7 +28,7 @@ ORDER = (
 )
 """From the top down: a package imports from itself, from those beside it and from every line above it."""
 
-BACKENDS_MAY_IMPORT = {"errors", "arrays", "shapes", "network", "backend"}
+BACKENDS_MAY_IMPORT = {"errors", "arrays", "shapes", "files", "network", "backend"}
 """What a backend sees of the core."""
 
 BACKENDS_MAY_ALSO_IMPORT = {"snn_deploy_onnx": {"exchange", "frontend"}}

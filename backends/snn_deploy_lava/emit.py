@@ -7,10 +7,9 @@ conformance test for a team's own model of the neuron on the chip. snn-deploy is
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from string import Template
@@ -21,6 +20,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendError
+from snn_deploy.files import check_new_folder, write_folder
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
@@ -64,24 +64,18 @@ def write_bundle(
     """
     if not any_target:
         rules.check(network)
-    if directory.exists():
-        raise ArtifactError(f"{directory}: exists already; choose a new folder")
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        _write_runtime(partial)
-        simulator = backend or load_backend("reference")
-        _write_case(partial, network, _noise(network) if stimulus is None else stimulus, simulator)
-        probe = conformance_network(network)
-        _write_case(partial / "conformance", probe, _sweep(probe), simulator)
-        (partial / "README.md").write_text(_readme(network), encoding="utf-8")
-        digest = _write_manifest(partial, network)
-        partial.replace(directory)
-    except OSError as error:
-        raise ArtifactError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return digest
+    check_new_folder(directory, ArtifactError)
+    simulator = backend or load_backend("reference")
+    probe = conformance_network(network)
+    contents = {
+        **_runtime(),
+        **_case("", network, _noise(network) if stimulus is None else stimulus, simulator),
+        **_case("conformance/", probe, _sweep(probe), simulator),
+        "README.md": _readme(network).encode(),
+    }
+    manifest = _manifest(contents, network)
+    write_folder(directory, contents | {"manifest.json": manifest}, ArtifactError)
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def conformance_network(network: Network) -> Network:
@@ -160,22 +154,26 @@ def _sweep(network: Network) -> Int64:
     return np.arange(-_SWEEP, _SWEEP + 1, dtype=np.int64).reshape(1, *network.input.shape)
 
 
-def _write_runtime(folder: Path) -> None:
-    for name in ("run.py", "chip_models.py"):
-        shutil.copy(_HERE / "bundle" / name, folder / name)
-    package = folder / "snn_deploy_lava"
-    shutil.copytree(_HERE / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__init__.py").write_text(_STUB, encoding="utf-8")
+def _runtime() -> dict[str, bytes]:
+    """The programs of the bundle and the package that they import."""
+    contents = {name: (_HERE / "bundle" / name).read_bytes() for name in ("run.py", "chip_models.py")}
+    for path in sorted((_HERE / "runtime").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            contents[f"snn_deploy_lava/{path.relative_to(_HERE)}"] = path.read_bytes()
+    return contents | {"snn_deploy_lava/__init__.py": _STUB.encode()}
 
 
-def _write_case(folder: Path, network: Network, stimulus: Int64, backend: Backend) -> None:
-    """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` finds."""
-    folder.mkdir(exist_ok=True)
-    artifact.save(network, folder / "network.snn")
-    np.save(folder / "input.npy", stimulus)
-    run = backend.run(network, stimulus)
-    counts: dict[str, Int64] = {f"counts/{name}": values for name, values in run.counts.items()}
-    np.savez(folder / "expected.npz", **counts)
+def _case(prefix: str, network: Network, stimulus: Int64, backend: Backend) -> dict[str, bytes]:
+    """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` computes."""
+    counts = {f"counts/{name}": values for name, values in backend.run(network, stimulus).counts.items()}
+    stored, expected = io.BytesIO(), io.BytesIO()
+    np.save(stored, stimulus)
+    np.savez(expected, **counts)
+    return {
+        f"{prefix}network.snn": artifact.encode(network),
+        f"{prefix}input.npy": stored.getvalue(),
+        f"{prefix}expected.npz": expected.getvalue(),
+    }
 
 
 def _readme(network: Network) -> str:
@@ -197,19 +195,17 @@ def _readme(network: Network) -> str:
     )
 
 
-def _write_manifest(folder: Path, network: Network) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _manifest(contents: Mapping[str, bytes], network: Network) -> bytes:
+    """The network's names and the SHA-256 of each file of ``contents``, as JSON."""
     manifest = {
         "network": artifact.digest(network),
         "name": network.name,
         "python": "3.10",
         "lava-nc": LAVA_VERSION,
-        "files": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)},
         "populations": [
             {"name": item.name, "shape": list(item.shape), "start": item.start, "onnx": list(item.origin)}
             for item in network.populations
         ],
     }
-    data = json.dumps(manifest, indent=1, ensure_ascii=False).encode()
-    (folder / "manifest.json").write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
+    return json.dumps(manifest, indent=1, ensure_ascii=False).encode()
