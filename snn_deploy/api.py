@@ -40,7 +40,10 @@ from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
-from snn_deploy.verification import Level, Verdict, compare
+from snn_deploy.verification import Level, Trace, Verdict
+from snn_deploy.verification.session import Session
+from snn_deploy.verification.stimuli import Stimuli
+from snn_deploy.verification.traces.recordings import Readout
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -160,20 +163,31 @@ def verify(
     images: Image,
     backends: Sequence[str] = ("reference", "cpu"),
     level: str | Level = Level.TRAIN,
+    *,
+    traces: Sequence[str | Path | Trace] = (),
+    share: float = 1.0,
+    mark: int | None = None,
+    bits: int | None = None,
+    dt: float | None = None,
 ) -> Verdict:
-    """Do ``backends`` fire the same spikes on ``images`` (B, C, H, W)? The first is the baseline.
+    """Verify that ``backends``, and recordings of a chip (``traces``), show the same spikes on ``images`` (B, C, H, W).
 
-    ``level``: output-count, layer-count, neuron-count, train (every event) or state (every membrane too). The verdict's
-    ``exit_code`` is 0 equal, 1 different, 2 not compared.
+    The first backend is the baseline. ``level``: output-count, layer-count, neuron-count, train (every event) or state
+    (every membrane too). The verdict's ``exit_code`` is 0 equal, 1 different, 2 not compared; at levels train and state
+    its ``story`` says which population introduced the first error and its ``cause`` which mistake explains that.
+
+    ``traces`` are files (.npz, .nir, SANA-FE's .csv or a folder of these) or :class:`Trace` values, whose batches follow
+    the images. ``share``: part of each population that must have been probed. ``mark``: membrane that a read-out shows
+    at a spike (Loihi: 128); ``bits``: words were read as unsigned; ``dt``: length of a step in NIRData with event times.
+    :class:`~snn_deploy.errors.VerificationError` for a recording that is damaged, or of another network or other images.
     """
     labels = {item.label: item for item in Level}
     if isinstance(level, str) and level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
     asked = labels[level] if isinstance(level, str) else level
-    results = [network.run(images, name, asked.record) for name in backends]
-    if not results:
-        raise VerificationError("no backend is named; name two")
-    return compare(results[0].network, [result.run for result in results], asked)
+    paths = (Path(trace) if isinstance(trace, str) else trace for trace in traces)
+    session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt))
+    return session.verify(Stimuli.of_images(network.network, images), _watched).verdict
 
 
 def read_image(path: str | Path, channels: int = 1) -> Image:
@@ -210,12 +224,13 @@ def _offer_tables() -> None:
 
         from snn_deploy.display.notebook import offer
         from snn_deploy.display.tables import energy_table
+        from snn_deploy.display.verdict_table import lines
         from snn_deploy.display.verdict_table import table as verdict_table
     except ModuleNotFoundError:
         return
     offer(
         {
-            Verdict: lambda found: Group(verdict_table(found), *map(Text, (*found.warnings, found.line))),
+            Verdict: lambda found: Group(verdict_table(found), *map(Text, lines(found))),
             EnergyEstimate: energy_table,
         }
     )

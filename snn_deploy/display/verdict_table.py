@@ -62,12 +62,15 @@ def text(verdict: Verdict, width: int = 160) -> str:
 
     console = Console(file=buffer, width=width, no_color=True)
     console.print(table(verdict))
-    if verdict.story:
-        console.print(verdict.story, soft_wrap=True, markup=False, highlight=False)
-    for warning in verdict.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True, markup=False, highlight=False)
-    console.print(verdict.line, soft_wrap=True, markup=False, highlight=False)
+    for line in lines(verdict):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     return buffer.getvalue()
+
+
+def lines(verdict: Verdict) -> tuple[str, ...]:
+    """What stands below the table: warnings, whose error it is, what explains it, and the verdict line last."""
+    warnings = (f"warning: {warning}" for warning in verdict.warnings)
+    return (*warnings, *(text for text in (verdict.story, verdict.cause) if text), verdict.line)
 
 
 def _number(value: int | None) -> str:
@@ -98,11 +101,10 @@ def _place(divergence: Divergence | None) -> str:
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """Table, warnings and the line that says it all."""
+    """Table, and the lines below it."""
     show(table(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
-    for warning in verdict.warnings:
-        show(f"warning: {warning}")
-    show(verdict.line)
+    for line in lines(verdict):
+        show(line)
 
 
 def _silent(verdict: Verdict) -> tuple[str, ...]:

@@ -56,13 +56,12 @@ def certify(
     stimuli: Sequence[str] = (),
     score: MutationScore | None = None,
     engines: Mapping[str, str] | None = None,
-    cause: str = "",
     options: Mapping[str, Json] | None = None,
 ) -> Certificate:
     """Certificate of ``verdict``.
 
     ``files`` are hashed under the names given (``artifact``, ``trace 1``, ...), ``stimuli`` are digests of the input
-    batches in order, ``engines`` says what computed each backend, ``cause`` is what an autopsy found, ``options`` are
+    batches in order, ``engines`` says what computed each backend, ``options`` are
     what a new run of the same comparison needs to be told.
     """
     if verdict.asked >= Level.NEURON_COUNT and not stimuli:
@@ -70,10 +69,10 @@ def certify(
     body: dict[str, Json] = {
         "format": FORMAT,
         "version": VERSION,
-        "verdict": record(verdict),
+        "verdict": {key: value for key, value in record(verdict).items() if key != "cause"},
         "files": {name: {"name": path.name, "sha256": file_digest(path)} for name, path in (files or {}).items()},
         "stimuli": list(stimuli),
-        "cause": cause,
+        "cause": verdict.cause,
         "mutation": None if score is None else score_record(score),
         "options": dict(options or {}),
         "configuration": {key: network.config[key] for key in sorted(network.config)},

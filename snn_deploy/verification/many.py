@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from snn_deploy.backend.protocol import Backend, Progress
-from snn_deploy.backend.registry import load_backend, run_backend
+from snn_deploy.backend.protocol import Progress
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.data import images
-from snn_deploy.data.stimulus import stimulus_at
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
-from snn_deploy.verification import Level, Verdict, compare
+from snn_deploy.verification.comparison.levels import Level
+from snn_deploy.verification.comparison.verdict import Verdict
+from snn_deploy.verification.session import Session
+from snn_deploy.verification.stimuli import Stimuli
 from snn_deploy.workers import gather
 
 
@@ -24,21 +26,19 @@ class Verifying:
     backends: tuple[str, ...]
     level: Level
 
-    def __call__(self, item: tuple[str, images.Image]) -> Verdict:
-        """Run one named image on every backend and compare."""
-        name, image = item
-        network, payloads = stimulus_at(self._network, image, name)
-        record = self.level.record
-        runs = [run_backend(backend, network, payloads, record) for backend in self._backends]
-        return compare(network, runs, self.level)
+    def __call__(self, named: tuple[str, images.Image]) -> Verdict:
+        """Run one image, given with its name, on every backend and compare."""
+        name, image = named
+        return self._session.verify(Stimuli.of_images(self._network, image, name)).verdict
 
     @cached_property
     def _network(self) -> Network:
         return artifact.decode(self.artifact)
 
     @cached_property
-    def _backends(self) -> tuple[Backend, ...]:
-        return tuple(load_backend(name) for name in self.backends)
+    def _session(self) -> Session:
+        """Backends are loaded once, since some prepare a network once for all its images."""
+        return Session(tuple(load_backend(name) for name in self.backends), self.level)
 
     def __reduce__(self) -> tuple[type[Verifying], tuple[bytes, tuple[str, ...], Level]]:
         """What was prepared stays in the process that prepared it."""
@@ -47,7 +47,7 @@ class Verifying:
 
 def verify_images(
     network: Network,
-    found: Iterable[tuple[str, images.Image]],
+    named: Iterable[tuple[str, images.Image]],
     total: int,
     backends: Sequence[str],
     level: Level,
@@ -57,8 +57,9 @@ def verify_images(
     progress: Progress | None = None,
 ) -> list[Verdict]:
     """A verdict for each of ``total`` named images (B, C, H, W), in their order; see :func:`snn_deploy.workers.gather`."""
+    Session(tuple(backends), level)  # what cannot be compared is said before workers start
     work = Verifying(artifact.encode(network), tuple(backends), level)
-    return gather(work, found, total, scheduler=scheduler, workers=workers, progress=progress)
+    return gather(work, named, total, scheduler=scheduler, workers=workers, progress=progress)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:

@@ -14,7 +14,6 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands import verify_folder, verify_recordings
-from snn_deploy.cli.commands.verify_recordings import Compared
 from snn_deploy.data import images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.verdict_table import show_verdict
@@ -36,6 +35,9 @@ from snn_deploy.verification.comparison.schedules import compare_schedules
 from snn_deploy.verification.comparison.verdict_record import Json, restore
 from snn_deploy.verification.diagnosis.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
+from snn_deploy.verification.session import Outcome, Session
+from snn_deploy.verification.stimuli import Stimuli
+from snn_deploy.verification.traces.recordings import recording_files
 
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
@@ -106,19 +108,25 @@ def execute(arguments: argparse.Namespace) -> int:
     found, score = _compared(arguments, network)
     if arguments.json:
         scored = None if score is None else score_record(score)
-        show_json({**verdict_record(found.verdict), "cause": found.cause, "mutation": scored})
+        show_json({**verdict_record(found.verdict), "mutation": scored})
     else:
         show_verdict(found.verdict)
-        for line in (found.verdict.story, found.cause, "" if score is None else score.line(found.verdict.asked)):
-            if line:
-                show(line)
+        if score is not None:
+            show(score.line(found.verdict.asked))
     if arguments.certificate is not None:
         _certify(arguments, found, score)
     return found.verdict.exit_code
 
 
-def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Compared, MutationScore | None]:
-    found = verify_recordings.compared(arguments, network, LEVELS[arguments.level])
+def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome, MutationScore | None]:
+    session = Session(
+        backends=tuple(arguments.backends),
+        level=LEVELS[arguments.level],
+        traces=tuple(arguments.trace),
+        share=arguments.share,
+        readout=verify_recordings.readout_of(arguments),
+    )
+    found = session.verify(_stimuli(arguments, network), progress)
     if not arguments.mutation:
         return found, None
     if len(found.stimuli) > 1:
@@ -126,6 +134,14 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Compared
     with progress("mutation score") as report:
         score = mutation_score(found.network, found.payloads, progress=report)
     return replace(found, verdict=with_score(found.verdict, score)), score
+
+
+def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:
+    """The images that ``--input`` names, a file or a folder."""
+    if arguments.input.is_dir():
+        return Stimuli.of_folder(network, verify_folder.folder_images(arguments, network))
+    sized, _, payloads = shared.stimulus(arguments, network)
+    return Stimuli.of_payloads(sized, payloads, str(arguments.input))
 
 
 def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
@@ -160,12 +176,11 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     elif arguments.input is not None:
         files["stimulus"] = arguments.input
     for index, path in enumerate(arguments.trace):
-        tables = [path / name for name in verify_recordings.SANA_FE if (path / name).is_file()]
-        files |= {f"trace {index + 1} {table.stem}": table for table in tables} or {f"trace {index + 1}": path}
+        files |= {f"trace {index + 1} {label}".rstrip(): file for label, file in recording_files(path).items()}
     return files
 
 
-def _certify(arguments: argparse.Namespace, found: Compared, score: MutationScore | None) -> None:
+def _certify(arguments: argparse.Namespace, found: Outcome, score: MutationScore | None) -> None:
     certificate = certify(
         found.verdict,
         found.network,
@@ -173,7 +188,6 @@ def _certify(arguments: argparse.Namespace, found: Compared, score: MutationScor
         stimuli=found.stimuli,
         score=score,
         engines=found.engines,
-        cause=found.cause,
         options=_options(arguments),
     )
     write_certificate(certificate, arguments.certificate)
@@ -224,7 +238,7 @@ def _again(arguments: argparse.Namespace, network: Network, certificate: Certifi
     told = arguments.parser.parse_args(["verify", *words])
     told.input, told.trace = arguments.input, arguments.trace
     found, score = _compared(told, network)
-    again = certify(found.verdict, found.network, stimuli=found.stimuli, score=score, cause=found.cause)
+    again = certify(found.verdict, found.network, stimuli=found.stimuli, score=score)
     differs = [
         key for key in ("verdict", "stimuli", "mutation", "cause") if again.body[key] != certificate.body.get(key)
     ]

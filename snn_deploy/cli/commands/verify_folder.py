@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,24 +14,24 @@ from snn_deploy.network.network import Network
 from snn_deploy.verification import Level, Verdict
 from snn_deploy.verification import record as verdict_record
 from snn_deploy.verification.many import exit_code, verify_images
+from snn_deploy.verification.stimuli import FolderImages
 
 
 def execute(arguments: argparse.Namespace, network: Network, level: Level) -> int:
     """A verdict for each image; status 1 where any differs, else 2 where any was not compared."""
-    paths = images.image_paths(arguments.input)
-    channels = network.input.shape[0]
-    with progress(f"verifying {len(paths)} images") as report:
+    folder = folder_images(arguments, network)
+    with progress(f"verifying {len(folder.paths)} images") as report:
         verdicts = verify_images(
             network,
-            ((path.name, folder_image(arguments, paths, index, channels)) for index, path in enumerate(paths)),
-            len(paths),
+            folder,
+            len(folder.paths),
             arguments.backends,
             level,
             scheduler=arguments.scheduler,
             workers=arguments.workers,
             progress=report,
         )
-    named = [(path.name, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+    named = [(path.name, verdict) for path, verdict in zip(folder.paths, verdicts, strict=True)]
     if arguments.json:
         records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
         show_json({"exit_code": exit_code(verdicts), "images": records})
@@ -44,12 +43,10 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
     return exit_code(verdicts)
 
 
-def folder_image(arguments: argparse.Namespace, paths: Sequence[Path], index: int, channels: int) -> images.Image:
-    """Image ``index`` (1, C, H, W) of a folder, cropped, with its noise, whose seed is ``--seed`` + ``index``."""
-    image = images.read_image(paths[index], channels)
-    if arguments.crop is not None:
-        image = images.center_crop(image, *arguments.crop)
-    return images.add_noise(image, arguments.noise, arguments.seed + index) if arguments.noise else image
+def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImages:
+    """The images of the folder that ``--input`` names, with the crop and the noise of the command line."""
+    paths = images.image_paths(arguments.input)
+    return FolderImages(paths, network.input.shape[0], arguments.crop, arguments.noise, arguments.seed)
 
 
 def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:

@@ -8,7 +8,7 @@ population that the network does not have is an error, and one that a side does 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -80,6 +80,10 @@ class Comparison:
             for trace in traces[1:]:
                 self._attribute(traces[0], trace, wrong.get(trace.name, set()))
         self.images += traces[0].images
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Put ``warnings`` into the verdict: what must be known of a recording that is compared."""
+        self._warnings |= dict.fromkeys(warnings)
 
     def _add(self, traces: Sequence[Trace], population: Population) -> list[str]:
         """Compare one population; the backends that differ in it. Its arrays are let go afterwards."""

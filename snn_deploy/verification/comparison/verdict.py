@@ -134,7 +134,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of comparing ``backends`` (baseline first) on one network; ``digest`` names it."""
+    """The outcome of comparing ``backends`` (baseline first) on one network; ``digest`` names it.
+
+    ``cause`` is what the autopsy of the first introduced error says; empty where no error was introduced, or attributed.
+    """
 
     network: str
     digest: str
@@ -144,6 +147,7 @@ class Verdict:
     rows: tuple[Row, ...]
     coverage: Coverage
     warnings: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def silent(self) -> tuple[str, ...]:

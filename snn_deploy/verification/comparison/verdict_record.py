@@ -36,6 +36,7 @@ def record(verdict: Verdict) -> dict[str, Json]:
         "exit_code": verdict.exit_code,
         "line": verdict.line,
         "story": verdict.story,
+        "cause": verdict.cause,
         "warnings": list(verdict.warnings),
         "coverage": dict(asdict(verdict.coverage)),
         "populations": [_row(row) for row in verdict.rows],
@@ -98,6 +99,7 @@ def restore(values: Any) -> Verdict:
             rows=tuple(_restored_row(row) for row in _is(list, values["populations"])),
             coverage=Coverage(**{key: _is(int, value) for key, value in values["coverage"].items()}),
             warnings=tuple(_is(str, text) for text in _is(list, values["warnings"])),
+            cause=_is(str, values.get("cause", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(f"no record of a verdict: {type(error).__name__} {error}") from error
@@ -107,7 +109,8 @@ def contradictions(values: Mapping[str, Json]) -> list[str]:
     """Where a recorded verdict says something else than follows from its own rows, one phrase each."""
     verdict = restore(values)
     again = record(verdict)
-    wrong = [f"its {key} does not follow from its rows" for key in again if again[key] != values.get(key)]
+    derived = [key for key in again if key != "cause"]
+    wrong = [f"its {key} does not follow from its rows" for key in derived if again[key] != values.get(key)]
     wrong += [f"it holds {key!r}, which no verdict has" for key in values if key not in again]
     for row in verdict.rows:
         if tuple(side.backend for side in row.sides) != verdict.backends:

@@ -9,8 +9,8 @@ that was recorded; where several do, the stimulus cannot tell them apart, and al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Diagnosis:
     ``causes`` are the sets of faults (one or two names) whose replay equals the record; empty where none does.
     ``cells`` (image, step, neuron) were compared, ``differing`` of them are not the specification's; ``nearest`` is the
     hypothesis with the fewest left, ``left`` their number; ``tried`` counts hypotheses. ``channels`` hold
-    the differing, where not all do.
+    the differing, where not all do. ``meanings`` says of every fault named here what it does.
     """
 
     population: str
@@ -47,6 +47,13 @@ class Diagnosis:
     left: int
     tried: int
     channels: tuple[int, ...] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+
+    def _named(self, names: Sequence[str]) -> str:
+        """``'hard reset' (a spike leaves 0 and not the rest)``."""
+        return " with ".join(
+            f"{name!r} ({self.meanings[name]})" if name in self.meanings else repr(name) for name in names
+        )
 
     @property
     def _where(self) -> str:
@@ -64,9 +71,9 @@ class Diagnosis:
         if not self.causes and self.left >= self.differing:
             return f"{wrong}{self._where}; none of {self.tried} hypotheses explains any of it"
         if not self.causes:
-            nearest = f"nearest is {_named(self.nearest)} ({self.left:,} left)"
+            nearest = f"nearest is {self._named(self.nearest)} ({self.left:,} left)"
             return f"{wrong}{self._where}; none of {self.tried} hypotheses explains all, {nearest}"
-        return f"{wrong}; explained wholly by {', or by '.join(_named(cause) for cause in self.causes)}"
+        return f"{wrong}; explained wholly by {', or by '.join(self._named(cause) for cause in self.causes)}"
 
 
 def autopsy(
@@ -110,6 +117,7 @@ def autopsy(
         left=whole.left(whole.site_of(nearest, faults)).cells,
         tried=len(ranked),
         channels=whole.channels,
+        meanings={item.name: item.meaning for item in faults if item.name in {*nearest, *chain(*causes)}},
     )
 
 
@@ -245,7 +253,3 @@ class _Case:
                 site = early.change(sites[late.name])
                 if site is not None:
                     yield (early.name, late.name), site
-
-
-def _named(names: Sequence[str]) -> str:
-    return " with ".join(repr(name) for name in names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from snn_deploy.arrays import Int32, Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
-from snn_deploy.verification.traces.trace_file import Time
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,12 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
     lags = {name: starts[name] + common for name in recording.probes}
     odd = {name: offset - common for name, offset in offsets.items() if offset != common}
     cut = recording.changed(lambda name, probe: _cut(name, probe, lags[name], network.steps))
-    return Alignment(cut, lags, odd)
+    return Alignment(replace(cut, time="window"), lags, odd)
 
 
-def align_batch(network: Network, baseline: Trace, batch: Trace, time: Time) -> Alignment:
-    """``batch`` of a trace file, cut to windows where the file's ``time`` says that it is a whole recording."""
-    if time == "recording":
+def align_batch(network: Network, baseline: Trace, batch: Trace) -> Alignment:
+    """``batch``, cut to windows where its ``time`` says that it is a whole recording."""
+    if batch.time == "recording":
         return align_recording(network, baseline, batch)
     return Alignment(batch, {}, {})
 

@@ -74,7 +74,7 @@ def read_nir_data(
         probes[population] = Probe(trains=fields.get("trains"), states=fields.get("states"))
     if len(images) != 1:
         raise VerificationError(f"{path}: nodes hold {sorted(images)} samples; one number is needed")
-    return Trace(path.name, images.pop(), probes)
+    return Trace(path.name, images.pop(), probes, time="recording")
 
 
 def _nodes(nodes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -215,7 +215,7 @@ def read_sana_fe(
         probes[name] = Probe(neurons=neurons, trains=train, states=padded)
     if not probes:
         raise VerificationError(f"{spikes or potentials}: holds nothing of any population")
-    return Trace("sana-fe", 1, probes)
+    return Trace("sana-fe", 1, probes, time="recording")
 
 
 def is_potentials(path: Path) -> bool:

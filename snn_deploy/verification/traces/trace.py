@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from snn_deploy.backend.protocol import Run
 from snn_deploy.errors import VerificationError
 
 Number = TypeVar("Number", bound=np.generic)
+
+Time = Literal["window", "recording"]
 
 UNRECORDED = int(np.iinfo(np.int64).min)
 """Stands in a whole recording for the membrane of a step that was not recorded; no membrane has this value."""
@@ -134,6 +136,8 @@ class Deferred(Mapping[str, Probe]):
 class Trace:
     """Probes by population name, of ``images`` images; ``network`` and ``stimulus`` are digests, or ``None``.
 
+    ``time`` says what steps mean: ``window`` where trains and states hold each population's own window, ``recording``
+    where they hold the whole recording, from whatever moment it began.
     A probe may be read from a file each time it is looked up (:class:`Deferred`): hold on to it while it is needed.
     """
 
@@ -142,6 +146,7 @@ class Trace:
     probes: Mapping[str, Probe]
     network: str | None = None
     stimulus: str | None = None
+    time: Time = "window"
 
     def __post_init__(self) -> None:
         if self.images < 1:

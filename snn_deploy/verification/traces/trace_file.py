@@ -26,14 +26,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import IO, TypeAlias
 
 import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import VerificationError
 from snn_deploy.files import replacing
-from snn_deploy.verification.traces.trace import Deferred, Probe, Trace
+from snn_deploy.verification.traces.trace import Deferred, Probe, Time, Trace
 
 FORMAT = "snn-deploy trace"
 VERSION = 1
@@ -47,8 +47,6 @@ _BATCH = re.compile(r"0|[1-9][0-9]{0,8}")
 
 MANIFEST_LIMIT = 2**24
 """Largest manifest in bytes."""
-
-Time = Literal["window", "recording"]
 
 _DAMAGE = (
     EOFError,
@@ -79,28 +77,29 @@ class TraceHeader:
     stimuli: tuple[str | None, ...]
 
 
-def write_trace(path: Path, batches: Iterable[Trace], time: Time = "window") -> TraceHeader:
-    """Write ``batches``, all of one recorder and network, to ``path``; one of them is in memory at a time."""
+def write_trace(path: Path, batches: Iterable[Trace]) -> TraceHeader:
+    """Write ``batches``, all of one recorder, network and time, to ``path``; one of them is in memory at a time."""
     images: list[int] = []
     stimuli: list[str | None] = []
-    named: tuple[str, str | None] | None = None
+    named: tuple[str, str | None, Time] | None = None
     with (
         replacing(path, VerificationError) as neighbour,
         zipfile.ZipFile(neighbour, "w") as archive,
     ):
         for index, trace in enumerate(batches):
-            if named not in (None, (trace.name, trace.network)):
+            if named not in (None, (trace.name, trace.network, trace.time)):
                 raise VerificationError(
-                    f"batch {index} is of {trace.name}, those before it of another recorder or network"
+                    f"batch {index} is of {trace.name}, those before it of another recorder, network or time"
                 )
-            named = (trace.name, trace.network)
+            named = (trace.name, trace.network, trace.time)
             images.append(trace.images)
             stimuli.append(trace.stimulus)
             for population, probe in trace.probes.items():
                 _write_probe(archive, f"{index}/{{}}/{population}", probe)
         if named is None:
             raise VerificationError("a trace without a batch would compare nothing")
-        header = TraceHeader(named[0], time, named[1], tuple(images), tuple(stimuli))
+        name, network, time = named
+        header = TraceHeader(name, time, network, tuple(images), tuple(stimuli))
         _write_array(archive, "manifest", np.array(_manifest(header)))
     return header
 
@@ -175,7 +174,7 @@ class TraceFile:
     def __getitem__(self, index: int) -> Trace:
         """One batch."""
         probes, header = Deferred(self._entries[index], partial(self._probe, index)), self.header
-        return Trace(header.name, header.images[index], probes, header.network, header.stimuli[index])
+        return Trace(header.name, header.images[index], probes, header.network, header.stimuli[index], header.time)
 
     def _open(self) -> tuple[TraceHeader, _Entries]:
         infos = self._archive.infolist()

@@ -173,7 +173,10 @@ def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:
     wrong = forward(network, right.sent["input"], {"dec": both}, right, "chip").trace
     diagnosis = autopsy(network, wrong, "dec")
     assert ("bias exponent up", "kernel flipped") in diagnosis.causes, diagnosis.text
-    assert "explained wholly by 'bias exponent up' with 'kernel flipped'" in diagnosis.text
+    assert diagnosis.text.endswith(
+        "explained wholly by 'bias exponent up' (the bias is twice as large) with 'kernel flipped' (the kernel is turned by 180 "
+        "degrees)"
+    )
 
 
 def test_the_autopsy_admits_what_it_cannot_explain(network: Network, right: Replay) -> None:

@@ -224,7 +224,7 @@ def test_arrays_of_trace_files(
 
     def compare() -> None:
         with TraceFile(path) as file:
-            batch = align_batch(network, baseline, file[0], file.header.time).trace
+            batch = align_batch(network, baseline, file[0]).trace
             Comparison(network, Level.TRAIN).add([baseline, batch])
 
     with pytest.raises(VerificationError, match=message) as error:

@@ -57,7 +57,7 @@ def test_a_file_gives_back_what_was_written(network: Network, batches: list[Trac
         assert len(list(file)) == len(list(file)) == 3
     assert verdict_of(network, batches, path) == 0
     wrong = [batches[0], batches[1].unclaimed(), batches[2]]
-    with pytest.raises(VerificationError, match=r"those before it of another recorder or network$"):
+    with pytest.raises(VerificationError, match=r"those before it of another recorder, network or time$"):
         write_trace(path.with_name("mixed.npz"), wrong)
     assert [item.name for item in path.parent.iterdir()] == ["chip.npz"], "a failed write leaves nothing"
     with pytest.raises(VerificationError, match=r"a trace without a batch would compare nothing$"):
@@ -99,7 +99,7 @@ def test_one_population_of_one_batch_is_in_memory_at_a_time(tmp_path: Path) -> N
     try:
         comparison = Comparison(network, Level.TRAIN)
         for left, right in zip(read_trace(tmp_path / "long.npz"), read_trace(tmp_path / "long.npz"), strict=True):
-            comparison.add([left, align_batch(network, left, right, "window").trace])
+            comparison.add([left, align_batch(network, left, right).trace])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -242,11 +242,11 @@ def test_the_lag_is_found_and_a_late_population_is_not_excused(
     assert alignment.lags == {population.name: population.start + 3 for population in network.populations}
     assert alignment.odd == {}
     assert compare(network, [batches[0], alignment.trace], Level.STATE).exit_code == 0
-    write_trace(tmp_path / "whole.npz", [whole], "recording")
+    write_trace(tmp_path / "whole.npz", [replace(whole, time="recording")])
     with TraceFile(tmp_path / "whole.npz") as file:
-        again = align_batch(network, batches[0], next(iter(file)), file.header.time)
+        again = align_batch(network, batches[0], next(iter(file)))
         assert compare(network, [batches[0], again.trace], Level.STATE).exit_code == 0
-    assert align_batch(network, batches[0], batches[0], "window").trace is batches[0]
+    assert align_batch(network, batches[0], batches[0]).trace is batches[0]
     late = align_recording(network, batches[0], recording(network, batches[0], 3, {"enc2": 1}))
     assert late.odd == {"enc2": 1}
     assert late.warnings == ("chip: enc2 comes 1 step(s) late for its schedule",)

@@ -1,0 +1,139 @@
+"""The one route to a verdict: images shown to backends, recordings of the same images, errors attributed and explained.
+
+Python's ``sd.verify``, the command line and verification of folders all take it, so that they cannot differ in what
+they compare or find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+from snn_deploy.arrays import Int64
+from snn_deploy.backend.protocol import Backend, Progress, Record, Run
+from snn_deploy.backend.registry import load_backend, run_backend
+from snn_deploy.backend.stimulus import stimulus_digest
+from snn_deploy.errors import VerificationError
+from snn_deploy.network.network import Network
+from snn_deploy.verification.comparison.comparison import Comparison
+from snn_deploy.verification.comparison.levels import Level, Status
+from snn_deploy.verification.comparison.verdict import Divergence, Verdict
+from snn_deploy.verification.diagnosis.autopsy import explain
+from snn_deploy.verification.stimuli import Stimuli
+from snn_deploy.verification.traces.alignment import align_batch
+from snn_deploy.verification.traces.recordings import AS_RECORDED, Batches, Readout, open_recording
+from snn_deploy.verification.traces.trace import Trace
+
+Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
+"""From the description of a run to a context, in which its progress is reported to what the context gives."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict with what a certificate of it needs.
+
+    ``network`` has the size of the images; ``stimuli`` are digests of the batches, ``payloads`` (B, C, H, W) int64 the
+    last of them; ``engines`` says what computed each backend.
+    """
+
+    verdict: Verdict
+    network: Network
+    stimuli: tuple[str, ...]
+    payloads: Int64
+    engines: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is compared, and how strictly: ``backends``, the first being the baseline, then recordings (``traces``).
+
+    Backends are named, or given. ``share`` is the part of each population that must have been probed; ``readout`` says
+    how to read the recordings. At levels ``train`` and ``state`` errors are attributed, and the first is explained.
+    """
+
+    backends: tuple[str | Backend, ...] = ("reference", "cpu")
+    level: Level = Level.TRAIN
+    traces: tuple[Path | Trace, ...] = ()
+    share: float = 1.0
+    readout: Readout = AS_RECORDED
+
+    def __post_init__(self) -> None:
+        if not self.backends:
+            raise VerificationError("no backend is named, and the first is the baseline; name one, as reference")
+        if len(self.backends) + len(self.traces) < 2:
+            raise VerificationError(
+                "one backend and no recording: there is nothing to compare it with; name a second backend, as in "
+                "reference,cpu, or a trace"
+            )
+        if not 0 <= self.share <= 1:
+            raise VerificationError(f"share {self.share} is not between 0 and 1, all neurons")
+
+    def verify(self, stimuli: Stimuli, watch: Watch | None = None) -> Outcome:
+        """Run the backends on one batch after the other, and compare them with what was recorded of it."""
+        network, watched = stimuli.network, watch or _unwatched
+        backends = [load_backend(backend) if isinstance(backend, str) else backend for backend in self.backends]
+        comparison = Comparison(network, self.level, share=self.share, replay=self.level >= Level.TRAIN)
+        digests: list[str] = []
+        engines: dict[str, str] = {}
+        cause = _Cause()
+        with ExitStack() as opened:
+            recordings = [opened.enter_context(open_recording(trace, network, self.readout)) for trace in self.traces]
+            whole = any(recording.time == "recording" for recording in recordings)
+            record = max(self.level.record, Record.TRAINS if whole else Record.COUNTS)
+            for index, payloads in enumerate(_batches(stimuli, recordings)):
+                runs = [_run(backend, network, payloads, record, watched) for backend in backends]
+                baseline = Trace.of(runs[0])
+                batch: list[Run | Trace] = list(runs)
+                for recording in recordings:
+                    aligned = align_batch(network, baseline, recording.read(index))
+                    comparison.warn(f"{recording.name}: {warning}" for warning in aligned.warnings)
+                    batch.append(aligned.trace)
+                comparison.add(batch)
+                digests.append(stimulus_digest(payloads))
+                engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
+                cause = cause.after(network, comparison.verdict(), batch)
+        verdict = replace(comparison.verdict(), cause=cause.text)
+        return Outcome(verdict, network, tuple(digests), payloads, engines)
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """The autopsy of the first introduced error of the batches so far."""
+
+    first: Divergence | None = None
+    text: str = ""
+
+    def after(self, network: Network, verdict: Verdict, batch: Sequence[Run | Trace]) -> _Cause:
+        """The autopsy after one more ``batch``, which holds the first introduced error if that is another now."""
+        first = verdict.introduced
+        if first == self.first or verdict.status is not Status.DIFFERENT:
+            return self
+        diagnosis = explain(network, verdict, batch)
+        return _Cause(first, "" if diagnosis is None else diagnosis.text)
+
+
+def _run(backend: Backend, network: Network, payloads: Int64, record: Record, watch: Watch) -> Run:
+    with watch(f"{backend.name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:
+        return run_backend(backend, network, payloads, record, report)
+
+
+def _unwatched(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _batches(stimuli: Stimuli, recordings: Sequence[Batches]) -> Iterator[Int64]:
+    """The payloads, batch by batch as they were recorded."""
+    sizes = {recording.images for recording in recordings}
+    if len(sizes) > 1:
+        raise VerificationError(f"the recordings hold batches of {' and '.join(map(str, sorted(sizes)))} images")
+    images_of = sizes.pop() if sizes else (stimuli.together,) * (stimuli.count // stimuli.together)
+    if sum(images_of) != stimuli.count:
+        raise VerificationError(
+            f"{recordings[0].name}: holds {sum(images_of)} image(s), {stimuli.name} {stimuli.count}; give those recorded"
+        )
+    for first, last in pairwise(accumulate(images_of, initial=0)):
+        yield stimuli.read(first, last)

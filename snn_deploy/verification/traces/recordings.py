@@ -1,0 +1,88 @@
+"""Recordings of any kind, opened: batches of images that are read, and decoded, when they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snn_deploy.errors import VerificationError
+from snn_deploy.network.network import Network
+from snn_deploy.verification.traces.decoding import decode
+from snn_deploy.verification.traces.readers import is_potentials, read_nir_data, read_sana_fe
+from snn_deploy.verification.traces.trace import Time, Trace
+from snn_deploy.verification.traces.trace_file import TraceFile
+
+SANA_FE = ("spikes.csv", "potentials.csv")
+"""Names of SANA-FE's tables in a folder."""
+
+NIR = (".nir", ".nird")
+"""Suffixes of NIRData files."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a recorder did to the values, and cannot say itself.
+
+    ``mark`` is the membrane that the read-out shows in a step with a spike (Loihi: 128). ``bits``: words were read as
+    unsigned, and their sign is the bit of this number. ``dt`` is the length of a step in a NIRData file of event times.
+    """
+
+    mark: int | None = None
+    bits: int | None = None
+    dt: float | None = None
+
+    def decode(self, trace: Trace) -> Trace:
+        """``trace`` with the values that were there."""
+        if self.mark is None and self.bits is None:
+            return trace
+        return decode(trace, mark=self.mark, bits=self.bits)
+
+
+AS_RECORDED = Readout()
+"""Nothing was done to the values."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """An open recording: ``images`` in each of its batches, ``read`` gives one of these, ``time`` says what steps mean."""
+
+    name: str
+    images: tuple[int, ...]
+    read: Callable[[int], Trace]
+    time: Time
+
+
+@contextmanager
+def open_recording(source: Path | Trace, network: Network, readout: Readout) -> Iterator[Batches]:
+    """The batches of ``source``: a trace file, NIRData, SANA-FE's table or a folder of these, or one batch in memory."""
+    if isinstance(source, Trace):
+        yield _one_batch(source.name, source, readout)
+    elif source.is_dir() or source.suffix == ".csv":
+        yield _one_batch(str(source), read_sana_fe(network, *_tables(source)), readout)
+    elif source.suffix in NIR:
+        yield _one_batch(str(source), read_nir_data(source, network, dt=readout.dt), readout)
+    else:
+        with TraceFile(source) as file:
+            yield Batches(str(source), file.header.images, lambda index: readout.decode(file[index]), file.header.time)
+
+
+def recording_files(path: Path) -> dict[str, Path]:
+    """The files that make up the recording at ``path``, by what to call them beside its name; a file is called ``""``."""
+    tables = [path / name for name in SANA_FE if (path / name).is_file()]
+    return {table.stem: table for table in tables} or {"": path}
+
+
+def _one_batch(name: str, trace: Trace, readout: Readout) -> Batches:
+    return Batches(name, (trace.images,), lambda _: readout.decode(trace), trace.time)
+
+
+def _tables(path: Path) -> tuple[Path | None, Path | None]:
+    """Spikes and potentials: those of a folder, or the one that a table's first line tells."""
+    if path.is_dir():
+        spikes, potentials = (path / name if (path / name).is_file() else None for name in SANA_FE)
+        if spikes is None and potentials is None:
+            raise VerificationError(f"{path}: holds neither {' nor '.join(SANA_FE)}")
+        return spikes, potentials
+    return (None, path) if is_potentials(path) else (path, None)
