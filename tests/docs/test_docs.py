@@ -106,6 +106,29 @@ def test_every_page_is_in_the_navigation() -> None:
     assert written == listed
 
 
+def test_the_architecture_page_has_every_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {
+        name for cell in re.findall(r"^\| \d+ \| (.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+    modules = {path.stem for path in (ROOT / "snn_deploy").glob("*.py") if not path.stem.startswith("_")}
+    packages = {path.parent.name for path in (ROOT / "snn_deploy").glob("*/__init__.py")}
+    assert named == modules | packages
+    backends = set(re.findall(r"^\| `(snn_deploy_\w+)`", text, re.MULTILINE))
+    assert backends == {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")}
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.*) \| (\d{4}-\d\d-\d\d) \|$", index, re.MULTILINE)
+    written = []
+    for path in sorted(folder.glob("[0-9]*.md")):
+        title, _, status = path.read_text(encoding="utf-8").split("\n")[:3]
+        written.append((path.name[:4], path.name, title.removeprefix(f"# {path.name[:4]} "), status.partition(" ")[0]))
+    assert rows == written
+
+
 def test_the_command_line_page_is_current() -> None:
     """Rewritten with ``python docs/generate/cli.py > docs/cli.md``."""
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == table()
