@@ -5,6 +5,8 @@ partial file has an unpredictable name, is readable by its owner alone, and is r
 SIGHUP; only SIGKILL and a power failure leave it behind. It is flushed to the disk before it replaces the old file, whose
 permissions it takes over. Symbolic links are followed. Character devices and FIFOs are written into, since replacing them
 would destroy them; folders, block devices and sockets are refused.
+
+What is read must be a regular file of a bounded size: a device or a pipe may never end.
 """
 
 from __future__ import annotations
@@ -28,6 +30,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 NAME_CHARACTERS = 32
 """How much of the target's name a partial file's name repeats; file systems limit names to 255 bytes."""
+
+MAX_READ = 2**31
+"""Largest file in bytes that is read: what one ONNX (protobuf) message can hold; other formats stay far below."""
+
+MAX_TEXT = 2**20
+"""Largest TOML file in bytes that is read; real ones have a few thousand."""
+
+_BLOCK = 2**16
+"""Bytes that are read in any case: special file systems give the size of some files as 0."""
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def write(path: Path, data: bytes | str, failure: type[SnnDeployError] = ReportError) -> None:
@@ -210,3 +223,36 @@ def _unwinding_signals() -> Iterator[None]:
             signal.signal(number, old)
         if arrived and arrived[0] != signal.SIGINT:
             signal.raise_signal(arrived[0])
+
+
+def check_regular(path: Path, failure: type[SnnDeployError], limit: int = MAX_READ) -> int:
+    """Size in bytes of the regular file ``path``, for readers that open it themselves.
+
+    ``failure`` where it is a folder, device or pipe, cannot be reached, or has more than ``limit`` bytes.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise failure(f"{path}: cannot be read: {_reason(error)}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise failure(f"{path}: is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}; name a regular file")
+    if found.st_size > limit:
+        raise failure(f"{path}: {found.st_size} bytes; at most {limit} are read")
+    return found.st_size
+
+
+def read_limited(path: Path, failure: type[SnnDeployError], limit: int = MAX_READ) -> bytes:
+    """The bytes of a file that :func:`check_regular` accepts; ``failure`` for any other, and where it cannot be read."""
+    size = min(max(check_regular(path, failure, limit), _BLOCK), limit)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(size + 1)
+    except OSError as error:
+        raise failure(f"{path}: cannot be read: {_reason(error)}") from error
+    if len(data) > size:  # below /proc, say, where sizes are 0
+        raise failure(f"{path}: holds more bytes than its size says; copy it to a regular file")
+    return data
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(getattr(error, "strerror", None) or error)

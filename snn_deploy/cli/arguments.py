@@ -13,7 +13,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
 from snn_deploy.conversion.options import PRESETS, Options, preset
-from snn_deploy.data import images
+from snn_deploy.data import images, picture_file
 from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.stimulus import stimulus_at
 from snn_deploy.display.console import note, progress
@@ -34,7 +34,7 @@ CALIBRATION_PATCH = PATCH
 def size(text: str) -> Size:
     """``HxW`` (or one number for a square) as (H, W)."""
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= images.SIDE_LIMIT for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= picture_file.MAX_SIDE for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, for example 64x64")
     return int(parts[0]), int(parts[-1])
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy.errors import ProjectError
+from snn_deploy.files import MAX_TEXT, read_limited
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,9 +90,7 @@ def _path(given: Sequence[str]) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProjectError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return tomllib.loads(read_limited(path, ProjectError, MAX_TEXT).decode())
     except ValueError as error:  # bad TOML and bad UTF-8 alike
         raise ProjectError(f"{path}: is no TOML file: {error}") from error
 

@@ -6,7 +6,6 @@ Images are float32 (1, C, H, W) with gray or color values in [0, 1], C = 1 or 3.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
@@ -16,7 +15,9 @@ import numpy as np
 
 from snn_deploy import files
 from snn_deploy.arrays import Float32, Float64
+from snn_deploy.data import picture_file
 from snn_deploy.errors import ReportError, StimulusError
+from snn_deploy.files import check_regular
 
 Images = Sequence[Float32]
 
@@ -25,9 +26,6 @@ Image: TypeAlias = Float32
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files of a folder that count as images."""
-
-SIDE_LIMIT = 2**15
-"""Most pixels along a side of an image that is read."""
 
 CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
 """Photographs inside scikit-image's wheel that calibrate where the user gives none."""
@@ -39,55 +37,36 @@ def read_image(path: Path, channels: int) -> Image:
 
 
 def checked(values: object, channels: int, what: str = "image") -> Image:
-    """``values`` as float32 (B, C, H, W); :class:`StimulusError` for any other shape or type."""
+    """``values`` as float32 (B, C, H, W); :class:`StimulusError` for any other shape or type, and for NaN and infinity."""
     if not isinstance(values, np.ndarray) or values.ndim != 4 or not np.issubdtype(values.dtype, np.floating):
         found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise StimulusError(f"{what}: {found}; a float array (batch, {channels}, height, width) is needed")
     if 0 in values.shape or values.shape[1] != channels:
         raise StimulusError(f"{what}: shape {values.shape}; the network reads (batch, {channels}, height, width)")
-    return values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        numbers = values.astype(np.float32, copy=False)
+    if not np.all(np.isfinite(numbers)):
+        place = tuple(int(index) for index in np.argwhere(~np.isfinite(numbers))[0])
+        raise StimulusError(f"{what}: holds {values[place]} at {place}; replace what is not finite as float32")
+    return numbers
 
 
 def _read_array(path: Path, channels: int) -> Image:
+    check_regular(path, StimulusError)
     try:
-        values = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            values = np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, TypeError, SyntaxError, TokenError) as error:  # of NumPy's header, too
+    except (ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError, TokenError) as error:
         raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
     return checked(values, channels, str(path))
 
 
 def _read_picture(path: Path, channels: int) -> Image:
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-    from skimage import color, util
+    from skimage import color
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata does not matter
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            with Pillow.open(path) as picture:
-                if max(picture.size) > SIDE_LIMIT:
-                    raise StimulusError(
-                        f"{path}: {picture.size[1]}x{picture.size[0]} pixels; at most {SIDE_LIMIT} a side"
-                    )
-                values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture)
-    except UnidentifiedImageError as error:
-        raise StimulusError(f"{path}: not an image that can be read ({', '.join(SUFFIXES)} or .npy)") from error
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise StimulusError(f"{path}: {error}") from error
-    except OSError as error:
-        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, SyntaxError, EOFError, MemoryError) as error:
-        raise StimulusError(f"{path}: damaged: {str(error)[:200]}") from error
-    if values.ndim not in (2, 3) or 0 in values.shape:
-        raise StimulusError(f"{path}: an array of shape {values.shape} is no image")
-    values = values / np.float32(65535) if values.dtype == np.int32 else util.img_as_float32(values)
-    if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
-        values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[..., 0]
+    values = picture_file.read(path)
     if channels == 1:
         values = (color.rgb2gray(values) if values.ndim == 3 else values)[..., None]
     elif values.ndim == 2:

@@ -17,15 +17,19 @@ import numpy as np
 
 from snn_deploy.arrays import Array, Int8, Int64
 from snn_deploy.errors import NetworkError
+from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import ConvKernel, identity
-from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.network import STATE_MAX, Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
 
 Layer = Mapping[str, Any]
 
 _NEURONS = ("LOIHI", "CUBA")
+
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What h5py and conversions to numbers raise on files that lava-dl did not write."""
 
 _KNOWN = {
     "input": {"bias", "weight", "neuron", "shape", "type"},
@@ -58,16 +62,20 @@ def read_net(path: Path, *, steps: int | None = None, input_limits: tuple[int, i
     """
     import h5py
 
+    check_hdf5(path, NetworkError)
+    where = "its layers"
     try:
         with h5py.File(path, "r") as file:
             layers = [_read(file["layer"][key]) for key in sorted(file["layer"], key=int)]
-            window = steps or int(file["simulation/tSample"][()])
-    except (OSError, KeyError, ValueError) as error:
-        raise NetworkError(f"{path.name}: not a .net file of lava-dl: {error}") from error
-    builder = _Builder(path.stem, window)
-    for index, layer in enumerate(layers):
-        builder.add(f"layer/{index}", layer, input_limits)
-    return builder.network()
+            window = steps or _whole("simulation", "tSample", file["simulation/tSample"][()])
+        builder = _Builder(path.stem, window)
+        for index, layer in enumerate(layers):
+            where = f"layer/{index}"
+            builder.add(where, layer, input_limits)
+        return builder.network()
+    except _DAMAGE as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise NetworkError(f"{path.name}: not a .net file of lava-dl, or damaged: {where}: {said}") from error
 
 
 def _read(group: Any) -> Layer:
@@ -102,6 +110,8 @@ class _Builder:
 
     def network(self) -> Network:
         """All of it, aligned."""
+        if not self.connections:
+            raise NetworkError(f"{self.name}: holds no layer")
         last = self.populations[-1].name
         return align(
             Network(
@@ -115,8 +125,10 @@ class _Builder:
         )
 
     def _input(self, where: str, layer: Layer, limits: tuple[int, int]) -> None:
-        channels, height, width = (int(size) for size in layer["shape"])
+        channels, height, width = (_whole(where, "shape", size) for size in layer["shape"])
         weight = float(layer["weight"]) if "weight" in layer else 1.0
+        if not (np.isfinite(weight) and weight > 0):
+            raise NetworkError(f"{where}: the input is multiplied by {weight}; a positive number is needed")
         self.populations.append(
             Population(
                 "image",
@@ -155,25 +167,27 @@ def _neuron(where: str, layer: Layer, channels: int) -> CubaLif:
     if kind not in _NEURONS:
         raise NetworkError(f"{where}: neurons of type {kind!r} are not read; {', '.join(_NEURONS)} are")
     for entry, allowed in (("refDelay", 1), ("wgtExp", 0)):
-        if entry in neuron and int(neuron[entry]) != allowed:
-            raise NetworkError(f"{where}: {entry} is {int(neuron[entry])}; only {allowed} is read")
+        if entry in neuron and _whole(where, entry, neuron[entry]) != allowed:
+            raise NetworkError(f"{where}: {entry} is {_whole(where, entry, neuron[entry])}; only {allowed} is read")
     bias = _integers(where, "bias", layer["bias"]) if "bias" in layer else np.zeros(1, np.int64)
     return CubaLif.of(
-        np.full(channels, int(neuron["vThMant"]) << CURRENT_SHIFT),
+        np.full(channels, _whole(where, "vThMant", neuron["vThMant"]) << CURRENT_SHIFT),
         np.broadcast_to(bias.reshape(-1) << CURRENT_SHIFT, (channels,)),
-        current_decay=int(neuron["iDecay"]),
-        voltage_decay=int(neuron["vDecay"]),
+        current_decay=_whole(where, "iDecay", neuron["iDecay"]),
+        voltage_decay=_whole(where, "vDecay", neuron["vDecay"]),
     )
 
 
 def _convolution(where: str, layer: Layer) -> ConvKernel:
-    stride, padding, dilation = ([int(size) for size in layer[key]] for key in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (
+        [_whole(where, key, size) for size in layer[key]] for key in ("stride", "padding", "dilation")
+    )
     return ConvKernel(
         _weights(where, layer),
         (stride[0], stride[1]),
         (padding[0], padding[1], padding[0], padding[1]),
         (dilation[0], dilation[1]),
-        int(layer["groups"]),
+        _whole(where, "groups", layer["groups"]),
     )
 
 
@@ -192,7 +206,17 @@ def _weights(where: str, layer: Layer) -> Int8:
     return values.astype(np.int8)
 
 
+def _whole(where: str, entry: str, value: Any) -> int:
+    """The one integer that an entry holds."""
+    values = _integers(where, entry, np.asarray(value))
+    if values.size != 1:
+        raise NetworkError(f"{where}: {entry} holds {values.size} numbers, not one")
+    return int(values.reshape(-1)[0])
+
+
 def _integers(where: str, entry: str, values: Array) -> Int64:
+    if values.size and not -STATE_MAX <= values.min() <= values.max() <= STATE_MAX:  # false for NaN, too
+        raise NetworkError(f"{where}: {entry} spans {values.min()}..{values.max()}; at most {STATE_MAX} is read")
     integers: Int64 = np.rint(values).astype(np.int64)
     if not np.array_equal(integers, values):
         raise NetworkError(f"{where}: {entry} holds fractions, which lava-dl would cut off; export it quantized")

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from snn_deploy.arrays import Array, Float64, Int64
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import covers_map, follow_chain, require_convolution
+from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.kernels import ConvKernel
@@ -33,6 +34,9 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
+
+_DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What h5py, the package ``nir`` and conversions to numbers raise on files that nobody wrote so."""
 
 SCALE = 1 << CURRENT_SHIFT
 
@@ -81,10 +85,16 @@ def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) 
     """
     import nir
 
+    check_hdf5(path, NetworkError)
     try:
-        graph = nir.read(path)
-    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
-        raise NetworkError(f"{path.name}: not a NIR file: {error}") from error
+        return _read(nir.read(path), path.stem, steps, input_limits)
+    except _DAMAGE as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise NetworkError(f"{path.name}: not a NIR file, or damaged: {said}") from error
+
+
+def _read(graph: Any, name_of_network: str, steps: int, input_limits: tuple[int, int]) -> Network:
+    """The network that ``graph`` describes."""
     order = _order(graph)
     shape = _shape(order[0], graph.nodes[order[0]].output_type["output"])
     channels = np.zeros((shape[0], 1, 1), np.int64)
@@ -107,7 +117,7 @@ def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) 
     if pending is not None or not connections:
         raise NetworkError(f"{order[-2]}: leads to the output; neurons must stand there")
     outputs = (Output(order[-1], populations[-1].name),)
-    return align(Network(path.stem, "rate", steps, tuple(populations), tuple(connections), outputs))
+    return align(Network(name_of_network, "rate", steps, tuple(populations), tuple(connections), outputs))
 
 
 def _leaky(population: Population) -> CubaLif | None:
@@ -276,7 +286,8 @@ def _decay(name: str, entry: str, tau: Float64) -> int:
 
 
 def _integers(name: str, entry: str, values: Array) -> Int64:
-    integers: Int64 = np.rint(values).astype(np.int64)
-    if not np.array_equal(integers, values) or np.abs(integers).max(initial=0) > STATE_MAX:
+    fits = values.size == 0 or bool(-STATE_MAX <= values.min() <= values.max() <= STATE_MAX)  # false for NaN, too
+    integers: Int64 = np.rint(values if fits else np.zeros(1)).astype(np.int64)
+    if not fits or not np.array_equal(integers, values):
         raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")
     return integers

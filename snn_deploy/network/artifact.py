@@ -21,7 +21,7 @@ import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.files import replacing
+from snn_deploy.files import read_limited, replacing
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -58,12 +58,7 @@ def save(network: Network, path: Path) -> str:
 
 def load(path: Path) -> Network:
     """Read and check ``path``; :class:`ArtifactError` for anything that :func:`save` did not write."""
-    try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise ArtifactError(f"{path}: larger than {SIZE_LIMIT} bytes")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror or error}") from error
+    data = read_limited(path, ArtifactError, SIZE_LIMIT)
     try:
         return decode(data)
     except ArtifactError as error:

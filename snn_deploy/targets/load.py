@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
 from snn_deploy.errors import TargetError
+from snn_deploy.files import MAX_TEXT, read_limited
 from snn_deploy.targets.device import KEYS, Basis, Board, Figure, Kind, Source, Target
 
 if sys.version_info >= (3, 11):
@@ -86,8 +87,8 @@ def _read(name_or_path: str) -> tuple[str, str]:
             f"no target is called {name_or_path!r}; there are {', '.join(target_names())}, or give a .toml file"
         )
     try:
-        return str(path), path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return str(path), read_limited(path, TargetError, MAX_TEXT).decode()
+    except UnicodeDecodeError as error:
         raise TargetError(f"target {path}: cannot be read: {error}") from error
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from snn_deploy.errors import VerificationError
+from snn_deploy.files import check_regular, read_limited
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.levels import Level, Status
 from snn_deploy.verification.comparison.verdict import Verdict
@@ -100,11 +101,8 @@ def write_certificate(certificate: Certificate, path: Path) -> None:
 def read_certificate(path: Path) -> Certificate:
     """The certificate in ``path``, not yet checked."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise VerificationError(f"{path}: more than {SIZE_LIMIT} bytes; not a certificate")
-        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except OSError as error:
-        raise VerificationError(f"{path}: cannot be read: {error.strerror or error}") from error
+        text = read_limited(path, VerificationError, SIZE_LIMIT).decode()
+        values = json.loads(text, object_pairs_hook=_once)
     except KeyError as error:
         raise VerificationError(f"{path}: says {error} twice; it was edited") from error
     except (ValueError, RecursionError) as error:
@@ -145,6 +143,7 @@ def check_certificate(path: Path, files: Mapping[str, Path] | None = None) -> tu
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     found = hashlib.sha256()
+    check_regular(path, VerificationError)
     try:
         with path.open("rb") as stream:
             while piece := stream.read(_CHUNK):

@@ -47,7 +47,7 @@ def bad_models(folder: Path) -> dict[str, tuple[Path, str]]:
         path.write_bytes(content)
         found[name] = (path, message)
     found["missing"] = (folder / "none.onnx", "none.onnx: cannot be read")
-    found["folder"] = (folder, "cannot be read")
+    found["folder"] = (folder, "is a folder")
     return found
 
 
@@ -168,7 +168,7 @@ def test_truncated_and_huge_pictures(tool: Tool, tmp_path: Path, network: Path, 
 
 def test_missing_pictures_and_folders(tool: Tool, tmp_path: Path, network: Path, model: Path) -> None:
     one_line(tool("run", network, "--input", tmp_path / "none.png"), "none.png: cannot be read: No such file")
-    one_line(tool("run", network, "--input", tmp_path), "cannot be read")
+    one_line(tool("run", network, "--input", tmp_path), "is a folder")
     out = ("--out", tmp_path / "o.snn")
     one_line(tool("convert", model, "--calibration", tmp_path / "none", *out), "none: no such folder")
     one_line(tool("convert", model, "--calibration", tmp_path, *out), "holds no image")

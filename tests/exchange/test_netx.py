@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from snn_deploy.errors import NetworkError
+from snn_deploy.errors import NetworkError, SnnDeployError
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.exchange.netx_write import write_net
 from snn_deploy.network import artifact
@@ -207,3 +208,72 @@ def test_a_layer_without_neurons_is_refused(tmp_path: Path) -> None:
         del file["layer/0/neuron"]
     with pytest.raises(NetworkError, match=r"^layer/0: has no neurons; only layers that have some are read$"):
         read_net(path)
+
+
+def remove(entry: str) -> Callable[[Any], None]:
+    return lambda file: file.__delitem__(entry)
+
+
+def put(entry: str, value: Any) -> Callable[[Any], None]:
+    def change(file: Any) -> None:
+        if entry in file:
+            del file[entry]
+        file[entry] = value
+
+    return change
+
+
+DAMAGE: dict[str, Callable[[Any], None]] = {
+    "no layers": remove("layer"),
+    "no length": remove("simulation/tSample"),
+    "no type": remove("layer/1/type"),
+    "no weight": remove("layer/1/weight"),
+    "no neuron": remove("layer/1/neuron"),
+    "no decay": remove("layer/1/neuron/iDecay"),
+    "no shape": remove("layer/0/shape"),
+    "no input": remove("layer/0"),
+    "a name for a number": lambda file: file["layer"].create_group("last"),
+    "a type that is a number": put("layer/1/type", 3),
+    "an empty type": put("layer/1/type", np.zeros(0, "S4")),
+    "a decay of half": put("layer/1/neuron/iDecay", 0.5),
+    "decays": put("layer/1/neuron/iDecay", [1, 2]),
+    "a threshold that wraps": put("layer/1/neuron/vThMant", 2**58),
+    "a bias that wraps": put("layer/1/bias", np.full(6, 2**58)),
+    "NaN for a weight": put("layer/1/weight", np.full((6, 1, 3, 2), np.nan)),
+    "text for a weight": put("layer/1/weight", "weights"),
+    "an input times 0": put("layer/0/weight", 0.0),
+    "no steps": put("simulation/tSample", 0),
+    "a stride of 0": put("layer/1/stride", [0, 0]),
+    "one stride": put("layer/1/stride", [1]),
+    "a shape of two": put("layer/0/shape", [2, 7]),
+    "an empty shape": put("layer/0/shape", [0, 0, 0]),
+    "a group for a number": lambda file: (file.__delitem__("layer/1/groups"), file.create_group("layer/1/groups")),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_net_is_one_error(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "chain.net"
+    write_net(chain(), path)
+    with h5py.File(path, "r+") as file:
+        DAMAGE[case](file)
+    with pytest.raises(NetworkError, match=r"^[^\n]+$"):
+        read_net(path)
+
+
+def test_changed_bytes_are_one_error_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "chain.net"
+    write_net(chain(), path)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    messages = []
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 8):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_net(path)
+        except SnnDeployError as error:
+            messages.append(str(error))
+    assert len(messages) > 5
+    assert not any("\n" in message for message in messages)

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from snn_deploy.errors import ModelError
+from snn_deploy.files import read_limited
 
 MAX_BYTES = 2**31
 """Largest file, external data included: what one protobuf message can hold."""
@@ -40,20 +41,14 @@ def load(given: str | Path | bytes) -> Source:
     if isinstance(given, bytes):
         return _checked(given, "model", None)
     path = Path(given)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path.name}: {path.stat().st_size} bytes are more than the {MAX_BYTES} of one ONNX file")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    return _checked(content, path.name, path.parent)
+    return _checked(read_limited(path, ModelError), path.name, path.parent)
 
 
 def portable(given: str | Path | bytes) -> bytes:
     """The file's bytes for another machine, weights that lie in other files included."""
     if isinstance(given, bytes):
         return given
-    whole, content = load(given).model, Path(given).read_bytes()
+    whole, content = load(given).model, read_limited(Path(given), ModelError)
     return whole.SerializeToString() if _external(onnx.ModelProto.FromString(content)) else content
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import VerificationError
+from snn_deploy.exchange.hdf5 import check_hdf5
+from snn_deploy.files import check_regular
 from snn_deploy.network.network import Network
 from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
 from snn_deploy.verification.traces.trace_file import PROBE_LIMIT
@@ -50,6 +52,7 @@ def read_nir_data(
         import nir
     except ImportError as error:
         raise VerificationError(f"{path}: reading NIRData needs the package nir: pip install nir") from error
+    check_hdf5(path, VerificationError)
     try:
         graph = nir.read_data(str(path))
     except _DAMAGE as error:
@@ -274,6 +277,7 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
 
 
 def _rows(path: Path, header: list[str] | None) -> Iterator[tuple[int, list[str]]]:
+    check_regular(path, VerificationError)
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.reader(stream)

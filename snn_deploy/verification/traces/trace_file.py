@@ -32,7 +32,7 @@ import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import VerificationError
-from snn_deploy.files import replacing
+from snn_deploy.files import check_regular, replacing
 from snn_deploy.verification.traces.trace import Deferred, Probe, Time, Trace
 
 FORMAT = "snn-deploy trace"
@@ -144,6 +144,7 @@ class TraceFile:
 
     def __init__(self, path: Path, limit: int = PROBE_LIMIT) -> None:
         self.path, self.limit = path, limit
+        check_regular(path, VerificationError)
         try:
             self._archive = zipfile.ZipFile(path)
         except _DAMAGE as error:

@@ -324,7 +324,7 @@ def test_nir_data_is_read(network: Network, batches: list[Trace], tmp_path: Path
     with pytest.raises(VerificationError, match=r"is not in network .*"):
         read_nir_data(tmp_path / "chip.nird", network, dt=0.1)
     (tmp_path / "bad.nird").write_bytes(b"no HDF5")
-    with pytest.raises(VerificationError, match=r"not a NIRData file, or damaged"):
+    with pytest.raises(VerificationError, match=r"not an HDF5 file, or damaged"):
         read_nir_data(tmp_path / "bad.nird", network)
 
 

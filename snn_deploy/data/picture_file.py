@@ -1,0 +1,164 @@
+"""Picture files as arrays of gray or color values in [0, 1]: what Pillow reads exactly is read, everything else refused.
+
+Pillow opens more than it keeps: 16-bit colors lose their lower half, signed numbers their sign, 12-bit ones their scale,
+and CMYK and CIELAB have no values without a color profile. Each is refused by what it is, with what to do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snn_deploy.arrays import Float32
+from snn_deploy.errors import StimulusError
+from snn_deploy.files import check_regular
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_SIDE = 2**15
+"""Most pixels along a side of an image that is read."""
+
+MAX_PIXELS = 2**25
+"""Most pixels of an image that is read; as float32 colors they take 400 MiB."""
+
+FORMATS = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG", "TIFF": "TIFF", "BMP": "BMP"}
+"""Pillow's names of the formats that are read; an MPO is a JPEG whose first frame is the photograph."""
+
+AS_IT_IS = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")
+"""Modes whose arrays hold the picture's own values."""
+
+_CONVERTED = {"P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+"""Modes that Pillow turns into one of these without loss."""
+
+_EIGHT_BITS = "save it with 8 bits per color, or as a float .npy array"
+_RGB = "save it as gray or RGB"
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, section 8
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+
+
+def read(path: Path) -> Float32:
+    """Gray (H, W) or color (H, W, 3) values; transparent pixels are laid on white, EXIF orientation is applied.
+
+    :class:`StimulusError` for damaged files and for those whose values Pillow does not give exactly.
+    """
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+    from skimage import util
+
+    check_regular(path, StimulusError)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata does not matter, and the size is checked here
+            # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
+            with path.open("rb") as stream, Pillow.open(stream) as picture:
+                _check_size(path, picture.size)
+                _check_format(path, picture)
+                values: Any = np.asarray(_upright(_plain(path, picture)))
+    except StimulusError:
+        raise
+    except UnidentifiedImageError as error:
+        raise StimulusError(
+            f"{path}: not a picture that can be read; save it as PNG, JPEG, TIFF, BMP or .npy"
+        ) from error
+    except Pillow.DecompressionBombError as error:
+        raise StimulusError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # Pillow raises whatever damaged bytes lead to
+        raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise StimulusError(f"{path}: an array of shape {values.shape} is not a picture")
+    if values.dtype == np.float32:
+        _check_range(path, values)
+    elif values.dtype == np.int32:  # 16-bit PNG in Pillow before 10.1
+        values = values / np.float32(65535)
+    else:
+        values = util.img_as_float32(values)
+    if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
+        values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    return np.asarray(values, np.float32)
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise StimulusError(
+            f"{path}: {height}x{width} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read; cut it into tiles"
+        )
+
+
+def _check_format(path: Path, picture: Image) -> None:
+    """:class:`StimulusError` for what Pillow would read as something else than it is."""
+    name = str(picture.format)
+    if name not in FORMATS:
+        raise StimulusError(f"{path}: is a {name} file; save it as PNG, JPEG, TIFF, BMP or .npy")
+    if name != "MPO" and getattr(picture, "is_animated", False):
+        raise StimulusError(
+            f"{path}: holds {getattr(picture, 'n_frames', 'several')} pictures; save each as a file of its own"
+        )
+    if name == "TIFF":
+        _check_tiff(path, picture)
+    raw = _raw_mode(picture)
+    if picture.mode in ("RGB", "RGBA") and ";16" in raw:
+        raise StimulusError(f"{path}: has 16 bits per color, of which Pillow keeps 8; {_EIGHT_BITS}")
+    if picture.mode == "I" and name != "PNG":
+        raise StimulusError(f"{path}: has integers of more than 16 bits or with a sign ({raw}); {_EIGHT_BITS}")
+    if picture.mode not in (*AS_IT_IS, *_CONVERTED, "I"):
+        what = f"{picture.mode} colors, whose RGB values depend on a profile"
+        raise StimulusError(f"{path}: has {what}; {_RGB}")
+
+
+def _check_tiff(path: Path, picture: Image) -> None:
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (1,))
+    deep = max(bits) > 8
+    if deep and bits[0] not in (16, 32, 64):
+        raise StimulusError(f"{path}: has {bits[0]} bits per value; {_EIGHT_BITS}")
+    if _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise StimulusError(f"{path}: has signed integers; {_EIGHT_BITS}")
+    if deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise StimulusError(f"{path}: has {bits[0]}-bit values of which 0 is white; save it with 0 as black")
+
+
+def _raw_mode(picture: Image) -> str:
+    """Pillow's name of the layout in the file, ``RGB;16B`` say; empty where a format has none."""
+    for tile in getattr(picture, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if arguments and isinstance(arguments[0], str):
+            return arguments[0]
+    return ""
+
+
+def _plain(path: Path, picture: Image) -> Image:
+    """The picture in a mode of :data:`AS_IT_IS`, with an opacity where the file makes a color or gray value transparent."""
+    transparent = "transparency" in picture.info
+    if picture.mode == "P" or (transparent and picture.mode == "RGB"):
+        return picture.convert("RGBA" if transparent else "RGB")
+    if transparent and picture.mode in ("1", "L", "I", "I;16"):
+        if _raw_mode(picture) != "L":
+            raise StimulusError(f"{path}: makes one gray value of fewer or more than 8 bits transparent; {_RGB}")
+        return picture.convert("LA")
+    return picture.convert(_CONVERTED[picture.mode]) if picture.mode in _CONVERTED else picture
+
+
+def _upright(picture: Image) -> Image:
+    from PIL import ImageOps
+
+    picture.load()  # Pillow turns a TIFF itself, and forgets its tag
+    return ImageOps.exif_transpose(picture)
+
+
+def _check_range(path: Path, values: Float32) -> None:
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):  # false for NaN, too
+        raise StimulusError(
+            f"{path}: float values from {low:g} to {high:g}; values in [0, 1] are read:"
+            " scale them, or save them as a .npy array, which is read as it is"
+        )

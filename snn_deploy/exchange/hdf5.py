@@ -1,0 +1,71 @@
+"""HDF5 files of strangers, checked before a reader takes them: what is read must lie in the file and fit memory.
+
+A dataset of a few bytes can promise terabytes (fill values, compression), name another file (external links and
+storage, virtual datasets) or contain itself (links in a circle).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.errors import SnnDeployError
+from snn_deploy.files import check_regular
+
+MAX_ELEMENTS = 2**25
+"""Most numbers of all datasets together, of a file with fewer bytes than that: as int64 they take 256 MiB."""
+
+MAX_MEMBERS = 10_000
+"""Most groups and datasets, each counted as often as links lead to it."""
+
+MAX_DEPTH = 32
+"""Deepest group; groups that contain each other have no deepest one."""
+
+
+def check_hdf5(path: Path, failure: type[SnnDeployError]) -> None:
+    """``failure`` unless ``path`` is a regular HDF5 file that is read from its own bytes in bounded memory."""
+    import h5py
+
+    size = check_regular(path, failure)
+    allowed = max(MAX_ELEMENTS, size)
+    members, elements = 0, 0
+    try:
+        with h5py.File(path, "r") as file:
+            waiting: list[tuple[Any, int]] = [(file, 0)]
+            while waiting:
+                group, depth = waiting.pop()
+                for name in group:
+                    members += 1
+                    where = f"{path}: {group.name.rstrip('/')}/{name}"
+                    if members > MAX_MEMBERS or depth > MAX_DEPTH:
+                        raise failure(
+                            f"{where}: more than {MAX_MEMBERS} members or {MAX_DEPTH} groups within each other; write fewer"
+                        )
+                    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+                        raise failure(f"{where}: lies in another file; copy it into this one")
+                    member = group[name]
+                    if isinstance(member, h5py.Group):
+                        waiting.append((member, depth + 1))
+                    elif isinstance(member, h5py.Dataset):
+                        elements += _elements(where, member, allowed, failure)
+                        if elements > allowed:
+                            raise failure(
+                                f"{where}: {elements} numbers in this dataset and those before it; {allowed} are allowed,"
+                                " record fewer images, steps or neurons"
+                            )
+    except SnnDeployError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise failure(f"{path}: not an HDF5 file, or damaged: {' '.join(str(error).split())[:160]}") from error
+
+
+def _elements(where: str, dataset: Any, allowed: int, failure: type[SnnDeployError]) -> int:
+    if dataset.is_virtual or dataset.external:
+        raise failure(f"{where}: lies in another file; copy it into this one")
+    if dataset.shape is None:
+        return 0
+    size, width = int(math.prod(dataset.shape)), int(dataset.dtype.itemsize)
+    if dataset.dtype.hasobject and size > 1:  # texts of any length: each could be the same long one
+        return size * math.isqrt(allowed)
+    return size * max(width // 8, 1)
