@@ -20,7 +20,8 @@ from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import ConvKernel, identity
-from snn_deploy.network.network import STATE_MAX, Connection, Network, Output, Population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
 
