@@ -192,7 +192,7 @@ class _Log:
             events=Widened(events or counts, np.int64, nonzero=not events),
             trains=Widened(trains, np.int32) if trains else None,
             states=Widened(states, np.int32) if states else None,
-            currents=Widened(currents, np.int32) if states else None,
+            second_states=Widened(currents, np.int32) if states else None,
             saturations=self.saturations,
             engines={layer.population.name: self._engine(layer) for layer in plan.layers},
             seconds=seconds,

@@ -82,7 +82,7 @@ class LavaBackend:
             events={name: arrays["events"] for name, arrays in records.items()},
             trains=_field(records, "trains") if record >= Record.TRAINS else None,
             states=_field(records, "states") if record >= Record.STATES else None,
-            currents=_field(records, "currents") if record >= Record.STATES else None,
+            second_states=_field(records, "currents") if record >= Record.STATES else None,
             saturations=saturations,
             engines={population.name: self._engine for population in network.populations[1:]},
             seconds=time.perf_counter() - started,

@@ -63,7 +63,7 @@ class ReferenceBackend:
             states={name: log.states for name, log in logs.items() if cells[name].population.neuron is not None}
             if record >= Record.STATES
             else None,
-            currents={name: log.currents for name, log in logs.items() if _remembers(cells[name].population)}
+            second_states={name: log.second_states for name, log in logs.items() if _remembers(cells[name].population)}
             if record >= Record.STATES
             else None,
             saturations={name: cell.saturations for name, cell in cells.items() if cell.population.neuron is not None},
@@ -121,7 +121,7 @@ class _Log:
         kept = (batch, steps, *population.shape)
         self.trains = np.zeros(kept if record >= Record.TRAINS else (0,), np.int32)
         self.states = np.zeros(kept if record >= Record.STATES else (0,), np.int32)
-        self.currents = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
+        self.second_states = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
 
     def write(self, step: int, payload: Int64, cell: _Cells) -> None:
         local = step - self.start
@@ -133,8 +133,8 @@ class _Log:
             self.trains[:, local] = payload
         if self.states.size:
             self.states[:, local] = cell.v
-        if self.currents.size:
-            self.currents[:, local] = cell.count
+        if self.second_states.size:
+            self.second_states[:, local] = cell.count
 
 
 def _remembers(population: Population) -> bool:

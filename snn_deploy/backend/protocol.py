@@ -36,10 +36,10 @@ class Run:
     All mappings go from population name to an array. ``counts`` (B, C, H, W) int64: sum of payloads in the
     population's window ``[start, start + steps)``. ``events`` (B, C, H, W) int64: number of non-zero payloads in
     it. ``trains`` (B, steps, C, H, W) int32: the payloads themselves, step by step of the window. ``states`` (B,
-    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``currents``, alike: the second
-    state of neurons that have one, the decaying current u of leaky ones. ``saturations``: membranes limited to
-    +-(2**23 - 1), summed over neurons, images and steps up to the end of the population's window.
-    ``engines``: what computed each population.
+    steps, C, H, W) int32: the membrane after each of these steps; the input has none. ``second_states``, alike, of
+    neurons that have one: the decaying current u of CUBA-LIF, what a sigma-delta neuron has sent so far.
+    ``saturations``: membranes limited to +-(2**23 - 1), summed over neurons, images and steps up to the end of the
+    population's window. ``engines``: what computed each population.
     """
 
     backend: str
@@ -49,7 +49,7 @@ class Run:
     events: Mapping[str, Int64]
     trains: Mapping[str, Int32] | None = None
     states: Mapping[str, Int32] | None = None
-    currents: Mapping[str, Int32] | None = None
+    second_states: Mapping[str, Int32] | None = None
     saturations: Mapping[str, int] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PLACE = "first (image, step, neuron): found, expected"
 
 
-_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.CURRENTS))
+_COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.SECOND_STATES))
 """Checks whose differences share a column."""
 
 _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}

@@ -93,7 +93,9 @@ def raw(network: Network) -> Trace:
         return recorded(name).reshape(1, STEPS, -1)
 
     probes = {"input": Probe(trains=flat("input"))}
-    probes |= {name: Probe(trains=flat(name), states=flat(f"{name}-v"), currents=flat(f"{name}-u")) for name in LAYERS}
+    probes |= {
+        name: Probe(trains=flat(name), states=flat(f"{name}-v"), second_states=flat(f"{name}-u")) for name in LAYERS
+    }
     return Trace("chip", 1, probes)
 
 
@@ -114,20 +116,20 @@ def test_the_record_verifies_at_state_level_with_its_artefact_decoded(
     differing = [row.sides[1].mismatches(Check.STATES) or 0 for row in undecoded.verdict().rows]
     assert undecoded.verdict().reached == Level.TRAIN
     assert sum(differing) == spikes, "only the mark at each spike differs, once each"
-    assert all(row.sides[1].mismatches(Check.CURRENTS) == 0 for row in undecoded.verdict().rows[1:])
+    assert all(row.sides[1].mismatches(Check.SECOND_STATES) == 0 for row in undecoded.verdict().rows[1:])
 
 
 def test_a_wrong_current_is_found_at_state_level(network: Network, simulated: Replay, raw: Trace) -> None:
     good = decode(raw, mark=REFRACTORY_MARK)
-    currents = np.array(good.probes["conv-1"].currents)
-    currents[0, 5, 7] += 64
-    probes = {**good.probes, "conv-1": replace(good.probes["conv-1"], currents=currents)}
+    second_states = np.array(good.probes["conv-1"].second_states)
+    second_states[0, 5, 7] += 64
+    probes = {**good.probes, "conv-1": replace(good.probes["conv-1"], second_states=second_states)}
     comparison = Comparison(network, Level.STATE)
     comparison.add([replace(good, probes=probes), simulated.trace])
     verdict = comparison.verdict()
     assert verdict.exit_code == 1
     assert verdict.first is not None
-    assert (verdict.first.population, verdict.first.quantity, verdict.first.step) == ("conv-1", "current", 5)
+    assert (verdict.first.population, verdict.first.quantity, verdict.first.step) == ("conv-1", "second state", 5)
     assert (verdict.first.found - verdict.first.expected, verdict.reached) == (-64, Level.TRAIN)
 
 

@@ -59,7 +59,7 @@ def _cells(replayed: Probe, recorded: Probe) -> int:
 def differing_cells(left: Probe, right: Probe) -> Bool:
     """(B, steps, n): where payloads, or states recorded on both sides, are not the same."""
     differs = np.asarray(left.trains) != np.asarray(right.trains)
-    for one, other in ((left.states, right.states), (left.currents, right.currents)):
+    for one, other in ((left.states, right.states), (left.second_states, right.second_states)):
         if one is not None and other is not None:
             differs = differs | (one != other)
     return np.asarray(differs, np.bool_)

@@ -203,7 +203,7 @@ class Comparison:
                 if pair.differing[check]:
                     found.setdefault((pair.backend, check), []).append(pair.population.name)
         return [
-            f"{backend}: {check.value} of {', '.join(names)} differ, which level {self.level.label} does not look at"
+            f"{backend}: {check.label} of {', '.join(names)} differ, which level {self.level.label} does not look at"
             for (backend, check), names in sorted(found.items(), key=lambda item: (item[0][0], item[0][1].value))
         ]
 

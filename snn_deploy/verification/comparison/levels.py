@@ -40,13 +40,23 @@ class Level(IntEnum):
 
 
 class Check(Enum):
-    """One kind of array that is compared."""
+    """One kind of array that is compared; the value is its name in trace files and certificates."""
 
     TOTALS = "totals"
     COUNTS = "counts"
     TRAINS = "trains"
     STATES = "states"
-    CURRENTS = "currents"
+    SECOND_STATES = "currents"
+
+    @property
+    def field(self) -> str:
+        """Name of the array in :class:`~snn_deploy.verification.traces.trace.Probe`."""
+        return "second_states" if self is Check.SECOND_STATES else self.value
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return self.field.replace("_", " ")
 
 
 class Status(Enum):
@@ -61,7 +71,7 @@ def state_checks(population: Population) -> frozenset[Check]:
     """The states that ``population`` has; the input has none."""
     if population.neuron is None:
         return frozenset()
-    return frozenset({Check.STATES, Check.CURRENTS} if population.neuron.has_second_state else {Check.STATES})
+    return frozenset({Check.STATES, Check.SECOND_STATES} if population.neuron.has_second_state else {Check.STATES})
 
 
 def required_checks(level: Level, network: Network, population: Population) -> frozenset[Check]:

@@ -60,7 +60,7 @@ class Pair:
 
     def made(self, check: Check) -> bool:
         """Whether every batch so far could be compared by ``check``."""
-        timeless = check not in (Check.STATES, Check.CURRENTS)
+        timeless = check not in (Check.STATES, Check.SECOND_STATES)
         return check not in self.missing and (timeless or check in state_checks(self.population))
 
     def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
@@ -79,14 +79,14 @@ class Pair:
         width = self.population.size if probe.neurons is None else int(probe.neurons.size)
         self.probed = width if self.probed is None else min(self.probed, width)
         if retimed:
-            reference = replace(reference, trains=None, states=None, currents=None, events=None)
-            probe = replace(probe, trains=None, states=None, currents=None, events=None)
-        arrays = {check: (getattr(reference, check.value), getattr(probe, check.value)) for check in Check}
+            reference = replace(reference, trains=None, states=None, second_states=None, events=None)
+            probe = replace(probe, trains=None, states=None, second_states=None, events=None)
+        arrays = {check: (getattr(reference, check.field), getattr(probe, check.field)) for check in Check}
         before = sum(self.differing.values())
         for check, (expected, found) in arrays.items():
             if expected is None or found is None:
                 label = baseline if expected is None else self.backend
-                self._lacks([check], f"no comparable {check.value} in {label}")
+                self._lacks([check], f"no comparable {check.label} in {label}")
             else:
                 self.values[check] += expected.size
                 self.differing[check] += _count(expected, found, reference, probe, check)
@@ -132,7 +132,7 @@ def first_divergence(
     pairs = (
         ("payload", reference.trains, probe.trains),
         ("membrane", reference.states, probe.states),
-        ("current", reference.currents, probe.currents),
+        ("second state", reference.second_states, probe.second_states),
         ("count", reference.counts, probe.counts),
         ("events", reference.events, probe.events),
         ("total", reference.totals, probe.totals),

@@ -103,12 +103,12 @@ class Response:
 
     trains: Int32
     states: Int32
-    currents: Int32 | None
+    second_states: Int32 | None
 
     def probe(self, window: slice = slice(None)) -> Probe:
         """The whole population in these steps, flattened as a recorder would."""
-        currents = None if self.currents is None else _flat(self.currents[:, window])
-        return Probe(trains=_flat(self.trains[:, window]), states=_flat(self.states[:, window]), currents=currents)
+        second = None if self.second_states is None else _flat(self.second_states[:, window])
+        return Probe(trains=_flat(self.trains[:, window]), states=_flat(self.states[:, window]), second_states=second)
 
 
 class Synapses:
@@ -157,7 +157,9 @@ def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response
     batch = next(iter(synapses.sent.values())).payload.shape[0]
     trains = np.zeros((batch, length, *population.shape), np.int32)
     states = np.zeros_like(trains)
-    currents = np.zeros_like(trains) if population.neuron is not None and population.neuron.has_second_state else None
+    second_states = (
+        np.zeros_like(trains) if population.neuron is not None and population.neuron.has_second_state else None
+    )
     v = dynamics.initial_membrane(population, batch)
     count = np.zeros_like(v)
     for step in range(first + length - min(site.shift, 0)):
@@ -171,9 +173,9 @@ def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response
         shown = step + site.shift - first
         if 0 <= shown < length:
             trains[:, shown], states[:, shown] = payload, v
-            if currents is not None:
-                currents[:, shown] = count
-    return Response(trains, states, currents)
+            if second_states is not None:
+                second_states[:, shown] = count
+    return Response(trains, states, second_states)
 
 
 @dataclass(frozen=True, eq=False)

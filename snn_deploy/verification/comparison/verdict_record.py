@@ -19,7 +19,7 @@ _LOOKS_AT = {
     Check.COUNTS: Level.NEURON_COUNT,
     Check.TRAINS: Level.TRAIN,
     Check.STATES: Level.STATE,
-    Check.CURRENTS: Level.STATE,
+    Check.SECOND_STATES: Level.STATE,
 }
 """Lowest level that makes a check for every population (counts of outputs are compared at each)."""
 

@@ -174,12 +174,12 @@ class _Case:
         """The same for one image, as far as two steps past ``step``, with memory for currents."""
         one, early = slice(image, image + 1), slice(0, step + 3)
         sent = {name: Train(train.first, train.payload[one]) for name, train in self.synapses.sent.items()}
-        trains, states, currents = self.recorded.trains, self.recorded.states, self.recorded.currents
+        trains, states, second = self.recorded.trains, self.recorded.states, self.recorded.second_states
         recorded = Probe(
             neurons=self.recorded.neurons,
             trains=None if trains is None else trains[one, early],
             states=None if states is None else states[one, early],
-            currents=None if currents is None else currents[one, early],
+            second_states=None if second is None else second[one, early],
         )
         return _Case(self.network, self.site, Synapses(sent), recorded)
 

@@ -114,7 +114,7 @@ def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
         neurons=probe.neurons,
         trains=None if probe.trains is None else probe.trains[:, window],
         states=_recorded(probe.states, window),
-        currents=_recorded(probe.currents, window),
+        second_states=_recorded(probe.second_states, window),
     )
 
 

@@ -57,7 +57,7 @@ def _sign_extended(probe: Probe, bits: int) -> Probe:
         neurons=probe.neurons,
         trains=None if probe.trains is None else sign_extend(probe.trains, bits),
         states=None if probe.states is None else _recorded_words(probe.states, bits),
-        currents=None if probe.currents is None else _recorded_words(probe.currents, bits),
+        second_states=None if probe.second_states is None else _recorded_words(probe.second_states, bits),
         counts=probe.counts if summed else None,
         events=probe.events if summed else None,
         totals=probe.totals if summed else None,

@@ -32,7 +32,7 @@ class Probe:
     ``neurons`` (n,) int64, increasing, are their indices in the flattened (C, H, W) map; ``None`` means all of them.
     All arrays are integers: ``totals`` (B,) sum of the counts of all probed neurons, ``counts`` (B, n), ``events``
     (B, n) number of non-zero payloads, ``trains`` (B, steps, n) payloads in the population's window, ``states``
-    (B, steps, n) membranes after each of its steps, ``currents`` the second states of neurons that have one. Counts
+    (B, steps, n) membranes after each of its steps, ``second_states`` those of neurons that have one. Counts
     and events follow from trains, and totals from counts, where they are not given.
     """
 
@@ -42,10 +42,10 @@ class Probe:
     events: Int64 | None = None
     trains: Int32 | Int64 | None = None
     states: Int32 | Int64 | None = None
-    currents: Int32 | Int64 | None = None
+    second_states: Int32 | Int64 | None = None
 
     def __post_init__(self) -> None:
-        axes_of = {"totals": 1, "counts": 2, "events": 2, "trains": 3, "states": 3, "currents": 3}
+        axes_of = {"totals": 1, "counts": 2, "events": 2, "trains": 3, "states": 3, "second_states": 3}
         for label, axes in axes_of.items():
             array: Array | None = getattr(self, label)
             if array is not None and (
@@ -78,7 +78,7 @@ class Probe:
             "events": (images, probed),
             "trains": (images, steps, probed),
             "states": (images, steps, probed),
-            "currents": (images, steps, probed),
+            "second_states": (images, steps, probed),
         }
         for label, shape in shapes.items():
             array: Array | None = getattr(self, label)
@@ -88,13 +88,13 @@ class Probe:
     @property
     def steps(self) -> int:
         """Length of the longest array over steps; 0 where there is none."""
-        timed = (self.trains, self.states, self.currents)
+        timed = (self.trains, self.states, self.second_states)
         return max((array.shape[1] for array in timed if array is not None), default=0)
 
     def at(self, neurons: Int64) -> Probe:
         """The same for a part of the probed ``neurons`` only; :class:`VerificationError` for one that was not probed."""
         if self.neurons is None:
-            arrays = (self.counts, self.events, self.trains, self.states, self.currents)
+            arrays = (self.counts, self.events, self.trains, self.states, self.second_states)
             _check_indices(neurons, min((array.shape[-1] for array in arrays if array is not None), default=0))
             columns = neurons
         else:
@@ -107,7 +107,7 @@ class Probe:
             events=None if self.events is None else self.events[:, columns],
             trains=None if self.trains is None else self.trains[:, :, columns],
             states=None if self.states is None else self.states[:, :, columns],
-            currents=None if self.currents is None else self.currents[:, :, columns],
+            second_states=None if self.second_states is None else self.second_states[:, :, columns],
         )
 
 
@@ -166,7 +166,7 @@ class Trace:
         label = name or run.backend
         if not run.counts:
             raise VerificationError(f"{label}: the run holds no population")
-        timed = {"trains": run.trains or {}, "states": run.states or {}, "currents": run.currents or {}}
+        timed = {"trains": run.trains or {}, "states": run.states or {}, "second_states": run.second_states or {}}
         parts = {"events": run.events, **timed}
         for kind, arrays in parts.items():
             surplus = sorted(set(arrays) - set(run.counts))
@@ -180,7 +180,7 @@ class Trace:
                     events=_flat(run.events.get(population), 1),
                     trains=_flat(timed["trains"].get(population), 2),
                     states=_flat(timed["states"].get(population), 2),
-                    currents=_flat(timed["currents"].get(population), 2),
+                    second_states=_flat(timed["second_states"].get(population), 2),
                 )
             except VerificationError as error:
                 raise VerificationError(f"{label}: {population}: {error}") from error

@@ -37,7 +37,16 @@ from snn_deploy.verification.traces.trace import Deferred, Probe, Time, Trace
 
 FORMAT = "snn-deploy trace"
 VERSION = 1
-KINDS = ("neurons", "totals", "counts", "events", "trains", "states", "currents")
+KINDS = {
+    "neurons": "neurons",
+    "totals": "totals",
+    "counts": "counts",
+    "events": "events",
+    "trains": "trains",
+    "states": "states",
+    "currents": "second_states",
+}
+"""Kinds of arrays in a file, and the fields of :class:`Probe` that hold them."""
 
 PROBE_LIMIT = 2**31
 """Largest sum of one population's arrays in one batch, in bytes, uncompressed, that a reader accepts."""
@@ -121,8 +130,8 @@ def _manifest(header: TraceHeader) -> str:
 
 def _write_probe(archive: zipfile.ZipFile, key: str, probe: Probe) -> None:
     derived = probe.trains is not None
-    for kind in KINDS:
-        array: Array | None = getattr(probe, kind)
+    for kind, field in KINDS.items():
+        array: Array | None = getattr(probe, field)
         if array is None or (derived and kind in ("totals", "counts", "events")):
             continue
         _write_array(archive, key.format(kind), array)
@@ -217,7 +226,7 @@ class TraceFile:
         try:
             for kind, info in entries.items():
                 with self._archive.open(info) as stream:
-                    fields[kind] = _read_array(stream, info)
+                    fields[KINDS[kind]] = _read_array(stream, info)
             return Probe(**fields)
         except VerificationError as error:
             raise VerificationError(f"{where}: {error}") from error

@@ -71,12 +71,12 @@ def test_the_record_of_a_chip_is_reproduced_step_by_step(pilotnet: Network) -> N
 def assert_equals_record(network: Network, run: Run) -> None:
     """Spikes and currents: what a run calls step 0 of a population is recorded at its reset, and again at the next."""
     assert run.trains is not None
-    assert run.currents is not None
+    assert run.second_states is not None
     compared = 0
     for layer, (name, population) in enumerate(zip(RECORDS, network.populations[1:], strict=False)):
         pairs = [(record(name), run.trains[population.name][0])]
         if layer:
-            pairs.append((record(f"{name}-u"), run.currents[population.name][0]))
+            pairs.append((record(f"{name}-u"), run.second_states[population.name][0]))
         for recorded, got in pairs:
             assert np.array_equal(got[: 24 - layer][:INTERVAL], recorded[layer : layer + INTERVAL]), name
             rest = recorded[layer + INTERVAL :]
@@ -110,7 +110,7 @@ def test_backends_reproduce_the_record_and_the_reference(pilotnet: Network, name
     expected = load_backend("reference").run(pilotnet, images, Record.STATES)
     got = load_backend(name).run(pilotnet, images, Record.STATES)
     assert_equals_record(pilotnet, got)
-    for field in ("trains", "states", "currents"):
+    for field in ("trains", "states", "second_states"):
         wanted, found = getattr(expected, field), getattr(got, field)
         assert set(wanted) == set(found)
         for population, values in wanted.items():
@@ -159,7 +159,7 @@ def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponen
     stimulus = random_stimulus(network, seed)
     expected = load_backend("reference").run(network, stimulus, Record.STATES)
     got = load_backend("cpu").run(network, stimulus, Record.STATES)
-    for field in ("counts", "events", "trains", "states", "currents"):
+    for field in ("counts", "events", "trains", "states", "second_states"):
         for name, values in getattr(expected, field).items():
             assert np.array_equal(getattr(got, field)[name], values), (field, name)
     assert got.saturations == expected.saturations

@@ -69,7 +69,7 @@ def stock_unet(kind: str, seed: int) -> Network:
 
 
 def assert_equal(found: Run, expected: Run) -> None:
-    for field in ("counts", "events", "trains", "states", "currents"):
+    for field in ("counts", "events", "trains", "states", "second_states"):
         wanted, got = getattr(expected, field), getattr(found, field)
         assert (wanted is None) == (got is None), field
         for name, values in (wanted or {}).items():
