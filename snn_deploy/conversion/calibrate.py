@@ -1,4 +1,4 @@
-"""Statistics of every layer's activation over calibration images, measured by onnxruntime on the float graph.
+"""Statistics of every layer's activations over the calibration images, measured by onnxruntime on the float graph.
 
 Two passes over the images: ranges first, then histograms of ``BINS`` equal bins per channel, so memory does not
 grow with the number of images. Percentiles and mean square errors are computed from the histograms.
@@ -19,7 +19,7 @@ from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph.graph import Graph
 
 BINS = 8192
-"""Bins of a histogram; a percentile is known to 1 / 8192 of the layer's range."""
+"""Bins of a histogram; a percentile is exact to 1 / 8192 of the layer's range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,32 +33,32 @@ class Statistics:
 
     @property
     def centers(self) -> Float64:
-        """Middle of each bin; the bin that holds 0 counts as 0, which most of its values are."""
+        """Middle of each bin; 0 for the bin that contains 0, since most of its values are exact zeros after a ReLU."""
         low, high = self.edges[:-1], self.edges[1:]
         return np.where((low <= 0) & (high > 0), 0.0, (low + high) / 2)
 
     @property
     def extent(self) -> float:
-        """Largest magnitude seen, to one bin; 0 where all values were."""
+        """Largest magnitude, to one bin; 0 where all values are 0."""
         if not self.power.any():
             return 0.0
-        seen = np.flatnonzero(self.histogram.any(axis=0))
-        return float(max(abs(self.edges[seen[0]]), abs(self.edges[seen[-1] + 1])))
+        occupied = np.flatnonzero(self.histogram.any(axis=0))
+        return float(max(abs(self.edges[occupied[0]]), abs(self.edges[occupied[-1] + 1])))
 
     def channel(self, index: int) -> Statistics:
         """Statistics of one channel."""
-        one = slice(index, index + 1)
-        return Statistics(self.edges, self.histogram[one], self.mean[one], self.power[one])
+        channel = slice(index, index + 1)
+        return Statistics(self.edges, self.histogram[channel], self.mean[channel], self.power[channel])
 
 
 def percentile(statistics: Sequence[Statistics], percent: float, *, zeros: bool) -> float:
     """Percentile of the magnitudes of all values together; ``zeros`` says whether exact zeros count."""
     values = np.concatenate(
-        [np.abs(np.where(item.edges[:-1] >= 0, item.edges[1:], item.edges[:-1])) for item in statistics]
+        [np.abs(np.where(part.edges[:-1] >= 0, part.edges[1:], part.edges[:-1])) for part in statistics]
     )
-    counts = np.concatenate([item.histogram.sum(0) for item in statistics])
+    counts = np.concatenate([part.histogram.sum(0) for part in statistics])
     if not zeros:
-        first_bins = np.concatenate([(item.edges[:-1] <= 0) & (item.edges[1:] > 0) for item in statistics])
+        first_bins = np.concatenate([(part.edges[:-1] <= 0) & (part.edges[1:] > 0) for part in statistics])
         counts = np.where(first_bins, 0, counts)
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(counts[order])
@@ -79,9 +79,9 @@ class ActivationProbe:
     def __call__(self, image: Float32) -> dict[str, Float32]:
         """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""
         if image.ndim != 4 or image.shape[1:] != self._shape:
-            raise StimulusError(f"image {image.shape}: the network reads (batch, {', '.join(map(str, self._shape))})")
-        found = self._session.run(self._names, {self._input: np.ascontiguousarray(image, np.float32)})
-        return dict(zip(self._names, found, strict=True))
+            raise StimulusError(f"image {image.shape}: the network expects (batch, {', '.join(map(str, self._shape))})")
+        values = self._session.run(self._names, {self._input: np.ascontiguousarray(image, np.float32)})
+        return dict(zip(self._names, values, strict=True))
 
 
 def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statistics]:
@@ -119,7 +119,7 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
 
 
 def _edges(low: float, high: float) -> Float64:
-    """Equal bins over ``[low, high]`` with an edge at 0; (0, 1) for a layer that was silent on every image."""
+    """Equal bins over ``[low, high]`` with an edge at 0; over [0, 1] for a layer that is 0 on every image."""
     if low == high:
         return np.linspace(0.0, 1.0, BINS + 1)
     if low == 0 or high <= 0:

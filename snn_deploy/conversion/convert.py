@@ -1,6 +1,6 @@
-"""The main job as functions: read a model, convert it, run it. The command line and notebooks call these.
+"""Conversion of a model from file to network; the API and the command line call these.
 
-A model is an ONNX file, or its bytes where it came from another machine.
+A model is an ONNX file, or its bytes where it was sent from another machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Converted:
 
 
 def input_size(model: Model) -> Size:
-    """Height and width that the model itself fixes, else ``PATCH`` squared."""
+    """Height and width that are fixed in the model, else ``PATCH`` squared."""
     return own_size(model) or (PATCH, PATCH)
 
 
@@ -53,18 +53,18 @@ def convert(
 ) -> Converted:
     """Convert ``model`` for images of ``size`` (H, W), by default the model's own, else that of the calibration images.
 
-    ``images`` are float32 (B, C, H, W), all of one size; they need not have ``size``. The network's ``config`` records
-    the options, and which model and which images they were used with. ``statistics`` of an earlier conversion of the
-    same model with the same images (``Conversion.statistics``) save measuring them again.
+    ``images`` are float32 (B, C, H, W), all of one size, which may differ from ``size``. The network's ``config`` records
+    the options and the digests of the model and the images. ``statistics`` of an earlier conversion of the same model
+    with the same images (``Conversion.statistics``) are reused instead of measured again.
     """
     sizes = {image.shape[2:] for image in images}
     if len(sizes) != 1:
-        raise ConversionError(f"calibration images must share one size; there are {sorted(sizes)}")
+        raise ConversionError(f"calibration images must have one size; found {sorted(sizes)}")
     height, width = sizes.pop()
-    wanted = size or own_size(model) or (height, width)
+    target_size = size or own_size(model) or (height, width)
     calibration_graph = normal_form(read(model, (height, width)).graph)
-    imported = read(model, wanted)
-    graph = calibration_graph if wanted == (height, width) else normal_form(imported.graph)
+    imported = read(model, target_size)
+    graph = calibration_graph if target_size == (height, width) else normal_form(imported.graph)
     name = model.stem if isinstance(model, Path) else "model"
     conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
     config = {
@@ -78,13 +78,13 @@ def convert(
 
 
 def _digest(images: Images) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for image in images:
-        found.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
-    return found.hexdigest()
+        digest.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def open_float_probe(model: Model, size: Size) -> ActivationProbe:
-    """The float network at ``size`` (H, W), as onnxruntime computes it before any pass."""
+    """The float network at ``size`` (H, W), computed by onnxruntime before any pass."""
     graph: Graph = read(model, size).graph
     return ActivationProbe(graph, ())

@@ -1,6 +1,6 @@
-"""The normal-form graph as layers: an activation and the linear operators that feed it, each from one source.
+"""The normal-form graph as layers: an activation and the linear operators it reads, each from one source.
 
-Every linear operator is brought to one of three shapes here: ``Conv``, ``ConvTranspose`` or ``Resample``. Average
+Every linear operator becomes a ``Conv``, a ``ConvTranspose`` or a ``Resample`` here. Average
 pooling is a depthwise convolution with weight 1 / area, nearest up-sampling a depthwise transposed convolution of
 ones.
 """
@@ -46,7 +46,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """All layers in topological order; ``outputs`` are (name the user knows, layer or input name, host functions)."""
+    """All layers in topological order; ``outputs`` are (name in the ONNX file, layer or input name, host functions)."""
 
     name: str
     input: str
@@ -104,7 +104,7 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
         source = term.inputs[0]
         if source != graph.input and kinds.get(source, "output") == "output" and source not in kinds:
             raise ConversionError(
-                f"{term.name}: reads {source}, which is no activation; the graph is not in normal form"
+                f"{term.name}: reads {source}, which is not an activation; the graph is not in normal form"
             )
         inputs.append(LayerInput(term.name, source, op, term.origin))
         if not isinstance(op, Resample):

@@ -1,12 +1,12 @@
-r"""What a conversion costs, layer by layer, and which scales would cost less.
+r"""Conversion loss, layer by layer, and a search for the scales with the least loss.
 
-The spiking network runs on calibration images, and every layer is held against the float network's:
+The spiking network runs on calibration images, and every layer is compared with the float network's:
 
 .. math:: e_l = \sqrt{\sum (\hat a_l - a_l)^2 / \sum a_l^2}
 
-with :math:`\hat a_l` the counts times their unit. Beside it stands what the layer's own levels would do to exact inputs:
-clipping at the top count, and rounding to the nearest of them. A layer whose error leaps although neither is large has
-lost it to its weights.
+with :math:`\hat a_l` the counts times their unit. Two further figures give the error of the layer's own levels if its inputs
+were exact: clipping at the largest count, and rounding to the nearest count. Where the error of a layer rises but both of
+these are small, its weights cause it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CANDIDATES: tuple[tuple[Normalization, Scale], ...] = (
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """Relative errors of one layer; ``error`` against the float network, the others by its own levels alone."""
+    """Relative RMS errors of one layer: ``error`` against the float network, the others if its inputs were exact."""
 
     name: str
     error: float
@@ -68,12 +68,12 @@ class Loss:
 
     def layer(self, name: str) -> LayerLoss | None:
         """The loss of the layer called ``name``; ``None`` for the input."""
-        return next((item for item in self.layers if item.name == name), None)
+        return next((loss for loss in self.layers if loss.name == name), None)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Options, and what the network converted with them loses, or why it was refused."""
+    """Options, and the loss of the network converted with them, or the reason why it was refused."""
 
     options: Options
     loss: Loss | None
@@ -89,7 +89,7 @@ class Truth:
 
     @classmethod
     def of(cls, model: Path, images: Images) -> Truth:
-        """What ``model`` makes of the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
+        """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
         chosen = images[:IMAGES]
         graph = normal_form(read(model, (chosen[0].shape[2], chosen[0].shape[3])).graph)
         probe = ActivationProbe(graph, [layer.name for layer in group_layers(graph).layers])
@@ -97,16 +97,16 @@ class Truth:
 
 
 def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
-    """What ``conversion``, made for the size of the images of ``truth``, loses on them."""
+    """The loss of ``conversion`` on the images of ``truth``, for whose size it was made."""
     network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
     errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     steps = network.steps if network.mode == "rate" else 1
-    for image, wanted in zip(truth.images, truth.values, strict=True):
+    for image, expected in zip(truth.images, truth.values, strict=True):
         run = backend.run(network, stimulus_of(network, image))
         for name in names:
             unit = network.population(name).unit[:, None, None] / steps
-            errors[name] += float(np.square(run.counts[name] * unit - wanted[name]).sum())
-            powers[name] += float(np.square(wanted[name], dtype=np.float64).sum())
+            errors[name] += float(np.square(run.counts[name] * unit - expected[name]).sum())
+            powers[name] += float(np.square(expected[name], dtype=np.float64).sum())
     outputs = [value for _, value, _ in conversion.layers.outputs]
     layers = [LayerLoss(name, _relative(errors[name], powers[name]), *_levels(conversion, name)) for name in names]
     return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), sum(powers[name] for name in outputs)))
@@ -130,15 +130,15 @@ def list_candidates(options: Options) -> tuple[Options, ...]:
 
 
 def choose_best(trials: Sequence[Trial]) -> Trial:
-    """The trial of least error, the earliest of equals; :class:`ConversionError` where all were refused."""
+    """The trial with the least error, the first of equals; :class:`ConversionError` if all were refused."""
     measured = [trial for trial in trials if trial.loss is not None]
     if not measured:
-        raise ConversionError(f"no candidate can be converted: {trials[0].refusal}")
+        raise ConversionError(f"no candidate can be converted; the first was refused: {trials[0].refusal}")
     return min(measured, key=lambda trial: trial.loss.error if trial.loss is not None else math.inf)
 
 
 def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
-    """Relative errors that clipping and rounding to the layer's own levels make; zeros where it has no levels."""
+    """Relative errors of clipping and rounding to the layer's own levels; zeros where it has no levels."""
     layer, population = conversion.layers.layer(name), conversion.network.population(name)
     if layer.kind not in ("relu", "linear"):
         return 0.0, 0.0
@@ -162,7 +162,7 @@ def _limits(population: Population, steps: int) -> tuple[int, int]:
 
 
 def _relative(error: float, power: float) -> float:
-    """The root of ``error / power``; of an error where nothing was wanted, infinity."""
+    """The root of ``error / power``; infinity for an error where all expected values are zero."""
     if power == 0:
         return 0.0 if error == 0 else math.inf
     return math.sqrt(error / power)

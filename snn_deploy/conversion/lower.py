@@ -1,4 +1,4 @@
-"""Layers and their integers to a network: neurons, limits, schedule, and the proof that no accumulator overflows."""
+"""Lowering layers to a network: neurons, limits, schedule, and the proof that no accumulator overflows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FUNCTION_TOLERANCE = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """A network with what was measured on the way to it."""
+    """A network with the measurements made during its conversion."""
 
     network: Network
     layers: Layers
@@ -58,9 +58,9 @@ def lower(
     """The integer network of a normal-form ``graph``.
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
-    activations are measured; it may be ``graph`` itself. ``scales`` are kept where they are given: those that a network
-    was trained for. ``statistics`` are an earlier conversion's of the same graph and images: measuring them takes
-    longer than everything else here.
+    activations are measured; it may be ``graph`` itself. ``scales``, where given, are used as they are: those that a
+    network was trained for. ``statistics`` of an earlier conversion of the same graph and images are reused, since
+    measuring them takes longer than everything else here.
     """
     measured = group_layers(calibration_graph)
     statistics = statistics or calibrate(calibration_graph, measured, images)
@@ -78,12 +78,12 @@ def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32,
     """
     normalized = normalize_graph(layers, scales)
     unit = scales.unit[layers.input][:, None, None]
-    got = ActivationProbe(normalized, ())((image / unit).astype(np.float32))
-    wanted = ActivationProbe(graph, tuple(value for _, value, _ in layers.outputs))(image)
+    counts = ActivationProbe(normalized, ())((image / unit).astype(np.float32))
+    expected = ActivationProbe(graph, tuple(value for _, value, _ in layers.outputs))(image)
     worst = 0.0
     for _, value, _ in layers.outputs:
-        found = got[value] * scales.unit[value][:, None, None]
-        worst = max(worst, float(np.abs(found - wanted[value]).max() / max(np.abs(wanted[value]).max(), 1e-30)))
+        output = counts[value] * scales.unit[value][:, None, None]
+        worst = max(worst, float(np.abs(output - expected[value]).max() / max(np.abs(expected[value]).max(), 1e-30)))
     if options.normalization != "layer-wise" and worst > FUNCTION_TOLERANCE:
         raise ConversionError(
             f"normalization changes the function by {worst:.1e} of the top output; {FUNCTION_TOLERANCE:g} is allowed"
@@ -159,7 +159,7 @@ def _fitting_layer(
     statistics: Mapping[str, Statistics],
     options: Options,
 ) -> tuple[Population, tuple[Connection, ...]]:
-    """One layer in integers; channels whose worst case leaves 24 bits get half the threshold, until all fit."""
+    """One layer in integers; the threshold of channels whose worst case exceeds 24 bits is halved until all fit."""
     cap = _bias_cap(layer, scales, options)
     for _ in range(options.weight_bits):
         quantized = _quantize(layer, scales, statistics, options, cap)
@@ -169,10 +169,12 @@ def _fitting_layer(
         )
         population = _population(layer, quantized, incoming, sources, scales, options)
         arrivals = [
-            bounds.Arrival(item, sources[item.source].payload_range, sources[item.source].count_range)
+            bounds.Arrival(connection, sources[connection.source].payload_range, sources[connection.source].count_range)
             if options.mode == "rate"
-            else bounds.Arrival(item, sources[item.source].count_range or (0, 0), sources[item.source].count_range)
-            for item in incoming
+            else bounds.Arrival(
+                connection, sources[connection.source].count_range or (0, 0), sources[connection.source].count_range
+            )
+            for connection in incoming
         ]
         current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
         worst = current if membrane is None else np.maximum(current, membrane)
@@ -184,7 +186,10 @@ def _fitting_layer(
 
 
 def _bias_cap(layer: Layer, scales: Scales, options: Options) -> Float64:
-    """Largest power of two (C,) that leaves a channel's bias half of the membrane: dead channels have biases far below."""
+    """Largest threshold (C,), a power of two, for which the bias takes at most half of the membrane's range.
+
+    Channels that never fire can have biases far below zero.
+    """
     counts = np.abs(layer.bias).max((1, 2)) / scales.unit[layer.name]
     cap: Float64 = 2.0 ** np.maximum(np.floor(np.log2(STATE_MAX / 2 / np.maximum(counts, 1.0))), 0)
     if options.neuron == "lif":
@@ -193,7 +198,7 @@ def _bias_cap(layer: Layer, scales: Scales, options: Options) -> Float64:
 
 
 def _shared_threshold(layer: Layer, options: Options) -> bool:
-    """Whether all channels must keep one threshold: a resampling shares its weights over them, Lava's neurons are so."""
+    """Whether all channels share one threshold: a resampling shares weights over channels, Lava's neurons have one."""
     return options.neuron != "multi-threshold" or any(
         isinstance(layer_input.op, Resample) for layer_input in layer.inputs
     )
@@ -206,9 +211,9 @@ def _quantize(
     for layer_input in layer.inputs:
         assumed = scales.assumed[layer_input.name]
         op = scale_op(layer_input.op, assumed, scales.unit[layer.name])
-        seen = statistics[layer_input.source]
-        mean = seen.mean / assumed if options.bias_correction else np.zeros_like(assumed)
-        floats.append(NormalizedInput(layer_input.name, op, mean, seen.power / np.square(assumed)))
+        source_statistics = statistics[layer_input.source]
+        mean = source_statistics.mean / assumed if options.bias_correction else np.zeros_like(assumed)
+        floats.append(NormalizedInput(layer_input.name, op, mean, source_statistics.power / np.square(assumed)))
     if layer.kind == "output":
         return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):
@@ -278,16 +283,16 @@ def _linear_neuron(
 ) -> Neuron:
     """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
     step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, bias)
-    one = np.ones(layer.shape[0], np.int64)
+    theta = np.ones(layer.shape[0], np.int64)
     rectified = layer.kind == "rectified relay"
     if options.mode == "rate":
         if rectified:
-            return MultiThreshold(one, 0 * one, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
-        return MultiThreshold(one, 0 * one, step[0], step[1])
+            return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
+        return MultiThreshold(theta, 0 * theta, step[0], step[1])
     counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
     low, high = _worst_case(incoming, counts, bias)
     payload = max(-step[0], step[1])
-    return MultiThreshold(one, 0 * one, -payload, payload, 0 if rectified else low, high)
+    return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
 
 
 def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:

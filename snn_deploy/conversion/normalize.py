@@ -1,4 +1,4 @@
-r"""What one spike is worth, source by source: connection-wise normalization and the ways it is compared with.
+r"""How the activation range of each source is chosen: connection-wise normalization and its alternatives.
 
 A layer's *unit* u (C,) is the real value of one count. Weights and biases of a layer t become
 
@@ -6,9 +6,9 @@ A layer's *unit* u (C,) is the real value of one count. Weights and biases of a 
 
 with the unit of each *source* i over its own block of channels c_i: one scale per connection (Spiking-UNet, arXiv
 2307.10974, connection-wise normalization). ReLU networks are positively homogeneous, so the function stays the
-same; a test and :func:`snn_deploy.conversion.lower.check_function` hold us to it. ``layer-wise`` uses one scale,
-the percentile of the convolution's whole input, for all its sources: wherever that differs from the sources' own
-units the function changes.
+same; a test and :func:`snn_deploy.conversion.lower.check_function` check this. ``layer-wise`` uses one scale,
+the percentile of the convolution's whole input, for all its sources: where that differs from the sources' own units,
+the function changes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GRID = np.geomspace(0.02, 1.0, 120)
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """``unit`` (C,) by layer; ``assumed`` unit of its source by connection; ``dead`` channels by layer."""
+    """``unit`` (C,) by layer; unit of its source ``assumed`` by each connection; ``dead`` channels by layer."""
 
     unit: Mapping[str, Float64]
     assumed: Mapping[str, Float64]
@@ -43,7 +43,7 @@ class Scales:
 
 
 def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options: Options) -> Scales:
-    """Units of all layers under ``options``; outputs get 1 here, their unit follows from the weights (quantize)."""
+    """Units of all layers under ``options``; outputs get 1 here, since quantization chooses their unit by the weights."""
     unit: dict[str, Float64] = {layers.input: _input_unit(layers, statistics[layers.input], options)}
     dead: dict[str, int] = {}
     for layer in layers.layers:
@@ -85,7 +85,7 @@ def _layer_unit(statistics: Statistics, channels: int, options: Options) -> Floa
 
 def choose_unit(statistics: Sequence[Statistics], options: Options) -> float:
     """Real value of one count for the values in ``statistics``; 1 / budget where they are all zero."""
-    extent = max((item.extent if item.power.any() else 0.0) for item in statistics)
+    extent = max((part.extent if part.power.any() else 0.0) for part in statistics)
     if extent == 0:
         return 1.0 / options.level_budget
     if options.scale == "mmse":
@@ -100,16 +100,16 @@ def choose_unit(statistics: Sequence[Statistics], options: Options) -> float:
 
 
 def _steps(options: Options) -> int:
-    """A count of one in T steps stands for unit / T."""
+    """Steps of a run: a count of 1 in T steps stands for unit / T."""
     return options.steps if options.mode == "rate" else 1
 
 
 def _least_square_unit(statistics: Sequence[Statistics], extent: float, budget: int) -> float:
     r"""The quantum q that minimizes ``E[(x - q clip(round(x / q), -budget, budget))^2]`` over histogram bins."""
-    centers = np.concatenate([np.abs(item.centers) for item in statistics])
-    counts = np.concatenate([item.histogram.sum(0) for item in statistics]).astype(np.float64)
-    kept = counts > 0
-    centers, counts = centers[kept], counts[kept]
+    centers = np.concatenate([np.abs(part.centers) for part in statistics])
+    counts = np.concatenate([part.histogram.sum(0) for part in statistics]).astype(np.float64)
+    occupied = counts > 0
+    centers, counts = centers[occupied], counts[occupied]
     quanta = extent * GRID / budget
     errors = [
         np.dot(counts, np.square(centers - quantum * np.minimum(np.rint(centers / quantum), budget)))
@@ -119,14 +119,17 @@ def _least_square_unit(statistics: Sequence[Statistics], extent: float, budget: 
 
 
 def fires_at_pool(layer: Layer, options: Options) -> bool:
-    """Whether ``layer`` is an average pool that the published method gives a firing neuron of its own."""
-    averages = [isinstance(item.op, Conv) and bool(np.any(np.abs(item.op.weight) % 1)) for item in layer.inputs]
+    """Whether ``layer`` is an average pool with firing neurons, as in the published method."""
+    averages = [
+        isinstance(layer_input.op, Conv) and bool(np.any(np.abs(layer_input.op.weight) % 1))
+        for layer_input in layer.inputs
+    ]
     return options.pool == "neuron" and layer.kind == "relay" and all(averages)
 
 
 def derive_relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
-    """Unit of a relay: the real value of one count of its sources, divided by what one integer weight stands for."""
-    found = []
+    """Unit of a relay: that of its sources times the real value of an integer weight of 1."""
+    units = []
     for layer_input in layer.inputs:
         weights = _magnitudes(layer_input.op)
         quantum = float(weights.min())
@@ -136,11 +139,11 @@ def derive_relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
             )
         source = unit[layer_input.source]
         if source.size != layer.shape[0]:
-            raise ConversionError(f"{layer.name}: a relay keeps channels apart; {layer_input.name} mixes them")
-        found.append(source * quantum)
-    if any(not np.allclose(other, found[0], rtol=1e-12) for other in found):
+            raise ConversionError(f"{layer.name}: a relay must not mix channels; {layer_input.name} does")
+        units.append(source * quantum)
+    if any(not np.allclose(other, units[0], rtol=1e-12) for other in units):
         raise ConversionError(f"{layer.name}: a relay's sources must share one unit")
-    return found[0]
+    return units[0]
 
 
 def _assumed_unit(
@@ -154,14 +157,14 @@ def _assumed_unit(
     own = unit[layer_input.source]
     if options.normalization != "layer-wise" or layer.kind in RELAYS or layer_input.source == layers.input:
         return own
-    sources = [statistics[item.source] for item in layer.inputs if item.source != layers.input]
+    sources = [statistics[other.source] for other in layer.inputs if other.source != layers.input]
     sender = _sender(layers, layer_input.source, options)
-    found: Float64 = choose_unit(sources, options) * (own / unit[sender])
-    return found
+    assumed: Float64 = choose_unit(sources, options) * (own / unit[sender])
+    return assumed
 
 
 def _sender(layers: Layers, name: str, options: Options) -> str:
-    """The layer whose spikes arrive from ``name``: itself, or what a relay passes on."""
+    """The layer whose events arrive from ``name``: itself, or the source of a relay."""
     while name != layers.input:
         layer = layers.layer(name)
         if layer.kind not in RELAYS or fires_at_pool(layer, options):
@@ -185,7 +188,9 @@ def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> Linear
     if isinstance(op, Resample):
         ratio = source_unit / target_unit
         if not np.allclose(ratio, ratio[0], rtol=1e-12):
-            raise ConversionError("a resampling shares its weights over channels; use connection-wise normalization")
+            raise ConversionError(
+                "a resampling shares its weights over channels, so their units must be equal; use connection-wise normalization"
+            )
         return Resample(op.rows * ratio[0], op.columns)
     groups = op.groups
     if isinstance(op, Conv):

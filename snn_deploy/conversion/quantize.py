@@ -8,14 +8,14 @@ theta_o per output channel and an exponent e per connection the chip adds
     W^{int} = \mathrm{rint}(W' \theta_o / 2^e) \in \pm (2^{bits-1}-1), \qquad b^{int} = \mathrm{rint}(b' \theta_o)
 
 so one threshold's worth of current is one count. theta_o is the largest power of two for which the weights fit:
-firing is then a shift, and rounding costs what it costs with any other threshold. Exponents exist
-because connections of one population may differ in size: each choice of which connection fills its 8 bits is tried,
-and the one with the least expected square error of the current, ``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is
-kept. A read-out has threshold 1 and a free unit, so its theta need not be a power of two: it is the scale of its
-unit.
+firing is then a shift, and the rounding error is no larger than with other thresholds. Exponents exist
+because the weights of connections into one population may differ in size: the thresholds at which one of the connections
+fills its 8 bits are tried, and the one with the least expected square error of the current,
+``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is chosen. A read-out has threshold 1 and a free unit, so its theta need not
+be a power of two: it is the scale of its unit.
 
-What rounding adds to the mean current is known, ``sum (W^int 2^e / theta - W') E[n_i]``, and *bias correction* takes it
-out of the bias (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.2); the square error then counts ``Var[n_i]`` only.
+The mean error of the current is known, ``sum (W^int 2^e / theta - W') E[n_i]``, and *bias correction* subtracts it
+from the bias (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.2); the square error then counts ``Var[n_i]`` only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OCTAVE = 2.0 ** (np.arange(24) / 24)
 class NormalizedInput:
     """A normalized linear operator; ``mean``, ``power`` (C_in,): mean and mean square count of its source's channels.
 
-    A ``mean`` of 0 asks for no bias correction.
+    With a ``mean`` of 0 there is no bias correction.
     """
 
     name: str
@@ -56,7 +56,7 @@ class NormalizedInput:
 class Quantized:
     """Integers of one layer: ``theta`` (C,), powers of two except for a read-out; a kernel and exponent each.
 
-    ``offset`` (C,) is the mean current that rounding added, in counts; ``noise`` the square error that is left.
+    ``offset`` (C,) is the mean current that rounding added, in counts; ``noise`` the remaining square error.
     """
 
     theta: Float64
@@ -81,18 +81,18 @@ class _Block:
     @property
     def largest(self) -> Float64:
         """Largest magnitude (C_out,)."""
-        found: Float64 = np.abs(self.weight).max((1, 2))
-        return found
+        largest: Float64 = np.abs(self.weight).max((1, 2))
+        return largest
 
     def rounded(self, theta: Float64, exponent: int, limit: int) -> Float64:
         step = theta[:, None, None] / 2.0**exponent
         return np.clip(np.rint(self.weight * step), -limit, limit)
 
     def error(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        """What rounding adds to each weight."""
+        """Rounding error of each weight."""
         step = theta[:, None, None] / 2.0**exponent
-        found: Float64 = self.rounded(theta, exponent, limit) / step - self.weight
-        return found
+        error: Float64 = self.rounded(theta, exponent, limit) / step - self.weight
+        return error
 
     def noise(self, theta: Float64, exponent: int, limit: int) -> Float64:
         """Expected square error (C_out,) of the current around its mean, in counts."""
@@ -120,8 +120,8 @@ def quantize(
     All channels get one threshold where it must be ``uniform``, or where a resampling shares its weights.
     """
     limit = 2 ** (bits - 1) - 1
-    blocks = [_block(item, channels) for item in inputs]
-    uniform = uniform or any(isinstance(item.op, Resample) for item in inputs)
+    blocks = [_block(layer_input, channels) for layer_input in inputs]
+    uniform = uniform or any(isinstance(layer_input.op, Resample) for layer_input in inputs)
     candidates = []
     for block in blocks:
         largest = _where_dead(block.largest)
@@ -138,7 +138,7 @@ def quantize_output(layer: str, inputs: Sequence[NormalizedInput], channels: int
     Connections of one magnitude (an identity, say) are rounded without error where ``theta`` makes it a power of two.
     """
     limit = 2 ** (bits - 1) - 1
-    blocks = [_block(item, channels) for item in inputs]
+    blocks = [_block(layer_input, channels) for layer_input in inputs]
     scales = []
     for block in blocks:
         largest = float(block.largest.max())
@@ -151,15 +151,17 @@ def quantize_output(layer: str, inputs: Sequence[NormalizedInput], channels: int
 
 def quantize_relay(layer: str, inputs: Sequence[NormalizedInput], channels: int) -> Quantized:
     """Kernels of a relay: its normalized weights are integers, its threshold is 1."""
-    blocks = [_block(item, channels) for item in inputs]
-    for item, block in zip(inputs, blocks, strict=True):
+    blocks = [_block(layer_input, channels) for layer_input in inputs]
+    for layer_input, block in zip(inputs, blocks, strict=True):
         if np.abs(block.weight - np.rint(block.weight)).max() > 1e-9 or block.largest.max() > 127:
-            raise ConversionError(f"{layer}: a relay's weights must be integers of at most 127; {item.name} has others")
+            raise ConversionError(
+                f"{layer}: a relay's weights must be integers of at most 127; {layer_input.name} has others"
+            )
     return _least_noise(layer, inputs, blocks, [np.ones(channels)], 127)
 
 
 def _where_dead(largest: Float64) -> Float64:
-    """``largest`` with channels that nothing reaches given the largest of the others, so that all are positive."""
+    """``largest`` with the zeros of channels without weights replaced by the largest value, so that all are positive."""
     top = float(largest.max())
     return np.where(largest > 0, largest, top if top > 0 else 1.0)
 
@@ -181,8 +183,8 @@ def _least_noise(
         raise ConversionError(f"{layer}: weights of its connections differ by more than 2**{MAX_EXPONENT}")
     noise, theta, exponents = best
     kernels = tuple(
-        _kernel(item, block.rounded(theta, exponent, limit).astype(np.int8))
-        for item, block, exponent in zip(inputs, blocks, exponents, strict=True)
+        _kernel(layer_input, block.rounded(theta, exponent, limit).astype(np.int8))
+        for layer_input, block, exponent in zip(inputs, blocks, exponents, strict=True)
     )
     offsets = [block.offset(theta, exponent, limit) for block, exponent in zip(blocks, exponents, strict=True)]
     return Quantized(theta, kernels, exponents, np.sum(offsets, axis=0), noise)

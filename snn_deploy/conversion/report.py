@@ -1,4 +1,4 @@
-"""What normalization chose, connection by connection: scale, clipped share, dead channels, error of the weights."""
+"""Report of a conversion, connection by connection: scale, clipped share, dead channels, error of the weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ConnectionReport:
     """One connection.
 
     ``unit``: least and greatest real value of one count of its source, over channels. ``clipped``: share of the source's
-    calibration values whose magnitude one run cannot express. ``dead``: channels of the source that never fired in
+    calibration values with magnitudes beyond the largest count. ``dead``: channels of the source that never fired in
     calibration. ``weight_error``: root mean square error of the rounded weights over that of the weights.
     """
 
@@ -37,12 +37,12 @@ class ConnectionReport:
 
 def report_connections(conversion: Conversion) -> tuple[ConnectionReport, ...]:
     """A report for every connection, in the network's order."""
-    found = []
+    reports = []
     for layer in conversion.layers.layers:
         for layer_input in layer.inputs:
             statistics = conversion.statistics[layer_input.source]
             unit = conversion.scales.unit[layer_input.source]
-            found.append(
+            reports.append(
                 ConnectionReport(
                     layer_input.name,
                     layer_input.source,
@@ -53,7 +53,7 @@ def report_connections(conversion: Conversion) -> tuple[ConnectionReport, ...]:
                     _weight_error(conversion, layer_input.name, layer.name),
                 )
             )
-    return tuple(found)
+    return tuple(reports)
 
 
 def measure_clipping(statistics: Statistics, unit: Float64, top: int) -> float:
@@ -71,9 +71,9 @@ def _top(conversion: Conversion, source: str) -> int:
 
 
 def _weight_error(conversion: Conversion, name: str, target: str) -> float:
-    connection = next(item for item in conversion.network.connections if item.name == name)
+    connection = next(candidate for candidate in conversion.network.connections if candidate.name == name)
     layer = conversion.layers.layer(target)
-    layer_input = next(item for item in layer.inputs if item.name == name)
+    layer_input = next(candidate for candidate in layer.inputs if candidate.name == name)
     if isinstance(layer_input.op, Resample) or isinstance(connection.kernel, SpatialKernel):
         return 0.0
     population = conversion.network.population(target)
@@ -101,7 +101,7 @@ def _real(kernel: Kernel, exponent: int, theta: Float64) -> Float64:
 
 
 def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
-    """What a machine wants to know of a conversion."""
+    """A conversion for JSON: options, populations, connections and losses."""
     network = conversion.network
     headroom = {bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}
     return {
@@ -123,26 +123,26 @@ def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
             }
             for population in network.populations
         ],
-        "connections": [asdict(item) for item in report_connections(conversion)],
+        "connections": [asdict(report) for report in report_connections(conversion)],
     }
 
 
-def _layer_record(found: LayerLoss | None) -> dict[str, float | None] | None:
-    if found is None:
+def _layer_record(loss: LayerLoss | None) -> dict[str, float | None] | None:
+    if loss is None:
         return None
-    return {name: finite(value) for name, value in asdict(found).items() if name != "name"}
+    return {name: finite(value) for name, value in asdict(loss).items() if name != "name"}
 
 
 def finite(value: float) -> float | None:
-    """``value`` for JSON, which knows no infinity."""
+    """``value`` for JSON, which cannot express infinity; ``None`` where it is not finite."""
     return value if math.isfinite(value) else None
 
 
-def record_trial(item: Trial) -> dict[str, Any]:
-    """One candidate of a search, for a machine."""
+def record_trial(trial: Trial) -> dict[str, Any]:
+    """One candidate of a search, for JSON."""
     return {
-        "normalization": item.options.normalization,
-        "scale": item.options.scale,
-        "error": None if item.loss is None else finite(item.loss.error),
-        "refusal": item.refusal or None,
+        "normalization": trial.options.normalization,
+        "scale": trial.options.scale,
+        "error": None if trial.loss is None else finite(trial.loss.error),
+        "refusal": trial.refusal or None,
     }

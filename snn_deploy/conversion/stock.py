@@ -1,17 +1,17 @@
-r"""Layers on Lava's own neurons, for teams without a neuron of their own: ``lif`` and ``sigma-delta``.
+r"""Layers of Lava's own neurons, for chips without a model of the multi-threshold neuron: ``lif`` and ``sigma-delta``.
 
 * ``lif`` (:class:`snn_deploy.network.cuba_lif.CubaLif` without decays: plain integrate-and-fire, reset to zero).
   Membranes are 64 times the
   current, so thresholds and biases are too; a bias is 13 bits times one power of two up to 2**7 for the whole layer,
-  and a more negative one, which only silent channels have, is cut there. A spike is 1: a layer must be a ReLU or an
+  and a more negative one, which only silent channels have, is clipped. A spike is 1: a layer must be a ReLU or an
   average pool.
 * ``sigma-delta`` (:class:`snn_deploy.network.sigma_delta.SigmaDelta`): a count is ``2**shift`` of activation, half of it
-  joins the bias so
-  that counts are rounded. Activations are not clipped: the proof of 24 bits takes for granted that none exceeds
-  :data:`HEADROOM` times the levels, and every run checks it. Maxima, pools and read-outs pass their whole sum on (shift 0).
+  is added to the bias so that counts are rounded to the nearest. Activations are not clipped: the proof of 24 bits
+  assumes that none exceeds :data:`HEADROOM` times the levels, and every run checks this. Maxima, pools and read-outs
+  forward their whole sum (shift 0).
 
-Thresholds are one number for the layer in both, as Lava's processes have them. The read-out is a linear sigma-delta
-neuron in both: it hands every step's sum to the host.
+Both have one threshold per layer, as Lava's processes do. The read-out is a linear sigma-delta
+neuron in both: it sends the sum of every step to the host.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from snn_deploy.network.neuron import StockNeuron
 from snn_deploy.network.sigma_delta import SigmaDelta
 
 HEADROOM = 4
-"""How many times the levels an activation may reach in an image unlike those of the calibration."""
+"""Largest activation in any image, in multiples of the levels; calibration images stay below 1."""
 
 MANTISSA_MAX = 4095
 """Largest magnitude of a bias mantissa of Lava's LIF (lava-nc ``proc/lif/models.py``: 13 bits)."""
 
 BIAS_EXPONENT_MAX = 7
-"""Largest bias exponent there (3 bits)."""
+"""Largest bias exponent of Lava's LIF (same source: 3 bits)."""
 
 LIF_THETA_MAX = 2**16
-"""Largest threshold, in units of the current, that a membrane of 24 bits can cross."""
+"""Largest threshold, in units of the current, that a 24-bit membrane can cross."""
 
 
 def make_stock_neuron(
@@ -46,13 +46,12 @@ def make_stock_neuron(
 ) -> StockNeuron:
     """The neurons of ``layer``: ``theta`` (C,) in units of the current, ``bias`` (C, 1, 1) or (C, H, W) in counts.
 
-    ``theta`` is whole but for a read-out.
-    ``step`` and ``counts`` are the least and greatest sums that a step, and a whole run, can bring to a layer that
-    passes everything on.
+    ``theta`` is an integer except for a read-out. ``step`` and ``counts`` are the least and greatest sums of one step and
+    of a whole run, which bound the payloads of a layer that forwards its sums.
     """
     if bias.shape[1:] != (1, 1):
         raise ConversionError(
-            f"{layer.name}: a bias for each pixel; Lava's own neurons are given one for each channel, use the preset exact"
+            f"{layer.name}: a bias for each pixel; Lava's own neurons have one for each channel; use the preset exact"
         )
     values = bias[:, 0, 0] * theta
     passes = layer.kind == "output" or (layer.kind in RELAYS and not fires_at_pool(layer, options))
@@ -75,13 +74,13 @@ def make_stock_neuron(
 
 def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> CubaLif:
     if layer.kind != "relu" and not fires_at_pool(layer, options):
-        what = (
+        reason = (
             "the maximum of a pool"
             if layer.kind == "rectified relay"
             else "a sum that may be negative or above one spike"
         )
         raise ConversionError(
-            f"{layer.name}: {what} cannot be sent in single spikes of Lava's LIF; use the neuron sigma-delta, or average pooling"
+            f"{layer.name}: {reason} cannot be sent in single spikes of Lava's LIF; use the neuron sigma-delta, or average pooling"
         )
     return CubaLif.of(
         theta.astype(np.int64) << CURRENT_SHIFT,
@@ -92,18 +91,18 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
 
 
 def round_to_mantissas(values: Float64) -> Int64:
-    """``values`` (C,) rounded to 13-bit mantissas times one power of two up to 2**7, those beyond it cut."""
+    """``values`` (C,) rounded to 13-bit mantissas times one power of two up to 2**7, clipped to that range."""
     least = int(np.ceil(np.log2(max(float(np.abs(values).max()), 1.0) / MANTISSA_MAX)))
     exponent = min(max(least, 0), BIAS_EXPONENT_MAX)
     mantissa = np.clip(np.rint(values / 2**exponent), -MANTISSA_MAX, MANTISSA_MAX)
-    found: Int64 = mantissa.astype(np.int64) << exponent
-    return found
+    rounded: Int64 = mantissa.astype(np.int64) << exponent
+    return rounded
 
 
 def _relay(
     layer: Layer, values: Float64, step: tuple[int, int], counts: tuple[int, int], options: Options
 ) -> SigmaDelta:
-    """Threshold 1, no shift. A bias that would join every step of ``rate`` mode joins once, for all of them."""
+    """Threshold 1, no shift. In ``rate`` mode the biases of all steps are added once."""
     repeats = options.steps if options.mode == "rate" else 1
     offset = np.rint(values * repeats).astype(np.int64)
     rectified = layer.kind == "rectified relay"

@@ -1,1 +1,1 @@
-"""What a run costs: operations counted one by one, joules and seconds with their bands, and sweeps of both."""
+"""Energy and time of a run: joules and seconds with their error bands."""

@@ -1,6 +1,6 @@
-"""Joules and seconds of one image, each with its band and the sources of its prices.
+"""Joules and seconds of one image, each with its error band and the sources of its coefficients.
 
-On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, price the same events)::
+On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, give coefficients for the same events)::
 
     E_dynamic = sum over layers of  SOP e_syn + active e_act + inactive e_inact + events e_spike
                                     + messages e_message + hops_ew e_ew + hops_ns e_ns
@@ -9,11 +9,11 @@ On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, price the same e
     E_total   = E_dynamic + chips P_static interval
     EDP       = E_total latency
 
-Images one at a time (the default): every neuron is updated in all ``duration`` steps, and the chips leak for as long.
-``streamed``: the next image follows ``steps`` later through the pipeline, so an image pays for ``steps`` steps only;
-its latency stays.
+Images one at a time (the default): every neuron is updated in all ``duration`` steps, and the chips leak all that time.
+``streamed``: the next image follows ``steps`` later through the pipeline, so an image takes the energy of ``steps``
+steps only; its latency stays the same.
 
-Prices that a target does not have are refused with :class:`TargetError`, never taken as zero.
+A coefficient that the target lacks is a :class:`TargetError`, never zero.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.quantity import Quantity, largest, total
 
-EVENT_PRICES = (
+EVENT_COEFFICIENTS = (
     "energy.neuron_active_pj",
     "energy.neuron_inactive_pj",
     "energy.spike_pj",
@@ -37,9 +37,9 @@ EVENT_PRICES = (
     "energy.hop_ew_pj",
     "energy.hop_ns_pj",
 )
-"""What a target of kind ``chip`` must price, besides the synapse."""
+"""Energy coefficients that a target of kind ``chip`` must have, besides that of the synapse."""
 
-TIME_PRICES = (
+TIME_COEFFICIENTS = (
     "time.synapse_ns",
     "time.neuron_ns",
     "time.step_floor_ns",
@@ -47,7 +47,7 @@ TIME_PRICES = (
     "time.barrier_chips_ns",
     "power.static_chip_w",
 )
-"""What it must say of time and leakage."""
+"""Coefficients of time and leakage that it must have."""
 
 
 def estimate(
@@ -60,30 +60,30 @@ def estimate(
 ) -> EnergyEstimate:
     """Energy and time of one image (the mean of those in ``activity``) on ``target``.
 
-    A chip's network is mapped first unless ``mapping`` is given. A ``[measured]`` section of the target's file stands
-    in for what the model says.
+    A chip's network is mapped first unless ``mapping`` is given. A ``[measured]`` section of the target's file
+    replaces the modelled numbers.
     """
     if activity.network != network.name:
         raise TargetError(f"the activity is of network {activity.network!r}, not of {network.name!r}")
     if target.kind != "chip":
         return _operations(network, activity, target)
-    found = mapping or map_network(network, target)
-    if (found.network, found.target) != (network.name, target.name):
-        raise TargetError(f"the mapping is of {found.network!r} on {found.target!r}")
-    return _chip(network, activity, target, found, streamed=streamed)
+    mapped = mapping or map_network(network, target)
+    if (mapped.network, mapped.target) != (network.name, target.name):
+        raise TargetError(f"the mapping is of {mapped.network!r} on {mapped.target!r}")
+    return _chip(network, activity, target, mapped, streamed=streamed)
 
 
 def _synapse_key(target: Target, connection: ConnectionActivity) -> str:
-    """The price of this kind of synapse, or the general one where the target does not tell kinds apart."""
+    """The coefficient of this kind of synapse, or the general one where the target does not distinguish kinds."""
     special = f"energy.synapse_{'dense' if connection.dense else 'conv'}_pj"
     return special if special in target.figures else "energy.synapse_pj"
 
 
 def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping, *, streamed: bool) -> EnergyEstimate:
     synapse_keys = dict.fromkeys(_synapse_key(target, connection) for connection in activity.connections)
-    used = (*synapse_keys, *EVENT_PRICES, *TIME_PRICES)
+    used = (*synapse_keys, *EVENT_COEFFICIENTS, *TIME_COEFFICIENTS)
     target.require(*used)
-    found = measure_traffic(network, activity, mapping, target)
+    traffic = measure_traffic(network, activity, mapping, target)
     steps = network.steps if streamed else network.duration
     measured = [key for key in target.figures if key.startswith("measured.")]
     return EnergyEstimate(
@@ -91,51 +91,49 @@ def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping
         target.name,
         activity.basis,
         tuple(
-            LayerEnergy(population.name, _parts(network, activity, population.name, target, found, steps))
+            LayerEnergy(population.name, _parts(network, activity, population.name, target, traffic, steps))
             for population in network.populations
         ),
-        _timing(network, target, mapping, found, streamed=streamed),
+        _timing(network, target, mapping, traffic, streamed=streamed),
         tuple(target.figure(key) for key in (*used, *measured)),
-        (*target.notes, *_notes(mapping, found, streamed=streamed)),
+        (*target.notes, *_notes(mapping, traffic, streamed=streamed)),
         target.quantity("measured.dynamic_per_image_uj") if "measured.dynamic_per_image_uj" in measured else None,
     )
 
 
-def _notes(mapping: Mapping, found: Traffic, *, streamed: bool) -> tuple[str, ...]:
-    between = sum(item.between_chips for item in found.messages)
+def _notes(mapping: Mapping, traffic: Traffic, *, streamed: bool) -> tuple[str, ...]:
+    between = sum(messages.between_chips for messages in traffic.messages)
     notes = [
         "images stream through the pipeline"
         if streamed
         else "images one at a time; streamed images share leakage and idle updates",
-        "the busiest core counts with its mean load of a step; messages from the host count without hops",
+        "step time uses the busiest core's average load; messages from the host are counted without hops",
     ]
     if between:
-        notes.append(
-            f"{between:,.0f} messages per image cross chips; no price of that was published, it is not included"
-        )
+        notes.append(f"{between:,.0f} messages per image cross chips; their energy is unknown and not included")
     if mapping.problems:
-        notes.append(f"it does not fit as it is: {len(mapping.problems)} problem(s), see the mapping")
+        notes.append(f"the network does not fit: {len(mapping.problems)} problem(s), see the mapping")
     return tuple(notes)
 
 
 def _parts(
-    network: Network, activity: Activity, name: str, target: Target, found: Traffic, steps: int
+    network: Network, activity: Activity, name: str, target: Target, traffic: Traffic, steps: int
 ) -> tuple[Part, ...]:
     images, counts = activity.images, activity.population(name)
     operations = {
-        item.name: (_synapse_key(target, item), int(item.synaptic_operations.sum()) / images)
-        for item in activity.connections
-        if item.target == name
+        connection.name: (_synapse_key(target, connection), int(connection.synaptic_operations.sum()) / images)
+        for connection in activity.connections
+        if connection.target == name
     }
     active = int(counts.active.sum()) / images
     inactive = 0.0 if name == network.input.name else counts.neurons * steps - active
-    sent = [found.sent(connection.name) for connection in network.outgoing(name)]
+    sent = [traffic.sent(connection.name) for connection in network.outgoing(name)]
     messages, hops_ew, hops_ns = (
-        sum(getattr(item, field) for item in sent) for field in ("sent", "hops_ew", "hops_ns")
+        sum(getattr(messages, field) for messages in sent) for field in ("sent", "hops_ew", "hops_ns")
     )
 
-    def part(what: str, key: str, number: float) -> Part:
-        return Part(what, number, target.quantity(key) * number)
+    def part(name: str, key: str, number: float) -> Part:
+        return Part(name, number, target.quantity(key) * number)
 
     return (
         Part(
@@ -152,21 +150,21 @@ def _parts(
     )
 
 
-def _timing(network: Network, target: Target, mapping: Mapping, found: Traffic, *, streamed: bool) -> Timing:
+def _timing(network: Network, target: Target, mapping: Mapping, traffic: Traffic, *, streamed: bool) -> Timing:
     busiest = None
     if "measured.step_us" in target.figures:
         step = target.quantity("measured.step_us")
     else:
         synapse, neuron = target.quantity("time.synapse_ns"), target.quantity("time.neuron_ns")
-        load = found.operations / network.steps
+        load = traffic.operations / network.steps
         times = [
-            load * on_synapse + found.neurons * on_neuron
+            load * on_synapse + traffic.neurons * on_neuron
             for on_synapse, on_neuron in zip(_ends(synapse), _ends(neuron), strict=True)
         ]
         slowest = int(np.argmax(times[0]))
-        busiest = next(name for name, block in reversed(tuple(found.blocks.items())) if block.first <= slowest)
+        busiest = next(name for name, block in reversed(tuple(traffic.blocks.items())) if block.first <= slowest)
         barrier = target.quantity("time.barrier_chip_ns" if mapping.chips == 1 else "time.barrier_chips_ns")
-        busy = Quantity(*(float(item.max()) for item in times))
+        busy = Quantity(*(float(time.max()) for time in times))
         step = largest(target.quantity("time.step_floor_ns"), busy + barrier)
     static = target.quantity("power.static_chip_w") * float(mapping.chips)
     if "measured.static_w" in target.figures:
@@ -181,9 +179,9 @@ def _ends(quantity: Quantity) -> tuple[float, float, float]:
 
 
 def _operations(network: Network, activity: Activity, target: Target) -> EnergyEstimate:
-    """Targets that price arithmetic, or a paper's formula: no neurons, no routing, no leakage, no time."""
-    price = _additions if target.kind == "arithmetic" else _published
-    layers, keys, note = price(network, activity, target)
+    """Targets with energy per arithmetic operation, or a paper's formula: no neurons, routing, leakage or time."""
+    model = _additions if target.kind == "arithmetic" else _published
+    layers, keys, note = model(network, activity, target)
     return EnergyEstimate(
         network.name,
         target.name,
@@ -195,10 +193,10 @@ def _operations(network: Network, activity: Activity, target: Target) -> EnergyE
     )
 
 
-Priced = tuple[tuple[LayerEnergy, ...], tuple[str, ...], str]
+LayerEstimate = tuple[tuple[LayerEnergy, ...], tuple[str, ...], str]
 
 
-def _additions(network: Network, activity: Activity, target: Target) -> Priced:
+def _additions(network: Network, activity: Activity, target: Target) -> LayerEstimate:
     keys = ("energy.accumulate_pj", "energy.mac_pj")
     target.require(*keys)
     layers = tuple(
@@ -215,7 +213,7 @@ def _additions(network: Network, activity: Activity, target: Target) -> Priced:
     return layers, keys, f"the ANN's {activity.macs:,} multiplications cost {ann} by the same table"
 
 
-def _published(network: Network, activity: Activity, target: Target) -> Priced:
+def _published(network: Network, activity: Activity, target: Target) -> LayerEstimate:
     keys = ("energy.spike_pj", "energy.mac_pj")
     target.require(*keys)
     layers = []
@@ -224,10 +222,10 @@ def _published(network: Network, activity: Activity, target: Target) -> Priced:
             raise TargetError(f"target {target.name}: unit spikes of {counts.name} are unknown; record trains in a run")
         spikes = int(counts.unit_spikes.sum()) / activity.images
         layers.append(_layer(counts.name, "unit spikes", spikes, target, keys[0]))
-    first = sum(item.dense_macs for item in activity.connections if item.source == network.input.name)
+    first = sum(connection.dense_macs for connection in activity.connections if connection.source == network.input.name)
     layers.append(_layer(network.input.name, "first-layer multiplications", float(first), target, keys[1]))
     operations = activity.synaptic_operations / activity.images
-    return tuple(layers), keys, f"the formula sees nothing of the {operations:,.0f} synaptic operations"
+    return tuple(layers), keys, f"the formula ignores the {operations:,.0f} synaptic operations"
 
 
 def _layer(population: str, name: str, number: float, target: Target, key: str) -> LayerEnergy:

@@ -1,4 +1,4 @@
-"""What an energy estimate is: parts per population, times, and every figure with its band and source."""
+"""An energy estimate: parts per population, times, and every figure with its error band and source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snn_deploy.targets.quantity import Quantity, total
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of event: how often per image it happens, and what all of them cost."""
+    """One kind of event: occurrences per image, and the energy of all of them."""
 
     name: str
     count: float
@@ -32,9 +32,9 @@ class LayerEnergy:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per step and per image, the interval between images, and the machine they hold for.
+    """Seconds per step and per image, the interval between images, and the machine they are valid for.
 
-    ``busiest``: the population on whose core the step waits; ``None`` where the time is measured.
+    ``busiest``: the population on the core that determines the step time; ``None`` where the time is measured.
     """
 
     step_s: Quantity
@@ -50,8 +50,8 @@ class Timing:
 class EnergyEstimate:
     """Energy of one image.
 
-    ``timing`` is ``None`` where the target prices arithmetic only: then without leakage. ``measured_j`` stands in for
-    the modelled dynamic energy where the target file holds a measurement; ``layers`` keep what the model says.
+    ``timing`` is ``None`` where the target has coefficients of arithmetic only: then without leakage. ``measured_j``
+    replaces the modelled dynamic energy where the target file has a measurement; ``layers`` keep the modelled values.
     """
 
     network: str
@@ -68,14 +68,14 @@ class EnergyEstimate:
         """The same kinds of events summed over all populations."""
         names = dict.fromkeys(part.name for layer in self.layers for part in layer.parts)
         return tuple(
-            Part(name, sum(part.count for part in found), total([part.energy for part in found]))
+            Part(name, sum(part.count for part in same), total([part.energy for part in same]))
             for name in names
-            for found in [[part for layer in self.layers for part in layer.parts if part.name == name]]
+            for same in [[part for layer in self.layers for part in layer.parts if part.name == name]]
         )
 
     @property
     def model_j(self) -> Quantity:
-        """Joules of all events of one image by the prices of the target."""
+        """Joules of all events of one image by the coefficients of the target."""
         return total([layer.energy for layer in self.layers])
 
     @property
@@ -90,7 +90,7 @@ class EnergyEstimate:
 
     @property
     def total_j(self) -> Quantity:
-        """Joules of one image; without leakage where the target does not price it (``notes`` say so)."""
+        """Joules of one image; without leakage where the target has no coefficient for it (``notes`` say so)."""
         return self.dynamic_j if self.static_j is None else self.dynamic_j + self.static_j
 
     @property
@@ -141,7 +141,7 @@ class EnergyEstimate:
             "parts": [
                 {"name": part.name, "count": part.count, "energy_j": part.energy.record()} for part in self.parts
             ],
-            "layers": [{"population": item.population, "energy_j": item.energy.record()} for item in self.layers],
+            "layers": [{"population": layer.population, "energy_j": layer.energy.record()} for layer in self.layers],
             "model_j": self.model_j.record(),
             "dynamic_j": self.dynamic_j.record(),
             "static_j": _record(self.static_j),

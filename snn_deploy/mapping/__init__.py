@@ -1,1 +1,1 @@
-"""Where a network goes on a device: tiles, cores, chips and boards, the traffic between them, and what does not fit."""
+"""Mapping a network to a device: tiles, cores, chips and boards, the traffic between them, and constraint violations."""

@@ -1,4 +1,4 @@
-"""Why a network does not fit a device: every reason with the place, the number, the limit and what to change."""
+"""Constraint checks: why a network does not fit a device, each violation with place, number, limit and remedy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from snn_deploy.targets.device import Target
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason: where, what was found and what is allowed, and what to change."""
+    """One violation: where, the number and its limit, and the remedy."""
 
     where: str
-    found: str
-    change: str
+    violation: str
+    remedy: str
 
     @property
     def text(self) -> str:
         """One line."""
-        return f"{self.where}: {self.found}; {self.change}"
+        return f"{self.where}: {self.violation}; {self.remedy}"
 
 
 def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool) -> list[Problem]:
-    """What keeps a single neuron of ``layer`` from a core (where not ``fits``), and weights that are too wide."""
+    """Resources of which a single neuron of ``layer`` exceeds a core's (unless it ``fits``), and weights that are too wide."""
     over = [use for use in uses if use.used > use.limit and not fits]
     problems = [
         Problem(
@@ -51,13 +51,13 @@ def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool
 
 
 def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
-    """How to bring one neuron's fan-in below what a core holds: a convolution is the sum of those over its channels."""
+    """Remedy for a fan-in that exceeds a core: a convolution is the sum of convolutions over parts of its channels."""
     largest = max(layer.groups, key=lambda group: group.shape[0] * group.taps[0] * group.taps[1])
     rows, columns = largest.taps
     return (
         f"at most {_channels_allowed(layer, largest, target):,} input channels fit a {rows}x{columns} kernel: "
-        f"use fewer, or cut them into {max(2, parts)} convolutions, each into a linear population of its own, "
-        "and add those up"
+        f"use fewer, or split them into {max(2, parts)} convolutions, each into a linear population of its own, "
+        "and add these"
     )
 
 
@@ -72,7 +72,7 @@ def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
 
 
 def check_network(network: Network, target: Target) -> tuple[Problem, ...]:
-    """Payloads, accumulators and delays: what depends on numbers and schedule, not on shapes."""
+    """Payloads, accumulators and delays: the constraints that depend on values and schedule, not on shapes."""
     return (*_payload_problems(network, target), *_accumulator_problems(network, target), *_delays(network, target))
 
 
@@ -82,9 +82,9 @@ def _payload_problems(network: Network, target: Target) -> list[Problem]:
     if bits == 1:
         graded = [name for name, (low, high) in ranges.items() if (low, high) != (0, 1)]
         widest = (min(low for low, _ in ranges.values()), max(high for _, high in ranges.values()))
-        found = f"events carry up to {widest[0]}..{widest[1]}, {target.name} sends single spikes without a value"
-        change = "convert in rate mode with one threshold and a spike-coded input, or choose a chip with graded spikes"
-        return [Problem(_names(graded), found, change)] if graded else []
+        violation = f"events carry payloads {widest[0]}..{widest[1]}; {target.name} sends binary spikes"
+        remedy = "convert in rate mode with one threshold and a spike-coded input, or choose a chip with graded spikes"
+        return [Problem(_names(graded), violation, remedy)] if graded else []
     return [
         Problem(
             name,
@@ -97,16 +97,16 @@ def _payload_problems(network: Network, target: Target) -> list[Problem]:
 
 
 def _accumulator_problems(network: Network, target: Target) -> list[Problem]:
-    room = 2 ** (target.integer("limits.accumulator_bits") - 1) - 1
+    limit = 2 ** (target.integer("limits.accumulator_bits") - 1) - 1
     currents = [bounds.bound(network, population) for population in network.populations]
     return [
         Problem(
             bound.population,
-            f"a step's current can reach {bound.current:,}, {target.name}'s accumulator ends at {room:,} and wraps",
+            f"the current of a step can reach {bound.current:,}; {target.name}'s accumulator wraps beyond {limit:,}",
             "use fewer weight bits or smaller payloads",
         )
         for bound in currents
-        if bound.current > room
+        if bound.current > limit
     ]
 
 
@@ -124,7 +124,7 @@ def _delays(network: Network, target: Target) -> list[Problem]:
 
 
 def check_widths(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
-    """Maps wider than the chip's convolutions address exactly (a warning of Intel's compiler, netx/yolo_kp)."""
+    """Warning for maps wider than the chip's convolutions address exactly (issued by Intel's compiler, netx/yolo_kp)."""
     if "limits.map_width_max_pixels" not in target.figures:
         return ()
     widest = target.integer("limits.map_width_max_pixels")
@@ -135,20 +135,20 @@ def check_widths(layers: Sequence[Layer], target: Target) -> tuple[str, ...]:
     ]
     text = (
         f"{_names(wide)}: maps wider than {widest} pixels; Intel's compiler warns that spikes from columns "
-        f"n*{widest + 1}-1 and their neighbours might get dropped: cut the image into strips"
+        f"n*{widest + 1}-1 and their neighbours might get dropped: split the image into strips"
     )
     return (text,) if wide else ()
 
 
 def check_resets(network: Network, target: Target) -> tuple[str, ...]:
-    """Loihi 2 resets its neurons at intervals that are powers of two (lava-dl, netx/mnist/run.ipynb)."""
+    """Warning for image durations other than the powers of two at which Loihi 2 resets (lava-dl, netx/mnist/run.ipynb)."""
     period = network.duration
     if not shares_taps(target) or period & (period - 1) == 0:
         return ()
     interval = 1 << period.bit_length()
     return (
-        f"an image takes {period} steps; resets come at powers of two, here every {interval} steps: with them images follow "
-        f"each other {interval / period:.2f} times slower than is said here, and each leaks as much more",
+        f"an image takes {period} steps, but Loihi 2 resets only every 2**n steps, here {interval}: throughput is "
+        f"{interval / period:.2f}x lower and static energy {interval / period:.2f}x higher than estimated",
     )
 
 

@@ -1,7 +1,7 @@
-"""Does it fit, on how many cores, chips and boards; what limits it, and what to change.
+"""Whether a network fits a device, on how many cores, chips and boards, and which resource is the limit.
 
-Each population gets cores of its own, cut into tiles by :mod:`snn_deploy.mapping.tiling`. A misfit is a value, not an
-exception: ``Mapping.problems`` holds every reason at once, ``Mapping.exit_status`` is 1 where there is one.
+Each population gets cores of its own, cut into tiles by :mod:`snn_deploy.mapping.tiling`. A network that does
+not fit is a value, not an exception: ``Mapping.problems`` lists every violation, and ``Mapping.exit_status`` is then 1.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LIMITS = (
     "encoding.dense_header_bits",
     "encoding.dense_index_bits",
 )
-"""What a target must state before anything can be mapped to it."""
+"""Limits that a target must have to be mapped to."""
 
 
 @dataclass(frozen=True)
 class LayerMapping:
-    """One population on its cores. ``tile`` is ``None`` where no core holds even one of its neurons."""
+    """One population on its cores. ``tile`` is ``None`` where not even one of its neurons fits a core."""
 
     layer: Layer
     tile: Tile | None
@@ -52,12 +52,12 @@ class LayerMapping:
 
     @property
     def cores(self) -> int:
-        """Cores of this population; the neuron bound where it does not fit at all."""
+        """Cores of this population; the lower bound by neurons where it does not fit at all."""
         return self.neuron_bound if self.tile is None else self.tile.cores(self.layer)
 
     @property
     def limit(self) -> Use:
-        """The resource of which the largest part is used."""
+        """The most used resource, relative to its limit."""
         return max(self.uses, key=lambda use: use.fraction)
 
     def used(self, resource: str) -> Use:
@@ -67,7 +67,7 @@ class LayerMapping:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A network on a device. ``warnings`` do not keep it from fitting; ``problems`` do."""
+    """A network on a device. It fits unless it has ``problems``; ``warnings`` do not count."""
 
     network: str
     target: str
@@ -79,29 +79,29 @@ class Mapping:
 
     @property
     def fits(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether there are no problems."""
         return not self.problems
 
     @property
     def exit_status(self) -> int:
-        """What a command that was asked for a mapping returns: 0 fits, 1 does not."""
+        """Exit status of a command that maps a network: 0 if it fits, else 1."""
         return int(not self.fits)
 
     @property
     def cores(self) -> int:
         """Cores of all populations."""
-        return sum(item.cores for item in self.layers)
+        return sum(layer.cores for layer in self.layers)
 
     @property
     def neuron_bound(self) -> int:
-        """Cores that no mapping can do without."""
-        return sum(item.neuron_bound for item in self.layers)
+        """Lower bound of the cores of any mapping: neurons over neurons per core."""
+        return sum(layer.neuron_bound for layer in self.layers)
 
     @property
     def free_bound(self) -> int | None:
-        """Cores with tiles of free size; ``None`` where a population fits nowhere."""
-        parts = [item.free_bound for item in self.layers]
-        return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+        """Cores with tiles of any size; ``None`` where a population does not fit at all."""
+        bounds = [layer.free_bound for layer in self.layers]
+        return None if any(bound is None for bound in bounds) else sum(bound for bound in bounds if bound is not None)
 
     @property
     def chips(self) -> int:
@@ -128,34 +128,36 @@ class Mapping:
             "warnings": list(self.warnings),
             "layers": [
                 {
-                    "population": item.layer.name,
-                    "shape": list(item.layer.shape),
-                    "tile": None if item.tile is None else [item.tile.channels, item.tile.rows, item.tile.columns],
-                    "cores": item.cores,
-                    "limited_by": item.limit.resource,
-                    "uses": {use.resource: {"used": use.used, "limit": use.limit} for use in item.uses},
+                    "population": layer.layer.name,
+                    "shape": list(layer.layer.shape),
+                    "tile": None if layer.tile is None else [layer.tile.channels, layer.tile.rows, layer.tile.columns],
+                    "cores": layer.cores,
+                    "limited_by": layer.limit.resource,
+                    "uses": {use.resource: {"used": use.used, "limit": use.limit} for use in layer.uses},
                 }
-                for item in self.layers
+                for layer in self.layers
             ],
         }
 
 
 def map_network(network: Network, target: Target) -> Mapping:
-    """Map ``network``; its weights are read for their bits and sums, and it is not run."""
+    """Map ``network``; uses the width and the sums of its weights and does not run it."""
     _check(target)
     problems = check_network(network, target)
     return _mapping(network.name, describe_layers(network), target, problems, check_resets(network, target))
 
 
 def map_layers(name: str, layers: Sequence[Layer], target: Target) -> Mapping:
-    """Map a network of which only shapes, geometry and weight bits are known."""
+    """Map a network given by shapes, geometry and weight bits only."""
     _check(target)
     return _mapping(name, tuple(layers), target, (), ())
 
 
 def _check(target: Target) -> None:
     if target.kind != "chip":
-        raise TargetError(f"target {target.name} prices operations and has no cores; choose loihi1 or loihi2")
+        raise TargetError(
+            f"target {target.name} has energy coefficients of operations but no cores; choose loihi1 or loihi2"
+        )
     target.require(*LIMITS)
 
 
@@ -163,12 +165,14 @@ def _mapping(
     name: str, layers: tuple[Layer, ...], target: Target, more: tuple[Problem, ...], warnings: tuple[str, ...]
 ) -> Mapping:
     if not layers:
-        raise NetworkError(f"{name}: no population needs a core")
+        raise NetworkError(f"{name}: no population to map; the network needs at least one besides its input")
     mapped = tuple(_layer(layer, target) for layer in layers)
     problems = [
-        problem for item in mapped for problem in check_layer(item.layer, item.uses, target, fits=item.tile is not None)
+        problem
+        for layer in mapped
+        for problem in check_layer(layer.layer, layer.uses, target, fits=layer.tile is not None)
     ]
-    found = Mapping(
+    mapping = Mapping(
         name,
         target.name,
         mapped,
@@ -177,15 +181,15 @@ def _mapping(
         (*problems, *more),
         (*check_widths(layers, target), *warnings),
     )
-    if target.boards and found.board is None:
+    if target.boards and mapping.board is None:
         largest = target.boards[-1]
         too_many = Problem(
             name,
-            f"{found.cores:,} cores on {found.chips:,} chips; the largest board, {largest.name}, has {largest.chips:,}",
+            f"{mapping.cores:,} cores on {mapping.chips:,} chips; the largest board, {largest.name}, has {largest.chips:,}",
             "use smaller images, fewer channels or tile-friendly sizes",
         )
-        return replace(found, problems=(*found.problems, too_many))
-    return found
+        return replace(mapping, problems=(*mapping.problems, too_many))
+    return mapping
 
 
 def _layer(layer: Layer, target: Target) -> LayerMapping:
@@ -210,7 +214,7 @@ class SizeOption:
 
     @property
     def cores_per_megapixel(self) -> float:
-        """Cores over image size: lower is better use of each core."""
+        """Cores over image size; lower means that each core is used better."""
         return self.cores / (self.height * self.width) * 1e6
 
 
@@ -225,7 +229,7 @@ def suggest_sizes(network: Network, target: Target, spread: float = 0.3) -> tupl
         height // min(population.shape[1] for population in network.populations),
         width // min(population.shape[2] for population in network.populations),
     )
-    found = []
+    options = []
     for change in range(-int(spread * min(height, width) / step), int(spread * min(height, width) / step) + 1):
         rows, columns = height + change * step, width + change * step
         if min(rows, columns) < step:
@@ -237,5 +241,5 @@ def suggest_sizes(network: Network, target: Target, spread: float = 0.3) -> tupl
         tiles = [choose_tile(target, layer) for layer in layers]
         if all(tile is not None for tile in tiles):
             cores = sum(tile.cores(layer) for tile, layer in zip(tiles, layers, strict=True) if tile is not None)
-            found.append(SizeOption(rows, columns, cores))
-    return tuple(sorted(found, key=lambda option: option.cores_per_megapixel))
+            options.append(SizeOption(rows, columns, cores))
+    return tuple(sorted(options, key=lambda option: option.cores_per_megapixel))

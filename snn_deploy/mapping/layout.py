@@ -1,7 +1,7 @@
-"""What a mapping needs to know of a network: shapes, geometry and weight bits. No weights, no run.
+"""A network as the mapper sees it: shapes, geometry and weight bits, without weights.
 
 A layer is a population with one *synapse group* per connection that ends at it. The skip of a U-Net is a second group
-into the same cores, so nothing is copied for the concat.
+of the same cores, so a concatenation copies nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Layer:
 
     @property
     def dense(self) -> bool:
-        """Whether every group is dense, so that neurons may be dealt to cores in any number."""
+        """Whether every group is dense, so that a core may hold any number of the neurons."""
         return bool(self.groups) and all(group.kind == "dense" for group in self.groups)
 
 
@@ -83,7 +83,7 @@ def describe_layers(network: Network) -> tuple[Layer, ...]:
 
 
 def _group(network: Network, name: str) -> SynapseGroup:
-    connection = next(item for item in network.connections if item.name == name)
+    connection = next(candidate for candidate in network.connections if candidate.name == name)
     kernel, shape = connection.kernel, network.population(connection.source).shape
     if isinstance(kernel, SpatialKernel):
         return SynapseGroup(
@@ -135,7 +135,7 @@ def count_patterns(kind: GroupKind, taps: int, stride: int, dilation: int, lengt
 
     Rows in the middle of a tile share one set per phase of the stride; those near its border lack taps.
     """
-    found = set()
+    patterns = set()
     if kind == "conv":
         reach = (taps - 1) * dilation
         for row in range(length * stride + reach):
@@ -144,10 +144,10 @@ def count_patterns(kind: GroupKind, taps: int, stride: int, dilation: int, lengt
                 for tap in range(taps)
                 if (row - tap * dilation) % stride == 0 and 0 <= (row - tap * dilation) // stride < length
             ]
-            found.add(tuple(met))
+            patterns.add(tuple(met))
     else:
         reach = (taps - 1) * dilation
         for offset in range(-reach, length):
             met = [tap for tap in range(taps) if 0 <= offset + tap * dilation < length]
-            found.add(tuple(met))
-    return tuple(sorted(len(met) for met in found if met))
+            patterns.add(tuple(met))
+    return tuple(sorted(len(met) for met in patterns if met))

@@ -1,4 +1,4 @@
-"""How one layer is cut into cores: tiles of rows x columns x channels that fit a core's memory.
+"""Tiling one layer over cores: tiles of rows x columns x channels that fit a core's memory.
 
 Loihi 2 (fitted to the tables that Intel's compiler printed for three networks; it reproduces all 21 convolution rows):
 the weights of a tile are shared by all its places, one list per input channel and tap,
@@ -8,9 +8,9 @@ the weights of a tile are shared by all its places, one list per input channel a
 with one bit more per weight where the stride along x exceeds 1. Tiles are powers of two wide, halvings of the height
 tall, and hold the largest halving of the channels whose words fit.
 
-Loihi 1: reset by subtraction takes two compartments, and such neurons know discrete axons only (NxTF): one input axon
-per source neuron that reaches the tile, lists shared by sources that meet the tile in the same way. No published table
-checks this one; it is derived from the documented memories.
+Loihi 1: reset by subtraction takes two compartments, and such neurons have discrete axons only (NxTF): one input axon
+per source neuron that reaches the tile, lists shared by sources that meet the tile in the same way. This model is
+derived from the documented memories; it is not checked against a published table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from snn_deploy.targets.device import Target
 
 @dataclass(frozen=True)
 class Use:
-    """How much of one resource a core uses, and how much it has."""
+    """Use of one resource on a core, and its limit."""
 
     resource: str
     used: int
@@ -34,7 +34,7 @@ class Use:
 
     @property
     def fraction(self) -> float:
-        """Used over limit; above 1 it does not fit."""
+        """Used over limit; above 1 the tile does not fit."""
         return self.used / self.limit
 
 
@@ -58,7 +58,7 @@ class Tile:
 
 
 def count_synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
-    """Words of synaptic memory that ``tile`` needs."""
+    """Words of synaptic memory of ``tile``."""
     return sum(_words(target, group, layer, tile) for group in layer.groups)
 
 
@@ -98,23 +98,23 @@ def _explicit_words(target: Target, group: SynapseGroup, layer: Layer, tile: Til
 
 
 def shares_taps(target: Target) -> bool:
-    """Whether cores keep a convolution's taps once for all places (Loihi 2), or a list per way of meeting the tile."""
+    """Whether cores store a convolution's taps once for all pixels (Loihi 2), or a list per distinct set of taps (Loihi 1)."""
     return "encoding.strided_weight_bits" in target.figures
 
 
 def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
-    """What a core that holds ``tile`` uses of each resource."""
+    """Use of each resource on a core with ``tile``."""
     neurons = tile.size * target.integer("limits.compartments_per_neuron")
     words = count_synaptic_words(target, layer, tile)
-    found = [
+    measured = [
         Use("neurons", neurons, target.integer("limits.neurons_per_core")),
         Use("synaptic words", words, target.integer("limits.synaptic_memory_words")),
         Use("input axons", _input_axons(target, layer, tile), target.integer("limits.input_axons_per_core")),
     ]
     if "limits.core_memory_words" in target.figures:
         total = neurons + words + tile.rows * tile.columns
-        found.append(Use("core memory words", total, target.integer("limits.core_memory_words")))
-    return tuple(found)
+        measured.append(Use("core memory words", total, target.integer("limits.core_memory_words")))
+    return tuple(measured)
 
 
 def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
@@ -137,7 +137,7 @@ def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
 
 
 def fits(target: Target, layer: Layer, tile: Tile) -> bool:
-    """Whether one core holds ``tile``."""
+    """Whether ``tile`` fits a core."""
     return all(use.used <= use.limit for use in measure_uses(target, layer, tile))
 
 
@@ -191,7 +191,7 @@ def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
 
 
 def bound_cores(target: Target, layer: Layer) -> int:
-    """Cores that no mapping can do without: all neurons over those of one core."""
+    """Lower bound of the cores of any mapping: neurons over neurons per core."""
     per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
     return -(-layer.size // per_core)
 

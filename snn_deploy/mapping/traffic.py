@@ -1,4 +1,4 @@
-"""Where the cores stand, what each of them does, and what travels between them.
+"""Placement of the cores, the load of each, and the messages between them.
 
 Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles,
 and fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per
@@ -60,24 +60,24 @@ class Traffic:
 
     def sent(self, connection: str) -> Messages:
         """The messages of one connection."""
-        return next(item for item in self.messages if item.connection == connection)
+        return next(messages for messages in self.messages if messages.connection == connection)
 
 
 def place_layers(mapping: Mapping) -> dict[str, Block]:
-    """Where each population's cores are; :class:`TargetError` where a population has none."""
-    found, first = {}, 0
-    for item in mapping.layers:
-        if item.tile is None:
+    """The cores of each population; :class:`TargetError` for a population that does not fit a core."""
+    blocks, first = {}, 0
+    for mapped in mapping.layers:
+        if mapped.tile is None:
             raise TargetError(
-                f"{item.layer.name}: no core of {mapping.target} holds a neuron of it, so nothing can be placed: "
+                f"{mapped.layer.name}: not even one neuron fits a core of {mapping.target}, so cores cannot be placed: "
                 + "; ".join(problem.text for problem in mapping.problems)
             )
-        channels, rows, columns = item.layer.shape
-        tile = Tile(min(item.tile.channels, channels), min(item.tile.rows, rows), min(item.tile.columns, columns))
+        channels, rows, columns = mapped.layer.shape
+        tile = Tile(min(mapped.tile.channels, channels), min(mapped.tile.rows, rows), min(mapped.tile.columns, columns))
         grid = -(-channels // tile.channels), -(-rows // tile.rows), -(-columns // tile.columns)
-        found[item.layer.name] = Block(first, tile, grid)
+        blocks[mapped.layer.name] = Block(first, tile, grid)
         first += grid[0] * grid[1] * grid[2]
-    return found
+    return blocks
 
 
 def measure_traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
@@ -118,19 +118,19 @@ def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
         used = used.reshape(kernel.groups, used.shape[0] // kernel.groups, *used.shape[1:]).swapaxes(1, 2)
         used = used.reshape(outputs, -1, *used.shape[3:])
     inputs = used.shape[1]
-    found = np.zeros((-(-outputs // part), inputs * kernel.groups, *used.shape[2:]), np.int64)
+    counts = np.zeros((-(-outputs // part), inputs * kernel.groups, *used.shape[2:]), np.int64)
     for output in range(outputs):
         group = output // (outputs // kernel.groups)
-        found[output // part, group * inputs : (group + 1) * inputs] += used[output]
-    return found
+        counts[output // part, group * inputs : (group + 1) * inputs] += used[output]
+    return counts
 
 
 def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: Tile) -> Float64:
     """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
-        kept = kernel.data != 0
-        np.add.at(places.T, kernel.rows[kept], mean.reshape(mean.shape[0], -1).T[kernel.indices[kept]])
+        connected = kernel.data != 0
+        np.add.at(places.T, kernel.rows[connected], mean.reshape(mean.shape[0], -1).T[kernel.indices[connected]])
         per_block = _summed(places, tile.channels, 0)
     else:
         taps = used.astype(np.float64)
@@ -167,10 +167,10 @@ def _summed(values: Float64, part: int, axis: int) -> Float64:
 
 def _reach(landed: Int64, part: int, tiles: int) -> Bool:
     """Whether each source row (or column) reaches each tile: (H, tiles) bool from its targets (K, H)."""
-    found = np.zeros((landed.shape[1], tiles), bool)
+    reached = np.zeros((landed.shape[1], tiles), bool)
     taps, places = np.nonzero(landed >= 0)
-    found[places, landed[taps, places] // part] = True
-    return found
+    reached[places, landed[taps, places] // part] = True
+    return reached
 
 
 def count_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
@@ -191,8 +191,8 @@ def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile
         _reach(landed, part, tiles).sum(1)
         for landed, part, tiles in ((rows, tile.rows, grid[1]), (columns, tile.columns, grid[2]))
     ]
-    found: Int64 = np.einsum("c,y,x->cyx", blocks.astype(np.int64), *met)
-    return found
+    messages: Int64 = np.einsum("c,y,x->cyx", blocks.astype(np.int64), *met)
+    return messages
 
 
 def _messages(
@@ -234,11 +234,11 @@ def _hops(
         share = _summed(table.astype(np.float64), part, 0)
         talk = np.nonzero(share)
         pairs.append((*talk, share[talk] / _sizes(table.shape[0], part)[talk[0]]))
-    begin = _index([item[0] for item in pairs], here.grid)
-    finish = _index([item[1] for item in pairs], there.grid)
+    begin = _index([axis[0] for axis in pairs], here.grid)
+    finish = _index([axis[1] for axis in pairs], there.grid)
     events = mean if any(mean.strides) else np.broadcast_to(mean, source)
     per_tile = _summed(_summed(_summed(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
-    weight = np.einsum("c,y,x->cyx", *(item[2] for item in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
+    weight = np.einsum("c,y,x->cyx", *(axis[2] for axis in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
     if not weight.sum():
         return Messages(connection.name, sent, 0.0, 0.0, 0.0)
     first, last = (locate_cores(target, index + block.first) for index, block in ((begin, here), (finish, there)))

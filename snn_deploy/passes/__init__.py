@@ -1,21 +1,21 @@
-"""From the graph a file describes to the normal form that can become integers. One module per pass.
+"""Passes from the imported graph to the normal form that conversion quantizes. One module per pass.
 
 In normal form every node is one of
 
-* an activation: ``Relu``, ``Linear`` (signed) or ``Relay`` (whole sums, threshold 1; ``rectify`` keeps them at 0 or
-  above);
+* an activation: ``Relu``, ``Linear`` (signed) or ``Relay`` (integer sums, threshold 1; with ``rectify`` at
+  least 0);
 * an ``Add`` of linear nodes;
 * a linear node: ``Conv``, ``ConvTranspose``, ``Resample``, ``AveragePool`` or ``Nearest`` that reads the graph's input
   or an activation directly;
 * ``Host``, after an output.
 
-Every activation reads one linear node or one ``Add``; an output value is an activation, a linear node or an ``Add``.
+Every activation reads one linear node or one ``Add``. An output value is an activation, a linear node or an ``Add``.
 Identities (skips, residuals, the input into the read-out) are ``Conv`` 1x1 with ``groups = C``. A ``Relay`` reads one
 ``AveragePool``, one ``Nearest`` (nothing else reads these two), or operators with weights -1, 0 and 1 (``Conv``,
-``Resample``) whose sources all have one unit.
+``Resample``) whose sources have the same unit.
 
-Constants: ``Conv.bias`` and ``ConvTranspose.bias`` are (O,) or, where a constant met zero padding, a map (O, H_out,
-W_out). The bias of an activation is the sum of the biases of its linear nodes; at most one of them is not zero.
+Constants: ``Conv.bias`` and ``ConvTranspose.bias`` are (O,) or, where a constant was zero-padded, a map (O, H_out,
+W_out). The bias of an activation is the sum of the biases of its linear nodes; at most one of these is not zero.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from snn_deploy.passes.gather_sums import gather_sums
 from snn_deploy.passes.relu_before_max_pool import relu_before_max_pool
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
-    Graph.without_dead_nodes,  # first, so that no pass spends a population on a value that nothing needs
+    Graph.without_dead_nodes,  # first, so that no pass creates a population for an unused value
     relu_before_max_pool,  # before activations are expanded: it looks for Relu directly after MaxPool
-    expand_leaky_relu,  # leaves Relu, Affine and Add, which gather_sums folds
-    expand_clip,  # likewise
-    gather_sums,  # folds Affine, Concat, Add and padding; puts populations where linear operators do not compose
-    expand_max_pool,  # last: gather_sums has made every MaxPool read one activation, whose unit its relays share
+    expand_leaky_relu,  # produces Relu, Affine and Add, which gather_sums folds
+    expand_clip,  # produces the same
+    gather_sums,  # folds Affine, Concat, Add and padding; inserts populations where linear operators do not compose
+    expand_max_pool,  # last: after gather_sums every MaxPool reads one activation, whose unit its relays share
 )
 
 
 def normal_form(graph: Graph) -> Graph:
     """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
-    with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses values that are not finite
         for apply in PASSES:
             graph = apply(graph)
     return check_normal_form(graph)

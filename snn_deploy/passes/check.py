@@ -1,4 +1,4 @@
-"""The normal form as a test: what :func:`~snn_deploy.passes.normal_form` promises to whoever lowers the graph."""
+"""Checks the postcondition of :func:`~snn_deploy.passes.normal_form`, on which conversion relies."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ LINEAR = (Conv, ConvTranspose, Resample, AveragePool, Nearest)
 
 
 def check_normal_form(graph: Graph) -> Graph:
-    """``graph``; :class:`GraphError` names the first node that breaks what this package's docstring promises."""
+    """``graph``; :class:`GraphError` names the first node that violates the normal form in this package's docstring."""
     hosted = {node.name for node in graph.nodes if isinstance(node.op, Host)}
     for node in graph.nodes:
         if not all(np.all(np.isfinite(value)) for value in vars(node.op).values() if isinstance(value, np.ndarray)):
-            raise GraphError(f"{node.name}: its weights overflow to NaN or infinity")
+            raise GraphError(
+                f"{node.name}: its weights contain NaN or infinity; check the model's weights and the ranges of its normalizations"
+            )
         for name in node.inputs:
             if not isinstance(node.op, Host) and name in hosted:
-                raise GraphError(f"{node.name}: reads {name}, which only the host computes")
+                raise GraphError(
+                    f"{node.name}: reads {name}, which is computed on the host; host functions must come last"
+                )
         if isinstance(node.op, LINEAR):
             _check_linear(graph, node)
         elif isinstance(node.op, Add):
             _check_add(graph, node)
         elif isinstance(node.op, ACTIVATIONS):
             if not _is(graph, node.inputs[0], (*LINEAR, Add)):
-                raise GraphError(f"{node.name}: reads {node.inputs[0]}, neither a linear node nor a sum")
+                raise GraphError(f"{node.name}: reads {node.inputs[0]}, which is neither a linear node nor a sum")
             if isinstance(node.op, Relay):
                 _check_relay(graph, node)
             elif any(isinstance(part.op, AveragePool | Nearest) for part in find_addends(graph, node.inputs[0])):
@@ -38,7 +42,7 @@ def check_normal_form(graph: Graph) -> Graph:
 
 
 def find_addends(graph: Graph, value: str) -> tuple[Node, ...]:
-    """The linear nodes whose sum ``value`` is."""
+    """The linear nodes that add up to ``value``."""
     node = graph.node_of[value]
     return tuple(graph.node_of[name] for name in node.inputs) if isinstance(node.op, Add) else (node,)
 
@@ -51,12 +55,12 @@ def _is(graph: Graph, value: str, kinds: tuple[type[Op], ...]) -> bool:
 def _check_linear(graph: Graph, node: Node) -> None:
     source = node.inputs[0]
     if source != graph.input and not _is(graph, source, ACTIVATIONS):
-        raise GraphError(f"{node.name}: {type(node.op).__name__} reads {source}, which is no activation")
+        raise GraphError(f"{node.name}: {type(node.op).__name__} reads {source}, which is not an activation")
 
 
 def _check_add(graph: Graph, node: Node) -> None:
     if not all(_is(graph, name, LINEAR) for name in node.inputs):
-        raise GraphError(f"{node.name}: Add reads something else than linear nodes")
+        raise GraphError(f"{node.name}: Add reads values that are not linear nodes")
     with_bias = [part for part in find_addends(graph, node.name) if _biased(part.op)]
     if len(with_bias) > 1:
         raise GraphError(f"{node.name}: {with_bias[0].name} and {with_bias[1].name} both have a bias")
@@ -69,7 +73,7 @@ def _check_relay(graph: Graph, node: Node) -> None:
     else:
         whole = all(_of_units(part.op) and not _biased(part.op) for part in parts)
     if not whole:
-        raise GraphError(f"{node.name}: Relay reads other than whole sums")
+        raise GraphError(f"{node.name}: Relay reads sums that are not integers")
 
 
 def _biased(op: Op) -> bool:

@@ -82,7 +82,7 @@ def widen(op: Conv | ConvTranspose, offset: int, channels: int) -> Conv | ConvTr
 
 
 def compose(first: Op, second: Op) -> Op | None:
-    """One operator for ``second(first(x))``, both without bias, or ``None`` where there is none as cheap."""
+    """One operator for ``second(first(x))``, both without bias; ``None`` where none is as cheap as the two."""
     if is_identity(first):
         return _after_scale(scale_of(first), second)
     if isinstance(first, Resample) and isinstance(second, Resample):
@@ -104,15 +104,15 @@ def _after_scale(scale: Float64, second: Op) -> Op | None:
 
 
 def _after_shift(first: Conv, second: Conv) -> Op | None:
-    """Pads add up unless zeros would stand where ``first`` cut something off."""
+    """Pads add up unless zeros would replace pixels that ``first`` crops."""
     pads = _sum(first.pads, second.pads)
-    if any(one < 0 < two for one, two in zip(first.pads, second.pads, strict=True)):
+    if any(inner < 0 < outer for inner, outer in zip(first.pads, second.pads, strict=True)):
         return None
     return scale_inputs(replace(second, pads=pads), scale_of(first))
 
 
 def _shift_after(first: Op, second: Conv) -> Op | None:
-    """Cropping the output of a (transposed) convolution cuts its input, or more of its full output."""
+    """Cropping the output of a convolution crops its input, that of a transposed one more of its full output."""
     if max(second.pads) > 0:
         return None
     top, left, bottom, right = second.pads
@@ -134,16 +134,16 @@ def _after_nearest(first: Nearest, second: Conv) -> ConvTranspose | None:
     """
     top, left, bottom, right = second.pads
     rows, columns = second.weight.shape[2:]
-    room = (rows - 1 - top, columns - 1 - left, rows - 1 - bottom, columns - 1 - right)
-    if second.groups > 1 or second.strides != (1, 1) or second.dilations != (1, 1) or min(room) < 0:
+    pads = (rows - 1 - top, columns - 1 - left, rows - 1 - bottom, columns - 1 - right)
+    if second.groups > 1 or second.strides != (1, 1) or second.dilations != (1, 1) or min(pads) < 0:
         return None
     flipped = second.weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     weight = np.zeros((*flipped.shape[:2], rows + first.scale[0] - 1, columns + first.scale[1] - 1))
     for row in range(first.scale[0]):
         for column in range(first.scale[1]):
             weight[:, :, row : row + rows, column : column + columns] += flipped
-    return ConvTranspose(weight, np.zeros(weight.shape[1]), first.scale, room)
+    return ConvTranspose(weight, np.zeros(weight.shape[1]), first.scale, pads)
 
 
-def _sum(one: Pads, two: Pads) -> Pads:
-    return one[0] + two[0], one[1] + two[1], one[2] + two[2], one[3] + two[3]
+def _sum(first: Pads, second: Pads) -> Pads:
+    return first[0] + second[0], first[1] + second[1], first[2] + second[2], first[3] + second[3]

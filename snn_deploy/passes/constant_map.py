@@ -55,7 +55,7 @@ def _apply(op: Op, x: Float64) -> Float64:
 
 
 def pad(x: Float64, pads: Pads) -> Float64:
-    """``x`` (C, H, W) with zeros around it; negative ``pads`` cut."""
+    """``x`` (C, H, W) with zeros around it; negative ``pads`` crop."""
     top, left, bottom, right = pads
     x = np.pad(x, ((0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))))
     return x[:, max(-top, 0) : x.shape[1] - max(-bottom, 0), max(-left, 0) : x.shape[2] - max(-right, 0)]

@@ -1,11 +1,11 @@
 """Max-pooling as a tournament of rectified relays: ``max(a, b) = a + relu(b - a)``.
 
-A window of n taps is halved again and again. A winner is a tap plus the relays won on the way, so every map is linear
-in the source and the relays before it, with weights -1, 0 and 1: thresholds are 1 and sums of whole counts stay exact.
+The n taps of a window are compared pairwise until one is left. The maximum of a pair is a tap plus relays, so every map is
+linear in the source and in earlier relays, with weights -1, 0 and 1: thresholds are 1 and sums of counts stay exact.
 For a 2x2 window ``r1 = relu(b - a)``, ``r2 = relu(d - c)``, ``r3 = relu(c + r2 - a - r1)``, ``max = a + r1 + r3``.
 
-ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other one is first
-padded with its own edge pixels, which stand in every window that reaches them.
+ONNX pads with minus infinity. A source that is never negative may be padded with zeros instead; any other is first
+padded with its own edge pixels, which every window that reaches the padding contains anyway.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from snn_deploy.passes.rewrite import rewrite
 from snn_deploy.shapes import Pads
 
 Winner = tuple[tuple[int, int], tuple[str, ...]]
-"""A tap of the window and the relays whose counts add to it."""
+"""A tap of the window and the relays that add to it."""
 
 
 def expand_max_pool(graph: Graph) -> Graph:
-    """Replace every ``MaxPool``, which must read an activation, by relays; the last one carries its name."""
+    """Replace every ``MaxPool``, which must read an activation, by relays; the last keeps its name."""
     return rewrite(graph, _expand)
 
 
@@ -82,12 +82,12 @@ class _Tournament:
         self._relay(self.node.name, self._taps({tap: 1.0}), dict.fromkeys(relays, 1.0), rectify=False)
         return self.made
 
-    def _winner(self, one: Winner, two: Winner) -> Winner:
+    def _winner(self, left: Winner, right: Winner) -> Winner:
         self.round += 1
         name = f"{self.node.name}.max{self.round}"
-        signs = dict.fromkeys(two[1], 1.0) | dict.fromkeys(one[1], -1.0)
-        self._relay(name, self._taps({two[0]: 1.0, one[0]: -1.0}), signs, rectify=True)
-        return one[0], (*one[1], name)
+        signs = dict.fromkeys(right[1], 1.0) | dict.fromkeys(left[1], -1.0)
+        self._relay(name, self._taps({right[0]: 1.0, left[0]: -1.0}), signs, rectify=True)
+        return left[0], (*left[1], name)
 
     def _taps(self, values: dict[tuple[int, int], float]) -> Conv:
         """A depthwise convolution that reads single pixels of the window."""

@@ -1,16 +1,16 @@
-"""Between activations, only sums of linear operators that read activations directly.
+"""Rewrites everything between activations into sums of linear operators that read activations directly.
 
-Walks the graph once and keeps, for every value no activation ends, its :mod:`~snn_deploy.passes.segment` form. The
+Walks the graph once and stores the :mod:`~snn_deploy.passes.segment` form of every value that is not an activation. The
 identities:
 
 * ``conv(concat(a, b)) = conv(a; W[:, :A]) + conv(b; W[:, A:])`` (running offsets; grouped convolutions split where
   their groups do);
 * ``conv(s x + t) = conv(x; W s) + conv(t)``, the last a constant map (:mod:`~snn_deploy.passes.constant_map`);
 * ``s (W x + b) + t = (s W) x + (s b + t)``: batch normalization after a (transposed) convolution;
-* operators that treat channels alike (pooling, resampling) and activations go through ``Concat`` and positive scales.
+* operators that treat channels alike (pooling, resampling) and activations commute with ``Concat`` and positive scales.
 
-Where two linear operators do not compose, a population goes between them: a ``Relay`` after average pooling,
-repetition, padding and cropping (sums of whole counts, exact), else a signed ``Linear``.
+Where two linear operators do not compose, a population is inserted between them: a ``Relay`` after average pooling,
+repetition, padding and cropping (integer sums of counts, exact), else a signed ``Linear``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Kept: TypeAlias = Relu | Linear | Relay | MaxPool | Host
 
 
 def gather_sums(graph: Graph) -> Graph:
-    """``graph`` in normal form, but for ``MaxPool`` nodes, which read one activation each."""
+    """``graph`` in normal form except for ``MaxPool`` nodes, which read one activation each."""
     walk = _Walk(graph)
     for node in graph.nodes:
         walk.visit(node)
@@ -70,7 +70,7 @@ class _Walk:
         self.written = {graph.input}
 
     def visit(self, node: Node) -> None:
-        """Give ``node`` its form."""
+        """Compute the form of ``node``."""
         op = node.op
         if isinstance(op, Host):
             self.hosted[node.name] = self._write(node.name, op, (self.output(node.inputs[0]),), node.origin)
@@ -99,7 +99,7 @@ class _Walk:
         self.forms[node.name] = form
 
     def output(self, value: str) -> str:
-        """Write ``value`` as a sum (or take the activation it is) and return its name."""
+        """Write ``value`` as a sum, unless it is an activation, and return its name."""
         if value in self.hosted:
             return self.hosted[value]
         form = self.forms[value]
@@ -144,14 +144,14 @@ class _Walk:
         return (replace(whole, bias=whole.bias + bias),)
 
     def _linear(self, segment: Segment, op: Op, node: Node) -> Segment:
-        """A linear operator without bias on one segment; what does not compose with it becomes a population first."""
+        """A linear operator without bias on one segment; a segment that does not compose with it becomes a population first."""
         shape = op.infer((segment.shape,))
         terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
         if any(term is None for term in terms):
             segment = self._population(segment)
             terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
-        kept = tuple(term for term in terms if term is not None)
-        return Segment(node.name, shape, kept, propagate_bias(op, segment.bias, segment.shape))
+        composed = tuple(term for term in terms if term is not None)
+        return Segment(node.name, shape, composed, propagate_bias(op, segment.bias, segment.shape))
 
     def _activate(self, segment: Segment, op: Op, name: str, node: Node) -> Segment:
         source = segment.activation
@@ -164,7 +164,7 @@ class _Walk:
         return read_activation(name, segment.shape)
 
     def _max_pool(self, segment: Segment, op: MaxPool, name: str, node: Node) -> Segment:
-        """``max(s x + t) = s max(x) + t`` for s > 0; anything but one activation becomes a signed population first."""
+        """``max(s x + t) = s max(x) + t`` for s > 0; a segment that is not one activation becomes a signed population first."""
         term = segment.read
         if term is None:
             segment = self._signed(segment)
@@ -176,7 +176,7 @@ class _Walk:
         return read_activation(name, shape).affine(scale_of(term.op), segment.bias[:, 0, 0], ())
 
     def _population(self, segment: Segment) -> Segment:
-        """The segment as scaled reads of populations: relays for whole sums of counts, else one signed population."""
+        """The segment as scaled reads of populations: relays for integer sums of counts, else one signed population."""
         if all(_whole(term.op) for term in segment.terms) or (
             len(segment.terms) == 1 and isinstance(segment.terms[0].op, Resample)
         ):
@@ -184,7 +184,7 @@ class _Walk:
         return self._signed(segment)
 
     def _separate(self, segment: Segment, term: Term) -> Term:
-        """A read of a population for one term, without its scale: a relay where its sums are whole."""
+        """A read of a population for one term, without its scale: a relay where its sums are integers."""
         if is_identity(term.op):
             return term
         bare, scale = term.op, term.scale
@@ -208,17 +208,17 @@ class _Walk:
         return read_activation(self.populations[segment], segment.shape, segment.name)
 
     def _carried(self, segment: Segment) -> Segment:
-        """The segment as an activation may read it: weights hold every scale, and the bias, if there is one."""
+        """The segment as an activation may read it: every scale and the bias are in convolutions."""
         terms = tuple(map(_weighted, segment.terms))
         scaled = any(not isinstance(term.op, Weighted) and np.any(term.scale != 1) for term in terms)
-        homeless = segment.bias.any() and not any(isinstance(term.op, Weighted) for term in terms)
-        return self._weighted_only(segment) if scaled or homeless else replace(segment, terms=terms)
+        unplaced_bias = segment.bias.any() and not any(isinstance(term.op, Weighted) for term in terms)
+        return self._weighted_only(segment) if scaled or unplaced_bias else replace(segment, terms=terms)
 
     def _weighted_only(self, segment: Segment) -> Segment:
-        """The segment with weights in every term: they can hold scales and a bias, and be widened."""
+        """The segment with a convolution in every term, which can take scales and a bias and be widened."""
         terms = (_weighted(term) for term in segment.terms)
-        kept = (term if isinstance(term.op, Weighted) else self._separate(segment, term) for term in terms)
-        return replace(segment, terms=tuple(kept))
+        separated = (term if isinstance(term.op, Weighted) else self._separate(segment, term) for term in terms)
+        return replace(segment, terms=tuple(separated))
 
     def _sum(self, segment: Segment, name: str | None, target: str = "") -> str:
         """Write the segment's terms and their ``Add``; returns the sum's name (``name`` where given)."""
@@ -251,17 +251,17 @@ class _Walk:
 
 
 def _weighted(term: Term) -> Term:
-    """Averages and repetitions as depthwise (transposed) convolutions, which hold scales; other terms as they are."""
+    """Averages and repetitions as depthwise (transposed) convolutions, which can take scales; other terms unchanged."""
     op, scale = term.op, term.scale
     if isinstance(op, AveragePool):
         weight = np.ones((len(scale), 1, *op.kernel)) * (scale / (op.kernel[0] * op.kernel[1]))[:, None, None, None]
-        made: Op = Conv(weight, np.zeros(len(scale)), op.strides, op.pads, groups=len(scale))
+        weighted: Op = Conv(weight, np.zeros(len(scale)), op.strides, op.pads, groups=len(scale))
     elif isinstance(op, Nearest):
         weight = np.ones((len(scale), 1, *op.scale)) * scale[:, None, None, None]
-        made = ConvTranspose(weight, np.zeros(len(scale)), op.scale, groups=len(scale))
+        weighted = ConvTranspose(weight, np.zeros(len(scale)), op.scale, groups=len(scale))
     else:
         return term
-    return replace(term, op=made, scale=np.ones(len(scale)))
+    return replace(term, op=weighted, scale=np.ones(len(scale)))
 
 
 def _bias(bias: Float64, shape: Shape) -> Float64:
@@ -269,7 +269,7 @@ def _bias(bias: Float64, shape: Shape) -> Float64:
 
 
 def _whole(op: Op) -> bool:
-    """Whether whole counts stay whole: window sums, and copies (repetition, padding, cropping, nearest resizing)."""
+    """Whether integer counts stay integers: window sums, and copies (repetition, padding, cropping, nearest resizing)."""
     if isinstance(op, Resample):
         copies = ((matrix == 0) | (matrix == 1) for matrix in (op.rows, op.columns))
         return all(bool(np.all(entries)) for entries in copies)

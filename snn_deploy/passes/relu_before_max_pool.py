@@ -1,4 +1,4 @@
-"""``relu(max(x)) = max(relu(x))``: a maximum of counts that are never negative needs no signed population before it."""
+"""``relu(max(x)) = max(relu(x))``: a maximum of counts that are never negative does not need a signed population before it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snn_deploy.graph.ops import MaxPool, Relu
 
 
 def relu_before_max_pool(graph: Graph) -> Graph:
-    """Swap every ``Relu`` with the ``MaxPool`` it reads, where nothing else reads that."""
+    """Swap every ``Relu`` with the ``MaxPool`` it reads, where no other node reads that pool."""
     outputs = {value for _, value in graph.outputs}
     nodes: list[Node] = []
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""Replacing single nodes of a graph by several: the shape that most passes have."""
+"""Replaces single nodes of a graph by several, as most passes do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from snn_deploy.graph.graph import Graph, Node
 
 
 def rewrite(graph: Graph, rule: Callable[[Graph, Node], Iterable[Node]]) -> Graph:
-    """``graph`` with every node replaced by what ``rule`` gives for it; the last one must keep the node's name."""
-    nodes = tuple(made for node in graph.nodes for made in rule(graph, node))
+    """``graph`` with every node replaced by the nodes that ``rule`` returns for it, the last of which must keep its name."""
+    nodes = tuple(replacement for node in graph.nodes for replacement in rule(graph, node))
     return replace(graph, nodes=nodes).without_dead_nodes()

@@ -1,7 +1,7 @@
-"""Linear values as sums: what stands between two layers of populations, with no concatenation left in it.
+"""Linear values as sums of terms, without concatenations: everything between two layers of populations.
 
-A value of the float graph that no activation ends is a *form*: segments of channels, one after the other (a ``Concat``
-of n sources is n segments, at running offsets). A segment is ``bias + sum of terms``; a term is one linear operator
+A value of the float graph that is not an activation has a *form*: consecutive segments of channels (a ``Concat`` of n
+sources has n segments, at running offsets). A segment is ``bias + sum of terms``; a term is one linear operator
 that reads one activation directly, times a scale per channel.
 """
 
@@ -21,7 +21,7 @@ from snn_deploy.shapes import Shape
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """``scale[c] * op(source)``; ``op`` has no bias, and its weights hold the scale where it has weights."""
+    """``scale[c] * op(source)``; ``op`` has no bias, and its weights include the scale where it has weights."""
 
     source: str
     op: Op
@@ -61,14 +61,14 @@ class Segment:
 
     @property
     def read(self) -> Term | None:
-        """The only term, where this is one activation times a positive scale plus a constant per channel."""
+        """The term, where this is one activation times a positive scale plus a constant per channel; else ``None``."""
         if len(self.terms) != 1 or not is_identity(self.terms[0].op) or self.bias.shape[1:] != (1, 1):
             return None
         return self.terms[0] if np.all(scale_of(self.terms[0].op) > 0) else None
 
     @property
     def activation(self) -> str | None:
-        """The activation this is, unchanged; ``None`` where it is anything else."""
+        """The activation, where this is one unchanged; else ``None``."""
         read = self.read
         same = read is not None and not self.bias.any() and bool(np.all(scale_of(read.op) == 1))
         return read.source if read is not None and same else None
@@ -90,7 +90,7 @@ def read_activation(source: str, shape: Shape, name: str | None = None) -> Segme
 
 
 def enumerate_channels(form: Form) -> Iterator[tuple[Segment, slice]]:
-    """Every segment with the channels it covers."""
+    """Every segment with its range of channels."""
     start = 0
     for segment in form:
         yield segment, slice(start, start + segment.shape[0])

@@ -71,7 +71,7 @@ def test_bad_images_are_refused(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
     with pytest.raises(ConversionError, match="calibration needs at least one image"):
         calibrate(graph, group_layers(graph), [])
-    with pytest.raises(StimulusError, match=r"image \(1, 1, 8, 8\): the network reads \(batch, 1, 16, 16\)"):
+    with pytest.raises(StimulusError, match=r"image \(1, 1, 8, 8\): the network expects \(batch, 1, 16, 16\)$"):
         calibrate(graph, group_layers(graph), [small_images[0][:, :, :8, :8]])
 
 

@@ -126,7 +126,7 @@ def test_candidates_that_cannot_be_are_said_and_passed_over(images: Images) -> N
     refused = Trial(preset("exact"), None, "cannot be")
     fine = Trial(preset("exact", scale="max"), Loss((), 0.25))
     assert choose_best([refused, fine]) is fine
-    with pytest.raises(ConversionError, match=r"no candidate can be converted: cannot be$"):
+    with pytest.raises(ConversionError, match=r"no candidate can be converted; the first was refused: cannot be$"):
         choose_best([refused])
     statistics = convert(MODEL, images).conversion.statistics
     truth = Truth.of(MODEL, images)

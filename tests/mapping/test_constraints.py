@@ -56,7 +56,7 @@ def test_binary_spikes_fit_loihi1() -> None:
 def test_graded_events_do_not_fit_loihi1() -> None:
     mapping = map_network(chain(ones(4, 1, 3, 3), payload=15), load_target("loihi1"))
     assert [problem.text for problem in mapping.problems] == [
-        "p1: events carry up to 0..15, loihi1 sends single spikes without a value; convert in rate mode with one "
+        "p1: events carry payloads 0..15; loihi1 sends binary spikes; convert in rate mode with one "
         "threshold and a spike-coded input, or choose a chip with graded spikes"
     ]
     assert mapping.exit_status == 1
@@ -70,9 +70,9 @@ def test_all_reasons_at_once() -> None:
     texts = [problem.text for problem in map_network(network, target).problems]
     assert texts == [
         "p1: one neuron alone needs 18,432 synaptic words, loihi2 has 16,000 per core; at most 1,777 input channels "
-        "fit a 3x3 kernel: use fewer, or cut them into 2 convolutions, each into a linear population of its own, "
-        "and add those up",
-        "p2: a step's current can reach 33,554,432, loihi2's accumulator ends at 8,388,607 and wraps; use fewer weight "
+        "fit a 3x3 kernel: use fewer, or split them into 2 convolutions, each into a linear population of its own, "
+        "and add these",
+        "p2: the current of a step can reach 33,554,432; loihi2's accumulator wraps beyond 8,388,607; use fewer weight "
         "bits or smaller payloads",
         "c1: delay 130, loihi2 has at most 62; pass the spikes through 2 relay population(s)",
         "c2: delay 130, loihi2 has at most 62; pass the spikes through 2 relay population(s)",
@@ -96,19 +96,24 @@ def test_warnings_do_not_keep_it_from_fitting() -> None:
     assert len(mapping.warnings) == 2
     assert mapping.warnings[0].startswith("p1: maps wider than 255 pixels; Intel's compiler warns")
     assert mapping.warnings[1] == (
-        "an image takes 9 steps; resets come at powers of two, here every 16 steps: with them images follow each other 1.78 "
-        "times slower than is said here, and each leaks as much more"
+        "an image takes 9 steps, but Loihi 2 resets only every 2**n steps, here 16: throughput is 1.78x lower and static "
+        "energy 1.78x higher than estimated"
     )
 
 
 def test_arithmetic_has_no_cores() -> None:
-    with pytest.raises(TargetError, match=r"^target cmos45-int8 prices operations and has no cores; choose loihi1 or"):
+    with pytest.raises(
+        TargetError,
+        match=r"^target cmos45-int8 has energy coefficients of operations but no cores; choose loihi1 or loihi2$",
+    ):
         map_network(random_unet("rate"), load_target("cmos45-int8"))
     target = load_target("loihi2")
     without = {key: item for key, item in target.figures.items() if key != "limits.payload_bits"}
     with pytest.raises(TargetError, match=r"no limits.payload_bits; an estimate is refused"):
         map_network(random_unet("rate"), replace(target, figures=without))
-    with pytest.raises(NetworkError, match=r"^empty: no population needs a core$"):
+    with pytest.raises(
+        NetworkError, match=r"^empty: no population to map; the network needs at least one besides its input$"
+    ):
         map_layers("empty", [], target)
 
 
@@ -206,5 +211,5 @@ def test_the_table_shows_used_and_limit() -> None:
     text = console.file.getvalue()
     assert "does not fit" in text
     assert "512 / 1,024" in text
-    assert "problem: p1: events carry up to 0..15" in text
+    assert "problem: p1: events carry payloads 0..15" in text
     assert mapping.record()["fits"] is False

@@ -222,8 +222,8 @@ def test_too_many_input_channels() -> None:
     assert found.exit_status == 1
     assert [problem.text for problem in found.problems] == [
         "conv10: one neuron alone needs 18,432 synaptic words, loihi2 has 16,000 per core; at most 1,777 input "
-        "channels fit a 3x3 kernel: use fewer, or cut them into 2 convolutions, each into a linear population of its "
-        "own, and add those up"
+        "channels fit a 3x3 kernel: use fewer, or split them into 2 convolutions, each into a linear population of its "
+        "own, and add these"
     ]
     allowed = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (1777, 16, 16), taps=(3, 3)),))
     assert map_layers("allowed", [allowed], load_target("loihi2")).fits

@@ -165,5 +165,5 @@ def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:
 
 def test_nothing_is_placed_where_a_population_fits_nowhere() -> None:
     wide = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
-    with pytest.raises(TargetError, match=r"^conv10: no core of loihi2 holds a neuron of it, .* and add those up$"):
+    with pytest.raises(TargetError, match=r"^conv10: not even one neuron fits a core of loihi2, .* and add these$"):
         place_layers(map_layers("wide", [wide], load_target("loihi2")))
