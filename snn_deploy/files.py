@@ -1,6 +1,6 @@
 """Every output is written whole or not at all: a partial file beside the target takes its place when it is complete.
 
-This is the only module of the package that opens files for writing (``tests/test_architecture.py`` enforces it). A
+This is the only module of the package that opens files for writing (``tests/test_writers.py`` enforces it). A
 partial file has an unpredictable name, is readable by its owner alone, and is removed after an error, Ctrl-C, SIGTERM or
 SIGHUP; only SIGKILL and a power failure leave it behind. It is flushed to the disk before it replaces the old file, whose
 permissions it takes over. Symbolic links are followed. Character devices and FIFOs are written into, since replacing them

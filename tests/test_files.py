@@ -154,7 +154,7 @@ def test_folders_and_sockets_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     assert names(tmp_path) == ["socket"]
 
 
-def test_a_block_device_is_refused(tmp_path: Path) -> None:
+def test_a_disk_is_refused(tmp_path: Path) -> None:
     try:
         os.mknod(tmp_path / "disk", 0o666 | stat.S_IFBLK, os.makedev(7, 255))
     except PermissionError:
@@ -197,10 +197,14 @@ def test_what_the_disk_refuses_at_the_last_moment_does_not_replace(
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
-def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
+def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    def fill(partial: Path) -> None:
+        partial.write_bytes(b"new")
+        raise ZeroDivisionError
+
     (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(FileExistsError), files.replacing(tmp_path / "a") as partial:
-        (partial.write_bytes(b"new"), partial.mkdir())
+    with pytest.raises(ZeroDivisionError), files.replacing(tmp_path / "a") as partial:
+        fill(partial)
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
 

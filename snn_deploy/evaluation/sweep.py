@@ -1,8 +1,9 @@
 """A grid of settings: a table and its Pareto front; parallel over workers, resumable, progress after every point.
 
 The function that is swept takes the settings of one point and returns its scores, so this module knows nothing of
-models. Results are appended to a JSON-lines journal as they come; a sweep that is started again reads it and computes
+models. Results are appended to a JSON-lines journal as they arrive; a sweep that is started again reads it and computes
 what is missing. The journal's first line holds the grid's name and digest, so results of another sweep never mix in.
+A crash can cut the last line, which is then dropped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from snn_deploy import files
 from snn_deploy.errors import ReportError, SnnDeployError
 from snn_deploy.workers import spread
 
@@ -109,7 +111,7 @@ def sweep(
     def keep(point: Point) -> None:
         found[_key(point.settings)] = point
         if journal is not None:
-            _append(journal, {"settings": point.settings, "scores": point.scores, "error": point.error})
+            files.append(journal, _line({"settings": point.settings, "scores": point.scores, "error": point.error}))
         if progress is not None:
             progress(len(found), len(points), point)
 
@@ -134,35 +136,41 @@ def _key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _append(journal: Path, record: Mapping[str, object]) -> None:
-    try:
-        with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, sort_keys=True) + "\n")
-    except OSError as error:
-        raise ReportError(f"{journal}: cannot be written: {error.strerror or error}") from error
+def _line(record: Mapping[str, object]) -> str:
+    return json.dumps(record, sort_keys=True)
 
 
 def _read(journal: Path, grid: Grid) -> dict[str, Point]:
-    """Finished points; a last line cut off by a crash is dropped, points that failed are tried again."""
-    if not journal.exists():
-        _append(journal, {"sweep": grid.name, "digest": grid.digest})
+    """Finished points of ``journal``, which is begun or repaired; points that failed are computed again."""
+    head = _line({"sweep": grid.name, "digest": grid.digest})
+    text = _journal_text(journal)
+    whole, line_feed, cut = text.rpartition("\n")
+    if not line_feed and head.startswith(cut):  # absent, empty or cut inside the first line
+        files.write(journal, f"{head}\n")
         return {}
     try:
-        text = journal.read_text("utf-8")
-        if text and not text.endswith("\n"):
-            text = text[: text.rfind("\n") + 1]
-            journal.write_text(text, "utf-8")
-        head, *lines = [json.loads(line) for line in text.splitlines()] or [{}]
-        if head.get("digest") != grid.digest:
-            raise ReportError(
-                f"{journal}: is of another sweep ({head.get('sweep')!r}); choose another file or remove it"
-            )
+        found, *lines = [json.loads(line) for line in (whole or text).splitlines()]
+        if found["digest"] != grid.digest:
+            raise ReportError(f"{journal}: is of another sweep ({found['sweep']!r}); choose another file or remove it")
         points = [Point(line["settings"], line["scores"], line["error"]) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ReportError(
-            f"{journal}: not a journal of a sweep: {type(error).__name__}; choose another file"
+            f"{journal}: is not the journal of a sweep ({type(error).__name__}); choose another file"
         ) from error
+    if cut:
+        files.write(journal, f"{whole}\n")
     return {_key(point.settings): point for point in points if point.error is None}
+
+
+def _journal_text(journal: Path) -> str:
+    """The content of ``journal``; empty where it does not exist yet."""
+    try:
+        return journal.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ReportError(f"{journal}: cannot be read: {reason}; choose another file") from error
 
 
 def select_pareto_front(points: Sequence[Point], goals: Mapping[str, Goal]) -> tuple[Point, ...]:

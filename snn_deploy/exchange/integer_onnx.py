@@ -22,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import ArtifactError, ConversionError
+from snn_deploy.files import write
 from snn_deploy.network import artifact, bounds
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Connection, Network, Population
@@ -39,10 +40,7 @@ IR_VERSION = 8
 
 def write_onnx(network: Network, path: Path) -> None:
     """Save the ONNX form of ``network`` to ``path``."""
-    try:
-        path.write_bytes(encode_onnx(network))
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write(path, encode_onnx(network), ArtifactError)
 
 
 def encode_onnx(network: Network) -> bytes:

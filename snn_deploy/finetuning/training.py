@@ -11,6 +11,7 @@ live with their levels, it would be another network than the one trained. So the
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -23,11 +24,12 @@ import onnx
 import torch
 from torch import Tensor
 
+from snn_deploy import files
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import Scales
 from snn_deploy.conversion.options import Options
-from snn_deploy.errors import ConversionError, NetworkError, ReportError
+from snn_deploy.errors import ConversionError, NetworkError
 from snn_deploy.evaluation.evaluate import SpikingPredictor, evaluate
 from snn_deploy.finetuning.data import Data
 from snn_deploy.finetuning.network import GraphNetwork
@@ -139,7 +141,7 @@ def finetune(
         trainer.check()
     best, conversion = trainer.best()
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        files.remove(checkpoint)
     seconds = time.perf_counter() - started
     return Tuned(best, conversion, METRICS[data.task], tuple(trainer.checks), seconds)
 
@@ -249,13 +251,10 @@ class _Trainer:
 
 
 def _save(state: _State, identity: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    content = {**vars(state), "checks": [asdict(item) for item in state.checks], "identity": identity}
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+    content = {**vars(state), "checks": [asdict(check) for check in state.checks], "identity": identity}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    files.write(path, buffer.getvalue())
 
 
 def _resume(path: Path | None, identity: dict[str, Any], device: str) -> _State | None:
@@ -280,7 +279,4 @@ def write_model(graph: Graph, path: Path) -> None:
         outputs.append(onnx.helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, [None] * 4))
     del model.graph.output[:]
     model.graph.output.extend(outputs)
-    try:
-        onnx.save(model, str(path))
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+    files.write(path, model.SerializeToString())

@@ -21,7 +21,7 @@ import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.files import read_limited, replacing
+from snn_deploy.files import read_limited, write
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -51,8 +51,7 @@ NEURON_KINDS: tuple[type[Neuron], ...] = (MultiThreshold, CubaLif, SigmaDelta)
 def save(network: Network, path: Path) -> str:
     """Write ``network`` to ``path`` atomically; returns the file's SHA-256."""
     data = encode(network)
-    with replacing(path, ArtifactError) as partial:
-        partial.write_bytes(data)
+    write(path, data, ArtifactError)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -75,9 +75,56 @@ def test_journals_of_other_sweeps_are_refused(tmp_path: Path) -> None:
     sweep(GRID, score, journal=journal)
     with pytest.raises(ReportError, match=r"is of another sweep \('model'\); choose another file or remove it$"):
         sweep(Grid("other", GRID.axes), score, journal=journal)
-    journal.write_text("hello\n")
-    with pytest.raises(ReportError, match=r"not a journal of a sweep: JSONDecodeError; choose another file$"):
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"hello\n", r"is not the journal of a sweep \(JSONDecodeError\)"),
+        (b"hello", r"is not the journal of a sweep \(JSONDecodeError\)"),
+        (b"\n", r"is not the journal of a sweep \(JSONDecodeError\)"),
+        (b"{}\nhello", r"is not the journal of a sweep \(KeyError\)"),
+        (b"[1, 2]\nhello", r"is not the journal of a sweep \(TypeError\)"),
+        (b"\xff\xfe\n", "cannot be read: not UTF-8"),
+    ],
+)
+def test_other_files_are_refused_and_stay_as_they_are(tmp_path: Path, content: bytes, reason: str) -> None:
+    journal = tmp_path / "sweep.jsonl"
+    journal.write_bytes(content)
+    with pytest.raises(ReportError, match=rf"/sweep.jsonl: {reason}; choose another file$"):
         sweep(GRID, score, journal=journal)
+    assert journal.read_bytes() == content
+    with pytest.raises(ReportError, match=r"cannot be read: Is a directory; choose another file$"):
+        sweep(GRID, score, journal=tmp_path)
+
+
+def test_a_journal_cut_anywhere_is_repaired(tmp_path: Path) -> None:
+    """A crash while a line is written: the journal ends after any of its bytes."""
+    journal = tmp_path / "sweep.jsonl"
+    points = sweep(GRID, score, journal=journal)
+    whole = journal.read_bytes()
+    ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
+    assert len(ends) == 5
+    for length in sorted({0, 1, *(max(end + offset, 0) for end in ends for offset in (-40, -1, 0, 1, 2))}):
+        journal.write_bytes(whole[:length])
+        assert sweep(GRID, score, journal=journal) == points
+        assert journal.read_bytes().splitlines()[0] == whole.splitlines()[0]
+        assert sorted(set(journal.read_bytes().splitlines())) == sorted(set(whole.splitlines()))
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    journal = tmp_path / "sweep.jsonl"
+    sweep(GRID, score, journal=journal)
+    cut = journal.read_bytes()[:-5]
+    journal.write_bytes(cut)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ReportError, match=r"/sweep.jsonl: cannot be written: No space left on device$"):
+        sweep(GRID, score, journal=journal)
+    assert journal.read_bytes() == cut
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.jsonl"]
 
 
 def test_the_front_keeps_what_nothing_beats() -> None:
