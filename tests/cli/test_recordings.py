@@ -90,6 +90,24 @@ def test_a_certificate_stands_until_a_file_changes(tool: Tool, network: Path, pi
     assert "is not the file that was verified" in changed.out
 
 
+def test_a_certificate_that_cannot_be_written_is_refused_before_the_work(
+    tool: Tool, network: Path, picture: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "c.html"
+    page.write_text("my page")
+    words = ("verify", network, "--input", picture, *CROP, "--trace", tmp_path / "none.npz", "--certificate")
+    for name, message in (
+        ("c.html", "c.html: a certificate is a .json file, with .html and .xml beside it; write c.json"),
+        ("c.json", "c.html: stands where the certificate's .html belongs, and is not one; choose another name"),
+        ("folder/c.json", f"c.json: folder {tmp_path / 'folder'} does not exist; make it first"),
+    ):
+        found = tool(*words, tmp_path / name)
+        assert (found.status, found.err.count("\n")) == (3, 1)
+        assert found.err.endswith(f"{message}\n")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["c.html"]
+    assert page.read_text() == "my page"
+
+
 def test_the_mutation_score_is_told(tool: Tool, network: Path, picture: Path) -> None:
     found = tool("verify", network, "--input", picture, "--crop", "8x8", "--level", "state", "--mutation")
     assert found.status == 0, found.err

@@ -171,7 +171,7 @@ def test_what_stands_beside_is_checked_too(network: Network, file: Path, tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no JSON: JSONDecodeError$"),
+        ("", r"not JSON: JSONDecodeError$"),
         ("[]", r"not a certificate of 'snn-deploy certificate' version 1$"),
         ('{"format": "snn-deploy certificate", "version": 2}', r"not a certificate of .* version 1$"),
         ('{"format": "snn-deploy certificate", "version": 1}', r"holds no digest$"),
@@ -225,3 +225,103 @@ def test_the_digest_does_not_depend_on_order(network: Network, file: Path) -> No
     assert json.loads(one.json) == json.loads(other.json)
     assert one.digest == certificate(network, file).digest
     assert np.all([isinstance(key, str) for key in one.body])
+
+
+@pytest.mark.parametrize("name", ["c.html", "c.xml", "c", "c.JSON", "c.json.gz"])
+def test_a_certificate_is_a_json_file(network: Network, file: Path, tmp_path: Path, name: str) -> None:
+    """Two more files take its name; were it ``c.html``, the page would replace it."""
+    with pytest.raises(VerificationError, match=r"a certificate is a \.json file, .*; write c(\.json)+$"):
+        write_certificate(certificate(network, file), tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {file.name}
+
+
+@pytest.mark.parametrize("suffix", [".html", ".xml"])
+def test_a_neighbor_that_is_another_file_is_not_overwritten(
+    network: Network, file: Path, tmp_path: Path, suffix: str
+) -> None:
+    path, neighbor = tmp_path / "certificate.json", tmp_path / f"certificate{suffix}"
+    neighbor.write_text("<html>my thesis</html>")
+    with pytest.raises(
+        VerificationError, match=rf"where the certificate's \{suffix} belongs, .*; choose another name$"
+    ):
+        write_certificate(certificate(network, file), path)
+    assert neighbor.read_text() == "<html>my thesis</html>"
+    assert not path.exists()
+    neighbor.unlink()
+    write_certificate(certificate(network, file, wrong=True), path)
+    write_certificate(certificate(network, file), path)
+    assert check_certificate(path) == (), "its own files are replaced"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".html", ".xml"])
+def test_three_files_are_written_or_none(
+    network: Network, file: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full while any of them is written: the old ones stay."""
+    path = tmp_path / "certificate.json"
+    write_certificate(certificate(network, file, wrong=True), path)
+    before = {item.name: item.read_bytes() for item in tmp_path.iterdir()}
+    whole = Path.write_bytes
+
+    def full(target: Path, data: bytes) -> int:
+        if suffix in target.name:
+            whole(target, data[:100])
+            raise OSError(28, "No space left on device")
+        return whole(target, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(VerificationError, match=rf"certificate\{suffix}: cannot be written: No space left on device$"):
+        write_certificate(certificate(network, file), path)
+    assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
+
+
+TAGS = {"html", "meta", "title", "style", "h1", "p", "ul", "li", "table", "caption", "tr", "th", "td", "pre", "code"}
+
+
+class Tags(HTMLParser):
+    """The tags of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {tag} | {f"{tag} {name}" for name, _ in attrs if name.startswith("on")}
+
+
+def test_any_name_is_well_formed(network: Network, file: Path, tmp_path: Path) -> None:
+    """Every code point of the first plane, in names of populations, backends and the network."""
+    made = certificate(network, file, wrong=True)
+    control = {chr(code) for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0xFFFE, 0xFFFF)}
+    for first in range(0, 0x10000, 0x1000):
+        name = "".join(map(chr, range(first, first + 0x1000))) + "<b onclick='x'>&\"]]>\U0001fffe\U0010ffff"
+        body = json.loads(json.dumps(made.body))
+        body["verdict"].update(network=name, line=name, story=name, status=name, warnings=[name], backends=[name, name])
+        for row in body["verdict"]["populations"]:
+            row["name"] = row["status"] = name
+            for side in row["sides"]:
+                side["backend"] = name
+        path = tmp_path / f"{first}.json"
+        write_certificate(Certificate(body, "0" * 64), path)
+        suite = ET.parse(path.with_suffix(".xml")).getroot()
+        if first not in (0, 0xD000, 0xF000):
+            assert suite.get("name") == f"snn-deploy verify {name[:-1]}\\U0010ffff"
+        assert len(suite) == len(network.populations) + 1
+        page, tags = path.with_suffix(".html").read_text(encoding="utf-8"), Tags()
+        tags.feed(page)
+        assert tags.found <= TAGS
+        assert not set(page) & control
+
+
+def test_control_characters_are_shown(network: Network, file: Path, tmp_path: Path) -> None:
+    made = certificate(network, file)
+    body = json.loads(json.dumps(made.body))
+    body["verdict"]["network"] = "a\0b\x1b[31m\ufffe\ud800"
+    write_certificate(Certificate(body, "0" * 64), tmp_path / "c.json")
+    suite = ET.parse(tmp_path / "c.xml").getroot()
+    assert suite.get("name") == r"snn-deploy verify a\x00b\x1b[31m\ufffe\ud800"
+
+
+def test_a_device_is_not_read_for_ever() -> None:
+    with pytest.raises(VerificationError, match=r"/dev/zero: is a device; name a regular file$"):
+        read_certificate(Path("/dev/zero"))

@@ -28,7 +28,7 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.report.pareto_plot import pareto_plot
 from snn_deploy.targets.load import Target, load_target
-from snn_deploy.verification.certificate import file_digest
+from snn_deploy.verification.certificate import digest_file
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
 """What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if name not in known:
             raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
     scoring = _scoring(arguments)
-    grid = Grid(f"{file_digest(arguments.model)} {scoring.digest}", axes)
+    grid = Grid(f"{digest_file(arguments.model)} {scoring.digest}", axes)
     with progress("sweep") as report:
         points = sweep(
             grid,

@@ -18,7 +18,6 @@ from snn_deploy.data import images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import VerificationError
-from snn_deploy.files import check_writable
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level
@@ -27,8 +26,9 @@ from snn_deploy.verification.certificate import (
     Certificate,
     certify,
     check_certificate,
+    check_target,
     read_certificate,
-    score_record,
+    record_score,
     write_certificate,
 )
 from snn_deploy.verification.comparison.schedules import compare_schedules
@@ -77,7 +77,9 @@ def add(verbs: Any) -> None:
         help="which population to record next, after the answers (equal, different) to earlier ones",
     )
     parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
-    parser.add_argument("--certificate", type=Path, metavar="FILE.json", help="write JSON, HTML and JUnit XML")
+    parser.add_argument(
+        "--certificate", type=Path, metavar="FILE.json", help="write the verdict as JSON; HTML and JUnit XML beside it"
+    )
     parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate instead")
     parser.add_argument(
         "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
@@ -100,14 +102,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.certificate is not None:
-        check_writable(arguments.certificate)
+        check_target(arguments.certificate)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
     if arguments.input.is_dir() and not (arguments.trace or arguments.certificate or arguments.mutation):
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     found, score = _compared(arguments, network)
     if arguments.json:
-        scored = None if score is None else score_record(score)
+        scored = None if score is None else record_score(score)
         show_json({**verdict_record(found.verdict), "mutation": scored})
     else:
         show_verdict(found.verdict)
