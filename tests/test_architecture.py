@@ -47,7 +47,7 @@ HEAVY = {
     "torch": ("snn_deploy.finetuning", "snn_deploy_cpu", "models"),
     "lava": ("snn_deploy_lava",),
     "numba": ("snn_deploy_cpu.kernels",),
-    "llvmlite": ("snn_deploy_cpu.kernels",),
+    "llvmlite": ("snn_deploy_cpu.kernels.simd",),
     "matplotlib": ("snn_deploy.report", "snn_deploy.display", "models"),
     "skimage": ("snn_deploy.report", "snn_deploy.data", "models"),
 }

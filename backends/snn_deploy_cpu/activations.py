@@ -1,80 +1,79 @@
-"""What populations send, and where their results are written, channels last."""
+"""The payloads that populations send each other, and the buffers that their results are written to, channels last."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from snn_deploy_cpu.buffer_pool import Rooms
-from snn_deploy_cpu.conv.payload_stats import Extent
-from snn_deploy_cpu.plan import Layer
+from snn_deploy.arrays import Array
+from snn_deploy_cpu.buffer_pool import BufferPool
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
-Array = npt.NDArray[Any]
 
+class Activations(dict[str, Array]):
+    """Payloads (steps * images, H, W, C) of a chunk of steps, by population; some are computed when they are first read.
 
-class Sent(dict[str, Array]):
-    """Payloads (steps * images, H, W, C) of a chunk of steps, by population; some are computed when they are asked for.
-
-    They stand in ``rooms`` until they are released.
+    Their buffers come from ``pool`` and go back to it when they are released.
     """
 
-    def __init__(self, ready: dict[str, Array], rooms: Rooms) -> None:
-        super().__init__(ready)
-        self._rooms = rooms
-        self._taken: dict[str, Array] = {}
-        self._later: dict[str, Callable[[], Array]] = {}
-        self._extents: dict[str, Extent] = {}
+    def __init__(self, payloads: dict[str, Array], pool: BufferPool) -> None:
+        super().__init__(payloads)
+        self._pool = pool
+        self._buffers: dict[str, Array] = {}
+        self._deferred: dict[str, Callable[[], Array]] = {}
+        self._stats: dict[str, PayloadStats] = {}
 
-    def room(self, layer: Layer, sheet: Sheet, chunk: int) -> Array:
-        """Room for the events (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
-        if sheet.events is None:
-            return sheet.counts.reshape(1, -1)
-        room = self._taken[layer.population.name] = self._rooms.take((chunk, sheet.counts.size), layer.formats.payload)
-        return room
+    def buffer(self, name: str, outputs: OutputBuffers, chunk: int, dtype: npt.DTypeLike) -> Array:
+        """A buffer for the payloads (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
+        if outputs.events is None:
+            return outputs.counts.reshape(1, -1)
+        buffer = self._buffers[name] = self._pool.acquire((chunk, outputs.counts.size), dtype)
+        return buffer
 
-    def later(self, name: str, compute: Callable[[], Array]) -> None:
-        """``compute`` the payloads of a population when they are asked for, once."""
-        self._later[name] = compute
+    def defer(self, name: str, compute: Callable[[], Array]) -> None:
+        """``compute`` the payloads of population ``name`` when they are first read, once."""
+        self._deferred[name] = compute
 
-    def measured(self, name: str, extent: Extent) -> None:
-        """The payloads of ``name`` were measured while they were counted."""
-        self._extents[name] = extent
+    def set_stats(self, name: str, stats: PayloadStats) -> None:
+        """The statistics of the payloads of ``name``, measured while they were counted."""
+        self._stats[name] = stats
 
-    def extent(self, name: str) -> Extent:
-        """How large the payloads of ``name`` are."""
-        if name not in self._extents:
-            self._extents[name] = Extent.of(self[name])
-        return self._extents[name]
+    def stats(self, name: str) -> PayloadStats:
+        """The statistics of the payloads of ``name``, measured now unless they are known."""
+        if name not in self._stats:
+            self._stats[name] = PayloadStats.of(self[name])
+        return self._stats[name]
 
     def release(self, name: str) -> None:
-        """Nobody will ask for the payloads of ``name`` any more."""
+        """No layer will read the payloads of ``name`` any more."""
         self.pop(name, None)
-        self._later.pop(name, None)
-        room = self._taken.pop(name, None)
-        if room is not None:
-            self._rooms.give(room)
+        self._deferred.pop(name, None)
+        buffer = self._buffers.pop(name, None)
+        if buffer is not None:
+            self._pool.release(buffer)
 
     def __missing__(self, name: str) -> Array:
-        payloads = self[name] = self._later.pop(name)()
+        payloads = self[name] = self._deferred.pop(name)()
         return payloads
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
-    """Where one population's results of one group of images are written, channels last.
+class OutputBuffers:
+    """Where one population's results are written, for one group of images or for all, channels last.
 
-    ``counts`` and ``events`` are (B, H, W, C), ``trains``, ``states`` and ``currents`` (B, T, H, W, C). Networks of a single step
-    need no ``events``: they are the counts that are not 0.
+    ``counts`` and ``events`` are (B, H, W, C), ``trains``, ``states`` and ``second_states`` (B, T, H, W, C), ``None`` where
+    they are not recorded. Networks of a single step need no ``events``: they are the counts that are not 0.
     """
 
     counts: Array
     events: Array | None
     trains: Array | None
     states: Array | None
-    currents: Array | None
+    second_states: Array | None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -82,8 +81,37 @@ class Sheet:
         images, height, width, channels = self.counts.shape
         return images, height, width, channels
 
+    def of_images(self, images: slice) -> OutputBuffers:
+        """The buffers of some images, as views."""
+        fields = (self.events, self.trains, self.states, self.second_states)
+        return OutputBuffers(self.counts[images], *(None if array is None else array[images] for array in fields))
 
-def keep(trains: Array, payloads: Array, first: int) -> None:
-    """Write a chunk's events (steps, B * H * W * C) into ``trains`` (B, T, H, W, C)."""
-    steps, (images, _, *shape) = payloads.shape[0], trains.shape
-    trains[:, first : first + steps] = payloads.reshape(steps, images, *shape).swapaxes(0, 1)
+    def write_trains(self, payloads: Array, step: int) -> None:
+        """Write a chunk's payloads (steps, B * H * W * C) to steps ``step ...`` of the trains, if they are recorded."""
+        if self.trains is None:
+            return
+        steps, (images, _, *shape) = payloads.shape[0], self.trains.shape
+        self.trains[:, step : step + steps] = payloads.reshape(steps, images, *shape).swapaxes(0, 1)
+
+    def count_events(self, payloads: Array, payload_max: int, row_begin: int, row_end: int) -> PayloadStats | None:
+        """Add the sums over steps of ``payloads`` (T, N) to the counts, how many are not 0 to the events.
+
+        Rows ``row_begin..row_end`` of a single image only, or all; no payload is greater than ``payload_max``. Returns
+        the statistics of what was counted; ``None`` where a single step's counts are the payloads themselves.
+        """
+        if self.events is None:
+            return None
+        images, _, width, channels = self.shape
+        begin, size = row_begin * width * channels, images * (row_end - row_begin) * width * channels
+        counts, events = self.counts.reshape(-1), self.events.reshape(-1)
+        compiled = compiled_kernels()
+        if compiled is None:
+            part = payloads[:, begin : begin + size]
+            counts[begin : begin + size] += part.sum(0).astype(counts.dtype)
+            events[begin : begin + size] += np.count_nonzero(part, axis=0).astype(events.dtype)
+            return PayloadStats.of(part.reshape(-1, 1, width, channels))
+        channel_max = np.zeros(channels, payloads.dtype)
+        bytes_hold_sums = payloads.dtype == np.uint8 and payload_max * payloads.shape[0] <= np.iinfo(np.uint8).max
+        kernel = compiled.count_events_bytes if bytes_hold_sums else compiled.count_events
+        least, nonzero = kernel(payloads, counts, events, begin, begin + size, channel_max)
+        return PayloadStats(channel_max.astype(np.int64), int(least), int(nonzero), size * payloads.shape[0])

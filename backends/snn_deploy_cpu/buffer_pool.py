@@ -8,41 +8,40 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from snn_deploy.arrays import Array
 
 
-class Rooms:
-    """Arrays that are given back when nobody reads them any more. Threads may share it."""
+class BufferPool:
+    """Buffers that are released when no later layer reads them. Threads may share it."""
 
     def __init__(self) -> None:
         self._unused: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
         self._lock = Lock()
 
-    def take(self, shape: tuple[int, ...], number: npt.DTypeLike) -> Array:
-        """An array, not set."""
-        size = math.prod(shape) * np.dtype(number).itemsize
+    def acquire(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """An array of this shape and format, its values undefined."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         with self._lock:
-            blocks = self._unused[size]
-            block = blocks.pop() if blocks else np.empty(size, np.uint8)
-        return block.view(number).reshape(shape)
+            buffers = self._unused[size]
+            buffer = buffers.pop() if buffers else np.empty(size, np.uint8)
+        return buffer.view(dtype).reshape(shape)
 
-    def give(self, array: Array) -> None:
-        """Give back what :meth:`take` returned."""
-        block = array.base
-        if isinstance(block, np.ndarray):
+    def release(self, array: Array) -> None:
+        """Return what :meth:`acquire` gave; it may be given to others at once."""
+        buffer = array.base
+        if isinstance(buffer, np.ndarray):
             with self._lock:
-                self._unused[block.nbytes].append(block)
+                self._unused[buffer.nbytes].append(buffer)
 
-    def trim(self, most: int) -> None:
-        """Let go of what is unused, largest arrays first, until it is ``most`` bytes or less."""
+    def trim(self, max_bytes: int) -> None:
+        """Free unused buffers, largest first, until they have ``max_bytes`` or less."""
         with self._lock:
-            total = sum(size * len(blocks) for size, blocks in self._unused.items())
+            total = sum(size * len(buffers) for size, buffers in self._unused.items())
             for size in sorted(self._unused, reverse=True):
-                while self._unused[size] and total > most:
+                while self._unused[size] and total > max_bytes:
                     self._unused[size].pop()
                     total -= size

@@ -6,283 +6,288 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.network.network import Network
-from snn_deploy_cpu.activations import Sent, Sheet, keep
-from snn_deploy_cpu.buffer_pool import Rooms
-from snn_deploy_cpu.conv.autotune import Rows, Wishes
-from snn_deploy_cpu.conv.compiled import Sums
-from snn_deploy_cpu.conv.operators import Current
-from snn_deploy_cpu.conv.payload_stats import ALL, Extent
-from snn_deploy_cpu.neurons.multi_threshold import Rule, fire_once, ready, restless, scan, tally
-from snn_deploy_cpu.plan import FiringLayer, Part, RelayLayer, Stream
-from snn_deploy_cpu.thread_pool import Team
-
-Array = npt.NDArray[Any]
+from snn_deploy_cpu.activations import Activations, OutputBuffers
+from snn_deploy_cpu.buffer_pool import BufferPool
+from snn_deploy_cpu.conv.autotune import Overrides, RowsOf
+from snn_deploy_cpu.conv.compiled import CompiledConv
+from snn_deploy_cpu.conv.operators import Operator
+from snn_deploy_cpu.conv.payload_stats import ALL_BITS, PayloadStats
+from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
+from snn_deploy_cpu.plan import Input, NeuronLayer, PassThroughLayer, PlaneOperator
+from snn_deploy_cpu.thread_pool import ThreadPool
 
 BLOCK_BYTES = 2**21
 """Currents computed at a time: they stay near the core, and a call's fixed cost is small beside its work."""
 
-FIRING_BLOCK_BYTES = 2**19
-"""The same where compiled loops fire every row at once: the membranes stay in the core's own cache, and calls cost little."""
+FUSED_BLOCK_BYTES = 2**19
+"""The same where compiled loops step every row at once: membranes stay in the core's own cache, and calls cost little."""
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """How one part of a connection's current is computed from ``payloads``: by a library or, with ``sums``, a compiled loop."""
+class Addend:
+    """One addend of a layer's current, from ``payloads``: by a library's ``operator`` or, where given, a compiled ``conv``."""
 
     payloads: Array
-    current: Current
-    sums: Sums | None
+    operator: Operator
+    conv: CompiledConv | None
 
-    def add(self, total: Array | None, maps: slice, top: int, bottom: int) -> Array:
-        """The current of rows ``top..bottom`` of ``maps``, in ``total`` where there is one."""
-        if self.sums is not None:
-            return self.sums.add(total, self.payloads[maps], top, bottom)
-        return _sum(total, self.current(self.payloads[maps], top, bottom))
+    def add_to(self, total: Array | None, maps: slice, row_begin: int, row_end: int) -> Array:
+        """The current of rows of ``maps``, added to ``total`` in place where there is one."""
+        if self.conv is not None:
+            return self.conv.accumulate(total, self.payloads[maps], row_begin, row_end)
+        current = self.operator(self.payloads[maps], row_begin, row_end)
+        return current if total is None else np.add(total, current, out=total)
 
 
-class RelayRunner:
+class PassThroughRunner:
     """A layer without membranes.
 
-    Where it only copies pixels, as those of ``origin``, its source's sheet, are, so are its counts; its payloads are then
-    written only if somebody reads them.
+    Where it only copies pixels, its counts are copies of its source's, ``source_outputs``; its payloads are then
+    computed only if a later layer reads them.
     """
 
     saturations = 0
     compiled: frozenset[str] = frozenset()
 
-    def __init__(self, layer: RelayLayer, sheet: Sheet, chunk: int, window: int, origin: Sheet) -> None:
+    def __init__(
+        self,
+        layer: PassThroughLayer,
+        outputs: OutputBuffers,
+        chunk: int,
+        window: int,
+        source_outputs: OutputBuffers,
+    ) -> None:
         self.name, self._layer, self._chunk, self._window = layer.population.name, layer, chunk, window
-        self._sheet, self._origin = sheet, origin
-        self._copies = layer.relay.copies and sheet.events is not None and sheet.trains is None
+        self._outputs, self._source_outputs = outputs, source_outputs
+        self._copies_counts = layer.operator.copies_pixels and outputs.events is not None and outputs.trains is None
 
-    def run(self, sent: Sent, first: int, steps: int, team: Team) -> None:
-        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the source, into ``sent``."""
-        sheet, relay = self._sheet, self._layer.relay
-        if self._copies:
-            sent.later(self.name, partial(self._relayed, sent, steps, team))
-            if first + steps == self._window:
-                for arrived, passed_on in ((self._origin.counts, sheet.counts), (self._origin.events, sheet.events)):
-                    if arrived is not None and passed_on is not None:
-                        relay(arrived, passed_on)
+    def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
+        """Payloads of steps ``step .. step + steps`` of the window, from those of the source, into ``activations``."""
+        outputs = self._outputs
+        if self._copies_counts:
+            activations.defer(self.name, partial(self._compute, activations, steps, threads))
+            if step + steps == self._window:
+                self._copy_counts()
             return
-        sent[self.name] = relayed = self._relayed(sent, steps, team)
-        payloads, most = relayed.reshape(steps, -1), self._layer.population.payload_range[1]
-        if sheet.events is not None:
-            sent.measured(self.name, tally(payloads, most, sheet.counts, sheet.events, 0, sheet.shape[1]))
-        if sheet.trains is not None:
-            keep(sheet.trains, payloads, first)
+        activations[self.name] = computed = self._compute(activations, steps, threads)
+        payloads = computed.reshape(steps, -1)
+        stats = outputs.count_events(payloads, self._layer.population.payload_range[1], 0, outputs.shape[1])
+        if stats is not None:
+            activations.set_stats(self.name, stats)
+        outputs.write_trains(payloads, step)
 
-    def _relayed(self, sent: Sent, steps: int, team: Team) -> Array:
-        """The events of a chunk."""
-        room = sent.room(self._layer, self._sheet, self._chunk)
-        arriving, out = sent[self._layer.source], room[:steps].reshape(-1, *self._sheet.shape[1:])
-        parts = _split(len(out), team.threads)
-        team.each(lambda part: self._layer.relay(arriving[slice(*part)], out[slice(*part)]), parts)
+    def _copy_counts(self) -> None:
+        """Counts and events of the whole window, from those of the source, which are complete."""
+        source, target = self._source_outputs, self._outputs
+        for arrived, passed_on in ((source.counts, target.counts), (source.events, target.events)):
+            if arrived is not None and passed_on is not None:
+                self._layer.operator(arrived, passed_on)
+
+    def _compute(self, activations: Activations, steps: int, threads: ThreadPool) -> Array:
+        """The payloads (steps * images, H, W, C) of a chunk."""
+        buffer = activations.buffer(self.name, self._outputs, self._chunk, self._layer.formats.payload)
+        x, out = activations[self._layer.source], buffer[:steps].reshape(-1, *self._outputs.shape[1:])
+        parts = _split(len(out), threads.threads)
+        threads.map(lambda part: self._layer.operator(x[slice(*part)], out[slice(*part)]), parts)
         return out
 
-    def restless(self) -> bool:
-        """Whether any neuron would send a payload without further input."""
+    def would_fire(self) -> bool:
+        """False: nothing is left in its membranes."""
         return False
 
-    def close(self, rooms: Rooms) -> None:
-        """Give back what was taken from ``rooms``."""
+    def close(self, pool: BufferPool) -> None:
+        """It took nothing from ``pool``."""
 
 
-class FiringRunner:
+class NeuronRunner:
     """A layer with membranes, which stay from chunk to chunk."""
 
     def __init__(
         self,
-        layer: FiringLayer,
-        sheet: Sheet,
+        layer: NeuronLayer,
+        outputs: OutputBuffers,
         chunk: int,
         network: Network,
         stimulus: Array,
-        wishes: Wishes,
-        rooms: Rooms,
+        overrides: Overrides,
+        pool: BufferPool,
     ) -> None:
         self.name, self.saturations, self.compiled = layer.population.name, 0, frozenset[str]()
-        self._wishes = wishes
-        self._ways: list[Way] = []
+        self._overrides = overrides
+        self._addends: list[Addend] = []
+        self._fused: CompiledConv | None = None
         self._block = BLOCK_BYTES
-        self._firing: Sums | None = None
-        self._layer, self._sheet, self._driven = layer, sheet, network.input_steps
+        self._layer, self._outputs, self._driven_steps = layer, outputs, network.input_steps
         self._chunk, self._payloads = chunk, np.empty((0, 0))
-        self._drive = self._driving(stimulus)
-        self._count: Array | None = None
-        once = layer.settles and sheet.states is None
-        self._once = layer.rule if once and isinstance(layer.rule, Rule) else None
-        self._v: Array = np.empty(0)
-        if self._once is None:
-            v = rooms.take(sheet.shape, layer.rule.start.dtype)
-            v[...] = layer.rule.start[: sheet.shape[3]]
-            self._v = v.reshape(-1)
-            if layer.rule.counts:
-                self._count = np.zeros_like(self._v)
+        self._drive = self._constant_drive(stimulus)
+        neurons = layer.neurons
+        without_membranes = layer.settles and outputs.states is None
+        self._once = neurons if without_membranes and isinstance(neurons, ThresholdNeurons) else None
+        self._v, self._second = self._initial_states(pool)
 
-    def _driving(self, stimulus: Array) -> Array | None:
-        """Bias and constant currents of every neuron, flat; ``None`` where the rule's bias is all."""
-        layer, shape = self._layer, self._sheet.shape
-        if layer.bias is None and not layer.constants:
+    def _initial_states(self, pool: BufferPool) -> tuple[Array, Array | None]:
+        """Membranes (N,) and second states, ``None`` where there are none."""
+        if self._once is not None:
+            return np.empty(0), None
+        neurons, shape = self._layer.neurons, self._outputs.shape
+        v = pool.acquire(shape, neurons.start.dtype)
+        v[...] = neurons.start[: shape[3]]
+        v = v.reshape(-1)
+        return v, np.zeros_like(v) if neurons.has_second_state else None
+
+    def _constant_drive(self, stimulus: Array) -> Array | None:
+        """Bias and constant currents of every neuron (N,); ``None`` where the neurons' bias is all."""
+        layer, shape = self._layer, self._outputs.shape
+        if layer.bias is None and not layer.constant_inputs:
             return None
-        bias = layer.rule.bias[: shape[3]] if layer.bias is None else layer.bias
+        bias = layer.neurons.bias[: shape[3]] if layer.bias is None else layer.bias
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
-        for stream in layer.constants:
-            for part in stream.parts:
-                drive += part.current(stimulus, 0, shape[1])
+        for connection in layer.constant_inputs:
+            for part in connection.operators:
+                drive += part.operator(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
-    def run(self, sent: Sent, first: int, steps: int, team: Team) -> None:
-        """Events (steps * images, H, W, C) of steps ``first ...`` of the window, from those of the sources, into ``sent``."""
-        chosen = [way for stream in self._layer.streams for way in self._chosen(stream, sent)]
-        self._ways = sorted(chosen, key=lambda way: way.sums is not None)
-        self._payloads = sent.room(self._layer, self._sheet, self._chunk)
-        self._firing = self._rows_fire()
-        self._block = self._block_bytes()
-        self.compiled |= {way.sums.name for way in chosen if way.sums is not None}
-        strips = self._strips(team.threads)
-        extents: list[Extent] = []
-        self.saturations += sum(team.each(lambda strip: self._run_strip(first, steps, extents, *strip), strips))
-        if extents:
-            sent.measured(self.name, Extent.joined(extents))
-        if self._sheet.trains is not None:
-            keep(self._sheet.trains, self._payloads[:steps], first)
-        sent[self.name] = self._payloads[:steps].reshape(-1, *self._sheet.shape[1:])
+    def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
+        """Payloads of steps ``step .. step + steps`` of the window, from those of the sources, into ``activations``."""
+        layer, outputs = self._layer, self._outputs
+        addends = [addend for connection in layer.inputs for addend in self._addends_of(connection, activations)]
+        # a compiled convolution last: it may step the neurons as rows are complete
+        self._addends = sorted(addends, key=lambda addend: addend.conv is not None)
+        self._payloads = activations.buffer(self.name, outputs, self._chunk, layer.formats.payload)
+        self._fused = self._addends[-1].conv if self._once is None and layer.neurons.fuses and addends else None
+        all_compiled = self._fused is not None and self._addends[0].conv is not None
+        self._block = min(FUSED_BLOCK_BYTES, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
+        self.compiled |= {addend.conv.name for addend in addends if addend.conv is not None}
+        bands, stats = self._bands(threads.threads), list[PayloadStats]()
+        self.saturations += sum(threads.map(lambda band: self._run_band(step, steps, stats, *band), bands))
+        if stats:
+            activations.set_stats(self.name, PayloadStats.merged(stats))
+        outputs.write_trains(self._payloads[:steps], step)
+        activations[self.name] = self._payloads[:steps].reshape(-1, *outputs.shape[1:])
 
-    def _block_bytes(self) -> int:
-        """Bytes of currents computed at a time."""
-        fires = self._firing is not None and self._ways[0].sums is not None
-        return min(FIRING_BLOCK_BYTES, BLOCK_BYTES) if fires else BLOCK_BYTES
+    def _addends_of(self, connection: Input, activations: Activations) -> list[Addend]:
+        """The fastest computation of each operator of ``connection`` at the density of these payloads.
 
-    def _rows_fire(self) -> Sums | None:
-        """The sums at whose rows neurons fire: the last ones, where the compiled rule is all that the neurons need."""
-        rule, compiled = self._layer.rule, self._once is None and self._count is None
-        plain = compiled and isinstance(rule, Rule) and not rule.hard
-        return self._ways[-1].sums if plain and self._ways else None
-
-    def _chosen(self, stream: Stream, sent: Sent) -> list[Way]:
-        """The cheaper way to each part of ``stream`` at the activity of these payloads; silent planes are left out.
-
-        Planes are not taken apart where all bits together cost less.
+        Planes that are 0 are left out; where all bits together cost less, the payloads are not split into planes.
         """
-        first, *others = stream.parts
-        ways = [self._way(stream, first, sent)]
-        ways += [
-            self._way(stream, one, sent)
-            for one in others
-            if one.plane is None or not one.plane.silent(_read(stream, sent))
+        first, *others = connection.operators
+        addends = [self._addend(connection, first, activations)]
+        addends += [
+            self._addend(connection, part, activations)
+            for part in others
+            if part.plane is None or not part.plane.is_zero(_payloads_read(connection, activations))
         ]
-        if len(ways) > 1:
-            whole = self._sums(stream, ALL, partial(_current, ways), sent)
-            if whole is not None:
-                return [Way(sent[whole.path.source], first.current, whole)]
-        return ways
+        if len(addends) > 1:
+            unsplit = self._best_conv(connection, ALL_BITS, partial(_current, addends), activations)
+            if unsplit is not None:
+                return [Addend(activations[unsplit.task.source], first.operator, unsplit)]
+        return addends
 
-    def _way(self, stream: Stream, part: Part, sent: Sent) -> Way:
-        """The cheapest way to one part."""
-        bits = ALL if part.plane is None else part.plane.bits
-        sums = self._sums(stream, bits, lambda maps, *rows: part.current(sent[stream.source][maps], *rows), sent)
-        return Way(sent[stream.source if sums is None else sums.path.source], part.current, sums)
+    def _addend(self, connection: Input, part: PlaneOperator, activations: Activations) -> Addend:
+        """The fastest computation of one operator."""
+        bits = ALL_BITS if part.plane is None else part.plane.bits
 
-    def _sums(self, stream: Stream, bits: int, library: Rows, sent: Sent) -> Sums | None:
-        """The cheapest compiled way, if it costs less than ``library`` at the activity of these payloads."""
-        if stream.choice is None:
+        def library(maps: slice, row_begin: int, row_end: int) -> Array:
+            return part.operator(activations[connection.source][maps], row_begin, row_end)
+
+        conv = self._best_conv(connection, bits, library, activations)
+        return Addend(activations[connection.source if conv is None else conv.task.source], part.operator, conv)
+
+    def _best_conv(
+        self, connection: Input, bits: int, library: RowsOf, activations: Activations
+    ) -> CompiledConv | None:
+        """The fastest compiled convolution, if it beats ``library`` at the density of these payloads."""
+        if connection.autotuner is None:
             return None
-        source = stream.choice.path.source
-        return stream.choice.cheapest(sent[source], partial(sent.extent, source), bits, library, self._wishes)
+        source = connection.autotuner.task.source
+        measure = partial(activations.stats, source)
+        return connection.autotuner.best(activations[source], measure, bits, library, self._overrides)
 
-    def _run_strip(self, first: int, steps: int, extents: list[Extent], top: int, bottom: int) -> int:
-        """Rows ``top..bottom`` of all images through the steps; returns how many membranes were limited.
+    def _run_band(self, step: int, steps: int, stats: list[PayloadStats], row_begin: int, row_end: int) -> int:
+        """Rows of all images through the steps; returns how many membranes left 24 bits, adds to ``stats`` what was counted."""
+        outputs, shape = self._outputs, self._outputs.shape
+        saturated, rows = 0, slice(row_begin, row_end)
+        for low, high in self._step_ranges(steps, row_end - row_begin):
+            saturated += self._run_steps(low, high, row_begin, row_end, step)
+            if outputs.states is not None:
+                outputs.states[:, step + low, rows] = self._v.reshape(shape)[:, rows]
+            if outputs.second_states is not None and self._second is not None:
+                outputs.second_states[:, step + low, rows] = self._second.reshape(shape)[:, rows]
+        payload_max = self._layer.population.payload_range[1]
+        counted = outputs.count_events(self._payloads[:steps], payload_max, row_begin, row_end)
+        if counted is not None:
+            stats.append(counted)
+        return saturated
 
-        What is counted is measured, too, for ``extents``.
-        """
-        layer, shape, out = self._layer, self._sheet.shape, self._payloads[:steps]
-        limited = 0
-        for low, high in self._spans(steps, bottom - top):
-            limited += self._run_span(low, high, top, bottom, first)
-            if self._sheet.states is not None:
-                self._sheet.states[:, first + low, top:bottom] = self._v.reshape(shape)[:, top:bottom]
-            if self._sheet.currents is not None and self._count is not None:
-                self._sheet.currents[:, first + low, top:bottom] = self._count.reshape(shape)[:, top:bottom]
-        if self._sheet.events is not None:
-            most = layer.population.payload_range[1]
-            extents.append(tally(out, most, self._sheet.counts, self._sheet.events, top, bottom))
-        return limited
-
-    def _run_span(self, low: int, high: int, top: int, bottom: int, first: int) -> int:
-        """Rows ``top..bottom`` through steps ``low..high`` of the chunk that begins with step ``first`` of the window."""
-        (images, _, width, channels), rule, out = self._sheet.shape, self._layer.rule, self._payloads[low:high]
-        maps, driven, firing = slice(low * images, high * images), max(self._driven - first - low, 0), self._firing
-        if firing is not None and isinstance(rule, Rule):
-            *others, last = self._ways
-            neurons = ready(rule, self._v, self._drive, driven, images, out)
-            return firing.fire(_current(others, maps, top, bottom), last.payloads[maps], top, bottom, neurons)
-        total = _current(self._ways, maps, top, bottom)
-        size, begin = images * (bottom - top) * width * channels, top * width * channels
-        currents = np.zeros((1, size), self._layer.real) if total is None else total.reshape(-1, size)
+    def _run_steps(self, low: int, high: int, row_begin: int, row_end: int, step: int) -> int:
+        """Rows through steps ``low..high`` of the chunk that begins with ``step``; returns how many membranes left 24 bits."""
+        (images, _, width, channels), layer, out = self._outputs.shape, self._layer, self._payloads[low:high]
+        maps, driven_steps = slice(low * images, high * images), max(self._driven_steps - step - low, 0)
+        if self._fused is not None and isinstance(layer.neurons, ThresholdNeurons):
+            *others, last = self._addends
+            neurons = layer.neurons.fused(self._v, self._drive, driven_steps, images, out)
+            total = _current(others, maps, row_begin, row_end)
+            return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons)
+        total = _current(self._addends, maps, row_begin, row_end)
+        size, begin = images * (row_end - row_begin) * width * channels, row_begin * width * channels
+        currents = np.zeros((1, size), layer.real) if total is None else total.reshape(-1, size)
         if self._once is not None:
-            return fire_once(self._once, currents[0], self._drive, out[0], begin)
-        return scan(rule, self._v, self._count, currents, self._drive, driven, out, begin)
+            return self._once.step_once(currents[0], self._drive, out[0], begin)
+        return layer.neurons.step_many(self._v, self._second, currents, self._drive, driven_steps, out, begin)
 
     def _row_bytes(self) -> int:
-        images, _, width, channels = self._sheet.shape
+        images, _, width, channels = self._outputs.shape
         return images * width * channels * np.dtype(self._layer.real).itemsize
 
-    def _strips(self, threads: int) -> list[tuple[int, int]]:
-        """Rows ``top..bottom`` of the strips of a single image; several images, small ones, stay whole."""
-        images, height, _, _ = self._sheet.shape
+    def _bands(self, threads: int) -> list[tuple[int, int]]:
+        """Bands of rows of a single image, for threads and blocks; several images, small ones, stay whole."""
+        images, height, _, _ = self._outputs.shape
         count = max(threads, -(-height * self._row_bytes() // self._block)) if images == 1 else 1
         return _split(height, count)
 
-    def _spans(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
+    def _step_ranges(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
         together = max(1, self._block // (rows * self._row_bytes()))
-        if self._sheet.states is not None:
+        if self._outputs.states is not None:
             together = 1
-        elif self._firing is not None and len(self._ways) == 1:
-            together = steps
+        elif self._fused is not None and len(self._addends) == 1:
+            together = steps  # currents of one map are enough, however many steps there are
         for low in range(0, steps, together):
             yield low, min(low + together, steps)
 
-    def restless(self) -> bool:
+    def would_fire(self) -> bool:
         """Whether any neuron would send a payload without further input."""
-        rule = self._layer.rule
-        return isinstance(rule, Rule) and not self._layer.settles and restless(rule, self._v, self._count)
+        return not self._layer.settles and self._layer.neurons.would_fire(self._v, self._second)
 
-    def close(self, rooms: Rooms) -> None:
-        """Give back what was taken from ``rooms``: the membranes."""
+    def close(self, pool: BufferPool) -> None:
+        """Release the membranes to ``pool``."""
         if self._once is None:
-            rooms.give(self._v)
+            pool.release(self._v)
 
 
-Runner = RelayRunner | FiringRunner
+Runner: TypeAlias = PassThroughRunner | NeuronRunner
 
 
-def _read(stream: Stream, sent: Sent) -> Array:
-    """Payloads of the source of ``stream``, unrepeated where it repeats others."""
-    return sent[stream.source if stream.choice is None else stream.choice.path.source]
+def _payloads_read(connection: Input, activations: Activations) -> Array:
+    """Payloads that ``connection`` carries; those before an upsampling, which has the same values."""
+    return activations[connection.source if connection.autotuner is None else connection.autotuner.task.source]
 
 
-def _current(ways: Sequence[Way], maps: slice, top: int, bottom: int) -> Array | None:
-    """What ``ways`` add to rows ``top..bottom`` together; ``None`` where there are none."""
+def _current(addends: Sequence[Addend], maps: slice, row_begin: int, row_end: int) -> Array | None:
+    """The sum of ``addends``, rows of ``maps``; ``None`` where there are none."""
     total: Array | None = None
-    for way in ways:
-        total = way.add(total, maps, top, bottom)
+    for addend in addends:
+        total = addend.add_to(total, maps, row_begin, row_end)
     return total
 
 
-def _sum(total: Array | None, current: Array) -> Array:
-    """``current``, added to ``total`` in place where there is one."""
-    return current if total is None else np.add(total, current, out=total)
-
-
 def _split(length: int, parts: int) -> list[tuple[int, int]]:
-    """``0..length`` in at most ``parts`` runs of nearly equal length, none empty."""
+    """``0..length`` in at most ``parts`` ranges of nearly equal length, none empty."""
     parts = min(parts, length)
     return list(pairwise(length * part // parts for part in range(parts + 1)))

@@ -1,6 +1,6 @@
-"""What a run keeps, in the formats in which it was computed; it is widened and transposed when somebody reads it.
+"""What a run records, in the formats in which it was computed; it is widened and transposed when it is read.
 
-As int64 the counts of a photograph fill eight times the memory that its events need; writing all of them out would
+As int64 the counts of a photograph fill eight times the memory that its payloads need; writing all of them out would
 cost more than the simulation.
 """
 
@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from snn_deploy.arrays import Array
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
-class Widened(Mapping[str, npt.NDArray[Scalar]], Generic[Scalar]):
-    """Arrays (..., H, W, C) of any integer-valued format, read as (..., C, H, W) of ``dtype``.
+class LazyMaps(Mapping[str, npt.NDArray[Scalar]], Generic[Scalar]):
+    """Maps by population, arrays (..., H, W, C) of any integer-valued format, read as contiguous (..., C, H, W) of ``dtype``.
 
-    With ``nonzero`` one reads, instead of each value, whether it is not 0.
+    With ``nonzero`` each value reads as 1 where it is not 0. Every access converts again.
     """
 
-    arrays: Mapping[str, npt.NDArray[Any]]
+    arrays: Mapping[str, Array]
     dtype: type[Scalar]
     nonzero: bool = False
 

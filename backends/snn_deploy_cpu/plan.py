@@ -1,14 +1,14 @@
-"""What is decided before anything runs: formats, engines and buffers for each population of a network."""
+"""What is decided before anything runs: formats, engines and operators for each population of a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import Bound, bound, event_range
@@ -17,31 +17,35 @@ from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.sigma_delta import SigmaDelta
-from snn_deploy_cpu.conv import providers as libraries
-from snn_deploy_cpu.conv.autotune import Choice
-from snn_deploy_cpu.conv.compiled import Path
+from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.conv.autotune import Autotuner
+from snn_deploy_cpu.conv.compiled import ConvTask
 from snn_deploy_cpu.conv.exactness import (
     Plane,
-    float32_fires,
-    float32_fits,
-    float64_fits,
-    planes,
-    planes_fit,
-    transparent,
+    divides_exactly,
+    fits_float32,
+    fits_float64,
+    passes_through,
+    planes_fit_float32,
+    split_planes,
 )
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.operators import Current, DepthwiseCurrent, FloatCurrent, PixelCurrent, PlaneCurrent
-from snn_deploy_cpu.neurons.cuba_lif import Leak, leak_fits
-from snn_deploy_cpu.neurons.multi_threshold import Rule
-from snn_deploy_cpu.neurons.pass_through import Copying, Pooling, Relay
-from snn_deploy_cpu.neurons.sigma_delta import Deltas
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons, decay_fits_float64
+from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
+from snn_deploy_cpu.neurons.pass_through import PassThrough, PixelCopy, SumPooling
+from snn_deploy_cpu.neurons.protocol import Neurons
+from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
 
 Engine: TypeAlias = Literal["int8", "f32", "f64"]
 Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]
 
-MOST_PLANES = 3
+MAX_PLANES = 3
 """A float32 convolution costs about 3.4 8-bit ones (with VNNI; docs/performance.md)."""
+
+MIN_PLANE_INPUTS = 4
+"""Input channels of a group below which several 8-bit planes are not taken instead of one float32 convolution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,55 +68,65 @@ class Formats:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PlaneOperator:
     """What one plane of a connection's payloads adds, or where ``plane`` is ``None`` all of them."""
 
     plane: Plane | None
-    current: Current
+    operator: Operator
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
-    """A connection: its source, parts that add up to its current before others join, and the compiled ways to them."""
+class Input:
+    """A connection into a layer: operators that add up to its current, and the autotuner of compiled alternatives."""
 
     source: str
-    parts: tuple[Part, ...]
-    choice: Choice | None
+    operators: tuple[PlaneOperator, ...]
+    autotuner: Autotuner | None
 
 
 @dataclass(frozen=True, eq=False)
-class FiringLayer:
+class NeuronLayer:
     """One population with membranes, ready to run.
 
-    ``streams`` are the connections whose payloads change from step to step; ``constants`` those from the input,
-    computed once. ``real`` is the format of membranes and currents. ``bias`` (H, W, C) is ``None``
-    where one number for each channel, kept in ``rule``, says it all. ``settles``: the network's single step provably
-    leaves the population silent.
+    ``inputs`` are the connections whose payloads change from step to step; ``constant_inputs`` those from the network's
+    input, computed once. ``real`` is the format of currents. ``bias`` (H, W, C) is ``None`` where one number for
+    each channel, which ``neurons`` have, says it all. ``settles``: the network's single step provably leaves the
+    population silent.
     """
 
     population: Population
     formats: Formats
     engine: str
-    rule: Rule | Leak | Deltas
-    bias: npt.NDArray[Any] | None
-    streams: tuple[Stream, ...]
-    constants: tuple[Stream, ...]
+    neurons: Neurons
+    bias: Array | None
+    inputs: tuple[Input, ...]
+    constant_inputs: tuple[Input, ...]
     real: Real
     settles: bool
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The populations whose payloads it reads."""
+        return frozenset(connection.source for connection in self.inputs)
+
 
 @dataclass(frozen=True, eq=False)
-class RelayLayer:
-    """One population that passes on what ``source`` sends through ``relay``, its membranes 0."""
+class PassThroughLayer:
+    """One population that passes on what ``source`` sends through ``operator``, its membranes 0."""
 
     population: Population
     formats: Formats
     engine: str
     source: str
-    relay: Relay
+    operator: PassThrough
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The population whose payloads it reads."""
+        return frozenset((self.source,))
 
 
-Layer: TypeAlias = FiringLayer | RelayLayer
+Layer: TypeAlias = NeuronLayer | PassThroughLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,35 +135,33 @@ class Plan:
 
     network: Network
     digest: str
-    source: Formats
+    input_formats: Formats
     layers: tuple[Layer, ...]
 
     @cached_property
     def last_reads(self) -> tuple[tuple[str, ...], ...]:
-        """For each layer the populations whose payloads no later one reads; what a relay sends may be computed late."""
+        """For each layer the populations whose payloads no later one reads."""
         last = {layer.population.name: place for place, layer in enumerate(self.layers)}
         for place, layer in reversed(tuple(enumerate(self.layers))):
-            if isinstance(layer, RelayLayer):
-                place, read = last[layer.population.name], {layer.source}
-            else:
-                read = {stream.source for stream in layer.streams}
-            for name in read & last.keys():
+            if isinstance(layer, PassThroughLayer):  # its payloads may be computed as late as its last reader asks
+                place = last[layer.population.name]
+            for name in layer.sources & last.keys():
                 last[name] = max(last[name], place)
         return tuple(tuple(name for name, place in last.items() if place == layer) for layer in range(len(self.layers)))
 
     @cached_property
-    def held_bytes(self) -> int:
-        """Bytes of one step's payloads that are held at a time, at most: those that a later layer reads."""
+    def peak_payload_bytes(self) -> int:
+        """Most bytes of one step's payloads that are alive at a time: those that a later layer reads."""
         sizes = {
             layer.population.name: layer.population.size * np.dtype(layer.formats.payload).itemsize
             for layer in self.layers
         }
-        held, most = 0, 0
+        alive, peak = 0, 0
         for layer, read in zip(self.layers, self.last_reads, strict=True):
-            held += sizes[layer.population.name]
-            most = max(most, held)
-            held -= sum(sizes[name] for name in read)
-        return most
+            alive += sizes[layer.population.name]
+            peak = max(peak, alive)
+            alive -= sum(sizes[name] for name in read)
+        return peak
 
 
 def prepare(network: Network, engine: Engine | None) -> Plan:
@@ -165,7 +177,7 @@ def prepare(network: Network, engine: Engine | None) -> Plan:
 
 def _smallest(least: int, most: int, *formats: Integer) -> Integer:
     """The first of ``formats`` that holds ``least..most``; the last one where none does."""
-    return next((one for one in formats if np.iinfo(one).min <= least and most <= np.iinfo(one).max), formats[-1])
+    return next((kind for kind in formats if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max), formats[-1])
 
 
 def _layer(
@@ -173,75 +185,74 @@ def _layer(
 ) -> Layer:
     formats = Formats.of(network, population)
     if len(connections) == 1 and (network.steps == 1 or connections[0].source != network.input.name):
-        relay = _relay(network, population, connections[0])
-        if relay is not None:
-            return RelayLayer(population, formats, "int32", connections[0].source, relay)
+        operator = _pass_through(network, population, connections[0])
+        if operator is not None:
+            return PassThroughLayer(population, formats, "int32", connections[0].source, operator)
     neuron = population.neuron
     if neuron is None:
-        raise BackendUnavailableError(f"{population.name}: a population without neurons cannot fire")
-    real = _real(population, bound(network, population), engine)
+        raise BackendUnavailableError(
+            f"{population.name}: a population without neurons cannot fire; only the input may have none"
+        )
+    real = _float_format(population, bound(network, population), engine)
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
     channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
-    found = [_stream(network, connection, real, engine) for connection in connections]
-    streams: list[Stream] = []
-    constants: list[Stream] = []
-    for stream, _ in found:
-        (constants if network.steps > 1 and stream.source == network.input.name else streams).append(stream)
+    planned = [_input(network, connection, real, engine) for connection in connections]
+    # what the host sends in every step adds the same current in every step
+    constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]
     counts = population.count_range
-    covered = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
-    settles = network.steps == 1 and covered
-    return FiringLayer(
+    payloads_hold_counts = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
+    settles = network.steps == 1 and payloads_hold_counts
+    return NeuronLayer(
         population,
         formats,
-        "+".join(dict.fromkeys(name for _, name in found)),
-        _rule(network, population, neuron, channel_bias, real, settles),
+        "+".join(dict.fromkeys(name for _, name in planned)),
+        _neurons(network, population, neuron, channel_bias, real, settles),
         None if per_channel else np.ascontiguousarray(bias, real),
-        tuple(streams),
-        tuple(constants),
+        tuple(planned[place][0] for place, fixed in enumerate(constant) if not fixed),
+        tuple(planned[place][0] for place, fixed in enumerate(constant) if fixed),
         real,
         settles,
     )
 
 
-def _relay(network: Network, population: Population, connection: Connection) -> Relay | None:
-    """The way to pass sums on in integers, where ``population`` provably does nothing else."""
+def _pass_through(network: Network, population: Population, connection: Connection) -> PassThrough | None:
+    """The operator that passes sums on in integers, where ``population`` provably does nothing else."""
     kernel = connection.kernel
-    if not transparent(network, population, connection):
+    if not passes_through(network, population, connection):
         return None
     if isinstance(kernel, SpatialKernel):
-        return Copying(kernel, connection.exponent) if Copying.covers(kernel) else None
-    form = Convolution.of(kernel)
-    return Pooling(form, connection.exponent) if form.depthwise else None
+        return PixelCopy(kernel, connection.exponent) if PixelCopy.covers(kernel) else None
+    conv = Convolution.of(kernel)
+    return SumPooling(conv, connection.exponent) if conv.depthwise else None
 
 
-def _rule(
-    network: Network, population: Population, neuron: Neuron, bias: npt.NDArray[np.int64], real: Real, settles: bool
-) -> Rule | Leak | Deltas:
+def _neurons(
+    network: Network, population: Population, neuron: Neuron, bias: Int64, real: Real, settles: bool
+) -> Neurons:
     if isinstance(neuron, SigmaDelta):
-        return Deltas.of(population, neuron, bias, real)
+        return SigmaDeltaNeurons.of(population, neuron, bias, real)
     if not isinstance(neuron, CubaLif):
-        return Rule.of(neuron, bias, real, _quotient(network, population, neuron, real), settles)
-    if not leak_fits(bound(network, population)):
+        return ThresholdNeurons.of(neuron, bias, real, _quotient_format(network, population, neuron, real), settles)
+    if not decay_fits_float64(bound(network, population)):
         raise BackendUnavailableError(
             f"{population.name}: its decaying current is wider than float64 computes exactly; run the network on the "
             "reference backend"
         )
-    return Leak.of(neuron, bias, real)
+    return CubaLifNeurons.of(neuron, bias, real)
 
 
-def _quotient(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
+def _quotient_format(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
     """The format in which ``v / theta`` is exact enough."""
     smallest, largest = event_range(network, population)
-    powers = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
-    quick = float32_fires(int(neuron.theta.max()), powers, max(-smallest, largest))
-    return real if quick else np.float64
+    powers_of_two = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
+    return real if divides_exactly(int(neuron.theta.max()), powers_of_two, max(-smallest, largest)) else np.float64
 
 
-def _real(population: Population, worst: Bound, engine: Engine | None) -> Real:
-    if engine != "f64" and float32_fits(worst):
+def _float_format(population: Population, worst: Bound, engine: Engine | None) -> Real:
+    if engine != "f64" and fits_float32(worst):
         return np.float32
-    if engine in (None, "f64") and float64_fits(worst):
+    if engine in (None, "f64") and fits_float64(worst):
         return np.float64
     raise BackendUnavailableError(
         f"{population.name}: its current reaches {worst.current}, more than engine {engine or 'f64'} computes exactly; "
@@ -249,42 +260,56 @@ def _real(population: Population, worst: Bound, engine: Engine | None) -> Real:
     )
 
 
-def _stream(network: Network, connection: Connection, real: Real, engine: Engine | None) -> tuple[Stream, Engine]:
-    """The ways to compute ``connection``, and the name of its engine."""
+def _input(network: Network, connection: Connection, real: Real, engine: Engine | None) -> tuple[Input, Engine]:
+    """The operators of ``connection``, and the name of its engine."""
     name: Engine = "f64" if real is np.float64 else "f32"
     source, kernel, exponent = connection.source, connection.kernel, connection.exponent
     if isinstance(kernel, SpatialKernel):
-        return Stream(source, (Part(None, PixelCurrent(kernel, exponent, real)),), None), name
-    form = Convolution.of(kernel)
+        return Input(source, (PlaneOperator(None, PixelMap(kernel, exponent, real)),), None), name
+    conv = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
-    choice = Choice(_path(network, connection, form)) if Choice.covers(form, real) else None
-    if form.depthwise:
-        return Stream(source, (Part(None, DepthwiseCurrent(form, exponent, width, real)),), choice), name
-    library = libraries.eight_bit() if name == "f32" and engine in (None, "int8") else None
-    if library is None and name == "f32" and engine == "int8":
+    autotuner = Autotuner(_task(network, connection, conv)) if Autotuner.covers(conv, real) else None
+    if conv.depthwise:
+        return Input(source, (PlaneOperator(None, DepthwiseConv(conv, exponent, width, real)),), autotuner), name
+    if name == "f32" and engine in (None, "int8"):
+        operators = _int8_operators(network, connection, conv, engine)
+        if operators is not None:
+            return Input(source, operators, autotuner), "int8"
+    library = providers.select_float64() if name == "f64" else providers.select_float32()
+    return Input(source, (PlaneOperator(None, FloatConv(conv, exponent, width, library)),), autotuner), name
+
+
+def _int8_operators(
+    network: Network, connection: Connection, conv: Convolution, engine: Engine | None
+) -> tuple[PlaneOperator, ...] | None:
+    """An 8-bit convolution for each plane of the payloads; ``None`` where they are not exact, or slower than float32."""
+    library = providers.select_int8()
+    if library is None:
+        if engine is None:
+            return None
         raise BackendUnavailableError(
             f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
             "install torch or choose engine f32"
         )
-    if library is not None:
-        split = planes(*event_range(network, network.population(source)), library.bits)
-        narrow = form.weight.shape[1] < 4 and len(split) > 1
-        if planes_fit(kernel, split) and (engine == "int8" or (len(split) <= MOST_PLANES and not narrow)):
-            parts = (Part(plane, PlaneCurrent(form, exponent, width, library, plane)) for plane in split)
-            return Stream(source, tuple(parts), choice), "int8"
-    floats = libraries.float64() if name == "f64" else libraries.float32()
-    return Stream(source, (Part(None, FloatCurrent(form, exponent, width, floats)),), choice), name
+    planes = split_planes(*event_range(network, network.population(connection.source)), library.payload_bits)
+    slow = len(planes) > MAX_PLANES or (len(planes) > 1 and conv.weight.shape[1] < MIN_PLANE_INPUTS)
+    if not planes_fit_float32(connection.kernel, planes) or (slow and engine is None):
+        return None
+    width = network.population(connection.target).shape[2]
+    return tuple(
+        PlaneOperator(plane, Int8PlaneConv(conv, connection.exponent, width, library, plane)) for plane in planes
+    )
 
 
-def _path(network: Network, connection: Connection, form: Convolution) -> Path:
-    """What compiled loops compute of ``connection``; what its source merely repeats is read where it comes from."""
+def _task(network: Network, connection: Connection, conv: Convolution) -> ConvTask:
+    """What compiled loops compute of ``connection``; from a source that only upsamples, at the low resolution before it."""
     size, scale = network.population(connection.target).shape[1:], np.float32(2.0**connection.exponent)
     source = network.population(connection.source)
-    arriving = [one for one in network.connections if one.target == source.name]
+    arriving = network.incoming(source.name)
     if len(arriving) == 1 and arriving[0].source != network.input.name:
-        kernel = arriving[0].kernel
-        factor = Copying.factor(kernel) if isinstance(kernel, SpatialKernel) and not arriving[0].exponent else None
-        found = form.folded(factor) if factor is not None and transparent(network, source, arriving[0]) else None
-        if found is not None:
-            return Path(arriving[0].source, found[0], scale, size, found[1])
-    return Path(source.name, form, scale, size)
+        kernel, scaled = arriving[0].kernel, arriving[0].exponent > 0
+        factor = PixelCopy.upsampling_factor(kernel) if isinstance(kernel, SpatialKernel) and not scaled else None
+        fused = conv.upsampled(factor) if factor is not None else None
+        if fused is not None and passes_through(network, source, arriving[0]):
+            return ConvTask(arriving[0].source, fused[0], scale, size, fused[1])
+    return ConvTask(source.name, conv, scale, size)

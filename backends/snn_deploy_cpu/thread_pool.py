@@ -1,4 +1,4 @@
-"""Threads of one run. Each computes alone: the libraries below are held to one thread, so nothing is oversubscribed."""
+"""Threads of one run. Libraries are limited to one thread each, so that nothing is oversubscribed."""
 
 from __future__ import annotations
 
@@ -7,49 +7,53 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from snn_deploy_cpu.conv import providers as libraries
+from snn_deploy_cpu.conv.providers import single_thread
 
-Item = TypeVar("Item")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Team:
-    """``threads`` threads, the caller's among them, that share out independent pieces of work.
+class ThreadPool:
+    """``threads`` threads, the caller's among them, that share out independent tasks.
 
     Kernels and libraries release the interpreter.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._executor = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> ThreadPool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
 
-    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """``work`` done on each of ``items``; results in their order."""
-        if self._pool is None or len(items) < 2:
-            return [work(item) for item in items]
-        waiting, done = deque(enumerate(items)), dict[int, Result]()
+    def map(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        """``work`` done on each of ``tasks``; results in their order. The first exception of a thread is raised again.
+
+        No thread takes another task once its own has failed; tasks that have begun end first.
+        """
+        if self._executor is None or len(tasks) < 2:
+            return [work(task) for task in tasks]
+        waiting, results = deque(enumerate(tasks)), dict[int, Result]()
 
         def take() -> None:
-            with libraries.single_thread():
+            with single_thread():
                 while True:
+                    # popleft, and not a test before it: another thread may take the last task in between
                     try:
-                        place, item = waiting.popleft()
+                        place, task = waiting.popleft()
                     except IndexError:
                         return
-                    done[place] = work(item)
+                    results[place] = work(task)
 
-        helpers = [self._pool.submit(take) for _ in range(min(self.threads, len(items)) - 1)]
+        helpers = [self._executor.submit(take) for _ in range(min(self.threads, len(tasks)) - 1)]
         try:
             take()
         finally:
             wait(helpers)
         for helper in helpers:
             helper.result()
-        return [done[place] for place in range(len(items))]
+        return [results[place] for place in range(len(tasks))]

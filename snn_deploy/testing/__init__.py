@@ -8,5 +8,14 @@ A third-party backend is tested with::
 
 from snn_deploy.testing.conformance import Conformance, check_backend
 from snn_deploy.testing.networks import conformance_cases, random_stimulus, random_unet, special_cases
+from snn_deploy.testing.options import neuron_option_cases
 
-__all__ = ["Conformance", "check_backend", "conformance_cases", "random_stimulus", "random_unet", "special_cases"]
+__all__ = [
+    "Conformance",
+    "check_backend",
+    "conformance_cases",
+    "neuron_option_cases",
+    "random_stimulus",
+    "random_unet",
+    "special_cases",
+]

@@ -18,8 +18,8 @@ INPUT_LEVELS = 255
 """Largest magnitude of an input payload."""
 
 
-def _weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Int8:
-    """Mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
+def random_weights(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Int8:
+    """Weights of mixed signs, odd values included (a chip that drops the lowest bit must be caught), zeros included."""
     values = rng.integers(-90, 110, shape)
     return np.where(rng.random(shape) < 0.9, values, 0).astype(np.int8)
 
@@ -107,7 +107,7 @@ def _unet_connections(rng: np.random.Generator, size: int, width: int) -> tuple[
 
     def conv(outputs: int, inputs: int, kernel: int = 3, **geometry: object) -> Kernel:
         pads = (kernel // 2,) * 4
-        return ConvKernel(_weights(rng, (outputs, inputs, kernel, kernel)), **({"pads": pads} | geometry))  # type: ignore[arg-type]
+        return ConvKernel(random_weights(rng, (outputs, inputs, kernel, kernel)), **({"pads": pads} | geometry))  # type: ignore[arg-type]
 
     edges: tuple[tuple[str, str, Kernel, int], ...] = (
         ("input", "enc1/a", conv(width, 1), 0),
@@ -117,7 +117,7 @@ def _unet_connections(rng: np.random.Generator, size: int, width: int) -> tuple[
         ("enc2", "down", conv(2 * width, width, strides=(2, 2), pads=(1, 1, 0, 0), groups=2), 1),
         ("down", "up2", pixels, 3),
         ("enc2", "up2", conv(2 * width, 2 * width, 1), 0),
-        ("up2", "up1", TransposedKernel(_weights(rng, (2 * width, width, 3, 3)), (2, 2), (1, 1, 0, 0)), 1),
+        ("up2", "up1", TransposedKernel(random_weights(rng, (2 * width, width, 3, 3)), (2, 2), (1, 1, 0, 0)), 1),
         ("enc1/b", "dec", conv(width, width), 0),
         ("up1", "dec", conv(width, width), 1),
         ("dec", "output", conv(1, width), 0),

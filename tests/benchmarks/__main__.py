@@ -28,7 +28,7 @@ from timing import Unit, ratio
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.network.network import Mode
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.conv import providers as libraries
+from snn_deploy_cpu.conv import providers
 from snn_deploy_lava import LavaBackend
 from snn_deploy_reference import ReferenceBackend
 
@@ -78,7 +78,7 @@ def passes(
 def bars(rounds: int, sizes: tuple[str, ...]) -> Table:
     """Engines, modes and sizes."""
     table = Table("Passes of the float network", ("network", "run", "engine", "passes", "passes per step"))
-    engines = ("automatic", "f32") if libraries.eight_bit() is not None else ("automatic",)
+    engines = ("automatic", "f32") if providers.select_int8() is not None else ("automatic",)
     for name, shape in ((name, SIZES[name]) for name in sizes):
         for mode, steps, levels in (
             ("exact", 1, 127),
@@ -231,7 +231,7 @@ def heading() -> list[str]:
         ),
         platform.processor(),
     )
-    eight_bit = libraries.eight_bit()
+    eight_bit = providers.select_int8()
     load = os.getloadavg()[0]
     return [
         "# Performance",

@@ -1,1 +1,1 @@
-"""How the current of a connection is computed: one module for each form, and how the fastest is chosen."""
+"""How the current of a connection is computed: one module for each kind of convolution, and how the fastest is chosen."""

@@ -1,8 +1,8 @@
-"""Which way to compute a convolution is the cheapest, measured on the machine, on the payloads at hand.
+"""The autotuner: which computation of a convolution is the fastest, measured on the machine, on the payloads at hand.
 
-A library's convolution, the direct path and the event-driven one end in the same integers. A layer's first chunks run
-through the library; when it has done enough work that compiling another way would pay, that way is measured, once for
-each half octave of activity where it depends on it.
+A library's convolution, the direct path and the sparse one end in the same integers. A layer's first chunks run through
+the library; when it has done enough work that compiling another computation would pay, that one is timed, once for each
+half octave of density where it depends on it.
 """
 
 from __future__ import annotations
@@ -14,133 +14,141 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy_cpu.conv.compiled import Path, Sums
-from snn_deploy_cpu.conv.direct import DirectSums
+from snn_deploy.arrays import Int64
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Convolution, Maps
-from snn_deploy_cpu.conv.payload_stats import ALL, Extent, active_bits
-from snn_deploy_cpu.conv.sparse import MOST_PLACES, EventSums
+from snn_deploy_cpu.conv.payload_stats import ALL_BITS, PayloadStats, density_under
+from snn_deploy_cpu.conv.sparse import MAX_ROW_PAYLOADS, SparseConv
 from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
-QUIET = 0.5
-"""Activity above which events were never faster; nothing is measured there."""
+MAX_SPARSE_DENSITY = 0.5
+"""Density above which the sparse path was never faster; nothing is timed there."""
 
 TRIALS = 3
-"""Times that each way is run where they are compared."""
+"""Times that each candidate is run where they are compared."""
 
-ENOUGH_PRODUCTS = 2**27
+TIMED_MACS = 2**27
 """Work for a comparison: some milliseconds, on fewer rows the fixed cost of a library's call would count."""
 
-WORTH_PRODUCTS = 2**22
+MIN_MACS = 2**22
 """Less work in a step stays with the library: a call's fixed cost would decide."""
 
-PATIENCE_PRODUCTS = 2**31
-"""Work that a layer leaves to the library before another way is compiled, which takes two seconds, once on a machine."""
+WARMUP_MACS = 2**31
+"""Work that a layer leaves to the library before a candidate is compiled, which takes two seconds, once on a machine."""
 
-CLEARLY = 0.95
-"""Share of a rival's time that a way may take: what is measured alone is not quite what a run takes."""
+MIN_SPEEDUP = 1 / 0.95
+"""Speed-up over a rival that a candidate must show: what is timed alone is not quite what a run takes."""
 
-Rows: TypeAlias = Callable[[slice, int, int], object]
-"""Computes rows of maps: (maps, first, last)."""
+RowsOf: TypeAlias = Callable[[slice, int, int], object]
+"""Computes rows of maps: (maps, row_begin, row_end)."""
+
+Candidate: TypeAlias = CompiledConv
+"""A compiled computation that may replace the library's."""
 
 _compiled: set[tuple[object, ...]] = set()
-"""Ways and formats whose loops have run in this process."""
+"""Kinds of candidates and formats whose loops have run in this process."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is not left to measurement.
+class Overrides:
+    """What is not left to measurement; ``None`` leaves it.
 
-    ``quiet``: events exactly below this activity. ``direct``: the direct path wherever it exists, or nowhere.
+    ``sparse_below``: the sparse path exactly below this density. ``direct``: the direct path wherever it exists, or nowhere.
     """
 
-    quiet: float | None = None
+    sparse_below: float | None = None
     direct: bool | None = None
 
-    def of(self, way: Sums, active: float) -> bool | None:
-        """Whether ``way`` is to be taken at this activity; ``None``: if it is the cheapest."""
-        if isinstance(way, DirectSums):
+    def decide(self, candidate: Candidate, density: float) -> bool | None:
+        """Whether ``candidate`` is to be taken at this density; ``None``: if it is the fastest."""
+        if isinstance(candidate, DirectConv):
             return self.direct
-        return None if self.quiet is None else active < self.quiet
+        return None if self.sparse_below is None else density < self.sparse_below
 
 
-class Choice:
-    """The compiled ways to compute the convolution ``path``, and what is known of their cost."""
+class Autotuner:
+    """The candidates for one convolution ``task``, and what is known of their speed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._work = 0
+    def __init__(self, task: ConvTask) -> None:
+        self.task = task
+        self._macs = 0
         self._wins: dict[tuple[object, ...], bool] = {}
-        self._proved: dict[tuple[bool, int], tuple[npt.NDArray[np.int64], tuple[Sums, ...]]] = {}
+        self._candidates: dict[tuple[bool, int], tuple[Int64, tuple[Candidate, ...]]] = {}
 
     @staticmethod
-    def covers(form: Convolution, real: Real) -> bool:
-        """Whether there are such ways for ``form`` here."""
-        return form.groups == 1 and real is np.float32 and compiled_kernels() is not None
+    def covers(conv: Convolution, real: Real) -> bool:
+        """Whether there are candidates for ``conv`` here."""
+        return conv.groups == 1 and real is np.float32 and compiled_kernels() is not None
 
-    def sums(self, maps: Maps, extent: Extent, bits: int = ALL) -> tuple[Sums, ...]:
-        """The ways to take sums over ``bits`` of ``maps``, in as few bits as their ``extent`` allows; none if it is too large.
+    def candidates(self, x: Maps, stats: PayloadStats, bits: int = ALL_BITS) -> tuple[Candidate, ...]:
+        """The candidates for ``x`` (N, H, W, C) under the mask ``bits``, exact for payloads with these ``stats``; maybe none.
 
-        What holds for some payloads of each channel is kept, and holds for all smaller ones.
+        What is exact for some payloads of each channel is remembered, and is exact for all smaller ones.
         """
-        if math.prod(maps.shape[2:]) >= MOST_PLACES:
+        if math.prod(x.shape[2:]) >= MAX_ROW_PAYLOADS:
             return ()
-        signed, peaks = extent.of_bits(bits)
-        known = self._proved.get((signed, bits))
-        if known is None or np.any(peaks > known[0]):
-            peaks = peaks if known is None else np.maximum(peaks, known[0])
-            found = (way.of(self.path, bits, signed, peaks) for way in (DirectSums, EventSums))
-            known = self._proved[signed, bits] = peaks, tuple(way for way in found if way is not None)
+        signed, channel_max = stats.limits_under(bits)
+        known = self._candidates.get((signed, bits))
+        if known is None or np.any(channel_max > known[0]):
+            limits = channel_max if known is None else np.maximum(channel_max, known[0])
+            offered = (kind.of(self.task, bits, signed, limits) for kind in (DirectConv, SparseConv))
+            known = self._candidates[signed, bits] = limits, tuple(conv for conv in offered if conv is not None)
         return known[1]
 
-    def cheapest(
-        self, maps: Maps, measure: Callable[[], Extent], bits: int, library: Rows, wishes: Wishes
-    ) -> Sums | None:
-        """The cheapest way, ``None`` for the library, which is called with maps and rows."""
-        worthwhile = self.path.products >= WORTH_PRODUCTS
-        if wishes == Wishes() and not worthwhile:
+    def best(
+        self, x: Maps, measure: Callable[[], PayloadStats], bits: int, library: RowsOf, overrides: Overrides
+    ) -> Candidate | None:
+        """The fastest candidate, ``None`` for the library, which is called with maps and rows."""
+        worthwhile = self.task.macs >= MIN_MACS
+        if overrides == Overrides() and not worthwhile:
             return None
-        self._work += maps.shape[0] * self.path.products
-        extent, best = measure(), None
-        active = extent.active if bits == ALL else active_bits(maps, bits)
-        for way in self.sums(maps, extent, bits):
-            wish = wishes.of(way, active)
-            if wish is None:
-                wish = worthwhile and self._beats(way, best, maps, active, library)
-            best = way if wish else best
+        self._macs += x.shape[0] * self.task.macs
+        stats, best = measure(), None
+        density = stats.density if bits == ALL_BITS else density_under(x, bits)
+        for candidate in self.candidates(x, stats, bits):
+            decided = overrides.decide(candidate, density)
+            if decided is None:
+                decided = worthwhile and self._beats(candidate, best, x, density, library)
+            best = candidate if decided else best
         return best
 
-    def _beats(self, way: Sums, best: Sums | None, maps: Maps, active: float, library: Rows) -> bool:
-        """Whether ``way`` costs less than ``best``, or than the library; measured on the last maps."""
-        path, level = self.path, None
-        if isinstance(way, EventSums):
-            if active >= QUIET:
+    def _beats(self, candidate: Candidate, best: Candidate | None, x: Maps, density: float, library: RowsOf) -> bool:
+        """Whether ``candidate`` is clearly faster than ``best``, or than the library; timed on the last maps."""
+        task, level = self.task, None
+        if isinstance(candidate, SparseConv):
+            if density >= MAX_SPARSE_DENSITY:
                 return False
-            level = round(2 * math.log2(active)) if active else -math.inf
-        key = (type(way), way.bits, way.payload, way.at_once, level, type(best))
+            level = round(2 * math.log2(density)) if density else -math.inf
+        key = (type(candidate), candidate.bits, candidate.payload, candidate.accumulate_depth, level, type(best))
         if key not in self._wins:
-            kind = (type(way), path.fold is None, way.payload, maps.dtype)
-            if kind not in _compiled and self._work < PATIENCE_PRODUCTS:
+            kind = (type(candidate), task.upsampled is None, candidate.payload, x.dtype)
+            if kind not in _compiled and self._macs < WARMUP_MACS:
                 return False
-            height, last = path.size[0], slice(-min(len(maps), 1 + ENOUGH_PRODUCTS // path.products), None)
-            rows = min(height, max(4, ENOUGH_PRODUCTS * height // path.products))
-            rival = library if best is None else lambda part, *lines: best.add(None, maps[part], *lines)
-            ours, theirs = _seconds(lambda: way.add(None, maps[last], 0, rows), lambda: rival(last, 0, rows))
-            self._wins[key] = ours < CLEARLY * theirs
+            height, last = task.size[0], slice(-min(len(x), 1 + TIMED_MACS // task.macs), None)
+            rows = min(height, max(4, TIMED_MACS * height // task.macs))
+            rival = library if best is None else lambda maps, *band: best.accumulate(None, x[maps], *band)
+            ours, theirs = time_in_turn(
+                lambda: candidate.accumulate(None, x[last], 0, rows), lambda: rival(last, 0, rows)
+            )
+            self._wins[key] = ours * MIN_SPEEDUP < theirs
             _compiled.add(kind)
         return self._wins[key]
 
 
-def _seconds(*rivals: Callable[[], object]) -> list[float]:
-    """The shortest of a few runs of each, which take turns: what else the machine does then falls on all of them."""
+def time_in_turn(*rivals: Callable[[], object]) -> list[float]:
+    """Seconds of the shortest of :data:`TRIALS` runs of each, after one that warms up.
+
+    They take turns: what else the machine does then falls on all of them.
+    """
     for work in rivals:
         work()
-    spent = []
+    seconds = []
     for _ in range(TRIALS):
         for work in rivals:
             started = time.perf_counter()
             work()
-            spent.append(time.perf_counter() - started)
-    return [min(spent[place :: len(rivals)]) for place in range(len(rivals))]
+            seconds.append(time.perf_counter() - started)
+    return [min(seconds[place :: len(rivals)]) for place in range(len(rivals))]

@@ -1,4 +1,4 @@
-"""What the compiled convolutions share: where currents come from and go to, and how large payloads are."""
+"""What compiled convolutions share: a task that they compute, and the interface of those that sum and those that fire."""
 
 from __future__ import annotations
 
@@ -6,105 +6,113 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.shapes import Pair
-from snn_deploy_cpu.conv.geometry import Convolution, Fold, Maps
-from snn_deploy_cpu.kernels.dispatch import nobody
+from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
+from snn_deploy_cpu.kernels.arguments import NO_NEURONS, CurrentRows, FusedNeurons
 
-Stored: TypeAlias = type[np.uint8] | type[np.int16]
-Layout: TypeAlias = Callable[[Convolution, Stored], npt.NDArray[Any]]
+PayloadType: TypeAlias = type[np.uint8] | type[np.int16]
+Layout: TypeAlias = Callable[[Convolution, PayloadType], Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
-    """A convolution that computes maps of ``size`` (H', W') from the payloads of ``source``, times ``scale``, a power of two.
+class ConvTask:
+    """Maps of ``size`` (H', W') from the payloads of population ``source``, times ``scale``, a power of two.
 
-    Where there is a ``fold``, ``form`` only multiplies, and it adds.
+    Where ``upsampled``, ``conv`` is pointwise and multiplies, and ``upsampled`` says what is added.
     """
 
     source: str
-    form: Convolution
+    conv: Convolution
     scale: np.float32
     size: Pair
-    fold: Fold | None = None
-    _held: dict[tuple[Layout, Stored], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    upsampled: UpsampledConv | None = None
+    _packed: dict[tuple[Layout, PayloadType], Array] = field(default_factory=dict, repr=False)
 
     @property
-    def products(self) -> int:
-        """Products of one map."""
-        pixels = math.prod(self.size) // (math.prod(self.form.up) if self.fold is None else self.fold.factor**2)
-        return pixels * int(self.form.weight.size)
+    def macs(self) -> int:
+        """Multiply-accumulates of one map."""
+        repeats = math.prod(self.conv.phases) if self.upsampled is None else self.upsampled.factor**2
+        return math.prod(self.size) // repeats * int(self.conv.weight.size)
 
     @property
-    def depth(self) -> int:
+    def channels(self) -> int:
         """Channels of the target."""
-        return int(self.form.weight.shape[0]) // math.prod(self.form.up if self.fold is None else self.fold.kernel)
+        taps = self.conv.phases if self.upsampled is None else self.upsampled.kernel
+        return int(self.conv.weight.shape[0]) // math.prod(taps)
 
-    def weights(self, layout: Layout, payload: Stored) -> npt.NDArray[Any]:
-        """The weights that payloads of this format are multiplied by, in the order of ``layout``."""
-        found = self._held.get((layout, payload))
-        if found is None:
-            found = self._held[layout, payload] = layout(self.form, payload)
-        return found
+    def packed_weights(self, layout: Layout, payload: PayloadType) -> Array:
+        """The weights for payloads of this format, packed by ``layout``, once."""
+        weights = self._packed.get((layout, payload))
+        if weights is None:
+            weights = self._packed[layout, payload] = layout(self.conv, payload)
+        return weights
 
 
 @dataclass(frozen=True, eq=False)
-class Sums(ABC):
-    """How ``path`` is summed by a compiled loop: payloads (M, H, W, C) of its source to float32 currents.
+class CompiledConv(ABC):
+    """A compiled loop that computes ``task``: payloads (N, H, W, C) of its source to float32 currents.
 
-    Only ``bits`` of a payload count. Payloads of 8 bits are summed in 16, as many ``at_once`` as are proved not to overflow;
-    those of 16 bits in 32, which hold whatever the certificate lets float32 hold.
+    Payloads are masked by ``bits`` and multiplied in the format ``payload``. Those of 8 bits are summed in 16, over an
+    ``accumulate_depth`` that is proved not to overflow; those of 16 bits in 32, which hold whatever float32 may hold.
     """
 
     name: ClassVar[str]
-    path: Path
+    task: ConvTask
     bits: int
-    payload: Stored
-    at_once: int | Pair
+    payload: PayloadType
+    accumulate_depth: int | Pair
 
-    def add(self, total: Maps | None, maps: Maps, first: int, last: int) -> Maps:
-        """The currents (M, last - first, W', C') of rows of the target, in ``total`` where there is one."""
-        out = self._room(maps.shape[0], last - first) if total is None else total
-        self._compute(maps, first, total is None, out, nobody())
+    def accumulate(self, total: Maps | None, x: Maps, row_begin: int, row_end: int) -> Maps:
+        """The currents (N, row_end - row_begin, W', C') of rows of the target, added to ``total`` where there is one."""
+        out = self._currents(x.shape[0], row_end - row_begin) if total is None else total
+        self._compute(x, self._target(out, row_begin, total), NO_NEURONS)
         return out
 
-    def fire(self, total: Maps | None, maps: Maps, first: int, last: int, neurons: tuple[object, ...]) -> int:
-        """The same, and every row of ``neurons`` advances when its currents are complete.
+    def accumulate_and_fire(
+        self, total: Maps | None, x: Maps, row_begin: int, row_end: int, neurons: FusedNeurons
+    ) -> int:
+        """The same, and every row of ``neurons`` steps when its currents are complete; they are not kept.
 
-        :func:`snn_deploy_cpu.neurons.multi_threshold.ready` says what they are.
-
-        Returns how many membranes were limited. Currents are not kept.
+        Returns how many membranes left 24 bits.
         """
-        out = self._room(1, last - first) if total is None else total
-        return self._compute(maps, first, total is None, out, neurons)
+        # the currents of one map are enough: they are used up before the next map's are written
+        out = self._currents(1, row_end - row_begin) if total is None else total
+        return self._compute(x, self._target(out, row_begin, total), neurons)
 
-    def _room(self, maps: int, lines: int) -> Maps:
+    def _target(self, out: Maps, row_begin: int, total: Maps | None) -> CurrentRows:
+        return CurrentRows(out, row_begin, self.task.scale, total is None)
+
+    def _currents(self, count: int, rows: int) -> Maps:
         """Currents of so many rows of so many maps, not set."""
-        return np.empty((maps, lines, self.path.size[1], self.path.depth), np.float32)
+        return np.empty((count, rows, self.task.size[1], self.task.channels), np.float32)
 
-    def _compute(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        """Currents written into ``out`` where it is ``new`` and added otherwise; returns how many membranes were limited."""
-        if self.path.fold is None:
-            return self._convolve(maps, first, new, out, neurons)
-        return self._fold(self.path.fold, maps, first, new, out, neurons)
-
-    @abstractmethod
-    def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        """The same without a fold."""
+    def _compute(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        """Write the currents into ``target`` and step ``neurons``; returns how many membranes left 24 bits."""
+        if self.task.upsampled is None:
+            return self._convolve(x, target, neurons)
+        return self._convolve_upsampled(self.task.upsampled, x, target, neurons)
 
     @abstractmethod
-    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        """The same with one."""
+    def _convolve(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        """:meth:`_compute` of a plain convolution."""
+
+    @abstractmethod
+    def _convolve_upsampled(self, upsampled: UpsampledConv, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        """:meth:`_compute` of one fused with the upsampling before it."""
 
 
-def ring_of(
-    fold: Fold, width: int, columns: int, lanes: int, number: type[np.int16] | type[np.int32]
-) -> npt.NDArray[Any]:
-    """Room for products of rows of ``width``, zeros beside them; ``WIDE`` lanes can be read from any on."""
+def product_ring(
+    upsampled: UpsampledConv, width: int, columns: int, products: int, number: type[np.int16] | type[np.int32]
+) -> Array:
+    """A row ring buffer (slots, pixel, product) for rows of ``width``, zeros beside them."""
     from snn_deploy_cpu.kernels.simd import WIDE
 
-    return np.zeros((fold.rows, fold.pixels(width, columns) + -(-WIDE // lanes), lanes), number)
+    # WIDE sums are read from any product on, so the last pixel needs as many numbers after it
+    return np.zeros(
+        (upsampled.ring_rows, upsampled.ring_pixels(width, columns) + -(-WIDE // products), products), number
+    )

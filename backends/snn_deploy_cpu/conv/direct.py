@@ -1,6 +1,6 @@
 """The direct path: every payload times every weight, with two instructions where the library's 8-bit kernels take three.
 
-Without VNNI, oneDNN multiplies and adds pairs of 8-bit products in 16 bits, and moves every such sum to 32 bits. What a
+Without VNNI, oneDNN multiplies and adds pairs of 8-bit products in 16 bits, and widens every such sum to 32 bits. What a
 spiking network sends is mostly small, so many of these sums can be added in 16 bits first: as many as weights and the
 largest payload of each channel prove that nothing overflows. Payloads of 9 to 16 bits, for which the library needs several
 8-bit convolutions, are multiplied as they are.
@@ -9,115 +9,117 @@ largest payload of each channel prove that nothing overflows. Payloads of 9 to 1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy_cpu.conv.compiled import Path, Stored, Sums, ring_of
-from snn_deploy_cpu.conv.geometry import Convolution, Fold, Maps
-from snn_deploy_cpu.conv.payload_stats import kept
+from snn_deploy.arrays import Array, Int64
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask, PayloadType, product_ring
+from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
+from snn_deploy_cpu.conv.payload_stats import mask_like
+from snn_deploy_cpu.kernels.arguments import CurrentRows, FusedNeurons, RowRing
+
+INT16_MAX = int(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, eq=False)
-class DirectSums(Sums):
-    """Direct sums: ``at_once`` words of payloads before the sums are moved to 32 bits."""
+class DirectConv(CompiledConv):
+    """Direct sums: ``accumulate_depth`` words of payloads before the sums are widened to 32 bits."""
 
     name: ClassVar[str] = "direct"
 
     @classmethod
-    def of(cls, path: Path, bits: int, signed: bool, peaks: npt.NDArray[np.int64]) -> DirectSums | None:
-        """The sums of payloads that are so large in each channel; ``None`` where there are none, or not on this machine."""
-        from snn_deploy_cpu.kernels.simd import pairs_products
+    def of(cls, task: ConvTask, bits: int, signed: bool, channel_max: Int64) -> DirectConv | None:
+        """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact, or not on this machine.
 
-        form, largest = path.form, int(peaks.max())
-        if not pairs_products():
+        uint8 payloads where they fit and a depth of at least one word is exact in int16, else int16 payloads, whose
+        products of two are exact in int32.
+        """
+        from snn_deploy_cpu.kernels.simd import has_avx2
+
+        conv, largest = task.conv, int(channel_max.max())
+        if not has_avx2():
             return None
         if not signed and largest <= np.iinfo(np.uint8).max:
-            at_once = _at_once(form, peaks)
-            if at_once:
-                return cls(path, bits, np.uint8, at_once)
-        return cls(path, bits, np.int16, form.weight[0].size) if largest <= np.iinfo(np.int16).max else None
+            depth = exact_depth(conv, channel_max)
+            if depth:
+                return cls(task, bits, np.uint8, depth)
+        return cls(task, bits, np.int16, conv.weight[0].size) if largest <= INT16_MAX else None
 
-    def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        from snn_deploy_cpu.kernels import direct_conv as direct_numba
-        from snn_deploy_cpu.kernels.register_tile import POSITIONS
+    def _convolve(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        from snn_deploy_cpu.kernels.direct_conv import convolve
+        from snn_deploy_cpu.kernels.register_tile import MR
 
-        form, window = self.path.form, self.path.form.window(1, 0, out.shape[2])
-        slots, left = form.reach(0), max(-window.start, 0)
-        pixels = left + max(maps.shape[2], window.stop + (POSITIONS - 1) * form.strides[1])
-        limited = direct_numba.convolve(
-            maps,
-            kept(maps, self.bits),
-            self.path.weights(_words, self.payload),
-            self.at_once,
-            form.numbers,
-            first,
-            self.path.scale,
-            new,
-            slots,
-            left,
-            self._held(slots * pixels),
-            out,
+        conv = self.task.conv
+        window = conv.input_window(1, 0, target.out.shape[2])
+        slots, left = conv.kernel_extent(0), max(-window.start, 0)
+        # the last tile of positions reads beyond the window
+        pixels = left + max(x.shape[2], window.stop + (MR - 1) * conv.strides[1])
+        saturated = convolve(
+            x,
+            mask_like(x, self.bits),
+            self.task.packed_weights(_pack, self.payload),
+            self.accumulate_depth,
+            conv.geometry,
+            RowRing(self._zero_payloads(slots * pixels), slots, left),
+            target,
             neurons,
         )
-        return int(limited)
+        return int(saturated)
 
-    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        from snn_deploy_cpu.kernels import upsampled_conv as folds_numba
-        from snn_deploy_cpu.kernels.register_tile import POSITIONS
+    def _convolve_upsampled(self, upsampled: UpsampledConv, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        from snn_deploy_cpu.kernels.register_tile import MR
+        from snn_deploy_cpu.kernels.upsampled_conv import convolve_words
 
-        words = self.path.weights(_words, self.payload)
-        lanes = words.nbytes // self._held(1).nbytes
-        positions = -(-maps.shape[2] // POSITIONS) * POSITIONS
-        limited = folds_numba.fold_words(
-            maps,
-            kept(maps, self.bits),
-            words,
-            self.at_once,
-            fold.numbers,
-            first,
-            self.path.scale,
-            new,
-            ring_of(fold, positions, out.shape[2], lanes, np.int32),
-            self._held(positions),
-            out,
+        weights = self.task.packed_weights(_pack, self.payload)
+        products = weights.nbytes // self._zero_payloads(1).nbytes
+        positions = -(-x.shape[2] // MR) * MR
+        saturated = convolve_words(
+            x,
+            mask_like(x, self.bits),
+            weights,
+            self.accumulate_depth,
+            upsampled.geometry,
+            product_ring(upsampled, positions, target.out.shape[2], products, np.int32),
+            self._zero_payloads(positions),
+            target,
             neurons,
         )
-        return int(limited)
+        return int(saturated)
 
-    def _held(self, pixels: int) -> npt.NDArray[Any]:
+    def _zero_payloads(self, pixels: int) -> Array:
         """Zeros for payloads of so many pixels, each filled up to whole words."""
-        from snn_deploy_cpu.kernels.register_tile import WORD
+        from snn_deploy_cpu.kernels.register_tile import KR_BYTES
 
-        inputs, together = self.path.form.weight.shape[1], WORD // np.dtype(self.payload).itemsize
-        return np.zeros(pixels * -(-inputs // together) * together, self.payload)
+        inputs, per_word = self.task.conv.weight.shape[1], KR_BYTES // np.dtype(self.payload).itemsize
+        return np.zeros(pixels * -(-inputs // per_word) * per_word, self.payload)
 
 
-def _at_once(form: Convolution, peaks: npt.NDArray[np.int64]) -> int:
-    """Most words of payloads whose products no 16-bit sum can overflow, 0 where those of a single word may.
+def exact_depth(conv: Convolution, channel_max: Int64) -> int:
+    """How many words of uint8 payloads, at most ``channel_max`` (C,), int16 sums hold; 0 if not even one.
 
     A word adds the products of two channels to one sum and those of two more to another one. Words neighbour each other
     along a row of the kernel; in a dilated one, within a tap. No sum goes beyond what all of one sign come to.
     """
-    outputs, inputs, height, width = form.weight.shape
-    rows = height if form.dilations[1] == 1 else height * width
+    outputs, inputs, height, width = conv.weight.shape
+    runs = height if conv.dilations[1] == 1 else height * width
     products = np.zeros((outputs, height, width, -(-inputs // 4) * 4), np.int32)
-    products[..., :inputs] = form.weight.transpose(0, 2, 3, 1) * peaks.astype(np.int32)
-    pairs = products.reshape(outputs, rows, -1, 2, 2)
+    products[..., :inputs] = conv.weight.transpose(0, 2, 3, 1) * channel_max.astype(np.int32)
+    pairs = products.reshape(outputs, runs, -1, 2, 2)
     above, below = np.maximum(pairs, 0).sum(-1), np.maximum(-pairs, 0).sum(-1)
     length, parts = pairs.shape[2], 1
     while True:
-        at_once = -(-length // parts)
-        starts = np.arange(0, length, at_once)
-        if max(np.add.reduceat(sums, starts, axis=2).max() for sums in (above, below)) <= np.iinfo(np.int16).max:
-            return at_once
-        if at_once == 1:
+        depth = -(-length // parts)
+        starts = np.arange(0, length, depth)
+        if max(np.add.reduceat(sums, starts, axis=2).max() for sums in (above, below)) <= INT16_MAX:
+            return depth
+        if depth == 1:
             return 0
         parts += (parts + 1) // 2
 
 
-def _words(form: Convolution, payload: Stored) -> npt.NDArray[np.void]:
-    from snn_deploy_cpu.kernels.register_tile import words_of
+def _pack(conv: Convolution, payload: PayloadType) -> npt.NDArray[np.void]:
+    from snn_deploy_cpu.kernels.register_tile import pack_tiles
 
-    return words_of(form.weight if payload is np.uint8 else form.weight.astype(np.int16))
+    return pack_tiles(conv.weight if payload is np.uint8 else conv.weight.astype(np.int16))

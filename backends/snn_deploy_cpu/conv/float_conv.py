@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array
 from snn_deploy.shapes import Pair
 from snn_deploy_cpu.conv.geometry import Convolution, Maps
 
@@ -17,9 +17,9 @@ Real: TypeAlias = type[np.float32] | type[np.float64]
 
 
 class Primitive(Protocol):
-    """A convolution of maps (M, H, W, C) zero-padded by ``pads`` on both sides: (M, h, w, O) floats."""
+    """A convolution of ``x`` (N, H, W, C), zero-padded by ``pads`` (rows, columns) on both sides: (N, h, w, O) floats."""
 
-    def __call__(self, maps: Maps, pads: Pair) -> Maps:
+    def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums."""
         ...
 
@@ -27,37 +27,37 @@ class Primitive(Protocol):
 class TorchConvolution:
     """float32 by oneDNN through PyTorch, named outright: the general call may turn to NNPACK's Winograd transform."""
 
-    def __init__(self, form: Convolution) -> None:
+    def __init__(self, conv: Convolution) -> None:
         import torch
 
-        self._torch, self._form = torch, form
-        weight = torch.from_numpy(form.weight.astype(np.float32))
+        self._torch, self._conv = torch, conv
+        weight = torch.from_numpy(conv.weight.astype(np.float32))
         self._weight = weight.contiguous(memory_format=torch.channels_last)
 
-    def __call__(self, maps: Maps, pads: Pair) -> Maps:
+    def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums, float32."""
-        torch, form = self._torch, self._form
-        x = torch.from_numpy(np.ascontiguousarray(maps, np.float32)).permute(0, 3, 1, 2)
-        y = torch.mkldnn_convolution(x, self._weight, None, pads, form.strides, form.dilations, form.groups)
+        torch, conv = self._torch, self._conv
+        planar = torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)
+        y = torch.mkldnn_convolution(planar, self._weight, None, pads, conv.strides, conv.dilations, conv.groups)
         return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 
 class OnnxRuntimeConvolution:
     """float32 through onnxruntime's ``Conv``, one session for each pair of pads."""
 
-    def __init__(self, form: Convolution) -> None:
-        self._form = form
+    def __init__(self, conv: Convolution) -> None:
+        self._conv = conv
         self._sessions: dict[Pair, Any] = {}
 
-    def __call__(self, maps: Maps, pads: Pair) -> Maps:
+    def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums, float32."""
         if pads not in self._sessions:
-            self._sessions[pads] = _session(self._form, pads)
-        x = np.ascontiguousarray(maps.transpose(0, 3, 1, 2), np.float32)
-        return np.ascontiguousarray(self._sessions[pads].run(None, {"x": x})[0].transpose(0, 2, 3, 1))
+            self._sessions[pads] = _session(self._conv, pads)
+        planar = np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32)
+        return np.ascontiguousarray(self._sessions[pads].run(None, {"x": planar})[0].transpose(0, 2, 3, 1))
 
 
-def _session(form: Convolution, pads: Pair) -> Any:
+def _session(conv: Convolution, pads: Pair) -> Any:
     import onnx
     import onnxruntime
 
@@ -65,9 +65,9 @@ def _session(form: Convolution, pads: Pair) -> Any:
         "Conv",
         ["x", "w"],
         ["y"],
-        strides=form.strides,
-        dilations=form.dilations,
-        group=form.groups,
+        strides=conv.strides,
+        dilations=conv.dilations,
+        group=conv.groups,
         pads=(*pads, *pads),
     )
     value = onnx.helper.make_tensor_value_info
@@ -76,10 +76,11 @@ def _session(form: Convolution, pads: Pair) -> Any:
         "convolution",
         [value("x", onnx.TensorProto.FLOAT, [None, None, None, None])],
         [value("y", onnx.TensorProto.FLOAT, [None, None, None, None])],
-        [onnx.numpy_helper.from_array(form.weight.astype(np.float32), "w")],
+        [onnx.numpy_helper.from_array(conv.weight.astype(np.float32), "w")],
     )
     model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)])
     options = onnxruntime.SessionOptions()
+    # the backend's own threads share out the work
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -88,29 +89,23 @@ def _session(form: Convolution, pads: Pair) -> Any:
 class NumpyConvolution:
     """A matrix product for each tap, in float32 or float64."""
 
-    def __init__(self, form: Convolution, real: Real) -> None:
-        self._form, self._real = form, real
-        weight = form.weight.reshape(form.groups, -1, *form.weight.shape[1:]).astype(real)
-        self._taps: npt.NDArray[Any] = np.ascontiguousarray(weight.transpose(3, 4, 0, 2, 1))
+    def __init__(self, conv: Convolution, real: Real) -> None:
+        self._conv, self._real = conv, real
+        weight = conv.weight.reshape(conv.groups, -1, *conv.weight.shape[1:]).astype(real)
+        self._taps: Array = np.ascontiguousarray(weight.transpose(3, 4, 0, 2, 1))
 
-    def __call__(self, maps: Maps, pads: Pair) -> Maps:
+    def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums."""
-        form = self._form
-        (step_y, step_x), (gap_y, gap_x) = form.strides, form.dilations
-        padded = np.pad(maps.astype(self._real), ((0, 0), (pads[0],) * 2, (pads[1],) * 2, (0, 0)))
+        conv = self._conv
+        padded = np.pad(x.astype(self._real), ((0, 0), (pads[0],) * 2, (pads[1],) * 2, (0, 0)))
         kernel_rows, kernel_columns, groups, inputs, outputs = self._taps.shape
         count, height, width, _ = padded.shape
-        rows = (height - gap_y * (kernel_rows - 1) - 1) // step_y + 1
-        columns = (width - gap_x * (kernel_columns - 1) - 1) // step_x + 1
+        rows = (height - conv.kernel_extent(0)) // conv.strides[0] + 1
+        columns = (width - conv.kernel_extent(1)) // conv.strides[1] + 1
         padded = padded.reshape(count, height, width, groups, inputs)
         out: Maps = np.zeros((count, rows, columns, groups, outputs), self._real)
-        for h in range(kernel_rows):
-            for w in range(kernel_columns):
-                window = padded[
-                    :,
-                    h * gap_y : h * gap_y + (rows - 1) * step_y + 1 : step_y,
-                    w * gap_x : w * gap_x + (columns - 1) * step_x + 1 : step_x,
-                ]
-                for group in range(groups):
-                    out[..., group, :] += window[..., group, :] @ self._taps[h, w, group]
+        for h, w in np.ndindex(kernel_rows, kernel_columns):
+            window = conv.tap_view(padded, (h, w), (rows, columns))
+            for group in range(groups):
+                out[..., group, :] += window[..., group, :] @ self._taps[h, w, group]
         return out.reshape(count, rows, columns, groups * outputs)

@@ -16,62 +16,61 @@ from snn_deploy_cpu.conv.geometry import Convolution, Maps
 
 
 class OneDnn:
-    """Convolutions of u8 maps; ``bits`` is the widest payload that the self-test found exact."""
+    """Convolutions of uint8 maps; ``payload_bits`` (8 or 7) is the widest payload that the self-test proved exact."""
 
-    name = "int8"
+    def __init__(self, payload_bits: int) -> None:
+        self.payload_bits = payload_bits
 
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-
-    def convolution(self, form: Convolution, scale: float, zero: int) -> Primitive:
-        """``scale * sum(weight * (x - zero))``, ``scale`` a power of two."""
-        return Primitive(form, scale, zero)
+    def convolution(self, conv: Convolution, scale: float, zero_point: int) -> Int8Primitive:
+        """``scale * sum(weight * (x - zero_point))``, ``scale`` a power of two."""
+        return Int8Primitive(conv, scale, zero_point)
 
 
-class Primitive:
-    """One packed convolution: (M, H, W, C) u8 to (M, h, w, O) float32."""
+class Int8Primitive:
+    """One packed convolution: (N, H, W, C) uint8 to (N, h, w, O) float32."""
 
-    def __init__(self, form: Convolution, scale: float, zero: int) -> None:
+    def __init__(self, conv: Convolution, scale: float, zero_point: int) -> None:
         import torch
 
         self._torch = torch
-        self._form, self._scale, self._zero = form, scale, zero
-        self._weight = torch.from_numpy(form.weight.copy())
-        self._scales = torch.ones(form.weight.shape[0])
-        self._zeros = torch.zeros(form.weight.shape[0], dtype=torch.int32)
+        self._conv, self._scale, self._zero_point = conv, scale, zero_point
+        self._weight = torch.from_numpy(conv.weight.copy())
+        self._scales = torch.ones(conv.weight.shape[0])
+        self._zeros = torch.zeros(conv.weight.shape[0], dtype=torch.int32)
         self._packed: dict[tuple[object, ...], Any] = {}
         self._call = torch.ops.onednn.qconv2d_pointwise.default
 
-    def __call__(self, maps: Maps, pads: Pair) -> Maps:
-        """The convolution of ``maps``, zero-padded by ``pads`` on both sides (0 where ``zero`` is not)."""
-        form, torch = self._form, self._torch
-        x = torch.from_numpy(np.ascontiguousarray(maps)).permute(0, 3, 1, 2)
-        key = (maps.shape, pads)
+    def __call__(self, x: Maps, pads: Pair) -> Maps:
+        """The convolution of ``x``, zero-padded by ``pads`` (rows, columns) on both sides (0 where ``zero_point`` is not)."""
+        conv, torch = self._conv, self._torch
+        planar = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
+        # weights are packed for one shape of input: oneDNN chooses its blocking by it
+        key = (x.shape, pads)
         packed = self._packed.get(key)
         if packed is None:
             packed = self._packed[key] = torch.ops.onednn.qconv_prepack(
                 self._weight,
                 self._scales,
                 self._scale,
-                self._zero,
-                form.strides,
+                self._zero_point,
+                conv.strides,
                 pads,
-                form.dilations,
-                form.groups,
-                x.shape,
+                conv.dilations,
+                conv.groups,
+                planar.shape,
             )
         y = self._call(
-            x,
+            planar,
             self._scale,
-            self._zero,
+            self._zero_point,
             packed,
             self._scales,
             self._zeros,
             None,
-            form.strides,
+            conv.strides,
             pads,
-            form.dilations,
-            form.groups,
+            conv.dilations,
+            conv.groups,
             1.0,
             0,
             torch.float32,

@@ -7,73 +7,73 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy_cpu.conv.geometry import Maps
 
-ALL = -1
-"""Every bit of a payload."""
+ALL_BITS = -1
+"""Every bit of a payload, as a mask."""
 
 SAMPLE = 2**12
-"""Payloads looked at to estimate activity."""
+"""Payloads looked at to estimate density."""
 
 
 @dataclass(frozen=True, eq=False)
-class Extent:
-    """Payloads are ``largest`` at most in each channel (C,), and ``smallest`` at least; ``events`` of ``size`` are not 0."""
+class PayloadStats:
+    """Payloads are at most ``channel_max`` (C,) int64 in each channel, at least ``minimum``; ``nonzero`` of ``size`` are not 0."""
 
-    largest: npt.NDArray[np.int64]
-    smallest: int
-    events: int
+    channel_max: Int64
+    minimum: int
+    nonzero: int
     size: int
 
     @classmethod
-    def of(cls, maps: Maps) -> Extent:
-        """The extent of ``maps`` (M, H, W, C), events in a sample."""
-        width, channels = maps.shape[2:]
-        largest = maps.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
-        sample = _sample(maps)
-        smallest = int(maps.min()) if maps.dtype.kind == "i" else 0
-        return cls(largest, smallest, int(np.count_nonzero(sample)), sample.size)
+    def of(cls, x: Maps) -> PayloadStats:
+        """The statistics of ``x`` (N, H, W, C) integers; density from a sample, the rest from all."""
+        width, channels = x.shape[2:]
+        largest = x.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
+        sample = _sample(x)
+        minimum = int(x.min()) if x.dtype.kind == "i" else 0
+        return cls(largest, minimum, int(np.count_nonzero(sample)), sample.size)
 
     @classmethod
-    def joined(cls, parts: Sequence[Extent]) -> Extent:
-        """The extent of all ``parts`` together."""
+    def merged(cls, parts: Sequence[PayloadStats]) -> PayloadStats:
+        """The statistics of all ``parts`` together."""
         return cls(
-            np.maximum.reduce([part.largest for part in parts]),
-            min(part.smallest for part in parts),
-            sum(part.events for part in parts),
+            np.maximum.reduce([part.channel_max for part in parts]),
+            min(part.minimum for part in parts),
+            sum(part.nonzero for part in parts),
             sum(part.size for part in parts),
         )
 
     @property
-    def active(self) -> float:
+    def density(self) -> float:
         """Share of payloads that are not 0."""
-        return self.events / self.size
+        return self.nonzero / self.size
 
-    def of_bits(self, bits: int) -> tuple[bool, npt.NDArray[np.int64]]:
-        """Whether ``bits`` of some payloads are negative, and how large those of each channel (C,) are at most."""
-        if self.smallest >= 0:
-            return False, np.minimum(self.largest, bits) if bits >= 0 else self.largest
+    def limits_under(self, bits: int) -> tuple[bool, Int64]:
+        """Whether payloads under the mask ``bits`` may be negative, and the largest magnitude (C,) in each channel."""
+        if self.minimum >= 0:
+            return False, np.minimum(self.channel_max, bits) if bits >= 0 else self.channel_max
         if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
-            return False, np.full_like(self.largest, bits)
-        # what remains of it is a multiple of -bits, rounded down
-        beyond = 2 ** max(int(self.largest.max()), -self.smallest).bit_length()
-        return True, np.full_like(self.largest, max(beyond, -bits))
+            return False, np.full_like(self.channel_max, bits)
+        # what is left of a negative number is a multiple of -bits, rounded down
+        beyond = 2 ** max(int(self.channel_max.max()), -self.minimum).bit_length()
+        return True, np.full_like(self.channel_max, max(beyond, -bits))
 
 
-def active_bits(maps: Maps, bits: int) -> float:
+def density_under(x: Maps, bits: int) -> float:
     """Share of payloads with any of ``bits``, from a sample."""
-    sample = _sample(maps)
-    return float(np.count_nonzero(sample & kept(maps, bits))) / sample.size
+    sample = _sample(x)
+    return float(np.count_nonzero(sample & mask_like(x, bits))) / sample.size
 
 
-def kept(maps: Maps, bits: int) -> Any:
-    """``bits`` as a number of the format of ``maps``."""
-    return np.array(bits).astype(maps.dtype)[()]
+def mask_like(x: Maps, bits: int) -> Any:
+    """``bits`` as a number of the format of ``x``; the sign bit of -1 and the like wraps to all ones in unsigned formats."""
+    return np.array(bits).astype(x.dtype)[()]
 
 
-def _sample(maps: Maps) -> npt.NDArray[Any]:
-    """Evenly spaced payloads."""
-    flat = maps.reshape(-1)
+def _sample(x: Maps) -> Array:
+    """Evenly spaced payloads; an odd step, so that an even number of channels does not hide some of them."""
+    flat = x.reshape(-1)
     return flat[:: max(1, flat.size // SAMPLE) | 1]

@@ -1,6 +1,6 @@
-"""Which libraries are installed and tell the truth: each is tried once on worst-case operands before it is used.
+"""Which libraries are installed and exact: each is tried once on worst-case operands before it is used.
 
-What a certificate cannot see is caught here: 16-bit saturation of 8-bit products on processors without VNNI, Winograd
+What no proof about number formats can see is caught here: 16-bit saturation of 8-bit products on processors without VNNI, Winograd
 transforms, reduced precision switched on for the whole process, an operator that a new release changed.
 """
 
@@ -20,31 +20,32 @@ from snn_deploy_cpu.conv.int8_conv import OneDnn
 
 
 @cache
-def eight_bit() -> OneDnn | None:
+def select_int8() -> OneDnn | None:
     """OneDNN's 8-bit convolution with as many payload bits as are exact here, or ``None``."""
     try:
-        return next((OneDnn(bits) for bits in (8, 7) if all(_eight_bit_agrees(form, bits) for form in _forms())), None)
+        return next((OneDnn(bits) for bits in (8, 7) if all(_int8_agrees(conv, bits) for conv in _probes())), None)
     except (ImportError, AttributeError, RuntimeError, TypeError):
         return None
 
 
 @cache
-def float32() -> Callable[[Convolution], Primitive]:
+def select_float32() -> Callable[[Convolution], Primitive]:
     """The fastest float32 convolution that is installed and exact; NumPy's always is."""
     for candidate in (TorchConvolution, OnnxRuntimeConvolution):
         if _float_agrees(candidate):
             return candidate
-    return lambda form: NumpyConvolution(form, np.float32)
+    return lambda conv: NumpyConvolution(conv, np.float32)
 
 
-def float64() -> Callable[[Convolution], Primitive]:
+def select_float64() -> Callable[[Convolution], Primitive]:
     """The float64 convolution."""
-    return lambda form: NumpyConvolution(form, np.float64)
+    return lambda conv: NumpyConvolution(conv, np.float64)
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """PyTorch, where it is used, held to the calling thread and without gradients."""
+    """PyTorch, where it is used, limited to the calling thread and without gradients."""
+    # a backend without PyTorch must not import it here
     if sys.modules.get("torch") is None:
         yield
         return
@@ -56,7 +57,7 @@ def single_thread() -> Iterator[None]:
         yield
 
 
-def _forms() -> Iterator[Convolution]:
+def _probes() -> Iterator[Convolution]:
     """Small convolutions that reach the different kernels of a library, two channels of extreme weights in each."""
     rng = np.random.default_rng(0)
     for inputs, outputs, size, groups in (
@@ -72,36 +73,36 @@ def _forms() -> Iterator[Convolution]:
         yield Convolution.of(ConvKernel(weight, pads=(size // 2,) * 4, groups=groups))
 
 
-def _eight_bit_agrees(form: Convolution, bits: int) -> bool:
+def _int8_agrees(conv: Convolution, bits: int) -> bool:
     largest = 2**bits - 1
-    for zero in (0, 2 ** (bits - 1)):
-        primitive = OneDnn(bits).convolution(form, 1.0, zero)
-        pads = (0, 0) if zero else form.before
-        for maps in _operands(form, 0, largest):
-            expected = NumpyConvolution(form, np.float64)(maps.astype(np.int64) - zero, pads)
-            if not np.array_equal(primitive(maps.astype(np.uint8), pads), expected):
+    for zero_point in (0, 2 ** (bits - 1)):
+        primitive = OneDnn(bits).convolution(conv, 1.0, zero_point)
+        pads = (0, 0) if zero_point else conv.pads
+        for x in _operands(conv, 0, largest):
+            expected = NumpyConvolution(conv, np.float64)(x.astype(np.int64) - zero_point, pads)
+            if not np.array_equal(primitive(x.astype(np.uint8), pads), expected):
                 return False
     return True
 
 
 def _float_agrees(candidate: Callable[[Convolution], Primitive]) -> bool:
     try:
-        for form in _forms():
-            worst = int(np.abs(form.weight.astype(np.int64)).sum((1, 2, 3)).max())
+        for conv in _probes():
+            worst = int(np.abs(conv.weight.astype(np.int64)).sum((1, 2, 3)).max())
             largest = (2**24 - 1) // worst
-            exact, tried = NumpyConvolution(form, np.float64), candidate(form)
-            for maps in _operands(form, -largest, largest):
-                if not np.array_equal(tried(maps, form.before), exact(maps, form.before)):
+            exact, tried = NumpyConvolution(conv, np.float64), candidate(conv)
+            for x in _operands(conv, -largest, largest):
+                if not np.array_equal(tried(x, conv.pads), exact(x, conv.pads)):
                     return False
     except (ImportError, AttributeError, RuntimeError, TypeError):
         return False
     return True
 
 
-def _operands(form: Convolution, smallest: int, largest: int) -> Iterator[Maps]:
+def _operands(conv: Convolution, smallest: int, largest: int) -> Iterator[Maps]:
     """Maps of the largest payload, of the smallest, and of random ones; batches of 1 and of 20 take different paths."""
     rng = np.random.default_rng(1)
-    channels = form.weight.shape[1] * form.groups
+    channels = conv.weight.shape[1] * conv.groups
     for count in (1, 20):
         shape = (count, 6, 6, channels)
         yield np.full(shape, largest, np.int64)

@@ -1,8 +1,8 @@
-"""The event-driven path: what is silent costs nothing, every other payload one row of weights for each output pixel it reaches.
+"""The sparse path: payloads that are 0 cost nothing, every other one adds a row of weights to each output pixel it reaches.
 
-Dense convolutions cost the same at any activity and multiply faster, so events win below some share of active payloads.
-Either way the sums are the same integers: the certificate holds for any order of summation, and 16-bit sums are moved to
-float32 before they could overflow.
+Dense convolutions cost the same at any density and multiply faster, so this one wins below some share of payloads that
+are not 0. Either way the sums are the same integers: the bound of a current holds for any order of summation, and 16-bit
+sums are moved to float32 before they could overflow.
 """
 
 from __future__ import annotations
@@ -10,126 +10,127 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.arrays import Array, Int64
 from snn_deploy.shapes import Pair
-from snn_deploy_cpu.conv.compiled import Path, Stored, Sums, ring_of
-from snn_deploy_cpu.conv.geometry import Convolution, Fold, Maps
-from snn_deploy_cpu.conv.payload_stats import kept
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask, PayloadType, product_ring
+from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
+from snn_deploy_cpu.conv.payload_stats import mask_like
+from snn_deploy_cpu.kernels.arguments import CurrentRows, FusedNeurons, RowRing
 
-LANES = {np.uint8: 128, np.int16: 64}
+TILE_CHANNELS = {np.uint8: 128, np.int16: 64}
 """Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""
 
-SUMS: dict[Stored, type[np.int16] | type[np.int32]] = {np.uint8: np.int16, np.int16: np.int32}
+SUMS: dict[PayloadType, type[np.int16] | type[np.int32]] = {np.uint8: np.int16, np.int16: np.int32}
 """Formats of sums of products with payloads of each format."""
 
-MOST_PLACES = 2**31 // 128
+MAX_ROW_PAYLOADS = 2**31 // 128
 """Payloads of a row of a map: no more, for their lists hold 32-bit offsets into rows of weights of up to 128 bytes."""
 
 
 @dataclass(frozen=True, eq=False)
-class EventSums(Sums):
-    """Sums event by event.
+class SparseConv(CompiledConv):
+    """Sums over the payloads that are not 0.
 
-    Of 8-bit payloads the parts (K_h, K_w), (1, K_w) or (1, 1) of a kernel taken ``at_once`` are so small that no 16-bit sum
-    overflows.
+    ``accumulate_depth`` is the part (K_h, K_w), (1, K_w) or (1, 1) of a kernel over which no sum overflows.
     """
 
-    name: ClassVar[str] = "events"
+    name: ClassVar[str] = "sparse"
 
     @classmethod
-    def of(cls, path: Path, bits: int, signed: bool, peaks: npt.NDArray[np.int64]) -> EventSums | None:
-        """The sums of payloads that are so large in each channel; ``None`` where there are none."""
-        from snn_deploy_cpu.kernels import simd as vectors
+    def of(cls, task: ConvTask, bits: int, signed: bool, channel_max: Int64) -> SparseConv | None:
+        """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact.
 
-        form, most, largest = path.form, np.iinfo(np.int16).max, peaks.max()
-        if not signed and largest < 128 and vectors.pairs_products():
-            part = _part(form.weight, peaks, most)
+        uint8 payloads below 128, whose pairs of products fit int16 (``2 * 127 * 128``), else int16 payloads.
+        """
+        from snn_deploy_cpu.kernels.simd import has_avx2
+
+        conv, int16_max, largest = task.conv, int(np.iinfo(np.int16).max), int(channel_max.max())
+        if not signed and largest < 128 and has_avx2():
+            part = exact_part(conv.weight, channel_max, int16_max)
             if part is not None:
-                return cls(path, bits, np.uint8, part)
-        height, width = form.weight.shape[2:]
-        return cls(path, bits, np.int16, (height, width)) if largest <= most else None
+                return cls(task, bits, np.uint8, part)
+        height, width = conv.weight.shape[2:]
+        return cls(task, bits, np.int16, (height, width)) if largest <= int16_max else None
 
-    def _convolve(self, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        from snn_deploy_cpu.kernels import sparse_conv as events_numba
+    def _convolve(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        from snn_deploy_cpu.kernels.sparse_conv import convolve
 
-        form, rows = self.path.form, self.path.weights(_rows, self.payload)
-        tiles = rows.size // math.prod(form.weight.shape[1:])
-        slots = form.reach(0) if tiles == 1 else maps.shape[1]
-        limited = events_numba.convolve(
-            maps,
-            kept(maps, self.bits),
-            _orders(),
+        conv, rows = self.task.conv, self.task.packed_weights(_pack, self.payload)
+        tiles = rows.size // math.prod(conv.weight.shape[1:])
+        # each tile of outputs goes through the whole map, which it should not list again
+        slots = conv.kernel_extent(0) if tiles == 1 else x.shape[1]
+        saturated = convolve(
+            x,
+            mask_like(x, self.bits),
+            _compress_table(),
             rows,
-            self.at_once,
-            form.numbers,
-            first,
-            self.path.scale,
-            new,
-            slots,
-            np.empty(slots * _listed(*maps.shape[2:]), self.payload),
-            out,
+            self.accumulate_depth,
+            conv.geometry,
+            RowRing(np.empty(slots * _list_size(*x.shape[2:]), self.payload), slots, 0),
+            target,
             neurons,
         )
-        return int(limited)
+        return int(saturated)
 
-    def _fold(self, fold: Fold, maps: Maps, first: int, new: bool, out: Maps, neurons: tuple[object, ...]) -> int:
-        from snn_deploy_cpu.kernels import upsampled_conv as folds_numba
+    def _convolve_upsampled(self, upsampled: UpsampledConv, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
+        from snn_deploy_cpu.kernels.upsampled_conv import convolve_events
 
-        rows = self.path.weights(_rows, self.payload)
-        lanes = rows.nbytes // np.dtype(self.payload).itemsize // self.path.form.weight.shape[1]
-        limited = folds_numba.fold_events(
-            maps,
-            kept(maps, self.bits),
-            _orders(),
+        rows = self.task.packed_weights(_pack, self.payload)
+        products = rows.nbytes // np.dtype(self.payload).itemsize // self.task.conv.weight.shape[1]
+        saturated = convolve_events(
+            x,
+            mask_like(x, self.bits),
+            _compress_table(),
             rows,
-            fold.numbers,
-            first,
-            self.path.scale,
-            new,
-            ring_of(fold, maps.shape[2], out.shape[2], lanes, SUMS[self.payload]),
-            np.empty(_listed(*maps.shape[2:]), self.payload),
-            out,
+            upsampled.geometry,
+            product_ring(upsampled, x.shape[2], target.out.shape[2], products, SUMS[self.payload]),
+            np.empty(_list_size(*x.shape[2:]), self.payload),
+            target,
             neurons,
         )
-        return int(limited)
+        return int(saturated)
 
 
-def _part(weight: npt.NDArray[Any], peaks: npt.NDArray[np.int64], most: int) -> Pair | None:
-    """The largest part (K_h, K_w), (1, K_w) or (1, 1) of a kernel that moves no sum beyond ``most`` in any order of summation."""
+def exact_part(weight: Array, channel_max: Int64, limit: int) -> Pair | None:
+    """The largest part (K_h, K_w), (1, K_w) or (1, 1) of a kernel over which no sum leaves +-``limit``, in any order.
+
+    ``weight`` (O, I, K_h, K_w), payloads 0 to ``channel_max`` (I,). ``None`` where even a single tap may.
+    """
     taps = weight.transpose(2, 3, 0, 1).astype(np.float64)
-    above, below = np.maximum(taps, 0) @ peaks, np.maximum(-taps, 0) @ peaks
+    above, below = np.maximum(taps, 0) @ channel_max, np.maximum(-taps, 0) @ channel_max
     height, width = above.shape[:2]
     for part, axes in (((height, width), (0, 1)), ((1, width), (1,)), ((1, 1), ())):
-        if max(above.sum(axes).max(), below.sum(axes).max()) <= most:
+        if max(above.sum(axes).max(), below.sum(axes).max()) <= limit:
             return part
     return None
 
 
-def _listed(width: int, channels: int) -> int:
+def _list_size(width: int, channels: int) -> int:
     """Numbers that the list of a row may have: an even number for each pixel, and what is written beyond the last."""
-    from snn_deploy_cpu.kernels.simd import TOGETHER
+    from snn_deploy_cpu.kernels.simd import GROUP
 
-    return width * (channels + channels % 2) + TOGETHER
+    return width * (channels + channels % 2) + GROUP
 
 
-def _rows(form: Convolution, payload: Stored) -> npt.NDArray[Any]:
-    """The weights of ``form`` as rows (tile, h, w, i) of lanes, outputs filled up with zeros to whole tiles."""
-    from snn_deploy_cpu.kernels.sparse_rows import WIDTH, rows_of
+def _pack(conv: Convolution, payload: PayloadType) -> Array:
+    """The weights of ``conv`` as rows (tile, h, w, i) of outputs, filled up with zeros to whole tiles."""
+    from snn_deploy_cpu.kernels.sparse_rows import ROW_GROUP, pack_rows
 
-    outputs, inputs, height, width = form.weight.shape
-    tiles = -(-outputs // LANES[payload])
-    lanes = -(-outputs // (WIDTH * tiles)) * WIDTH
-    filled = np.zeros((tiles * lanes, inputs, height, width), np.int8 if payload is np.uint8 else np.int16)
-    filled[:outputs] = form.weight
-    return rows_of(filled.reshape(tiles, lanes, inputs, height, width).transpose(0, 3, 4, 2, 1))
+    outputs, inputs, height, width = conv.weight.shape
+    tiles = -(-outputs // TILE_CHANNELS[payload])
+    row = -(-outputs // (ROW_GROUP * tiles)) * ROW_GROUP
+    padded = np.zeros((tiles * row, inputs, height, width), np.int8 if payload is np.uint8 else np.int16)
+    padded[:outputs] = conv.weight
+    return pack_rows(padded.reshape(tiles, row, inputs, height, width).transpose(0, 3, 4, 2, 1))
 
 
 @cache
-def _orders() -> npt.NDArray[np.uint8]:
-    from snn_deploy_cpu.kernels.sparse_rows import orders
+def _compress_table() -> npt.NDArray[np.uint8]:
+    from snn_deploy_cpu.kernels.simd import compress_table
 
-    return orders()
+    return compress_table()

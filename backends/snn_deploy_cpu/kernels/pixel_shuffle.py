@@ -1,42 +1,47 @@
-"""Where sums of a position of a kernel go, compiled: phases of a transposed convolution are channels until here."""
+"""Depth-to-space, compiled: the phases of a transposed convolution are channels (u_y, u_x, o) until they are written."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-from snn_deploy_cpu.kernels.simd import TOGETHER
+from snn_deploy_cpu.kernels.simd import GROUP
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
 @compiled
-def handed_out(lanes, up, columns, depth):  # type: ignore[no-untyped-def]
-    """Where groups of lanes go from the first pixel of a position on, none for those beyond (u_y, u_x, o).
+def group_offsets(sums, phases, columns, channels):  # type: ignore[no-untyped-def]
+    """Offsets (sums / GROUP,) int64 of groups of ``sums`` (u_y, u_x, o) from a position's first pixel; -1 beyond the last.
 
-    Nothing where pixels do not consist of whole groups.
+    Rows have ``columns`` pixels of ``channels`` numbers. Empty where pixels do not consist of whole groups: their sums
+    go through :func:`scatter_pixel`.
     """
-    if depth % TOGETHER != 0:
+    if channels % GROUP != 0:
         return np.empty(0, np.int64)
-    offsets = np.full(lanes // TOGETHER, -1)
-    for group in range(up[0] * up[1] * depth // TOGETHER):
-        phase, channel = divmod(group * TOGETHER, depth)
-        offsets[group] = (phase // up[1] * columns + phase % up[1]) * depth + channel
+    offsets = np.full(sums // GROUP, -1)
+    for group in range(phases[0] * phases[1] * channels // GROUP):
+        phase, channel = divmod(group * GROUP, channels)
+        offsets[group] = (phase // phases[1] * columns + phase % phases[1]) * channels + channel
     return offsets
 
 
 @compiled
-def spread(sums, tile, line, pixel, up, new, out, m):  # type: ignore[no-untyped-def]
-    """Hand out one position's sums, those of channels (u_y, u_x, o), to the pixels of map m that they belong to."""
-    _, lines, columns, depth = out.shape
-    lane, lanes, last = 0, sums.size, depth * up[0] * up[1]
-    while lane < lanes and tile * lanes + lane < last:
-        phase, channel = divmod(tile * lanes + lane, depth)
-        size = min(depth - channel, lanes - lane)
-        y, x = line + phase // up[1], pixel + phase % up[1]
+def scatter_pixel(sums, tile, line, pixel, phases, overwrite, out, slot):  # type: ignore[no-untyped-def]
+    """Write tile ``tile`` of a position's ``sums`` (L,) float32 to those of its pixels that lie in ``out[slot]``.
+
+    ``out`` is (n_slots, rows, W, C) float32, written where ``overwrite``, added to otherwise; the position's first pixel
+    is (``line``, ``pixel``).
+    """
+    _, lines, columns, channels = out.shape
+    index, size, last = 0, sums.size, channels * phases[0] * phases[1]
+    while index < size and tile * size + index < last:
+        phase, channel = divmod(tile * size + index, channels)
+        count = min(channels - channel, size - index)
+        y, x = line + phase // phases[1], pixel + phase % phases[1]
         if 0 <= y < lines and 0 <= x < columns:
-            goal = out[m, y, x]
-            for index in range(size):
-                there = np.float32(0) if new else goal[channel + index]
-                goal[channel + index] = there + sums[lane + index]
-        lane += size
+            target = out[slot, y, x]
+            for i in range(count):
+                there = np.float32(0) if overwrite else target[channel + i]
+                target[channel + i] = there + sums[index + i]
+        index += count

@@ -1,8 +1,8 @@
-"""Tiles of sums in registers: ``POSITIONS`` of a kernel times a few outputs, which go through all inputs together.
+"""The GEMM micro-kernel: a tile of MR positions times NR_VECTORS vectors of outputs, in registers over all inputs.
 
-Payloads are read in words of 32 bits, four payloads of 8 bits or two of 16. One instruction multiplies a word with eight
-outputs' weights and adds neighbouring products: to a part of the sums in 16 bits, which is moved to 32 before it could
-overflow, or to 32 bits at once.
+Payloads are read in words of ``KR_BYTES``, four payloads of 8 bits or two of 16, as in XNNPACK's MR x NR c KR kernels. One
+instruction multiplies a word with eight outputs' weights and adds neighbouring products: into *partial* sums in 16 bits,
+which are widened to 32 before they could overflow, or into 32 bits at once.
 """
 
 # ruff: noqa: ARG001 - numba calls the functions with the types of arguments, used or not
@@ -12,142 +12,121 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
 from numba import types
 
+from snn_deploy.arrays import Array
 from snn_deploy_cpu.kernels.simd import (
-    FORMATS,
-    REGISTER,
+    GROUP,
     SUMS,
-    TOGETHER,
-    Lanes,
+    VECTOR_BYTES,
+    Emitter,
     Typing,
-    constant,
-    inlined,
-    nothing,
-    pairs_multiplier,
-    record,
-    records,
-    repeated,
-    start_of,
-    store_vectors,
+    Vectors,
+    emit_constant,
+    emit_zeros,
+    intrinsic,
+    pack_records,
+    record_type,
 )
 
-POSITIONS = 4
-"""Positions whose sums a tile holds. With two vectors of outputs each, eight of the 16 registers of AVX2."""
+MR = 4
+"""Positions of a tile. With two vectors of outputs each, eight of the 16 registers of AVX2 are accumulators."""
 
-MOST_VECTORS = 2
-"""Vectors of outputs in a tile."""
+NR_VECTORS = 2
+"""Most vectors of outputs of a tile."""
 
-WORD = 4
-"""Bytes of payloads that are multiplied at once."""
+KR_BYTES = 4
+"""Bytes of payloads of a position that one instruction multiplies."""
 
 
-def words_of(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``weight`` (O, I, K_h, K_w) as a run (block, h, w, word of inputs) of records: (output of the block, input of the word).
+def pack_tiles(weight: Array) -> Array:
+    """``weight`` (O, I, K_h, K_w) int8 or int16 as records (tile, h, w, word of inputs), each (output, input of the word).
 
-    Filled up with zeros to whole blocks of ``TOGETHER`` outputs for each vector, and to whole words of inputs.
+    Filled up with zeros to whole tiles of ``GROUP`` outputs for each vector, and to whole words of inputs.
     """
     outputs, inputs, height, width = weight.shape
-    fold = WORD // weight.itemsize
-    block = TOGETHER * min(MOST_VECTORS, -(-outputs // TOGETHER))
-    blocks, words = -(-outputs // block), -(-inputs // fold)
-    filled = np.zeros((blocks * block, words * fold, height, width), weight.dtype)
-    filled[:outputs, :inputs] = weight
-    filled = filled.reshape(blocks, block, words, fold, height, width)
-    return records(filled.transpose(0, 4, 5, 2, 1, 3), block * fold)
+    per_word = KR_BYTES // weight.itemsize
+    tile = GROUP * min(NR_VECTORS, -(-outputs // GROUP))
+    tiles, words = -(-outputs // tile), -(-inputs // per_word)
+    padded = np.zeros((tiles * tile, words * per_word, height, width), weight.dtype)
+    padded[:outputs, :inputs] = weight
+    padded = padded.reshape(tiles, tile, words, per_word, height, width)
+    return pack_records(padded.transpose(0, 4, 5, 2, 1, 3), tile * per_word)
 
 
-@inlined
-def vectors_of(typing: Any, words: Any) -> Typing:
-    """How many vectors of ``TOGETHER`` outputs a block has."""
-    return types.int64(words), constant(_vectors(words))
+@intrinsic
+def vectors_per_tile(typing: Any, weights: Any) -> Typing:
+    """How many vectors of ``GROUP`` outputs a tile of ``weights`` has."""
+    return types.int64(weights), emit_constant(_vectors(weights))
 
 
-@inlined
-def no_part(typing: Any, words: Any) -> Typing:
-    """A part of the sums of a tile, all 0."""
-    number = SUMS[record(words).dtype]
-    part = Lanes(number, POSITIONS * _vectors(words) * 8 * REGISTER // number.bitwidth)
-    return part(words), nothing(part)
+@intrinsic
+def zero_partial(typing: Any, weights: Any) -> Typing:
+    """The partial sums of a tile, all 0: int16 for int8 weights, int32 for int16."""
+    number = SUMS[record_type(weights).dtype]
+    partial = Vectors(number, MR * _vectors(weights) * 8 * VECTOR_BYTES // number.bitwidth)
+    return partial(weights), emit_zeros(partial)
 
 
-@inlined
-def no_sums(typing: Any, words: Any) -> Typing:
-    """The sums of a tile, (position, output), all 0."""
-    sums = Lanes(types.int32, POSITIONS * _vectors(words) * TOGETHER)
-    return sums(words), nothing(sums)
+@intrinsic
+def zero_tile(typing: Any, weights: Any) -> Typing:
+    """The int32 sums of a tile, (position, output), all 0."""
+    sums = Vectors(types.int32, MR * _vectors(weights) * GROUP)
+    return sums(weights), emit_zeros(sums)
 
 
-@inlined
-def add_word(typing: Any, part: Any, words: Any, index: Any, line: Any, place: Any, pitch: Any) -> Typing:
-    """``part`` and the products of ``words[index]`` with the payloads ``place + p * pitch`` bytes into ``line``.
+@intrinsic
+def fma_word(typing: Any, partial: Any, weights: Any, index: Any, x: Any, offset: Any, pitch: Any) -> Typing:
+    """``partial`` plus the products of record ``weights[index]`` with the words of all positions.
 
-    p is the position in the tile. PMADDUBSW takes payloads without sign, and sums in 16 bits; PMADDWD sums in 32.
+    The word of position p stands ``offset + p * pitch`` bytes into ``x``, uint8 payloads for int8 weights, int16 for int16.
+    Exact for as many words as :class:`snn_deploy_cpu.conv.direct.DirectConv` proves.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        part, words, index, line, place, pitch = arguments
-        kind, read = signature.args[1], signature.args[3]
-        count, word, number = _vectors(kind), ir.IntType(8 * WORD), FORMATS[record(kind).dtype]
-        weights, repeats = ir.VectorType(number, 8 * REGISTER // number.width), ir.VectorType(word, REGISTER // WORD)
-        multiply = pairs_multiplier(builder, part.type.element, weights)
-        first = builder.mul(index, ir.Constant(ir.IntType(64), count))
-        held = []
-        for vector in range(count):
-            entry = builder.add(first, ir.Constant(ir.IntType(64), vector))
-            start = builder.bitcast(start_of(context, builder, kind, words), weights.as_pointer())
-            held.append(builder.load(builder.gep(start, [entry]), align=REGISTER))
-        line = builder.bitcast(start_of(context, builder, read, line), ir.IntType(8).as_pointer())
-        for position in range(POSITIONS):
-            payloads = builder.load(builder.bitcast(builder.gep(line, [place]), word.as_pointer()), align=1)
-            payloads = builder.bitcast(repeated(builder, payloads, repeats), weights)
-            for vector in range(count):
-                number = position * count + vector
-                products = builder.call(multiply, [payloads, held[vector]])
-                sums = builder.add(builder.extract_value(part, number), products)
-                part = builder.insert_value(part, sums, number)
-            place = builder.add(place, pitch)
-        return part
+        emit, (partial, weights, index, x, offset, pitch) = Emitter(context, builder, signature), arguments
+        count, number = _vectors(signature.args[1]), record_type(signature.args[1]).dtype
+        first = emit.multiply(index, emit.integer(count))
+        outputs = [emit.load_aligned(1, weights, emit.add(first, emit.integer(i)), number) for i in range(count)]
+        for position in range(MR):
+            word = emit.broadcast_bytes(emit.byte_address(3, x, offset), KR_BYTES, number, align=1)
+            for i, vector in enumerate(outputs):
+                products = emit.multiply_add_pairs(word, vector, partial.type.element)
+                partial = emit.accumulate(partial, position * count + i, products)
+            offset = emit.add(offset, pitch)
+        return partial
 
-    return part(part, words, types.int64, line, types.int64, types.int64), code
+    return partial(partial, weights, types.int64, x, types.int64, types.int64), code
 
 
-@inlined
-def moved(typing: Any, sums: Any, part: Any) -> Typing:
-    """``sums`` and ``part``."""
+@intrinsic
+def widen_accumulate(typing: Any, sums: Any, partial: Any) -> Typing:
+    """The 32-bit ``sums`` of a tile plus its ``partial`` sums."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, part = arguments
+        emit, (sums, partial) = Emitter(context, builder, signature), arguments
         for vector in range(sums.type.count):
-            added = builder.extract_value(part, vector)
-            if added.type != sums.type.element:
-                multiply = pairs_multiplier(builder, sums.type.element, added.type)
-                added = builder.call(multiply, [added, ir.Constant(added.type, [1] * added.type.count)])
-            added = builder.add(builder.extract_value(sums, vector), added)
-            sums = builder.insert_value(sums, added, vector)
+            sums = emit.accumulate(sums, vector, emit.vector(partial, vector))
         return sums
 
-    return sums(sums, part), code
+    return sums(sums, partial), code
 
 
-@inlined
-def keep_tile(typing: Any, sums: Any, out: Any, index: Any, pitch: Any) -> Typing:
+@intrinsic
+def store_tile(typing: Any, sums: Any, out: Any, index: Any, pitch: Any) -> Typing:
     """Write ``sums`` of a tile to ``out[index]`` and on, those of each position ``pitch`` numbers after the one before."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, out, index, pitch = arguments
-        vectors = sums.type.count // POSITIONS
-        for position in range(POSITIONS):
-            start = builder.gep(start_of(context, builder, signature.args[1], out), [index])
-            store_vectors(builder, sums, start, position * vectors, vectors)
-            index = builder.add(index, pitch)
-        return context.get_dummy_value()
+        emit, (sums, out, index, pitch) = Emitter(context, builder, signature), arguments
+        vectors = sums.type.count // MR
+        for position in range(MR):
+            emit.store_vectors(sums, emit.address(1, out, index), position * vectors, vectors)
+            index = emit.add(index, pitch)
+        return emit.nothing()
 
     return types.void(sums, out, types.int64, types.int64), code
 
 
-def _vectors(words: Any) -> int:
-    row = record(words)
-    return int(row.shape[0] * row.dtype.bitwidth // 8 // REGISTER)
+def _vectors(weights: Any) -> int:
+    record = record_type(weights)
+    return int(record.shape[0] * record.dtype.bitwidth // 8 // VECTOR_BYTES)

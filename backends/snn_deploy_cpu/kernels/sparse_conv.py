@@ -1,129 +1,165 @@
-"""The event-driven convolution compiled: sums of weight rows that never leave the registers until they are done.
+"""Sparse convolution, compiled: payloads that are 0 cost nothing, every other one adds one row of weights to each position.
 
-:mod:`snn_deploy_cpu.conv.sparse` describes the arguments. For each row of the input the places of its events are listed once;
-an output pixel then adds, for each row of the kernel, the weight rows of one run of that list. What is silent is not
-in the list.
+The payloads of an input row that are not 0 are listed once; a position then adds, for each row of the kernel, the rows of
+weights of one run of that list, in accumulators that stay in registers until they are complete.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
-from snn_deploy_cpu.kernels.pixel_shuffle import handed_out, spread
-from snn_deploy_cpu.kernels.simd import TOGETHER, opaque, peek, put
-from snn_deploy_cpu.kernels.sparse_rows import add_products, bytes_of, lanes_of, note, zeros
-from snn_deploy_cpu.kernels.threshold import fire_rows
+from snn_deploy.arrays import Array
+from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
+from snn_deploy_cpu.kernels.simd import GROUP, black_box, compress_nonzero, load, scatter_scaled
+from snn_deploy_cpu.kernels.sparse_rows import axpy2, row_bytes, row_width, zero_row
+from snn_deploy_cpu.kernels.threshold import step_rows
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
+# accumulators that a real call returned would pass through memory
+inlined = numba.njit(inline="always")
 
-@compiled
-def enlist(maps, m, y, bits, orders, step, slot, room, places, factors, starts):  # type: ignore[no-untyped-def]
-    """List row y of map m: places ``(x C + c) step`` and payloads of its events, and where those of each pixel start.
 
-    Every pixel lists an even number, the last of them with a payload of 0 where need be.
+class EventLists(NamedTuple):
+    """What is not 0 in a ring of input rows: ``payloads`` and ``offsets`` int32, and where each pixel's ``starts`` (slots, W + 1).
+
+    An offset is ``(x C + c)`` times the bytes of a row of weights.
     """
-    _, _, width, channels = maps.shape
-    line, whole = maps[m, y].reshape(width * channels), channels - channels % TOGETHER
-    found = slot * room
-    for x in range(width):
-        starts[slot * (width + 1) + x] = found
-        for place in range(x * channels, x * channels + whole, TOGETHER):
-            found = note(line, place, bits, orders, step, places, factors, found)
-        for place in range(x * channels + whole, (x + 1) * channels):
-            places[found], factors[found] = place * step, line[place] & bits
-            found += line[place] & bits != 0
-        places[found], factors[found] = x * channels * step, 0
-        found += found & 1
-    starts[slot * (width + 1) + width] = found
+
+    payloads: Array
+    offsets: Array
+    starts: Array
+    slots: int
+
+
+@inlined
+def accumulate_events(total, rows, base, offsets, payloads, event, end):  # type: ignore[no-untyped-def]
+    """``total`` plus the rows of weights of events ``event .. end`` of a list, an even number, times their payloads."""
+    while event < end:
+        total = axpy2(total, rows, base, offsets, payloads, event)
+        event = black_box(event + 2)
+    return total
 
 
 @compiled
-def outline(  # type: ignore[no-untyped-def]
-    row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
-):
+def list_row(x, n, y, bits, table, pitch, events):  # type: ignore[no-untyped-def]
+    """List row y of map n in ``events``, those of each pixel filled up to an even number with a payload of 0.
+
+    ``pitch`` are the bytes of a row of weights, ``table`` is :func:`snn_deploy_cpu.kernels.simd.compress_table`.
+    """
+    _, _, width, channels = x.shape
+    payloads, offsets, starts, slots = events
+    slot, line, whole = y % slots, x[n, y].reshape(width * channels), channels - channels % GROUP
+    end = slot * (payloads.size // slots)
+    for pixel in range(width):
+        starts[slot * (width + 1) + pixel] = end
+        for index in range(pixel * channels, pixel * channels + whole, GROUP):
+            end = compress_nonzero(line, index, bits, table, pitch, offsets, payloads, end)
+        for index in range(pixel * channels + whole, (pixel + 1) * channels):
+            offsets[end], payloads[end] = index * pitch, line[index] & bits
+            end += line[index] & bits != 0
+        offsets[end], payloads[end] = pixel * channels * pitch, 0
+        end += end & 1
+    starts[slot * (width + 1) + width] = end
+
+
+@compiled
+def list_rows(x, n, row, bits, table, pitch, geometry, events, listed):  # type: ignore[no-untyped-def]
+    """List the input rows of map n that positions ``row`` read; returns how many entries they have together.
+
+    ``listed`` (slots,) are the rows whose lists are there.
+    """
+    _, height, width, _ = x.shape
+    entries = np.int64(0)
+    for h in range(geometry.kernel[0]):
+        y = row * geometry.strides[0] - geometry.pads[0] + h * geometry.dilations[0]
+        if 0 <= y < height:
+            slot = y % events.slots
+            if listed[slot] != y:
+                list_row(x, n, y, bits, table, pitch, events)
+                listed[slot] = y
+            entries += events.starts[slot * (width + 1) + width] - events.starts[slot * (width + 1)]
+    return entries
+
+
+@compiled
+def list_runs(row, tile, shape, depth, geometry, slots, runs, parts):  # type: ignore[no-untyped-def]
     """Runs of listed events that a row of positions adds, three numbers each, and how many numbers each part ends with.
 
-    Where the pixels' starts stand, the first column from that of position 0 on, and the row of weights of place 0. A
-    run is as many columns as neighbour each other in the part, one in a dilated kernel.
+    The numbers: where the ``starts`` of its row stand, the first column from that of position 0 on, and the row of weights
+    of input 0 there. A run is as many columns as neighbour each other in a part, one where columns are dilated. A part
+    is ``depth`` (rows, columns) of the kernel, whose sums are written before the next. Returns how many parts there are.
     """
-    taps, found, ended = at_once[1] if dilations[1] == 1 else 1, 0, 0
+    (_, height, width, channels), (kernel, strides, dilations, pads, _, _) = shape, geometry
+    taps, end, ended = depth[1] if dilations[1] == 1 else 1, 0, 0
     for h in range(kernel[0]):
-        y = row * strides[0] - before[0] + h * dilations[0]
+        y = row * strides[0] - pads[0] + h * dilations[0]
         for w in range(0, kernel[1], taps):
             if 0 <= y < height:
-                run[found], run[found + 1] = y % slots * (width + 1), w * dilations[1] - before[1]
-                run[found + 2] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
-                found += 3
-            if (w + taps) % at_once[1] == 0 and (h + 1) % at_once[0] == 0:
-                parts[ended] = found
+                runs[end], runs[end + 1] = y % slots * (width + 1), w * dilations[1] - pads[1]
+                runs[end + 2] = ((tile * kernel[0] + h) * kernel[1] + w) * channels
+                end += 3
+            if (w + taps) % depth[1] == 0 and (h + 1) % depth[0] == 0:
+                parts[ended] = end
                 ended += 1
     return ended
 
 
 @compiled
-def convolve(  # type: ignore[no-untyped-def]
-    maps, bits, orders, rows, at_once, numbers, first, scale, new, slots, factors, out, neurons
-):
-    """Sums of rows ``first ...`` of the target, written into ``out`` where it is ``new`` and added there otherwise.
+def convolve(x, bits, table, rows, depth, geometry, ring, target, neurons):  # type: ignore[no-untyped-def]
+    """Currents of ``target`` (:class:`snn_deploy_cpu.kernels.arguments.CurrentRows`) from ``x`` (N, H, W, C) integers.
 
-    ``neurons``, where there are any, fire when a row is done (:func:`snn_deploy_cpu.kernels.threshold.fire_rows`), and ``out``
-    may have room for the rows of one map only. ``numbers`` are those of :class:`snn_deploy_cpu.conv.geometry.Convolution`.
-    Returns how many membranes were limited.
+    ``bits`` mask the payloads, a scalar of ``x``'s format; ``rows`` are those of
+    :func:`snn_deploy_cpu.kernels.sparse_rows.pack_rows`, int8 for a ``ring`` of uint8 payloads, int16 for int16; ``table`` is
+    :func:`snn_deploy_cpu.kernels.simd.compress_table`. ``ring.values`` have room for the lists of its slots. ``neurons``
+    (:class:`snn_deploy_cpu.kernels.arguments.FusedNeurons`), if any, step when their row is complete; returns how many
+    membranes left 24 bits.
+
+    Exact: sums over a part of the kernel, ``depth`` (rows, columns), stay within int16 or int32
+    (:class:`snn_deploy_cpu.conv.sparse.SparseConv`) and their sums in ``target`` below 2**24, which float32 holds.
     """
-    kernel, strides, dilations, before, up, cut = numbers
-    count, height, width, channels = maps.shape
-    held_maps, lines, columns, depth = out.shape
-    lanes, step, room, pitch_starts = lanes_of(rows), bytes_of(rows), factors.size // slots, width + 1
+    (kernel, strides, dilations, _, phases, crop), (out, row_begin, scale, overwrite) = geometry, target
+    (count, _, width, channels), (n_slots, lines, columns, out_channels) = x.shape, out.shape
+    size, pitch, taps = row_width(rows), row_bytes(rows), depth[1] if dilations[1] == 1 else 1
     tiles = rows.size // (kernel[0] * kernel[1] * channels)
-    taps = at_once[1] if dilations[1] == 1 else 1
-    places = np.empty(factors.size, np.int32)
-    starts = np.empty(slots * pitch_starts, np.int64)
-    held = np.empty(slots, np.int64)
-    run, parts = np.empty(3 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
-    sums, flat = np.empty(lanes, np.float32), out.reshape(out.size)
-    limited = np.int64(0)
-    aside, groups = np.arange(0, lanes, TOGETHER), handed_out(tiles * lanes, up, columns, depth)
-    for m in range(count):
-        held[:] = -1
-        target = m % held_maps
+    first, last = crop[1] // phases[1], -(-(columns + crop[1]) // phases[1])
+    payloads, offsets = ring.values, np.empty(ring.values.size, np.int32)
+    starts, listed = np.empty(ring.slots * (width + 1), np.int64), np.empty(ring.slots, np.int64)
+    events = EventLists(payloads, offsets, starts, ring.slots)
+    runs, parts = np.empty(3 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
+    sums, aside, flat = np.empty(size, np.float32), np.arange(0, size, GROUP), out.reshape(out.size)
+    groups = group_offsets(tiles * size, phases, columns, out_channels)
+    saturated = np.int64(0)
+    for n in range(count):
+        listed[:] = -1
+        slot = n % n_slots
         for tile in range(tiles):
-            for row in range((first + cut[0]) // up[0], -(-(first + lines + cut[0]) // up[0])):
-                line = row * up[0] - cut[0] - first
-                events = np.int64(0)
-                for h in range(kernel[0]):
-                    y = row * strides[0] - before[0] + h * dilations[0]
-                    if 0 <= y < height:
-                        if held[y % slots] != y:
-                            enlist(maps, m, y, bits, orders, step, y % slots, room, places, factors, starts)
-                            held[y % slots] = y
-                        events += starts[y % slots * pitch_starts + width] - starts[y % slots * pitch_starts]
-                ended = outline(
-                    row, tile, height, width, channels, kernel, at_once, strides, dilations, before, slots, run, parts
-                )
-                last = -(-(columns + cut[1]) // up[1]) if events > 0 or new else 0
-                for column in range(cut[1] // up[1], last):
-                    pixel, j = column * up[1] - cut[1], 0
-                    inside = 0 <= line <= lines - up[0] and 0 <= pixel <= columns - up[1] and groups.size > 0
-                    base = ((target * lines + line) * columns + pixel) * depth if inside else 0
-                    goal, offsets = (flat, groups) if inside else (sums, aside)
-                    lane, fresh = (tile * (lanes // TOGETHER), new) if inside else (0, True)
+            for row in range((row_begin + crop[0]) // phases[0], -(-(row_begin + lines + crop[0]) // phases[0])):
+                line = row * phases[0] - crop[0] - row_begin
+                entries = list_rows(x, n, row, bits, table, pitch, geometry, events, listed)
+                ended = list_runs(row, tile, x.shape, depth, geometry, ring.slots, runs, parts)
+                for column in range(first, last if entries > 0 or overwrite else first):
+                    pixel, j = column * phases[1] - crop[1], 0
+                    inside = 0 <= line <= lines - phases[0] and 0 <= pixel <= columns - phases[1] and groups.size > 0
+                    base = ((slot * lines + line) * columns + pixel) * out_channels if inside else 0
+                    place, places = (flat, groups) if inside else (sums, aside)
+                    group, fresh = (tile * (size // GROUP), overwrite) if inside else (0, True)
                     for part in range(ended):
-                        total, stop = zeros(rows), peek(parts, part)
+                        total, stop = zero_row(rows), load(parts, part)
                         while j < stop:
-                            begin, x = peek(run, j), column * strides[1] + peek(run, j + 1)
-                            event = peek(starts, begin + min(max(x, 0), width))
-                            end = peek(starts, begin + min(max(x + taps, 0), width))
-                            weight = (peek(run, j + 2) - x * channels) * step
-                            while event < end:
-                                total = add_products(total, rows, weight, places, factors, event)
-                                event = opaque(event + 2)
+                            begin, left = load(runs, j), column * strides[1] + load(runs, j + 1)
+                            event = load(starts, begin + min(max(left, 0), width))
+                            end = load(starts, begin + min(max(left + taps, 0), width))
+                            weight = (load(runs, j + 2) - left * channels) * pitch
+                            total = accumulate_events(total, rows, weight, offsets, payloads, event, end)
                             j += 3
-                        put(total, goal, base, offsets, lane, scale, fresh)
+                        scatter_scaled(total, place, base, places, group, scale, fresh)
                         fresh = False
                     if not inside:
-                        spread(sums, tile, line, pixel, up, new, out, target)
+                        scatter_pixel(sums, tile, line, pixel, phases, overwrite, out, slot)
                 if tile == tiles - 1:
-                    limited += fire_rows(neurons, out, target, line, up[0], m, first)
-    return limited
+                    saturated += step_rows(neurons, out, slot, line, phases[0], n, row_begin)
+    return saturated

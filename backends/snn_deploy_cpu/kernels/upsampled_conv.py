@@ -1,8 +1,10 @@
-"""Convolutions of maps that repeat pixels, compiled: each pixel times every tap once, folded into what the repetitions see.
+"""Convolutions fused with the nearest-neighbour upsampling before them: each low-resolution pixel times every tap, once.
 
-:class:`snn_deploy_cpu.conv.geometry.Fold` says what is added. A ring (row, pixel, lane) holds the products of as many rows of the
-input as one row of the target sees, lanes being (h, w, o). Arguments are those of
-:func:`snn_deploy_cpu.kernels.sparse_conv.convolve` and :func:`snn_deploy_cpu.kernels.direct_conv.convolve`.
+:class:`snn_deploy_cpu.conv.geometry.UpsampledConv` says which products a pixel of the target adds. A row ring buffer
+``products`` (slots, pixel, product) holds those of as many rows of the input as one row of the target reads, products
+being (h, w, o): int16 sums for int8 weights, int32 for int16. Other arguments are those of
+:func:`snn_deploy_cpu.kernels.sparse_conv.convolve` and :func:`snn_deploy_cpu.kernels.direct_conv.convolve`, and exact for the same
+reasons.
 """
 
 from __future__ import annotations
@@ -10,135 +12,139 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy_cpu.kernels.direct_conv import hold
-from snn_deploy_cpu.kernels.pixel_shuffle import handed_out, spread
-from snn_deploy_cpu.kernels.register_tile import (
-    POSITIONS,
-    WORD,
-    add_word,
-    keep_tile,
-    moved,
-    no_part,
-    no_sums,
-    vectors_of,
-)
-from snn_deploy_cpu.kernels.simd import TOGETHER, WIDE, add_wide, keep, no_wide, opaque, peek, put
-from snn_deploy_cpu.kernels.sparse_conv import enlist
-from snn_deploy_cpu.kernels.sparse_rows import add_products, bytes_of, lanes_of, zeros
-from snn_deploy_cpu.kernels.threshold import fire_rows
+from snn_deploy_cpu.kernels.direct_conv import accumulate_run, copy_row
+from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
+from snn_deploy_cpu.kernels.register_tile import KR_BYTES, MR, store_tile, vectors_per_tile, zero_tile
+from snn_deploy_cpu.kernels.simd import GROUP, WIDE, accumulate_wide, black_box, load, scatter_scaled, store, zero_wide
+from snn_deploy_cpu.kernels.sparse_conv import EventLists, accumulate_events, list_row
+from snn_deploy_cpu.kernels.sparse_rows import row_bytes, row_width, zero_row
+from snn_deploy_cpu.kernels.threshold import step_rows
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
 @compiled
-def seen(line, height, fold):  # type: ignore[no-untyped-def]
-    """The rows ``low .. high`` of the input that row ``line`` of the target sees."""
-    factor, kernel, before, _ = fold
-    low, high = (line - before[0]) // factor, (line - before[0] + kernel[0] - 1) // factor + 1
+def rows_read(line, height, geometry):  # type: ignore[no-untyped-def]
+    """The rows ``low .. high`` of the input that row ``line`` of the target reads."""
+    factor, kernel, pads, _ = geometry
+    low, high = (line - pads[0]) // factor, (line - pads[0] + kernel[0] - 1) // factor + 1
     return min(max(low, 0), height), min(max(high, 0), height)
 
 
 @compiled
-def tables(ring, out, fold):  # type: ignore[no-untyped-def]
-    """Where column X of the target finds the products of tap w in a row of the ring, (X, w), and what :func:`put` is given.
+def gather_plan(products, out, geometry):  # type: ignore[no-untyped-def]
+    """Where column X of the target finds the products of tap w in a row of the ring, (X, w), and where its sums go.
 
-    That is for whole groups of outputs where they go, and for others a place aside.
+    That is the offsets of whole groups of outputs, and for others a place aside.
     """
-    factor, kernel, before, left = fold
-    _, _, columns, depth = out.shape
-    steps = np.empty(columns * kernel[1], np.int64)
+    factor, kernel, pads, left = geometry
+    _, _, columns, channels = out.shape
+    entries = np.empty(columns * kernel[1], np.int64)
     for column in range(columns):
         for w in range(kernel[1]):
-            pixel = (column - before[1] + w) // factor + left
-            steps[column * kernel[1] + w] = pixel * ring.shape[2] + w * depth
-    groups = handed_out(-(-depth // WIDE) * WIDE, (1, 1), columns, depth)
-    return steps, groups, np.arange(0, WIDE, TOGETHER), np.empty(WIDE, np.float32)
+            pixel = (column - pads[1] + w) // factor + left
+            entries[column * kernel[1] + w] = pixel * products.shape[2] + w * channels
+    groups = group_offsets(-(-channels // WIDE) * WIDE, (1, 1), columns, channels)
+    return entries, groups, np.arange(0, WIDE, GROUP), np.empty(WIDE, np.float32)
 
 
 @compiled
-def fold_row(ring, found, line, height, fold, scale, new, out, m, first, neurons):  # type: ignore[no-untyped-def]
-    """Row ``line`` of ``out`` from the products in ``ring``, whose neurons then fire; ``found`` are :func:`tables`."""
-    factor, kernel, before, _ = fold
-    steps, groups, aside, sums = found
-    maps, lines, columns, depth = out.shape
-    slots, room = ring.shape[0], ring.shape[1] * ring.shape[2]
-    products, flat, target = ring.reshape(ring.size), out.reshape(out.size), m % maps
+def sum_row(products, plan, line, height, geometry, target, n, neurons):  # type: ignore[no-untyped-def]
+    """Row ``line`` of ``target`` from ``products``, after which its neurons step; ``plan`` is :func:`gather_plan`.
+
+    Returns how many membranes left 24 bits.
+    """
+    (factor, kernel, pads, _), (out, row_begin, scale, overwrite) = geometry, target
+    entries, groups, aside, sums = plan
+    n_slots, lines, columns, channels = out.shape
+    slots, row_size = products.shape[0], products.shape[1] * products.shape[2]
+    ring, flat, slot = products.reshape(products.size), out.reshape(out.size), n % n_slots
     rows, last = np.empty(kernel[0], np.int64), 0
     for h in range(kernel[0]):
-        y = (first + line - before[0] + h) // factor
+        y = (row_begin + line - pads[0] + h) // factor
         if 0 <= y < height:
-            rows[last] = y % slots * room + h * kernel[1] * depth
+            rows[last] = y % slots * row_size + h * kernel[1] * channels
             last += 1
     for column in range(columns):
-        base = ((target * lines + line) * columns + column) * depth
-        for tile in range(-(-depth // WIDE)):
-            total, row = no_wide(), 0
+        base = ((slot * lines + line) * columns + column) * channels
+        for tile in range(-(-channels // WIDE)):
+            total, row = zero_wide(), 0
             while row < last:
-                begin, entry = peek(rows, row) + tile * WIDE, column * kernel[1]
+                begin, entry = load(rows, row) + tile * WIDE, column * kernel[1]
                 while entry < (column + 1) * kernel[1]:
-                    total = add_wide(total, products, begin + peek(steps, entry))
-                    entry = opaque(entry + 1)
-                row = opaque(row + 1)
+                    total = accumulate_wide(total, ring, begin + load(entries, entry))
+                    entry = black_box(entry + 1)
+                row = black_box(row + 1)
             if groups.size > 0:
-                put(total, flat, base, groups, tile * (WIDE // TOGETHER), scale, new)
+                scatter_scaled(total, flat, base, groups, tile * (WIDE // GROUP), scale, overwrite)
             else:
-                put(total, sums, 0, aside, 0, scale, True)
-                spread(sums, tile, line, column, (1, 1), new, out, target)
-    return fire_rows(neurons, out, target, line, 1, m, first)
+                scatter_scaled(total, sums, 0, aside, 0, scale, True)
+                scatter_pixel(sums, tile, line, column, (1, 1), overwrite, out, slot)
+    return step_rows(neurons, out, slot, line, 1, n, row_begin)
 
 
 @compiled
-def fold_events(maps, bits, orders, rows, fold, first, scale, new, ring, factors, out, neurons):  # type: ignore[no-untyped-def]
-    """Products event by event; ``factors`` has room for those of one row of the input."""
-    count, height, width, channels = maps.shape
-    (slots, pixels, pitch), left = ring.shape, fold[3]
-    lanes, step = lanes_of(rows), bytes_of(rows)
-    places, starts = np.empty(factors.size, np.int32), np.empty(width + 1, np.int64)
-    found, products, limited = tables(ring, out, fold), ring.reshape(ring.size), np.int64(0)
-    for m in range(count):
-        done = 0
-        for line in range(out.shape[1]):
-            low, high = seen(first + line, height, fold)
-            for y in range(max(low, done), high):
-                enlist(maps, m, y, bits, orders, step, 0, 0, places, factors, starts)
-                for tile in range(pitch // lanes):
-                    for x in range(width):
-                        total, event, end = zeros(rows), peek(starts, x), peek(starts, x + 1)
-                        weight = (tile - x) * channels * step
-                        while event < end:
-                            total = add_products(total, rows, weight, places, factors, event)
-                            event = opaque(event + 2)
-                        keep(total, products, (y % slots * pixels + left + x) * pitch + tile * lanes)
-            done = max(done, high)
-            limited += fold_row(ring, found, line, height, fold, scale, new, out, m, first, neurons)
-    return limited
+def multiply_events(x, n, y, bits, table, rows, events, products, left):  # type: ignore[no-untyped-def]
+    """The products of row y of map n, event by event, into its row of ``products``, ``left`` pixels before the first."""
+    _, _, width, channels = x.shape
+    (slots, pixels, row_products), size, pitch = products.shape, row_width(rows), row_bytes(rows)
+    payloads, offsets, starts, _ = events
+    ring = products.reshape(products.size)
+    list_row(x, n, y, bits, table, pitch, events)
+    for tile in range(row_products // size):
+        for pixel in range(width):
+            weight = (tile - pixel) * channels * pitch
+            event, end = load(starts, pixel), load(starts, pixel + 1)
+            total = accumulate_events(zero_row(rows), rows, weight, offsets, payloads, event, end)
+            store(total, ring, (y % slots * pixels + left + pixel) * row_products + tile * size)
 
 
 @compiled
-def fold_words(maps, bits, weights, at_once, fold, first, scale, new, ring, held, out, neurons):  # type: ignore[no-untyped-def]
-    """Products of everything; ``held``, zeros, has room for one row of the input, filled up to whole tiles of positions."""
-    count, height, width, channels = maps.shape
-    (slots, pixels, pitch), left = ring.shape, fold[3]
-    inputs, lanes = WORD // held.itemsize, vectors_of(weights) * TOGETHER
-    words = -(-channels // inputs)
-    found, products, limited = tables(ring, out, fold), ring.reshape(ring.size), np.int64(0)
-    for m in range(count):
+def convolve_events(x, bits, table, rows, geometry, products, payloads, target, neurons):  # type: ignore[no-untyped-def]
+    """Products event by event; ``payloads`` has room for the list of one row of the input."""
+    count, height, width, _ = x.shape
+    out, row_begin, _, _ = target
+    offsets, starts = np.empty(payloads.size, np.int32), np.empty(width + 1, np.int64)
+    events = EventLists(payloads, offsets, starts, 1)
+    plan, saturated = gather_plan(products, out, geometry), np.int64(0)
+    for n in range(count):
         done = 0
         for line in range(out.shape[1]):
-            low, high = seen(first + line, height, fold)
+            low, high = rows_read(row_begin + line, height, geometry)
             for y in range(max(low, done), high):
-                hold(maps[m, y].reshape(width * channels), bits, channels, held, 0, words * inputs)
-                for block in range(pitch // lanes):
-                    for x in range(0, width, POSITIONS):
-                        total, word, place = no_sums(weights), block * words, x * words * WORD
-                        while word < (block + 1) * words:
-                            part, end = no_part(weights), min((block + 1) * words, word + at_once)
-                            while word < end:
-                                part = add_word(part, weights, word, held, place, words * WORD)
-                                word, place = opaque(word + 1), place + WORD
-                            total = moved(total, part)
-                        base = (y % slots * pixels + left + x) * pitch + block * lanes
-                        keep_tile(total, products, base, pitch)
+                multiply_events(x, n, y, bits, table, rows, events, products, geometry.left)
             done = max(done, high)
-            limited += fold_row(ring, found, line, height, fold, scale, new, out, m, first, neurons)
-    return limited
+            saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
+    return saturated
+
+
+@compiled
+def multiply_words(row, width, weights, words, depth, products, slot, left):  # type: ignore[no-untyped-def]
+    """The products of a ``row`` of ``width`` pixels, ``words`` each, into row ``slot`` of ``products``."""
+    (_, pixels, row_products), size = products.shape, vectors_per_tile(weights) * GROUP
+    ring, pitch = products.reshape(products.size), words * KR_BYTES
+    for tile in range(row_products // size):
+        for pixel in range(0, width, MR):
+            word = tile * words
+            total = accumulate_run(zero_tile(weights), weights, word, word + words, depth, row, pixel * pitch, pitch)
+            store_tile(total, ring, (slot * pixels + left + pixel) * row_products + tile * size, row_products)
+
+
+@compiled
+def convolve_words(x, bits, weights, depth, geometry, products, row, target, neurons):  # type: ignore[no-untyped-def]
+    """Products of everything; ``row``, zeros, has room for one row of the input, filled up to whole tiles of positions."""
+    count, height, width, channels = x.shape
+    out, row_begin, _, _ = target
+    per_word = KR_BYTES // row.itemsize
+    words = -(-channels // per_word)
+    plan, saturated = gather_plan(products, out, geometry), np.int64(0)
+    for n in range(count):
+        done = 0
+        for line in range(out.shape[1]):
+            low, high = rows_read(row_begin + line, height, geometry)
+            for y in range(max(low, done), high):
+                copy_row(x[n, y].reshape(width * channels), bits, channels, row, 0, words * per_word)
+                multiply_words(row, width, weights, words, depth, products, y % products.shape[0], geometry.left)
+            done = max(done, high)
+            saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
+    return saturated

@@ -1,1 +1,1 @@
-"""Membranes through time: one module for each kind of neuron."""
+"""Neuron models in floats that hold every integer exactly: one module for each kind, one interface (``protocol``)."""

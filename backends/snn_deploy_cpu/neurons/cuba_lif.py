@@ -1,4 +1,4 @@
-r"""The scan of leaky neurons: :meth:`snn_deploy.network.cuba_lif.CubaLif.step` in float64, channels last.
+r"""CUBA-LIF neurons: :meth:`snn_deploy.network.cuba_lif.CubaLif.step` in float64, channels last.
 
 A decay ``sign(x) floor(|x| (4096 - d) / 4096)`` is ``trunc(x (4096 - d) / 4096)``: products below 2**53 are exact in
 float64 and so is the division by a power of two, so every number here is the integer of the specification.
@@ -7,84 +7,83 @@ float64 and so is the division by a power of two, so every number here is the in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from snn_deploy.arrays import Int64
 from snn_deploy.network.bounds import Bound
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy_cpu.conv.exactness import FLOAT64_EXACT
 from snn_deploy_cpu.conv.float_conv import Real
-
-Floats = npt.NDArray[Any]
-
-TILE = 2048
-"""Neurons per tile, about."""
+from snn_deploy_cpu.neurons.protocol import Floats, Integers, repeat_to_tile
 
 
 @dataclass(frozen=True, eq=False)
-class Leak:
-    """The numbers of one population's leaky neurons, those of the channels repeated to the length of a tile.
+class CubaLifNeurons:
+    """The coefficients of one population's leaky neurons (:class:`snn_deploy_cpu.neurons.protocol.Neurons`), all (tile,).
 
-    ``bias`` joins the synaptic current, ``offset`` the membrane; ``keep_u`` and ``keep_v`` are the shares that a step
-    leaves.
+    ``bias`` joins the synaptic current, ``offset`` the membrane; ``current_retention`` and ``voltage_retention`` are
+    the shares that a step leaves. The second state is the decaying current u.
     """
 
     start: Floats
     bias: Floats
     theta: Floats
     offset: Floats
-    keep_u: float
-    keep_v: float
+    current_retention: float
+    voltage_retention: float
 
-    counts = True
-    """The second state of a neuron, its running count elsewhere, is u."""
+    has_second_state = True
+    fuses = False
 
     @classmethod
-    def of(cls, neuron: CubaLif, bias: npt.NDArray[np.int64], current: Real) -> Leak:
-        """The numbers of ``neuron`` with ``bias`` (C,), currents in the format given."""
-        repeats = max(1, TILE // neuron.theta.size)
+    def of(cls, neuron: CubaLif, bias: Int64, current: Real) -> CubaLifNeurons:
+        """The coefficients of ``neuron`` with ``bias`` (C,) int64, currents in the format given, states in float64."""
         return cls(
-            np.zeros(repeats * neuron.theta.size),
-            np.tile(bias.astype(current), repeats),
-            np.tile(neuron.theta.astype(np.float64), repeats),
-            np.tile(neuron.offset.astype(np.float64), repeats),
+            repeat_to_tile(np.zeros(neuron.theta.size)),
+            repeat_to_tile(bias.astype(current)),
+            repeat_to_tile(neuron.theta.astype(np.float64)),
+            repeat_to_tile(neuron.offset.astype(np.float64)),
             (DECAY_ONE - neuron.current_decay) / DECAY_ONE,
             (DECAY_ONE - neuron.voltage_decay) / DECAY_ONE,
         )
 
-    def scan(
+    def step_many(
         self,
         v: Floats,
-        u: Floats,
+        second: Floats | None,
         currents: Floats,
         drive: Floats | None,
-        driven: int,
-        payloads: npt.NDArray[Any],
-        first: int,
+        driven_steps: int,
+        payloads: Integers,
+        begin: int,
     ) -> int:
-        """Advance neurons, as :func:`snn_deploy_cpu.neurons.multi_threshold.scan` does."""
-        neurons, limited = currents.shape[1], 0
-        for low in range(0, neurons, self.theta.size):
-            high = min(low + self.theta.size, neurons)
-            here, size = slice(first + low, first + high), high - low
+        """As :meth:`snn_deploy_cpu.neurons.protocol.Neurons.step_many`."""
+        u, n, saturated = np.zeros_like(v) if second is None else second, currents.shape[1], 0
+        for low in range(0, n, self.theta.size):
+            high = min(low + self.theta.size, n)
+            here, size = slice(begin + low, begin + high), high - low
             constant = self.bias[:size] if drive is None else drive[here]
-            vv, uu = v[here], u[here]
+            tile_v, tile_u = v[here], u[here]
             for step in range(payloads.shape[0]):
                 arriving = currents[step % currents.shape[0], low:high].astype(np.float64)
-                if step < driven:
+                if step < driven_steps:
                     arriving += constant
-                uu[:] = np.trunc(uu * self.keep_u) + arriving * 2**CURRENT_SHIFT
-                raised = np.trunc(vv * self.keep_v) + uu + self.offset[:size]
-                limited += int(np.count_nonzero(np.abs(raised) > STATE_MAX))
-                spikes = np.clip(raised, -STATE_MAX, STATE_MAX) > self.theta[:size]
-                vv[:] = np.where(spikes, 0, np.clip(raised, -STATE_MAX, STATE_MAX))
+                tile_u[:] = np.trunc(tile_u * self.current_retention) + arriving * 2**CURRENT_SHIFT
+                charged = np.trunc(tile_v * self.voltage_retention) + tile_u + self.offset[:size]
+                saturated += int(np.count_nonzero(np.abs(charged) > STATE_MAX))
+                charged = np.clip(charged, -STATE_MAX, STATE_MAX)
+                spikes = charged > self.theta[:size]
+                tile_v[:] = np.where(spikes, 0, charged)
                 payloads[step, here] = spikes
-        return limited
+        return saturated
+
+    def would_fire(self, v: Floats, second: Floats | None) -> bool:  # noqa: ARG002
+        """False: networks in exact mode, which alone must end silent, have no such neurons."""
+        return False
 
 
-def leak_fits(worst: Bound) -> bool:
-    """Whether a decay of a u that ``worst`` bounds is exact in float64."""
+def decay_fits_float64(worst: Bound) -> bool:
+    """Whether a decay of a u that ``worst`` bounds is exact in float64: its product with 4096 is at most 2**53."""
     return worst.current * DECAY_ONE <= FLOAT64_EXACT

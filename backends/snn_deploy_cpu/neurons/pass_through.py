@@ -1,66 +1,58 @@
 """Populations that pass every sum on, in integers: pooling and fixed resampling without a membrane.
 
 A neuron with threshold 1 that starts at 0 sends ``floor(v) = v``, all of its input, as long as no limit of payload or
-count can bind (:func:`snn_deploy_cpu.conv.exactness.transparent`); its membrane is 0 after every step.
+count can bind (:func:`snn_deploy_cpu.conv.exactness.passes_through`); its membrane is 0 after every step.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.network.kernels import SpatialKernel
-from snn_deploy_cpu.conv.geometry import Convolution, Maps, cut_out
+from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
 from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.neurons.protocol import Integers
 
-Integers = npt.NDArray[Any]
 
-
-class Relay(Protocol):
-    """Payloads (M, H, W, C) to payloads ``out`` (M, H', W', C)."""
+class PassThrough(Protocol):
+    """Payloads (N, H, W, C) to payloads ``out`` (N, H', W', C), both integers."""
 
     @property
-    def copies(self) -> bool:
-        """Whether every pixel that is passed on is one that arrives."""
+    def copies_pixels(self) -> bool:
+        """Whether every pixel that is passed on equals one that arrives."""
         ...
 
-    def __call__(self, maps: Maps, out: Integers) -> None:
-        """Write the sums."""
+    def __call__(self, x: Maps, out: Integers) -> None:
+        """Write the sums into ``out``."""
         ...
 
 
-class Pooling:
+class SumPooling:
     """A depthwise convolution."""
 
-    copies = False
+    copies_pixels = False
 
-    def __init__(self, form: Convolution, exponent: int) -> None:
-        self._form = form
-        self._taps = np.ascontiguousarray(form.weight[:, 0].transpose(1, 2, 0).astype(np.int32) << exponent)
+    def __init__(self, conv: Convolution, exponent: int) -> None:
+        self._conv = conv
+        self._taps = np.ascontiguousarray(conv.weight[:, 0].transpose(1, 2, 0).astype(np.int32) << exponent)
 
-    def __call__(self, maps: Maps, out: Integers) -> None:
-        """Write the sums."""
-        form, (_, height, width, _) = self._form, out.shape
-        part = cut_out(maps, form.window(0, 0, height), form.window(1, 0, width))
+    def __call__(self, x: Maps, out: Integers) -> None:
+        """Write the sums into ``out``."""
+        conv, (_, height, width, _) = self._conv, out.shape
+        part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
         kernels = compiled_kernels()
         if kernels is not None:
-            kernels.pool(part, self._taps, form.strides, form.dilations, out)
+            kernels.sum_pool(part, self._taps, conv.strides, conv.dilations, out)
             return
-        (step_y, step_x), (gap_y, gap_x) = form.strides, form.dilations
         total = np.zeros(out.shape, np.int32)
         for h, w in np.ndindex(self._taps.shape[:2]):
-            window = part[
-                :,
-                h * gap_y : h * gap_y + (height - 1) * step_y + 1 : step_y,
-                w * gap_x : w * gap_x + (width - 1) * step_x + 1 : step_x,
-            ]
-            total += window * self._taps[h, w]
+            total += conv.tap_view(part, (h, w), (height, width)) * self._taps[h, w]
         out[...] = total
 
 
-class Copying:
+class PixelCopy:
     """A pixel map in which every pixel is one source pixel times one weight that all share."""
 
     def __init__(self, kernel: SpatialKernel, exponent: int) -> None:
@@ -68,8 +60,8 @@ class Copying:
         self._weight = int(kernel.data[0]) << exponent
 
     @property
-    def copies(self) -> bool:
-        """Whether every pixel that is passed on is one that arrives."""
+    def copies_pixels(self) -> bool:
+        """Whether every pixel that is passed on equals one that arrives."""
         return self._weight == 1
 
     @staticmethod
@@ -78,24 +70,25 @@ class Copying:
         return bool(np.all(np.diff(kernel.indptr) == 1) and np.all(kernel.data == kernel.data[0]))
 
     @staticmethod
-    def factor(kernel: SpatialKernel) -> int | None:
-        """How often every pixel is repeated each way, where ``kernel`` does just that."""
+    def upsampling_factor(kernel: SpatialKernel) -> int | None:
+        """How often ``kernel`` repeats every pixel each way, ``None`` where it does anything else."""
         (height, width), (rows, columns) = kernel.input_size, kernel.output_size
         factor = rows // height
-        if (rows, columns) != (factor * height, factor * width) or not Copying.covers(kernel) or kernel.data[0] != 1:
+        if (rows, columns) != (factor * height, factor * width) or not PixelCopy.covers(kernel) or kernel.data[0] != 1:
             return None
         pixels = np.arange(height * width).reshape(height, width)
         repeated = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
         return factor if np.array_equal(kernel.indices, repeated.reshape(-1)) else None
 
-    def __call__(self, maps: Maps, out: Integers) -> None:
-        """Write the sums."""
-        count, height, width, channels = maps.shape
-        flat, target = maps.reshape(count, height * width, channels), out.reshape(count, -1, channels)
+    def __call__(self, x: Maps, out: Integers) -> None:
+        """Write the sums into ``out``."""
+        count, height, width, channels = x.shape
+        pixels, target = x.reshape(count, height * width, channels), out.reshape(count, -1, channels)
         kernels = compiled_kernels()
         if self._weight == 1 and kernels is not None:
-            kernels.gather(flat, self._indices, target)
-        elif self._weight == 1 and flat.dtype == target.dtype:
-            np.take(flat, self._indices, axis=1, out=target, mode="clip")
+            kernels.gather_pixels(pixels, self._indices, target)
+        elif self._weight == 1 and pixels.dtype == target.dtype:
+            # mode="clip" lets NumPy write into out without a buffer; all indices are valid
+            np.take(pixels, self._indices, axis=1, out=target, mode="clip")
         else:
-            target[...] = flat[:, self._indices].astype(np.int32) * self._weight
+            target[...] = pixels[:, self._indices].astype(np.int32) * self._weight

@@ -4,54 +4,57 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import numpy as np
+import pytest
 
 from snn_deploy.backend.protocol import Record
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.buffer_pool import Rooms
+from snn_deploy_cpu.buffer_pool import BufferPool
 from snn_deploy_cpu.plan import prepare
 
 
-def test_rooms_are_used_again() -> None:
-    rooms = Rooms()
-    first, second = rooms.take((2, 10), np.int16), rooms.take((40,), np.uint8)
+def test_released_buffers_are_used_again() -> None:
+    pool = BufferPool()
+    first, second = pool.acquire((2, 10), np.int16), pool.acquire((40,), np.uint8)
     assert first.shape == (2, 10)
     assert not np.shares_memory(first, second)
-    rooms.give(first)
-    again = rooms.take((5, 8), np.uint8)
+    pool.release(first)
+    again = pool.acquire((5, 8), np.uint8)
     assert np.shares_memory(first, again)
-    assert not np.shares_memory(rooms.take((5, 8), np.uint8), again)
+    assert not np.shares_memory(pool.acquire((5, 8), np.uint8), again)
 
 
-def test_no_more_stays_unused_than_was_said() -> None:
-    rooms = Rooms()
-    large, small, more = (rooms.take((size,), np.uint8) for size in (101, 60, 30))
-    for one in (large, small, more):
-        rooms.give(one)
-    rooms.trim(90)
-    assert np.shares_memory(rooms.take((60,), np.uint8), small)
-    assert np.shares_memory(rooms.take((30,), np.uint8), more)
-    assert not np.shares_memory(rooms.take((101,), np.uint8), large)
+@pytest.mark.parametrize(
+    ("max_bytes", "left"), [(191, (101, 60, 30)), (190, (60, 30)), (90, (60, 30)), (89, (30,)), (0, ())]
+)
+def test_trim_frees_the_largest_buffers_first(max_bytes: int, left: tuple[int, ...]) -> None:
+    pool = BufferPool()
+    buffers = {size: pool.acquire((size,), np.uint8) for size in (101, 60, 30)}
+    for buffer in buffers.values():
+        pool.release(buffer)
+    pool.trim(max_bytes)
+    again = {size: pool.acquire((size,), np.uint8) for size in buffers}
+    assert tuple(size for size in buffers if np.shares_memory(buffers[size], again[size])) == left
 
 
-def test_threads_share_rooms() -> None:
-    """No array is handed out twice, and nothing breaks while unused ones are let go of."""
-    rooms, together = Rooms(), Barrier(4, timeout=60)
+def test_threads_share_a_pool() -> None:
+    """No buffer is handed out twice, and nothing breaks while unused ones are freed."""
+    pool, together = BufferPool(), Barrier(4, timeout=60)
 
     def work(number: int) -> bool:
         alone = True
         for turn in range(100):
-            one = rooms.take((64 + turn % 7,), np.uint8)
-            one[...] = number
+            buffer = pool.acquire((64 + turn % 7,), np.uint8)
+            buffer[...] = number
             together.wait()
-            alone = alone and bool(np.all(one == number))
+            alone = alone and bool(np.all(buffer == number))
             together.wait()
-            rooms.give(one)
-            rooms.trim(300)
+            pool.release(buffer)
+            pool.trim(300)
         return alone
 
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(work, range(4)))
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(4)))
 
 
 def test_a_run_does_not_change_the_results_of_the_one_before() -> None:
@@ -80,4 +83,4 @@ def test_payloads_are_released_after_their_last_reader() -> None:
     assert all(places[one.source] >= order.index(one.target) for one in readers)
     assert places[order[-1]] == len(order) - 1
     sizes = [layer.population.size * np.dtype(layer.formats.payload).itemsize for layer in plan.layers]
-    assert max(sizes) < plan.held_bytes < sum(sizes)
+    assert max(sizes) < plan.peak_payload_bytes < sum(sizes)

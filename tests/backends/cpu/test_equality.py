@@ -18,26 +18,24 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
-from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu import backend as simulator
-from snn_deploy_cpu import executor as runners
-from snn_deploy_cpu.conv import providers as libraries
-from snn_deploy_cpu.conv.autotune import Choice
-from snn_deploy_cpu.conv.compiled import Path
-from snn_deploy_cpu.conv.direct import DirectSums
+from snn_deploy_cpu import CpuBackend, backend, executor
+from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.conv.autotune import Autotuner
+from snn_deploy_cpu.conv.compiled import ConvTask
+from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.float_conv import NumpyConvolution
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.payload_stats import Extent
-from snn_deploy_cpu.neurons import multi_threshold as firing
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 from snn_deploy_cpu.plan import Engine
 from snn_deploy_reference import ReferenceBackend
 
 CASES = 8
 
 WAYS = {
-    "events": CpuBackend(quiet=1.0, direct=False),
-    "direct": CpuBackend(quiet=0.0, direct=True),
-    "both": CpuBackend(quiet=0.3, direct=True),
+    "sparse": CpuBackend(sparse_below=1.0, direct=False),
+    "direct": CpuBackend(sparse_below=0.0, direct=True),
+    "both": CpuBackend(sparse_below=0.3, direct=True),
 }
 """Backends that compute by compiled loops whatever they can."""
 
@@ -47,7 +45,7 @@ def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     """The packages named by the parameter cannot be imported."""
     for name in request.param:
         monkeypatch.setitem(sys.modules, name, None)
-    caches = (libraries.eight_bit, libraries.float32, firing.compiled_kernels)
+    caches = (providers.select_int8, providers.select_float32, compiled_kernels)
     for cached in caches:
         cached.cache_clear()
     if "numba" in request.param:
@@ -86,7 +84,7 @@ def both(network: Network, stimulus: np.ndarray, engine: Engine | None = None) -
 @pytest.mark.parametrize("engine", [None, "int8", "f32", "f64"])
 @pytest.mark.parametrize("record", list(Record))
 def test_conformance(engine: Engine | None, record: Record) -> None:
-    if engine == "int8" and libraries.eight_bit() is None:
+    if engine == "int8" and providers.select_int8() is None:
         pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     assert len(check_backend(CpuBackend(engine), record).equal) == CASES
 
@@ -100,13 +98,13 @@ def test_conformance_with_packages_missing(without: None) -> None:
 
 def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     config = pytest.importorskip("numba.core.config")
-    firing.compiled_kernels.cache_clear()
+    compiled_kernels.cache_clear()
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     try:
-        assert firing.compiled_kernels() is None
-        assert len(check_backend(CpuBackend(quiet=1.0)).equal) == CASES
+        assert compiled_kernels() is None
+        assert len(check_backend(CpuBackend(sparse_below=1.0)).equal) == CASES
     finally:
-        firing.compiled_kernels.cache_clear()
+        compiled_kernels.cache_clear()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -125,9 +123,9 @@ def test_compiled_ways(way: str) -> None:
 def available(way: str) -> bool:
     """Whether layers go this way here, and no other."""
     if way == "direct":
-        vectors = pytest.importorskip("snn_deploy_cpu.kernels.simd")
-        return firing.compiled_kernels() is not None and bool(vectors.pairs_products())
-    return way == "events" and firing.compiled_kernels() is not None
+        simd = pytest.importorskip("snn_deploy_cpu.kernels.simd")
+        return compiled_kernels() is not None and bool(simd.has_avx2())
+    return way == "sparse" and compiled_kernels() is not None
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -147,11 +145,11 @@ def test_compiled_ways_of_every_size(way: str, payload: int, inputs: int, output
 @pytest.mark.parametrize(("outputs", "inputs"), [(4, 1), (3, 8), (9, 16)])
 def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int) -> None:
     """The largest payload that a part of the kernel may see, and one more, which takes a smaller part: all sums extreme."""
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     sign = np.where(np.indices((inputs, 3, 3)).sum(0) % signs, -1, 1)
     form = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
-    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    autotuner, exact = Autotuner(ConvTask("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
     limits = {32767 // (127 * inputs * taps) for taps in (9, 3, 1)}
     words = -(-inputs // 4)
     limits |= {min(255, 32767 // (127 * min(inputs, 2) * -(-3 * words // parts))) for parts in (1, 2, 4, 8)}
@@ -160,47 +158,49 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
         for payload in (limit, limit + 1):
             pattern = np.where(np.indices((5, 5, inputs)).sum(0) % signs, -1, 1)
             maps = (payload * pattern[None]).astype(np.int16)
-            for sums in choice.sums(maps, Extent.of(maps)):
-                np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps, (1, 1)))
-                taken.add((type(sums), sums.payload, sums.at_once))
+            for conv in autotuner.candidates(maps, PayloadStats.of(maps)):
+                np.testing.assert_array_equal(conv.accumulate(None, maps, 0, 5), exact(maps, (1, 1)))
+                taken.add((type(conv), conv.payload, conv.accumulate_depth))
     if signs == 1 and inputs > 1 and available("direct"):
-        assert len({at_once for way, payload, at_once in taken if way is DirectSums and payload is np.uint8}) > 2
+        assert len({at_once for way, payload, at_once in taken if way is DirectConv and payload is np.uint8}) > 2
 
 
 def test_what_compiled_ways_do_not_cover() -> None:
     """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
-    choice = Choice(Path("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
+    autotuner = Autotuner(ConvTask("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
     long = np.zeros((1, 1, 2**24, 1), np.uint8)
     for maps, ways in (
         (np.full((1, 1, 1, 1), 32767, np.int32), True),
         (np.full((1, 1, 1, 1), 32768, np.int32), False),
         (long, False),
     ):
-        assert bool(choice.sums(maps, Extent.of(maps))) == ways
+        assert bool(autotuner.candidates(maps, PayloadStats.of(maps))) == ways
 
 
 @pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
 @pytest.mark.parametrize(("smallest", "largest"), [(-1, 11), (-300, 2), (0, 20), (-20, 900), (0, 900)])
 def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
     """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     form = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
-    choice, exact = Choice(Path("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    autotuner, exact = Autotuner(ConvTask("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
     for payload in (smallest, largest):
         maps = np.full((1, 5, 5, 32), payload, np.int16)
         maps[0, 2, 2] = (smallest, largest) * 16
-        ways = choice.sums(maps, Extent.of(maps), bits)
+        ways = autotuner.candidates(maps, PayloadStats.of(maps), bits)
         assert ways
-        for sums in ways:
-            np.testing.assert_array_equal(sums.add(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1)))
+        for conv in ways:
+            np.testing.assert_array_equal(
+                conv.accumulate(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1))
+            )
 
 
 @pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
 @pytest.mark.parametrize("factor", [2, 3])
-@pytest.mark.parametrize("way", ["events", "direct"])
+@pytest.mark.parametrize("way", ["sparse", "direct"])
 def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, way: str) -> None:
     if not available(way):
         pytest.skip(f"{way}: not on this machine")
@@ -209,14 +209,14 @@ def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, fa
         stimulus = random_stimulus(network, batch=2)
         for block in (1, 2**21):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(runners, "BLOCK_BYTES", block)
+                patch.setattr(executor, "BLOCK_BYTES", block)
                 found = WAYS[way].run(network, stimulus, Record.STATES)
                 counts = WAYS[way].run(network, stimulus)
             assert found.engines["after"].endswith(f"+{way}")
             expected = ReferenceBackend().run(network, stimulus, Record.STATES)
             assert_equal(found, expected)
             assert_counts_equal(counts, expected)
-        assert_counts_equal(CpuBackend(quiet=0.0, direct=False).run(network, stimulus), expected)
+        assert_counts_equal(CpuBackend(sparse_below=0.0, direct=False).run(network, stimulus), expected)
 
 
 def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
@@ -249,27 +249,29 @@ def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
     )
 
 
-@pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+events"), (2000, "int8")])
+@pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+sparse"), (2000, "int8")])
 def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
     """Payloads of more than 8 bits travel as planes; a silent one is left out, a quiet one taken event by event."""
-    if firing.compiled_kernels() is None or libraries.eight_bit() is None:
+    if compiled_kernels() is None or providers.select_int8() is None:
         pytest.skip("needs numba and PyTorch with an exact oneDNN")
     passing = ConvKernel(16 * np.eye(8, dtype=np.int64)[:, :, None, None])
     kernels = [passing, ConvKernel(weights(8, 8, 3, 3) // 4, pads=(1, 1, 1, 1))]
     network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
     stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
     stimulus.reshape(-1)[np.random.default_rng(0).permutation(stimulus.size)[:rare]] += 800
-    found = CpuBackend(quiet=0.05, direct=False).run(network, stimulus, Record.STATES)
+    found = CpuBackend(sparse_below=0.05, direct=False).run(network, stimulus, Record.STATES)
     assert found.engines["layer1"] == engine
     assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
 
 
 def test_engines_are_named() -> None:
     network = random_unet("rate")
-    run = CpuBackend("f32", quiet=0, direct=False).run(network, random_stimulus(network))
+    run = CpuBackend("f32", sparse_below=0, direct=False).run(network, random_stimulus(network))
     assert set(run.engines.values()) == {"f32", "int32"}
-    if libraries.eight_bit() is not None:
-        assert CpuBackend(quiet=0, direct=False).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
+    if providers.select_int8() is not None:
+        assert (
+            CpuBackend(sparse_below=0, direct=False).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
+        )
 
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])
@@ -279,8 +281,8 @@ def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, m
     stimulus = random_stimulus(network, 7, batch)
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
-        monkeypatch.setattr(runners, "BLOCK_BYTES", block)
-        monkeypatch.setattr(simulator, "CHUNK_STEPS", chunk)
+        monkeypatch.setattr(executor, "BLOCK_BYTES", block)
+        monkeypatch.setattr(backend, "CHUNK_STEPS", chunk)
         found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
         assert_equal(found, expected)
         trains = CpuBackend(threads=threads).run(network, stimulus, Record.TRAINS)
@@ -340,7 +342,7 @@ KERNELS = {
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("block", [1, 2**22])
 def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners, "BLOCK_BYTES", block)
+    monkeypatch.setattr(executor, "BLOCK_BYTES", block)
     first = ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1))
     network = line([first, KERNELS[name]], "exact", (2, 11, 9), 700)
     assert_equal(*both(network, random_stimulus(network, batch=1), engine))
@@ -435,7 +437,7 @@ def test_a_window_too_short_is_an_error() -> None:
 
 def test_wide_layers_of_small_payloads_stay_in_8_bits() -> None:
     """The sums of 1000 channels fit float32 because payloads are small; 8 full bits of them would not."""
-    if libraries.eight_bit() is None:
+    if providers.select_int8() is None:
         pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     kernels = [ConvKernel(weights(1000, 2, 1, 1)), ConvKernel(np.full((8, 1000, 3, 3), 31, np.int8), pads=(1, 1, 1, 1))]
     network = line(kernels, "rate", (2, 3, 3), 2**12, payload_max=15, payload_min=0)

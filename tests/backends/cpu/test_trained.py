@@ -16,14 +16,14 @@ from snn_deploy.conversion.options import preset
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.neurons import multi_threshold as firing
+from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
 def test_all_ways_agree(root: Path, model: str, options: object) -> None:
     """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ def test_all_ways_agree(root: Path, model: str, options: object) -> None:
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
 def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     image = (data.camera()[:256, :256] / np.float32(255))[None, None]
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
@@ -44,10 +44,10 @@ def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object)
 
 def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:
     library, events, direct = (
-        CpuBackend(quiet=quiet, direct=way).run(network, stimulus, record)
+        CpuBackend(sparse_below=quiet, direct=way).run(network, stimulus, record)
         for quiet, way in ((0.0, False), (1.0, False), (0.0, True))
     )
-    assert sum("events" in name for name in events.engines.values()) > 8
+    assert sum("sparse" in name for name in events.engines.values()) > 8
     for run in (events, direct):
         for found, expected in ((run.counts, library.counts), (run.trains or {}, library.trains or {})):
             assert found.keys() == expected.keys()

@@ -18,11 +18,11 @@ import warnings
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.conv import providers
 from snn_deploy.testing import check_backend
-eight_bit = providers.eight_bit()
-if eight_bit is not None:
+int8 = providers.select_int8()
+if int8 is not None:
     check_backend(CpuBackend("int8"))
 check_backend(CpuBackend())
-print("bits", eight_bit and eight_bit.bits)
+print("bits", int8 and int8.payload_bits)
 """
 
 
@@ -30,8 +30,8 @@ EVENTS = """
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.kernels import simd
 from snn_deploy.testing import check_backend
-assert not simd.pairs_products()
-check_backend(CpuBackend(quiet=1.0, direct=True))
+assert not simd.has_avx2()
+check_backend(CpuBackend(sparse_below=1.0, direct=True))
 """
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy_cpu.conv.autotune import Choice
-from snn_deploy_cpu.conv.compiled import Path
+from snn_deploy_cpu.conv.autotune import Autotuner
+from snn_deploy_cpu.conv.compiled import ConvTask
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.payload_stats import Extent
-from snn_deploy_cpu.neurons import multi_threshold as firing
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -39,7 +39,7 @@ def test_folds(
     lines: tuple[int, int],
     seed: int,
 ) -> None:
-    if firing.compiled_kernels() is None:
+    if compiled_kernels() is None:
         pytest.skip("the compiled ways need numba")
     rng, (outputs, inputs) = np.random.default_rng(seed), channels
     large = (factor * size[0], factor * size[1])
@@ -55,16 +55,16 @@ def test_folds(
     repeated = np.moveaxis(maps.repeat(factor, 1).repeat(factor, 2), -1, 1)
     expected = np.moveaxis(apply(kernel, repeated), 1, -1)
 
-    found = Convolution.of(kernel).folded(factor)
+    found = Convolution.of(kernel).upsampled(factor)
     if found is None:
         pytest.fail("nothing to fold")
-    form, fold = found
-    choice = Choice(Path("source", form, np.float32(0.5), (height, width), fold))
+    pointwise, upsampled = found
+    autotuner = Autotuner(ConvTask("source", pointwise, np.float32(0.5), (height, width), upsampled))
     narrow = maps.astype(np.int16 if payload > 255 or signed else np.uint8)
     first, last = lines[0] % height, min(height, lines[0] % height + lines[1])
-    ways = choice.sums(narrow, Extent.of(narrow))
+    ways = autotuner.candidates(narrow, PayloadStats.of(narrow))
     for way in ways:
-        sums = way.add(None, narrow, first, last)
+        sums = way.accumulate(None, narrow, first, last)
         np.testing.assert_array_equal(2 * sums, expected[:, first:last])
-        np.testing.assert_array_equal(way.add(sums, narrow, first, last), expected[:, first:last])
+        np.testing.assert_array_equal(way.accumulate(sums, narrow, first, last), expected[:, first:last])
     assert ways

@@ -1,0 +1,144 @@
+"""Windows, crops and fused upsampling by tables, and against loops over single pixels."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from snn_deploy.network.kernels import ConvKernel, TransposedKernel
+from snn_deploy_cpu.conv.geometry import Convolution, UpsampledConv, Window, padded_crop
+
+
+def conv(
+    kernel: tuple[int, int] = (3, 3),
+    strides: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (1, 1, 1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Convolution:
+    return Convolution.of(ConvKernel(np.ones((4, 4 // groups, *kernel), np.int8), strides, pads, dilations, groups))
+
+
+@pytest.mark.parametrize(
+    ("form", "axis", "rows", "window"),
+    [
+        (conv(), 0, (0, 5), Window(-1, 6, 5, 0)),
+        (conv(), 0, (2, 3), Window(1, 4, 1, 0)),
+        (conv((1, 1), pads=(0, 0, 0, 0)), 1, (0, 7), Window(0, 7, 7, 0)),
+        (conv(strides=(2, 1)), 0, (0, 3), Window(-1, 6, 3, 0)),
+        (conv(strides=(2, 1)), 0, (1, 3), Window(1, 6, 2, 0)),
+        (conv(dilations=(1, 3)), 1, (0, 4), Window(-1, 9, 4, 0)),
+        (conv(pads=(-2, 0, 0, 0)), 0, (0, 2), Window(2, 6, 2, 0)),
+        # two phases: rows 0 and 1 of the result are one position, and skip counts into it
+        (Convolution.of(TransposedKernel(np.ones((2, 2, 2, 2), np.int8), (2, 2))), 0, (0, 6), Window(0, 3, 3, 0)),
+        (Convolution.of(TransposedKernel(np.ones((2, 2, 2, 2), np.int8), (2, 2))), 0, (1, 4), Window(0, 2, 2, 1)),
+        (
+            Convolution.of(TransposedKernel(np.ones((2, 2, 3, 3), np.int8), (2, 2), (1, 1, 0, 0))),
+            0,
+            (0, 4),
+            Window(-1, 3, 3, 1),
+        ),
+    ],
+)
+def test_windows(form: Convolution, axis: int, rows: tuple[int, int], window: Window) -> None:
+    assert form.input_window(axis, *rows) == window
+
+
+@pytest.mark.parametrize(("size", "dilation", "extent"), [(1, 1, 1), (1, 5, 1), (3, 1, 3), (3, 2, 5), (2, 4, 5)])
+def test_kernel_extent(size: int, dilation: int, extent: int) -> None:
+    assert conv((size, 1), dilations=(dilation, 1), pads=(0, 0, 0, 0)).kernel_extent(0) == extent
+
+
+def inside_of(ends: tuple[int, int], length: int) -> bool:
+    return min(ends) >= 0 and max(ends) <= length
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        ((0, 4), (0, 5)),
+        ((1, 3), (2, 4)),
+        ((-1, 5), (0, 5)),
+        ((-2, 2), (3, 8)),
+        ((3, 9), (-3, 1)),
+        ((-4, -1), (0, 5)),
+        ((0, 4), (7, 9)),
+    ],
+)
+def test_crops_are_zero_outside_the_map(rows: tuple[int, int], columns: tuple[int, int]) -> None:
+    x = np.arange(1, 2 * 4 * 5 * 3 + 1, dtype=np.int16).reshape(2, 4, 5, 3)
+    crop = padded_crop(x, Window(*rows, 1, 0), Window(*columns, 1, 0))
+    assert crop.shape == (2, rows[1] - rows[0], columns[1] - columns[0], 3)
+    assert crop.dtype == x.dtype
+    for (row, y), (column, c) in product(enumerate(range(*rows)), enumerate(range(*columns))):
+        inside = 0 <= y < 4 and 0 <= c < 5
+        np.testing.assert_array_equal(crop[:, row, column], x[:, y, c] if inside else 0)
+    whole = crop.size > 0 and inside_of(rows, 4) and inside_of(columns, 5)
+    assert np.shares_memory(crop, x) == whole
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("dilations", [(1, 1), (3, 2)])
+def test_taps_read_strided_and_dilated_pixels(strides: tuple[int, int], dilations: tuple[int, int]) -> None:
+    form, x = conv(strides=strides, dilations=dilations), np.arange(12 * 13).reshape(1, 12, 13, 1)
+    for h, w in np.ndindex(3, 3):
+        view = form.tap_view(x, (h, w), (2, 3))
+        for i, j in np.ndindex(2, 3):
+            assert view[0, i, j, 0] == x[0, i * strides[0] + h * dilations[0], j * strides[1] + w * dilations[1], 0]
+        assert view.shape == (1, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "depthwise"),
+    [
+        (ConvKernel(np.ones((4, 1, 2, 2), np.int8), groups=4), True),
+        (ConvKernel(np.ones((8, 1, 2, 2), np.int8), groups=4), False),
+        (ConvKernel(np.ones((4, 2, 2, 2), np.int8), groups=2), False),
+        (ConvKernel(np.ones((1, 1, 2, 2), np.int8)), True),
+        (TransposedKernel(np.ones((4, 1, 1, 1), np.int8), (1, 1), groups=4), True),
+        (TransposedKernel(np.ones((4, 1, 2, 2), np.int8), (2, 2), groups=4), False),
+    ],
+)
+def test_depthwise(kernel: ConvKernel | TransposedKernel, depthwise: bool) -> None:
+    assert Convolution.of(kernel).depthwise == depthwise
+
+
+@pytest.mark.parametrize(
+    ("form", "fuses"),
+    [
+        (conv(), True),
+        (conv((2, 5), pads=(-1, 2, 3, 0)), True),
+        (conv(strides=(2, 1)), False),
+        (conv(dilations=(1, 2)), False),
+        (conv(groups=2), False),
+        (Convolution.of(TransposedKernel(np.ones((2, 2, 2, 2), np.int8), (2, 2))), False),
+        (Convolution.of(TransposedKernel(np.ones((2, 2, 2, 2), np.int8), (1, 1), (1, 1, 1, 1))), False),
+    ],
+)
+def test_what_fuses_with_an_upsampling_before_it(form: Convolution, fuses: bool) -> None:
+    fused = form.upsampled(2)
+    assert (fused is not None) == fuses
+    if fused is not None:
+        pointwise, upsampled = fused
+        assert pointwise.weight.shape == (form.weight[:, 0].size, form.weight.shape[1], 1, 1)
+        assert (upsampled.factor, upsampled.kernel, upsampled.pads) == (2, form.weight.shape[2:], form.pads)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("pad", [-2, -1, 0, 1, 2, 3])
+def test_rings_have_room_for_what_is_read(factor: int, kernel: int, pad: int) -> None:
+    """Rows that one target row reads, and pixels that a row of the target reads, by looking at every tap."""
+    width = 6
+    upsampled = UpsampledConv(factor, (kernel, kernel), (pad, pad))
+    columns = factor * width + 2 * pad - kernel + 1
+    read = [{(target - pad + tap) // factor for tap in range(kernel)} for target in range(40)]
+    assert max(len(rows) for rows in read) == upsampled.ring_rows
+    if columns < 1:
+        return
+    left = upsampled.geometry.left
+    pixels = [(target - pad + tap) // factor + left for target in range(columns) for tap in range(kernel)]
+    assert min(pixels) >= 0
+    assert upsampled.ring_pixels(width, columns) == max(max(pixels) + 1, left + width)
