@@ -34,6 +34,18 @@ def frozen(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
     return cast
 
 
+def round_to_int64(values: Array) -> Int64:
+    """``rint(values)``, ties to even; ``ValueError`` where one is not finite or beyond +-2**53.
+
+    ``astype`` alone makes the least int64 of NaN, of infinity and of all that does not fit.
+    """
+    if not lies_within(values, -(2**53), 2**53):
+        raise ValueError(
+            f"values from {values.min():g} to {values.max():g} have no exact integers; +-2**53 is the limit"
+        )
+    return np.rint(values).astype(np.int64)
+
+
 def lies_within(values: Array, least: float, greatest: float) -> bool:
     """Whether every one of ``values`` lies in ``least..greatest``, both included; NaN does not, an empty array does.
 

@@ -1,6 +1,8 @@
 r"""The integer network that an ``exact``-mode spiking network must equal, computed without spikes or time.
 
-.. math:: a = \mathrm{clip}\Big(\Big\lfloor \frac{\sum W a + b + v_0}{\theta} \Big\rfloor,\\; a_{min},\\; a_{max}\Big)
+.. math::
+
+    a = \mathrm{clip}\Big(\Big\lfloor \frac{\sum W a + b + v_0 - \mathrm{strict}}{\theta} \Big\rfloor,\; a_{min},\; a_{max}\Big)
 
 layer by layer (a quantized ANN with integer activations). The arithmetic is written independently of
 :mod:`snn_deploy.network.dynamics`: windows gathered once, one float64 matrix product per group, exact because
@@ -33,7 +35,10 @@ def integer_network(network: Network, stimulus: Int64) -> dict[str, Int64]:
         for connection in connections:
             total += _linear(connection.kernel, counts[connection.source].astype(np.float64)) * 2.0**connection.exponent
         total += population.bias + neuron.v0[:, None, None]
-        levels = _changes(neuron, total) if isinstance(neuron, SigmaDelta) else total / neuron.theta[:, None, None]
+        if isinstance(neuron, SigmaDelta):
+            levels = _changes(neuron, total)
+        else:
+            levels = (total - neuron.strict) / neuron.theta[:, None, None]
         counts[population.name] = np.clip(np.floor(levels), *limits).astype(np.int64)
     return counts
 

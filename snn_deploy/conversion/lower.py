@@ -233,7 +233,7 @@ def _population(
     counts = layer.bias / scales.unit[layer.name][:, None, None] - quantized.offset[:, None, None]
     if options.neuron != "multi-threshold":
         return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
-    bias = quantize_bias(counts, quantized.theta)
+    bias = quantize_bias(layer.name, counts, quantized.theta)
     unit = scales.unit[layer.name]
     if layer.kind == "output":
         neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int8, Int64
+from snn_deploy.arrays import Float64, Int8, Int64, round_to_int64
 from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
@@ -196,9 +196,14 @@ def _exponent(block: _Block, theta: Float64, limit: int) -> int:
     return max(0, int(np.ceil(np.log2(excess)))) if excess > 0 else 0
 
 
-def quantize_bias(bias: Float64, theta: Float64) -> Int64:
-    """``rint(b' theta)`` as int64, ties to even; bias (C, 1, 1) or (C, H, W) in counts."""
-    return np.rint(bias * theta[:, None, None]).astype(np.int64)
+def quantize_bias(name: str, bias: Float64, theta: Float64) -> Int64:
+    """``rint(b' theta)`` as int64 for layer ``name``, ties to even; bias (C, 1, 1) or (C, H, W) in counts."""
+    with np.errstate(over="ignore"):
+        scaled = bias * theta[:, None, None]
+    try:
+        return round_to_int64(scaled)
+    except ValueError as error:
+        raise ConversionError(f"{name}: biases in counts: {error}") from error
 
 
 def _block(normalized: NormalizedInput, channels: int) -> _Block:

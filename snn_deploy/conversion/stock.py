@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int64
+from snn_deploy.arrays import Float64, Int64, round_to_int64
 from snn_deploy.conversion.layers import Layer
 from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
 from snn_deploy.conversion.options import Options
@@ -64,7 +64,7 @@ def make_stock_neuron(
     half = 1 << shift - 1 if options.half_start and shift else 0
     signed = layer.kind == "linear"
     return SigmaDelta.of(
-        np.rint(values).astype(np.int64) + half,
+        _whole(layer, values) + half,
         shift=shift,
         payloads=(-top, top),
         counts=(-top if signed else 0, top),
@@ -90,6 +90,13 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
     )
 
 
+def _whole(layer: Layer, values: Float64) -> Int64:
+    try:
+        return round_to_int64(values)
+    except ValueError as error:
+        raise ConversionError(f"{layer.name}: biases in units of the state: {error}") from error
+
+
 def round_to_mantissas(values: Float64) -> Int64:
     """``values`` (C,) rounded to 13-bit mantissas times one power of two up to 2**7, clipped to that range."""
     least = int(np.ceil(np.log2(max(float(np.abs(values).max()), 1.0) / MANTISSA_MAX)))
@@ -104,7 +111,7 @@ def _relay(
 ) -> SigmaDelta:
     """Threshold 1, no shift. In ``rate`` mode the biases of all steps are added once."""
     repeats = options.steps if options.mode == "rate" else 1
-    offset = np.rint(values * repeats).astype(np.int64)
+    offset = _whole(layer, values * repeats)
     rectified = layer.kind == "rectified relay"
     extra = int(np.abs(offset).max())
     payload = min(max(-step[0], step[1]) + extra, STATE_MAX)

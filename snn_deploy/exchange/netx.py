@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy.arrays import Array, Int8, Int64
+from snn_deploy.arrays import Array, Int8, Int64, lies_within, round_to_int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
@@ -216,9 +216,8 @@ def _whole(where: str, entry: str, value: Any) -> int:
 
 
 def _integers(where: str, entry: str, values: Array) -> Int64:
-    if values.size and not -STATE_MAX <= values.min() <= values.max() <= STATE_MAX:  # false for NaN, too
+    if not lies_within(values, -STATE_MAX, STATE_MAX):
         raise NetworkError(f"{where}: {entry} spans {values.min()}..{values.max()}; at most {STATE_MAX} is read")
-    integers: Int64 = np.rint(values).astype(np.int64)
-    if not np.array_equal(integers, values):
+    if np.any(values != np.rint(values)):
         raise NetworkError(f"{where}: {entry} holds fractions, which lava-dl would cut off; export it quantized")
-    return integers
+    return round_to_int64(values)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.arrays import Array, Float64, Int64
+from snn_deploy.arrays import Array, Float64, Int64, lies_within, round_to_int64
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import covers_map, follow_chain, require_convolution
 from snn_deploy.exchange.hdf5 import check_hdf5
@@ -273,7 +273,9 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
     offset = np.rint(channels("v_leak") / tau_mem)
     if np.any(offset * tau_mem != channels("v_leak")):
         raise NetworkError(f"{name}: v_leak / tau_mem holds fractions")
-    return CubaLif.of(theta, offset.astype(np.int64), current_decay=decays[0], voltage_decay=decays[1])
+    return CubaLif.of(
+        theta, _integers(name, "v_leak / tau_mem", offset), current_decay=decays[0], voltage_decay=decays[1]
+    )
 
 
 def _decay(name: str, entry: str, tau: Float64) -> int:
@@ -286,8 +288,6 @@ def _decay(name: str, entry: str, tau: Float64) -> int:
 
 
 def _integers(name: str, entry: str, values: Array) -> Int64:
-    fits = values.size == 0 or bool(-STATE_MAX <= values.min() <= values.max() <= STATE_MAX)  # false for NaN, too
-    integers: Int64 = np.rint(values if fits else np.zeros(1)).astype(np.int64)
-    if not fits or not np.array_equal(integers, values):
+    if not lies_within(values, -STATE_MAX, STATE_MAX) or np.any(values != np.rint(values)):
         raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")
-    return integers
+    return round_to_int64(values)

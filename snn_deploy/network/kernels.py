@@ -130,7 +130,8 @@ class SpatialKernel:
         object.__setattr__(self, "indices", frozen(self.indices, np.int64))
         object.__setattr__(self, "data", frozen(self.data, np.int8))
         rows, columns = self.output_size[0] * self.output_size[1], self.input_size[0] * self.input_size[1]
-        if self.indptr.shape != (rows + 1,) or self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
+        # Neighbours are compared, not subtracted: the difference of two int64 may not fit int64.
+        if self.indptr.shape != (rows + 1,) or self.indptr[0] != 0 or np.any(self.indptr[1:] < self.indptr[:-1]):
             raise NetworkError(f"row pointers do not describe {rows} rows")
         if self.indices.shape != self.data.shape or self.indices.shape != (int(self.indptr[-1]),):
             raise NetworkError(

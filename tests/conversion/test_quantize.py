@@ -177,9 +177,9 @@ def test_rounding_is_to_the_nearest_level() -> None:
 
 def test_biases_are_rounded_to_the_nearest_integer_ties_to_even() -> None:
     bias = np.array([0.6, 0.4, 0.5, 1.5, -0.4, -0.6, -1.5])[:, None, None]
-    assert quantize_bias(bias, np.ones(7)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
-    assert quantize_bias(bias / 64, np.full(7, 64.0)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
-    maps = quantize_bias(np.array([[[0.3, 0.7]], [[0.3, 0.7]]]), np.array([1.0, 4.0]))
+    assert quantize_bias("a", bias, np.ones(7)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
+    assert quantize_bias("a", bias / 64, np.full(7, 64.0)).ravel().tolist() == [1, 0, 0, 2, 0, -1, -2]
+    maps = quantize_bias("a", np.array([[[0.3, 0.7]], [[0.3, 0.7]]]), np.array([1.0, 4.0]))
     assert maps.tolist() == [[[0, 1]], [[1, 3]]]
     assert maps.dtype == np.int64
 
