@@ -28,9 +28,9 @@ from snn_deploy_lava.runtime.worker import Job
 class LavaBackend:
     """Runs networks in Lava's fixed-point simulator.
 
-    ``stock_conv`` takes Lava's own model of ``Conv`` (scipy, slow) in place of the exact BLAS one; ``ladder`` fires
-    by compares and subtractions, as hardware does, in place of a division; ``stream`` sends the images of a batch
-    back to back through an aligned network and resets each population as the wave reaches it, in place of one after
+    ``stock_conv`` uses Lava's own model of ``Conv`` (scipy, slow) instead of the exact BLAS one; ``ladder`` fires by
+    compares and subtractions, as hardware does, instead of a division; ``stream`` sends the images of a batch back to
+    back through an aligned network and resets each population when the image reaches it, instead of one image after
     another.
     """
 
@@ -56,7 +56,7 @@ class LavaBackend:
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
-        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
+        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons are silent at the end."""
         check_stimulus(network, stimulus)
         self._check_network(network)
         started = time.perf_counter()
@@ -102,31 +102,33 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
-        if (self.stream or _held(network)) and not network.aligned:
+        if (self.stream or _needs_stream(network)) and not network.aligned:
             raise BackendUnavailableError(
-                f"{network.name}: only an aligned network takes a stream; align it, or run images one after another"
+                f"{network.name}: streaming needs an aligned network; align it, or run images one after another"
             )
         biased = [
-            item.name for item in network.populations[1:] if item.neuron and item.neuron.is_stock and np.any(item.bias)
+            population.name
+            for population in network.populations[1:]
+            if population.neuron and population.neuron.is_stock and np.any(population.bias)
         ]
         if biased:
             raise BackendUnavailableError(
-                f"{network.name}: a bias joins the current of {biased[0]}; that of Lava's own neurons joins the membrane, run it "
+                f"{network.name}: the current of {biased[0]} has a bias, which Lava's own neurons add to the membrane; run it "
                 "on the reference backend"
             )
         wide = [
-            f"{item.population} {item.current}"
-            for item in (bound(network, population) for population in network.populations[1:])
-            if item.current > STATE_MAX
+            f"{bounds.population} {bounds.current}"
+            for bounds in (bound(network, population) for population in network.populations[1:])
+            if bounds.current > STATE_MAX
         ]
         if wide:
             raise BackendUnavailableError(
-                f"{network.name}: currents can leave the 24 bits of Lava's synapses: {', '.join(wide)}; "
+                f"{network.name}: currents can exceed the 24 bits of Lava's synapses: {', '.join(wide)}; "
                 "convert with fewer weight bits or fewer levels"
             )
 
 
-def _held(network: Network) -> bool:
+def _needs_stream(network: Network) -> bool:
     return any(population.neuron is not None and population.neuron.is_stock for population in network.populations)
 
 
@@ -152,7 +154,7 @@ def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, I
 
 
 def _check_payloads(network: Network, records: Mapping[str, Mapping[str, Int64]]) -> None:
-    """What the proof assumes of sigma-delta neurons; in ``exact`` mode a count is one event."""
+    """Check what the proof assumes of sigma-delta neurons; in ``exact`` mode a count is one event."""
     for population in network.populations[1:]:
         if population.neuron is not None:
             record = records[population.name]
@@ -160,7 +162,7 @@ def _check_payloads(network: Network, records: Mapping[str, Mapping[str, Int64]]
 
 
 def _check_silent(network: Network, last: Mapping[str, Int64], stream: bool) -> None:
-    """The run lasts one step longer than the network; nothing may be sent in it or arrive in it.
+    """Check the extra step at the end of the run: no event may be sent or arrive in it.
 
     In a stream every population has its own extra step, right after its window.
     """

@@ -59,14 +59,14 @@ def write_bundle(
     """Write the bundle into ``directory``, which must not exist; returns the SHA-256 of its manifest.
 
     ``stimulus`` (B, C, H, W) is the self-check's input (seeded noise by default), and ``backend`` (the reference by
-    default) computes what it must give. A network that breaks a rule of Loihi 2 is refused with every reason,
-    unless it is meant for the simulator only (``any_target``).
+    default) computes the expected counts. A network that violates constraints of Loihi 2 is refused with all of them,
+    unless it is for the simulator only (``any_target``).
     """
     if not any_target:
         rules.check(network)
     check_new_folder(directory, ArtifactError)
     simulator = backend or load_backend("reference")
-    probe = conformance_network(network)
+    probe = make_conformance_network(network)
     contents = {
         **_runtime(),
         **_case("", network, _noise(network) if stimulus is None else stimulus, simulator),
@@ -78,7 +78,7 @@ def write_bundle(
     return hashlib.sha256(manifest).hexdigest()
 
 
-def conformance_network(network: Network) -> Network:
+def make_conformance_network(network: Network) -> Network:
     """A network of one layer per kind of neuron in ``network``, each driven straight from the input.
 
     Every layer has up to 8 of the thresholds in use; the input sweeps its membrane across ten thresholds in both
@@ -111,7 +111,7 @@ def _kinds(network: Network) -> Iterator[Population]:
     for population in network.populations[1:]:
         neuron = population.neuron
         if neuron is not None:
-            numbers = (getattr(neuron, item.name) for item in fields(neuron))
+            numbers = (getattr(neuron, field.name) for field in fields(neuron))
             kind = (neuron.kind, *(number for number in numbers if not isinstance(number, np.ndarray)))
             if kind not in seen:
                 seen.add(kind)
@@ -139,9 +139,9 @@ def _drive(source: Population, layer: Population) -> Connection:
     if layer.neuron is None:
         raise BackendError(f"{layer.name}: the input has no neuron")
     most = STATE_MAX >> 1 + layer.neuron.current_shift
-    wanted = -(-np.minimum(10 * layer.neuron.quantum, most) // _SWEEP)
-    exponent = min(max(int(wanted.max()).bit_length() - 7, 0), MAX_EXPONENT)
-    weight = np.clip(wanted >> exponent, 1, 127)[:, None, None, None]
+    weights = -(-np.minimum(10 * layer.neuron.quantum, most) // _SWEEP)
+    exponent = min(max(int(weights.max()).bit_length() - 7, 0), MAX_EXPONENT)
+    weight = np.clip(weights >> exponent, 1, 127)[:, None, None, None]
     return Connection(f"{source.name}->{layer.name}", source.name, layer.name, ConvKernel(weight), exponent)
 
 
@@ -178,7 +178,7 @@ def _case(prefix: str, network: Network, stimulus: Int64, backend: Backend) -> d
 
 def _readme(network: Network) -> str:
     stock = all(population.neuron.is_stock for population in network.populations[1:] if population.neuron)
-    outputs = [f"`{item.name}` (population `{item.population}`)" for item in network.outputs]
+    outputs = [f"`{output.name}` (population `{output.population}`)" for output in network.outputs]
     return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
         name=network.name,
         populations=len(network.populations),
@@ -204,8 +204,13 @@ def _manifest(contents: Mapping[str, bytes], network: Network) -> bytes:
         "lava-nc": LAVA_VERSION,
         "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)},
         "populations": [
-            {"name": item.name, "shape": list(item.shape), "start": item.start, "onnx": list(item.origin)}
-            for item in network.populations
+            {
+                "name": population.name,
+                "shape": list(population.shape),
+                "start": population.start,
+                "onnx": list(population.origin),
+            }
+            for population in network.populations
         ],
     }
     return json.dumps(manifest, indent=1, ensure_ascii=False).encode()

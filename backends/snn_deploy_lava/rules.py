@@ -1,6 +1,6 @@
-"""What Loihi 2 allows a network to hold, checked before a bundle is written. Every misfit is named, all at once.
+"""Constraints of Loihi 2 on a network, checked before a bundle is written. All violations are reported at once.
 
-Weights need no rule: int8 always has a legal form (:func:`snn_deploy_lava.runtime.arithmetic.legal_weights`), one
+Weights need no check: int8 can always be encoded (:func:`snn_deploy_lava.runtime.arithmetic.encode_weights`), one
 exponent lower where signs are mixed. Sources: lava-nc 0.10.0 (``utils/weightutils.py``, ``proc/dense``), lava-dl
 0.6.0 (``netx/utils.py``, and the compiler's warnings in ``netx/yolo_kp/run.ipynb``), nengo-loihi
 ``builder/discretize.py``, brian2_loihi.
@@ -38,50 +38,54 @@ MANTISSAS, BIAS_EXPONENTS = range(-4096, 4096), range(8)
 """Bias mantissa, 13 bits signed, and exponent, 3 bits, of a LIF neuron (same place)."""
 
 
-def misfits(network: Network) -> tuple[str, ...]:
-    """One line for everything in ``network`` that Loihi 2 does not allow."""
-    found = [line for population in network.populations for line in _population(network, population)]
-    return (*found, *(line for connection in network.connections for line in _connection(connection)))
+def list_violations(network: Network) -> tuple[str, ...]:
+    """One line for every violation in ``network``."""
+    violations = [line for population in network.populations for line in _population(network, population)]
+    return (*violations, *(line for connection in network.connections for line in _connection(connection)))
 
 
 def check(network: Network) -> None:
-    """:class:`BackendUnavailableError` with every misfit."""
-    found = misfits(network)
-    if found:
-        raise BackendUnavailableError(f"{network.name} does not fit loihi2: " + "; ".join(found))
+    """Raise :class:`BackendUnavailableError` with every violation."""
+    violations = list_violations(network)
+    if violations:
+        raise BackendUnavailableError(f"{network.name} does not fit loihi2: " + "; ".join(violations))
 
 
 def _population(network: Network, population: Population) -> list[str]:
-    name, found = population.name, []
+    name, violations = population.name, []
     low, high = bounds.event_range(network, population)
     bits = max(high, -low).bit_length() + 1
     if bits > PAYLOAD_BITS:
-        found.append(f"{name}: events carry {low}..{high}, {bits} bits, not {PAYLOAD_BITS}; lower the payload limit")
+        violations.append(
+            f"{name}: events carry {low}..{high}, {bits} bits, not {PAYLOAD_BITS}; lower the payload limit"
+        )
     if population.shape[2] > WIDTH_MAX:
-        found.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; cut the image into strips")
+        violations.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; split the image into strips")
     worst = bounds.bound(network, population)
     reach = max(worst.current, worst.membrane or 0)
     if isinstance(population.neuron, CubaLif):
-        found += _leaky(name, population.neuron)
+        violations += _leaky(name, population.neuron)
     if reach > STATE_MAX:
-        found.append(f"{name}: current or membrane can reach {reach}, more than {STATE_MAX}; convert with fewer levels")
-    return found
+        violations.append(
+            f"{name}: current or membrane can reach {reach}, more than {STATE_MAX}; convert with fewer levels"
+        )
+    return violations
 
 
 def _leaky(name: str, neuron: CubaLif) -> list[str]:
-    found = []
+    violations = []
     thresholds = np.unique(neuron.theta)
     if thresholds.size != 1 or thresholds[0] % (1 << CURRENT_SHIFT) or thresholds[0] >> CURRENT_SHIFT > THRESHOLD_MAX:
-        found.append(
+        violations.append(
             f"{name}: thresholds {thresholds[0]}..{thresholds[-1]}; Lava's LIF has one, a multiple of {1 << CURRENT_SHIFT} "
             f"up to {THRESHOLD_MAX << CURRENT_SHIFT}"
         )
     if not any(_mantissas_fit(neuron.offset, exponent) for exponent in BIAS_EXPONENTS):
-        found.append(
-            f"{name}: biases {neuron.offset.min()}..{neuron.offset.max()} are no 13-bit numbers times one power of two up to "
+        violations.append(
+            f"{name}: biases {neuron.offset.min()}..{neuron.offset.max()} are not 13-bit numbers times one power of two up to "
             f"2**{BIAS_EXPONENTS[-1]}; round them, or divide weights, biases and thresholds of the layer by two"
         )
-    return found
+    return violations
 
 
 def _mantissas_fit(offset: Int64, exponent: int) -> bool:
@@ -91,16 +95,16 @@ def _mantissas_fit(offset: Int64, exponent: int) -> bool:
 
 
 def _connection(connection: Connection) -> list[str]:
-    name, found = connection.name, []
+    name, violations = connection.name, []
     kernel = connection.kernel
     weight = kernel.data if isinstance(kernel, SpatialKernel) else kernel.weight
     mixed = bool(weight.size and weight.min() < 0 < weight.max())
     exponent = connection.exponent - int(mixed)
     if exponent not in EXPONENTS:
-        found.append(
+        violations.append(
             f"{name}: weight exponent {exponent} outside {EXPONENTS[0]}..{EXPONENTS[-1]}; "
             f"divide weights and threshold of {connection.target} by {2 ** (exponent - EXPONENTS[-1])}"
         )
     if connection.delay > DELAY_MAX:
-        found.append(f"{name}: delay {connection.delay}, more than {DELAY_MAX} steps; insert a relay population")
-    return found
+        violations.append(f"{name}: delay {connection.delay}, more than {DELAY_MAX} steps; insert a relay population")
+    return violations

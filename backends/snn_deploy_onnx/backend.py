@@ -1,4 +1,4 @@
-"""onnxruntime on the integer ONNX form of a network: ``exact``-mode counts without time.
+"""onnxruntime on the integer ONNX form of a network: counts of ``exact`` mode without simulated time.
 
 Unlike other backends it reads :mod:`snn_deploy.exchange`, since what it runs is exactly the file that ``emit --to onnx`` writes.
 """
@@ -18,14 +18,14 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 
 
-def onnx_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
-    """Counts (B, C, H, W) int64 by population that onnxruntime finds for input payloads (B, C, H, W)."""
+def compute_counts(model: bytes, stimulus: Int64) -> dict[str, Int64]:
+    """Counts (B, C, H, W) int64 by population that onnxruntime computes for input payloads (B, C, H, W)."""
     opened = session(model)
     (source,) = opened.get_inputs()
     names = [output.name for output in opened.get_outputs()]
     counts = opened.run(names, {source.name: stimulus.astype(np.int32)})
-    found = {name: values.astype(np.int64) for name, values in zip(names, counts, strict=True)}
-    return {source.name: stimulus, **found}
+    computed = {name: values.astype(np.int64) for name, values in zip(names, counts, strict=True)}
+    return {source.name: stimulus, **computed}
 
 
 class OnnxBackend:
@@ -37,16 +37,16 @@ class OnnxBackend:
         self,
         network: Network,
         stimulus: Int64,
-        record: Record = Record.COUNTS,  # noqa: ARG002  # there is no time here that could be recorded
+        record: Record = Record.COUNTS,  # noqa: ARG002  # without time steps only counts exist
         progress: Progress | None = None,
     ) -> Run:
         """Counts of ``stimulus`` (B, C, H, W), and events where every neuron sends its whole count at once.
 
-        Trains and states exist in time only; whatever ``record`` asks, they stay ``None``, and a verdict says so.
+        Trains and states exist in time only: they are ``None`` for every ``record``, and a verdict says so.
         """
         check_stimulus(network, stimulus)
         started = time.perf_counter()
-        counts = onnx_counts(encode_onnx(network), stimulus)
+        counts = compute_counts(encode_onnx(network), stimulus)
         if progress is not None:
             progress(1, 1)
         whole = network.one_shot

@@ -22,7 +22,7 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare
-from snn_deploy_onnx.backend import onnx_counts
+from snn_deploy_onnx.backend import compute_counts
 
 FLOATING = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16}
 
@@ -55,7 +55,7 @@ def one_layer(
 
 def assert_equal_counts(network: Network, stimulus: np.ndarray) -> None:
     expected = load_backend("reference").run(network, stimulus).counts
-    found = onnx_counts(encode_onnx(network), stimulus)
+    found = compute_counts(encode_onnx(network), stimulus)
     assert set(found) == set(expected)
     for name, counts in expected.items():
         assert np.array_equal(found[name], counts), name

@@ -5,7 +5,7 @@ Synapses sum by float64 BLAS: products and partial sums of integers are exact in
 
 .. math:: k = \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor, k_{min}, k_{max})
 
-in closed form, and as the ladder of binary thresholds that hardware evaluates with compares and subtractions only.
+in closed form, and as a ladder of binary thresholds that hardware evaluates with compares and subtractions only.
 """
 
 from __future__ import annotations
@@ -156,11 +156,11 @@ class PixelSum:
         return _shift(out.reshape(*self.size, channels), self.exponent)
 
 
-def legal_weights(weight: Array, exponent: int) -> tuple[Array, int]:
+def encode_weights(weight: Array, exponent: int) -> tuple[Array, int]:
     """``weight * 2**exponent`` as the chip stores it: weights of mixed sign are even, in -256..254.
 
-    Their lowest bit does not exist there (lava ``utils/weightutils.py``), so they are doubled and the exponent is
-    one less. Weights of one sign fit 0..255 or -255..0 as they are.
+    Their lowest bit is not stored (lava ``utils/weightutils.py``), so they are doubled and the exponent is one
+    less. Weights of one sign fit 0..255 or -255..0 unchanged.
     """
     if weight.min() < 0 < weight.max():
         return weight * 2, exponent - 1
@@ -173,7 +173,7 @@ def _shift(sums: Int64, exponent: int) -> Int64:
 
 
 def _fit(maps: Array, pads: Pads) -> Array:
-    """Zeros added before and after x and y; a negative number cuts."""
+    """Zeros added before and after x and y; a negative number crops."""
     before_x, before_y, after_x, after_y = pads
     columns, rows, _ = maps.shape
     cut = maps[max(-before_x, 0) : columns - max(-after_x, 0), max(-before_y, 0) : rows - max(-after_y, 0)]

@@ -1,7 +1,7 @@
-"""The one place where axes change order: ONNX has (C, H, W), Lava has (X, Y, C) = (W, H, C).
+"""All conversions of axis order: ONNX has (C, H, W), Lava has (X, Y, C) = (W, H, C).
 
 Kernels turn from (C_out, C_in, K_h, K_w) into (C_out, K_x, K_y, C_in), pads (top, left, bottom, right) into
-(left, top, right, bottom), pairs (y, x) into (x, y). Nothing is flipped here.
+(left, top, right, bottom), pairs (y, x) into (x, y). Kernels are not flipped here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What needs Intel's lava-loihi, which only INRC members have: adapters, configuration, the neuron's model.
+"""Parts that need Intel's lava-loihi, which is distributed to INRC members only: adapters, configuration, neuron model.
 
-What stands here follows public code that drives a chip (lava-nc ``lava/networks/gradedvecnetwork.py``; lava-dl
+This module follows public code that drives a chip (lava-nc ``lava/networks/gradedvecnetwork.py``; lava-dl
 ``tests/lava/lib/dl/netx/test_hdf5_nx.py``). It has not run on a chip.
 """
 
@@ -36,20 +36,20 @@ class Adapters:
         self._spike = importlib.import_module("lava.proc.embedded_io.spike")
 
     def to_chip(self, port: OutPort) -> OutPort:
-        """What ``port`` of a host process sends, on the chip."""
+        """The events of ``port`` of a host process, on the chip."""
         adapter = self._spike.PyToNxAdapter(shape=port.shape, num_message_bits=MESSAGE_BITS)
         port.connect(adapter.inp)
         return adapter.out
 
     def from_chip(self, port: OutPort) -> OutPort:
-        """What ``port`` of a chip process sends, on the host: 24 bits, not yet sign-extended."""
+        """The events of ``port`` of a chip process, on the host: 24 bits, not yet sign-extended."""
         adapter = self._spike.NxToPyAdapter(shape=port.shape, num_message_bits=MESSAGE_BITS)
         port.connect(adapter.inp)
         return adapter.out
 
 
-def run_configuration(*, stock: bool) -> Loihi2HwCfg:
-    """Lava's hardware configuration with the models of the team's hook; a ``stock`` network can do without."""
+def make_run_configuration(*, stock: bool) -> Loihi2HwCfg:
+    """Lava's hardware configuration with the models of the team's hook, which a ``stock`` network does not need."""
     models: dict[Any, Any] = importlib.import_module(HOOK).process_models() if _installed(HOOK) else {}
     if not models and not stock:
         raise ChipUnavailableError(

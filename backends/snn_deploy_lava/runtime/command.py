@@ -21,7 +21,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 class UsageError(Exception):
-    """An input that does not fit; one line."""
+    """Invalid input; the message is one line."""
 
 
 def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     if not checked:
         return 0
     with np.load(folder / "expected.npz", allow_pickle=False) as expected:
-        lines = trace.differences({name: expected[name] for name in expected.files}, records)
+        lines = trace.list_differences({name: expected[name] for name in expected.files}, records)
     sys.stdout.write("\n".join(lines or [f"equal: {len(records)} populations, every count"]) + "\n")
     return 1 if lines else 0
 
@@ -79,15 +79,17 @@ def _payloads(network: Description, path: Path) -> Int64:
         values = values[None]
     if values.ndim != 4 or values.shape[1:] != tuple(record["shape"]):
         raise UsageError(
-            f"{path.name}: shape {values.shape}; the network reads (B, {', '.join(map(str, record['shape']))})"
+            f"{path.name}: shape {values.shape}; the network expects (B, {', '.join(map(str, record['shape']))})"
         )
     low, high = record["input_min"], record["input_max"]
     if values.dtype.kind in "iu":
         if values.min() < low or values.max() > high:
-            raise UsageError(f"{path.name}: payloads {values.min()}..{values.max()}; the input carries {low}..{high}")
+            raise UsageError(
+                f"{path.name}: payloads {values.min()}..{values.max()}; the input's limits are {low}..{high}"
+            )
         return values.astype(np.int64)
     if values.dtype.kind != "f" or not np.all(np.isfinite(values)):
-        raise UsageError(f"{path.name}: {values.dtype} values; finite real numbers or integers are read")
+        raise UsageError(f"{path.name}: {values.dtype} values; only finite real numbers and integers are supported")
     unit = network.tensors[record["unit"]][:, None, None]
     payloads: Int64 = np.clip(np.rint(values.astype(np.float64) / unit), low, high).astype(np.int64)
     return payloads

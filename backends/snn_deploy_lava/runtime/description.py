@@ -37,13 +37,13 @@ class Description:
         return int(max(record["start"] for record in self.manifest["populations"]) + self.manifest["steps"])
 
     @property
-    def held(self) -> bool:
-        """Whether some population is of Lava's own neurons, which only the resets of a stream start in time."""
+    def needs_stream(self) -> bool:
+        """Whether some neurons are Lava's own, which start on time only by the resets of a stream."""
         return any(_stock(record) for record in self.manifest["populations"][1:])
 
     @property
     def stock(self) -> bool:
-        """Whether all populations are of Lava's own neurons: then every process is one of Lava's."""
+        """Whether all neurons are Lava's own; then every process is one of Lava's."""
         return all(_stock(record) for record in self.manifest["populations"][1:])
 
     @property
@@ -51,7 +51,8 @@ class Description:
         """Whether every delay equals the difference of the starts it joins."""
         start = {name: record["start"] for name, record in self.populations.items()}
         return all(
-            item["delay"] == start[item["target"]] - start[item["source"]] for item in self.manifest["connections"]
+            connection["delay"] == start[connection["target"]] - start[connection["source"]]
+            for connection in self.manifest["connections"]
         )
 
 
@@ -60,7 +61,7 @@ def _stock(record: Record) -> bool:
 
 
 def read(path: Path) -> Description:
-    """The network in ``path``; ``ValueError`` where a tensor is altered or the schema is another."""
+    """The network in ``path``; ``ValueError`` for an altered tensor or an unknown schema."""
     data = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         manifest = json.loads(archive.read("manifest.json"))

@@ -1,7 +1,7 @@
 """Builds Lava's process graph of a network. Import it after :func:`snn_deploy_lava.runtime.lava_import.prepare`.
 
 Every synapse process adds one step, so a connection of delay d is a synapse behind ``d - 1`` steps of delay line; all
-connections of one source share one line, tapped where they need it.
+connections of one source share one line, which each taps at its own delay.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAc
 from lava.proc.sparse.process import DelaySparse, Sparse
 
 from snn_deploy_lava.runtime import axes, stock
-from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
+from snn_deploy_lava.runtime.arithmetic import Array, encode_weights
 from snn_deploy_lava.runtime.chip import Adapters
 from snn_deploy_lava.runtime.description import Description, Record
-from snn_deploy_lava.runtime.processes.lif import PyShownLif, ShownLif
+from snn_deploy_lava.runtime.processes.lif import ProbedLif, PyProbedLif
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThreshold, PyMultiThresholdLadder
-from snn_deploy_lava.runtime.processes.sigma_delta import PyShownSigmaDelta, ShownSigmaDelta
+from snn_deploy_lava.runtime.processes.sigma_delta import ProbedSigmaDelta, PyProbedSigmaDelta
 from snn_deploy_lava.runtime.processes.synapse import (
     Correlate,
     PyConvExact,
@@ -54,8 +54,8 @@ FireModel = Literal["closed", "ladder"]
 
 
 @dataclass(frozen=True)
-class Keep:
-    """What recorders keep beside counts, and in which folder they save."""
+class Recording:
+    """What recorders save besides counts, and the folder they save to."""
 
     folder: Path
     trains: bool = False
@@ -64,7 +64,7 @@ class Keep:
 
 @dataclass(eq=False)
 class Graph:
-    """Lava processes of one network, by population (``neurons``), and in one list each."""
+    """Lava processes of one network: neurons by population, the others as lists."""
 
     source: Source | RingBuffer
     source_port: OutPort
@@ -79,21 +79,21 @@ class Graph:
         return self.neurons[population].s_out if population in self.neurons else self.source_port
 
     def counters(self) -> Iterator[tuple[str, MultiThreshold]]:
-        """Populations that count their saturations; Lava's own neurons do not."""
+        """Populations that count their saturations, which Lava's own neurons do not."""
         return ((name, neuron) for name, neuron in self.neurons.items() if isinstance(neuron, MultiThreshold))
 
 
 def plan(network: Description, images: int, *, stream: bool, power_of_two: bool = False) -> Schedule:
-    """Schedule of ``images`` images; in ``exact`` mode each has one more step, in which every neuron must be silent.
+    """Schedule of ``images`` images; in ``exact`` mode each has one extra step, in which every neuron must be silent.
 
-    Lava's own neurons always take a stream: their reset is the only thing that starts them. The chip resets at intervals
+    Lava's own neurons always need a stream, since only a reset starts them. The chip resets at intervals
     that are powers of two (lava-dl, mnist/run.ipynb): ``power_of_two`` rounds up.
     """
     manifest = network.manifest
     window, spare = int(manifest["steps"]), int(manifest["mode"] == "exact")
-    stream = stream or network.held
+    stream = stream or network.needs_stream
     if stream and not network.aligned:
-        raise ValueError("images can be streamed only through a network whose delays are aligned")
+        raise ValueError("only networks with aligned delays can process a stream of images")
     interval = (window if stream else network.duration) + spare
     if power_of_two:
         interval = 1 << (interval - 1).bit_length()
@@ -104,14 +104,14 @@ def build(
     network: Description,
     stimulus: Array,
     schedule: Schedule,
-    keep: Keep,
+    recording: Recording,
     conv: ConvModel = "exact",
     adapters: Adapters | None = None,
 ) -> Graph:
     """The graph that sends ``stimulus`` (B, C, H, W) through ``network``.
 
     ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``;
-    ``chip`` writes weights as the chip stores them (:func:`snn_deploy_lava.runtime.arithmetic.legal_weights`).
+    ``chip`` writes weights as the chip stores them (:func:`snn_deploy_lava.runtime.arithmetic.encode_weights`).
     ``adapters`` stand between host and chip. Networks of Lava's own neurons become Lava's own processes
     (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours.
     """
@@ -119,7 +119,7 @@ def build(
     first, *others = network.manifest["populations"]
     images = axes.maps_to_lava(stimulus.astype(np.int32))
     source = (
-        stock.source(images, repeats, schedule, first["name"])
+        stock.build_source(images, repeats, schedule, first["name"])
         if network.stock
         else Source(images=images, repeats=repeats, clock=schedule.clock(0), name=first["name"])
     )
@@ -127,7 +127,7 @@ def build(
     for record in others:
         neuron = record["neuron"]
         if "cuba_lif" in neuron or "sigma_delta" in neuron:
-            process, resets = stock.neuron(network, record, schedule, shown=keep.states)
+            process, resets = stock.build_neurons(network, record, schedule, probed=recording.states)
             graph.resets.extend(resets)
         else:
             process = _neuron(network, record, schedule)
@@ -135,11 +135,13 @@ def build(
     for name in network.populations:
         _connect(graph, network, name, schedule, conv)
     for index, record in enumerate(network.manifest["populations"]):
-        graph.recorders.append(_recorder(graph, record, schedule, keep, record_path(keep.folder, index), adapters))
+        graph.recorders.append(
+            _recorder(graph, record, schedule, recording, record_path(recording.folder, index), adapters)
+        )
     return graph
 
 
-def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> Loihi2SimCfg:
+def make_run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> Loihi2SimCfg:
     """Lava's simulator configuration with the models chosen: of ``Conv`` ours or its own, of the neuron either form."""
     return Loihi2SimCfg(
         select_tag="fixed_pt",
@@ -150,9 +152,9 @@ def run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> 
             SumPixels: PySumPixels,
             MultiThreshold: PyMultiThreshold if fire == "closed" else PyMultiThresholdLadder,
             LIFReset: PyLifResetModelBitAcc,
-            ShownLif: PyShownLif,
+            ProbedLif: PyProbedLif,
             SigmaDelta: PySigmaDeltaModelFixed,
-            ShownSigmaDelta: PyShownSigmaDelta,
+            ProbedSigmaDelta: PyProbedSigmaDelta,
             Sparse: PySparseModelBitAcc,
             DelaySparse: PyDelaySparseModelBitAcc,
             GradedVec: PyGradedVecModelFixed,
@@ -186,39 +188,41 @@ def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiTh
 
 
 def _connect(graph: Graph, network: Description, source: str, schedule: Schedule, conv: ConvModel) -> None:
-    """Synapses of every connection out of ``source``, along one line of delays."""
+    """Synapses of every outgoing connection of ``source``, along one delay line."""
     port, reached = graph.output(source), 1
-    connections = [item for item in network.manifest["connections"] if item["source"] == source]
-    for item in sorted(connections, key=lambda item: int(item["delay"])):
-        if item["delay"] > reached and network.stock:
-            port, added = stock.delay(port, item["delay"] - reached, f"{source} after {item['delay'] - 1}")
-            reached = item["delay"]
+    connections = [connection for connection in network.manifest["connections"] if connection["source"] == source]
+    for connection in sorted(connections, key=lambda connection: int(connection["delay"])):
+        if connection["delay"] > reached and network.stock:
+            port, added = stock.build_delay(
+                port, connection["delay"] - reached, f"{source} after {connection['delay'] - 1}"
+            )
+            reached = connection["delay"]
             graph.delays.extend(added)
-        elif item["delay"] > reached:
+        elif connection["delay"] > reached:
             line = Delay(
                 shape=port.shape,
-                steps=item["delay"] - reached,
+                steps=connection["delay"] - reached,
                 clear=0 if schedule.stream else schedule.interval,
-                name=f"{source} after {item['delay'] - 1}",
+                name=f"{source} after {connection['delay'] - 1}",
             )
             port.connect(line.s_in)
-            port, reached = line.s_out, item["delay"]
+            port, reached = line.s_out, connection["delay"]
             graph.delays.append(line)
-        synapse = _synapse(item, network, port.shape, conv)
-        target = graph.neurons[item["target"]].a_in
+        synapse = _synapse(connection, network, port.shape, conv)
+        target = graph.neurons[connection["target"]].a_in
         flat = isinstance(synapse, Sparse)
         (port.flatten() if flat else port).connect(synapse.s_in)
         (synapse.a_out.reshape(target.shape) if flat else synapse.a_out).connect(target)
         graph.synapses.append(synapse)
 
 
-def _synapse(item: Record, network: Description, shape: tuple[int, int, int], conv: ConvModel) -> Any:
-    kernel, exponent = item["kernel"], int(item["exponent"])
-    target = axes.shape_to_lava(network.populations[item["target"]]["shape"])
+def _synapse(connection: Record, network: Description, shape: tuple[int, int, int], conv: ConvModel) -> Any:
+    kernel, exponent = connection["kernel"], int(connection["exponent"])
+    target = axes.shape_to_lava(network.populations[connection["target"]]["shape"])
     left, top, right, bottom = axes.pads_to_lava(kernel.get("pads", (0, 0, 0, 0)))
     plain = kernel["kind"] == "conv" and left == right >= 0 and top == bottom >= 0
     if network.stock and not plain:
-        return stock.sparse(item, network)
+        return stock.build_sparse(connection, network)
     if kernel["kind"] == "spatial":
         indptr, indices, data = (network.tensors[kernel[part]] for part in ("indptr", "indices", "data"))
         rows = np.repeat(np.arange(indptr.size - 1, dtype=np.int64), np.diff(indptr))
@@ -229,11 +233,11 @@ def _synapse(item: Record, network: Description, shape: tuple[int, int, int], co
             input_shape=shape,
             output_shape=target,
             exponent=exponent,
-            name=item["name"],
+            name=connection["name"],
         )
     weight = axes.kernel_to_lava(network.tensors[kernel["weight"]]).astype(np.int32)
     if conv == "chip":
-        weight, exponent = legal_weights(weight, exponent)
+        weight, exponent = encode_weights(weight, exponent)
     if plain:
         folded = exponent if conv == "stock" else 0
         return Conv(
@@ -245,7 +249,7 @@ def _synapse(item: Record, network: Description, shape: tuple[int, int, int], co
             dilation=axes.pair_to_lava(kernel["dilations"]),
             groups=kernel["groups"],
             num_message_bits=stock.MESSAGE_BITS,
-            name=item["name"],
+            name=connection["name"],
         )
     process = Correlate if kernel["kind"] == "conv" else Transpose
     return process(
@@ -257,16 +261,16 @@ def _synapse(item: Record, network: Description, shape: tuple[int, int, int], co
         dilations=axes.pair_to_lava(kernel["dilations"]),
         groups=kernel["groups"],
         exponent=exponent,
-        name=item["name"],
+        name=connection["name"],
     )
 
 
 def _recorder(
-    graph: Graph, record: Record, schedule: Schedule, keep: Keep, path: Path, adapters: Adapters | None
+    graph: Graph, record: Record, schedule: Schedule, recording: Recording, path: Path, adapters: Adapters | None
 ) -> Recorder:
     name = record["name"]
     neuron = graph.neurons.get(name)
-    states = keep.states and neuron is not None
+    states = recording.states and neuron is not None
     sent = graph.source.s_out if neuron is None else neuron.s_out
     from_chip = adapters is not None and neuron is not None
     recorder = Recorder(
@@ -276,7 +280,7 @@ def _recorder(
         start=record["start"],
         steps=schedule.steps,
         clock=schedule.clock(record["start"]),
-        trains=keep.trains,
+        trains=recording.trains,
         states=states,
         currents=states and not isinstance(neuron, MultiThreshold),
         sign_bits=stock.MESSAGE_BITS if from_chip else 0,

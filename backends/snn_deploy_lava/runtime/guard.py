@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LOG = "worker.log"
-"""What Lava and the models printed, in the job's folder."""
+"""Output of Lava and the models, in the job's folder."""
 
 _GRACE_S = 5.0
-"""Time between asking the session to end and killing it; the resource tracker unlinks shared memory in it."""
+"""Time between SIGTERM and SIGKILL, in which the resource tracker unlinks shared memory."""
 
 
 class WorkerError(Exception):
@@ -25,10 +25,10 @@ class WorkerError(Exception):
 
 
 def run_guarded(folder: Path, timeout_s: float, progress: Callable[[int, int], None] | None = None) -> None:
-    """Run the job in ``folder`` (:mod:`snn_deploy_lava.runtime.worker`); :class:`WorkerError` unless it ends well.
+    """Run the job in ``folder`` (:mod:`snn_deploy_lava.runtime.worker`); :class:`WorkerError` unless it succeeds.
 
-    However this returns - result, error, time-out, an interrupt - every process of the worker's session is gone and no
-    segment of shared memory of it is left.
+    However this returns (result, error, time-out, interrupt), every process of the worker's session has ended and its
+    shared memory is unlinked.
     """
     with (folder / LOG).open("wb") as log:
         worker = subprocess.Popen(
@@ -59,9 +59,7 @@ def _follow(
     while True:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise WorkerError(
-                f"Lava has not finished within {timeout_s:g} s; raise the time-out or use a smaller image"
-            )
+            raise WorkerError(f"Lava did not finish within {timeout_s:g} s; raise the time-out or use a smaller image")
         data = os.read(descriptor, 65536)
         if not data:
             raise WorkerError(f"the Lava worker died: {_last_line(folder / LOG)}")
@@ -99,18 +97,18 @@ def _processes(session: int) -> Iterator[Path]:
 
 
 def _mapped_segments(session: int) -> set[Path]:
-    """Shared memory that processes of ``session`` have mapped, where ``/proc`` shows it."""
-    found = set()
+    """Shared memory mapped by processes of ``session``, on systems with ``/proc``."""
+    segments = set()
     for process in _processes(session):
         with contextlib.suppress(OSError):
             for line in (process / "maps").read_text(encoding="utf-8").splitlines():
                 if "/dev/shm/" in line:
-                    found.add(Path(line[line.index("/dev/shm/") :].split(" ")[0]))
-    return found
+                    segments.add(Path(line[line.index("/dev/shm/") :].split(" ")[0]))
+    return segments
 
 
 def _end_session(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker and everything it started: ask, wait, kill; then remove what shared memory is left of it."""
+    """End the worker and all its children: terminate, wait, kill; then unlink their remaining shared memory."""
     segments = _mapped_segments(worker.pid)
     for stream in (worker.stdin, worker.stdout):
         if stream is not None:

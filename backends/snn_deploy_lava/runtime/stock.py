@@ -1,4 +1,4 @@
-"""Graphs of Lava's own processes and no others, for networks of Lava's own neurons.
+"""Graphs of Lava's own processes only, for networks of Lava's own neurons.
 
 ======================  ======================================  ==================================================================
 part of the network     process                                 why it is exact
@@ -32,18 +32,18 @@ from lava.proc.sparse.process import DelaySparse, Sparse
 from scipy.sparse import csr_matrix
 
 from snn_deploy_lava.runtime import axes
-from snn_deploy_lava.runtime.arithmetic import Array, legal_weights
+from snn_deploy_lava.runtime.arithmetic import Array, encode_weights
 from snn_deploy_lava.runtime.description import Description, Record
 from snn_deploy_lava.runtime.processes import lif, sigma_delta
 from snn_deploy_lava.runtime.schedule import Clock, Schedule
-from snn_deploy_lava.runtime.synapses import entries
+from snn_deploy_lava.runtime.synapses import list_synapses
 
 MESSAGE_BITS = 24
 """Bits of a graded event; 0 would turn every payload into 1."""
 
 
-def source(images: Array, repeats: int, schedule: Schedule, name: str) -> RingBuffer:
-    """Sends image k of ``images`` (B, X, Y, C) in the first ``repeats`` steps of its turn."""
+def build_source(images: Array, repeats: int, schedule: Schedule, name: str) -> RingBuffer:
+    """Source that sends image k of ``images`` (B, X, Y, C) in the first ``repeats`` steps of its interval."""
     frames = np.zeros((*images.shape[1:], schedule.steps), np.int32)
     clock = schedule.clock(0)
     for step in range(schedule.steps):
@@ -54,23 +54,23 @@ def source(images: Array, repeats: int, schedule: Schedule, name: str) -> RingBu
     return ring
 
 
-def neuron(
-    network: Description, record: Record, schedule: Schedule, *, shown: bool
+def build_neurons(
+    network: Description, record: Record, schedule: Schedule, *, probed: bool
 ) -> tuple[LIFReset | SigmaDelta, list[Reset]]:
-    """The neurons of one population and what resets them; where ``shown``, with ports for their states."""
-    item, tensors = record["neuron"], network.tensors
+    """The neurons of one population and their resets; ``probed`` neurons have output ports for their states."""
+    fields, tensors = record["neuron"], network.tensors
     shape, clock = axes.shape_to_lava(record["shape"]), schedule.clock(record["start"])
-    common = {"shape": shape, "theta": tensors[item["theta"]], "name": record["name"]}
-    if "cuba_lif" in item:
-        own = item["cuba_lif"]
+    common = {"shape": shape, "theta": tensors[fields["theta"]], "name": record["name"]}
+    if "cuba_lif" in fields:
+        own = fields["cuba_lif"]
         decays = {key: own[key] for key in ("current_decay", "voltage_decay")}
-        leaky = lif.parameters(**common, **decays, offset=tensors[own["offset"]], clock=clock)
-        return (lif.ShownLif if shown else LIFReset)(**leaky), []
-    own = item["sigma_delta"]
-    changing = sigma_delta.parameters(
+        leaky = lif.make_parameters(**common, **decays, offset=tensors[own["offset"]], clock=clock)
+        return (lif.ProbedLif if probed else LIFReset)(**leaky), []
+    own = fields["sigma_delta"]
+    changing = sigma_delta.make_parameters(
         **common, offset=tensors[own["offset"]], shift=own["shift"], rectify=own["rectify"]
     )
-    process = (sigma_delta.ShownSigmaDelta if shown else SigmaDelta)(**changing)
+    process = (sigma_delta.ProbedSigmaDelta if probed else SigmaDelta)(**changing)
     return process, [_reset(var, clock) for var in (process.sigma, process.act, process.residue)]
 
 
@@ -82,8 +82,8 @@ def _reset(var: Any, clock: Clock) -> Reset:
     return reset
 
 
-def delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[AbstractProcess]]:
-    """What ``port`` sends, ``steps`` (at least 1) later."""
+def build_delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[AbstractProcess]]:
+    """The events of ``port``, ``steps`` (at least 1) later."""
     size = int(np.prod(port.shape))
     identity = csr_matrix((np.ones(size, np.int32), (np.arange(size), np.arange(size))), shape=(size, size))
     if steps == 1:
@@ -99,13 +99,13 @@ def delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[AbstractP
     return relay.s_out, [line, relay]
 
 
-def sparse(item: Record, network: Description) -> Sparse:
-    """Any connection as a matrix over flat (X, Y, C) maps, its weights as the chip stores them."""
+def build_sparse(connection: Record, network: Description) -> Sparse:
+    """A connection as a matrix over flat (X, Y, C) maps, with weights as the chip stores them."""
     source_shape, target_shape = (
-        axes.shape_to_lava(network.populations[item[end]]["shape"]) for end in ("source", "target")
+        axes.shape_to_lava(network.populations[connection[end]]["shape"]) for end in ("source", "target")
     )
-    rows, columns, weights = entries(item, network, source_shape, target_shape)
-    data, exponent = legal_weights(weights, int(item["exponent"]))
+    rows, columns, weights = list_synapses(connection, network, source_shape, target_shape)
+    data, exponent = encode_weights(weights, int(connection["exponent"]))
     shape = (int(np.prod(target_shape)), int(np.prod(source_shape)))
     matrix = csr_matrix((data.astype(np.int32), (rows, columns)), shape=shape)
-    return Sparse(weights=matrix, weight_exp=exponent, num_message_bits=MESSAGE_BITS, name=item["name"])
+    return Sparse(weights=matrix, weight_exp=exponent, num_message_bits=MESSAGE_BITS, name=connection["name"])

@@ -1,4 +1,4 @@
-"""A connection as the list of its synapses, in flat (X, Y, C) maps: what a sparse matrix is made of."""
+"""A connection as a list of its synapses between flat (X, Y, C) maps, the entries of a sparse matrix."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from snn_deploy_lava.runtime.description import Description, Record
 Size = tuple[int, int, int]
 
 
-def entries(item: Record, network: Description, source: Size, target: Size) -> tuple[Int64, Int64, Array]:
-    """(rows, columns, weights) of connection ``item`` between maps of shapes ``source`` and ``target``; zeros are left out."""
-    kernel = item["kernel"]
+def list_synapses(connection: Record, network: Description, source: Size, target: Size) -> tuple[Int64, Int64, Array]:
+    """(rows, columns, weights) of ``connection`` between maps of shapes ``source`` and ``target``, without zeros."""
+    kernel = connection["kernel"]
     if kernel["kind"] == "spatial":
         rows, columns, weights = _pixel_map(kernel, network, source[2])
     else:
         rows, columns, weights = _taps(kernel, axes.kernel_to_lava(network.tensors[kernel["weight"]]), source, target)
-    kept = weights != 0
-    return rows[kept], columns[kept], weights[kept].astype(np.int32)
+    nonzero = weights != 0
+    return rows[nonzero], columns[nonzero], weights[nonzero].astype(np.int32)
 
 
 def _pixel_map(kernel: Record, network: Description, channels: int) -> tuple[Int64, Int64, Array]:
@@ -41,15 +41,15 @@ def _taps(kernel: Record, weight: Array, source: Size, target: Size) -> tuple[In
     steps, gaps = axes.pair_to_lava(kernel["strides"]), axes.pair_to_lava(kernel["dilations"])
     pads = axes.pads_to_lava(kernel["pads"])[:2]
     first, second, values = _channels(weight, kernel["groups"])
-    found: list[tuple[Array, Array, Array]] = []
+    triples: list[tuple[Array, Array, Array]] = []
     for tap in np.ndindex(weight.shape[1:3]):
         near_x, far_x = _pairs(coarse[0], fine[0], steps[0], gaps[0] * tap[0] - pads[0])
         near_y, far_y = _pairs(coarse[1], fine[1], steps[1], gaps[1] * tap[1] - pads[1])
         near = (near_x[:, None] * coarse[1] + near_y).reshape(-1, 1) * coarse[2] + first
         far = (far_x[:, None] * fine[1] + far_y).reshape(-1, 1) * fine[2] + second
         weights = np.broadcast_to(values[:, tap[0], tap[1]], near.shape)
-        found.append((far, near, weights) if transposed else (near, far, weights))
-    rows, columns, weights = (np.concatenate([part[index].reshape(-1) for part in found]) for index in range(3))
+        triples.append((far, near, weights) if transposed else (near, far, weights))
+    rows, columns, weights = (np.concatenate([part[index].reshape(-1) for part in triples]) for index in range(3))
     return rows, columns, weights
 
 

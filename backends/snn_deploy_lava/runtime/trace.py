@@ -1,6 +1,6 @@
 """The trace of a run as one ``.npz`` that ``snn-deploy verify --trace`` reads: format 1 of ``verification.traces.trace_file``.
 
-Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where they were kept ``trains``
+Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where recorded ``trains``
 (B, steps, n) int32, from which both follow, and ``states`` and ``currents`` alike; n counts neurons in the order (C, H, W).
 The text ``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
 """
@@ -27,7 +27,7 @@ def record_path(folder: Path, index: int) -> Path:
 
 
 def collect(network: Description, folder: Path) -> dict[str, dict[str, Array]]:
-    """What the recorders of a finished job saved, by population, axes (C, H, W); those without are as they were."""
+    """Records of a finished job by population, with axes (C, H, W); arrays without these axes are unchanged."""
     records = {}
     for index, name in enumerate(network.populations):
         with np.load(record_path(folder, index), allow_pickle=False) as saved:
@@ -38,7 +38,7 @@ def collect(network: Description, folder: Path) -> dict[str, dict[str, Array]]:
     return records
 
 
-def stimulus_digest(stimulus: Array) -> str:
+def digest_stimulus(stimulus: Array) -> str:
     """SHA-256 of shape and values of input payloads."""
     data = np.ascontiguousarray(stimulus, dtype="<i8")
     return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()
@@ -59,20 +59,20 @@ def write(path: Path, network: Description, stimulus: Array, records: dict[str, 
         "name": name,
         "time": "window",
         "network": network.digest,
-        "batches": [{"images": len(stimulus), "stimulus": stimulus_digest(stimulus)}],
+        "batches": [{"images": len(stimulus), "stimulus": digest_stimulus(stimulus)}],
     }
     np.savez(path, manifest=np.array(json.dumps(manifest)), **entries)
 
 
-def differences(expected: dict[str, Array], records: dict[str, dict[str, Array]]) -> list[str]:
+def list_differences(expected: dict[str, Array], records: dict[str, dict[str, Array]]) -> list[str]:
     """One line for every population whose counts are not those of ``expected`` (entries ``counts/NAME``)."""
-    found = []
+    lines = []
     for name, arrays in records.items():
-        wanted, got = expected[f"counts/{name}"], arrays["counts"]
-        if not np.array_equal(wanted, got):
-            where = tuple(int(index) for index in np.argwhere(wanted != got)[0])
-            found.append(
-                f"{name}: {np.count_nonzero(wanted != got)} of {got.size} counts differ; the first, at (image, channel,"
-                f" y, x) {where}, is {got[where]} and should be {wanted[where]}"
+        reference, counts = expected[f"counts/{name}"], arrays["counts"]
+        if not np.array_equal(reference, counts):
+            where = tuple(int(index) for index in np.argwhere(reference != counts)[0])
+            lines.append(
+                f"{name}: {np.count_nonzero(reference != counts)} of {counts.size} counts differ; the first, at (image, channel,"
+                f" y, x) {where}, is {counts[where]} and should be {reference[where]}"
             )
-    return found
+    return lines

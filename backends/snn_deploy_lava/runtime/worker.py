@@ -2,11 +2,11 @@
 
 ``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
 it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
-for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. The end of
-standard input means that the caller is gone.
+for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. End of file
+on standard input means that the caller has exited.
 
-Lava answers an exception in a process model with silence (lava-nc issue 178), so the main thread never blocks on
-Lava: it looks at the models' processes while it waits, and a thread waits for the caller's end.
+Lava does not report an exception in a process model (lava-nc issue 178), so the main thread never blocks on Lava: it
+polls the models' processes while it waits, and another thread waits for the caller to exit.
 """
 
 from __future__ import annotations
@@ -57,11 +57,14 @@ class Job:
 
 
 class ModelError(Exception):
-    """A process model that raised; the message names the process."""
+    """A process model raised an exception; the message names the process."""
 
 
 def run(folder: Path) -> Iterator[tuple[int, int]]:
-    """Run the job in ``folder``, yielding (steps done, steps in all); at the last, all is saved, and Lava need not stop."""
+    """Run the job in ``folder``, yielding (steps done, total steps).
+
+    Everything is saved before the last, so Lava need not stop cleanly.
+    """
     job = Job.read(folder)
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
@@ -71,12 +74,12 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
 
     on_chip = job.target == "loihi2"
     schedule = graphs.plan(network, len(stimulus), stream=job.stream, power_of_two=on_chip)
-    keep = graphs.Keep(folder, job.trains, job.states)
+    recording = graphs.Recording(folder, job.trains, job.states)
     adapters = chip.Adapters() if on_chip else None
-    graph = graphs.build(network, stimulus, schedule, keep, job.conv, adapters)  # type: ignore[arg-type]
-    simulated = graphs.run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
-    configuration = chip.run_configuration(stock=network.stock) if on_chip else simulated
-    with discovery.explicit_models(configuration):
+    graph = graphs.build(network, stimulus, schedule, recording, job.conv, adapters)  # type: ignore[arg-type]
+    simulated = graphs.make_run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    configuration = chip.make_run_configuration(stock=network.stock) if on_chip else simulated
+    with discovery.skip_search(configuration):
         graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
     chunk = -(-schedule.steps // REPORTS)
     for done in range(0, schedule.steps, chunk):
@@ -109,25 +112,25 @@ def _advance(graph: Graph, steps: int) -> None:
 
 
 def _raise_model_errors(runtime: Any) -> None:
-    """Actors stand in the order of the processes, then the runtime services (``Runtime._build_processes``).
+    """Raise for the first actor that failed; actors are ordered as processes, then services (``Runtime._build_processes``).
 
-    After one has raised, Lava ends others in good order; so exceptions are looked for first, then violent deaths.
+    After an exception Lava ends the other actors regularly, so exceptions are checked before exit codes.
     """
     names = chain((process.name for process in runtime._executable.proc_builders), repeat("a runtime service"))
-    actors = list(zip(names, runtime._messaging_infrastructure.actors))  # noqa: B905 - names go on for ever
+    actors = list(zip(names, runtime._messaging_infrastructure.actors))  # noqa: B905 - names are infinite
     for name, actor in actors:
         if actor.exception:
             _, trace = actor.exception
             raise ModelError(f"{name}: {trace.strip().splitlines()[-1]}")
     for name, actor in actors:
         if actor.exitcode:
-            raise ModelError(f"{name}: its process has died (status {actor.exitcode})")
+            raise ModelError(f"{name}: its process died with status {actor.exitcode}")
 
 
 def _end_with_caller() -> None:
-    """Wait for the end of standard input, then end this whole process group, whatever Lava is doing.
+    """Wait for end of file on standard input, then terminate this process group, whatever Lava is doing.
 
-    Python's resource tracker outlives the signal, and unlinks shared memory once everybody else is gone.
+    Python's resource tracker survives the signal and unlinks shared memory once all other processes have exited.
     """
     while os.read(0, 4096):
         pass
@@ -135,7 +138,7 @@ def _end_with_caller() -> None:
 
 
 def main() -> None:
-    """Report on the standard output that the caller reads; what Lava prints goes to standard error."""
+    """Report on standard output, which the caller reads; redirect Lava's own output to standard error."""
     threading.Thread(target=_end_with_caller, daemon=True).start()
     reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)

@@ -101,7 +101,9 @@ def test_a_stream_of_images_equals_single_images(mode: str) -> None:
 
 def test_only_aligned_networks_stream() -> None:
     network = shuffle(random_unet("exact", 0, size=8), seed=0)
-    with pytest.raises(BackendUnavailableError, match=r"only an aligned network .* run images one after another$"):
+    with pytest.raises(
+        BackendUnavailableError, match=r"streaming needs an aligned network; .* run images one after another$"
+    ):
         LavaBackend(stream=True).run(network, random_stimulus(network))
 
 

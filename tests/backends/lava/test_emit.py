@@ -26,9 +26,9 @@ from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare
 from snn_deploy.verification.traces.trace_file import read_trace
 from snn_deploy_lava import rules
-from snn_deploy_lava.emit import conformance_network, write_bundle
+from snn_deploy_lava.emit import make_conformance_network, write_bundle
 from snn_deploy_lava.runtime import command, description, trace
-from snn_deploy_lava.runtime.arithmetic import Correlation, legal_weights
+from snn_deploy_lava.runtime.arithmetic import Correlation, encode_weights
 
 RUNTIME = Path(snn_deploy_lava.__file__).parent / "runtime"
 
@@ -140,9 +140,9 @@ def test_the_bundle_runs_on_python_310_with_lava_alone(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((1, 2, 8, 8)), r"shape \(1, 2, 8, 8\); the network reads \(B, 1, 8, 8\)$"),
-        (np.full((1, 8, 8), 300), r"payloads 300..300; the input carries -255..255$"),
-        (np.full((1, 8, 8), np.nan), r"float64 values; finite real numbers or integers are read$"),
+        (np.zeros((1, 2, 8, 8)), r"shape \(1, 2, 8, 8\); the network expects \(B, 1, 8, 8\)$"),
+        (np.full((1, 8, 8), 300), r"payloads 300..300; the input's limits are -255..255$"),
+        (np.full((1, 8, 8), np.nan), r"float64 values; only finite real numbers and integers are supported$"),
     ],
 )
 def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: np.ndarray, message: str) -> None:
@@ -163,7 +163,7 @@ def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: N
 
 def test_digests_are_those_of_snn_deploy(network: Network) -> None:
     stimulus = random_stimulus(network, 3)
-    assert trace.stimulus_digest(stimulus) == stimulus_digest(stimulus)
+    assert trace.digest_stimulus(stimulus) == stimulus_digest(stimulus)
 
 
 def test_an_existing_folder_is_not_overwritten(network: Network, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_existing_folder_is_not_overwritten(network: Network, tmp_path: Path)
 
 
 def test_the_conformance_test_crosses_many_thresholds(network: Network) -> None:
-    probe = conformance_network(network)
+    probe = make_conformance_network(network)
     sweep = np.arange(-127, 128, dtype=np.int64).reshape(1, 1, 1, 255)
     counts = load_backend("reference").run(probe, sweep).counts
     for population in probe.populations[1:]:
@@ -183,7 +183,7 @@ def test_the_conformance_test_crosses_many_thresholds(network: Network) -> None:
 def test_weights_as_the_chip_stores_them_mean_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
     weight = rng.integers(*((0, 128) if seed % 2 else (-128, 128)), (4, 3, 3, 2)).astype(np.int32)
-    stored, exponent = legal_weights(weight, seed)
+    stored, exponent = encode_weights(weight, seed)
     assert np.all(stored % 2 == 0) if weight.min() < 0 else np.array_equal(stored, weight)
     assert stored.min() >= -256
     assert stored.max() <= 255
@@ -193,14 +193,14 @@ def test_weights_as_the_chip_stores_them_mean_the_same(seed: int) -> None:
 
 
 def test_every_rule_of_the_chip_names_what_breaks_it(network: Network) -> None:
-    assert rules.misfits(network) == ()
+    assert rules.list_violations(network) == ()
     first, second, *others = network.connections
     broken = replace(
         network,
         populations=(replace(network.input, input_max=2**23 - 1), *network.populations[1:]),
         connections=(replace(first, exponent=9), replace(second, delay=63), *others),
     )
-    assert [line.split(":")[0] for line in rules.misfits(broken)] == [
+    assert [line.split(":")[0] for line in rules.list_violations(broken)] == [
         "enc1/a",
         "output",
         "input->enc1/a",

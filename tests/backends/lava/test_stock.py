@@ -112,7 +112,7 @@ from snn_deploy_lava.runtime import graph as graphs
 import numpy as np
 folder = Path(sys.argv[1])
 read = description.read(folder / "network.snn")
-graph = graphs.build(read, np.load(folder / "stimulus.npy"), graphs.plan(read, 2, stream=True), graphs.Keep(folder))
+graph = graphs.build(read, np.load(folder / "stimulus.npy"), graphs.plan(read, 2, stream=True), graphs.Recording(folder))
 print("stock" if read.stock else "own")
 for process in [graph.source, *graph.neurons.values(), *graph.resets, *graph.synapses, *graph.delays]:
     print(type(process).__module__.split(".")[0], type(process).__name__)
@@ -149,7 +149,7 @@ def converted(name: str, kind: str, size: int, **changes: int) -> Network:
 def test_the_trained_networks_fit_the_chip_and_the_cpu_backend(name: str, kind: str) -> None:
     network = converted(name, kind, 16, **({"steps": 6} if kind == "lif" else {}))
     assert all(isinstance(population.neuron, StockNeuron) for population in network.populations[1:])
-    assert rules.misfits(network) == ()
+    assert rules.list_violations(network) == ()
     stimulus = random_stimulus(network) // 2
     expected = load_backend("reference").run(network, stimulus, Record.STATES)
     assert_equal(load_backend("cpu").run(network, stimulus, Record.STATES), expected)

@@ -1,4 +1,4 @@
-"""Lava's own bit-accurate leaky neuron, with two more ports that show its state. Its arithmetic is untouched."""
+"""Lava's own bit-accurate leaky neuron, with two additional ports for its state. Its arithmetic is unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THRESHOLD_SHIFT = 6
 """Bits that a threshold's mantissa is shifted left (``vth_shift``)."""
 
 
-def parameters(
+def make_parameters(
     *,
     shape: tuple[int, int, int],
     theta: Int64,
@@ -31,12 +31,12 @@ def parameters(
     clock: Clock,
     name: str,
 ) -> dict[str, Any]:
-    """What Lava's ``LIFReset`` is built from: neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``.
+    """Arguments of Lava's ``LIFReset``: neurons of ``shape`` (X, Y, C), reset at every onset of ``clock``.
 
     ``theta`` and ``offset`` (C,) are thresholds and biases in units of the membrane
     (:mod:`snn_deploy.network.cuba_lif`); all thresholds
-    are one number, as on the chip. Before its first onset a layer fires for nobody: what it sends arrives before its targets'
-    own onset.
+    are equal, as on the chip. Events that a layer sends before its first onset have no effect, as they arrive before the
+    onset of its targets.
     """
     mantissa, exponent = split_bias(offset)
     threshold = np.unique(theta)
@@ -55,7 +55,7 @@ def parameters(
     }
 
 
-class ShownLif(LIFReset):  # type: ignore[misc]
+class ProbedLif(LIFReset):  # type: ignore[misc]
     """The process with ports for its membrane and its current."""
 
     def __init__(self, **own: Any) -> None:
@@ -64,11 +64,11 @@ class ShownLif(LIFReset):  # type: ignore[misc]
         self.u_out = OutPort(shape=own["shape"])
 
 
-@implements(proc=ShownLif, protocol=LoihiProtocol)
+@implements(proc=ProbedLif, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyShownLif(PyLifResetModelBitAcc):  # type: ignore[misc]
-    """Lava's model; its last act is to show v and u."""
+class PyProbedLif(PyLifResetModelBitAcc):  # type: ignore[misc]
+    """Lava's model, which also sends v and u after each step."""
 
     implements_process = None  # inherited, and then no other process could be named
 
@@ -83,9 +83,9 @@ class PyShownLif(PyLifResetModelBitAcc):  # type: ignore[misc]
 
 
 def split_bias(offset: Int64) -> tuple[Int64, int]:
-    """Mantissas within 13 bits and one exponent in 0..7 whose product is ``offset``; ``ValueError`` where there are none."""
+    """13-bit mantissas and an exponent in 0..7 with ``offset = mantissa * 2**exponent``; ``ValueError`` if none exist."""
     for exponent in range(7, -1, -1):
         mantissa = offset >> exponent
         if np.array_equal(mantissa << exponent, offset) and np.all((mantissa >= -4096) & (mantissa <= 4095)):
             return mantissa, exponent
-    raise ValueError(f"biases {offset.min()}..{offset.max()} are no 13-bit numbers times one power of two up to 2**7")
+    raise ValueError(f"biases {offset.min()}..{offset.max()} are not 13-bit numbers times one power of two up to 2**7")

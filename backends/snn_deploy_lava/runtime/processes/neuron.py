@@ -32,10 +32,10 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     """A layer of multi-threshold neurons of ``shape`` (X, Y, C).
 
     ``theta`` and ``v0`` are (C,), ``bias`` broadcasts to ``shape``. ``payloads`` and ``counts`` are (least,
-    greatest); counts of ``None`` are unbounded. A spike takes what it
-    stands for from the membrane, or empties it (``hard``). ``clock`` says when an image begins here and ``start`` from which
-    step of the image on the layer fires; the bias enters once, at ``start``, or at every step from it on
-    (``bias_repeats``). ``v_out`` shows the membrane after each step to whoever connects it.
+    greatest); counts of ``None`` are unbounded. An event subtracts its payload
+    times theta from the membrane, or resets it to zero (``hard``). ``clock`` says when an image begins here and ``start``
+    from which step of the image the layer fires; the bias is added once, at ``start``, or at every step from then on
+    (``bias_repeats``). ``v_out`` sends the membrane after each step.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Lava's own sigma-delta neuron, with two more ports that show its state. Its arithmetic is untouched."""
+"""Lava's own sigma-delta neuron, with two additional ports for its state. Its arithmetic is unchanged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from lava.proc.sdn.process import ActivationMode, SigmaDelta
 from snn_deploy_lava.runtime.arithmetic import Int64
 
 
-def parameters(
+def make_parameters(
     *, shape: tuple[int, int, int], theta: Int64, offset: Int64, shift: int, rectify: bool, name: str
 ) -> dict[str, Any]:
-    """What Lava's ``SigmaDelta`` is built from: ``theta`` and ``offset`` (C,) in units of the state, one threshold.
+    """Arguments of Lava's ``SigmaDelta``: ``theta`` and ``offset`` (C,) in units of the state, one threshold.
 
-    Lava multiplies threshold and bias by ``2**state_exp``; a bias divided by it before is an exact float and comes back whole.
+    Lava multiplies threshold and bias by ``2**state_exp``; a bias divided by it before is an exact float, so the product is the
+    same integer.
     """
     return {
         "shape": shape,
@@ -34,8 +35,8 @@ def parameters(
     }
 
 
-class ShownSigmaDelta(SigmaDelta):  # type: ignore[misc]
-    """The process with ports for sigma and for what was sent so far, ``act - residue``.
+class ProbedSigmaDelta(SigmaDelta):  # type: ignore[misc]
+    """The process with ports for sigma and for the sum sent so far, ``act - residue``.
 
     :mod:`snn_deploy.network.sigma_delta` has the equations.
     """
@@ -46,11 +47,11 @@ class ShownSigmaDelta(SigmaDelta):  # type: ignore[misc]
         self.u_out = OutPort(shape=own["shape"])
 
 
-@implements(proc=ShownSigmaDelta, protocol=LoihiProtocol)
+@implements(proc=ProbedSigmaDelta, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyShownSigmaDelta(PySigmaDeltaModelFixed):  # type: ignore[misc]
-    """Lava's model; its last act is to show sigma and what was sent."""
+class PyProbedSigmaDelta(PySigmaDeltaModelFixed):  # type: ignore[misc]
+    """Lava's model, which also sends sigma and the sum sent so far after each step."""
 
     implements_process = None  # inherited, and then no other process could be named
 

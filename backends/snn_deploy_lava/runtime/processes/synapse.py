@@ -1,11 +1,11 @@
-"""Synapses: what arrives in one step leaves, weighted, in the next. All are exact integers by BLAS.
+"""Synapses: the events of one step leave, weighted, in the next. All sums are exact integers by BLAS.
 
 ================  ===============  ========================================================================
 kernel            process          why
 ================  ===============  ========================================================================
 conv, plain pads  Lava's ``Conv``  exact below 24 bits; its CPU model ignores ``weight_exp`` and calls scipy's
                                    ``convolve2d`` per pair of channels, so ``PyConvExact`` stands beside it
-conv, other pads  ``Correlate``    ``Conv`` pads both sides alike and cannot cut
+conv, other pads  ``Correlate``    ``Conv`` pads both sides alike and cannot crop
 transposed conv   ``Transpose``    Lava has none; in ``Sparse`` odd weights of mixed sign lose their lowest bit
 pixel map         ``SumPixels``    ``Sparse`` drops that bit too, and would repeat the map for every channel
 ================  ===============  ========================================================================
@@ -31,7 +31,7 @@ from snn_deploy_lava.runtime.arithmetic import Array, Correlation, Int64, Pads, 
 
 
 class _Synapse(AbstractProcess):  # type: ignore[misc]
-    """Ports and buffer that every synapse has; shapes are (X, Y, C)."""
+    """Ports and buffer of every synapse; shapes are (X, Y, C)."""
 
     def _open(self, input_shape: tuple[int, int, int], output_shape: tuple[int, int, int]) -> None:
         self.s_in = InPort(shape=input_shape)
@@ -86,7 +86,7 @@ class SumPixels(_Synapse):
 
 
 class _PySynapse(PyLoihiProcessModel):  # type: ignore[misc]
-    """Sends the buffer, then computes the next one; a step without events costs no arithmetic."""
+    """Sends the buffer, then computes the next one; a step without events skips the arithmetic."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
@@ -148,7 +148,7 @@ class PySumPixels(_PySynapse):
 @requires(CPU)
 @tag("fixed_pt")
 class PyConvExact(_PySynapse):
-    """A second model of Lava's ``Conv``: the same numbers below 24 bits, ``weight_exp`` obeyed, BLAS for scipy."""
+    """A second model of Lava's ``Conv``: the same results below 24 bits, with ``weight_exp``, and BLAS instead of scipy."""
 
     weight: Array = LavaPyType(np.ndarray, np.int32, precision=8)
     weight_exp: Array = LavaPyType(np.ndarray, np.int32, precision=8)

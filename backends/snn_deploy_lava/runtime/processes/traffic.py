@@ -1,4 +1,4 @@
-"""What moves events without weighing them: the source of images, delay lines, and recorders that save by themselves."""
+"""Processes that move events without weights: the source of images, delay lines, and recorders that save to files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snn_deploy_lava.runtime.schedule import Clock
 
 
 class Source(AbstractProcess):  # type: ignore[misc]
-    """Sends image k of ``images`` (B, X, Y, C) int32 in the first ``repeats`` steps of its turn."""
+    """Sends image k of ``images`` (B, X, Y, C) int32 in the first ``repeats`` steps of its interval."""
 
     def __init__(self, *, images: Array, repeats: int, clock: Clock, name: str) -> None:
         super().__init__(name=name, images=images, repeats=repeats, clock=clock)
@@ -29,7 +29,7 @@ class Source(AbstractProcess):  # type: ignore[misc]
 @requires(CPU)
 @tag("fixed_pt")
 class PySource(PyLoihiProcessModel):  # type: ignore[misc]
-    """The images of the parent process, by fork."""
+    """Reads the images from the memory of the parent process, inherited by fork."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
 
@@ -56,7 +56,7 @@ class Delay(AbstractProcess):  # type: ignore[misc]
 @requires(CPU)
 @tag("fixed_pt")
 class PyDelay(PyLoihiProcessModel):  # type: ignore[misc]
-    """A ring of maps."""
+    """A ring buffer of maps."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
@@ -73,12 +73,12 @@ class PyDelay(PyLoihiProcessModel):  # type: ignore[misc]
 
 
 class Recorder(AbstractProcess):  # type: ignore[misc]
-    """Keeps what ``s_in`` (events), ``v_in`` and ``u_in`` (first and second states) bring in each image's window.
+    """Records ``s_in`` (events), ``v_in`` and ``u_in`` (first and second states) in each image's window.
 
     The window is ``[start, start + window)``.
 
     ``path`` receives, after step ``steps``, an ``.npz`` with ``counts`` and ``events`` (B, X, Y, C) int64, ``last``
-    (B,) int64, the last step of the image in which anything was sent (-1: never), ``extremes`` (2,) int64, the least
+    (B,) int64, the last step of the image in which an event was sent (-1: none), ``extremes`` (2,) int64, the least
     and the greatest payload (0 among them), and, where asked for, ``trains``,
     ``states`` and ``currents`` (B, window, X, Y, C) int32. Payloads of ``sign_bits`` bits are sign-extended (0: none).
     """
@@ -122,49 +122,49 @@ class Recorder(AbstractProcess):  # type: ignore[misc]
 @requires(CPU)
 @tag("fixed_pt")
 class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
-    """Arrays of its own process; no variable is read over Lava's element-by-element protocol."""
+    """Holds the arrays in its own process, so that no variable is read by Lava's element-by-element protocol."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     v_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     u_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 
-    _kept: dict[str, Array] | None = None
+    _records: dict[str, Array] | None = None
 
     def run_spk(self) -> None:
         """One step; the last one saves."""
         payload, v, u = _signed(self.s_in.recv(), self.proc_params["sign_bits"]), self.v_in.recv(), self.u_in.recv()
-        if self._kept is None:
-            self._kept = self._empty()
+        if self._records is None:
+            self._records = self._empty()
         clock, start = self.proc_params["clock"], self.proc_params["start"]
         step = self.time_step - 1
         image, local = clock.image(step), clock.image_step(step) - start
         if 0 <= image < self.proc_params["images"]:
             if payload.any():
-                self._kept["last"][image] = local + start
+                self._records["last"][image] = local + start
             if 0 <= local < self.proc_params["window"]:
-                self._keep(image, local, payload, {"states": v, "currents": u})
+                self._record(image, local, payload, {"states": v, "currents": u})
         if self.time_step == self.proc_params["steps"]:
-            np.savez(self.proc_params["path"], **self._kept)
+            np.savez(self.proc_params["path"], **self._records)
 
     def _empty(self) -> dict[str, Array]:
         images, shape, window = (self.proc_params[key] for key in ("images", "shape", "window"))
-        kept: dict[str, Array] = {name: np.zeros((images, *shape), np.int64) for name in ("counts", "events")}
-        kept["last"], kept["extremes"] = np.full(images, -1, np.int64), np.zeros(2, np.int64)
+        records: dict[str, Array] = {name: np.zeros((images, *shape), np.int64) for name in ("counts", "events")}
+        records["last"], records["extremes"] = np.full(images, -1, np.int64), np.zeros(2, np.int64)
         for name in ("trains", "states", "currents"):
             if self.proc_params[name]:
-                kept[name] = np.zeros((images, window, *shape), np.int32)
-        return kept
+                records[name] = np.zeros((images, window, *shape), np.int32)
+        return records
 
-    def _keep(self, image: int, local: int, payload: Array, shown: dict[str, Array]) -> None:
-        kept = self._kept or {}
-        kept["counts"][image] += payload
-        kept["extremes"][:] = min(kept["extremes"][0], payload.min()), max(kept["extremes"][1], payload.max())
-        kept["events"][image] += payload != 0
-        if "trains" in kept:
-            kept["trains"][image, local] = payload
-        for name, values in shown.items():
-            if name in kept:
-                kept[name][image, local] = values
+    def _record(self, image: int, local: int, payload: Array, states: dict[str, Array]) -> None:
+        records = self._records or {}
+        records["counts"][image] += payload
+        records["extremes"][:] = min(records["extremes"][0], payload.min()), max(records["extremes"][1], payload.max())
+        records["events"][image] += payload != 0
+        if "trains" in records:
+            records["trains"][image, local] = payload
+        for name, values in states.items():
+            if name in records:
+                records[name][image, local] = values
 
 
 def _signed(payload: Array, bits: int) -> Array:
