@@ -19,7 +19,7 @@ def propagate_bias(op: Op, bias: Float64, shape: Shape) -> Float64:
     if bias.shape[1:] == (1, 1) and isinstance(op, Conv | ConvTranspose):
         # One channel of ones stands for all: sum the weights over the input channels first.
         op, bias = _collapse(op, bias), np.ones((1, *shape[1:]))
-    return _reduced(_apply(op, np.broadcast_to(bias, (bias.shape[0], *shape[1:]))))
+    return _reduced(apply_linear(op, np.broadcast_to(bias, (bias.shape[0], *shape[1:]))))
 
 
 def _collapse(op: Conv | ConvTranspose, bias: Float64) -> Conv | ConvTranspose:
@@ -38,7 +38,7 @@ def _reduced(values: Float64) -> Float64:
     return corner if np.all(values == corner) else values
 
 
-def _apply(op: Op, x: Float64) -> Float64:
+def apply_linear(op: Op, x: Float64) -> Float64:
     """The linear ``op`` (its own bias left out) on one map ``x`` (C, H, W) float64."""
     if isinstance(op, Conv):
         return _conv(op, x)
@@ -75,7 +75,7 @@ def _conv(op: Conv, x: Float64) -> Float64:
     out = np.zeros((op.groups, outputs // op.groups, height, width))
     for row in range(op.weight.shape[2]):
         for column in range(op.weight.shape[3]):
-            out += np.einsum("goi,gihw->gohw", weight[..., row, column], _tap(x, op, (row, column), (height, width)))
+            out += _mix(weight[..., row, column], _tap(x, op, (row, column), (height, width)))
     return out.reshape(outputs, height, width)
 
 
@@ -90,6 +90,13 @@ def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
     for row in range(op.weight.shape[2]):
         for column in range(op.weight.shape[3]):
             target = _tap(out, op, (row, column), (height, width))
-            target += np.einsum("gio,gihw->gohw", weight[..., row, column], x)
+            target += _mix(weight[..., row, column].swapaxes(1, 2), x)
     top, left, bottom, right = op.pads
     return pad(out.reshape(outputs, rows, columns), (-top, -left, -bottom, -right))
+
+
+def _mix(weight: Float64, x: Float64) -> Float64:
+    """Channels mixed within groups: ``weight`` (G, O, I) times ``x`` (G, I, H, W), as one matrix product per group."""
+    groups, inputs, height, width = x.shape
+    product: Float64 = weight @ x.reshape(groups, inputs, height * width)
+    return product.reshape(groups, -1, height, width)

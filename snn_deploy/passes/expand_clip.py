@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Add, Affine, Clip, Relu
 from snn_deploy.passes.rewrite import rewrite
 
@@ -16,7 +17,7 @@ def expand_clip(graph: Graph) -> Graph:
     return rewrite(graph, _expand)
 
 
-def _expand(graph: Graph, node: Node) -> Iterator[Node]:
+def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
     if not isinstance(node.op, Clip):
         yield node
         return
@@ -28,17 +29,19 @@ def _expand(graph: Graph, node: Node) -> Iterator[Node]:
 
     (x,), name = node.inputs, node.name
     if low == -np.inf:
-        yield affine(f"{name}.below", -1.0, high, x)
-        yield Node(f"{name}.room", Relu(), (f"{name}.below",), node.origin)
-        yield affine(name, -1.0, high, f"{name}.room")
+        below, room = (names.fresh(f"{name}.{part}") for part in ("below", "room"))
+        yield affine(below, -1.0, high, x)
+        yield Node(room, Relu(), (below,), node.origin)
+        yield affine(name, -1.0, high, room)
         return
-    yield affine(f"{name}.above", 1.0, -low, x)
+    above, kept = (names.fresh(f"{name}.{part}") for part in ("above", "kept"))
+    yield affine(above, 1.0, -low, x)
+    yield Node(kept, Relu(), (above,), node.origin)
     if high == np.inf:
-        yield Node(f"{name}.kept", Relu(), (f"{name}.above",), node.origin)
-        yield affine(name, 1.0, low, f"{name}.kept")
+        yield affine(name, 1.0, low, kept)
         return
-    yield Node(f"{name}.kept", Relu(), (f"{name}.above",), node.origin)
-    yield affine(f"{name}.over", 1.0, -high, x)
-    yield Node(f"{name}.excess", Relu(), (f"{name}.over",), node.origin)
-    yield affine(f"{name}.cut", -1.0, low, f"{name}.excess")
-    yield Node(name, Add(), (f"{name}.kept", f"{name}.cut"), node.origin)
+    over, excess, cut = (names.fresh(f"{name}.{part}") for part in ("over", "excess", "cut"))
+    yield affine(over, 1.0, -high, x)
+    yield Node(excess, Relu(), (over,), node.origin)
+    yield affine(cut, -1.0, low, excess)
+    yield Node(name, Add(), (kept, cut), node.origin)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Add, Affine, LeakyRelu, Relu
 from snn_deploy.passes.rewrite import rewrite
 
@@ -16,12 +17,14 @@ def expand_leaky_relu(graph: Graph) -> Graph:
     return rewrite(graph, _expand)
 
 
-def _expand(_: Graph, node: Node) -> Iterator[Node]:
+def _expand(_: Graph, node: Node, names: Names) -> Iterator[Node]:
     if not isinstance(node.op, LeakyRelu):
         yield node
         return
     zero = np.zeros_like(node.op.slope)
-    positive, flipped, negative, scaled = (f"{node.name}.{part}" for part in ("positive", "flip", "negative", "slope"))
+    positive, flipped, negative, scaled = (
+        names.fresh(f"{node.name}.{part}") for part in ("positive", "flip", "negative", "slope")
+    )
     yield Node(positive, Relu(), node.inputs, node.origin)
     yield Node(flipped, Affine(zero - 1, zero), node.inputs, node.origin)
     yield Node(negative, Relu(), (flipped,), node.origin)

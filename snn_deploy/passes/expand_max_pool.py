@@ -17,6 +17,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Add, Conv, MaxPool, Relay, Relu, Resample
 from snn_deploy.passes.compose import identity
 from snn_deploy.passes.rewrite import rewrite
@@ -43,18 +44,19 @@ def is_nonnegative(graph: Graph, value: str) -> bool:
     return isinstance(node.op, Relay) and is_nonnegative(graph, graph.node_of[node.inputs[0]].inputs[0])
 
 
-def _expand(graph: Graph, node: Node) -> Iterator[Node]:
+def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
     if not isinstance(node.op, MaxPool):
         yield node
         return
     pool, source = node.op, node.inputs[0]
     channels = graph.shapes[source][0]
     if any(pool.pads) and not is_nonnegative(graph, source):
-        edged = f"{node.name}.edge"
-        yield Node(f"{edged}<-{source}", pad_edges(graph.shapes[source][1:], pool.pads), (source,), node.origin)
-        yield Node(edged, Relay(), (f"{edged}<-{source}",), node.origin)
+        edged = names.fresh(f"{node.name}.edge")
+        copied = names.fresh(f"{edged}<-{source}")
+        yield Node(copied, pad_edges(graph.shapes[source][1:], pool.pads), (source,), node.origin)
+        yield Node(edged, Relay(), (copied,), node.origin)
         pool, source = replace(pool, pads=(0, 0, 0, 0)), edged
-    yield from _Tournament(node, pool, source, channels).nodes()
+    yield from _Tournament(node, pool, source, channels, names).nodes()
 
 
 def pad_edges(size: tuple[int, int], pads: Pads) -> Resample:
@@ -66,7 +68,8 @@ def pad_edges(size: tuple[int, int], pads: Pads) -> Resample:
 
 
 class _Tournament:
-    def __init__(self, node: Node, pool: MaxPool, source: str, channels: int) -> None:
+    def __init__(self, node: Node, pool: MaxPool, source: str, channels: int, names: Names) -> None:
+        self.names = names
         self.node, self.pool, self.source, self.channels = node, pool, source, channels
         self.made: list[Node] = []
         self.round = 0
@@ -84,7 +87,7 @@ class _Tournament:
 
     def _winner(self, left: Winner, right: Winner) -> Winner:
         self.round += 1
-        name = f"{self.node.name}.max{self.round}"
+        name = self.names.fresh(f"{self.node.name}.max{self.round}")
         signs = dict.fromkeys(right[1], 1.0) | dict.fromkeys(left[1], -1.0)
         self._relay(name, self._taps({right[0]: 1.0, left[0]: -1.0}), signs, rectify=True)
         return left[0], (*left[1], name)
@@ -100,11 +103,12 @@ class _Tournament:
         terms = [(self.source, taps)] + [
             (relay, identity(np.full(self.channels, sign))) for relay, sign in relays.items()
         ]
-        names = []
+        parts = []
         for source, op in terms:
-            names.append(f"{name}<-{source}")
-            self.made.append(Node(names[-1], op, (source,), self.node.origin))
-        if len(names) > 1:
-            self.made.append(Node(f"{name}.sum", Add(), tuple(names), self.node.origin))
-            names = [f"{name}.sum"]
-        self.made.append(Node(name, Relay(rectify=rectify), (names[0],), self.node.origin))
+            parts.append(self.names.fresh(f"{name}<-{source}"))
+            self.made.append(Node(parts[-1], op, (source,), self.node.origin))
+        if len(parts) > 1:
+            total = self.names.fresh(f"{name}.sum")
+            self.made.append(Node(total, Add(), tuple(parts), self.node.origin))
+            parts = [total]
+        self.made.append(Node(name, Relay(rectify=rectify), (parts[0],), self.node.origin))

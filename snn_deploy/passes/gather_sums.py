@@ -22,6 +22,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import (
     Add,
     Affine,
@@ -66,7 +67,7 @@ class _Walk:
         self.hosted: dict[str, str] = {}
         self.populations: dict[object, str] = {}
         self.nonnegative: set[str] = set()
-        self.reserved = {node.name for node in graph.nodes if isinstance(node.op, Kept)}
+        self.names = Names([graph.input, *(node.name for node in graph.nodes if isinstance(node.op, Kept))])
         self.written = {graph.input}
 
     def visit(self, node: Node) -> None:
@@ -103,12 +104,12 @@ class _Walk:
         if value in self.hosted:
             return self.hosted[value]
         form = self.forms[value]
-        if len(form) == 1 and form[0].activation is not None:
-            return form[0].activation
+        if len(form) == 1 and form[0].activation not in (None, self.graph.input):
+            return str(form[0].activation)
         key = ("output", value)
         if key not in self.populations:
             prepared = (self._carried(form[0]),) if len(form) == 1 else tuple(map(self._weighted_only, form))
-            name = value if value not in self.written else self._fresh(f"{value}.out")
+            name = value if value not in self.written else self.names.fresh(f"{value}.out")
             self.populations[key] = self._sum(join(value, prepared), name)
         return self.populations[key]
 
@@ -192,8 +193,8 @@ class _Walk:
             bare, scale = replace(bare, weight=np.ones_like(bare.weight)), scale_of(bare)
         key = (term.source, _geometry(bare))
         if key not in self.populations:
-            name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.relay")
-            linear = self._write(self._fresh(f"{name}<-{term.source}"), bare, (term.source,), term.origin)
+            name = segment.name if segment.name not in self.written else self.names.fresh(f"{segment.name}.relay")
+            linear = self._write(self.names.fresh(f"{name}<-{term.source}"), bare, (term.source,), term.origin)
             self.populations[key] = self._write(name, Relay() if _whole(bare) else Linear(), (linear,), ())
             if _whole(bare) and term.source in self.nonnegative:
                 self.nonnegative.add(name)
@@ -202,7 +203,7 @@ class _Walk:
     def _signed(self, segment: Segment) -> Segment:
         if segment not in self.populations:
             carried = self._carried(segment)
-            name = segment.name if segment.name not in self.written else self._fresh(f"{segment.name}.linear")
+            name = segment.name if segment.name not in self.written else self.names.fresh(f"{segment.name}.linear")
             self._write(name, Linear(), (self._sum(carried, None, name),), ())
             self.populations[segment] = name
         return read_activation(self.populations[segment], segment.shape, segment.name)
@@ -228,26 +229,19 @@ class _Walk:
             op = term.op
             if isinstance(op, Weighted) and bias.any():
                 op, bias = replace(op, bias=_bias(bias, segment.shape)), np.zeros(1)
-            own = name if name is not None and len(segment.terms) == 1 else self._fresh(f"{target}<-{term.source}")
+            own = name if name is not None and len(segment.terms) == 1 else self.names.fresh(f"{target}<-{term.source}")
             names.append(self._write(own, op, (term.source,), term.origin))
         if len(names) == 1:
             return names[0]
-        return self._write(name or self._fresh(f"{target}.sum"), Add(), tuple(names), ())
+        return self._write(name or self.names.fresh(f"{target}.sum"), Add(), tuple(names), ())
 
     def _write(self, name: str, op: Op, inputs: tuple[str, ...], origin: tuple[str, ...]) -> str:
         self.nodes.append(Node(name, op, inputs, tuple(dict.fromkeys(origin))))
-        self.written.add(name)
+        self.written.add(self.names.take(name))
         return name
 
-    def _fresh(self, name: str) -> str:
-        number, fresh = 1, name
-        while fresh in self.reserved or fresh in self.written:
-            number += 1
-            fresh = f"{name}.{number}"
-        return fresh
-
     def _part(self, node: Node, form: Form, index: int) -> str:
-        return node.name if len(form) == 1 else self._fresh(f"{node.name}.{index}")
+        return node.name if len(form) == 1 else self.names.fresh(f"{node.name}.{index}")
 
 
 def _weighted(term: Term) -> Term:

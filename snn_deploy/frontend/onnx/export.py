@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import (
     Add,
     Affine,
@@ -52,7 +53,10 @@ def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
     unknown = [name for name in names if name not in graph.shapes]
     if unknown:
         raise GraphError(f"{graph.name}: no value is called {unknown[0]!r}")
-    outputs = [name if name != graph.input else writer.add("Identity", [name], f"{name}/copy") for name in names]
+    outputs = [
+        name if name != graph.input else writer.add("Identity", [name], writer.names.fresh(f"{name}/copy"))
+        for name in names
+    ]
     shapes: list[list[str | int | None]] = [["N", *graph.shapes[name]] for name in names]
     return helper.make_model(
         helper.make_graph(
@@ -73,7 +77,7 @@ def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
 
 class _Writer:
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.names = Names(graph.shapes)
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = []
         self.types: dict[str, int] = {}
@@ -84,32 +88,31 @@ class _Writer:
         return output
 
     def tensor(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        """Write one constant; returns its name."""
-        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
+        """Write one constant; returns its name, which is ``name`` unless a value is called so."""
+        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(values), self.names.fresh(name)))
+        return str(self.tensors[-1].name)
 
     def write(self, node: Node) -> None:
         """Write one node of the graph as one or a few ONNX nodes."""
         op, inputs, name = node.op, list(node.inputs), node.name
-        within = self._within(name)
         if isinstance(op, Conv | ConvTranspose):
             self._weighted(name, op, inputs[0])
         elif isinstance(op, Affine):
-            scale = self._per_channel(f"{within}/scale", op.scale)
-            self.add("Mul", [inputs[0], scale], f"{within}/scaled")
-            self.add("Add", [f"{within}/scaled", self._per_channel(f"{within}/shift", op.shift)], name)
+            scale = self._per_channel(f"{name}/scale", op.scale)
+            scaled = self.add("Mul", [inputs[0], scale], self.names.fresh(f"{name}/scaled"))
+            self.add("Add", [scaled, self._per_channel(f"{name}/shift", op.shift)], name)
         elif isinstance(op, Resample):
-            rows = self.tensor(f"{within}/rows", op.rows.astype(np.float32))
-            columns = self.tensor(f"{within}/columns", op.columns.T.astype(np.float32))
-            self.add("MatMul", [rows, inputs[0]], f"{within}/by-rows")
-            self.add("MatMul", [f"{within}/by-rows", columns], name)
+            rows = self.tensor(f"{name}/rows", op.rows.astype(np.float32))
+            columns = self.tensor(f"{name}/columns", op.columns.T.astype(np.float32))
+            by_rows = self.add("MatMul", [rows, inputs[0]], self.names.fresh(f"{name}/by-rows"))
+            self.add("MatMul", [by_rows, columns], name)
         elif isinstance(op, LeakyRelu):
-            self.add("PRelu", [inputs[0], self._per_channel(f"{within}/slope", op.slope)], name)
+            self.add("PRelu", [inputs[0], self._per_channel(f"{name}/slope", op.slope)], name)
         elif isinstance(op, Clip):
-            limits = [self.tensor(f"{within}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
+            limits = [self.tensor(f"{name}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
             self.add("Clip", [inputs[0], *limits], name)
         elif isinstance(op, Nearest):
-            scales = self.tensor(f"{within}/scales", np.array([1, 1, *op.scale], np.float32))
+            scales = self.tensor(f"{name}/scales", np.array([1, 1, *op.scale], np.float32))
             self.add(
                 "Resize",
                 [inputs[0], "", scales],
@@ -145,23 +148,19 @@ class _Writer:
 
     def _weighted(self, name: str, op: Conv | ConvTranspose, source: str) -> None:
         """A (transposed) convolution; ONNX takes no negative pads, so what they cut or append stands beside it."""
-        within = self._within(name)
-        transposed, steps = (
-            isinstance(op, ConvTranspose),
-            [f"{within}/{part}" for part in ("padded", "convolved", "grown")],
-        )
+        transposed = isinstance(op, ConvTranspose)
         inside = tuple(max(pad, 0) for pad in op.pads)
         outside = tuple(min(pad, 0) for pad in op.pads)
         mapped = op.bias.ndim == 3 or (transposed and any(outside))
         if any(outside) and not transposed:
-            source = self._pad(steps[0], source, outside)
-        inputs = [source, self.tensor(f"{within}/weight", op.weight.astype(np.float32))]
+            source = self._pad(f"{name}/padded", source, outside)
+        inputs = [source, self.tensor(f"{name}/weight", op.weight.astype(np.float32))]
         if not mapped:
-            inputs.append(self.tensor(f"{within}/bias", op.bias.astype(np.float32)))
-        self.add(
+            inputs.append(self.tensor(f"{name}/bias", op.bias.astype(np.float32)))
+        last = self.add(
             type(op).__name__,
             inputs,
-            steps[1] if mapped else name,
+            self.names.fresh(f"{name}/convolved") if mapped else name,
             kernel_shape=op.weight.shape[2:],
             strides=op.strides,
             pads=inside,
@@ -169,20 +168,14 @@ class _Writer:
             group=op.groups,
         )
         if mapped:
-            last = steps[1]
             if transposed and any(outside):
-                last = self._pad(steps[2], last, tuple(-pad for pad in outside))
+                last = self._pad(f"{name}/grown", last, tuple(-pad for pad in outside))
             bias = op.bias if op.bias.ndim == 3 else op.bias[:, None, None]
-            self.add("Add", [last, self.tensor(f"{within}/bias", bias.astype(np.float32)[None])], name)
-
-    def _within(self, name: str) -> str:
-        """A prefix for names of values within ``name`` that no value of the graph has (a model that we wrote, say)."""
-        while any(value.startswith(f"{name}/") for value in self.graph.shapes):
-            name += "'"
-        return name
+            self.add("Add", [last, self.tensor(f"{name}/bias", bias.astype(np.float32)[None])], name)
 
     def _pad(self, name: str, source: str, pads: tuple[int, ...]) -> str:
         top, left, bottom, right = pads
+        name = self.names.fresh(name)
         return self.add(
             "Pad", [source, self.tensor(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right]))], name
         )

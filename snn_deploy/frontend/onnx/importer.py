@@ -20,6 +20,7 @@ from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, 
 from snn_deploy.frontend.onnx.constants import constant_of, evaluate, foldable, tensor
 from snn_deploy.frontend.onnx.file import Source, load
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Host, Op
 from snn_deploy.shapes import Pair, Shape
 
@@ -96,6 +97,7 @@ class _Walk:
         self.input = self._only_input(set(stored))
         self.input_axes = "NHWC" if self._channels_last() else "NCHW"
         self.batch, shape = self._pinned(input_shape)
+        self.names = Names((self.input.name,))
         self.shapes[self.input.name] = shape
         self.values[self.input.name] = Wire(self.input.name, shape, self.input_axes, self.input.name)
 
@@ -241,11 +243,7 @@ class _Walk:
             raise RefusedError(f"its map {shape} has more than {MAX_CHANNELS} channels or {MAX_NEURONS} pixels")
         if not all(np.all(np.isfinite(value)) for value in vars(op).values() if isinstance(value, np.ndarray)):
             raise RefusedError("its weights overflow to NaN or infinity")
-        stem = name = f"{self.stem}.{part}" if part else self.stem
-        number = 1
-        while name in self.shapes:
-            number += 1
-            name = f"{stem}.{number}"
+        name = self.names.fresh(f"{self.stem}.{part}" if part else self.stem)
         self.shapes[name] = shape
         self.nodes.append(Node(name, op, tuple(wire.value for wire in wires), self.origin))
         return Wire(name, shape, wires[0].axes, self.stem, isinstance(op, Host))
