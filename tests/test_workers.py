@@ -25,7 +25,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_unet
 from snn_deploy.verification import Level, record
-from snn_deploy.verification.many import exit_code, verify_images
+from snn_deploy.verification.many import combine_exit_codes, verify_images
 from snn_deploy.workers import gather, spread
 from tests.cli.models import write_unet
 
@@ -65,8 +65,8 @@ def test_the_worst_verdict_is_the_exit_code(network: Network) -> None:
         verify_images(network, [("x", image)], 1, ("reference", "cpu"), Level.OUTPUT_COUNT)[0]
         for image in (next(images(1))[1], np.zeros((1, 1, 16, 16), np.float32))
     )
-    assert exit_code([equal, equal]) == 0
-    assert exit_code([equal, silent]) == silent.exit_code
+    assert combine_exit_codes([equal, equal]) == 0
+    assert combine_exit_codes([equal, silent]) == silent.exit_code
 
 
 def test_nobody_at_the_address() -> None:

@@ -20,11 +20,11 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.attribution import attribute
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeated
-from snn_deploy.verification.diagnosis.autopsy import autopsy
+from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeat
+from snn_deploy.verification.diagnosis.autopsy import diagnose
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault
-from snn_deploy.verification.diagnosis.mutation import INVISIBLE, mutant_levels
+from snn_deploy.verification.diagnosis.mutation import INVISIBLE, find_levels
 
 BEGIN, END = "<!-- mutation tables begin -->", "<!-- mutation tables end -->"
 
@@ -48,7 +48,7 @@ class TableRow:
 
 def table_rows(network: Network, stimulus: Int64, faults: Sequence[Fault] = CUBA_FAULTS) -> tuple[TableRow, ...]:
     """One row for each of ``faults`` that any population of ``network`` can have."""
-    right = forward(network, repeated(network, stimulus))
+    right = forward(network, repeat(network, stimulus))
     rows = []
     for item in faults:
         sites = {name: site for name in right.trace.probes if (site := _site(network, item, name)) is not None}
@@ -65,12 +65,12 @@ def _row(network: Network, right: Replay, item: Fault, sites: dict[str, Site]) -
     levels, located, named, alone = [], 0, 0, 0
     for name, site in sites.items():
         wrong = forward(network, right.sent[network.input.name], {name: site}, right)
-        level = min(mutant_levels(network, right, wrong))
+        level = min(find_levels(network, right, wrong))
         levels.append(level)
         if level == INVISIBLE:
             continue
         located += _first_culprit(network, right, wrong) == name
-        causes = autopsy(network, wrong.trace, name).causes
+        causes = diagnose(network, wrong.trace, name).causes
         named += (item.name,) in causes
         alone += causes == ((item.name,),)
     caught = tuple(sum(level <= limit for level in levels) for limit in Level)

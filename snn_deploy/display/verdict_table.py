@@ -30,7 +30,7 @@ def table(verdict: Verdict) -> Table:
     found.add_column("neurons", justify="right")
     found.add_column("probed", justify="right")
     for backend in verdict.backends:
-        found.add_column(f"{backend} spikes", justify="right")
+        found.add_column(f"{backend} counts", justify="right")
     found.add_column("neurons differ", justify="right")
     found.add_column("events differ", justify="right")
     found.add_column("states differ", justify="right")
@@ -46,7 +46,7 @@ def table(verdict: Verdict) -> Table:
             row.population,
             f"{row.neurons:,}",
             f"{row.probed / row.neurons:.0%}",
-            *(_number(side.spikes) for side in row.sides),
+            *(_number(side.counts) for side in row.sides),
             *(_number(_mismatches(row, *checks)) for checks in _COLUMNS),
             *(_errors(row) if replayed else ()),
             _place(row.first),

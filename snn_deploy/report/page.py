@@ -74,7 +74,7 @@ def _tiles(contents: Contents) -> str:
         compared = f"{', '.join(verdict.backends)}; every {_strictness(verdict.asked.label)}"
         tiles.append(
             (
-                "spikes of the backends",
+                "counts of the backends",
                 f'<span class="{_COLORS[verdict.status]}">{verdict.status.value}</span>',
                 compared,
             )
@@ -238,13 +238,13 @@ def _verification(contents: Contents) -> str:
     short = labels(row.population for row in verdict.rows)
     rows = []
     for row in verdict.rows:
-        spikes = ["-" if side.spikes is None else f"{side.spikes:,}" for side in row.sides]
+        counts = ["-" if side.counts is None else f"{side.counts:,}" for side in row.sides]
         differ = [sum(number for _, number in side.differing) for side in row.sides[1:]]
         rows.append(
             (
                 _name(row.population, short),
                 f"{row.probed:,} of {row.neurons:,}",
-                *spikes,
+                *counts,
                 f"{max(differ, default=0):,}",
                 f'<span class="{_COLORS[row.status]}">{row.status.value}</span>' + (" (silent)" if row.silent else ""),
             )
@@ -252,7 +252,7 @@ def _verification(contents: Contents) -> str:
     headings = (
         "population",
         "neurons compared",
-        *(f"{name} spikes" for name in verdict.backends),
+        *(f"{name} counts" for name in verdict.backends),
         "values differ",
         "status",
     )

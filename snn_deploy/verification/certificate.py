@@ -1,7 +1,7 @@
 """The certificate: a verdict that somebody else can check, as JSON, one HTML page and JUnit XML.
 
 It holds what was compared and how strictly, and the SHA-256 of everything it rests on: the ONNX model, the artifact,
-the stimuli, recorded traces. Its own digest covers all of that, so a careless edit shows; it is no signature: who forges
+the stimuli, recorded traces. Its own digest covers all of that, so a careless edit shows; it is not a signature: who forges
 a certificate can compute a digest too. :func:`check_certificate` therefore also derives the verdict from its own rows
 again, and ``snn-deploy verify --check`` runs the comparison again wherever its files are at hand.
 """
@@ -19,14 +19,14 @@ from pathlib import Path
 from snn_deploy.errors import VerificationError
 from snn_deploy.files import check_regular, check_writable, read_limited, write_all
 from snn_deploy.network.network import Network
-from snn_deploy.verification.certificate_pages import mapping_of, render_junit, render_page
+from snn_deploy.verification.certificate_pages import as_mapping, render_junit, render_page
 from snn_deploy.verification.comparison.levels import Level
 from snn_deploy.verification.comparison.verdict import Verdict
-from snn_deploy.verification.comparison.verdict_record import Json, contradictions, record
+from snn_deploy.verification.comparison.verdict_record import Json, find_contradictions, record
 from snn_deploy.verification.diagnosis.mutation import MutationScore
 
 FORMAT = "snn-deploy certificate"
-VERSION = 1
+VERSION = 2
 
 SIZE_LIMIT = 2**26
 """Largest certificate in bytes that is read."""
@@ -154,7 +154,7 @@ def check_certificate(path: Path, files: Mapping[str, Path] | None = None) -> tu
     if certificate.digest != _digest(certificate.body):
         wrong.append("its digest is not that of its content; it was edited")
     try:
-        wrong += contradictions(mapping_of(certificate.body["verdict"]))
+        wrong += find_contradictions(as_mapping(certificate.body["verdict"]))
         wrong += _beside(certificate, path)
     except (KeyError, TypeError, AttributeError, VerificationError) as error:
         wrong.append(f"it is incomplete: {type(error).__name__} {error}")
@@ -216,7 +216,7 @@ def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
 
 def _beside(certificate: Certificate, path: Path) -> list[str]:
     """Which of the files written with ``path`` are not its own; another version of this program writes others."""
-    if mapping_of(certificate.body["versions"]).get("snn-deploy") != _versions()["snn-deploy"]:
+    if as_mapping(certificate.body["versions"]).get("snn-deploy") != _versions()["snn-deploy"]:
         return []
     return [
         f"{neighbor} is not the one that was written with it"

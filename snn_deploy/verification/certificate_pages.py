@@ -18,7 +18,7 @@ from snn_deploy.verification.comparison.verdict_record import Json
 
 def render_junit(body: Mapping[str, Json]) -> str:
     """JUnit XML: one test case per population and backend beside the baseline, and one for the verdict."""
-    verdict = mapping_of(body["verdict"])
+    verdict = as_mapping(body["verdict"])
     suite = ET.Element("testsuite", name=_printable(f"snn-deploy verify {verdict['network']}"))
     counts = {"tests": 0, "failures": 0, "errors": 0}
     for row in _rows(verdict):
@@ -46,7 +46,7 @@ def _outcome(case: ET.Element, status: str, message: str, counts: dict[str, int]
 
 def render_page(body: Mapping[str, Json], digest: str) -> str:
     """One self-contained HTML page: no script, no address, nothing fetched."""
-    verdict = mapping_of(body["verdict"])
+    verdict = as_mapping(body["verdict"])
     names = [str(name) for name in cast("list[Json]", verdict["backends"])]
     head = ["population", "neurons", "probed", *names, "differing", "status"]
     rows = []
@@ -57,7 +57,7 @@ def render_page(body: Mapping[str, Json], digest: str) -> str:
             row["name"],
             row["neurons"],
             row["probed"],
-            *(side["spikes"] for side in sides),
+            *(side["counts"] for side in sides),
             differing,
             row["status"],
         ]
@@ -71,7 +71,7 @@ def render_page(body: Mapping[str, Json], digest: str) -> str:
             f"<h1>{_text(verdict['network'])}</h1>",
             f"<p class='{_class(str(verdict['status']))}'>{_text(verdict['line'])}</p>",
             f"<p>{_text(verdict['story'])}</p><ul>{warnings}</ul>",
-            f"<table><caption>Spikes of every population; asked for level {_text(verdict['asked'])}, reached "
+            f"<table><caption>Counts of every population; asked for level {_text(verdict['asked'])}, reached "
             f"{_text(verdict['reached'])}</caption>{_row('th', head, '')}{''.join(rows)}</table>",
             f"<pre>{_text(json.dumps(facts, indent=1, sort_keys=True))}</pre>",
             f"<p>certificate {_text(digest)}; check it with",
@@ -114,11 +114,11 @@ def _printable(text: str) -> str:
 
 def _pairs(values: Json) -> str:
     return ", ".join(
-        f"{key} {number:,}" for key, number in sorted(mapping_of(values).items()) if isinstance(number, int)
+        f"{key} {number:,}" for key, number in sorted(as_mapping(values).items()) if isinstance(number, int)
     )
 
 
-def mapping_of(value: Json) -> dict[str, Json]:
+def as_mapping(value: Json) -> dict[str, Json]:
     """``value``, a record; ``TypeError`` for anything else."""
     if not isinstance(value, dict):
         raise TypeError(f"{type(value).__name__} stands where a record belongs")
@@ -128,7 +128,7 @@ def mapping_of(value: Json) -> dict[str, Json]:
 def _list(value: Json) -> list[dict[str, Json]]:
     if not isinstance(value, list):
         raise TypeError(f"{type(value).__name__} stands where a list belongs")
-    return [mapping_of(item) for item in value]
+    return [as_mapping(item) for item in value]
 
 
 def _rows(verdict: Mapping[str, Json]) -> list[dict[str, Json]]:

@@ -62,7 +62,7 @@ def verify_images(
     return gather(work, named, total, scheduler=scheduler, workers=workers, progress=progress)
 
 
-def exit_code(verdicts: Sequence[Verdict]) -> int:
+def combine_exit_codes(verdicts: Sequence[Verdict]) -> int:
     """1 where any image differs, else 2 where any was not compared, else 0."""
     codes = {verdict.exit_code for verdict in verdicts}
     return next((code for code in (1, 2) if code in codes), 0)

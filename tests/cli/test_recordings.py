@@ -238,7 +238,7 @@ def test_a_certificate_is_checked_by_running_again(
     assert (found.status, "a new run agrees" in found.out) == (0, True), found.out + found.err
     forged = {key: value for key, value in values.items() if key != "digest"}
     for row in forged["verdict"]["populations"]:
-        row["sides"][0]["spikes"] = 7
+        row["sides"][0]["counts"] = 7
     write_certificate(Certificate(forged, canonical_digest(forged)), path)
     assert tool("verify", network, "--check", path).status == 0, "nothing in it contradicts itself"
     found = tool("verify", network, "--check", path, "--input", picture, "--trace", trace)

@@ -27,8 +27,8 @@ from snn_deploy.verification.certificate import (
     read_certificate,
     write_certificate,
 )
-from snn_deploy.verification.comparison.replay import Site, forward, repeated
-from snn_deploy.verification.diagnosis.mutation import mutation_score
+from snn_deploy.verification.comparison.replay import Site, forward, repeat
+from snn_deploy.verification.diagnosis.mutation import score_mutants
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def certificate(network: Network, file: Path, *, wrong: bool = False) -> Certifi
     run = load_backend("reference").run(network, stimulus, Record.STATES)
     site = Site.of(network, "dec")
     sites = {"dec": Site(site.population, site.incoming[:1], site.repeat_bias)} if wrong else {}
-    other = forward(network, repeated(network, stimulus), sites, name="<chip & co>").trace
+    other = forward(network, repeat(network, stimulus), sites, name="<chip & co>").trace
     comparison = Comparison(network, Level.TRAIN)
     comparison.add([run, other])
-    score = mutation_score(network, stimulus, populations=["output"])
+    score = score_mutants(network, stimulus, populations=["output"])
     return certify(comparison.verdict(), network, files={"artifact": file}, stimuli=[run.stimulus], score=score)
 
 
@@ -82,7 +82,7 @@ def test_edits_show(network: Network, file: Path, tmp_path: Path) -> None:
     )
     del values["verdict"]["populations"]
     path.write_text(json.dumps(values))
-    assert check_certificate(path)[-1].endswith("no record of a verdict: KeyError 'populations'")
+    assert check_certificate(path)[-1].endswith("not the record of a verdict: KeyError 'populations'")
 
 
 def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -172,9 +172,9 @@ def test_what_stands_beside_is_checked_too(network: Network, file: Path, tmp_pat
     ("text", "message"),
     [
         ("", r"not JSON: JSONDecodeError$"),
-        ("[]", r"not a certificate of 'snn-deploy certificate' version 1$"),
-        ('{"format": "snn-deploy certificate", "version": 2}', r"not a certificate of .* version 1$"),
-        ('{"format": "snn-deploy certificate", "version": 1}', r"holds no digest$"),
+        ("[]", r"not a certificate of 'snn-deploy certificate' version 2$"),
+        ('{"format": "snn-deploy certificate", "version": 1}', r"not a certificate of .* version 2$"),
+        ('{"format": "snn-deploy certificate", "version": 2}', r"holds no digest$"),
     ],
 )
 def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str, message: str) -> None:

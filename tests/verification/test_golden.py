@@ -14,8 +14,8 @@ from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.verification import Check, Comparison, Level, Probe, Trace
-from snn_deploy.verification.comparison.replay import Replay, Site, Synapses, Train, forward
-from snn_deploy.verification.diagnosis.autopsy import autopsy
+from snn_deploy.verification.comparison.replay import Replay, Site, SynapticCurrents, Train, forward
+from snn_deploy.verification.diagnosis.autopsy import diagnose
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS, Leaky
 from snn_deploy.verification.diagnosis.faults import Fault
 from snn_deploy.verification.traces.decoding import REFRACTORY_MARK, decode
@@ -134,7 +134,7 @@ def test_a_wrong_current_is_found_at_state_level(network: Network, simulated: Re
 
 
 def test_synaptic_currents_equal_the_recorded_u(network: Network, simulated: Replay) -> None:
-    synapses = Synapses(simulated.sent, limit=0)
+    synapses = SynapticCurrents(simulated.sent, limit=0)
     for name in LAYERS:
         expected = recorded(f"{name}-u")
         like = np.zeros((1, *network.population(name).shape), np.int64)
@@ -184,6 +184,6 @@ def test_each_fault_is_found_located_and_named(
     assert verdict.exit_code == 1
     assert verdict.first is not None
     assert verdict.first.population == shows
-    diagnosis = autopsy(network, wrong.trace, shows, faults=faults, rule=rule(shows))
+    diagnosis = diagnose(network, wrong.trace, shows, faults=faults, rule=rule(shows))
     assert (name,) in diagnosis.causes, diagnosis.text
     assert len(diagnosis.causes) == 1, diagnosis.text

@@ -22,9 +22,9 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Probe, Row, Session, Side, Stimuli, Trace, Verdict, write_trace
-from snn_deploy.verification.comparison.replay import Site, forward, repeated
-from snn_deploy.verification.diagnosis.faults import fault
-from snn_deploy.verification.many import exit_code, verify_images
+from snn_deploy.verification.comparison.replay import Site, forward, repeat
+from snn_deploy.verification.diagnosis.faults import find_fault
+from snn_deploy.verification.many import combine_exit_codes, verify_images
 from snn_deploy.verification.stimuli import FolderImages
 from snn_deploy.verification.traces.recordings import Readout
 
@@ -38,9 +38,9 @@ def network() -> Network:
 
 def recorded(network: Network, stimulus: Int64, name: str, mistake: str) -> Trace:
     """What a chip would record whose population ``name`` makes ``mistake``."""
-    site = fault(mistake).change(Site.of(network, name))
+    site = find_fault(mistake).change(Site.of(network, name))
     assert site is not None
-    return forward(network, repeated(network, stimulus), {name: site}, name="chip").trace
+    return forward(network, repeat(network, stimulus), {name: site}, name="chip").trace
 
 
 def images(network: Network, seed: int = 0) -> Float32:
@@ -88,7 +88,7 @@ def test_files_traces_and_the_command_line_agree(network: Network, tmp_path: Pat
 
 
 def recorded_right(network: Network) -> Trace:
-    return forward(network, repeated(network, random_stimulus(network)), name="chip").trace
+    return forward(network, repeat(network, random_stimulus(network)), name="chip").trace
 
 
 def test_warnings_of_a_recording_are_in_the_verdict(network: Network, tmp_path: Path) -> None:
@@ -185,11 +185,11 @@ def test_many_images_end_with_the_worst_status(network: Network) -> None:
         verdict, rows=(replace(rows[0], sides=(rows[0].sides[0], _side(rows[0], "not compared"))),), reached=None
     )
     assert [item.exit_code for item in (verdict, different, missing)] == [0, 1, 2]
-    assert exit_code([]) == 0
-    assert exit_code([verdict, verdict]) == 0
-    assert exit_code([verdict, missing]) == 2
-    assert exit_code([missing, verdict, different]) == 1
-    assert exit_code([different, missing]) == 1
+    assert combine_exit_codes([]) == 0
+    assert combine_exit_codes([verdict, verdict]) == 0
+    assert combine_exit_codes([verdict, missing]) == 2
+    assert combine_exit_codes([missing, verdict, different]) == 1
+    assert combine_exit_codes([different, missing]) == 1
 
 
 def _side(row: Row, status: str) -> Side:

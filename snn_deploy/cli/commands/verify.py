@@ -33,11 +33,11 @@ from snn_deploy.verification.certificate import (
 )
 from snn_deploy.verification.comparison.schedules import compare_schedules
 from snn_deploy.verification.comparison.verdict_record import Json, restore
-from snn_deploy.verification.diagnosis.mutation import MutationScore, mutation_score, suggest_stimulus, with_score
+from snn_deploy.verification.diagnosis.mutation import MutationScore, add_score, score_mutants, suggest_stimulus
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 from snn_deploy.verification.session import Outcome, Session
 from snn_deploy.verification.stimuli import Stimuli
-from snn_deploy.verification.traces.recordings import recording_files
+from snn_deploy.verification.traces.recordings import list_recording_files
 
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
@@ -134,8 +134,8 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome,
     if len(found.stimuli) > 1:
         raise VerificationError(f"--mutation goes with one image or batch; {arguments.input} was {len(found.stimuli)}")
     with progress("mutation score") as report:
-        score = mutation_score(found.network, found.payloads, progress=report)
-    return replace(found, verdict=with_score(found.verdict, score)), score
+        score = score_mutants(found.network, found.payloads, progress=report)
+    return replace(found, verdict=add_score(found.verdict, score)), score
 
 
 def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:
@@ -178,7 +178,7 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     elif arguments.input is not None:
         files["stimulus"] = arguments.input
     for index, path in enumerate(arguments.trace):
-        files |= {f"trace {index + 1} {label}".rstrip(): file for label, file in recording_files(path).items()}
+        files |= {f"trace {index + 1} {label}".rstrip(): file for label, file in list_recording_files(path).items()}
     return files
 
 
@@ -257,7 +257,7 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
         image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
         shown.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
     with progress("mutation score") as report:
-        score = mutation_score(part, np.concatenate([stimulus_of(part, image) for image in shown]), progress=report)
+        score = score_mutants(part, np.concatenate([stimulus_of(part, image) for image in shown]), progress=report)
     level = LEVELS[arguments.level]
     chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:

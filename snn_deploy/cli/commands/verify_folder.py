@@ -13,7 +13,7 @@ from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level, Verdict
 from snn_deploy.verification import record as verdict_record
-from snn_deploy.verification.many import exit_code, verify_images
+from snn_deploy.verification.many import combine_exit_codes, verify_images
 from snn_deploy.verification.stimuli import FolderImages
 
 
@@ -34,13 +34,13 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
     named = [(path.name, verdict) for path, verdict in zip(folder.paths, verdicts, strict=True)]
     if arguments.json:
         records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
-        show_json({"exit_code": exit_code(verdicts), "images": records})
+        show_json({"exit_code": combine_exit_codes(verdicts), "images": records})
     else:
         show(_summary(named, network.name))
         for name, verdict in named:
             if verdict.exit_code:
                 show(f"{name}: {verdict.line}")
-    return exit_code(verdicts)
+    return combine_exit_codes(verdicts)
 
 
 def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImages:

@@ -11,8 +11,8 @@ import numpy as np
 
 from snn_deploy.arrays import Bool
 from snn_deploy.network.network import Network
-from snn_deploy.verification.comparison.pair import first_divergence
-from snn_deploy.verification.comparison.replay import Rule, Site, Synapses, replayable, respond, sent_by
+from snn_deploy.verification.comparison.pair import find_first_divergence
+from snn_deploy.verification.comparison.replay import Rule, Site, SynapticCurrents, collect_sent, is_replayable, respond
 from snn_deploy.verification.comparison.verdict import Attribution
 from snn_deploy.verification.traces.trace import Probe, Trace
 
@@ -32,19 +32,19 @@ def attribute(
         return None
     at_found, at_expected = _like(replayed, got), _like(replayed, expected)
     introduced, inherited = _cells(at_found, got), _cells(at_expected, expected)
-    first = first_divergence(network.population(name), found.name, at_found, got, image) if introduced else None
+    first = find_first_divergence(network.population(name), found.name, at_found, got, image) if introduced else None
     return Attribution(introduced, inherited, first)
 
 
 def replay(network: Network, found: Trace, name: str, rule: Rule | None = None) -> Probe | None:
     """What the specification makes of ``found``'s own inputs to population ``name``, in its window."""
     population = network.population(name)
-    if population.neuron is None or not replayable(network, name):
+    if population.neuron is None or not is_replayable(network, name):
         return None
-    sent = sent_by(network, found, {connection.source for connection in network.incoming(name)})
+    sent = collect_sent(network, found, {connection.source for connection in network.incoming(name)})
     if sent is None:
         return None
-    response = respond(Site.of(network, name, rule), Synapses(sent, limit=0), population.start, network.steps)
+    response = respond(Site.of(network, name, rule), SynapticCurrents(sent, limit=0), population.start, network.steps)
     return response.probe()
 
 
@@ -53,10 +53,10 @@ def _like(replayed: Probe, recorded: Probe) -> Probe:
 
 
 def _cells(replayed: Probe, recorded: Probe) -> int:
-    return int(np.count_nonzero(differing_cells(replayed, recorded)))
+    return int(np.count_nonzero(find_differing_cells(replayed, recorded)))
 
 
-def differing_cells(left: Probe, right: Probe) -> Bool:
+def find_differing_cells(left: Probe, right: Probe) -> Bool:
     """(B, steps, n): where payloads, or states recorded on both sides, are not the same."""
     differs = np.asarray(left.trains) != np.asarray(right.trains)
     for one, other in ((left.states, right.states), (left.second_states, right.second_states)):

@@ -17,7 +17,7 @@ from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network, Population
 from snn_deploy.verification.comparison.attribution import attribute
-from snn_deploy.verification.comparison.levels import Check, Level, Status, required_checks
+from snn_deploy.verification.comparison.levels import Check, Level, Status, list_required_checks
 from snn_deploy.verification.comparison.pair import Pair, Totals
 from snn_deploy.verification.comparison.verdict import Attribution, Coverage, Row, Side, Verdict
 from snn_deploy.verification.traces.trace import Probe, Trace
@@ -69,7 +69,7 @@ class Comparison:
 
     def add(self, runs: Sequence[Recording]) -> None:
         """Compare one batch; :class:`VerificationError` unless all ran one network on one stimulus, as those before."""
-        traces = named_traces(runs)
+        traces = name_traces(runs)
         self._check(traces)
         self.backends = tuple(trace.name for trace in traces)
         wrong: dict[str, set[str]] = {}
@@ -186,20 +186,20 @@ class Comparison:
 
     def _row(self, population: Population) -> Row:
         totals = self._baseline[population.name]
-        checks = required_checks(self.level, self.network, population)
+        checks = list_required_checks(self.level, self.network, population)
         sides = []
         for backend in self.backends[1:]:
             key = (population.name, backend)
             sides.append(replace(self._pairs[key].side(checks, self.share), errors=self._attributions.get(key)))
         own = self.backends[0] if self.backends else "none"
-        first = Side(own, totals.spikes, totals.events, max((side.probed for side in sides), default=0))
+        first = Side(own, totals.counts, totals.events, max((side.probed for side in sides), default=0))
         return Row(population.name, population.shape, population.neuron is not None, (first, *sides), totals.silent)
 
     def _beyond(self) -> list[str]:
         """Warnings for arrays that differ although the asked level does not look at them."""
         found: dict[tuple[str, Check], list[str]] = {}
         for pair in self._pairs.values():
-            for check in set(Check) - required_checks(self.level, self.network, pair.population):
+            for check in set(Check) - list_required_checks(self.level, self.network, pair.population):
                 if pair.differing[check]:
                     found.setdefault((pair.backend, check), []).append(pair.population.name)
         return [
@@ -215,7 +215,7 @@ class Comparison:
             if level > self.level:
                 break
             for pair in self._pairs.values():
-                checks = required_checks(level, self.network, pair.population)
+                checks = list_required_checks(level, self.network, pair.population)
                 if pair.side(checks, self.share).status is not Status.EQUAL:
                     return reached
             reached = level
@@ -235,12 +235,12 @@ class Comparison:
             values=sum(
                 pair.values[check]
                 for pair in self._pairs.values()
-                for check in required_checks(self.level, self.network, pair.population)
+                for check in list_required_checks(self.level, self.network, pair.population)
             ),
         )
 
 
-def named_traces(recordings: Sequence[Recording]) -> list[Trace]:
+def name_traces(recordings: Sequence[Recording]) -> list[Trace]:
     """The traces of ``recordings``, second and later uses of a name numbered."""
     seen: dict[str, int] = {}
     named = []

@@ -67,14 +67,14 @@ class Status(Enum):
     NOT_COMPARED = "not compared"
 
 
-def state_checks(population: Population) -> frozenset[Check]:
+def list_state_checks(population: Population) -> frozenset[Check]:
     """The states that ``population`` has; the input has none."""
     if population.neuron is None:
         return frozenset()
     return frozenset({Check.STATES, Check.SECOND_STATES} if population.neuron.has_second_state else {Check.STATES})
 
 
-def required_checks(level: Level, network: Network, population: Population) -> frozenset[Check]:
+def list_required_checks(level: Level, network: Network, population: Population) -> frozenset[Check]:
     """The arrays of ``population`` that ``level`` compares."""
     checks: set[Check] = set()
     if level >= Level.NEURON_COUNT or population.name in {output.population for output in network.outputs}:
@@ -84,5 +84,5 @@ def required_checks(level: Level, network: Network, population: Population) -> f
     if level >= Level.TRAIN:
         checks.add(Check.TRAINS)
     if level >= Level.STATE:
-        checks |= state_checks(population)
+        checks |= list_state_checks(population)
     return frozenset(checks)

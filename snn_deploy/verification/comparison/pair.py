@@ -10,16 +10,16 @@ import numpy as np
 from snn_deploy.arrays import Array
 from snn_deploy.network.network import Network, Population
 from snn_deploy.shapes import Shape
-from snn_deploy.verification.comparison.levels import Check, Status, state_checks
+from snn_deploy.verification.comparison.levels import Check, Status, list_state_checks
 from snn_deploy.verification.comparison.verdict import Divergence, Side
 from snn_deploy.verification.traces.trace import Probe
 
 
 @dataclass
 class Totals:
-    """Sums over the baseline's batches."""
+    """Sums over batches: of ``abs(count)``, and of events."""
 
-    spikes: int | None = 0
+    counts: int | None = 0
     events: int | None = 0
     recorded: bool = False
     zero: bool = True
@@ -32,7 +32,7 @@ class Totals:
     def add(self, probe: Probe | None, *, states: bool) -> None:
         """Add one batch; ``states`` says whether membranes count against silence."""
         counts, events = (None, None) if probe is None else (probe.counts, probe.events)
-        self.spikes = _plus(self.spikes, None if counts is None else int(np.abs(counts).sum()))
+        self.counts = _plus(self.counts, None if counts is None else int(np.abs(counts).sum()))
         self.events = _plus(self.events, None if events is None else int(events.sum()))
         if probe is not None:
             arrays = [probe.totals, counts, events, probe.trains, probe.states if states else None]
@@ -61,7 +61,7 @@ class Pair:
     def made(self, check: Check) -> bool:
         """Whether every batch so far could be compared by ``check``."""
         timeless = check not in (Check.STATES, Check.SECOND_STATES)
-        return check not in self.missing and (timeless or check in state_checks(self.population))
+        return check not in self.missing and (timeless or check in list_state_checks(self.population))
 
     def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
         """Compare one batch whose first image is number ``image``; whether anything differs in it.
@@ -92,7 +92,7 @@ class Pair:
                 self.differing[check] += _count(expected, found, reference, probe, check)
         differs = sum(self.differing.values()) > before
         if differs and self.first is None:
-            self.first = first_divergence(self.population, self.backend, reference, probe, image)
+            self.first = find_first_divergence(self.population, self.backend, reference, probe, image)
         return differs
 
     def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
@@ -112,7 +112,7 @@ class Pair:
             status = Status.NOT_COMPARED
         return Side(
             backend=self.backend,
-            spikes=self.totals.spikes,
+            counts=self.totals.counts,
             events=self.totals.events,
             probed=probed,
             differing=tuple((check, number) for check, number in self.differing.items() if number or self.made(check)),
@@ -122,7 +122,7 @@ class Pair:
         )
 
 
-def first_divergence(
+def find_first_divergence(
     population: Population, backend: str, reference: Probe, probe: Probe, image: int
 ) -> Divergence | None:
     """The first value of ``probe`` that is not ``reference``'s, both holding the same neurons.

@@ -111,7 +111,7 @@ class Response:
         return Probe(trains=_flat(self.trains[:, window]), states=_flat(self.states[:, window]), second_states=second)
 
 
-class Synapses:
+class SynapticCurrents:
     """What connections deliver when their sources send given trains.
 
     Currents are remembered within ``limit`` bytes; that serves an autopsy, which replays one population hundreds of
@@ -148,7 +148,7 @@ class Synapses:
         return total
 
 
-def respond(site: Site, synapses: Synapses, first: int, length: int) -> Response:
+def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> Response:
     """What ``site`` sends and holds in global steps ``first .. first + length - 1`` on what ``synapses`` deliver."""
     population = site.population
     missing = sorted({connection.source for connection in site.incoming} - set(synapses.sent))
@@ -211,19 +211,19 @@ def forward(
             continue
         reached.add(population.name)
         site = changed.get(population.name) or Site.of(network, population.name)
-        response = respond(site, Synapses(sent, limit=0), 0, network.duration)
+        response = respond(site, SynapticCurrents(sent, limit=0), 0, network.duration)
         sent[population.name] = Train(0, response.trains)
         window = slice(population.start, population.start + network.steps)
         probes[population.name] = response.probe(window)
     return Replay(Trace(name, stimulus.payload.shape[0], probes), sent)
 
 
-def repeated(network: Network, stimulus: Int64) -> Train:
+def repeat(network: Network, stimulus: Int64) -> Train:
     """The input's train for images (B, C, H, W): sent in each of the input's steps."""
     return Train(0, np.repeat(stimulus[:, None], network.input_steps, axis=1))
 
 
-def sent_by(network: Network, trace: Trace, names: set[str]) -> dict[str, Train] | None:
+def collect_sent(network: Network, trace: Trace, names: set[str]) -> dict[str, Train] | None:
     """The whole trains of populations ``names`` in ``trace``; ``None`` unless all of them were recorded in full."""
     trains = {}
     for name in names:
@@ -237,7 +237,7 @@ def sent_by(network: Network, trace: Trace, names: set[str]) -> dict[str, Train]
     return trains
 
 
-def horizon(network: Network, site: Site) -> int:
+def find_horizon(network: Network, site: Site) -> int:
     """Last step of ``site``'s window, counted from its population's start, for which its sources' windows tell all.
 
     Sources may go on firing after their windows where ``rate`` mode lets them; the input never does, and in ``exact``
@@ -252,9 +252,9 @@ def horizon(network: Network, site: Site) -> int:
     return min([network.steps - 1, *(end + site.shift - start for end in ends)])
 
 
-def replayable(network: Network, name: str) -> bool:
+def is_replayable(network: Network, name: str) -> bool:
     """Whether the sources' windows hold every event that can arrive in the window of population ``name``."""
-    return horizon(network, Site.of(network, name)) == network.steps - 1
+    return find_horizon(network, Site.of(network, name)) == network.steps - 1
 
 
 def _window(train: Train, first: int, length: int) -> Int32 | Int64:

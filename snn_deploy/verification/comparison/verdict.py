@@ -63,13 +63,13 @@ class Attribution:
 class Side:
     """One backend in one row. The baseline has no differences and no status of its own.
 
-    ``spikes`` is the sum of |count| over neurons and images, ``events`` the number of messages; ``None`` where not
+    ``counts`` is the sum of |count| over neurons and images, ``events`` the number of events; ``None`` where not
     recorded. ``probed`` is the number of neurons compared. ``differing`` holds, for each check made, the number of
     values that differ; ``errors`` tells introduced from inherited ones, where that was asked for and could be done.
     """
 
     backend: str
-    spikes: int | None
+    counts: int | None
     events: int | None
     probed: int
     differing: tuple[tuple[Check, int], ...] = ()

@@ -59,7 +59,7 @@ def _row(row: Row) -> Json:
 def _side(side: Side) -> Json:
     return {
         "backend": side.backend,
-        "spikes": side.spikes,
+        "counts": side.counts,
         "events": side.events,
         "probed": side.probed,
         "differing": {check.value: number for check, number in side.differing},
@@ -102,10 +102,10 @@ def restore(values: Any) -> Verdict:
             cause=_is(str, values.get("cause", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VerificationError(f"no record of a verdict: {type(error).__name__} {error}") from error
+        raise VerificationError(f"not the record of a verdict: {type(error).__name__} {error}") from error
 
 
-def contradictions(values: Mapping[str, Json]) -> list[str]:
+def find_contradictions(values: Mapping[str, Json]) -> list[str]:
     """Where a recorded verdict says something else than follows from its own rows, one phrase each."""
     verdict = restore(values)
     again = record(verdict)
@@ -165,7 +165,7 @@ def _restored_side(values: Any, population: str) -> Side:
     errors = values["errors"]
     return Side(
         backend=_is(str, values["backend"]),
-        spikes=None if values["spikes"] is None else _is(int, values["spikes"]),
+        counts=None if values["counts"] is None else _is(int, values["counts"]),
         events=None if values["events"] is None else _is(int, values["events"]),
         probed=_is(int, values["probed"]),
         differing=tuple((Check(name), _is(int, number)) for name, number in values["differing"].items()),

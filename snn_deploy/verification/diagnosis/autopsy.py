@@ -17,9 +17,18 @@ import numpy as np
 from snn_deploy.arrays import Bool
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
-from snn_deploy.verification.comparison.attribution import differing_cells
-from snn_deploy.verification.comparison.comparison import Recording, named_traces
-from snn_deploy.verification.comparison.replay import Rule, Site, Synapses, Train, horizon, replayable, respond, sent_by
+from snn_deploy.verification.comparison.attribution import find_differing_cells
+from snn_deploy.verification.comparison.comparison import Recording, name_traces
+from snn_deploy.verification.comparison.replay import (
+    Rule,
+    Site,
+    SynapticCurrents,
+    Train,
+    collect_sent,
+    find_horizon,
+    is_replayable,
+    respond,
+)
 from snn_deploy.verification.comparison.verdict import Verdict
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault
@@ -76,7 +85,7 @@ class Diagnosis:
         return f"{wrong}; explained wholly by {', or by '.join(self._named(cause) for cause in self.causes)}"
 
 
-def autopsy(
+def diagnose(
     network: Network,
     trace: Trace,
     population: str,
@@ -90,7 +99,7 @@ def autopsy(
     Hypotheses, at most ``limit`` of them, those near the record first, are tried on the first image that differs, as
     far as two steps past the difference; what explains that must then explain all steps of all images.
     """
-    if not replayable(network, population):
+    if not is_replayable(network, population):
         raise VerificationError(
             f"{population}: events that reach it lie outside its sources' windows; record longer ones"
         )
@@ -129,10 +138,10 @@ def explain(network: Network, verdict: Verdict, recordings: Sequence[Recording])
     first = verdict.introduced
     if first is None:
         return None
-    traces = {trace.name: trace for trace in named_traces(recordings)}
+    traces = {trace.name: trace for trace in name_traces(recordings)}
     if first.backend not in traces:
         raise VerificationError(f"{first.backend} is not among the recordings {', '.join(traces)}")
-    return autopsy(network, traces[first.backend], first.population)
+    return diagnose(network, traces[first.backend], first.population)
 
 
 @dataclass(frozen=True)
@@ -153,18 +162,18 @@ class _Case:
 
     network: Network
     site: Site
-    synapses: Synapses
+    synapses: SynapticCurrents
     recorded: Probe
 
     @classmethod
     def of(cls, network: Network, trace: Trace, population: str, rule: Rule | None) -> _Case:
-        sent = sent_by(network, trace, {connection.source for connection in network.incoming(population)})
+        sent = collect_sent(network, trace, {connection.source for connection in network.incoming(population)})
         recorded = trace.probes.get(population)
         if sent is None or recorded is None or recorded.trains is None:
             raise VerificationError(
                 f"{population}: an autopsy needs its own train and those of all its sources, in full"
             )
-        return cls(network, Site.of(network, population, rule), Synapses(sent, limit=0), recorded)
+        return cls(network, Site.of(network, population, rule), SynapticCurrents(sent, limit=0), recorded)
 
     @property
     def cells(self) -> int:
@@ -181,16 +190,16 @@ class _Case:
             states=None if states is None else states[one, early],
             second_states=None if second is None else second[one, early],
         )
-        return _Case(self.network, self.site, Synapses(sent), recorded)
+        return _Case(self.network, self.site, SynapticCurrents(sent), recorded)
 
     def _differs(self, site: Site) -> Bool:
         """(B, steps that can be known, n)."""
-        known = max(0, horizon(self.network, site) + 1)
+        known = max(0, find_horizon(self.network, site) + 1)
         steps = np.asarray(self.recorded.trains).shape[1]
         replayed = respond(site, self.synapses, self.site.population.start, steps).probe()
         if self.recorded.neurons is not None:
             replayed = replayed.at(self.recorded.neurons)
-        return differing_cells(replayed, self.recorded)[:, :known]
+        return find_differing_cells(replayed, self.recorded)[:, :known]
 
     def left(self, site: Site) -> _Left:
         differs = self._differs(site)

@@ -315,7 +315,7 @@ FAULTS: tuple[Fault, ...] = (
 """All named faults, in the order in which an autopsy tries them; those that touch kernels stand last."""
 
 
-def fault(name: str) -> Fault:
+def find_fault(name: str) -> Fault:
     """The fault called ``name``."""
     found = next((item for item in FAULTS if item.name == name), None)
     if found is None:

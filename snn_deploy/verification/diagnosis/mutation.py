@@ -17,7 +17,7 @@ from snn_deploy.backend.protocol import Progress
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeated
+from snn_deploy.verification.comparison.replay import Replay, Site, forward, repeat
 from snn_deploy.verification.comparison.verdict import Verdict
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault
@@ -77,7 +77,7 @@ class MutationScore:
         )
 
 
-def mutation_score(
+def score_mutants(
     network: Network,
     stimulus: Int64,
     populations: Collection[str] | None = None,
@@ -85,7 +85,7 @@ def mutation_score(
     progress: Progress | None = None,
 ) -> MutationScore:
     """Inject every one of ``faults`` into every one of ``populations`` (all by default); ``stimulus`` (B, C, H, W)."""
-    sent = repeated(network, stimulus)
+    sent = repeat(network, stimulus)
     right = forward(network, sent)
     names = [
         population.name for population, _ in network.layers() if populations is None or population.name in populations
@@ -96,7 +96,7 @@ def mutation_score(
     mutants = []
     for done, (name, item, site) in enumerate(cases):
         wrong = forward(network, sent, {name: site}, right)
-        mutants.append(Mutant(item.name, name, mutant_levels(network, right, wrong)))
+        mutants.append(Mutant(item.name, name, find_levels(network, right, wrong)))
         if progress is not None:
             progress(done + 1, len(cases))
     return MutationScore(tuple(mutants))
@@ -120,7 +120,7 @@ def suggest_stimulus(score: MutationScore, level: Level, images: int) -> tuple[i
     return tuple(chosen)
 
 
-def with_score(verdict: Verdict, score: MutationScore) -> Verdict:
+def add_score(verdict: Verdict, score: MutationScore) -> Verdict:
     """``verdict`` with a warning where ``score`` is low: equality under a weak stimulus proves little."""
     if score.share(verdict.asked) >= LOW_SCORE:
         return verdict
@@ -129,7 +129,7 @@ def with_score(verdict: Verdict, score: MutationScore) -> Verdict:
     return replace(verdict, warnings=(*verdict.warnings, warning))
 
 
-def mutant_levels(network: Network, right: Replay, wrong: Replay) -> tuple[int, ...]:
+def find_levels(network: Network, right: Replay, wrong: Replay) -> tuple[int, ...]:
     """Lowest level at which each image of ``wrong``, a replay given ``right``, differs; ``INVISIBLE`` at none."""
     outputs = {output.population for output in network.outputs}
     images = right.trace.images

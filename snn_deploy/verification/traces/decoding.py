@@ -72,7 +72,7 @@ def _recorded_words(states: Int32 | Int64, bits: int) -> Int64:
     return words
 
 
-def core_counters(counters: Sequence[Int64]) -> Probe:
+def sum_core_counters(counters: Sequence[Int64]) -> Probe:
     """A probe that knows only the sum over neurons; ``counters`` (B,) of every core that holds part of a population."""
     if not counters:
         raise VerificationError("no core counters; the population would have been compared with nothing")

@@ -68,7 +68,7 @@ def open_recording(source: Path | Trace, network: Network, readout: Readout) -> 
             yield Batches(str(source), file.header.images, lambda index: readout.decode(file[index]), file.header.time)
 
 
-def recording_files(path: Path) -> dict[str, Path]:
+def list_recording_files(path: Path) -> dict[str, Path]:
     """The files that make up the recording at ``path``, by what to call them beside its name; a file is called ``""``."""
     tables = [path / name for name in SANA_FE if (path / name).is_file()]
     return {table.stem: table for table in tables} or {"": path}

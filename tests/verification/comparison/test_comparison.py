@@ -166,6 +166,26 @@ def test_one_wrong_value_is_named(
         assert f"{field} of enc1/b differ" in below.warnings[-1]
 
 
+@pytest.mark.parametrize("field", ["trains", "states"])
+def test_a_wrong_value_is_named_in_any_step(network: Network, baseline: Run, field: str) -> None:
+    """The last one as well, where nothing that comes later, and no count, would show it."""
+    level, check = (Level.TRAIN, Check.TRAINS) if field == "trains" else (Level.STATE, Check.STATES)
+    for step in range(network.steps):
+        for name in ("enc1/b", "output"):
+            other = amended(baseline, **{field: changed(getattr(baseline, field), name, (1, step, 0, 1, 1))})
+            comparison = Comparison(network, level, replay=True)
+            comparison.add([baseline, other])
+            verdict = comparison.verdict()
+            assert verdict.first is not None
+            assert (verdict.first.population, verdict.first.step) == (name, step)
+            (side,) = (row.sides[1] for row in verdict.rows if row.population == name)
+            assert side.mismatches(check) == 1
+            assert side.errors is not None
+            assert (side.errors.introduced, side.errors.inherited) == (1, 0)
+            assert verdict.introduced is not None
+            assert (verdict.introduced.population, verdict.introduced.step) == (name, step)
+
+
 def test_swapped_counts_pass_only_by_layer(network: Network, baseline: Run) -> None:
     counts = baseline.counts["enc1/b"].copy()
     flat = counts[0].reshape(-1)
@@ -342,7 +362,7 @@ def test_batches_add_up(network: Network) -> None:
     assert verdict.first.image == 2
     together = run(network, stimulus)
     whole = compare(network, [together, together], Level.TRAIN)
-    assert [row.sides[0].spikes for row in verdict.rows] == [row.sides[0].spikes for row in whole.rows]
+    assert [row.sides[0].counts for row in verdict.rows] == [row.sides[0].counts for row in whole.rows]
     assert verdict.coverage.values == whole.coverage.values
 
 

@@ -22,10 +22,10 @@ from snn_deploy.network.neuron import Reset
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Trace, compare
-from snn_deploy.verification.comparison.replay import Replay, Site, forward, horizon, repeated, replayable
-from snn_deploy.verification.diagnosis.autopsy import autopsy, explain
-from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, fault
-from snn_deploy.verification.diagnosis.mutation import INVISIBLE, mutation_score, suggest_stimulus, with_score
+from snn_deploy.verification.comparison.replay import Replay, Site, find_horizon, forward, is_replayable, repeat
+from snn_deploy.verification.diagnosis.autopsy import diagnose, explain
+from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, find_fault
+from snn_deploy.verification.diagnosis.mutation import INVISIBLE, add_score, score_mutants, suggest_stimulus
 
 
 @pytest.fixture(scope="module", params=["exact", "gated", "rate"])
@@ -38,11 +38,11 @@ def network(request: pytest.FixtureRequest) -> Network:
 
 @pytest.fixture(scope="module")
 def right(network: Network) -> Replay:
-    return forward(network, repeated(network, random_stimulus(network)))
+    return forward(network, repeat(network, random_stimulus(network)))
 
 
 def with_fault(network: Network, right: Replay, name: str, population: str) -> Trace:
-    site = fault(name).change(Site.of(network, population))
+    site = find_fault(name).change(Site.of(network, population))
     assert site is not None
     return forward(network, right.sent["input"], {population: site}, right, "chip").trace
 
@@ -52,7 +52,7 @@ def test_a_replay_equals_the_reference_in_every_event_and_state(network: Network
     schedules = [network] if network.mode == "rate" else [network, shuffle(network, 1)]
     for other in schedules:
         run = load_backend("reference").run(other, stimulus, Record.STATES)
-        verdict = compare(other, [run, forward(other, repeated(other, stimulus)).trace], Level.STATE)
+        verdict = compare(other, [run, forward(other, repeat(other, stimulus)).trace], Level.STATE)
         assert verdict.exit_code == 0, verdict.line
 
 
@@ -123,12 +123,12 @@ def test_neurons_that_reset_to_zero_are_judged_by_their_own_rule() -> None:
         for item in soft.populations
     )
     network = replace(soft, populations=populations)
-    right = forward(network, repeated(network, random_stimulus(network)))
+    right = forward(network, repeat(network, random_stimulus(network)))
     for name in ("reset by subtraction", "round", "reset phase"):
-        diagnosis = autopsy(network, with_fault(network, right, name, "enc2"), "enc2")
+        diagnosis = diagnose(network, with_fault(network, right, name, "enc2"), "enc2")
         assert diagnosis.causes == ((name,),), diagnosis.text
-    assert fault("hard reset").change(Site.of(network, "enc2")) is None
-    assert fault("reset by subtraction").change(Site.of(soft, "enc2")) is None
+    assert find_fault("hard reset").change(Site.of(network, "enc2")) is None
+    assert find_fault("reset by subtraction").change(Site.of(soft, "enc2")) is None
 
 
 def test_a_comparison_of_outputs_alone_attributes_their_errors(network: Network, right: Replay) -> None:
@@ -140,7 +140,7 @@ def test_a_comparison_of_outputs_alone_attributes_their_errors(network: Network,
 def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None:
     sites = {}
     for name, population in (("weight bit dropped", "enc1/b"), ("bias missing", "dec")):
-        site = fault(name).change(Site.of(network, population))
+        site = find_fault(name).change(Site.of(network, population))
         assert site is not None
         sites[population] = site
     wrong = forward(network, right.sent["input"], sites, right, "chip").trace
@@ -148,7 +148,7 @@ def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None
     comparison.add([right.trace, wrong])
     errors = {row.population: row.sides[1].errors for row in comparison.verdict().rows}
     assert [name for name, found in errors.items() if found is not None and found.introduced] == ["enc1/b", "dec"]
-    assert autopsy(network, wrong, "dec").causes[0] == ("bias missing",)
+    assert diagnose(network, wrong, "dec").causes[0] == ("bias missing",)
 
 
 @pytest.mark.parametrize("population", ["enc1/b", "dec"])
@@ -158,20 +158,20 @@ def test_the_autopsy_names_the_fault(network: Network, right: Replay, population
         if site is None:
             continue
         wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
-        diagnosis = autopsy(network, wrong, population)
-        if horizon(network, site) < 0:
+        diagnosis = diagnose(network, wrong, population)
+        if find_horizon(network, site) < 0:
             assert (item.name,) not in diagnosis.causes, "no step's inputs are wholly known, so it must not be named"
         else:
             assert not diagnosis.differing or (item.name,) in diagnosis.causes, (item.name, diagnosis.text)
 
 
 def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:
-    site = fault("kernel flipped").change(Site.of(network, "dec"))
+    site = find_fault("kernel flipped").change(Site.of(network, "dec"))
     assert site is not None
-    both = fault("bias exponent up").change(site)
+    both = find_fault("bias exponent up").change(site)
     assert both is not None
     wrong = forward(network, right.sent["input"], {"dec": both}, right, "chip").trace
-    diagnosis = autopsy(network, wrong, "dec")
+    diagnosis = diagnose(network, wrong, "dec")
     assert ("bias exponent up", "kernel flipped") in diagnosis.causes, diagnosis.text
     assert diagnosis.text.endswith(
         "explained wholly by 'bias exponent up' (the bias is twice as large) with 'kernel flipped' (the kernel is turned by 180 "
@@ -183,7 +183,7 @@ def test_the_autopsy_admits_what_it_cannot_explain(network: Network, right: Repl
     probe = right.trace.probes["dec"]
     noise = np.random.default_rng(0).integers(0, 5, np.asarray(probe.trains).shape).astype(np.int32)
     wrong = replace(right.trace, probes={**right.trace.probes, "dec": replace(probe, trains=noise, counts=None)})
-    diagnosis = autopsy(network, wrong, "dec", limit=60)
+    diagnosis = diagnose(network, wrong, "dec", limit=60)
     assert diagnosis.causes == ()
     assert diagnosis.left > 0
     nothing = diagnosis.left >= diagnosis.differing
@@ -192,13 +192,13 @@ def test_the_autopsy_admits_what_it_cannot_explain(network: Network, right: Repl
     altered = np.array(probe.trains)
     altered[:, :, :9] ^= 1
     wrong = replace(right.trace, probes={**right.trace.probes, "dec": replace(probe, trains=altered, counts=None)})
-    diagnosis = autopsy(network, wrong, "dec", limit=60)
+    diagnosis = diagnose(network, wrong, "dec", limit=60)
     assert diagnosis.channels == (0,)
     assert "cells are wrong for the inputs it had, all of them in channel 0; none of 60" in diagnosis.text
-    assert autopsy(network, right.trace, "dec").differing == 0
+    assert diagnose(network, right.trace, "dec").differing == 0
     lost = {name: probe for name, probe in right.trace.probes.items() if name != "up1"}
     with pytest.raises(VerificationError, match=r"those of all its sources, in full$"):
-        autopsy(network, replace(right.trace, probes=lost), "dec")
+        diagnose(network, replace(right.trace, probes=lost), "dec")
 
 
 def test_late_events_outside_windows_are_not_guessed() -> None:
@@ -209,36 +209,36 @@ def test_late_events_outside_windows_are_not_guessed() -> None:
             replace(item, delay=1) if item.name == "enc1/b->dec" else item for item in network.connections
         ),
     )
-    assert replayable(network, "dec")
-    assert not replayable(early, "dec")
-    trace = forward(early, repeated(early, random_stimulus(early))).trace
+    assert is_replayable(network, "dec")
+    assert not is_replayable(early, "dec")
+    trace = forward(early, repeat(early, random_stimulus(early))).trace
     with pytest.raises(VerificationError, match=r"record longer ones$"):
-        autopsy(early, trace, "dec")
+        diagnose(early, trace, "dec")
 
 
 def test_the_score_tells_levels_and_invisible_mutants(network: Network) -> None:
     stimulus = random_stimulus(network, batch=2)
-    score = mutation_score(network, stimulus, populations=["up2", "output"])
+    score = score_mutants(network, stimulus, populations=["up2", "output"])
     caught = [len(score.caught(level)) for level in Level]
     assert caught == sorted(caught)
     assert len(score.visible) == caught[-1]
     assert "mutants caught" in score.line(Level.TRAIN)
     invisible = {mutant.fault for mutant in score.mutants if mutant.level == INVISIBLE}
     assert "wrap" in invisible, "nothing reaches 24 bits here"
-    blank = mutation_score(network, np.zeros_like(stimulus), populations=["up2", "output"])
+    blank = score_mutants(network, np.zeros_like(stimulus), populations=["up2", "output"])
     assert len(blank.visible) < len(score.visible)
     assert score.caught(Level.STATE) == score.visible
-    verdict = compare(network, [forward(network, repeated(network, stimulus)).trace] * 2)
-    assert "mutation score at level neuron-count" in with_score(verdict, blank).warnings[-1]
+    verdict = compare(network, [forward(network, repeat(network, stimulus)).trace] * 2)
+    assert "mutation score at level neuron-count" in add_score(verdict, blank).warnings[-1]
     with pytest.raises(VerificationError, match=r"the score would be empty$"):
-        mutation_score(network, stimulus, populations=["input"])
+        score_mutants(network, stimulus, populations=["input"])
 
 
 def test_suggested_images_catch_what_all_of_them_catch(network: Network) -> None:
     stimulus = np.concatenate([np.zeros((1, *network.input.shape), np.int64), random_stimulus(network, batch=3)])
-    score = mutation_score(network, stimulus, populations=["enc1/a"])
+    score = score_mutants(network, stimulus, populations=["enc1/a"])
     chosen = suggest_stimulus(score, Level.TRAIN, 4)
     assert 0 not in chosen[:1], "the black image is not the first choice"
-    part = mutation_score(network, stimulus[list(chosen)], populations=["enc1/a"])
+    part = score_mutants(network, stimulus[list(chosen)], populations=["enc1/a"])
     assert len(part.caught(Level.TRAIN)) == len(score.caught(Level.TRAIN))
     assert len(suggest_stimulus(score, Level.TRAIN, 1)) == 1

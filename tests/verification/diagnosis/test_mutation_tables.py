@@ -12,14 +12,14 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Output
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification.comparison.levels import Level
-from snn_deploy.verification.diagnosis.faults import fault
+from snn_deploy.verification.diagnosis.faults import find_fault
 
 PAGE = Path(__file__).parents[3] / "docs" / "verification.md"
 
 
 def test_rows_add_up_and_every_visible_fault_is_located_and_named() -> None:
     network = random_unet("exact", 1, size=8)
-    faults = [fault(name) for name in ("comparison", "wrap", "skip missing", "kernel flipped")]
+    faults = [find_fault(name) for name in ("comparison", "wrap", "skip missing", "kernel flipped")]
     rows = table_rows(network, random_stimulus(network), faults)
     assert [row.fault for row in rows] == [item.name for item in faults]
     for row in rows:

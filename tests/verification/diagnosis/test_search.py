@@ -18,7 +18,7 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, compare
-from snn_deploy.verification.comparison.replay import Site, forward, repeated
+from snn_deploy.verification.comparison.replay import Site, forward, repeat
 from snn_deploy.verification.diagnosis.faults import FAULTS
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 
@@ -76,7 +76,7 @@ def test_an_error_that_does_not_propagate_everywhere_is_still_found() -> None:
 
 def test_a_plan_learns_from_verdicts() -> None:
     network = random_unet("exact", 1, size=8)
-    right = forward(network, repeated(network, random_stimulus(network)))
+    right = forward(network, repeat(network, random_stimulus(network)))
     site = next(item for item in FAULTS if item.name == "kernel flipped").change(Site.of(network, "enc2"))
     assert site is not None
     wrong = forward(network, right.sent["input"], {"enc2": site}, right, "chip").trace

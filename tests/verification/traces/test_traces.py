@@ -19,7 +19,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Probe, Trace, compare
 from snn_deploy.verification.traces.alignment import align_batch, align_recording, find_lag
-from snn_deploy.verification.traces.decoding import core_counters, decode, sign_extend
+from snn_deploy.verification.traces.decoding import decode, sign_extend, sum_core_counters
 from snn_deploy.verification.traces.readers import read_nir_data, read_sana_fe
 from snn_deploy.verification.traces.trace_file import TraceFile, read_trace, write_trace
 
@@ -234,6 +234,16 @@ def recording(network: Network, trace: Trace, before: int, late: dict[str, int] 
     return replace(trace, probes=probes)
 
 
+def whole_until(network: Network, name: str, before: int) -> int:
+    """Steps of a recording, begun ``before`` steps early, that ends with the window of population ``name``."""
+    return before + network.population(name).start + network.steps
+
+
+def probe_until(probe: Probe, steps: int) -> Probe:
+    states = None if probe.states is None else probe.states[:, :steps]
+    return Probe(trains=np.asarray(probe.trains)[:, :steps], states=states)
+
+
 def test_the_lag_is_found_and_a_late_population_is_not_excused(
     network: Network, batches: list[Trace], tmp_path: Path
 ) -> None:
@@ -247,6 +257,10 @@ def test_the_lag_is_found_and_a_late_population_is_not_excused(
         again = align_batch(network, batches[0], next(iter(file)))
         assert compare(network, [batches[0], again.trace], Level.STATE).exit_code == 0
     assert align_batch(network, batches[0], batches[0]).trace is batches[0]
+    tight = {name: probe_until(probe, whole_until(network, name, 3)) for name, probe in whole.probes.items()}
+    cut = align_recording(network, batches[0], replace(whole, probes=tight))
+    assert cut.lags == alignment.lags, "windows that end with the recording are found, too"
+    assert compare(network, [batches[0], cut.trace], Level.STATE).exit_code == 0
     late = align_recording(network, batches[0], recording(network, batches[0], 3, {"enc2": 1}))
     assert late.odd == {"enc2": 1}
     assert late.warnings == ("chip: enc2 comes 1 step(s) late for its schedule",)
@@ -285,14 +299,14 @@ def test_artefacts_are_undone_only_where_they_are() -> None:
 def test_core_counters_reach_the_layer_level(network: Network, batches: list[Trace]) -> None:
     probes = dict(batches[0].probes)
     totals = np.asarray(probes["dec"].totals)
-    probes["dec"] = core_counters([totals // 2, totals - totals // 2])
+    probes["dec"] = sum_core_counters([totals // 2, totals - totals // 2])
     chip = replace(batches[0], probes=probes)
     assert compare(network, [batches[0], chip], Level.LAYER_COUNT).exit_code == 0
     assert compare(network, [batches[0], chip], Level.NEURON_COUNT).exit_code == 2
-    probes["dec"] = core_counters([totals, totals])
+    probes["dec"] = sum_core_counters([totals, totals])
     assert compare(network, [batches[0], replace(chip, probes=probes)], Level.LAYER_COUNT).exit_code == 1
     with pytest.raises(VerificationError, match=r"no core counters"):
-        core_counters([])
+        sum_core_counters([])
 
 
 def test_nir_data_is_read(network: Network, batches: list[Trace], tmp_path: Path) -> None:
