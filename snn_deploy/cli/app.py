@@ -1,21 +1,30 @@
 """The command line. Results go to standard output, messages and progress to standard error.
 
-Exit status: 0 done or equal, 1 different or does not fit, 2 not compared, 3 bad input or failure, 130 interrupted.
+Exit statuses are those of :mod:`snn_deploy.cli.status`; every error is one line on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from snn_deploy import __version__
 from snn_deploy.cli import project
-from snn_deploy.errors import BackendError, SnnDeployError, UnsupportedModelError
+from snn_deploy.cli.status import BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, MEANINGS, NOT_COMPARED
+from snn_deploy.display.names import one_line
+from snn_deploy.errors import BackendError, ReportError, SnnDeployError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 VERBS = (
     "inspect",
@@ -36,10 +45,6 @@ VERBS = (
     "demo",
 )
 """Modules of :mod:`snn_deploy.cli.commands`, in the order of ``--help``."""
-
-NOT_COMPARED = 2
-BAD_INPUT = 3
-INTERRUPTED = 130
 
 EXTRAS = {
     **dict.fromkeys(("skimage", "sklearn", "scipy", "matplotlib", "PIL"), "report"),
@@ -66,13 +71,20 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line and status 3 for a wrong command line, as for every other bad input."""
+    """One line and status 3 for a wrong command line, as for every other bad input; options are written in full."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=_Formatter, **settings)
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(BAD_INPUT, f"{self.prog}: {_one_line(message)}; see {self.prog} --help\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """As of argparse, but help that cannot be written is an error, too."""
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="snn-deploy",
         description="Trained U-Nets to spiking networks with the same spikes on the simulator, in Lava and on Loihi.",
-        epilog="snn-deploy VERB --help shows an example of each. Options may also stand in snn-deploy.toml.",
+        epilog="snn-deploy VERB --help shows an example of each. Options may also stand in snn-deploy.toml. Exit status: "
+        + "; ".join(f"{status} {meaning}" for status, meaning in MEANINGS.items())
+        + ".",
     )
     top.add_argument("--version", action="version", version=f"snn-deploy {__version__}")
     top.set_defaults(top=top)
@@ -96,7 +110,9 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     """What every verb understands."""
     parser.set_defaults(own=parser)
     group = parser.add_argument_group("general")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="say where every number comes from")
+    group.add_argument(
+        "-v", "--verbose", action="count", default=0, help="give the source of every number, tracebacks of defects"
+    )
     group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only")
     group.add_argument("--threads", type=_threads, metavar="N", help="threads of all libraries (default: theirs)")
     group.add_argument(
@@ -106,61 +122,85 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
 
 def _threads(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= MOST_THREADS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads from 1 to {MOST_THREADS}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads from 1 to {MOST_THREADS}")
     return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit status."""
+    """Run one verb; returns the exit status, which is never 0, 1 or 2 for a verb that failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _limit_threads(project.option(given, "--threads"))
     verb = next((word for word in given if word in VERBS), "")
     name = f"snn-deploy {verb}".rstrip()
+    _prepare_error_stream()
     try:
+        _prepare_output_stream()
         return _execute(given)
-    except SnnDeployError as error:
-        if _interrupted(error):
-            return _stopped(name)
-        sys.stderr.write(f"{name}: {_one_line(_text(error))}\n")
-        return NOT_COMPARED if verb == "verify" and isinstance(error, BackendError) else BAD_INPUT
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        sys.stderr.write(
-            f"{name}: needs {error.name}, which is not installed: pip install snn-deploy[{EXTRAS[error.name]}]\n"
-        )
-        return BAD_INPUT
-    except MemoryError:
-        sys.stderr.write(f"{name}: not enough memory; use a smaller image (--crop) or fewer images at once\n")
-        return BAD_INPUT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
-        return 0
-    except (KeyboardInterrupt, Exception) as error:
-        if not _interrupted(error):
-            raise
-        return _stopped(name)
+    except (KeyboardInterrupt, Exception) as error:  # whatever it is, it must not leave with the status of a verdict
+        status, line = _judged(error, verb)
+        with suppress(OSError):
+            sys.stderr.write(f"{name}: {line}\n")
+            if status == INTERNAL_ERROR and not {"-v", "-vv", "--verbose"}.isdisjoint(given):
+                traceback.print_exception(error)
+        return status
 
 
-def _stopped(name: str) -> int:
-    sys.stderr.write(f"{name}: interrupted\n")
-    return INTERRUPTED
+def _judged(error: BaseException, verb: str) -> tuple[int, str]:
+    """Exit status and line of an error."""
+    if _interrupted(error):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, SnnDeployError):
+        failed = verb == "verify" and isinstance(error, BackendError)
+        return NOT_COMPARED if failed else BAD_INPUT, one_line(_text(error))
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        extra = EXTRAS[error.name]
+        return BAD_INPUT, f"needs {error.name}, which is not installed: pip install snn-deploy[{extra}]"
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, "not enough memory; use a smaller image (--crop) or fewer images at once"
+    return INTERNAL_ERROR, (
+        f"internal error: {one_line(f'{type(error).__name__}: {error}')} ({_origin(error)}), a defect of snn-deploy "
+        f"{__version__}; please report it to its maintainers with the traceback that --verbose shows"
+    )
+
+
+def _origin(error: BaseException) -> str:
+    """File and line of this program's last frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "snn_deploy" in frame.filename] or frames
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "unknown line"
+
+
+def _prepare_error_stream() -> None:
+    """Where standard error is closed, messages go nowhere, and no file that is opened later takes its place."""
+    if sys.stderr is None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != 2:
+            os.dup2(null, 2)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _prepare_output_stream() -> None:
+    """Refuse a closed standard output before anything runs; characters that its encoding lacks are escaped."""
+    if sys.stdout is None:
+        raise ReportError("standard output is closed; to discard the result, write > /dev/null")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _execute(given: list[str]) -> int:
-    whole = parser()
-    words, path = project.apply(whole, given)
-    parsed, unknown = whole.parse_known_args(words)
-    if unknown:
-        parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(parsed.own, unknown)}")
     from snn_deploy.display import console
 
+    whole = parser()
+    words, path = project.apply(whole, given)
+    with console.writing():  # of --help and --version
+        parsed, unknown = whole.parse_known_args(words)
+    if unknown:
+        parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(parsed.own, unknown)}")
     console.set_verbosity(parsed.verbose - parsed.quiet)
     if path is not None:
         console.note(f"options of [{parsed.verb}] from {path}")
     parsed.parser = whole
     status: int = parsed.execute(parsed)
-    sys.stdout.flush()
     return status
 
 
@@ -193,7 +233,3 @@ def _text(error: SnnDeployError) -> str:
         shown = "; ".join(error.reasons[:REASONS_SHOWN])
         return f"{head}{shown}; and {rest} more, see snn-deploy inspect"
     return str(error)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

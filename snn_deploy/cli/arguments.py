@@ -1,4 +1,4 @@
-"""Arguments that several verbs share, and what they stand for."""
+"""Arguments that several verbs share, and what they mean."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
-from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
-from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.stimulus import stimulus_at
 from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ConversionError
@@ -27,15 +26,12 @@ BUDGET = {"levels": "exact", "steps": "rate", "thresholds": "rate"}
 CLIPPED = 0.05
 """Share of clipped values above which an image is suspect."""
 
-CALIBRATION_PATCH = PATCH
-"""Side of a calibration patch where the model leaves the size open."""
-
 
 def size(text: str) -> Size:
     """``HxW`` (or one number for a square) as (H, W)."""
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= picture_file.MAX_SIDE for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, for example 64x64")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write HEIGHTxWIDTH, for example 64x64")
     return int(parts[0]), int(parts[-1])
 
 
@@ -48,10 +44,16 @@ def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no integer from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
         return value
 
     return read
+
+
+def whole_in(option: str) -> Callable[[str], int]:
+    """Reads an integer in the range of this option of a conversion."""
+    low, high = RANGES[option]
+    return whole(int(low), int(high))
 
 
 def real(low: float, high: float) -> Callable[[str], float]:
@@ -63,7 +65,7 @@ def real(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
         return value
 
     return read
@@ -75,7 +77,7 @@ def backends(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in backend_names():
             raise argparse.ArgumentTypeError(
-                f"no backend is called {name!r}; installed are {', '.join(backend_names())}"
+                f"{name!r} is not an installed backend; choose from {', '.join(backend_names())}"
             )
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
@@ -86,7 +88,7 @@ def indices(text: str) -> slice:
     """``FIRST-LAST`` (or one number) as a slice, both ends included."""
     first, _, last = text.partition("-")
     if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
-        raise argparse.ArgumentTypeError(f"{text!r} is no range; write FIRST-LAST, for example 25-29")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range; write FIRST-LAST, for example 25-29")
     return slice(int(first), int(last or first) + 1)
 
 
@@ -97,7 +99,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """``--backend``."""
-    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="what runs the spikes (default: cpu)")
+    parser.add_argument(
+        "--backend", choices=backend_names(), default="cpu", help="backend that runs the network (default: cpu)"
+    )
 
 
 def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
@@ -129,19 +133,23 @@ def add_conversion(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
     start.add_argument(
         "--neuron",
-        choices=("lif", "sigma-delta"),
+        choices=tuple(kind for kind in CHOICES["neuron"] if kind in PRESETS and kind != "multi-threshold"),
         help="build from Lava's own processes only, with this neuron (the preset of that name)",
     )
-    group.add_argument("--levels", type=whole(1, 65535), metavar="N", help="exact mode: counts 0..N")
-    group.add_argument("--steps", type=whole(1, 65536), metavar="T", help="rate mode: time steps")
-    group.add_argument("--thresholds", type=whole(1, 16), metavar="n", help="rate mode: binary thresholds per neuron")
+    group.add_argument(
+        "--levels", type=whole_in("levels"), metavar="N", help="exact mode: largest count per neuron (default 127)"
+    )
+    group.add_argument("--steps", type=whole_in("steps"), metavar="T", help="rate mode: time steps")
+    group.add_argument(
+        "--thresholds", type=whole_in("thresholds"), metavar="n", help="rate mode: binary thresholds per neuron"
+    )
     group.add_argument(
         "--normalization",
-        choices=("connection-wise", "layer-wise", "channel-wise"),
+        choices=CHOICES["normalization"],
         help="one scale per source, per convolution input, or per channel",
     )
-    group.add_argument("--scale", choices=("mmse", "percentile", "max"), help="what one spike is worth")
-    group.add_argument("--weight-bits", type=whole(2, 8), metavar="BITS", help="bits of a weight, 2 to 8")
+    group.add_argument("--scale", choices=CHOICES["scale"], help="how the activation range is chosen")
+    group.add_argument("--weight-bits", type=whole_in("weight_bits"), metavar="BITS", help="bits of a weight, 2 to 8")
     group.add_argument(
         "--calibration",
         type=Path,

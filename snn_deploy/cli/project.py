@@ -52,7 +52,7 @@ def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[s
     document = _read(path)
     unknown = sorted(set(document) - set(verbs))
     if unknown:
-        raise ProjectError(f"{path}: no verb is called {unknown[0]!r}; there are {', '.join(verbs)}")
+        raise ProjectError(f"{path}: {unknown[0]!r} is not a verb; the verbs are {', '.join(verbs)}")
     for verb, table in document.items():
         if not isinstance(table, dict):
             raise ProjectError(f"{path}: {verb} must be a table: [{verb}]")
@@ -92,7 +92,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_limited(path, ProjectError, MAX_TEXT).decode())
     except ValueError as error:  # bad TOML and bad UTF-8 alike
-        raise ProjectError(f"{path}: is no TOML file: {error}") from error
+        raise ProjectError(f"{path}: not a TOML file: {error}") from error
 
 
 def _actions(verb: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -111,7 +111,9 @@ def _check(path: Path, verb: str, table: dict[str, Any], parser: argparse.Argume
     known = _actions(parser)
     for key, value in table.items():
         if key not in known:
-            raise ProjectError(f"{path}: [{verb}] knows no {key!r}; it knows {', '.join(known)}")
+            raise ProjectError(
+                f"{path}: [{verb}] {key!r} is not an option of this verb; its options are {', '.join(known)}"
+            )
         flag = known[key].nargs == 0
         if flag and not isinstance(value, bool):
             raise ProjectError(f"{path}: [{verb}] {key} must be true or false, not {value!r}")

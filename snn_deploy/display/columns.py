@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from snn_deploy.display.labels import labels
+from snn_deploy.display.plain_table import PlainTable
 
 NOTHING = frozenset({"", "-", "0", "100%"})
 """Cells without news."""
@@ -55,7 +56,7 @@ def fit(table: Table, width: int, *, silent: Collection[str] = (), optional: Seq
 
 def _of(table: Table, columns: Sequence[Column]) -> Table:
     """``table`` with these of its columns, drawn lightly."""
-    found = Table(
+    found = PlainTable(
         title=table.title,
         caption=table.caption,
         box=box.SIMPLE_HEAD,
@@ -96,4 +97,4 @@ def _heading(column: Column) -> str:
 
 
 def _plain(cell: object) -> str:
-    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
+    return cell.plain if isinstance(cell, Text) else str(cell)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,16 +16,30 @@ from rich.table import Table
 
 from snn_deploy.backend.protocol import Progress as Report
 from snn_deploy.display.columns import fit
+from snn_deploy.display.names import visible
+from snn_deploy.errors import ReportError
 
 PLAIN_WIDTH = 160
 """Columns of a result that goes to a file or a pipe."""
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 
-STDOUT = Console(highlight=False)
+
+class _Console(Console):
+    """Shows text as it is, and leaves a closed pipe to :func:`writing`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled; rich would exit with status 1, which is that of a difference."""
+        raise
+
+
+STDOUT = _Console()
 if not STDOUT.is_terminal:
-    STDOUT = Console(highlight=False, width=PLAIN_WIDTH)
-STDERR = Console(stderr=True, highlight=False)
+    STDOUT = _Console(width=PLAIN_WIDTH)
+STDERR = _Console(stderr=True)
 
 _verbosity = NORMAL
 
@@ -39,25 +55,47 @@ def verbose() -> bool:
     return _verbosity == VERBOSE
 
 
+@contextmanager
+def writing() -> Iterator[None]:
+    """What is printed inside reaches standard output, or :class:`ReportError` says why not; nothing waits in a buffer."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError):  # the interpreter would try again, and fail again, when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ReportError(f"standard output: {error.strerror or error}; the result is incomplete") from error
+
+
 def show(renderable: RenderableType, *, silent: Collection[str] = (), optional: Sequence[str] = ()) -> None:
     """Print a table or text as a result; for ``silent`` and ``optional`` columns see :func:`snn_deploy.display.columns.fit`."""
-    if isinstance(renderable, Table):
-        STDOUT.print(fit(renderable, STDOUT.width, silent=silent, optional=optional), "")
-    elif isinstance(renderable, str):
-        STDOUT.print(renderable, soft_wrap=not STDOUT.is_terminal, markup=False)
-    else:
-        STDOUT.print(renderable)
+    with writing():
+        if isinstance(renderable, Table):
+            STDOUT.print(fit(renderable, STDOUT.width, silent=silent, optional=optional), "")
+        elif isinstance(renderable, str):
+            STDOUT.print(visible(renderable, lines=True), soft_wrap=not STDOUT.is_terminal)
+        else:
+            STDOUT.print(renderable)
 
 
 def show_json(value: Any) -> None:
-    """Print ``value`` as JSON, for machines."""
-    STDOUT.print(json.dumps(value, allow_nan=False, indent=2), soft_wrap=True, markup=False)
+    """Print ``value`` as JSON, for machines; names come back from it unchanged."""
+    show_raw(json.dumps(value, allow_nan=False, indent=2))
+
+
+def show_raw(text: str) -> None:
+    """Print ``text`` for machines, as it is."""
+    with writing():
+        sys.stdout.write(text + "\n")
 
 
 def note(message: str) -> None:
     """A line for the person watching, not part of the result."""
     if _verbosity > QUIET:
-        STDERR.print(message, markup=False, soft_wrap=not STDERR.is_terminal)
+        with suppress(OSError):  # a message that cannot be written is not a reason to fail
+            STDERR.print(visible(message, lines=True), soft_wrap=not STDERR.is_terminal)
 
 
 @contextmanager
@@ -72,7 +110,7 @@ def progress(description: str) -> Iterator[Report]:
     )
     disabled = not (STDERR.is_terminal or _live_notebook()) or _verbosity == QUIET
     with Progress(*columns, console=STDERR, transient=True, disable=disabled) as bar:
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(visible(description), total=None)
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

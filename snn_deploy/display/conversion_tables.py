@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial, choose_best
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.report import report_connections
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.display.tables import thresholds_and_unit
 
 OPTIONAL = ("unit", "start", "dead")
@@ -19,24 +18,24 @@ SILENT = ("dead", "error", "clipping", "rounding")
 """Columns that are left out where they are empty."""
 
 
-def trial_table(trials: Sequence[Trial]) -> Table:
+def trial_table(trials: Sequence[Trial]) -> PlainTable:
     """What each candidate of a search loses."""
     chosen = choose_best(trials)
-    shown = Table(
+    shown = PlainTable(
         title=f"search: output against the float network's, {IMAGES} calibration images",
-        caption="kept: the least error",
+        caption="chosen: the least error",
     )
     for heading in ("normalization", "scale", "error", "SNR dB", ""):
         shown.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
     for item in trials:
         error, ratio = ("", "") if item.loss is None else (f"{item.loss.error:.3%}", f"{item.loss.snr_db:.2f}")
         shown.add_row(
-            item.options.normalization, item.options.scale, error, ratio, "kept" if item is chosen else item.refusal
+            item.options.normalization, item.options.scale, error, ratio, "chosen" if item is chosen else item.refusal
         )
     return shown
 
 
-def table(conversion: Conversion, loss: Loss | None = None) -> Table:
+def table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
     """Populations with their thresholds, scales and proved headroom, and what each has lost."""
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
@@ -44,10 +43,10 @@ def table(conversion: Conversion, loss: Loss | None = None) -> Table:
     caption = f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24"
     if loss is not None:
         caption += (
-            f"\nerror: of the layer's values, against the float network on {IMAGES} calibration images; clipping, "
-            f"rounding: what its own levels alone would lose\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
+            f"\nerror: relative RMS error against the float network on {IMAGES} calibration images; clipping, "
+            f"rounding: share from this layer's own quantization\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
         )
-    shown = Table(title=title, caption=caption)
+    shown = PlainTable(title=title, caption=caption)
     for heading in (
         "population",
         "shape",
@@ -84,9 +83,9 @@ def _lost(found: LayerLoss | None) -> tuple[str, str, str]:
     return f"{found.error:.2%}", f"{found.clipping:.2%}" if own else "", f"{found.rounding:.2%}" if own else ""
 
 
-def connection_table(conversion: Conversion) -> Table:
+def connection_table(conversion: Conversion) -> PlainTable:
     """What normalization chose for every connection."""
-    shown = Table(
+    shown = PlainTable(
         title="connections",
         caption="unit: real value of one count of the source; clipped: share of its calibration values beyond the top count",
     )

@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.display.plain_table import PlainTable, line
 from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.mapping.fit import Mapping as NetworkMapping
 from snn_deploy.network.network import Network, Population
 
 
-def activity_table(activity: Activity) -> Table:
+def activity_table(activity: Activity) -> PlainTable:
     """One row per population, mean per image: neurons, events, unit spikes, synaptic operations that arrive, MACs."""
-    table = Table(title=f"{activity.network}: activity per image, {activity.basis}")
+    table = PlainTable(title=f"{activity.network}: activity per image, {activity.basis}")
     for column in ("population", "neurons", "events", "unit spikes", "synaptic operations", "MACs", "operations / MAC"):
         table.add_column(column, justify="left" if column == "population" else "right")
     for population in activity.populations:
@@ -51,22 +50,22 @@ def activity_table(activity: Activity) -> Table:
 
 
 def energy_table(estimate: EnergyEstimate) -> Group:
-    """Parts, totals and times with their bands; below them every price with its basis and source, and the notes."""
-    table = Table(title=f"{estimate.network} on {estimate.target}: one image, {estimate.activity}")
+    """Parts, totals and times with their bands; below them every coefficient with its basis and source, and the notes."""
+    table = PlainTable(title=f"{estimate.network} on {estimate.target}: one image, {estimate.activity}")
     table.add_column("what")
     table.add_column("per image", justify="right")
     table.add_column("value (band)", justify="right")
     for row in estimate.rows():
         table.add_row(*row)
-    basis = [Text(figure.citation, style="dim") for figure in estimate.figures]
-    notes = [Text(f"note: {note}", style="yellow") for note in estimate.notes]
+    basis = [line(figure.citation, style="dim") for figure in estimate.figures]
+    notes = [line(f"note: {note}", style="yellow") for note in estimate.notes]
     return Group(table, *basis, *notes)
 
 
 def mapping_table(mapping: NetworkMapping) -> Group:
     """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
     resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
-    table = Table(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
+    table = PlainTable(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
     for column in ("population", "shape", "tile (C x H x W)", "cores", *resources, "limited by"):
         table.add_column(column, justify="left" if column in ("population", "limited by") else "right")
     for item in mapping.layers:
@@ -82,20 +81,20 @@ def mapping_table(mapping: NetworkMapping) -> Group:
     free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
     board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"
     lines = [
-        Text(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
-        Text(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
-        *(Text(f"problem: {problem.text}", style="red") for problem in mapping.problems),
-        *(Text(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
+        line(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
+        line(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
+        *(line(f"problem: {problem.text}", style="red") for problem in mapping.problems),
+        *(line(f"warning: {warning}", style="yellow") for warning in mapping.warnings),
     ]
     return Group(table, *lines)
 
 
-def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
+def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> PlainTable:
     """One row per point in the order given; those on the Pareto front of ``goals`` are marked, failures say why."""
     front = select_pareto_front(points, goals)
     settings = list(dict.fromkeys(name for point in points for name in point.settings))
     scores = list(dict.fromkeys(name for point in points for name in point.scores))
-    table = Table(title="sweep: * marks what no other point beats in " + ", ".join(goals))
+    table = PlainTable(title="sweep: * marks what no other point beats in " + ", ".join(goals))
     for column in ("", *settings, *scores):
         table.add_column(column, justify="right")
     for point in points:
@@ -107,9 +106,9 @@ def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> Table:
     return table
 
 
-def network_table(network: Network) -> Table:
+def network_table(network: Network) -> PlainTable:
     """Populations: shape, start step, thresholds, what one count is worth."""
-    shown = Table(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
+    shown = PlainTable(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
     for heading in ("population", "shape", "start", "threshold", "unit", "sources"):
         shown.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
@@ -133,10 +132,10 @@ def thresholds_and_unit(population: Population) -> tuple[str, str]:
     return (f"{theta.min()}..{theta.max()}" if theta.min() < theta.max() else str(theta[0])), unit
 
 
-def run_table(network: Network, run: Run) -> Table:
+def run_table(network: Network, run: Run) -> PlainTable:
     """Events, and magnitudes of counts, of every population, summed over the images of one run."""
     batch = next(iter(run.counts.values())).shape[0]
-    shown = Table(
+    shown = PlainTable(
         title=f"{network.name} on {run.backend}: {batch} image(s) of "
         f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
     )

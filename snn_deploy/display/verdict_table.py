@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from snn_deploy.display.console import show
+from snn_deploy.display.names import visible
 from snn_deploy.verification.comparison.levels import Check, Level, Status
 from snn_deploy.verification.comparison.verdict import Divergence, Row, Verdict
 
@@ -23,9 +24,11 @@ _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPA
 
 def table(verdict: Verdict) -> Table:
     """One row per population: neurons, probed share, counts of every backend, what differs, and the status."""
-    from rich.table import Table
+    from rich.text import Text
 
-    found = Table(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
+    from snn_deploy.display.plain_table import PlainTable
+
+    found = PlainTable(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
     found.add_column("population")
     found.add_column("neurons", justify="right")
     found.add_column("probed", justify="right")
@@ -41,7 +44,9 @@ def table(verdict: Verdict) -> Table:
     found.add_column("first (image, step, neuron): found, expected")
     found.add_column("status")
     for row in verdict.rows:
-        status = f"[{_STYLES[row.status]}]{row.status.value}[/]" + (" [yellow](silent)[/]" if row.silent else "")
+        status = Text(row.status.value, _STYLES[row.status])
+        if row.silent:
+            status.append(" (silent)", "yellow")
         found.add_row(
             row.population,
             f"{row.neurons:,}",
@@ -60,10 +65,10 @@ def text(verdict: Verdict, width: int = 160) -> str:
     buffer = io.StringIO()
     from rich.console import Console
 
-    console = Console(file=buffer, width=width, no_color=True)
+    console = Console(file=buffer, width=width, no_color=True, markup=False, emoji=False, highlight=False)
     console.print(table(verdict))
     for line in lines(verdict):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        console.print(visible(line), soft_wrap=True)
     return buffer.getvalue()
 
 

@@ -64,7 +64,9 @@ def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -
 def _tile_side(target: Target) -> int:
     side = math.isqrt(target.integer("mesh.tile_cores"))
     if side * side != target.integer("mesh.tile_cores"):
-        raise ReportError(f"target {target.name}: {target.integer('mesh.tile_cores')} cores per tile are no square")
+        raise ReportError(
+            f"target {target.name}: {target.integer('mesh.tile_cores')} cores per tile is not a square number"
+        )
     return side
 
 

@@ -197,7 +197,8 @@ def _energy(contents: Contents) -> str:
         + f"<ul>{notes}</ul>"
         + "<details><summary>dynamic energy of every population</summary>"
         + _table(("population", "energy", "band"), layers, numbers=(1,), wide=(2,))
-        + f"</details><details><summary>all {len(energy.figures)} prices and sources</summary><ul>{figures}</ul></details>"
+        + "</details><details>"
+        + f"<summary>all {len(energy.figures)} energy coefficients and sources</summary><ul>{figures}</ul></details>"
     )
 
 

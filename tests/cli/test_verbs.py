@@ -247,4 +247,4 @@ def test_convert_says_what_is_lost_and_searches(tool: Tool, tmp_path: Path) -> N
     assert first is None
     assert all(item["error"] > 0 for item in others)
     shown = tool("convert", model, "--size", "16x16", "--search", "--out", out).out
-    assert len(re.findall("kept$", shown, re.MULTILINE)) == 1
+    assert len(re.findall("chosen$", shown, re.MULTILINE)) == 1

@@ -162,7 +162,7 @@ def test_what_does_not_fit_is_shown_and_not_priced(write: Write) -> None:
 
 def test_arithmetic_has_no_cores(write: Write) -> None:
     words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "cmos45-int8")).words)
-    assert "cmos45-int8 is no chip; it prices arithmetic" in words
+    assert "cmos45-int8 is not a chip; its coefficients are of arithmetic operations" in words
 
 
 def test_another_models_file_is_refused(

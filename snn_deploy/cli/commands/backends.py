@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.display.console import show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -41,10 +41,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(list(states.values()))
     else:
-        table = Table(title="backends")
+        table = PlainTable(title="backends")
         for heading in ("backend", "runs", "note"):
             table.add_column(heading)
         for name, state in states.items():
-            table.add_row(name, "yes" if state["runs"] else "[red]no[/]", escape(str(state["note"])))
+            table.add_row(name, "yes" if state["runs"] else Text("no", "red"), str(state["note"]))
         show(table)
     return 0 if all(state["runs"] for state in states.values()) else 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from snn_deploy.cli import arguments as shared
-from snn_deploy.display.console import show_json
+from snn_deploy.display.console import show_json, show_raw
 from snn_deploy.errors import ReportError
 
 
@@ -34,5 +33,5 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json({"shell": arguments.shell, "script": script})
     else:
-        sys.stdout.write(script + "\n")
+        show_raw(script)
     return 0

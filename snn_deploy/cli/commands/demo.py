@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from snn_deploy.activity.counting import count
 from snn_deploy.backend.integer_ann import integer_network
@@ -27,6 +26,7 @@ from snn_deploy.display.console import note, progress, show, show_json, verbose
 from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
 from snn_deploy.display.conversion_tables import table as conversion_table
 from snn_deploy.display.picture import write_comparison
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.display.tables import activity_table
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
@@ -46,17 +46,21 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "demo",
         help="denoise a photograph with spikes, on three backends",
-        description="Convert the embedded denoiser, run a noisy photograph, compare backends, count and price spikes.",
+        description="Convert the embedded denoiser, run a noisy photograph, compare backends, estimate its energy.",
         epilog="example: snn-deploy demo --out out/demo",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for images (default: out/demo)")
     parser.add_argument(
-        "--levels", type=shared.whole(1, 65535), default=127, metavar="N", help="counts 0..N (default: 127)"
+        "--levels",
+        type=shared.whole_in("levels"),
+        default=127,
+        metavar="N",
+        help="largest count per neuron (default: 127)",
     )
     parser.add_argument(
         "--crop", type=shared.size, default=(64, 64), metavar="HxW", help="part that all backends run (default: 64x64)"
     )
-    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     parser.add_argument("--seed", type=shared.whole(0), default=0, help="seed of noise and patches (default: 0)")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -72,7 +76,7 @@ def embedded_model(name: str = MODEL) -> Path:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Convert, run, compare, price; status 0 only when all backends fired the same spikes."""
+    """Convert, run, compare, estimate; status 0 only when all backends fired the same spikes."""
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,9 +143,11 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
     return compare(part, runs, Level.STATE), missing
 
 
-def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> Table:
+def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainTable:
     """PSNR of the three images, and the check against the integer network."""
-    shown = Table(title=title, caption=f"{differing} of the whole image's counts differ from the integer network's")
+    shown = PlainTable(
+        title=title, caption=f"{differing} of the whole image's counts differ from the integer network's"
+    )
     shown.add_column("image")
     shown.add_column("PSNR", justify="right")
     shown.add_column("to the float network", justify="right")

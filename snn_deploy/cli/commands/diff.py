@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from snn_deploy.cli import arguments as shared
 from snn_deploy.display.console import show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.network import artifact
 from snn_deploy.network.difference import Change, diff, diff_counts
 
@@ -45,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
             [{"where": item.where, "what": item.what, "left": item.left, "right": item.right} for item in changes]
         )
     elif changes:
-        table = Table(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
+        table = PlainTable(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
         for heading in ("where", "what", "left", "right"):
             table.add_column(heading, overflow="fold")
         for item in changes:

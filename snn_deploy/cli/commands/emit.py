@@ -36,7 +36,7 @@ def add(verbs: Any) -> None:
         "--to", choices=("lava", "onnx", "net", "nir"), required=True, help="lava: a folder; the others: a file"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
-    parser.add_argument("--simulator-only", action="store_true", help="lava: do not insist on the rules of Loihi 2")
+    parser.add_argument("--simulator-only", action="store_true", help="lava: skip Loihi 2 constraint checks")
     shared.add_stimulus(parser, required=False)
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             backend = load_backend(arguments.to)
             if not isinstance(backend, Emitter):
-                raise BackendUnavailableError(f"backend {arguments.to} writes no bundle")
+                raise BackendUnavailableError(f"backend {arguments.to} cannot write a bundle")
             backend.emit(network, arguments.out, stimulus, checked=not arguments.simulator_only)
     note(f"wrote {arguments.out}")
     if arguments.json:

@@ -28,7 +28,8 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "estimate",
         help="estimate energy and time on a device",
-        description="Count synaptic operations of an image, map them to cores, price them; status 1 if it does not fit.",
+        description="Count the synaptic operations of an image, map the network to cores, and estimate energy and time; "
+        "status 1 if it does not fit.",
         epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
@@ -44,7 +45,7 @@ def add(verbs: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Count, price, show."""
+    """Count, map, estimate, show."""
     if arguments.map is not None:
         check_writable(arguments.map)
     target = load_target(arguments.target)
@@ -82,7 +83,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def show_energy(found: EnergyEstimate) -> None:
-    """Energy with its bands, and how its prices are known; with ``--verbose`` every price."""
+    """Energy with its bands, and the basis of its coefficients; with ``--verbose`` every coefficient."""
     shown, *basis = energy_table(found).renderables
     show(shown)
     if verbose():
@@ -93,6 +94,6 @@ def show_energy(found: EnergyEstimate) -> None:
     for figure in found.figures:
         kinds[figure.basis] = kinds.get(figure.basis, 0) + 1
     known = ", ".join(f"{number} {basis}" for basis, number in kinds.items())
-    show(f"prices: {known}; sources with --verbose, all in --json")
+    show(f"energy coefficients: {known}; sources with --verbose, all in --json")
     for text in found.notes:
         show(f"note: {text}")

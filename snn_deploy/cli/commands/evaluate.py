@@ -6,13 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from snn_deploy.backend.registry import backend_names, load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.data.datasets import Entry, clean_images, labelled_images
 from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import (
     TASKS,
@@ -58,7 +57,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
     parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
-    parser.add_argument("--target", metavar="NAME", help="device that prices the spikes")
+    parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
     shared.add_workers(parser, "the images")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
@@ -121,7 +120,7 @@ def record(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def table(found: Evaluation, title: str) -> Table:
+def table(found: Evaluation, title: str) -> PlainTable:
     """One row per image, and one for all."""
     cost = found.cost
     caption = (
@@ -130,7 +129,7 @@ def table(found: Evaluation, title: str) -> Table:
         if cost.macs
         else None
     )
-    shown = Table(title=title, caption=caption)
+    shown = PlainTable(title=title, caption=caption)
     shown.add_column("image")
     for name in found.overall:
         shown.add_column(UNITS[name], justify="right")

@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from snn_deploy.cli import arguments as shared
 from snn_deploy.data.datasets import clean_images, labelled_images
 from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError
 from snn_deploy.evaluation.evaluate import TASKS
 from snn_deploy.frontend.onnx import read
@@ -103,12 +102,12 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(tuned: Tuned) -> Table:
+def _table(tuned: Tuned) -> PlainTable:
     """Every check, the best one marked."""
-    shown = Table(title="converted network on the validation images")
+    shown = PlainTable(title="converted network on the validation images")
     shown.add_column("iteration", justify="right")
     shown.add_column(tuned.metric, justify="right")
     shown.add_column("")
     for item in tuned.checks:
-        shown.add_row(str(item.iteration), f"{item.score:.4f}", "kept" if item == tuned.best else "")
+        shown.add_row(str(item.iteration), f"{item.score:.4f}", "written" if item == tuned.best else "")
     return shown

@@ -7,13 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.view import open_in_netron
 from snn_deploy.conversion.convert import input_size
 from snn_deploy.display.console import show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
 
@@ -47,12 +45,12 @@ def execute(arguments: argparse.Namespace) -> int:
     return 1 if ledger.refused else 0
 
 
-def _table(ledger: Ledger, title: str) -> Table:
+def _table(ledger: Ledger, title: str) -> PlainTable:
     """One row for every node; refused ones stand out."""
-    shown = Table(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
+    shown = PlainTable(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
     for column in ("node", "operator", "fate", "into what, or why not"):
         shown.add_column(column)
     for row in ledger.rows:
         style = "bold red" if row.fate == "refused" else None
-        shown.add_row(escape(row.node), row.operator, row.fate, escape(row.note), style=style)
+        shown.add_row(row.node, row.operator, row.fate, row.note, style=style)
     return shown

@@ -64,7 +64,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "report",
         help="write everything about a network and an image as one HTML file",
-        description="Run, compare and price one image, and write pictures, spikes, energy and proofs as one HTML file.",
+        description="Run one image, compare backends on it, estimate its energy, and write it all as one HTML file.",
         epilog="example: snn-deploy report out/d.snn --input photo.png --noise 25 --model unet.onnx --out out/report.html",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
@@ -93,7 +93,7 @@ def add(verbs: Any) -> None:
         metavar="HxW",
         help="part that is compared (default: 64x64)",
     )
-    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     shared.add_json(parser)
     parser.set_defaults(execute=execute)
 
@@ -298,7 +298,7 @@ def _mapping(
 ) -> tuple[Mapping | None, str | None]:
     """Where the populations go on a chip, and a picture of it; what does not fit is said, not raised."""
     if target.kind != "chip":
-        missing["Cores"] = f"{target.name} is no chip; it prices arithmetic"
+        missing["Cores"] = f"{target.name} is not a chip; its coefficients are of arithmetic operations"
         return None, None
     mapping = map_network(network, target)
     if any(layer.tile is None for layer in mapping.layers):

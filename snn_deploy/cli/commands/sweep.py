@@ -46,7 +46,7 @@ def add(verbs: Any) -> None:
     shared.add_stimulus(parser)
     parser.add_argument("--grid", action="append", required=True, metavar="NAME=V,V", help="an axis; may be repeated")
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
-    parser.add_argument("--target", default="loihi2", help="device that prices the spikes (default: loihi2)")
+    parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     parser.add_argument(
         "--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it"
     )
@@ -64,7 +64,9 @@ def execute(arguments: argparse.Namespace) -> int:
     known = {field.name for field in fields(Options)} | {"preset"}
     for name, _ in axes:
         if name not in known:
-            raise ConversionError(f"axis {name!r} is no option; there are {', '.join(sorted(known))}")
+            raise ConversionError(
+                f"axis {name!r} is not an option of a conversion; the options are {', '.join(sorted(known))}"
+            )
     scoring = _scoring(arguments)
     grid = Grid(f"{digest_file(arguments.model)} {scoring.digest}", axes)
     with progress("sweep") as report:
@@ -102,7 +104,7 @@ def _scoring(arguments: argparse.Namespace) -> Scoring:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, what prices spikes."""
+    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, target of the estimate."""
 
     model: bytes
     image: images.Image
@@ -118,7 +120,7 @@ class Scoring:
         return found.hexdigest()
 
     def __call__(self, settings: Settings) -> Mapping[str, float]:
-        """One point: convert, run on cpu, count, price."""
+        """One point: convert, run on cpu, count, estimate."""
         size = self.image.shape[2], self.image.shape[3]
         changes = {name: value for name, value in settings.items() if name != "preset"}
         options = preset(str(settings.get("preset", "exact")), **changes)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from snn_deploy.cli import arguments as shared
 from snn_deploy.display.console import show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.targets.load import Source, Target, load_target, target_names
 
 
@@ -65,22 +63,22 @@ def _record(target: Target) -> dict[str, Any]:
     }
 
 
-def _list(targets: list[Target]) -> Table:
-    table = Table(title="targets", caption="snn-deploy targets NAME shows every number and its source")
+def _list(targets: list[Target]) -> PlainTable:
+    table = PlainTable(title="targets", caption="snn-deploy targets NAME shows every number and its source")
     for heading in ("target", "kind", "what it is", "numbers"):
         table.add_column(heading, justify="right" if heading == "numbers" else "left")
     for target in targets:
-        table.add_row(target.name, target.kind, escape(target.title), str(len(target.figures)))
+        table.add_row(target.name, target.kind, target.title, str(len(target.figures)))
     return table
 
 
-def _figures(target: Target, sources: list[Source]) -> Table:
-    table = Table(title=f"{target.name}: {target.title}")
+def _figures(target: Target, sources: list[Source]) -> PlainTable:
+    table = PlainTable(title=f"{target.name}: {target.title}")
     for heading in ("number", "value", "band", "basis", "source", "note"):
         table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=heading != "note")
     for key, figure in target.figures.items():
         low, high = figure.band
         band = "" if (low, high) == (1.0, 1.0) else f"x{low:g} to x{high:g}"
         number = f"({sources.index(figure.source) + 1})"
-        table.add_row(key, f"{figure.value:g}", band, figure.basis, number, escape(figure.note))
+        table.add_row(key, f"{figure.value:g}", band, figure.basis, number, figure.note)
     return table

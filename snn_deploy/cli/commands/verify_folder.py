@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from rich.markup import escape
-from rich.table import Table
-
 from snn_deploy.data import images
 from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level, Verdict
 from snn_deploy.verification import record as verdict_record
@@ -49,13 +47,13 @@ def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImag
     return FolderImages(paths, network.input.shape[0], arguments.crop, arguments.noise, arguments.seed)
 
 
-def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> Table:
+def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> PlainTable:
     """One row per image."""
     first = named[0][1]
-    shown = Table(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
+    shown = PlainTable(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
     for heading in ("image", "neurons", "values compared", "status"):
         shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
     for name, verdict in named:
         seen = verdict.coverage
-        shown.add_row(escape(name), f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
+        shown.add_row(name, f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
     return shown
