@@ -78,7 +78,7 @@ COPIED_INTO_BUNDLES = ("snn_deploy_lava.runtime", "snn_deploy_lava.bundle")
 
 LOOSE_MODULES = 8
 LINES = 400
-FUNCTION_LINES = 83
+FUNCTION_LINES = 60
 
 
 def _modules() -> dict[str, Path]:
