@@ -12,7 +12,7 @@ from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.picture import write_comparison
 
 root = Path(__file__).resolve().parent.parent
-clean = images.center_crop(images.photograph("camera", 1), 128, 128)
+clean = images.center_crop(images.load_photograph("camera", 1), 128, 128)
 noisy = images.add_noise(clean, 25, seed=0)
 
 # %% To integers. Calibration shows the network noisy patches, since noisy images are what it will see.

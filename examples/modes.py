@@ -13,7 +13,7 @@ from snn_deploy.data.metrics import psnr_db
 
 model = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
 size = (64, 64)
-clean = images.center_crop(images.photograph("camera", 1), *size)
+clean = images.center_crop(images.load_photograph("camera", 1), *size)
 noisy = images.add_noise(clean, 25, seed=0)
 best = psnr_db(next(iter(open_float_probe(model, size)(noisy).values())), clean)
 print(f"float network: {best:.3f} dB")

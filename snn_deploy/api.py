@@ -33,8 +33,8 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.data import images
-from snn_deploy.data.calibration import calibration_images
-from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
@@ -97,7 +97,7 @@ class SpikingNetwork:
 
         :class:`~snn_deploy.errors.StimulusError` for a shape that does not fit, ``BackendError`` where the backend fails.
         """
-        sized, payloads = stimulus_at(self.network, images)
+        sized, payloads = prepare_stimulus(self.network, images)
         engine = load_backend(backend)
         with _watched(f"{backend}: {sized.name}") as report:
             found = engine.run(sized, payloads, record, report)
@@ -153,7 +153,7 @@ def convert(
     path = Path(model)
     own = pipeline.input_size(path)
     source = Path(calibration) if isinstance(calibration, str) else calibration
-    patches = calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
+    patches = load_calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
     with _watched(f"converting {path.name}"):
         return SpikingNetwork(pipeline.convert(path, patches, options, size).conversion.network)
 

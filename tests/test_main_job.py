@@ -16,7 +16,7 @@ from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
-from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network.kernels import ConvKernel
@@ -39,13 +39,13 @@ def backend(name: str) -> Backend:
 
 @pytest.fixture(scope="module")
 def calibration() -> list[images.Image]:
-    return list(calibration_images(None, 1, SIGMA, seed=0))[:8]
+    return list(load_calibration_images(None, 1, SIGMA, seed=0))[:8]
 
 
 @pytest.fixture(scope="module")
 def camera() -> tuple[images.Image, images.Image]:
     """Clean and noisy middle of the photograph of the demo."""
-    clean = images.photograph("camera", 1)
+    clean = images.load_photograph("camera", 1)
     noisy = images.add_noise(clean, SIGMA, seed=0)
     return images.center_crop(clean, 256, 256), images.center_crop(noisy, 256, 256)
 

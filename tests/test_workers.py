@@ -15,7 +15,7 @@ from sweep_points import score
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import app as cli
-from snn_deploy.data.datasets import clean_images
+from snn_deploy.data.datasets import list_clean_images
 from snn_deploy.data.images import read_image
 from snn_deploy.errors import BackendError, BackendUnavailableError, StimulusError, UnsupportedModelError
 from snn_deploy.evaluation.evaluate import FloatPredictor, SpikingPredictor, evaluate
@@ -118,7 +118,7 @@ def verified(network: Network, folder: Path, report: Report, scheduler: str | No
 def evaluated(network: Network, folder: Path, report: Report, scheduler: str | None = None) -> object:
     predictor = SpikingPredictor(network, load_backend("reference"))
     return evaluate(
-        predictor, clean_images(folder), "denoise", 1, sigma=25, seed=7, scheduler=scheduler, progress=report
+        predictor, list_clean_images(folder), "denoise", 1, sigma=25, seed=7, scheduler=scheduler, progress=report
     )
 
 
@@ -158,7 +158,7 @@ def test_a_float_model_travels_by_its_bytes(root: Path, folder: Path) -> None:
     import pickle  # noqa: TID251 - what Dask does on the way
 
     predictor = FloatPredictor(root / "models" / "denoiser_s25.onnx")
-    (entry,) = clean_images(folder)[:1]
+    (entry,) = list_clean_images(folder)[:1]
     image = entry.read(1).image
     sent = pickle.loads(pickle.dumps(predictor))
     assert b"denoiser_s25.onnx" not in pickle.dumps(sent)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import stimulus_of
-from snn_deploy.data.images import add_noise, center_crop, photograph
+from snn_deploy.data.images import add_noise, center_crop, load_photograph
 from snn_deploy.errors import SnnDeployError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -116,7 +116,7 @@ def _totals(rows: Sequence[TableRow]) -> TableRow:
 def noisy_photograph(network: Network) -> Int64:
     """Input payloads (1, C, H, W) of the noisy middle of ``camera``."""
     channels, height, width = network.input.shape
-    image = center_crop(photograph("camera", channels), height, width)
+    image = center_crop(load_photograph("camera", channels), height, width)
     return stimulus_of(network, add_noise(image, 25, seed=0))
 
 

@@ -14,7 +14,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
-from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
@@ -194,7 +194,7 @@ def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, 
             f"warning: {arguments.input}: {beyond:.0%} of its values lie outside of what the network was calibrated for and are "
             "clipped; images are 0 to 1"
         )
-    sized, payloads = stimulus_at(network, shown, str(arguments.input))
+    sized, payloads = prepare_stimulus(network, shown, str(arguments.input))
     return sized, shown, payloads
 
 

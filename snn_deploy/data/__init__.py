@@ -1,1 +1,1 @@
-"""What networks are for: pictures, data sets, tiles of large images, and scores."""
+"""Images, data sets, tiles of large images, calibration images and scores."""

@@ -1,4 +1,4 @@
-"""Images that a network is calibrated on: random patches of a folder, of arrays or of bundled photographs."""
+"""Calibration images: random patches of the images of a folder, of arrays or of bundled photographs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from snn_deploy.data.images import Images
 from snn_deploy.shapes import Size
 
 PATCH = 128
-"""Side of a calibration patch where the model leaves the size open."""
-
+"""Side of a calibration patch in pixels where the model does not fix its input size."""
 
 PATCHES = 32
-"""Patches that activations are measured on."""
+"""Number of calibration patches."""
 
 
-def calibration_images(
+def load_calibration_images(
     source: Path | Sequence[pictures.Image] | None,
     channels: int,
     noise: float = 0.0,
@@ -29,10 +28,10 @@ def calibration_images(
     Patches have size ``patch`` (H, W), by default ``PATCH`` squared, or less where an image is smaller.
     """
     if source is None:
-        found: Sequence[pictures.Image] = pictures.bundled_images(channels)
+        images: Sequence[pictures.Image] = pictures.load_bundled_images(channels)
     elif isinstance(source, Path):
-        found = [pictures.read_image(path, channels) for path in pictures.image_paths(source)]
+        images = [pictures.read_image(path, channels) for path in pictures.list_image_paths(source)]
     else:
-        found = [pictures.checked(image, channels) for image in source]
-    cut = pictures.patches(found, patch or (PATCH, PATCH), PATCHES, seed)
-    return [pictures.add_noise(item, noise, seed + 1 + index) for index, item in enumerate(cut)]
+        images = [pictures.check_image(image, channels) for image in source]
+    cut = pictures.cut_patches(images, patch or (PATCH, PATCH), PATCHES, seed)
+    return [pictures.add_noise(patch_image, noise, seed + 1 + index) for index, patch_image in enumerate(cut)]

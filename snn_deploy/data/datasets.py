@@ -1,4 +1,4 @@
-"""Folders of the published data sets, read as they are distributed.
+"""Readers of published data sets, in the folder layouts in which they are distributed.
 
 =========================  ==========================================================================================
 BSD68, CBSD68, Set12, ...  images in one folder: denoising
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.data.images import Image, image_paths, read_image
+from snn_deploy.data.images import Image, list_image_paths, read_image
 from snn_deploy.data.metrics import VOID, Labels
 from snn_deploy.errors import StimulusError
 
@@ -30,7 +30,7 @@ SEGNET_VOID = 11
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image (1, C, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, or ``None`` where it is its own target."""
+    """One image (1, C, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, or ``None`` where the target is the image itself."""
 
     name: str
     image: Image
@@ -39,30 +39,30 @@ class Sample:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one sample lies, read when it is needed."""
+    """One sample of a data set, read when it is needed."""
 
     name: str
     read: Callable[[int], Sample]
-    """From the number of channels the network reads to the sample."""
+    """Reads the sample with the given number of channels."""
 
 
-def clean_images(folder: Path) -> tuple[Entry, ...]:
+def list_clean_images(folder: Path) -> tuple[Entry, ...]:
     """Every image of ``folder``, for denoising."""
     return tuple(
         Entry(path.name, lambda channels, path=path: Sample(path.name, read_image(path, channels)))  # type: ignore[misc]
-        for path in image_paths(folder)
+        for path in list_image_paths(folder)
     )
 
 
-def labelled_images(folder: Path) -> tuple[Entry, ...]:
-    """Images and label maps of ``folder``, in whichever published layout it holds."""
+def list_labelled_images(folder: Path) -> tuple[Entry, ...]:
+    """Images and label maps of ``folder``, in any of the supported layouts."""
     if not folder.is_dir():
         raise StimulusError(f"{folder}: no such folder")
     for holds, entries in LAYOUTS:
         if holds(folder):
             return entries(folder)
     raise StimulusError(
-        f"{folder}: no known layout of labelled images (image/ + label/, train-volume.tif + train-labels.tif, "
+        f"{folder}: unknown layout of labelled images; supported are (image/ + label/, train-volume.tif + train-labels.tif, "
         "images/ + 1st_manual/ + mask/, val/ + valannot/, NAME.png + NAME_L.png + label_colors.txt)"
     )
 
@@ -71,7 +71,9 @@ def _pair(name: str, image: Path, labels: Callable[[], Labels]) -> Entry:
     def read(channels: int) -> Sample:
         sample = Sample(name, read_image(image, channels), labels())
         if sample.labels is not None and sample.labels.shape != sample.image.shape[2:]:
-            raise StimulusError(f"{image}: {sample.image.shape[2:]} pixels, its label map {sample.labels.shape}")
+            raise StimulusError(
+                f"{image}: {sample.image.shape[2:]} pixels, but its label map has {sample.labels.shape}"
+            )
         return sample
 
     return Entry(name, read)
@@ -96,14 +98,14 @@ def _gray(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _partner(folder: Path, pattern: str, of: Path) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise StimulusError(f"{of}: {len(found)} files match {folder}/{pattern}; one is needed")
-    return found[0]
+    matches = sorted(folder.glob(pattern))
+    if len(matches) != 1:
+        raise StimulusError(f"{of}: {len(matches)} files match {folder}/{pattern}; exactly one is needed")
+    return matches[0]
 
 
 def _isbi_folders(folder: Path) -> tuple[Entry, ...]:
-    paths = sorted(image_paths(folder / "image"), key=lambda path: (len(path.stem), path.stem))
+    paths = sorted(list_image_paths(folder / "image"), key=lambda path: (len(path.stem), path.stem))
     return tuple(
         _pair(
             path.name,
@@ -138,7 +140,7 @@ def _drive(folder: Path) -> tuple[Entry, ...]:
         inside = _gray(_partner(folder / "mask", f"{number}_*mask.*", path)) >= 128
         return np.where(inside, vessel.astype(np.int64), VOID)
 
-    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in image_paths(folder / "images"))  # type: ignore[misc]
+    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in list_image_paths(folder / "images"))  # type: ignore[misc]
 
 
 def _segnet(folder: Path) -> tuple[Entry, ...]:
@@ -146,7 +148,7 @@ def _segnet(folder: Path) -> tuple[Entry, ...]:
         values = _gray(_partner(folder / "valannot", path.name, path)).astype(np.int64)
         return np.where(values >= SEGNET_VOID, VOID, values)
 
-    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in image_paths(folder / "val"))  # type: ignore[misc]
+    return tuple(_pair(path.name, path, lambda path=path: labels(path)) for path in list_image_paths(folder / "val"))  # type: ignore[misc]
 
 
 def _camseq(folder: Path) -> tuple[Entry, ...]:
@@ -159,20 +161,20 @@ def _camseq(folder: Path) -> tuple[Entry, ...]:
         pixels = _raw(path).astype(np.int64)[..., :3] @ np.array([65536, 256, 1])
         places = np.minimum(np.searchsorted(codes[order], pixels), codes.size - 1)
         if np.any(codes[order][places] != pixels):
-            raise StimulusError(f"{path}: holds a color that {folder}/label_colors.txt does not list")
-        found: Labels = numbers[order][places]
-        return found
+            raise StimulusError(f"{path}: contains a color that {folder}/label_colors.txt does not list")
+        mapped: Labels = numbers[order][places]
+        return mapped
 
     return tuple(
         _pair(path.name, path, lambda path=path: labels(path.with_name(f"{path.stem}_L{path.suffix}")))  # type: ignore[misc]
-        for path in image_paths(folder)
+        for path in list_image_paths(folder)
         if not path.stem.endswith("_L")
     )
 
 
 def _label_colors(path: Path) -> tuple[tuple[tuple[int, int, int], int], ...]:
     """((red, green, blue), label number) of every line ``R G B name``; void gets :data:`VOID`, the others 0, 1, ..."""
-    found: list[tuple[tuple[int, int, int], int]] = []
+    colors: list[tuple[tuple[int, int, int], int]] = []
     number = 0
     for line in path.read_text(encoding="utf-8").splitlines():
         words = line.split()
@@ -181,13 +183,13 @@ def _label_colors(path: Path) -> tuple[tuple[tuple[int, int, int], int], ...]:
         try:
             red, green, blue = (int(word) for word in words[:3])
         except ValueError as error:
-            raise StimulusError(f"{path}: {line!r} is no 'R G B name'") from error
+            raise StimulusError(f"{path}: line {line!r} is not of the form 'R G B name'") from error
         void = words[3].lower() == "void"
-        found.append(((red, green, blue), VOID if void else number))
+        colors.append(((red, green, blue), VOID if void else number))
         number += not void
-    if not found:
-        raise StimulusError(f"{path}: lists no color")
-    return tuple(found)
+    if not colors:
+        raise StimulusError(f"{path}: lists no colors; each line must be 'R G B name'")
+    return tuple(colors)
 
 
 LAYOUTS: Sequence[tuple[Callable[[Path], bool], Callable[[Path], tuple[Entry, ...]]]] = (
@@ -197,4 +199,4 @@ LAYOUTS: Sequence[tuple[Callable[[Path], bool], Callable[[Path], tuple[Entry, ..
     (lambda folder: (folder / "valannot").is_dir(), _segnet),
     (lambda folder: (folder / "label_colors.txt").is_file(), _camseq),
 )
-"""How each layout is recognized, and its reader."""
+"""A test for each layout, and its reader."""

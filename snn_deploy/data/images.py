@@ -1,4 +1,4 @@
-"""Pictures in and out, noise, crops and scores; Pillow and scikit-image do the work.
+"""Reading and writing images, noise, crops and patches, with Pillow and scikit-image.
 
 Images are float32 (1, C, H, W) with gray or color values in [0, 1], C = 1 or 3.
 """
@@ -28,26 +28,26 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files of a folder that count as images."""
 
 CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
-"""Photographs inside scikit-image's wheel that calibrate where the user gives none."""
+"""Photographs in scikit-image's wheel, the default calibration images."""
 
 
 def read_image(path: Path, channels: int) -> Image:
-    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array of that shape as it is."""
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array of that shape, unscaled."""
     return _read_array(path, channels) if path.suffix == ".npy" else _read_picture(path, channels)
 
 
-def checked(values: object, channels: int, what: str = "image") -> Image:
+def check_image(values: object, channels: int, where: str = "image") -> Image:
     """``values`` as float32 (B, C, H, W); :class:`StimulusError` for any other shape or type, and for NaN and infinity."""
     if not isinstance(values, np.ndarray) or values.ndim != 4 or not np.issubdtype(values.dtype, np.floating):
-        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise StimulusError(f"{what}: {found}; a float array (batch, {channels}, height, width) is needed")
+        kind = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise StimulusError(f"{where}: {kind}; a float array (batch, {channels}, height, width) is needed")
     if 0 in values.shape or values.shape[1] != channels:
-        raise StimulusError(f"{what}: shape {values.shape}; the network reads (batch, {channels}, height, width)")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        raise StimulusError(f"{where}: shape {values.shape}; the network expects (batch, {channels}, height, width)")
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused
         numbers = values.astype(np.float32, copy=False)
     if not np.all(np.isfinite(numbers)):
         place = tuple(int(index) for index in np.argwhere(~np.isfinite(numbers))[0])
-        raise StimulusError(f"{what}: holds {values[place]} at {place}; replace what is not finite as float32")
+        raise StimulusError(f"{where}: value {values[place]} at {place} is not finite in float32; replace it")
     return numbers
 
 
@@ -60,7 +60,7 @@ def _read_array(path: Path, channels: int) -> Image:
         raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError, TokenError) as error:
         raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
-    return checked(values, channels, str(path))
+    return check_image(values, channels, str(path))
 
 
 def _read_picture(path: Path, channels: int) -> Image:
@@ -72,21 +72,21 @@ def _read_picture(path: Path, channels: int) -> Image:
     elif values.ndim == 2:
         values = np.repeat(values[..., None], channels, axis=2)
     if values.shape[2] != channels:
-        raise StimulusError(f"{path}: {values.shape[2]} channels; the network reads {channels}")
+        raise StimulusError(f"{path}: {values.shape[2]} channels; the network expects {channels}")
     return np.ascontiguousarray(np.moveaxis(values, 2, 0)[None], np.float32)
 
 
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """Image files of ``folder``, sorted; :class:`StimulusError` where there are none."""
+def list_image_paths(folder: Path) -> tuple[Path, ...]:
+    """Image files in ``folder``, sorted; :class:`StimulusError` if it has none."""
     if not folder.is_dir():
         raise StimulusError(f"{folder}: no such folder")
-    found = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
-    if not found:
-        raise StimulusError(f"{folder}: holds no image ({', '.join(SUFFIXES)})")
-    return found
+    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
+    if not paths:
+        raise StimulusError(f"{folder}: no images; supported are {', '.join(SUFFIXES)}")
+    return paths
 
 
-def photograph(name: str, channels: int) -> Image:
+def load_photograph(name: str, channels: int) -> Image:
     """One of scikit-image's bundled photographs."""
     import skimage.data
 
@@ -94,9 +94,9 @@ def photograph(name: str, channels: int) -> Image:
     return read_image(next(folder.glob(f"{name}.*g")), channels)
 
 
-def bundled_images(channels: int) -> list[Image]:
+def load_bundled_images(channels: int) -> list[Image]:
     """The photographs of :data:`CALIBRATION`."""
-    return [photograph(name, channels) for name in CALIBRATION]
+    return [load_photograph(name, channels) for name in CALIBRATION]
 
 
 def add_noise(image: Image, sigma: float, seed: int) -> Image:
@@ -110,43 +110,43 @@ def add_noise(image: Image, sigma: float, seed: int) -> Image:
 def center_crop(image: Image, height: int, width: int) -> Image:
     """The middle ``height`` x ``width`` pixels; :class:`StimulusError` where the image is smaller."""
     if image.shape[2] < height or image.shape[3] < width:
-        raise StimulusError(f"image of {image.shape[2]}x{image.shape[3]} holds no crop of {height}x{width}")
+        raise StimulusError(
+            f"image of {image.shape[2]}x{image.shape[3]} pixels is smaller than the crop of {height}x{width}"
+        )
     top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
     return np.ascontiguousarray(image[:, :, top : top + height, left : left + width])
 
 
-def patches(images: Sequence[Image], size: tuple[int, int], count: int, seed: int) -> list[Image]:
+def cut_patches(images: Sequence[Image], size: tuple[int, int], count: int, seed: int) -> list[Image]:
     """``count`` random patches of ``size`` (H, W); multiples of 16 pixels where an image is smaller than that."""
     rng = np.random.default_rng(seed)
     smallest = tuple(min(image.shape[axis] for image in images) for axis in (2, 3))
-    height, width = (
-        wanted if wanted <= least else least // 16 * 16 for wanted, least in zip(size, smallest, strict=True)
-    )
+    height, width = (side if side <= limit else limit // 16 * 16 for side, limit in zip(size, smallest, strict=True))
     if min(height, width) == 0:
         raise StimulusError(f"calibration needs images of at least 16x16 pixels, not {smallest[0]}x{smallest[1]}")
-    found = []
+    cut = []
     for index in range(count):
         image = images[index % len(images)]
         top, left = (int(rng.integers(image.shape[2 + axis] - side + 1)) for axis, side in ((0, height), (1, width)))
-        found.append(np.ascontiguousarray(image[:, :, top : top + height, left : left + width]))
-    return found
+        cut.append(np.ascontiguousarray(image[:, :, top : top + height, left : left + width]))
+    return cut
 
 
-def png(image: Float32 | Float64) -> bytes:
+def encode_png(image: Float32 | Float64) -> bytes:
     """One image (1, C, H, W), C = 1 or 3, clipped to [0, 1], as an 8-bit PNG file."""
     return _encoded(image, "PNG")
 
 
 def write_image(path: Path, image: Float32 | Float64) -> None:
-    """Write one image (1, C, H, W), C = 1 or 3, clipped to [0, 1]; the suffix says in which format."""
-    files.write(path, _encoded(image, format_of(path)))
+    """Write one image (1, C, H, W), C = 1 or 3, clipped to [0, 1], in the format of the suffix."""
+    files.write(path, _encoded(image, choose_format(path)))
 
 
-def format_of(path: Path) -> str:
-    """Pillow's name of the format of ``path``; :class:`ReportError` where the suffix is none of :data:`SUFFIXES`."""
+def choose_format(path: Path) -> str:
+    """Pillow's name of the format of ``path``; :class:`ReportError` unless the suffix is in :data:`SUFFIXES`."""
     if path.suffix.lower() not in SUFFIXES:
         raise ReportError(
-            f"{path}: {path.suffix or 'no suffix'} is no image format; write {', '.join(SUFFIXES)} or .npy"
+            f"{path}: unsupported image format {path.suffix or '(no suffix)'}; use {', '.join(SUFFIXES)} or .npy"
         )
     return {".jpg": "JPEG", ".tif": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
 
@@ -155,7 +155,7 @@ def _encoded(image: Float32 | Float64, form: str) -> bytes:
     from PIL import Image as Pillow
 
     if image.ndim != 4 or image.shape[1] not in (1, 3):
-        raise ReportError(f"values of shape {image.shape} are no gray or color image; write them as .npy")
+        raise ReportError(f"values of shape {image.shape} are not a gray or color image; write them as .npy")
     values = np.rint(np.clip(np.moveaxis(image[0], 0, 2), 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Pillow.fromarray(values[..., 0] if values.shape[2] == 1 else values).save(buffer, form)

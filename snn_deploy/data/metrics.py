@@ -1,7 +1,7 @@
-"""Scores of restored images and of label maps; scikit-image and scikit-learn do the arithmetic.
+"""Scores of restored images and of label maps, computed by scikit-image and scikit-learn.
 
-Denoising: PSNR and SSIM of one image, clipped to [0, 1]. Segmentation: counts of (true, found) label pairs add up over
-images, and F1, Jaccard, accuracy and mIoU are those of all pixels together.
+Denoising: PSNR and SSIM of one image, clipped to [0, 1]. Segmentation: counts of (true, predicted) label pairs add up
+over images, and F1, Jaccard, accuracy and mIoU are those of all pixels together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from snn_deploy.errors import StimulusError
 Labels = Int64
 
 VOID = -1
-"""Label of pixels that no score counts."""
+"""Label of pixels that scores ignore."""
 
 
 def score_restoration(restored: Float64, clean: Image) -> dict[str, float]:
@@ -23,48 +23,52 @@ def score_restoration(restored: Float64, clean: Image) -> dict[str, float]:
     from skimage.metrics import structural_similarity
 
     if restored.shape != clean.shape:
-        raise StimulusError(f"the network returns {restored.shape} for an image {clean.shape}; this is no denoiser")
+        raise StimulusError(
+            f"the network returns {restored.shape} for an image {clean.shape}; a denoiser must keep the shape"
+        )
     similarity = structural_similarity(
         clean[0].astype(np.float64), np.clip(restored[0], 0.0, 1.0), channel_axis=0, data_range=1.0
     )
     return {"psnr_db": psnr_db(restored, clean), "ssim": float(similarity)}
 
 
-def count_label_pairs(found: Labels, wanted: Labels, classes: int) -> Int64:
-    """Pixels (classes, classes) int64 by true and by found label; :data:`VOID` pixels left out."""
+def count_label_pairs(predicted: Labels, labels: Labels, classes: int) -> Int64:
+    """Pixels (classes, classes) int64 by true and by predicted label, without :data:`VOID` pixels."""
     from sklearn.metrics import confusion_matrix
 
-    if found.shape != wanted.shape:
-        raise StimulusError(f"label map {wanted.shape} for an output {found.shape}")
-    counted = wanted != VOID
-    if wanted.max() >= classes:
-        raise StimulusError(f"the label map holds class {wanted.max()}; the network tells {classes} classes apart")
+    if predicted.shape != labels.shape:
+        raise StimulusError(f"label map {labels.shape} and output {predicted.shape} differ in size")
+    counted = labels != VOID
+    if labels.max() >= classes:
+        raise StimulusError(
+            f"the label map contains class {labels.max()}; the network predicts classes 0 to {classes - 1}"
+        )
     if not counted.any():
         return np.zeros((classes, classes), np.int64)
-    pairs: Int64 = confusion_matrix(wanted[counted], found[counted], labels=np.arange(classes))
+    pairs: Int64 = confusion_matrix(labels[counted], predicted[counted], labels=np.arange(classes))
     return pairs
 
 
 def score_segmentation(pairs: Int64) -> dict[str, float]:
     """Scores from label pairs (K, K): accuracy and mIoU; for two classes F1 and Jaccard of class 1 too.
 
-    mIoU is the mean over the classes that occur, true or found.
+    mIoU is the mean over the classes that occur, true or predicted.
     """
     from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
     classes = pairs.shape[0]
-    wanted, found = (axis.ravel() for axis in np.indices(pairs.shape))
-    kept = pairs.ravel() > 0
-    if not kept.any():
-        raise StimulusError("no pixel is labelled")
-    wanted, found, weight = wanted[kept], found[kept], pairs.ravel()[kept]
+    labels, predicted = (axis.ravel() for axis in np.indices(pairs.shape))
+    occurring = pairs.ravel() > 0
+    if not occurring.any():
+        raise StimulusError("no pixel has a label other than void; scores need at least one")
+    labels, predicted, weight = labels[occurring], predicted[occurring], pairs.ravel()[occurring]
     scores = {
-        "accuracy": float(accuracy_score(wanted, found, sample_weight=weight)),
-        "miou": float(jaccard_score(wanted, found, average="macro", sample_weight=weight)),
+        "accuracy": float(accuracy_score(labels, predicted, sample_weight=weight)),
+        "miou": float(jaccard_score(labels, predicted, average="macro", sample_weight=weight)),
     }
     if classes == 2:
-        scores["f1"] = float(f1_score(wanted, found, sample_weight=weight, zero_division=0.0))
-        scores["jaccard"] = float(jaccard_score(wanted, found, sample_weight=weight, zero_division=0.0))
+        scores["f1"] = float(f1_score(labels, predicted, sample_weight=weight, zero_division=0.0))
+        scores["jaccard"] = float(jaccard_score(labels, predicted, sample_weight=weight, zero_division=0.0))
     return scores
 
 

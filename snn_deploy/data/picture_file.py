@@ -1,7 +1,7 @@
-"""Picture files as arrays of gray or color values in [0, 1]: what Pillow reads exactly is read, everything else refused.
+"""Picture files as arrays of gray or color values in [0, 1]: only files that Pillow reads exactly are accepted.
 
 Pillow opens more than it keeps: 16-bit colors lose their lower half, signed numbers their sign, 12-bit ones their scale,
-and CMYK and CIELAB have no values without a color profile. Each is refused by what it is, with what to do.
+and CMYK and CIELAB have no values without a color profile. Each of these is refused with its reason and remedy.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read(path: Path) -> Float32:
     check_regular(path, StimulusError)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata does not matter, and the size is checked here
+            warnings.simplefilter("ignore")  # unusual metadata does not matter, and the size is checked below
             # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
             with path.open("rb") as stream, Pillow.open(stream) as picture:
                 _check_size(path, picture.size)
@@ -90,18 +90,19 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise StimulusError(
-            f"{path}: {height}x{width} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read; cut it into tiles"
+            f"{path}: {height}x{width} pixels; at most {MAX_SIDE} per side and {MAX_PIXELS} in total are allowed; "
+            "split it into tiles"
         )
 
 
 def _check_format(path: Path, picture: Image) -> None:
-    """:class:`StimulusError` for what Pillow would read as something else than it is."""
+    """:class:`StimulusError` for pictures whose values Pillow would change."""
     name = str(picture.format)
     if name not in FORMATS:
         raise StimulusError(f"{path}: is a {name} file; save it as PNG, JPEG, TIFF, BMP or .npy")
     if name != "MPO" and getattr(picture, "is_animated", False):
         raise StimulusError(
-            f"{path}: holds {getattr(picture, 'n_frames', 'several')} pictures; save each as a file of its own"
+            f"{path}: contains {getattr(picture, 'n_frames', 'several')} pictures; save each as a separate file"
         )
     if name == "TIFF":
         _check_tiff(path, picture)
@@ -111,8 +112,8 @@ def _check_format(path: Path, picture: Image) -> None:
     if picture.mode == "I" and name != "PNG":
         raise StimulusError(f"{path}: has integers of more than 16 bits or with a sign ({raw}); {_EIGHT_BITS}")
     if picture.mode not in (*AS_IT_IS, *_CONVERTED, "I"):
-        what = f"{picture.mode} colors, whose RGB values depend on a profile"
-        raise StimulusError(f"{path}: has {what}; {_RGB}")
+        colors = f"{picture.mode} colors, whose RGB values depend on a profile"
+        raise StimulusError(f"{path}: has {colors}; {_RGB}")
 
 
 def _check_tiff(path: Path, picture: Image) -> None:
@@ -159,6 +160,6 @@ def _check_range(path: Path, values: Float32) -> None:
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):  # false for NaN, too
         raise StimulusError(
-            f"{path}: float values from {low:g} to {high:g}; values in [0, 1] are read:"
-            " scale them, or save them as a .npy array, which is read as it is"
+            f"{path}: float values from {low:g} to {high:g}; only values in [0, 1] are allowed:"
+            " scale them, or save them as a .npy array, which is read unscaled"
         )

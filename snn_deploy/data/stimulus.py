@@ -1,4 +1,4 @@
-"""A network at the size of an image, and the image as its input payloads."""
+"""Adapts a network to the size of an image, and the image to input payloads."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
 
-def stimulus_at(network: Network, image: pictures.Image, what: str = "the image") -> tuple[Network, Int64]:
+def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the image") -> tuple[Network, Int64]:
     """``network`` at the size of ``image`` (B, C, H, W), and the image's input payloads.
 
-    :class:`StimulusError` names the nearest smaller size where the network cannot have this one.
+    :class:`StimulusError` names the nearest smaller size if the network does not support this one.
     """
-    image = pictures.checked(image, network.input.shape[0], what)
+    image = pictures.check_image(image, network.input.shape[0], where)
     height, width = image.shape[2:]
-    sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, what)
+    sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, where)
     return sized, stimulus_of(sized, image)
 
 
-def _resized(network: Network, height: int, width: int, what: str) -> Network:
+def _resized(network: Network, height: int, width: int, where: str) -> Network:
     try:
         return network.at_size(height, width)
     except NetworkError as error:
         fitting = _fitting(network, height, width)
         advice = "convert the model for this size" if fitting is None else f"use --crop {fitting[0]}x{fitting[1]}"
-        raise StimulusError(f"{what}: {network.name} cannot take {height}x{width} pixels; {advice}") from error
+        raise StimulusError(f"{where}: {network.name} does not support {height}x{width} pixels; {advice}") from error
 
 
 def _fitting(network: Network, height: int, width: int) -> Size | None:

@@ -1,4 +1,4 @@
-"""Tiles that cover a large image and overlap, so that each pixel is taken from a tile in which it lies deep enough."""
+"""Overlapping tiles of a large image, so that each pixel is taken from a tile whose border is far enough away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Window:
 
 
 def cut_windows(size: tuple[int, int], tile: tuple[int, int] | None, overlap: int) -> Iterator[Window]:
-    """Tiles that cover ``size`` (H, W); neighbours overlap by at least ``overlap`` pixels and part in its middle."""
+    """Tiles that cover ``size`` (H, W); neighbours overlap by at least ``overlap`` pixels and are joined in its middle."""
     spans = [_spans(whole, part, overlap) for whole, part in zip(size, tile or size, strict=True)]
     for rows in spans[0]:
         for columns in spans[1]:

@@ -1,1 +1,1 @@
-"""How well networks do their tasks, and sweeps over options."""
+"""Task scores of networks, and sweeps over options."""

@@ -1,9 +1,9 @@
-"""How well a network does its task on many images: predictors, tiling, scores, activity and energy.
+"""Task scores of a network over many images: predictors, tiling, scores, activity and energy.
 
 A *predictor* maps one image (1, C, H, W) to a :class:`Prediction`. Spiking networks and float models are both
-predictors, so their scores are computed by the same code. Large images are cut into tiles that overlap; each pixel is
-taken from the tile in which it lies farthest from a cut border. Images are padded by reflection to a size that the
-network accepts and the result is cut back.
+predictors, so their scores are computed by the same code. Large images are split into overlapping tiles; each pixel is
+taken from the tile in which it is farthest from the border. Images are padded by reflection to a size that the network
+supports, and the result is cropped.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ Task = Literal["denoise", "segment"]
 TASKS: tuple[Task, ...] = ("denoise", "segment")
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
-"""Multiples to which an image's sides are padded until the network accepts the size."""
+"""Multiples to which an image's sides are padded, in this order, until the network supports the size."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one or more images took: messages, synaptic operations, MACs of the same connections, joules."""
+    """Cost of one or more images: events, synaptic operations, MACs of the same connections, joules."""
 
     events: float = 0.0
     synaptic_operations: float = 0.0
@@ -67,7 +67,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Values (1, C, H, W) float64 after the host's functions; ``hosted`` names these; what it cost to get them."""
+    """Values (1, C, H, W) float64 after the host functions named in ``hosted``, and their cost."""
 
     values: Float64
     hosted: tuple[str, ...]
@@ -79,7 +79,9 @@ class Prediction:
         One output channel is a probability after a sigmoid (class 1 above 1/2) and a logit otherwise (above 0).
         """
         if "argmax" in self.hosted or "to_channels_last" in self.hosted:
-            raise StimulusError("outputs after argmax or with channels last hide the classes; export the logits")
+            raise StimulusError(
+                "labels cannot be computed from outputs after argmax or with channels last; export the logits"
+            )
         if self.values.shape[1] == 1:
             threshold = 0.5 if "sigmoid" in self.hosted else 0.0
             return (self.values[0, 0] > threshold).astype(np.int64), 2
@@ -108,7 +110,7 @@ class Evaluation:
 
 
 class SpikingPredictor:
-    """A spiking network on a backend; ``tile`` (H, W) cuts larger images; energy by ``target`` where one is given."""
+    """A spiking network on a backend; larger images are split into tiles of ``tile`` (H, W). ``target`` adds energy."""
 
     def __init__(
         self,
@@ -130,11 +132,11 @@ class SpikingPredictor:
         cost = Cost()
         values: Float64 | None = None
         for window in cut_windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
-            found, spent = self._run(np.ascontiguousarray(image[:, :, window.read[0], window.read[1]]))
+            tile_values, spent = self._run(np.ascontiguousarray(image[:, :, window.read[0], window.read[1]]))
             cost += spent
             if values is None:
-                values = np.zeros((1, found.shape[1], *image.shape[2:]))
-            values[:, :, window.write[0], window.write[1]] = found[:, :, window.keep[0], window.keep[1]]
+                values = np.zeros((1, tile_values.shape[1], *image.shape[2:]))
+            values[:, :, window.write[0], window.write[1]] = tile_values[:, :, window.keep[0], window.keep[1]]
         if values is None:
             raise StimulusError("the image is empty")
         return Prediction(apply_host(functions, values), functions, cost)
@@ -146,14 +148,16 @@ class SpikingPredictor:
         run = self._backend.run(network, stimulus_of(network, _padded(tile, rows, columns)))
         values = run.values(network)
         if values.shape[2:] != network.input.shape[1:]:
-            raise NetworkError(f"output {values.shape[2:]} for an image {network.input.shape[1:]}; sizes must agree")
+            raise NetworkError(
+                f"output {values.shape[2:]} for an image {network.input.shape[1:]}; the sizes must be equal"
+            )
         activity = count(network, run)
         energy = self._energy_j(network, activity)
         cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
         return values[:, :, :height, :width], cost
 
     def _energy_j(self, network: Network, activity: Activity) -> float:
-        """What ``activity`` takes on the target; the mapping of a size is made once."""
+        """Energy of ``activity`` on the target; each size is mapped once."""
         target, size = self._target, network.input.shape[1:]
         if target is None:
             return 0.0
@@ -162,7 +166,7 @@ class SpikingPredictor:
         return estimate(network, activity, target, mapping=self._mappings.get(size)).total_j.value
 
     def _accepted(self, height: int, width: int) -> tuple[int, int]:
-        """The smallest size of :data:`MULTIPLES`, else the network's own, that holds (height, width) and is accepted."""
+        """The smallest supported size of :data:`MULTIPLES`, else the network's own, that contains (height, width)."""
         own = self._network.input.shape[1:]
         sizes = [(-(-height // multiple) * multiple, -(-width // multiple) * multiple) for multiple in MULTIPLES]
         refusal: SnnDeployError | None = None
@@ -174,7 +178,7 @@ class SpikingPredictor:
             else:
                 return size
         raise NetworkError(
-            f"{self._network.name}: accepts no size near {height}x{width} ({refusal}); give --tile a size it accepts"
+            f"{self._network.name}: does not support a size near {height}x{width} ({refusal}); set --tile to a supported size"
         )
 
     def _at(self, size: tuple[int, int]) -> Network:
@@ -184,7 +188,7 @@ class SpikingPredictor:
 
 
 def _fixed_size(network: Network) -> tuple[int, int] | None:
-    """The one size of a network that holds size-dependent tensors (resamplings, bias maps); ``None`` otherwise."""
+    """The size of a network with tensors that depend on it (resamplings, bias maps); ``None`` if any size works."""
     _, height, width = network.input.shape
     try:
         network.at_size(2 * height, 2 * width)
@@ -201,17 +205,17 @@ class FloatPredictor:
         self._probes: dict[tuple[int, int], tuple[tuple[int, int], ActivationProbe]] = {}
 
     def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes]]:
-        """Sessions stay in the process that opened them; the file's bytes travel, other machines may lack it."""
+        """Pickles the bytes of the file, which other machines may lack, without the sessions."""
         return FloatPredictor, (portable(self._model),)
 
     def __call__(self, image: Image) -> Prediction:
-        """Run the whole image, padded to a size that the model accepts."""
+        """Run the whole image, padded to a size that the model supports."""
         height, width = image.shape[2:]
         if (height, width) not in self._probes:
             self._probes[height, width] = self._accepted(height, width)
         size, probe = self._probes[height, width]
-        found = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
-        return Prediction(found[:, :, :height, :width].astype(np.float64), (), Cost())
+        output = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
+        return Prediction(output[:, :, :height, :width].astype(np.float64), (), Cost())
 
     def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], ActivationProbe]:
         refusal: SnnDeployError | None = None
@@ -222,7 +226,7 @@ class FloatPredictor:
             except SnnDeployError as error:
                 refusal = error
         name = self._model if isinstance(self._model, Path) else "the model"
-        raise StimulusError(f"{name}: accepts no size near {height}x{width} ({refusal})")
+        raise StimulusError(f"{name}: does not support a size near {height}x{width}: {refusal}")
 
 
 def _padded(image: Image, rows: int, columns: int) -> Image:
@@ -248,26 +252,26 @@ def evaluate(
 
     Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle square
     of that many pixels. PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
-    ``workers`` processes, or those of ``scheduler``, do it (:func:`snn_deploy.workers.gather`); their number changes
-    nothing but the time.
+    ``workers`` processes, or those of ``scheduler``, do it (:func:`snn_deploy.workers.gather`); their number does
+    not change the results.
     """
     if not entries:
-        raise StimulusError("no image to evaluate on")
+        raise StimulusError("no images to evaluate; give at least one")
     samples = ((index, _cropped(entry.read(channels), crop)) for index, entry in enumerate(entries))
     scoring = _Scoring(predictor, task, sigma, seed)
-    found = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
-    scores = tuple(item.score for item in found)
-    pairs = [item.pairs for item in found if item.pairs is not None]
+    results = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
+    scores = tuple(result.score for result in results)
+    pairs = [result.pairs for result in results if result.pairs is not None]
     if pairs:
         overall = score_segmentation(np.sum(pairs, axis=0))
     else:
-        overall = {name: float(np.mean([item.scores[name] for item in scores])) for name in scores[0].scores}
-    return Evaluation(task, scores, overall, sum((item.cost for item in found), Cost()) / len(found))
+        overall = {name: float(np.mean([result.scores[name] for result in scores])) for name in scores[0].scores}
+    return Evaluation(task, scores, overall, sum((result.cost for result in results), Cost()) / len(results))
 
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """One image: its score, its cost, and for segmentation the confusion matrix that all of them are summed from."""
+    """One image: its score, its cost, and for segmentation its confusion matrix."""
 
     score: Score
     cost: Cost
@@ -276,25 +280,25 @@ class _Scored:
 
 @dataclass(frozen=True, eq=False)
 class _Scoring:
-    """What is the same for all images; a value, so that workers can be sent it."""
+    """Scores one image; a value that can be pickled for workers."""
 
     predictor: Predictor
     task: Task
     sigma: float
     seed: int
 
-    def __call__(self, item: tuple[int, Sample]) -> _Scored:
-        """Predict one numbered sample and compare it with what it should be."""
-        index, sample = item
+    def __call__(self, numbered: tuple[int, Sample]) -> _Scored:
+        """Predict one numbered sample and compare it with its target."""
+        index, sample = numbered
         image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
-        found = self.predictor(image)
+        prediction = self.predictor(image)
         if self.task == "denoise":
-            return _Scored(Score(sample.name, score_restoration(found.values, sample.image)), found.cost)
+            return _Scored(Score(sample.name, score_restoration(prediction.values, sample.image)), prediction.cost)
         if sample.labels is None:
-            raise StimulusError(f"{sample.name}: has no label map; segmentation needs one")
-        classes, number = found.labels()
+            raise StimulusError(f"{sample.name}: no label map; segmentation needs one")
+        classes, number = prediction.labels()
         pairs = count_label_pairs(classes, sample.labels, number)
-        return _Scored(Score(sample.name, score_segmentation(pairs)), found.cost, pairs)
+        return _Scored(Score(sample.name, score_segmentation(pairs)), prediction.cost, pairs)
 
 
 def _cropped(sample: Sample, side: int | None) -> Sample:

@@ -1,9 +1,9 @@
-"""A grid of settings: a table and its Pareto front; parallel over workers, resumable, progress after every point.
+"""Sweeps over a grid of settings and their Pareto front: parallel, resumable, with progress after every point.
 
-The function that is swept takes the settings of one point and returns its scores, so this module knows nothing of
-models. Results are appended to a JSON-lines journal as they arrive; a sweep that is started again reads it and computes
-what is missing. The journal's first line holds the grid's name and digest, so results of another sweep never mix in.
-A crash can cut the last line, which is then dropped.
+The function that is swept maps the settings of one point to its scores, so this module is independent of models. Results
+are appended to a JSON-lines journal as they arrive; a restarted sweep reads it and computes the missing points. The
+first line has the grid's name and digest, so that results of different sweeps are never mixed. A crash can truncate the
+last line, which is then dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Goal = Literal["min", "max"]
 
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of ``axes``, the last axis fastest. ``name`` says what is swept: a model's digest, say."""
+    """Every combination of ``axes``, the last axis fastest. ``name`` identifies what is swept, such as a model's digest."""
 
     name: str
     axes: tuple[tuple[str, tuple[Value, ...]], ...]
@@ -42,18 +42,20 @@ class Grid:
             raise ReportError(f"sweep {self.name}: two axes share a name: {', '.join(names)}")
         empty = [name for name, values in self.axes if not values or len(set(map(repr, values))) != len(values)]
         if not self.axes or empty:
-            raise ReportError(f"sweep {self.name}: every axis needs values, each once: {', '.join(empty) or 'no axis'}")
+            raise ReportError(
+                f"sweep {self.name}: every axis needs values without duplicates: {', '.join(empty) or 'there are no axes'}"
+            )
 
     def points(self) -> tuple[Settings, ...]:
         """All settings in order."""
         names = [name for name, _ in self.axes]
         return tuple(
-            dict(zip(names, values, strict=True)) for values in itertools.product(*(item for _, item in self.axes))
+            dict(zip(names, values, strict=True)) for values in itertools.product(*(axis for _, axis in self.axes))
         )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of name and axes' names: a journal may grow when values are added to an axis."""
+        """SHA-256 of the name and the axes' names, so that a journal stays valid when values are added to an axis."""
         return hashlib.sha256(json.dumps([self.name, sorted(name for name, _ in self.axes)]).encode()).hexdigest()
 
 
@@ -62,7 +64,7 @@ def parse_axis(text: str) -> tuple[str, tuple[Value, ...]]:
     name, sign, values = text.partition("=")
     if not sign or not name.strip() or not values.strip():
         raise ReportError(f"axis {text!r} is not of the form name=value,value")
-    return name.strip(), tuple(_value(item.strip()) for item in values.split(","))
+    return name.strip(), tuple(_value(value.strip()) for value in values.split(","))
 
 
 def _value(text: str) -> Value:
@@ -77,7 +79,7 @@ def _value(text: str) -> Value:
 
 @dataclass(frozen=True)
 class Point:
-    """One result: the scores, or the line that says why there are none."""
+    """One result: the scores, or the error that prevented them."""
 
     settings: Settings
     scores: Scores
@@ -99,28 +101,28 @@ def sweep(
 ) -> tuple[Point, ...]:
     """Score every point of ``grid``, in grid order, by ``workers`` processes or those of ``scheduler``.
 
-    ``score`` must then be a value that survives pickling (:func:`snn_deploy.workers.spread`). An error of our own becomes
-    the point's ``error`` and the sweep goes on; any other error stops it, with everything finished in the journal.
+    ``score`` must then be a value that survives pickling (:func:`snn_deploy.workers.spread`). A :class:`SnnDeployError`
+    becomes the point's ``error`` and the sweep continues; any other error stops it, with all finished points in the journal.
     """
     points = grid.points()
-    found = _read(journal, grid) if journal is not None else {}
-    found = {_key(point): found[_key(point)] for point in points if _key(point) in found}
+    done = _read(journal, grid) if journal is not None else {}
+    done = {_key(point): done[_key(point)] for point in points if _key(point) in done}
     if progress is not None:
-        progress(len(found), len(points), None)
+        progress(len(done), len(points), None)
 
     def keep(point: Point) -> None:
-        found[_key(point.settings)] = point
+        done[_key(point.settings)] = point
         if journal is not None:
             files.append(journal, _line({"settings": point.settings, "scores": point.scores, "error": point.error}))
         if progress is not None:
-            progress(len(found), len(points), point)
+            progress(len(done), len(points), point)
 
-    missing = [point for point in points if _key(point) not in found]
+    missing = [point for point in points if _key(point) not in done]
     for _, point in spread(
         partial(_score, score), missing, scheduler=scheduler, workers=min(workers, len(missing) or 1)
     ):
         keep(point)
-    return tuple(found[_key(point)] for point in points)
+    return tuple(done[_key(point)] for point in points)
 
 
 def _score(score: Callable[[Settings], Mapping[str, float]], settings: Settings) -> Point:
@@ -149,14 +151,14 @@ def _read(journal: Path, grid: Grid) -> dict[str, Point]:
         files.write(journal, f"{head}\n")
         return {}
     try:
-        found, *lines = [json.loads(line) for line in (whole or text).splitlines()]
-        if found["digest"] != grid.digest:
-            raise ReportError(f"{journal}: is of another sweep ({found['sweep']!r}); choose another file or remove it")
+        header, *lines = [json.loads(line) for line in (whole or text).splitlines()]
+        if header["digest"] != grid.digest:
+            raise ReportError(
+                f"{journal}: belongs to another sweep ({header['sweep']!r}); choose another file or remove it"
+            )
         points = [Point(line["settings"], line["scores"], line["error"]) for line in lines]
     except (ValueError, KeyError, TypeError) as error:
-        raise ReportError(
-            f"{journal}: is not the journal of a sweep ({type(error).__name__}); choose another file"
-        ) from error
+        raise ReportError(f"{journal}: not a sweep journal ({type(error).__name__}); choose another file") from error
     if cut:
         files.write(journal, f"{whole}\n")
     return {_key(point.settings): point for point in points if point.error is None}
@@ -174,20 +176,21 @@ def _journal_text(journal: Path) -> str:
 
 
 def select_pareto_front(points: Sequence[Point], goals: Mapping[str, Goal]) -> tuple[Point, ...]:
-    """The points that no other beats in one goal without losing in another, in the order given; failed ones never."""
+    """The points that are not dominated by any other, in the given order, without failed ones."""
     if not goals:
         raise ReportError("a Pareto front needs at least one goal")
     scored = [point for point in points if point.error is None]
     missing = sorted({name for point in scored for name in goals if name not in point.scores})
     if missing:
-        raise ReportError(f"no point is scored by {', '.join(missing)}; scores are {', '.join(scored[0].scores)}")
+        raise ReportError(f"scores do not include {', '.join(missing)}; available are {', '.join(scored[0].scores)}")
 
     def signed(point: Point) -> tuple[float, ...]:
         return tuple(point.scores[name] * (1 if goal == "min" else -1) for name, goal in goals.items())
 
-    def beaten(one: tuple[float, ...]) -> bool:
+    def dominated(candidate: tuple[float, ...]) -> bool:
         return any(
-            other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in map(signed, scored)
+            other != candidate and all(a <= b for a, b in zip(other, candidate, strict=True))
+            for other in map(signed, scored)
         )
 
-    return tuple(point for point in scored if not beaten(signed(point)))
+    return tuple(point for point in scored if not dominated(signed(point)))

@@ -1,1 +1,1 @@
-"""Other people's files: ``.net`` of lava-dl, and NIR."""
+"""File formats of other tools: ``.net`` of lava-dl, NIR and ONNX."""

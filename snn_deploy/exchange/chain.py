@@ -1,4 +1,4 @@
-"""What both exchange formats ask of a network before it can be written."""
+"""Requirements of both lava-dl and NIR on a network: a chain of convolutions."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from snn_deploy.network.network import Connection, Network, Population
 def follow_chain(network: Network) -> list[tuple[Connection, Population]]:
     """Connection and target of each population behind the input, of an aligned network that is one chain.
 
-    :class:`NetworkError` names the first population that has another place.
+    :class:`NetworkError` names the first population that is not in the chain.
     """
     if not network.aligned:
-        raise NetworkError(f"{network.name}: delays differ from the starts; only aligned networks can be written")
-    found = []
+        raise NetworkError(
+            f"{network.name}: delays are not aligned with the starts; only aligned networks can be written"
+        )
+    chain = []
     for before, population in zip(network.populations, network.populations[1:], strict=False):
         incoming = network.incoming(population.name)
         sources = [connection.source for connection in incoming]
         if sources != [before.name]:
             raise NetworkError(
-                f"{population.name}: reads {', '.join(sources)}; the format holds chains only, where it reads {before.name}"
+                f"{population.name}: reads {', '.join(sources)}; the format supports chains only, in which it would read "
+                f"{before.name}"
             )
-        found.append((incoming[0], population))
+        chain.append((incoming[0], population))
     outputs = [output.population for output in network.outputs]
     if outputs != [network.populations[-1].name]:
         raise NetworkError(f"{network.name}: outputs {', '.join(outputs)}; the last population must be the only one")
-    return found
+    return chain
 
 
 def require_convolution(connection: Connection) -> ConvKernel:
@@ -36,11 +39,13 @@ def require_convolution(connection: Connection) -> ConvKernel:
     kernel = connection.kernel
     if not isinstance(kernel, ConvKernel):
         raise NetworkError(
-            f"{connection.name}: a {type(kernel).__name__} has no layer in the format; convolutions have"
+            f"{connection.name}: the format has no layer for a {type(kernel).__name__}; only convolutions can be written"
         )
     top, left, bottom, right = kernel.pads
     if (top, left) != (bottom, right) or min(kernel.pads) < 0:
-        raise NetworkError(f"{connection.name}: pads {kernel.pads} are not symmetric, as the format needs them")
+        raise NetworkError(
+            f"{connection.name}: pads {kernel.pads} are not symmetric; the format supports symmetric pads only"
+        )
     return kernel
 
 
@@ -51,7 +56,7 @@ def covers_map(kernel: ConvKernel, source: Population) -> bool:
 
 
 def is_identity(connection: Connection) -> bool:
-    """Whether ``connection`` passes every payload on, pixel to pixel, with weight 1."""
+    """Whether ``connection`` copies every payload, pixel to pixel, with weight 1."""
     kernel = connection.kernel
     if not isinstance(kernel, ConvKernel) or kernel.strides != (1, 1) or any(kernel.pads) or connection.exponent:
         return False

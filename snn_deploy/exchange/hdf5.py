@@ -1,7 +1,7 @@
-"""HDF5 files of strangers, checked before a reader takes them: what is read must lie in the file and fit memory.
+"""Checks of untrusted HDF5 files before they are read: all data must be in the file and fit in memory.
 
-A dataset of a few bytes can promise terabytes (fill values, compression), name another file (external links and
-storage, virtual datasets) or contain itself (links in a circle).
+A dataset of a few bytes can expand to terabytes (fill values, compression), refer to another file (external links and
+storage, virtual datasets) or contain itself (cyclic links).
 """
 
 from __future__ import annotations
@@ -66,6 +66,6 @@ def _elements(where: str, dataset: Any, allowed: int, failure: type[SnnDeployErr
     if dataset.shape is None:
         return 0
     size, width = int(math.prod(dataset.shape)), int(dataset.dtype.itemsize)
-    if dataset.dtype.hasobject and size > 1:  # texts of any length: each could be the same long one
+    if dataset.dtype.hasobject and size > 1:  # strings of any length, each of which could be the same long one
         return size * math.isqrt(allowed)
     return size * max(width // 8, 1)

@@ -5,8 +5,8 @@ In ``exact`` mode the count of a neuron does not depend on the schedule:
 .. math:: a = \mathrm{clip}(\lfloor (v_0 + b + \sum_c 2^{e_c} W_c a_c - \mathrm{strict}) / \theta \rfloor, a_{min}, a_{max})
 
 so the file needs no time, and any runtime that follows the standard gives the spike counts. Convolutions are
-``ConvInteger`` of unsigned bytes (onnxruntime 1.23, the last for Python 3.10, has no other): weights have a zero point of 128,
-counts are digits of base 256, the highest with a zero point. A transposed convolution is one over a map spread with
+``ConvInteger`` of unsigned bytes (the only kind in onnxruntime 1.23, the last version for Python 3.10): weights have a zero
+point of 128, counts are digits of base 256, the highest with a zero point. A transposed convolution is one over a map spread with
 zeros; a pixel map gathers. Sums are int32 and proved to stay within 24 bits.
 Division of integers truncates in ONNX, so :math:`\lfloor v / \theta \rfloor` is ``(v - Mod(v, theta)) / theta``.
 """
@@ -46,7 +46,7 @@ def write_onnx(network: Network, path: Path) -> None:
 def encode_onnx(network: Network) -> bytes:
     """The ONNX form of ``network``: input int32 (batch, C, H, W) payloads, outputs int32 counts, named as populations.
 
-    :class:`ConversionError` names what has no schedule-free count; the proof of 24 bits is made again here.
+    :class:`ConversionError` names populations whose counts depend on the schedule; the proof of 24 bits is repeated here.
     """
     _check(network)
     bounds.prove(network)
@@ -80,7 +80,7 @@ def _check(network: Network) -> None:
     ]
     if waiting:
         raise ConversionError(
-            f"{', '.join(waiting)}: changes below a threshold of more than one count have no ONNX form"
+            f"{', '.join(waiting)}: changes below a threshold of more than one count cannot be written as ONNX"
         )
     growing = [
         population.name
@@ -89,8 +89,8 @@ def _check(network: Network) -> None:
     ]
     if growing:
         raise ConversionError(
-            f"{', '.join(growing)}: neurons that cannot take events back have counts that depend on the schedule; "
-            "allow negative payloads, or payloads that hold the whole count"
+            f"{', '.join(growing)}: counts of neurons without negative payloads depend on the schedule; "
+            "allow negative payloads, or payloads up to the whole count"
         )
 
 
@@ -99,7 +99,7 @@ def _value(population: Population) -> onnx.ValueInfoProto:
 
 
 class _Writer:
-    """Nodes and constants in the order of their making; every value gets a number of its own."""
+    """Nodes and constants in the order in which they are created; every value has its own number."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -114,7 +114,7 @@ class _Writer:
     def node(
         self, operator: str, inputs: Sequence[str], output: str = "", attributes: dict[str, object] | None = None
     ) -> str:
-        """Name of what ``operator`` gives."""
+        """Add a node and return the name of its output."""
         output = output or f"value {len(self.nodes)}"
         node = helper.make_node(operator, list(inputs), [output], name=output)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in (attributes or {}).items())
@@ -133,7 +133,7 @@ class _Writer:
 def _write_population(writer: _Writer, network: Network, population: Population) -> None:
     neuron = population.neuron
     if neuron is None:
-        raise ConversionError(f"{population.name}: a population without neurons has no count")
+        raise ConversionError(f"{population.name}: a population without neurons has no counts")
     terms = [_write_current(writer, network, connection) for connection in network.incoming(population.name)]
     constant = population.bias + (neuron.v0 + neuron.membrane_bias - int(neuron.strict))[:, None, None]
     total = writer.constant(constant[None], np.int32)
@@ -211,7 +211,7 @@ def _digits(writer: _Writer, maps: str, low: int, high: int) -> list[tuple[str, 
 
 
 def _write_pads(writer: _Writer, maps: str, shape: Shape, pads: Pads) -> str:
-    """``maps`` (batch, C, H, W) with zeros around; a negative pad cuts."""
+    """``maps`` (batch, C, H, W) padded with zeros; a negative pad crops."""
     top, left, bottom, right = pads
     if min(pads) < 0:
         starts, ends = [max(-top, 0), max(-left, 0)], [shape[1] - max(-bottom, 0), shape[2] - max(-right, 0)]
@@ -224,7 +224,7 @@ def _write_pads(writer: _Writer, maps: str, shape: Shape, pads: Pads) -> str:
 
 
 def _write_transposed(writer: _Writer, kernel: TransposedKernel, source: Population) -> str:
-    """A convolution with the kernel turned round, over the map spread by the stride."""
+    """A convolution with the rotated kernel over the map spread by the stride."""
     channels, height, width = source.shape
     step_y, step_x = kernel.strides
     spread = source.name
@@ -246,7 +246,7 @@ def _write_transposed(writer: _Writer, kernel: TransposedKernel, source: Populat
 
 
 def _write_pixels(writer: _Writer, kernel: SpatialKernel, source: Population) -> str:
-    """The sum over k of the k-th pixel of each row, gathered and weighed; rows with fewer weigh pixel 0 by 0."""
+    """The sum over k of the k-th pixel of each row, gathered and weighted; rows with fewer pixels use pixel 0 with weight 0."""
     rows, size = kernel.indptr.size - 1, source.shape[1] * source.shape[2]
     counts = np.diff(kernel.indptr)
     flat = writer.node("Reshape", [source.name, writer.constant([-1, source.shape[0], size], np.int64)])

@@ -81,7 +81,7 @@ def read_net(path: Path, *, steps: int | None = None, input_limits: tuple[int, i
 
 def _read(group: Any) -> Layer:
     """A group of the file as nested mappings of arrays."""
-    return {key: _read(item) if hasattr(item, "keys") else np.asarray(item[()]) for key, item in group.items()}
+    return {key: _read(entry) if hasattr(entry, "keys") else np.asarray(entry[()]) for key, entry in group.items()}
 
 
 class _Builder:
@@ -96,12 +96,12 @@ class _Builder:
         """Append ``layer``, which stands at ``where`` in the file."""
         kind = np.asarray(layer["type"]).reshape(-1)[0].decode()
         if kind not in _KNOWN:
-            raise NetworkError(f"{where}: layers of type {kind!r} are not read; {', '.join(_KNOWN)} are")
+            raise NetworkError(f"{where}: layers of type {kind!r} are not supported; {', '.join(_KNOWN)} are")
         surplus = sorted(set(layer) - _KNOWN[kind])
         if surplus:
-            raise NetworkError(f"{where}: {kind} with {', '.join(surplus)} is not read")
+            raise NetworkError(f"{where}: {kind} with {', '.join(surplus)} is not supported")
         if (kind == "input") != (not self.populations):
-            raise NetworkError(f"{where}: the first layer, and no other, must be the input")
+            raise NetworkError(f"{where}: the first layer, and only the first, must be the input")
         if kind == "input":
             self._input(where, layer, input_limits)
         elif kind == "conv":
@@ -110,9 +110,9 @@ class _Builder:
             self._layer(where, layer, _dense(where, layer, self.populations[-1].shape))
 
     def network(self) -> Network:
-        """All of it, aligned."""
+        """The complete network, aligned."""
         if not self.connections:
-            raise NetworkError(f"{self.name}: holds no layer")
+            raise NetworkError(f"{self.name}: contains no layers besides the input")
         last = self.populations[-1].name
         return align(
             Network(
@@ -161,12 +161,12 @@ class _Builder:
 
 def _neuron(where: str, layer: Layer, channels: int) -> CubaLif:
     if "neuron" not in layer:
-        raise NetworkError(f"{where}: has no neurons; only layers that have some are read")
+        raise NetworkError(f"{where}: has no neurons; only layers with neurons are supported")
     neuron = layer["neuron"]
     kind = np.asarray(neuron["type"]).reshape(-1)[0]
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if kind not in _NEURONS:
-        raise NetworkError(f"{where}: neurons of type {kind!r} are not read; {', '.join(_NEURONS)} are")
+        raise NetworkError(f"{where}: neurons of type {kind!r} are not supported; {', '.join(_NEURONS)} are")
     for entry, allowed in (("refDelay", 1), ("wgtExp", 0)):
         if entry in neuron and _whole(where, entry, neuron[entry]) != allowed:
             raise NetworkError(f"{where}: {entry} is {_whole(where, entry, neuron[entry])}; only {allowed} is read")

@@ -1,7 +1,7 @@
-"""Writes ``.net`` files of lava-dl: what :mod:`snn_deploy.exchange.netx` reads, and lava-dl 0.6.0 loads without loss.
+"""Writes ``.net`` files of lava-dl that :mod:`snn_deploy.exchange.netx` reads and lava-dl 0.6.0 loads without loss.
 
-Chains of convolutions and dense layers of CUBA-LIF neurons; every other population is refused by name, since lava-dl's
-loader would stop at it or drop what it does not know.
+Chains of convolutions and dense layers of CUBA-LIF neurons; other populations are refused, since lava-dl's loader would fail
+on them or drop unknown entries.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ BIAS_MAX = 2**12 - 1
 
 
 def write_net(network: Network, path: Path) -> None:
-    """Write ``network`` to ``path``; :class:`NetworkError` names what the format or lava-dl's loader cannot hold."""
+    """Write ``network`` to ``path``; :class:`NetworkError` names what the format or lava-dl's loader does not support."""
     import h5py
 
-    found = encode_layers(network)
+    encoded = encode_layers(network)
     with replacing(path, ArtifactError) as partial, h5py.File(partial, "w") as file:
         file["simulation/Ts"] = 1
         file["simulation/tSample"] = network.steps
-        for index, layer in enumerate(found):
+        for index, layer in enumerate(encoded):
             for key, value in layer.items():
                 file[f"layer/{index}/{key}"] = value
 
@@ -48,22 +48,24 @@ def encode_layers(network: Network) -> list[Layer]:
     chain = follow_chain(network)
     if not is_identity(chain[0][0]):
         raise NetworkError(
-            f"{chain[0][1].name}: lava-dl gives images to neurons as their biases; the first population must copy the input"
+            f"{chain[0][1].name}: lava-dl feeds images to neurons as biases; the first population must copy the input"
         )
-    found = [_input(network.input, chain[0][1])]
+    encoded = [_input(network.input, chain[0][1])]
     for (_, source), (connection, population) in zip(chain, chain[1:], strict=False):
-        found.extend(_layer(connection, source, population))
-    return found
+        encoded.extend(_layer(connection, source, population))
+    return encoded
 
 
 def _input(image: Population, population: Population) -> Layer:
-    """The image's transform ``weight x + bias`` and the neurons that it drives."""
+    """The image's transform ``weight x + bias`` and the neurons that read it."""
     weights = np.unique(1 / image.unit)
     biases = np.unique(_bias(population))
     if weights.size != 1 or weights[0] != np.rint(weights[0]):
-        raise NetworkError(f"{image.name}: 1 / unit is {weights[0]:g}; lava-dl cuts it to one integer for all channels")
+        raise NetworkError(
+            f"{image.name}: 1 / unit is {weights[0]:g}; lava-dl truncates it to one integer for all channels"
+        )
     if biases.size != 1:
-        raise NetworkError(f"{population.name}: {biases.size} biases; a .net file holds one for its input layer")
+        raise NetworkError(f"{population.name}: {biases.size} biases; a .net file has one for its input layer")
     return {
         "type": np.array([b"input"]),
         "shape": np.array(population.shape),
@@ -76,7 +78,9 @@ def _input(image: Population, population: Population) -> Layer:
 def _layer(connection: Connection, source: Population, population: Population) -> list[Layer]:
     kernel = require_convolution(connection)
     if connection.exponent:
-        raise NetworkError(f"{connection.name}: exponent {connection.exponent}; lava-dl reads weights without one")
+        raise NetworkError(
+            f"{connection.name}: exponent {connection.exponent}; lava-dl does not support exponents of weights"
+        )
     common: Layer = {
         "shape": np.array(population.shape),
         "bias": _bias(population).astype(np.float32),
@@ -109,10 +113,10 @@ def _layer(connection: Connection, source: Population, population: Population) -
 
 def _cuba(population: Population) -> CubaLif:
     if not isinstance(population.neuron, CubaLif):
-        raise NetworkError(f"{population.name}: its neurons are not CUBA-LIF, the only ones that are written")
+        raise NetworkError(f"{population.name}: its neurons are not CUBA-LIF; only these can be written")
     if np.any(population.bias):
         raise NetworkError(
-            f"{population.name}: a bias that joins the current is not written; one that joins the membrane is"
+            f"{population.name}: a bias of the current cannot be written; only a bias of the membrane can"
         )
     return population.neuron
 

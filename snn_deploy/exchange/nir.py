@@ -8,8 +8,8 @@ rounding of decays, on which NIR is silent:
 * ``CubaLIF`` is a :class:`~snn_deploy.network.cuba_lif.CubaLif` of decays ``d = 4096 / tau``: with ``w_in = 64 tau_syn``, ``r =
   tau_mem`` and ``v_leak = offset tau_mem`` the factors 1 / tau cancel.
 
-Everything else is refused by the name of its node or population: NIR has no reset by subtraction, no graded spikes, no
-running counts, no transposed convolution.
+Other nodes and populations are refused by name: NIR has no reset by subtraction, graded spikes, running counts or
+transposed convolutions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
 
 _DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What h5py, the package ``nir`` and conversions to numbers raise on files that nobody wrote so."""
+"""Exceptions of h5py, the package ``nir`` and numeric conversions on damaged files."""
 
 SCALE = 1 << CURRENT_SHIFT
 
@@ -54,7 +54,9 @@ def write_nir(network: Network, path: Path) -> None:
     for connection, population in follow_chain(network):
         name = population.name.replace("/", ".")
         if {name, f"{name}.flat", f"{name}.current"} & {"output", *nodes}:
-            raise NetworkError(f"{population.name}: NIR has slashes as dots and two nodes would be called {name}")
+            raise NetworkError(
+                f"{population.name}: NIR replaces slashes by dots, so two nodes would have the name {name}"
+            )
         kernel = require_convolution(connection)
         dense = covers_map(kernel, source)
         if dense and not flat:
@@ -65,7 +67,7 @@ def write_nir(network: Network, path: Path) -> None:
             nodes[f"{name}.current"] = nir.Affine(weight, _bias(population))
         elif flat:
             raise NetworkError(
-                f"{connection.name}: a convolution behind a dense layer, whose neurons have no place in NIR"
+                f"{connection.name}: a convolution after a dense layer; NIR's dense layers have no spatial axes"
             )
         else:
             nodes[f"{name}.current"] = _conv2d(connection, kernel, source, population)
@@ -79,7 +81,7 @@ def write_nir(network: Network, path: Path) -> None:
 
 
 def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) -> Network:
-    """The network in ``path``, in ``rate`` mode; ``steps`` and ``input_limits`` are what NIR does not say.
+    """The network in ``path``, in ``rate`` mode; NIR does not specify ``steps`` and ``input_limits``.
 
     :class:`NetworkError` names the node that cannot be read.
     """
@@ -115,7 +117,7 @@ def _read(graph: Any, name_of_network: str, steps: int, input_limits: tuple[int,
         link = f"{source.name}->{name}"
         connections.append(Connection(link, source.name, name, kernel, exponent, origin=(current,)))
     if pending is not None or not connections:
-        raise NetworkError(f"{order[-2]}: leads to the output; neurons must stand there")
+        raise NetworkError(f"{order[-2]}: leads to the output; the last node must be neurons")
     outputs = (Output(order[-1], populations[-1].name),)
     return align(Network(name_of_network, "rate", steps, tuple(populations), tuple(connections), outputs))
 
@@ -143,7 +145,7 @@ def _conv2d(connection: Connection, kernel: ConvKernel, source: Population, popu
 
     if len(set(kernel.weight.shape[2:])) != 1:
         raise NetworkError(
-            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 knows shapes of square ones only"
+            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 infers shapes of square kernels only"
         )
     weight = _ungrouped(kernel) * 2.0**connection.exponent
     size, pads = source.shape[1:], kernel.pads[:2]
@@ -173,7 +175,7 @@ def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
             return nir.IF(full(SCALE), full(leaky.theta), full(0))
         if not leak:
             raise NetworkError(
-                f"{population.name}: its current decays and its membrane does not; NIR's CubaLIF has both"
+                f"{population.name}: its current decays but its membrane does not; NIR's CubaLIF needs both decays"
             )
         tau_syn, tau_mem = DECAY_ONE / slow, DECAY_ONE / leak
         return nir.CubaLIF(
@@ -196,45 +198,47 @@ def _order(graph: Any) -> list[str]:
     """Names of the nodes of a chain, the input first, the output last."""
     inputs, outputs = list(graph.inputs), list(graph.outputs)
     if len(inputs) != 1 or len(outputs) != 1:
-        raise NetworkError(f"inputs {inputs} and outputs {outputs}: one of each is read")
+        raise NetworkError(f"inputs {inputs} and outputs {outputs}: exactly one of each is supported")
     order = inputs
     while order[-1] not in outputs:
         following = [target for source, target in graph.edges if source == order[-1]]
         if len(following) != 1 or following[0] in order:
-            raise NetworkError(f"{order[-1]}: leads to {', '.join(following) or 'nothing'}; only chains are read")
+            raise NetworkError(f"{order[-1]}: leads to {', '.join(following) or 'nothing'}; only chains are supported")
         order = [*order, following[0]]
     surplus = sorted(set(graph.nodes) - set(order))
     if surplus or len(graph.edges) != len(order) - 1:
-        raise NetworkError(f"{', '.join(surplus) or order[0]}: not part of the chain; only chains are read")
+        raise NetworkError(f"{', '.join(surplus) or order[0]}: not part of the chain; only chains are supported")
     return order
 
 
 def _shape(name: str, values: Any) -> Shape:
     if values is None or len(values) != 3:
-        raise NetworkError(f"{name}: shape {values}; maps (C, H, W) are read")
+        raise NetworkError(f"{name}: shape {values}; only maps (C, H, W) are supported")
     channels, height, width = (int(value) for value in values)
     return channels, height, width
 
 
 def _kernel(name: str, node: Any, source: Shape) -> tuple[ConvKernel, int, Int64]:
-    """Kernel, exponent, and bias (C, 1, 1) of what stands before a neuron and reads maps of shape ``source``."""
+    """Kernel, exponent, and bias (C, 1, 1) of the node before a neuron, which reads maps of shape ``source``."""
     kind = type(node).__name__
     if kind not in ("Conv2d", "Affine", "Linear"):
-        raise NetworkError(f"{name}: a {kind} stands where a Conv2d, an Affine or a Linear is read")
+        raise NetworkError(f"{name}: a {kind} where a Conv2d, an Affine or a Linear is expected")
     weight, exponent = _integers(name, "weight", node.weight), 0
     while exponent < MAX_EXPONENT and np.abs(weight).max() > 127 and not np.any(weight & 1):
         weight, exponent = weight >> 1, exponent + 1
     if np.abs(weight).max() > 127:
-        raise NetworkError(f"{name}: weights up to {np.abs(weight).max()} are no 8-bit numbers times a power of two")
+        raise NetworkError(f"{name}: weights up to {np.abs(weight).max()} are not 8-bit numbers times a power of two")
     if kind != "Conv2d":
         if weight.ndim != 2 or weight.shape[1] != np.prod(source):
             raise NetworkError(f"{name}: weights {weight.shape} do not fit a map {source}")
         bias = _integers(name, "bias", node.bias) if kind == "Affine" else np.zeros(len(weight), np.int64)
         return ConvKernel(weight.reshape(-1, *source).astype(np.int8)), exponent, bias.reshape(-1, 1, 1)
     if isinstance(node.padding, str):
-        raise NetworkError(f"{name}: padding {node.padding!r} is not read; give numbers")
+        raise NetworkError(f"{name}: padding {node.padding!r} is not supported; give numbers")
     if int(node.groups) != 1:
-        raise NetworkError(f"{name}: {int(node.groups)} groups; nir 1.0.8 takes their shapes for ungrouped ones")
+        raise NetworkError(
+            f"{name}: {int(node.groups)} groups; nir 1.0.8 infers their shapes as if ungrouped, so only 1 is supported"
+        )
     pads = (int(node.padding[0]), int(node.padding[1]))
     strides = (int(node.stride[0]), int(node.stride[1]))
     dilations = (int(node.dilation[0]), int(node.dilation[1]))
@@ -245,7 +249,7 @@ def _kernel(name: str, node: Any, source: Shape) -> tuple[ConvKernel, int, Int64
 def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
     kind = type(node).__name__
     if kind not in ("IF", "CubaLIF"):
-        raise NetworkError(f"{name}: a {kind} stands where an IF or a CubaLIF is read")
+        raise NetworkError(f"{name}: a {kind} where an IF or a CubaLIF is expected")
 
     def channels(entry: str) -> Float64:
         """One number for each channel."""
@@ -264,12 +268,12 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
             return CubaLif.of(theta, np.zeros_like(theta), current_decay=DECAY_ONE, voltage_decay=0)
         if gain.tolist() == [1]:
             return MultiThreshold(theta, np.zeros_like(theta), 0, 1, strict=True, reset="zero")
-        raise NetworkError(f"{name}: r is {gain.tolist()[:3]}; 1 and {SCALE} are read")
+        raise NetworkError(f"{name}: r is {gain.tolist()[:3]}; only 1 and {SCALE} are supported")
     tau_syn, tau_mem = channels("tau_syn"), channels("tau_mem")
     decays = [_decay(name, entry, tau) for entry, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem))]
-    for entry, wanted in (("r", tau_mem), ("w_in", SCALE * tau_syn)):
-        if np.any(channels(entry) != wanted):
-            raise NetworkError(f"{name}: {entry} must be {wanted[0]:g}, for spikes that count as on the chip")
+    for entry, expected in (("r", tau_mem), ("w_in", SCALE * tau_syn)):
+        if np.any(channels(entry) != expected):
+            raise NetworkError(f"{name}: {entry} must be {expected[0]:g}, so that spikes have the chip's weight")
     offset = np.rint(channels("v_leak") / tau_mem)
     if np.any(offset * tau_mem != channels("v_leak")):
         raise NetworkError(f"{name}: v_leak / tau_mem holds fractions")
@@ -281,10 +285,10 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
 def _decay(name: str, entry: str, tau: Float64) -> int:
     """The decay of a population's time constants, which must be one and exact."""
     values = np.unique(tau)
-    found = int(np.rint(DECAY_ONE / values[0])) if values[0] >= 1 else 0
-    if values.size != 1 or not found or DECAY_ONE / found != values[0]:
+    decay = int(np.rint(DECAY_ONE / values[0])) if values[0] >= 1 else 0
+    if values.size != 1 or not decay or DECAY_ONE / decay != values[0]:
         raise NetworkError(f"{name}: {entry} {values[0]:g} is not {DECAY_ONE} / d for one integer d in 1..{DECAY_ONE}")
-    return found
+    return decay
 
 
 def _integers(name: str, entry: str, values: Array) -> Int64:

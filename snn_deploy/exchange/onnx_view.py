@@ -1,6 +1,6 @@
-"""A spiking network as an ONNX file to look at: one node per connection, one per population, with all their numbers.
+"""A spiking network as an ONNX file for viewers: one node per connection and population, with all their attributes.
 
-The populations are nodes of a domain of our own, so no runtime executes the file; netron shows it.
+The nodes have a domain of this project, so no runtime executes the file; netron displays it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DOMAIN = "snn_deploy"
 
 Numbers: TypeAlias = Mapping[str, int | float]
 Measured: TypeAlias = Mapping[str, Numbers]
-"""Numbers by name, for each population or connection."""
+"""Measured numbers by name, for each population or connection."""
 
 
 def annotate(network: Network, measured: Measured | None = None) -> ModelProto:
     """``network`` as a model whose node attributes are scales, thresholds, payload and count limits, exponents, delays.
 
-    ``measured`` adds numbers of a run (spike rates, synaptic operations) to the populations and connections it names.
+    ``measured`` adds numbers of a run (event rates, synaptic operations) to populations and connections.
     """
     measured = measured or {}
     nodes: list[NodeProto] = []
@@ -42,7 +42,7 @@ def annotate(network: Network, measured: Measured | None = None) -> ModelProto:
         nodes,
         network.name,
         [_value(network.input)],
-        [_value(network.population(name)) for name in dict.fromkeys(item.population for item in network.outputs)],
+        [_value(network.population(name)) for name in dict.fromkeys(output.population for output in network.outputs)],
         tensors,
     )
     model = helper.make_model(

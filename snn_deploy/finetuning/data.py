@@ -1,4 +1,4 @@
-"""Patches for training and whole crops for validation, from a folder of images; the two share no image."""
+"""Patches for training and crops for validation, from disjoint images of a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snn_deploy.evaluation.evaluate import Task
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples of both parts, the noise that restoration takes away, and the side of a patch."""
+    """Training and validation samples, the noise that restoration removes, and the side of a patch in pixels."""
 
     task: Task
     training: tuple[Sample, ...]
@@ -29,22 +29,24 @@ class Data:
     def of(
         cls, entries: Sequence[Entry], task: Task, channels: int, share: float, sigma: float, patch: int, seed: int
     ) -> Data:
-        """Read ``entries``; a random ``share`` of them, at least one, validates."""
+        """Read ``entries``; a random ``share`` of them, at least one, is for validation."""
         if len(entries) < 2:
             raise StimulusError("fine-tuning needs at least two images: one trains, one validates")
         order = np.random.default_rng(seed).permutation(len(entries))
-        held = min(max(1, round(share * len(entries))), len(entries) - 1)
+        validating = min(max(1, round(share * len(entries))), len(entries) - 1)
         samples = [entry.read(channels) for entry in entries]
-        small = next((item for item in samples if min(item.image.shape[2:]) < patch), None)
+        small = next((sample for sample in samples if min(sample.image.shape[2:]) < patch), None)
         if small is not None:
-            raise StimulusError(f"{small.name}: {small.image.shape[2:]} pixels hold no patch of {patch}; lower --patch")
-        chosen = [tuple(samples[index] for index in sorted(part)) for part in (order[held:], order[:held])]
+            raise StimulusError(
+                f"{small.name}: {small.image.shape[2:]} pixels are smaller than a patch of {patch}; lower --patch"
+            )
+        chosen = [tuple(samples[index] for index in sorted(part)) for part in (order[validating:], order[:validating])]
         return cls(task, chosen[0], chosen[1], sigma, patch)
 
     def batch(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """``size`` random patches of the training part in random symmetries, and what the network should make of them."""
-        shown: list[Array] = []
-        wanted: list[Array] = []
+        """``size`` random patches of the training part in random symmetries, and their targets."""
+        inputs: list[Array] = []
+        targets: list[Array] = []
         for _ in range(size):
             sample = self.training[rng.integers(len(self.training))]
             top, left = (int(rng.integers(extent - self.patch + 1)) for extent in sample.image.shape[2:])
@@ -52,16 +54,16 @@ class Data:
             window = (slice(top, top + self.patch), slice(left, left + self.patch))
             image = _turn(sample.image[0][:, window[0], window[1]], turns, mirror)
             noise = rng.standard_normal(image.shape, np.float32) * np.float32(self.sigma / 255)
-            shown.append(image + noise if self.task == "denoise" else image)
-            wanted.append(image if sample.labels is None else _turn(sample.labels[window], turns, mirror))
-        return np.stack(shown), np.stack(wanted)
+            inputs.append(image + noise if self.task == "denoise" else image)
+            targets.append(image if sample.labels is None else _turn(sample.labels[window], turns, mirror))
+        return np.stack(inputs), np.stack(targets)
 
     def calibration(self, count: int, seed: int) -> list[Image]:
         """Patches of the training part, noisy where the task is restoration."""
-        found = images.patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
+        patches = images.cut_patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
         if self.task == "segment":
-            return found
-        return [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(found)]
+            return patches
+        return [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(patches)]
 
     def held_out(self) -> tuple[Entry, ...]:
         """The validation part: the middle patch of each image."""
@@ -69,6 +71,6 @@ class Data:
 
 
 def _turn(array: Array, turns: int, mirror: bool) -> Array:
-    """One of the eight symmetries of a square, of the last two axes."""
+    """One of the eight symmetries of a square, applied to the last two axes."""
     turned = np.rot90(array, turns, axes=(-2, -1))
     return turned[..., ::-1] if mirror else turned

@@ -1,4 +1,4 @@
-"""A float graph as a torch module: weights and biases of its convolutions are parameters, everything else is fixed."""
+"""A float graph as a torch module, with the weights and biases of its convolutions as parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from snn_deploy.graph.ops import (
 )
 
 Activate: TypeAlias = Callable[[Node, Tensor], Tensor]
-"""From a node and its value (B, C, H, W) to the value that its users see."""
+"""Maps a node and its value (B, C, H, W) to the value that its users read."""
 
 
 class GraphNetwork(nn.Module):
@@ -46,20 +46,22 @@ class GraphNetwork(nn.Module):
         for node in graph.nodes:
             if isinstance(node.op, Conv | ConvTranspose):
                 if node.op.bias.ndim != 1:
-                    raise ConversionError(f"{node.name}: a bias per pixel cannot be fine-tuned")
+                    raise ConversionError(
+                        f"{node.name}: a bias per pixel cannot be fine-tuned; only biases per channel can"
+                    )
                 self._index[node.name] = len(self.weights)
                 self.weights.append(nn.Parameter(torch.tensor(node.op.weight, dtype=torch.float32)))
                 self.biases.append(nn.Parameter(torch.tensor(node.op.bias, dtype=torch.float32)))
 
     def forward(self, image: Tensor, activate: Activate | None = None) -> Tensor:
-        """The first output's value before the host's functions; ``activate`` sees every node's value."""
+        """The first output's value before the host's functions; ``activate`` is applied to every node's value."""
         values = {self.graph.input: image}
         for node in self.graph.nodes:
             if isinstance(node.op, Host):
                 values[node.name] = values[node.inputs[0]]
                 continue
-            found = self.compute(node, [values[name] for name in node.inputs])
-            values[node.name] = found if activate is None else activate(node, found)
+            value = self.compute(node, [values[name] for name in node.inputs])
+            values[node.name] = value if activate is None else activate(node, value)
         return values[self.graph.outputs[0][1]]
 
     def compute(self, node: Node, inputs: list[Tensor]) -> Tensor:
@@ -97,7 +99,7 @@ class GraphNetwork(nn.Module):
 
 
 def _padded(maps: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
-    """Zeros around the last two axes (top, left, bottom, right); negative numbers cut."""
+    """Zeros around the last two axes (top, left, bottom, right); negative numbers crop."""
     top, left, bottom, right = pads
     return functional.pad(maps, (left, right, top, bottom)) if any(pads) else maps
 

@@ -1,16 +1,16 @@
-r"""What spikes make of an activation, and the gradient that goes through it.
+r"""Surrogates of activations: their spiking values in the forward pass, a straight-through gradient in the backward pass.
 
 ``exact`` mode: ``q clip(round(x / q), a_min, a_max)`` with the identity as gradient inside the limits (quantization-aware
 training with a straight-through estimator, arXiv 1308.3432).
 
 ``rate`` mode: the flow of a simulated run (Spiking-UNet, arXiv 2307.10974; accumulated spiking flow). A first pass without
 gradient runs T steps and keeps each neuron's mean output :math:`\bar O_l / T`; a second, with gradient, computes
-:math:`\hat I_l = W_l \hat O_{l-1} + b_l` on these means and goes on with
+:math:`\hat I_l = W_l \hat O_{l-1} + b_l` on these means and continues with
 
 .. math:: \hat O_l = \bar O_l + 1[\bar I_l > 0] (\hat I_l - \mathrm{sg}\, \hat I_l)
 
-All quantities are means over the T steps, so the bias, which enters in each of them, counts as often in the gradient as
-in the run (the published code adds it once, and its bias gradients are T times too small).
+All quantities are means over the T steps, so the bias, which is added in each of them, has the same weight in the gradient
+as in the run (the published code adds it once, so its bias gradients are T times too small).
 """
 
 from __future__ import annotations
@@ -40,25 +40,23 @@ class Firing:
 
 
 def find_firing(graph: Graph, conversion: Conversion, options: Options, device: str) -> dict[str, Firing]:
-    """The firing populations of ``conversion`` by the node of ``graph`` that each of them is."""
-    found = {}
+    """The firing populations of ``conversion`` by their node of ``graph``."""
+    firing = {}
     for layer in conversion.layers.layers:
         if layer.kind == "output" or (layer.kind not in ("relu", "linear") and not fires_at_pool(layer, options)):
             continue
         node = graph.node_of.get(layer.name)
         if node is None or (layer.kind == "relu" and not isinstance(node.op, Relu)):
-            raise ConversionError(
-                f"{layer.name}: only networks whose activations are Relu can be fine-tuned; this one was rewritten"
-            )
+            raise ConversionError(f"{layer.name}: only Relu activations can be fine-tuned; conversion rewrote this one")
         unit = torch.tensor(conversion.scales.unit[layer.name], dtype=torch.float32, device=device)[:, None, None]
-        found[layer.name] = Firing(unit, layer.kind == "linear")
-    return found
+        firing[layer.name] = Firing(unit, layer.kind == "linear")
+    return firing
 
 
 def straight_through(value: Tensor, target: Tensor) -> Tensor:
     """``target`` forward, the gradient of ``value`` backward."""
-    found: Tensor = target.detach() + value - value.detach()
-    return found
+    surrogate: Tensor = target.detach() + value - value.detach()
+    return surrogate
 
 
 class Levels:
@@ -146,9 +144,9 @@ def _steps_first(maps: Tensor, batch: int) -> Tensor:
 
 
 def spiking_loss(task: str, output: Tensor, target: Tensor) -> Tensor:
-    """Mean square error of a restoration, which PSNR measures, or cross-entropy of logits; labels below 0 are void.
+    """Mean square error of a restoration, which PSNR measures, or cross-entropy of logits; labels below 0 are ignored.
 
-    (The published code takes the mean absolute error: on a network trained for square errors it loses PSNR.)
+    (The published code uses the mean absolute error, which lowers the PSNR of networks trained for square errors.)
     """
     if task == "denoise":
         return functional.mse_loss(output, target)

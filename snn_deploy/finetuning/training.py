@@ -1,12 +1,12 @@
-"""The loop: Adam on surrogate activations, scored on converted networks, stopped when these stop getting better.
+"""The training loop: Adam on surrogate activations, validation on converted networks, early stopping.
 
 The learning rate falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts).
 
 Every ``check_every`` iterations the float network is converted and its integers run over the validation part. The network
-with the best such score is kept; the one training started from is the first. What one spike is worth stays as it was
-measured at the start, during training and in the network that comes out: measured anew on weights that have learned to
-live with their levels, it would be another network than the one trained. So the ``.snn`` is the result; converting the
-``.onnx`` again chooses scales again. A run goes on from its checkpoint, to the same bits as one without a break.
+with the best score is the result; the initial network is the first candidate. Units are calibrated once at the start and
+stay fixed during training and in the result: the trained weights are adapted to these levels, and new units would give a
+network other than the trained one. So the ``.snn`` is the result; converting the ``.onnx`` again chooses new units. A run
+that resumes from its checkpoint gives the same bits as one without interruption.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from snn_deploy.passes import normal_form
 CALIBRATION_COUNT = 32
 
 METRICS = {"denoise": "psnr_db", "segment": "miou"}
-"""What validation maximizes, by task."""
+"""The score that validation maximizes, by task."""
 
 Report: TypeAlias = Callable[[int, int, str], None]
-"""Called with (iterations done, of, validation so far)."""
+"""Called with (iterations done, total iterations, validation summary)."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "check_every", "patience"):
             if getattr(self, name) < 1:
-                raise ConversionError(f"{name} is {getattr(self, name)}; allowed are 1 and more")
+                raise ConversionError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 < self.rate < 1:
-            raise ConversionError(f"rate is {self.rate}; allowed are numbers between 0 and 1")
+            raise ConversionError(f"rate is {self.rate}; it must be between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """The float graph that validated best, its conversion at the patch's size, and every check on the way to it."""
+    """The float graph with the best validation score, its conversion at the size of a patch, and all checks."""
 
     graph: Graph
     conversion: Conversion
@@ -90,13 +90,13 @@ class Tuned:
 
     @property
     def best(self) -> Check:
-        """The check whose network is kept."""
-        return max(self.checks, key=lambda item: item.score)
+        """The check with the best score, whose network is the result."""
+        return max(self.checks, key=lambda check: check.score)
 
 
 @dataclass(eq=False)
 class _State:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     iteration: int
     checks: list[Check]
@@ -116,7 +116,7 @@ def finetune(
     checkpoint: Path | None = None,
     report: Report | None = None,
 ) -> Tuned:
-    """Fine-tune ``model`` for ``options``; goes on from ``checkpoint`` where that exists, and removes it at the end."""
+    """Fine-tune ``model`` for ``options``; resumes from ``checkpoint`` if it exists, and removes it at the end."""
     started = time.perf_counter()
     torch.manual_seed(schedule.seed)
     graph = replace(read(model, (data.patch, data.patch)).graph, name=model.stem)
@@ -164,25 +164,25 @@ class _Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all iterations are done or patience is at its end."""
-        scores = [item.score for item in self.checks]
+        """Whether all iterations are done or patience has run out."""
+        scores = [check.score for check in self.checks]
         stale = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
         return self.iteration >= self._schedule.iterations or stale >= self._schedule.patience
 
     @property
     def due(self) -> bool:
-        """Whether the network of this iteration is still to be checked."""
+        """Whether the network of this iteration must be checked now."""
         return self.iteration % self._schedule.check_every == 0 and self.due_at_end
 
     @property
     def due_at_end(self) -> bool:
-        """Whether the last check is of an earlier network."""
+        """Whether the current network has not been checked yet."""
         return not self.checks or self.checks[-1].iteration < self.iteration
 
     @property
     def summary(self) -> str:
         """The first score and the best one."""
-        first, best = self.checks[0].score, max(item.score for item in self.checks)
+        first, best = self.checks[0].score, max(check.score for check in self.checks)
         return f"{METRICS[self._data.task]} {first:.4f} -> {best:.4f}"
 
     def step(self) -> None:
@@ -201,7 +201,7 @@ class _Trainer:
         """Convert, score on the validation part, keep the best."""
         conversion = self._convert()
         predictor = SpikingPredictor(conversion.network, load_backend("cpu"))
-        found = evaluate(
+        evaluation = evaluate(
             predictor,
             self._data.held_out(),
             self._data.task,
@@ -210,8 +210,8 @@ class _Trainer:
             seed=self._schedule.seed,
             crop=self._data.patch,
         )
-        self.checks.append(Check(self.iteration, found.overall[METRICS[self._data.task]]))
-        if self.checks[-1].score == max(item.score for item in self.checks):
+        self.checks.append(Check(self.iteration, evaluation.overall[METRICS[self._data.task]]))
+        if self.checks[-1].score == max(check.score for check in self.checks):
             self._best = self._copy()
 
     def best(self) -> tuple[Graph, Conversion]:
@@ -220,7 +220,7 @@ class _Trainer:
         return self._network.trained(), self._convert()
 
     def state(self) -> _State:
-        """Everything that going on needs."""
+        """The state from which training can resume."""
         return _State(
             self.iteration,
             list(self.checks),
@@ -231,7 +231,7 @@ class _Trainer:
         )
 
     def restore(self, state: _State) -> None:
-        """Go on from ``state``."""
+        """Resume from ``state``."""
         self._network.load_state_dict(state.parameters)
         self._optimizer.load_state_dict(state.optimizer)
         self._rng.bit_generator.state = state.rng
@@ -246,7 +246,7 @@ class _Trainer:
             return lower(graph, graph, self._calibration, self._options, self._scales)
         except (ConversionError, NetworkError) as error:
             raise ConversionError(
-                f"iteration {self.iteration}: the network can be converted no longer ({error}); lower the rate"
+                f"iteration {self.iteration}: the network can no longer be converted ({error}); lower the rate"
             ) from error
 
 
@@ -262,12 +262,14 @@ def _resume(path: Path | None, identity: dict[str, Any], device: str) -> _State 
         return None
     content = torch.load(path, weights_only=True, map_location=device)
     if content.pop("identity") != identity:
-        raise ConversionError(f"{path}: the checkpoint is of another run (options, schedule or data differ); remove it")
-    return _State(**content | {"checks": [Check(**item) for item in content["checks"]]})
+        raise ConversionError(
+            f"{path}: the checkpoint belongs to a run with other options, schedule or data; remove it"
+        )
+    return _State(**content | {"checks": [Check(**check) for check in content["checks"]]})
 
 
 def write_model(graph: Graph, path: Path) -> None:
-    """``graph`` as ONNX with free height and width, its outputs under the names that the user knows."""
+    """``graph`` as ONNX with free height and width, its outputs under their names in the original file."""
     model = to_onnx(graph)
     (image,) = model.graph.input
     for axis, name in zip(image.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):

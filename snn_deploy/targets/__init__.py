@@ -1,1 +1,1 @@
-"""Devices as data: limits, coefficients and where each number was published."""
+"""Device descriptions: limits and coefficients, each with its source."""

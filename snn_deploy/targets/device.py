@@ -1,6 +1,6 @@
-"""What a device description holds: numbers with source, date, basis and band. :mod:`snn_deploy.targets.load` reads them.
+"""A device description: numbers with source, date, basis and error band; :mod:`snn_deploy.targets.load` reads them.
 
-Nothing is ever taken to be zero: asking for a number that a target does not have is a :class:`TargetError`.
+A missing number is never zero: reading it raises :class:`TargetError`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from snn_deploy.errors import TargetError
 from snn_deploy.targets.quantity import Quantity
 
 Basis = Literal["measured", "fitted", "simulated", "specified", "inherited"]
-"""How a number was obtained. ``specified``: its source does not say how; ``inherited``: it is of another device."""
+"""How a number was obtained. ``specified``: its source does not say how; ``inherited``: taken from another device."""
 
 Kind = Literal["chip", "arithmetic", "formula"]
 
@@ -64,14 +64,14 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "measured": ("dynamic_per_image_uj", "static_w", "step_us"),
     }
 )
-"""Every number a target file may hold, by section."""
+"""All numbers of a target file, by section."""
 
 _SCALES = {"_pj": 1e-12, "_uj": 1e-6, "_ns": 1e-9, "_us": 1e-6, "_w": 1.0}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number stands: a citation and its date."""
+    """Source of a number: a citation and its date."""
 
     title: str
     date: str
@@ -79,7 +79,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a target: ``value`` in the unit that ends ``key``, between ``band`` times itself."""
+    """One number of a target: ``value`` in the unit at the end of ``key``; the true value lies within ``band`` times it."""
 
     key: str
     value: float
@@ -128,7 +128,7 @@ class Target:
         object.__setattr__(self, "boards", tuple(sorted(self.boards, key=lambda board: board.chips)))
 
     def require(self, *keys: str) -> None:
-        """:class:`TargetError` that names every one of ``keys`` for which the target has no number."""
+        """Raise :class:`TargetError`, naming all of ``keys`` for which the target has no number."""
         missing = [key for key in keys if key not in self.figures]
         if missing:
             raise TargetError(
@@ -137,7 +137,7 @@ class Target:
             )
 
     def figure(self, key: str) -> Figure:
-        """The number called ``section.key``; :class:`TargetError` where the target has none."""
+        """The number ``section.key``; :class:`TargetError` if the target lacks it."""
         self.require(key)
         return self.figures[key]
 

@@ -1,13 +1,13 @@
-"""Devices as data: limits, prices and times from ``targets/*.toml``, each number with its source, date, basis and band.
+"""Loads device descriptions: limits, energy and time coefficients, each with source, date, basis and error band.
 
 A target file::
 
     name = "mychip"
     title = "My chip, revision 2"
     kind = "chip"                 # or "arithmetic", "formula"; see below
-    inherit = "loihi2"            # optional: everything not said here is taken from there
+    inherit = "loihi2"            # optional: numbers missing here are taken from there
     inherited_band = [0.5, 2.0]   # optional: those numbers are of another device; marked "inherited", with this band
-    notes = ["one line printed beside every estimate"]   # stand in for those of the parent
+    notes = ["one line printed beside every estimate"]   # replace those of the parent
 
     [sources.lab]
     title = "our bench, 25 C, 0.8 V"
@@ -22,10 +22,10 @@ A target file::
     source = "lab"
 
 The unit is the end of the key. ``band`` holds the factors by which the true value may be smaller and larger. Kinds:
-``chip`` prices synapses, neurons, messages and leakage; ``arithmetic`` prices additions and multiplications and nothing
-else; ``formula`` is an equation from a paper. A key this program does not know is an error, and so is a price that an
-estimate needs and nobody gave: nothing is ever taken to be zero. A ``[measured]`` section holds what a user measured of
-one network on the device; an estimate then uses it in place of the model.
+``chip`` has coefficients of synapses, neurons, messages and leakage; ``arithmetic`` of additions and multiplications only;
+``formula`` is an equation from a paper. An unknown key is an error, and so is a missing coefficient that an estimate needs:
+it is never zero. A ``[measured]`` section contains measurements of one network on the device, which an estimate then uses
+instead of the model.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _HEAD = {"name", "title", "kind", "inherit", "inherited_band", "notes", "sources
 def target_names() -> tuple[str, ...]:
     """Names of the packaged targets, sorted."""
     folder = files("snn_deploy") / "targets"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
 def load_target(name_or_path: str | Path) -> Target:
@@ -108,7 +108,7 @@ def _build(document: Document, parent: Target | None, where: str) -> Target:
     kind = document.get("kind", parent.kind if parent else None)
     if kind not in get_args(Kind):
         raise TargetError(f"target {where}: kind {kind!r} is none of {', '.join(get_args(Kind))}")
-    boards = tuple(_board(item, sources, where) for item in document.get("boards", []))
+    boards = tuple(_board(board, sources, where) for board in document.get("boards", []))
     return Target(
         name=_string(document, "name", where),
         title=_string(document, "title", where),
@@ -121,15 +121,15 @@ def _build(document: Document, parent: Target | None, where: str) -> Target:
 
 
 def _notes(document: Document, parent: Target | None, where: str) -> tuple[str, ...]:
-    """The file's own notes, else its parent's: a note speaks of the numbers beside it."""
+    """The file's own notes, else its parent's."""
     notes = document.get("notes", list(parent.notes) if parent else [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-        raise TargetError(f"target {where}: notes must be a list of texts")
+        raise TargetError(f"target {where}: notes must be a list of strings")
     return tuple(notes)
 
 
 def _inherited(document: Document, parent: Target | None, where: str) -> dict[str, Figure]:
-    """The parent's numbers; where ``inherited_band`` is given they are another device's and say so."""
+    """The parent's numbers; with ``inherited_band`` they are marked as another device's."""
     if parent is None:
         if "inherited_band" in document:
             raise TargetError(f"target {where}: inherited_band without inherit")
@@ -138,9 +138,9 @@ def _inherited(document: Document, parent: Target | None, where: str) -> dict[st
         return dict(parent.figures)
     band = _band(document["inherited_band"], "inherited_band", where)
     return {
-        key: replace(item, basis="inherited", band=band, note="; ".join(filter(None, (origin, item.note))))
-        for key, item in parent.figures.items()
-        for origin in [f"of {parent.name}, there {item.basis}"]
+        key: replace(figure, basis="inherited", band=band, note="; ".join(filter(None, (origin, figure.note))))
+        for key, figure in parent.figures.items()
+        for origin in [f"of {parent.name}, there {figure.basis}"]
     }
 
 
@@ -154,7 +154,7 @@ def _table(document: Document, key: str, where: str) -> Document:
 def _string(record: Document, key: str, where: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value:
-        raise TargetError(f"target {where}: {key} must be a text that is not empty, not {value!r}")
+        raise TargetError(f"target {where}: {key} must be a non-empty string, not {value!r}")
     return value
 
 
@@ -181,7 +181,7 @@ def _band(band: object, key: str, where: str) -> tuple[float, float]:
     if (
         not isinstance(band, list)
         or len(band) != 2
-        or not all(isinstance(item, (int, float)) for item in band)
+        or not all(isinstance(factor, (int, float)) for factor in band)
         or not 0 <= band[0] <= 1 <= band[1] < float("inf")
     ):
         raise TargetError(f"target {where}: {key}: band {band!r} must be two factors around 1, such as [0.8, 1.2]")
@@ -202,7 +202,7 @@ def _figure(key: str, entry: object, sources: Mapping[str, Source], where: str) 
     if basis not in get_args(Basis):
         raise TargetError(f"target {where}: {key}: basis {basis!r} is none of {', '.join(get_args(Basis))}")
     if "band" not in entry and not counted:
-        raise TargetError(f"target {where}: {key}: a price or time needs its band, such as [0.8, 1.2]")
+        raise TargetError(f"target {where}: {key}: a coefficient needs its error band, such as [0.8, 1.2]")
     band = _band(entry.get("band", [1.0, 1.0]), key, where)
     source = _source(entry, key, sources, where)
     return Figure(key, float(value), source, cast(Basis, basis), band, str(entry.get("note", "")))

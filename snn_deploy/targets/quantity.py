@@ -1,4 +1,4 @@
-"""A number with its band: what every price, time and energy is here, so that no figure is ever printed bare."""
+"""A number with its error band, in which every coefficient, time and energy is given."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n",
 class Quantity:
     """``value`` in the interval ``[low, high]``, all in one SI unit.
 
-    Sums and products take the ends together (as if all errors went one way): the widest honest band, since nothing is
-    known of how the errors of published figures hang together.
+    Sums and products combine the ends, as if all errors had the same direction: the widest band, since the correlation of
+    the errors of published figures is unknown.
     """
 
     value: float
@@ -41,7 +41,7 @@ class Quantity:
         return Quantity(1 / self.value, 1 / self.high, 1 / self.low)
 
     def text(self, unit: str) -> str:
-        """Two significant digits and the band, never one without the other: ``15 mJ (7.3 mJ to 23 mJ)``."""
+        """Two significant digits and the band: ``15 mJ (7.3 mJ to 23 mJ)``."""
         return f"{rounded(self.value, unit)} ({rounded(self.low, unit)} to {rounded(self.high, unit)})"
 
     def record(self) -> dict[str, float]:
@@ -55,9 +55,9 @@ ZERO = Quantity.exact(0.0)
 def largest(*quantities: Quantity) -> Quantity:
     """The largest of several, each end for itself."""
     return Quantity(
-        max(item.value for item in quantities),
-        max(item.low for item in quantities),
-        max(item.high for item in quantities),
+        max(quantity.value for quantity in quantities),
+        max(quantity.low for quantity in quantities),
+        max(quantity.high for quantity in quantities),
     )
 
 

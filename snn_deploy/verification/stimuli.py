@@ -11,7 +11,7 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.data import images
-from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
@@ -39,12 +39,12 @@ class Stimuli:
     @classmethod
     def of_images(cls, network: Network, values: images.Image, name: str = "the images") -> Stimuli:
         """Real images (B, C, H, W), float, run at once; ``network`` is taken to their size."""
-        return cls.of_payloads(*stimulus_at(network, values, name), name)
+        return cls.of_payloads(*prepare_stimulus(network, values, name), name)
 
     @classmethod
     def of_folder(cls, network: Network, folder: FolderImages) -> Stimuli:
         """Every image of ``folder``, one at a time; all must have the size of the first."""
-        sized, _ = stimulus_at(network, folder.image(0), str(folder.paths[0]))
+        sized, _ = prepare_stimulus(network, folder.image(0), str(folder.paths[0]))
 
         def read(first: int, last: int) -> Int64:
             return np.concatenate([_payloads(sized, folder, index) for index in range(first, last)])

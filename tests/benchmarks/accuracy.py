@@ -17,8 +17,8 @@ from rich.table import Table
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.data.calibration import calibration_images
-from snn_deploy.data.datasets import Entry, clean_images
+from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.data.datasets import Entry, list_clean_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, evaluate
@@ -57,8 +57,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.exit(2, f"{arguments.data} is absent: give --data a folder of clean gray images, Set12's for instance\n")
-    entries = clean_images(arguments.data)[: arguments.images]
-    calibration = calibration_images(None, 1, SIGMA, arguments.seed)
+    entries = list_clean_images(arguments.data)[: arguments.images]
+    calibration = load_calibration_images(None, 1, SIGMA, arguments.seed)
     found: dict[str, Evaluation] = {}
     table = _table(arguments, entries)
     for name, predictor in predictors(arguments.model, calibration, arguments.steps):

@@ -25,8 +25,8 @@ from snn_deploy.cli import app as cli
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.convert import convert
 from snn_deploy.data import images
-from snn_deploy.data.calibration import PATCH, PATCHES, calibration_images
-from snn_deploy.data.datasets import Entry, clean_images, labelled_images
+from snn_deploy.data.calibration import PATCH, PATCHES, load_calibration_images
+from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, SpikingPredictor, evaluate
@@ -42,7 +42,7 @@ Part = dict[str, Any]
 
 def entries(study: Study, shared: Path) -> tuple[Entry, ...]:
     """The test images."""
-    read = clean_images if study.task == "denoise" else labelled_images
+    read = list_clean_images if study.task == "denoise" else list_labelled_images
     return read(shared / "data" / study.data)[slice(*study.images)]
 
 
@@ -52,10 +52,10 @@ def calibrated(
 ) -> tuple[Images, Mapping[str, Statistics]]:
     """Calibration images and what they show of ``model``: photographs of scikit-image, or training images of ``folder``."""
     if span is None:
-        found = calibration_images(None, channels, sigma, 0)
+        found = load_calibration_images(None, channels, sigma, 0)
     else:
-        training = [entry.read(channels).image for entry in labelled_images(folder)[slice(*span)]]
-        found = images.patches(training, (PATCH, PATCH), PATCHES, 0)
+        training = [entry.read(channels).image for entry in list_labelled_images(folder)[slice(*span)]]
+        found = images.cut_patches(training, (PATCH, PATCH), PATCHES, 0)
     return found, convert(model, found).conversion.statistics
 
 
@@ -158,7 +158,7 @@ def main() -> None:
 
 def noisy_crop(shared: Path) -> images.Image:
     """The crop that the plots of spikes and activations use: of the first image of Set12."""
-    entry, *_ = clean_images(shared / "data/Set12")
+    entry, *_ = list_clean_images(shared / "data/Set12")
     return images.add_noise(images.center_crop(entry.read(1).image, 128, 128), 25.0, 0)
 
 

@@ -171,7 +171,7 @@ def test_missing_pictures_and_folders(tool: Tool, tmp_path: Path, network: Path,
     one_line(tool("run", network, "--input", tmp_path), "is a folder")
     out = ("--out", tmp_path / "o.snn")
     one_line(tool("convert", model, "--calibration", tmp_path / "none", *out), "none: no such folder")
-    one_line(tool("convert", model, "--calibration", tmp_path, *out), "holds no image")
+    one_line(tool("convert", model, "--calibration", tmp_path, *out), "no images; supported are")
     Image.new("L", (8, 8)).save(tmp_path / "small.png")
     one_line(tool("convert", model, "--calibration", tmp_path, *out), "at least 16x16 pixels")
 
@@ -199,7 +199,7 @@ def test_unwritable_outputs(tool: Tool, tmp_path: Path, network: Path, picture: 
 def test_unknown_picture_formats_are_refused_before_the_run(
     tool: Tool, tmp_path: Path, network: Path, picture: Path
 ) -> None:
-    one_line(tool("run", network, "--input", picture, "--out", tmp_path / "o.xyz"), ".xyz is no image format")
+    one_line(tool("run", network, "--input", picture, "--out", tmp_path / "o.xyz"), "unsupported image format .xyz")
 
 
 def test_a_failed_write_leaves_the_old_file(

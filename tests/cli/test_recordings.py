@@ -13,7 +13,7 @@ import pytest
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.data.images import center_crop, read_image
-from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.network import artifact
 from snn_deploy.verification import Probe, Trace
 from snn_deploy.verification.certificate import Certificate, write_certificate
@@ -28,7 +28,7 @@ CROP = ("--crop", "16x16")
 def run(network: Path, picture: Path) -> Run:
     loaded = artifact.load(network)
     image = center_crop(read_image(picture, loaded.input.shape[0]), 16, 16)
-    sized, payloads = stimulus_at(loaded, image, "picture")
+    sized, payloads = prepare_stimulus(loaded, image, "picture")
     return load_backend("reference").run(sized, payloads, Record.STATES)
 
 
@@ -142,7 +142,7 @@ def batches(network: Path, pictures: Path) -> list[Trace]:
     loaded = artifact.load(network)
     traces = []
     for path in sorted(pictures.iterdir()):
-        sized, payloads = stimulus_at(loaded, center_crop(read_image(path, 1), 16, 16), path.name)
+        sized, payloads = prepare_stimulus(loaded, center_crop(read_image(path, 1), 16, 16), path.name)
         traces.append(Trace.of(load_backend("reference").run(sized, payloads, Record.STATES), "chip"))
     return traces
 

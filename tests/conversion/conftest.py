@@ -89,7 +89,7 @@ def denoiser(root: Path) -> Graph:
 @pytest.fixture(scope="session")
 def clean() -> Images:
     """Crops (1, 1, 64, 64) of three of scikit-image's photographs."""
-    return [images.center_crop(images.photograph(name, 1), 64, 64) for name in ("camera", "coins", "chelsea")]
+    return [images.center_crop(images.load_photograph(name, 1), 64, 64) for name in ("camera", "coins", "chelsea")]
 
 
 @pytest.fixture(scope="session")

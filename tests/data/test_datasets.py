@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage import io
 
-from snn_deploy.data.datasets import clean_images, labelled_images
+from snn_deploy.data.datasets import list_clean_images, list_labelled_images
 from snn_deploy.data.metrics import VOID
 from snn_deploy.errors import StimulusError
 
@@ -23,7 +23,7 @@ def write(path: Path, values: np.ndarray) -> None:
 def test_a_folder_of_clean_images(tmp_path: Path) -> None:
     write(tmp_path / "02.png", GRAY)
     write(tmp_path / "01.png", GRAY + 1)
-    entries = clean_images(tmp_path)
+    entries = list_clean_images(tmp_path)
     assert [entry.name for entry in entries] == ["01.png", "02.png"]
     sample = entries[1].read(1)
     assert sample.labels is None
@@ -35,7 +35,7 @@ def test_isbi_folders_count_in_numbers(tmp_path: Path) -> None:
     for index in (0, 2, 10):
         write(tmp_path / f"image/{index}.png", GRAY)
         write(tmp_path / f"label/{index}.png", labels)
-    entries = labelled_images(tmp_path)
+    entries = list_labelled_images(tmp_path)
     assert [entry.name for entry in entries] == ["0.png", "2.png", "10.png"]
     np.testing.assert_array_equal(entries[0].read(1).labels, GRAY % 3 == 0)
 
@@ -44,7 +44,7 @@ def test_isbi_stacks(tmp_path: Path) -> None:
     volume = np.stack([GRAY, GRAY + 100])
     write(tmp_path / "train-volume.tif", volume)
     write(tmp_path / "train-labels.tif", np.where(volume > 50, 255, 0).astype(np.uint8))
-    second = labelled_images(tmp_path)[1].read(1)
+    second = list_labelled_images(tmp_path)[1].read(1)
     np.testing.assert_allclose(second.image[0, 0] * 255, GRAY + 100, atol=1e-4)
     np.testing.assert_array_equal(second.labels, volume[1] <= 50)
 
@@ -55,7 +55,7 @@ def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path) -> None:
     write(tmp_path / "images/21_training.tif", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "1st_manual/21_manual1.png", vessel)
     write(tmp_path / "mask/21_training_mask.png", mask)
-    sample = labelled_images(tmp_path)[0].read(1)
+    sample = list_labelled_images(tmp_path)[0].read(1)
     assert sample.image.shape == (1, 1, 8, 8)
     np.testing.assert_array_equal(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
 
@@ -65,37 +65,37 @@ def test_camseq_reads_its_colors(tmp_path: Path) -> None:
     colors = np.array([[64, 128, 64], [0, 0, 0], [128, 0, 0]], np.uint8)
     write(tmp_path / "a.png", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "a_L.png", colors[GRAY % 3])
-    (entry,) = labelled_images(tmp_path)
+    (entry,) = list_labelled_images(tmp_path)
     np.testing.assert_array_equal(entry.read(3).labels, np.array([0, VOID, 1])[GRAY % 3])
     write(tmp_path / "a_L.png", np.full((8, 8, 3), 7, np.uint8))
-    with pytest.raises(StimulusError, match=r"a_L.png: holds a color that .*label_colors.txt does not list"):
+    with pytest.raises(StimulusError, match=r"a_L.png: contains a color that .*label_colors.txt does not list"):
         entry.read(3)
 
 
 def test_segnet_frames(tmp_path: Path) -> None:
     write(tmp_path / "val/f.png", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "valannot/f.png", GRAY % 12)
-    (entry,) = labelled_images(tmp_path)
+    (entry,) = list_labelled_images(tmp_path)
     np.testing.assert_array_equal(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
 
 
 def test_what_is_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(StimulusError, match=r"no known layout of labelled images"):
-        labelled_images(tmp_path)
+    with pytest.raises(StimulusError, match=r"unknown layout of labelled images"):
+        list_labelled_images(tmp_path)
     with pytest.raises(StimulusError, match=r"nowhere: no such folder"):
-        labelled_images(tmp_path / "nowhere")
+        list_labelled_images(tmp_path / "nowhere")
     write(tmp_path / "image/0.png", GRAY)
     write(tmp_path / "label/1.png", GRAY)
-    with pytest.raises(StimulusError, match=r"0.png: 0 files match .*label/0.png; one is needed"):
-        labelled_images(tmp_path)[0].read(1)
+    with pytest.raises(StimulusError, match=r"0.png: 0 files match .*label/0.png; exactly one is needed"):
+        list_labelled_images(tmp_path)[0].read(1)
     write(tmp_path / "label/0.png", GRAY[:4])
-    with pytest.raises(StimulusError, match=r"0.png: \(8, 8\) pixels, its label map \(4, 8\)"):
-        labelled_images(tmp_path)[0].read(1)
+    with pytest.raises(StimulusError, match=r"0.png: \(8, 8\) pixels, but its label map has \(4, 8\)$"):
+        list_labelled_images(tmp_path)[0].read(1)
 
 
 def test_the_shared_folders_are_read(shared: Path) -> None:
-    assert len(labelled_images(shared / "data/ISBI2012")) == 30
-    assert len(labelled_images(shared / "data/CamSeq_frames")) == 81
-    sample = labelled_images(shared / "data/CamSeq_frames")[0].read(3)
+    assert len(list_labelled_images(shared / "data/ISBI2012")) == 30
+    assert len(list_labelled_images(shared / "data/CamSeq_frames")) == 81
+    sample = list_labelled_images(shared / "data/CamSeq_frames")[0].read(3)
     assert sample.labels is not None
     assert set(np.unique(sample.labels)) <= {VOID, *range(11)}

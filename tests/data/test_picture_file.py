@@ -146,19 +146,19 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, dict[str, Any], str]] =
         lambda: Image.fromarray(np.float32(GRAY)),
         "a.tif",
         {},
-        r"float values from 0 to 255; values in \[0, 1\] are read: scale them, or save .* as it is$",
+        r"float values from 0 to 255; only values in \[0, 1\] are allowed: scale them, or save .* read unscaled$",
     ),
     "floats below 0": (
         lambda: Image.fromarray(UNIT - 1),
         "a.tif",
         {},
-        r"float values from -1 to 0; values in .* as it is$",
+        r"float values from -1 to 0; only values in .* read unscaled$",
     ),
     "NaN": (
         lambda: Image.fromarray(np.where(UNIT > 0.5, np.float32(np.nan), UNIT)),
         "a.tif",
         {},
-        r"float values from nan to nan; values in .* as it is$",
+        r"float values from nan to nan; only values in .* read unscaled$",
     ),
     "16 bits, 0 is white": (
         lambda: Image.fromarray(DEEP),
@@ -174,13 +174,13 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, dict[str, Any], str]] =
         lambda: Image.fromarray(GRAY),
         "a.png",
         {"save_all": True, "append_images": [Image.fromarray(255 - GRAY)]},
-        r"holds 2 pictures; save each as a file of its own$",
+        r"contains 2 pictures; save each as a separate file$",
     ),
     "pages": (
         lambda: Image.fromarray(GRAY),
         "a.tif",
         {"save_all": True, "append_images": [Image.fromarray(GRAY)] * 2},
-        r"holds 3 pictures; save each as a file of its own$",
+        r"contains 3 pictures; save each as a separate file$",
     ),
     "a transparent bit": (
         lambda: Image.fromarray(GRAY > 99),
@@ -278,7 +278,7 @@ def test_the_photograph_of_a_jpeg_with_more_frames_is_read(tmp_path: Path) -> No
 def test_large_pictures_are_refused_unread(tmp_path: Path) -> None:
     Image.new("1", (2**13, MAX_PIXELS // 2**13 + 1)).save(tmp_path / "a.png")
     with pytest.raises(
-        StimulusError, match=r"4097x8192 pixels; at most .* and 33554432 in all are read; cut it into tiles$"
+        StimulusError, match=r"4097x8192 pixels; at most .* and 33554432 in total are allowed; split it into tiles$"
     ):
         read(tmp_path / "a.png")
 
@@ -289,7 +289,7 @@ def test_arrays_hold_finite_numbers(value: float, tmp_path: Path) -> None:
     values[0, 0, 2, 3] = value
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(
-        StimulusError, match=r"a\.npy: holds .* at \(0, 0, 2, 3\); replace what is not finite as float32$"
+        StimulusError, match=r"a\.npy: value .* at \(0, 0, 2, 3\) is not finite in float32; replace it$"
     ):
         read_image(tmp_path / "a.npy", 1)
 

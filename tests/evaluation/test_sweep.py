@@ -73,18 +73,18 @@ def test_an_axis_may_grow(tmp_path: Path) -> None:
 def test_journals_of_other_sweeps_are_refused(tmp_path: Path) -> None:
     journal = tmp_path / "sweep.jsonl"
     sweep(GRID, score, journal=journal)
-    with pytest.raises(ReportError, match=r"is of another sweep \('model'\); choose another file or remove it$"):
+    with pytest.raises(ReportError, match=r"belongs to another sweep \('model'\); choose another file or remove it$"):
         sweep(Grid("other", GRID.axes), score, journal=journal)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"hello\n", r"is not the journal of a sweep \(JSONDecodeError\)"),
-        (b"hello", r"is not the journal of a sweep \(JSONDecodeError\)"),
-        (b"\n", r"is not the journal of a sweep \(JSONDecodeError\)"),
-        (b"{}\nhello", r"is not the journal of a sweep \(KeyError\)"),
-        (b"[1, 2]\nhello", r"is not the journal of a sweep \(TypeError\)"),
+        (b"hello\n", r"not a sweep journal \(JSONDecodeError\)"),
+        (b"hello", r"not a sweep journal \(JSONDecodeError\)"),
+        (b"\n", r"not a sweep journal \(JSONDecodeError\)"),
+        (b"{}\nhello", r"not a sweep journal \(KeyError\)"),
+        (b"[1, 2]\nhello", r"not a sweep journal \(TypeError\)"),
         (b"\xff\xfe\n", "cannot be read: not UTF-8"),
     ],
 )
@@ -138,7 +138,7 @@ def test_the_front_keeps_what_nothing_beats() -> None:
     ]
     front = select_pareto_front(points, {"psnr_db": "max", "energy_j": "min"})
     assert [point.settings["a"] for point in front] == [2, 4, 6]
-    with pytest.raises(ReportError, match=r"no point is scored by cores; scores are psnr_db, energy_j$"):
+    with pytest.raises(ReportError, match=r"scores do not include cores; available are psnr_db, energy_j$"):
         select_pareto_front(points, {"cores": "min"})
     with pytest.raises(ReportError, match=r"at least one goal$"):
         select_pareto_front(points, {})
@@ -152,7 +152,7 @@ def test_axes() -> None:
         parse_axis("steps")
     with pytest.raises(ReportError, match=r"two axes share a name: a, a$"):
         Grid("g", (("a", (1,)), ("a", (2,))))
-    with pytest.raises(ReportError, match=r"every axis needs values, each once: a$"):
+    with pytest.raises(ReportError, match=r"every axis needs values without duplicates: a$"):
         Grid("g", (("a", (1, 1)),))
     with pytest.raises(BackendError, match=r"0 workers; at least 1 is needed$"):
         sweep(GRID, score, workers=0)

@@ -165,7 +165,8 @@ def test_what_depends_on_the_schedule_is_refused() -> None:
         ),
     )
     with pytest.raises(
-        ConversionError, match=r"^enc1/a, .*, output: neurons that cannot take events back .* whole count$"
+        ConversionError,
+        match=r"^enc1/a, .*, output: counts of neurons without negative payloads depend on the schedule; .* whole count$",
     ):
         encode_onnx(growing)
 

@@ -151,18 +151,21 @@ def _with_connection(index: int, **fields: object) -> Network:
     ("network", "message"),
     [
         (random_unet("exact", size=8), r"holds networks in rate mode; this one is in exact mode$"),
-        (random_unet("rate", size=8), r"^dec: reads enc1/b, up1; the format holds chains only|^up2: reads "),
+        (random_unet("rate", size=8), r"^dec: reads enc1/b, up1; the format supports chains only|^up2: reads "),
         (_with_neuron(2, theta=np.full(6, 65)), r"^layer/1: 1 thresholds, the first 65; a layer has one"),
         (_with_neuron(2, theta=64 * np.arange(1, 7)), r"^layer/1: 6 thresholds, the first 64; a layer has one"),
         (_with_neuron(2, offset=np.full(6, 65)), r"^layer/1: biases must be 64 times integers within \+-4095$"),
-        (_with_neuron(1, offset=np.array([0, 64])), r"^layer/0: 2 biases; a .net file holds one"),
-        (_changed(1, bias=np.ones((2, 1, 1))), r"^layer/0: a bias that joins the current is not written"),
-        (_changed(0, unit=np.full(2, 0.3)), r"^image: 1 / unit is 3.33333; lava-dl cuts it"),
-        (_with_connection(1, exponent=1), r"^layer/0->layer/1: exponent 1; lava-dl reads weights without one$"),
-        (_with_connection(0, exponent=1), r"^layer/0: lava-dl gives images to neurons as their biases"),
+        (_with_neuron(1, offset=np.array([0, 64])), r"^layer/0: 2 biases; a .net file has one"),
+        (_changed(1, bias=np.ones((2, 1, 1))), r"^layer/0: a bias of the current cannot be written"),
+        (_changed(0, unit=np.full(2, 0.3)), r"^image: 1 / unit is 3.33333; lava-dl truncates it"),
+        (
+            _with_connection(1, exponent=1),
+            r"^layer/0->layer/1: exponent 1; lava-dl does not support exponents of weights$",
+        ),
+        (_with_connection(0, exponent=1), r"^layer/0: lava-dl feeds images to neurons as biases"),
         (
             _with_connection(4, kernel=TransposedKernel(np.ones((5, 3, 1, 1)))),
-            r"^layer/4->layer/5: a TransposedKernel has no layer in the format",
+            r"^layer/4->layer/5: the format has no layer for a TransposedKernel",
         ),
     ],
 )
@@ -175,11 +178,11 @@ def test_what_a_file_cannot_hold_is_refused_by_name(network: Network, message: s
 @pytest.mark.parametrize(
     ("entry", "value", "message"),
     [
-        ("type", b"pool", r"^layer/1: layers of type 'pool' are not read; input, conv, dense, flatten are$"),
-        ("delay", 3, r"^layer/1: dense with delay is not read$"),
+        ("type", b"pool", r"^layer/1: layers of type 'pool' are not supported; input, conv, dense, flatten are$"),
+        ("delay", 3, r"^layer/1: dense with delay is not supported$"),
         ("weight", np.full((2, 4), 0.5), r"^layer/1: weight holds fractions, .*; export it quantized$"),
         ("neuron/wgtExp", 2, r"^layer/1: wgtExp is 2; only 0 is read$"),
-        ("neuron/type", b"RF_IZ", r"^layer/1: neurons of type 'RF_IZ' are not read; LOIHI, CUBA are$"),
+        ("neuron/type", b"RF_IZ", r"^layer/1: neurons of type 'RF_IZ' are not supported; LOIHI, CUBA are$"),
     ],
 )
 def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: object, message: str) -> None:
@@ -206,7 +209,7 @@ def test_a_layer_without_neurons_is_refused(tmp_path: Path) -> None:
     write_net(chain(), path)
     with h5py.File(path, "a") as file:
         del file["layer/0/neuron"]
-    with pytest.raises(NetworkError, match=r"^layer/0: has no neurons; only layers that have some are read$"):
+    with pytest.raises(NetworkError, match=r"^layer/0: has no neurons; only layers with neurons are supported$"):
         read_net(path)
 
 

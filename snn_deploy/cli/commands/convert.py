@@ -14,7 +14,7 @@ from snn_deploy.conversion.convert import Converted, convert, input_channels, in
 from snn_deploy.conversion.loss import Trial, Truth, choose_best, list_candidates, try_options
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.report import record, record_trial
-from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, table, trial_table
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
     own = input_size(model)
     channels = input_channels(model, own)
-    images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    images = load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     with progress(f"converting {model.name}"):
         converted = convert(model, images, options, arguments.size)
     trials = _trials(model, images, options, converted, search=arguments.search)
@@ -102,7 +102,7 @@ def _trials(model: Path, images: Images, options: Options, converted: Converted,
 def _frozen(arguments: argparse.Namespace) -> Path:
     """The model with its instance normalization frozen, written beside the artifact; says what that costs."""
     own, channels = input_size(arguments.model), own_channels(arguments.model)
-    images = calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    images = load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
     frozen = freeze_norm(arguments.model, np.concatenate(list(images)))
     path: Path = arguments.out.with_suffix(".frozen.onnx")
     write(path, frozen.model)

@@ -20,7 +20,7 @@ from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
-from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.console import note, progress, show, show_json, verbose
 from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
@@ -83,10 +83,10 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ReportError(f"{arguments.out}: cannot be made: {error.strerror or error}") from error
     target = load_target(arguments.target)
     model = embedded_model()
-    clean = images.photograph("camera", 1)
+    clean = images.load_photograph("camera", 1)
     noisy = images.add_noise(clean, SIGMA, arguments.seed)
     size = clean.shape[2], clean.shape[3]
-    calibration = calibration_images(None, 1, SIGMA, arguments.seed)
+    calibration = load_calibration_images(None, 1, SIGMA, arguments.seed)
     with progress("converting the model"):
         converted = convert(model, calibration, Options(levels=arguments.levels), size)
     network = converted.conversion.network

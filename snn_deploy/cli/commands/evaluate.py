@@ -9,7 +9,7 @@ from typing import Any
 from snn_deploy.backend.registry import backend_names, load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.conversion.convert import input_channels, input_size
-from snn_deploy.data.datasets import Entry, clean_images, labelled_images
+from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import StimulusError
@@ -65,7 +65,7 @@ def add(verbs: Any) -> None:
 
 def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, ...]:
     """The chosen entries of ``folder`` for ``task``."""
-    found = (clean_images if task == "denoise" else labelled_images)(folder)
+    found = (list_clean_images if task == "denoise" else list_labelled_images)(folder)
     chosen = found[images] if images is not None else found
     if not chosen:
         raise StimulusError(f"{folder}: holds {len(found)} images; none of them is chosen")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snn_deploy.cli import arguments as shared
-from snn_deploy.data.datasets import clean_images, labelled_images
+from snn_deploy.data.datasets import list_clean_images, list_labelled_images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError
@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.calibration is not None:
         raise StimulusError("--calibration: fine-tuning measures activations on its training images; leave it out")
     options = shared.options_of(arguments)
-    entries = (clean_images if arguments.task == "denoise" else labelled_images)(arguments.data)
+    entries = (list_clean_images if arguments.task == "denoise" else list_labelled_images)(arguments.data)
     entries = entries if arguments.images is None else entries[arguments.images]
     channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
     data = Data.of(

@@ -25,9 +25,9 @@ from snn_deploy.conversion.convert import convert, input_size, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
-from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
-from snn_deploy.data.stimulus import stimulus_at
+from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write
@@ -105,7 +105,7 @@ def execute(arguments: argparse.Namespace) -> int:
     unsized = artifact.load(arguments.network)
     clean, shown = shared.clean_and_shown(arguments, unsized)
     clean, shown = clean[:1], shown[:1]
-    network, payloads = stimulus_at(unsized, shown, str(arguments.input))
+    network, payloads = prepare_stimulus(unsized, shown, str(arguments.input))
     run = shared.run(arguments.backend, network, payloads)
     output = _values(network, run)
     expected = None if arguments.model is None else next(iter(_float(arguments.model, shown).values()))
@@ -153,7 +153,7 @@ def _float(model: Path, image: images.Image) -> Values[str, Float32]:
 def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
     """All backends on the middle of the image; slow ones would take minutes for all of it."""
     height, width = (min(side, wanted) for side, wanted in zip(image.shape[2:], arguments.verify_crop, strict=True))
-    part, payloads = stimulus_at(
+    part, payloads = prepare_stimulus(
         network, images.center_crop(image, height, width), f"--verify-crop of {arguments.input}"
     )
     if (height, width) != image.shape[2:]:
@@ -273,7 +273,7 @@ def _over_levels(
     config = {key: value for key, value in network.config.items() if key in known}
     chosen = int(config.get("levels") or LADDER[-1])
     own = input_size(arguments.model)
-    patches = calibration_images(arguments.calibration, shown.shape[1], arguments.noise, arguments.seed, own)
+    patches = load_calibration_images(arguments.calibration, shown.shape[1], arguments.noise, arguments.seed, own)
     points = []
     budgets = sorted({*LADDER, chosen})
     with progress("quality over the levels") as report:

@@ -57,7 +57,7 @@ def check_output(path: Path) -> None:
     """Before anything runs: can ``path`` be written, and is it ``.npy`` or an image."""
     check_writable(path)
     if path.suffix != ".npy":
-        images.format_of(path)
+        images.choose_format(path)
 
 
 def write_output(path: Path, network: Network, run: Run) -> None:

@@ -19,7 +19,7 @@ from snn_deploy.conversion.convert import convert, input_channels, input_size, o
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
-from snn_deploy.data.calibration import calibration_images
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.tables import sweep_table
 from snn_deploy.errors import ConversionError
@@ -97,7 +97,7 @@ def _scoring(arguments: argparse.Namespace) -> Scoring:
     return Scoring(
         portable(arguments.model),
         images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image,
-        tuple(calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)),
+        tuple(load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)),
         load_target(arguments.target),
     )
 

@@ -173,7 +173,7 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     """The files that a certificate vouches for, by the names it gives them."""
     files = {"artifact": arguments.network}
     if arguments.input is not None and arguments.input.is_dir():
-        paths = images.image_paths(arguments.input)
+        paths = images.list_image_paths(arguments.input)
         files |= {f"stimulus {index + 1}": path for index, path in enumerate(paths)}
     elif arguments.input is not None:
         files["stimulus"] = arguments.input
@@ -249,7 +249,7 @@ def _again(arguments: argparse.Namespace, network: Network, certificate: Certifi
 
 def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     """Name the images of a folder whose middles together reveal the most faults."""
-    paths = images.image_paths(arguments.suggest_stimulus)
+    paths = images.list_image_paths(arguments.suggest_stimulus)
     height, width = arguments.crop or (32, 32)
     part = network.at_size(height, width)
     shown = []

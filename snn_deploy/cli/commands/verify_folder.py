@@ -43,7 +43,7 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
 
 def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImages:
     """The images of the folder that ``--input`` names, with the crop and the noise of the command line."""
-    paths = images.image_paths(arguments.input)
+    paths = images.list_image_paths(arguments.input)
     return FolderImages(paths, network.input.shape[0], arguments.crop, arguments.noise, arguments.seed)
 
 
