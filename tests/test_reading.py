@@ -20,8 +20,9 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_unet
-from snn_deploy.verification.certificate import file_digest, read_certificate
-from snn_deploy.verification.traces.readers import is_potentials, read_nir_data, read_sana_fe
+from snn_deploy.verification.certificate import digest_file, read_certificate
+from snn_deploy.verification.traces.nir_data import read_nir_data
+from snn_deploy.verification.traces.sana_fe import is_potentials, read_sana_fe
 from snn_deploy.verification.traces.trace_file import TraceFile
 
 READERS: dict[str, Callable[[Path, Network], object]] = {
@@ -32,7 +33,7 @@ READERS: dict[str, Callable[[Path, Network], object]] = {
     "project": lambda path, _: _read(path),
     "target": lambda path, _: load_target(path),
     "certificate": lambda path, _: read_certificate(path),
-    "certified file": lambda path, _: file_digest(path),
+    "certified file": lambda path, _: digest_file(path),
     "trace": lambda path, _: TraceFile(path),
     "NIRData": read_nir_data,
     "SANA-FE spikes": lambda path, network: read_sana_fe(network, path),

@@ -18,8 +18,9 @@ from snn_deploy.verification.comparison.verdict_record import record
 from snn_deploy.verification.many import verify_images
 from snn_deploy.verification.session import Outcome, Session
 from snn_deploy.verification.stimuli import Stimuli
-from snn_deploy.verification.traces.readers import read_nir_data, read_sana_fe
+from snn_deploy.verification.traces.nir_data import read_nir_data
 from snn_deploy.verification.traces.recordings import Readout
+from snn_deploy.verification.traces.sana_fe import read_sana_fe
 from snn_deploy.verification.traces.trace import Probe, Trace
 from snn_deploy.verification.traces.trace_file import read_trace, write_trace
 

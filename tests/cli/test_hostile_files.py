@@ -23,7 +23,7 @@ from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Trace, compare
 from snn_deploy.verification.certificate import certify, read_certificate, write_certificate
-from snn_deploy.verification.traces.readers import read_sana_fe
+from snn_deploy.verification.traces.sana_fe import read_sana_fe
 from snn_deploy.verification.traces.trace_file import read_trace, write_trace
 
 COPIES = 120

@@ -10,7 +10,8 @@ from pathlib import Path
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.traces.decoding import decode
-from snn_deploy.verification.traces.readers import is_potentials, read_nir_data, read_sana_fe
+from snn_deploy.verification.traces.nir_data import read_nir_data
+from snn_deploy.verification.traces.sana_fe import is_potentials, read_sana_fe
 from snn_deploy.verification.traces.trace import Time, Trace
 from snn_deploy.verification.traces.trace_file import TraceFile
 

@@ -21,7 +21,8 @@ from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Probe, Trace
 from snn_deploy.verification.traces.alignment import align_batch, align_recording
 from snn_deploy.verification.traces.decoding import decode
-from snn_deploy.verification.traces.readers import read_nir_data, read_sana_fe
+from snn_deploy.verification.traces.nir_data import read_nir_data
+from snn_deploy.verification.traces.sana_fe import read_sana_fe
 from snn_deploy.verification.traces.trace import UNRECORDED
 from snn_deploy.verification.traces.trace_file import TraceFile
 
@@ -84,6 +85,7 @@ def test_spikes_of_sana_fe(network: Network, tmp_path: Path, text: str, message:
         ("timestep,neuron dec.-1,\n1,5,\n", r"line 1: neuron -1 of dec, which has 0\.\.255$"),
         ("timestep,neuron dec.256,\n1,5,\n", r"line 1: neuron 256 of dec, which has 0\.\.255$"),
         ("timestep,neuron dec.1,neuron dec.1,\n1,5,5,\n", r"line 1: neuron dec.1 has 2 columns; one is needed$"),
+        ("timestep,,neuron dec.1,\n1,5,\n", r"line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'$"),
         ("timestep,neuron dec.1,\n-1,5,\n", r"line 2: step -1; steps count from 0$"),
         ("timestep,neuron dec.1,\n0,5,\n0,5,\n", r"line 3: step 0 follows 0$"),
         ("timestep,neuron dec.1,\n1,5,\n0,5,\n", r"line 3: step 0 follows 1$"),

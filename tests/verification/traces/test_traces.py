@@ -20,7 +20,8 @@ from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Probe, Trace, compare
 from snn_deploy.verification.traces.alignment import align_batch, align_recording, find_lag
 from snn_deploy.verification.traces.decoding import decode, sign_extend, sum_core_counters
-from snn_deploy.verification.traces.readers import read_nir_data, read_sana_fe
+from snn_deploy.verification.traces.nir_data import read_nir_data
+from snn_deploy.verification.traces.sana_fe import read_sana_fe
 from snn_deploy.verification.traces.trace_file import TraceFile, read_trace, write_trace
 
 
