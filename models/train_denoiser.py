@@ -26,8 +26,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from snn_deploy.data.datasets import clean_images
-from snn_deploy.data.images import bundled_images
+from snn_deploy.data.datasets import list_clean_images
+from snn_deploy.data.images import load_bundled_images
 from snn_deploy.evaluation.evaluate import FloatPredictor, evaluate
 from training import ROOT, Bytes, Schedule, export, read_bytes, train, turn
 from unet import DenoisingUNet
@@ -42,7 +42,7 @@ def load_images(sources: list[str], channels: int) -> list[Bytes]:
     for source in sources:
         if source == "scikit-image":
             images += [
-                np.moveaxis(np.rint(image[0] * 255).astype(np.uint8), 0, 2) for image in bundled_images(channels)
+                np.moveaxis(np.rint(image[0] * 255).astype(np.uint8), 0, 2) for image in load_bundled_images(channels)
             ]
         else:
             images += [read_bytes(path, channels) for path in sorted(Path(source).glob("*.png"))]
@@ -107,7 +107,7 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in net.parameters())
     message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
     if arguments.test.is_dir():
-        entries, predictor = clean_images(arguments.test), FloatPredictor(arguments.out)
+        entries, predictor = list_clean_images(arguments.test), FloatPredictor(arguments.out)
         for sigma in (low,) if low == high else SCORED:
             found = evaluate(predictor, entries, "denoise", arguments.channels, sigma=sigma)
             message += f", {arguments.test.name} {found.overall['psnr_db']:.3f} dB at sigma {sigma:g}"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from snn_deploy.data.datasets import labelled_images
+from snn_deploy.data.datasets import list_labelled_images
 from snn_deploy.data.metrics import VOID
 from snn_deploy.evaluation.evaluate import FloatPredictor, evaluate
 from training import ROOT, Bytes, Schedule, export, train, turn
@@ -64,7 +64,7 @@ SETS = {
 
 def load_pairs(folder: Path, data: DataSet) -> Pairs:
     """(image (H, W, C) uint8, label map (H, W) int64) of every training image."""
-    samples = [entry.read(data.channels) for entry in labelled_images(folder)[data.training]]
+    samples = [entry.read(data.channels) for entry in list_labelled_images(folder)[data.training]]
     return [
         (np.moveaxis(np.rint(sample.image[0] * 255).astype(np.uint8), 0, 2), sample.labels)
         for sample in samples
@@ -119,7 +119,7 @@ def main() -> None:
     net = SegmentationUNet(arguments.width, channels=data.channels, classes=len(data.weights))
     net = train(net, schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
     export(net, arguments.out, data.channels, "image", "logits")
-    found = evaluate(FloatPredictor(arguments.out), labelled_images(folder)[data.test], "segment", data.channels)
+    found = evaluate(FloatPredictor(arguments.out), list_labelled_images(folder)[data.test], "segment", data.channels)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     scores = ", ".join(f"{name} {value:.4f}" for name, value in found.overall.items())
     message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
