@@ -12,7 +12,7 @@ from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network.network import Network
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
-from snn_deploy_onnx.backend import onnx_counts
+from snn_deploy_onnx.backend import compute_counts
 
 STARTS = ("zero", "half", "negative")
 OPTIONS = tuple(product((False, True), STARTS, (False, True), (15, 4)))
@@ -39,7 +39,7 @@ def test_reference_integer_network_and_onnx_agree(strict: bool, start: str, sign
         net = network(seed, strict, start, signed, payload)
         stimulus = random_stimulus(net, seed)
         expected = load_backend("reference").run(net, stimulus).counts
-        for counts in (integer_network(net, stimulus), onnx_counts(encode_onnx(net), stimulus)):
+        for counts in (integer_network(net, stimulus), compute_counts(encode_onnx(net), stimulus)):
             assert set(counts) == set(expected)
             for name, values in expected.items():
                 assert np.array_equal(counts[name], values), name
