@@ -10,11 +10,12 @@ TORCH := torch==2.13.0
 LAVA := lava-nc==0.10.0
 PYTHONS ?= python3.10 python3.11 python3.12
 MODELS := ../shared/models
+N ?= 2000
 # One thread per process: the arithmetic is the same with any number, the timings and the load are not.
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
+.PHONY: help setup demo test test-all differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -47,6 +48,9 @@ test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
 
 test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, every net in Lava, every instruction set)
 	@$(RUN)python -m pytest -n 2 -m '' $(ARGS)
+
+differential: $(READY) ## compare all engines on N networks of each kind, other ones each time (N=2000)
+	@SNN_DEPLOY_EXAMPLES=$(N) $(RUN)python -m pytest -n 2 tests/differential
 
 docs: $(READY) ## the documentation as pages in build/site (installs the extra "docs")
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"

@@ -143,12 +143,12 @@ def _write_population(writer: _Writer, network: Network, population: Population)
 
 
 def _write_firing(writer: _Writer, neuron: Neuron, total: str, name: str) -> None:
-    """``name = clip(floor(total / theta), count_min, count_max)``."""
+    """``name = clip(floor(total / theta), least, greatest count)``."""
     if not np.all(neuron.theta == 1):
         theta = writer.constant(neuron.theta[None, :, None, None], np.int32)
         rest = writer.node("Mod", [total, theta])
         total = writer.node("Div", [writer.node("Sub", [total, rest]), theta])
-    limits = [writer.constant(limit, np.int32) for limit in (neuron.count_min, neuron.count_max) if limit is not None]
+    limits = [writer.constant(limit, np.int32) for limit in neuron.resting_count_range or ()]
     writer.node("Clip", [total, *limits], name)
 
 

@@ -84,9 +84,7 @@ class Population:
         """Smallest and largest running count; ``None`` where nothing bounds it."""
         if self.neuron is None:
             return self.input_min, self.input_max
-        if self.neuron.count_min is None or self.neuron.count_max is None:
-            return None
-        return self.neuron.count_min, self.neuron.count_max
+        return self.neuron.count_range
 
     @property
     def size(self) -> int:

@@ -103,6 +103,21 @@ class Neuron(ABC):
         return self.theta
 
     @property
+    def count_range(self) -> tuple[int, int] | None:
+        """Least and greatest running count under any schedule; ``None`` where nothing bounds it.
+
+        Neurons whose payloads are never negative do not count below 0, whatever ``count_min`` allows.
+        """
+        if self.count_min is None or self.count_max is None:
+            return None
+        return 0 if self.payload_min == 0 else self.count_min, self.count_max
+
+    @property
+    def resting_count_range(self) -> tuple[int, int] | None:
+        """The same once a single step has brought all input."""
+        return self.count_range
+
+    @property
     def membrane_bias(self) -> Int64:
         """Bias (C,) that joins the membrane at every step from ``start`` on and bypasses the synapses."""
         return np.zeros_like(self.theta)

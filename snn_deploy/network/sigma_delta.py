@@ -54,6 +54,12 @@ class SigmaDelta(StockNeuron):
             raise NetworkError("a sigma-delta neuron starts at 0 and sends at its threshold; use SigmaDelta.of")
 
     @property
+    def resting_count_range(self) -> tuple[int, int] | None:
+        """Nothing below 0 where activations are rectified; later changes are shifted one by one and may sum up to less."""
+        counts = self.count_range
+        return (0, counts[1]) if counts is not None and self.rectify else counts
+
+    @property
     def quantum(self) -> Int64:
         """``2**shift``, whatever the least change that is sent."""
         return np.full_like(self.theta, 1 << self.shift)

@@ -1,0 +1,229 @@
+"""Random integer networks over all options: kernels, neuron kinds, modes, limits, resets, biases, strictness.
+
+Networks are small (at most 7 populations of 3 channels and 200 pixels), so that a difference is easy to read, and each is
+a function of the random numbers given: a seed reproduces it, and Hypothesis can shrink it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TypeVar
+
+import numpy as np
+
+from snn_deploy.arrays import Int64
+from snn_deploy.errors import NetworkError, OverflowProofError
+from snn_deploy.network.bounds import prove
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.schedule import align
+from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.shapes import Pair, Shape
+
+Value = TypeVar("Value")
+
+MOST_PIXELS = 200
+"""Pixels of a map; larger ones show nothing that these do not."""
+
+EVENT_LIMIT = 2**15
+"""Largest magnitude of a sigma-delta event that the proof assumes."""
+
+
+def draw_network(random: Random) -> Network:
+    """A legal network: where the 24-bit proof fails, all weights are halved until it holds."""
+    network = _Drawing(random, random.choice(("exact", "rate")), stock=random.random() < 0.25).network()
+    while True:
+        try:
+            prove(network)
+        except OverflowProofError:
+            network = _halved(network)
+        else:
+            return network
+
+
+def draw_stimulus(network: Network, random: Random, batch: int = 2) -> Int64:
+    """Input payloads (batch, C, H, W) int64 over the whole range, its extremes and zeros among them."""
+    rng = np.random.default_rng(random.getrandbits(32))
+    low, high = network.input.payload_range
+    shape = (batch, *network.input.shape)
+    values = rng.integers(low, high, shape, endpoint=True)
+    values = np.where(rng.random(shape) < 0.1, rng.choice([low, high], shape), values)
+    return np.where(rng.random(shape) < random.choice((0.0, 0.5, 0.9)), 0, values).astype(np.int64)
+
+
+def _halved(network: Network) -> Network:
+    def half(kernel: Kernel) -> Kernel:
+        if isinstance(kernel, SpatialKernel):
+            return replace(kernel, data=np.trunc(kernel.data / 2).astype(np.int8))
+        return replace(kernel, weight=np.trunc(kernel.weight / 2).astype(np.int8))
+
+    lower = (
+        replace(item, kernel=half(item.kernel), exponent=max(item.exponent - 1, 0)) for item in network.connections
+    )
+    return replace(network, connections=tuple(lower))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The choices of one network."""
+
+    random: Random
+    mode: Mode
+    stock: bool
+
+    def network(self) -> Network:
+        """Each population reads the one before it or any other, and sometimes a second one (a skip)."""
+        populations = [self.source()]
+        connections: list[Connection] = []
+        for number in range(self.random.randint(1, 6)):
+            name = f"layer{number}"
+            first = populations[-1] if self.random.random() < 0.7 else self.choice(populations)
+            kernel = self.kernel(first.shape)
+            shape = kernel.output_shape(first.shape)
+            edges = [(first, kernel)]
+            second = self.choice(populations)
+            if second is not first and (joined := self.joining(second.shape, shape)) is not None:
+                edges.append((second, joined))
+            populations.append(self.population(name, shape))
+            connections += [
+                Connection(f"{source.name}->{name}", source.name, name, between, self.choice((0, 0, 1, 3)))
+                for source, between in edges
+            ]
+        read = {connection.source for connection in connections}
+        outputs = tuple(Output(item.name, item.name) for item in populations if item.name not in read)
+        steps = self.random.randint(1, 12) if self.mode == "rate" else 1
+        network = Network("drawn", self.mode, steps, tuple(populations), tuple(connections), outputs)
+        try:
+            return align(network)
+        except NetworkError:  # a neuron that cannot take spikes back reads one that sends for several steps
+            return align(replace(network, populations=tuple(map(_taking_back, populations))))
+
+    def choice(self, values: Sequence[Value]) -> Value:
+        return self.random.choice(values)
+
+    def integers(self, low: int, high: int, *shape: int) -> Int64:
+        """Numbers from ``low`` to ``high``, both included."""
+        rng = np.random.default_rng(self.random.getrandbits(32))
+        return rng.integers(low, high, shape, np.int64, endpoint=True)
+
+    def weights(self, *shape: int) -> Int64:
+        """-128..127, a fifth of them 0."""
+        return np.where(self.integers(0, 4, *shape) > 0, self.integers(-128, 127, *shape), 0)
+
+    def pair(self, low: int, high: int) -> Pair:
+        return self.random.randint(low, high), self.random.randint(low, high)
+
+    def source(self) -> Population:
+        levels = self.choice((1, 7, 255, 1023))
+        shape = (self.random.randint(1, 3), *self.pair(3, 9))
+        return Population(
+            "input",
+            shape,
+            None,
+            np.zeros((shape[0], 1, 1), np.int64),
+            np.full(shape[0], 1 / levels),
+            input_min=self.choice((0, -levels)),
+            input_max=levels,
+        )
+
+    def kernel(self, shape: Shape) -> Kernel:
+        """A kernel that maps of ``shape`` fit into."""
+        kind = self.choice(("conv", "conv", "depthwise", "transposed", "pixels"))
+        if kind == "pixels":
+            return self.pixel_map(shape[1:], self.pair(1, 9))
+        kernel = self.transposed(shape[0]) if kind == "transposed" else self.conv(shape[0], kind == "depthwise")
+        try:
+            _, rows, columns = kernel.output_shape(shape)
+        except NetworkError:
+            rows = columns = MOST_PIXELS
+        return kernel if rows * columns <= MOST_PIXELS else ConvKernel(self.weights(2, shape[0], 1, 1).astype(np.int8))
+
+    def conv(self, channels: int, depthwise: bool) -> ConvKernel:
+        groups = channels if depthwise else 1
+        shape = (groups * self.random.randint(1, 3), channels // groups, *self.pair(1, 3))
+        pads = (*self.pair(-1, 2), *self.pair(-1, 2))
+        return ConvKernel(self.weights(*shape).astype(np.int8), self.pair(1, 2), pads, self.pair(1, 2), groups)
+
+    def transposed(self, channels: int) -> TransposedKernel:
+        groups = self.choice((1, channels))
+        shape = (channels, self.random.randint(1, 2), *self.pair(1, 3))
+        pads = (*self.pair(0, 1), *self.pair(-1, 1))
+        return TransposedKernel(self.weights(*shape).astype(np.int8), self.pair(1, 2), pads, self.pair(1, 2), groups)
+
+    def joining(self, source: Shape, target: Shape) -> Kernel | None:
+        """A kernel from maps of shape ``source`` to shape ``target``, if any kind has one."""
+        if source[1:] == target[1:]:
+            return ConvKernel(self.weights(target[0], source[0], 3, 3).astype(np.int8), pads=(1, 1, 1, 1))
+        return self.pixel_map(source[1:], target[1:]) if source[0] == target[0] else None
+
+    def pixel_map(self, source: Pair, target: Pair) -> SpatialKernel:
+        """0 to 4 weights for each pixel of the target."""
+        indptr = np.concatenate([[0], np.cumsum(self.integers(0, 4, target[0] * target[1]))])
+        entries = int(indptr[-1])
+        indices = self.integers(0, source[0] * source[1] - 1, entries)
+        return SpatialKernel(source, target, indptr, indices, self.weights(entries).astype(np.int8))
+
+    def population(self, name: str, shape: Shape) -> Population:
+        channels = shape[0]
+        bias = self.integers(-400, 900, *self.choice((shape, (channels, 1, 1), (channels, 1, 1))))
+        if self.stock:
+            neuron: Neuron = self.cuba_lif(channels) if self.mode == "rate" else self.sigma_delta(channels)
+            bias = np.zeros((channels, 1, 1), np.int64)
+        else:
+            neuron = self.relay(channels) if self.random.random() < 0.15 else self.multi_threshold(channels)
+        return Population(name, shape, neuron, bias, np.full(channels, 0.01))
+
+    def multi_threshold(self, channels: int) -> Neuron:
+        powers = 1 << self.integers(0, 11, channels)
+        theta = self.choice((powers, powers, self.integers(1, 2000, channels)))
+        payload = self.choice((1, 3, 15, 255))
+        least = self.choice((0, -1, -payload))
+        counts: tuple[int | None, int | None] = (None, None)
+        if self.mode == "exact" or self.random.random() < 0.5:
+            most = self.choice((1, 7, payload, 4 * payload))
+            counts = (self.choice((0, -1, -most)), most)
+        return MultiThreshold(
+            theta,
+            self.choice((0 * theta, theta // 2, self.integers(-500, 500, channels))),
+            least,
+            payload,
+            *counts,
+            strict=self.random.random() < 0.3,
+            reset="zero" if self.mode == "rate" and self.random.random() < 0.4 else "subtract",
+        )
+
+    def relay(self, channels: int) -> Neuron:
+        limit = self.choice((100, 2**12, 2**16))
+        limited = self.mode == "exact" or self.random.random() < 0.3
+        one = np.ones(channels, np.int64)
+        return MultiThreshold(one, 0 * one, -limit, limit, *((-limit, limit) if limited else (None, None)))
+
+    def cuba_lif(self, channels: int) -> Neuron:
+        return CubaLif.of(
+            np.full(channels, 64 * self.random.randint(1, 400), np.int64),
+            self.integers(-5000, 9000, channels),
+            current_decay=self.choice((1, 400, 2048, 4096)),
+            voltage_decay=self.choice((0, 1, 128, 2048, 4096)),
+        )
+
+    def sigma_delta(self, channels: int) -> Neuron:
+        return SigmaDelta.of(
+            self.integers(-400, 900, channels),
+            shift=self.random.randint(3, 9),
+            payloads=(-EVENT_LIMIT, EVENT_LIMIT),
+            counts=(-EVENT_LIMIT, EVENT_LIMIT),
+            threshold=self.choice((1, 1, 2)),
+            rectify=self.random.random() < 0.7,
+        )
+
+
+def _taking_back(population: Population) -> Population:
+    neuron = population.neuron
+    if neuron is None:
+        return population
+    return replace(population, neuron=replace(neuron, payload_min=-neuron.payload_max))

@@ -1,0 +1,82 @@
+"""Every engine on one network: what differs from the specification, in words."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.util import find_spec
+
+import numpy as np
+
+from snn_deploy.arrays import Int64
+from snn_deploy.backend import Backend, Record, Run, load_backend
+from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.errors import BackendUnavailableError, ConversionError, NetworkError
+from snn_deploy.network.network import Network
+from snn_deploy.network.schedule import shuffle
+from snn_deploy_cpu import CpuBackend
+
+SCHEDULES = 2
+"""Random schedules under which counts of ``exact`` mode must not change."""
+
+
+def cpu_backends() -> dict[str, Backend]:
+    """The cpu backend with every choice it has, by name; library engines that are not installed are left out."""
+    backends: dict[str, Backend] = {"cpu": CpuBackend(), "cpu f64": CpuBackend("f64"), "cpu f32": CpuBackend("f32")}
+    if find_spec("torch") is not None:
+        backends["cpu int8"] = CpuBackend("int8")
+    if find_spec("numba") is not None:
+        backends["cpu sparse"] = CpuBackend(sparse_below=1.0, direct=False)
+        backends["cpu direct"] = CpuBackend(sparse_below=0.0, direct=True)
+        backends["cpu both, 2 threads"] = CpuBackend(sparse_below=0.3, direct=True, threads=2)
+    return backends
+
+
+def differences(network: Network, stimulus: Int64, backends: dict[str, Backend]) -> list[str]:
+    """What ``backends``, the integer network, its ONNX form and other schedules say otherwise than the reference."""
+    reference = load_backend("reference")
+    expected = reference.run(network, stimulus, Record.STATES)
+    wrong = []
+    for name, backend in backends.items():
+        try:
+            run = backend.run(network, stimulus, Record.STATES)
+        except BackendUnavailableError:
+            continue
+        wrong += [f"{name}: {what}" for what in _unequal(run, expected)]
+    if network.mode == "exact":
+        for name, counts in _counts_without_time(network, stimulus).items():
+            wrong += [f"{name}: counts of {population}" for population in _unequal_arrays(counts, expected.counts)]
+    return wrong
+
+
+def _counts_without_time(network: Network, stimulus: Int64) -> dict[str, dict[str, Int64]]:
+    """Counts of an ``exact`` network by everything that computes them without its schedule, where it can."""
+    counts = {"integer network": integer_network(network, stimulus)}
+    with suppress(ConversionError):  # sigma-delta thresholds above one count, and neurons that only count up
+        counts["integer ONNX"] = dict(load_backend("onnx").run(network, stimulus).counts)
+    for seed in range(SCHEDULES):
+        try:
+            shuffled = shuffle(network, seed)
+        except NetworkError:
+            break  # it names what depends on the schedule
+        counts[f"schedule {seed}"] = dict(load_backend("reference").run(shuffled, stimulus).counts)
+    return counts
+
+
+def _unequal(run: Run, expected: Run) -> list[str]:
+    wrong = [f"counts of {name}" for name in _unequal_arrays(dict(run.counts), dict(expected.counts))]
+    wrong += [f"events of {name}" for name in _unequal_arrays(dict(run.events), dict(expected.events))]
+    for quantity in ("trains", "states", "second_states"):
+        arrays, expected_arrays = getattr(run, quantity), getattr(expected, quantity)
+        wrong += [f"{quantity} of {name}" for name in _unequal_arrays(dict(arrays), dict(expected_arrays))]
+    if dict(run.saturations) != dict(expected.saturations):
+        wrong.append(f"saturations {dict(run.saturations)}, expected {dict(expected.saturations)}")
+    return wrong
+
+
+def _unequal_arrays(arrays: dict[str, Int64], expected: dict[str, Int64]) -> list[str]:
+    """Names of arrays that differ, and of those that only one side has."""
+    return [
+        name
+        for name in {**expected, **arrays}
+        if name not in arrays or name not in expected or not np.array_equal(arrays[name], expected[name])
+    ]

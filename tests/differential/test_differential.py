@@ -1,0 +1,88 @@
+"""Networks drawn over all options, by hand and by conversion: every engine fires the spikes of the specification.
+
+Tens of them run in ``make test``, thousands by ``make differential N=2000``, which draws other ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from snn_deploy.backend import stimulus_of
+from snn_deploy.conversion.convert import convert
+from snn_deploy.conversion.options import Options
+from snn_deploy.errors import ConversionError
+from snn_deploy.network.network import Network
+from snn_deploy.testing.drawing import draw_network, draw_stimulus
+from tests.differential.engines import cpu_backends, differences
+from tests.differential.models import draw_model, draw_options
+
+EXAMPLES = int(os.environ.get("SNN_DEPLOY_EXAMPLES", "0"))
+"""Networks of each kind that ``make differential`` asks for."""
+
+BACKENDS = cpu_backends()
+
+RANDOMS = st.randoms(use_true_random=False)
+
+
+def search(examples: int) -> settings:
+    """``examples`` of them, the same in every run, or as many new ones as are asked for, failures made small."""
+    return settings(
+        phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
+        max_examples=EXAMPLES or examples,
+        derandomize=not EXAMPLES,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+
+
+def described(network: Network) -> str:
+    """The options of ``network``, so that a failing example can be read."""
+    lines = [f"{network.mode} mode, {network.steps} steps, aligned {network.aligned}"]
+    lines += [f"{item.name} {item.shape}: {item.neuron}" for item in network.populations]
+    lines += [f"{item.name}: {item.kernel}, exponent {item.exponent}" for item in network.connections]
+    return "\n".join(lines)
+
+
+@search(40)
+@given(RANDOMS)
+def test_drawn_networks(random: Random) -> None:
+    network = draw_network(random)
+    note(described(network))
+    assert differences(network, draw_stimulus(network, random), BACKENDS) == []
+
+
+@search(20)
+@given(RANDOMS)
+def test_drawn_conversions(random: Random) -> None:
+    drawn, options = draw_model(random), draw_options(random)
+    note(str(options))
+    rng = np.random.default_rng(random.getrandbits(32))
+    images = [rng.random((1, *drawn.shape), np.float32) for _ in range(3)]
+    network = converted(drawn.model.SerializeToString(), images, options)
+    if network is not None:
+        note(described(network))
+        assert differences(network, stimulus_of(network, rng.random((2, *drawn.shape))), BACKENDS) == []
+
+
+def converted(model: bytes, images: list[npt.NDArray[np.float32]], options: Options) -> Network | None:
+    """The network, or ``None`` where ``options`` name neurons or scales that cannot do what ``model`` asks for."""
+    try:
+        return convert(model, images, options).conversion.network
+    except ConversionError as error:
+        if any(reason in str(error) for reason in REFUSALS):
+            return None
+        raise
+
+
+REFUSALS = (
+    "cannot be sent in single spikes of Lava's LIF",
+    "a bias for each pixel; Lava's own neurons",
+    "a resampling shares its weights over channels",
+)
+"""What no neuron of the chosen kind, or no scale of the chosen kind, can do."""
