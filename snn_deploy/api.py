@@ -224,13 +224,12 @@ def _offer_tables() -> None:
 
         from snn_deploy.display.notebook import offer
         from snn_deploy.display.tables import energy_table
-        from snn_deploy.display.verdict_table import lines
-        from snn_deploy.display.verdict_table import table as verdict_table
+        from snn_deploy.display.verdict_table import list_lines, tabulate
     except ModuleNotFoundError:
         return
     offer(
         {
-            Verdict: lambda found: Group(verdict_table(found), *map(Text, lines(found))),
+            Verdict: lambda found: Group(tabulate(found), *map(Text, list_lines(found))),
             EnergyEstimate: energy_table,
         }
     )

@@ -15,39 +15,38 @@ if TYPE_CHECKING:
 
 PLACE = "first (image, step, neuron): found, expected"
 
-
 _COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.SECOND_STATES))
 """Checks whose differences share a column."""
 
 _STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
 
 
-def table(verdict: Verdict) -> Table:
+def tabulate(verdict: Verdict) -> Table:
     """One row per population: neurons, probed share, counts of every backend, what differs, and the status."""
     from rich.text import Text
 
     from snn_deploy.display.plain_table import PlainTable
 
-    found = PlainTable(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
-    found.add_column("population")
-    found.add_column("neurons", justify="right")
-    found.add_column("probed", justify="right")
+    rows = PlainTable(title=f"{verdict.network}: {' x '.join(verdict.backends)}, level {verdict.asked.label}")
+    rows.add_column("population")
+    rows.add_column("neurons", justify="right")
+    rows.add_column("probed", justify="right")
     for backend in verdict.backends:
-        found.add_column(f"{backend} counts", justify="right")
-    found.add_column("neurons differ", justify="right")
-    found.add_column("events differ", justify="right")
-    found.add_column("states differ", justify="right")
+        rows.add_column(f"{backend} counts", justify="right")
+    rows.add_column("neurons differ", justify="right")
+    rows.add_column("events differ", justify="right")
+    rows.add_column("states differ", justify="right")
     replayed = any(side.errors is not None for row in verdict.rows for side in row.sides)
     if replayed:
-        found.add_column("introduced", justify="right")
-        found.add_column("inherited", justify="right")
-    found.add_column("first (image, step, neuron): found, expected")
-    found.add_column("status")
+        rows.add_column("introduced", justify="right")
+        rows.add_column("inherited", justify="right")
+    rows.add_column(PLACE)
+    rows.add_column("status")
     for row in verdict.rows:
         status = Text(row.status.value, _STYLES[row.status])
         if row.silent:
             status.append(" (silent)", "yellow")
-        found.add_row(
+        rows.add_row(
             row.population,
             f"{row.neurons:,}",
             f"{row.probed / row.neurons:.0%}",
@@ -57,22 +56,22 @@ def table(verdict: Verdict) -> Table:
             _place(row.first),
             status,
         )
-    return found
+    return rows
 
 
-def text(verdict: Verdict, width: int = 160) -> str:
+def render_text(verdict: Verdict, width: int = 160) -> str:
     """The table, the warnings and, last, the verdict line; no colours."""
     buffer = io.StringIO()
     from rich.console import Console
 
     console = Console(file=buffer, width=width, no_color=True, markup=False, emoji=False, highlight=False)
-    console.print(table(verdict))
-    for line in lines(verdict):
+    console.print(tabulate(verdict))
+    for line in list_lines(verdict):
         console.print(visible(line), soft_wrap=True)
     return buffer.getvalue()
 
 
-def lines(verdict: Verdict) -> tuple[str, ...]:
+def list_lines(verdict: Verdict) -> tuple[str, ...]:
     """What stands below the table: warnings, whose error it is, what explains it, and the verdict line last."""
     warnings = (f"warning: {warning}" for warning in verdict.warnings)
     return (*warnings, *(text for text in (verdict.story, verdict.cause) if text), verdict.line)
@@ -90,8 +89,8 @@ def _mismatches(row: Row, *checks: Check) -> int | None:
 
 def _errors(row: Row) -> tuple[str, str]:
     """Introduced and inherited cells, of the side that introduced most."""
-    found = [side.errors for side in row.sides if side.errors is not None]
-    worst = max(found, key=lambda errors: errors.introduced, default=None)
+    errors = [side.errors for side in row.sides if side.errors is not None]
+    worst = max(errors, key=lambda side: side.introduced, default=None)
     return ("-", "-") if worst is None else (f"{worst.introduced:,}", f"{worst.inherited:,}")
 
 
@@ -107,8 +106,8 @@ def _place(divergence: Divergence | None) -> str:
 
 def show_verdict(verdict: Verdict) -> None:
     """Table, and the lines below it."""
-    show(table(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
-    for line in lines(verdict):
+    show(tabulate(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
+    for line in list_lines(verdict):
         show(line)
 
 
@@ -117,5 +116,5 @@ def _silent(verdict: Verdict) -> tuple[str, ...]:
     differ = ("neurons differ", "events differ", "states differ")
     levels = (Level.NEURON_COUNT, Level.TRAIN, Level.STATE)
     made = [heading for heading, level in zip(differ, levels, strict=True) if verdict.asked >= level]
-    kept = made[-1:] if verdict.status is Status.EQUAL else []
-    return ("probed", *(heading for heading in differ if heading not in kept), PLACE)
+    strictest = made[-1:] if verdict.status is Status.EQUAL else []
+    return ("probed", *(heading for heading in differ if heading not in strictest), PLACE)

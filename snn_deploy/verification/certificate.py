@@ -170,15 +170,15 @@ def check_certificate(path: Path, files: Mapping[str, Path] | None = None) -> tu
 
 def digest_file(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     check_regular(path, VerificationError)
     try:
         with path.open("rb") as stream:
             while piece := stream.read(_CHUNK):
-                found.update(piece)
+                digest.update(piece)
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 def record_score(score: MutationScore) -> Json:

@@ -62,7 +62,7 @@ def render_page(body: Mapping[str, Json], digest: str) -> str:
             row["status"],
         ]
         rows.append(_row("td", cells, str(row["status"])))
-    warnings = "".join(f"<li>{_text(item)}</li>" for item in cast("list[Json]", verdict["warnings"]))
+    warnings = "".join(f"<li>{_text(warning)}</li>" for warning in cast("list[Json]", verdict["warnings"]))
     facts = {key: body[key] for key in _FACTS}
     return "\n".join(
         [
@@ -128,7 +128,7 @@ def as_mapping(value: Json) -> dict[str, Json]:
 def _list(value: Json) -> list[dict[str, Json]]:
     if not isinstance(value, list):
         raise TypeError(f"{type(value).__name__} stands where a list belongs")
-    return [as_mapping(item) for item in value]
+    return [as_mapping(element) for element in value]
 
 
 def _rows(verdict: Mapping[str, Json]) -> list[dict[str, Json]]:

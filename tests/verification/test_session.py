@@ -63,9 +63,11 @@ def test_a_recorded_trace_is_verified_in_the_five_lines_of_the_page(
         exec(lines, {})
     line, story, cause = printed.getvalue().splitlines()
     assert line.startswith("DIFFERENT at level state: ")
-    assert story.startswith("chip parts from the specification in enc2, image 0, step ")
+    assert story.startswith("chip introduces its first error in enc2, image 0, step ")
     assert cause.startswith("enc2: ")
-    assert cause.endswith("explained wholly by 'hard reset' (a spike leaves 0 and not the rest)")
+    assert cause.endswith(
+        "fully explained by 'hard reset' (a spike sets the membrane to 0 instead of subtracting the threshold)"
+    )
 
 
 def test_files_traces_and_the_command_line_agree(network: Network, tmp_path: Path) -> None:

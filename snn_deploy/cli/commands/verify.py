@@ -163,7 +163,7 @@ def _plan(answers: Sequence[str], network: Network) -> int:
     for answer in answers:
         name, _, outcome = answer.rpartition("=")
         if outcome not in ("equal", "different"):
-            raise VerificationError(f"{answer!r} is no answer; write POPULATION=equal or POPULATION=different")
+            raise VerificationError(f"{answer!r} is not an answer; write POPULATION=equal or POPULATION=different")
         plan = plan.answer(name, equal=outcome == "equal")
     show(f"culprit: {plan.culprit}" if plan.culprit is not None else f"record next: {plan.next or 'nothing is left'}")
     return 0

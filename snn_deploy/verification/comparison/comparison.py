@@ -1,6 +1,6 @@
 """Comparison of two or more runs of one network, batch by batch and population by population.
 
-Memory does not grow with the number of images, and a recording is never held whole.
+Memory does not grow with the number of images, and a recording is never in memory as a whole.
 
 The first run of every batch is the baseline. Integers are compared with ``==``. Nothing is matched by guess: a
 population that the network does not have is an error, and one that a side does not have is "not compared".
@@ -118,14 +118,14 @@ class Comparison:
             touched = {name} | {connection.source for connection in self.network.incoming(name)}
             if touched.isdisjoint(wrong):
                 continue
-            found = attribute(self.network, baseline, trace, name, image=self.images)
-            if found is None:
+            errors = attribute(self.network, baseline, trace, name, image=self.images)
+            if errors is None:
                 self._warnings[
                     f"{trace.name}: errors of {name} could not be attributed; its inputs are not recorded"
                 ] = None
                 continue
             key = (name, trace.name)
-            self._attributions[key] = found if key not in self._attributions else self._attributions[key] + found
+            self._attributions[key] = errors if key not in self._attributions else self._attributions[key] + errors
 
     def verdict(self) -> Verdict:
         """What came out of all batches so far."""
@@ -157,7 +157,7 @@ class Comparison:
         stimuli = {trace.stimulus for trace in traces if trace.stimulus is not None}
         if len(stimuli) > 1:
             raise VerificationError(
-                f"{', '.join(names)} ran different stimuli ({', '.join(sorted(item[:12] for item in stimuli))}); "
+                f"{', '.join(names)} ran different stimuli ({', '.join(sorted(digest[:12] for digest in stimuli))}); "
                 "run all of them on the same images"
             )
         if len({trace.images for trace in traces}) > 1:

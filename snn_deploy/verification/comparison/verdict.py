@@ -106,9 +106,9 @@ class Row:
     @property
     def status(self) -> Status:
         """The worst status of any side."""
-        found = {side.status for side in self.sides[1:]}
+        statuses = {side.status for side in self.sides[1:]}
         for status in (Status.DIFFERENT, Status.NOT_COMPARED):
-            if status in found:
+            if status in statuses:
                 return status
         return Status.EQUAL
 
@@ -156,7 +156,7 @@ class Verdict:
 
     @property
     def vacuous(self) -> bool:
-        """Whether every population that fires (or the input, where nothing else was compared) held only zeros."""
+        """Whether every population that fires (or the input, where nothing else was compared) has only zeros."""
         firing = [row for row in self.rows if row.fires]
         return all(row.silent for row in firing or self.rows)
 
@@ -182,8 +182,8 @@ class Verdict:
     @property
     def introduced(self) -> Divergence | None:
         """The first introduced divergence, in the order of the populations: where to look."""
-        found = (side.errors.first for row in self.rows for side in row.sides if side.errors is not None)
-        return next((divergence for divergence in found if divergence is not None), None)
+        firsts = (side.errors.first for row in self.rows for side in row.sides if side.errors is not None)
+        return next((divergence for divergence in firsts if divergence is not None), None)
 
     @property
     def story(self) -> str:
@@ -202,13 +202,13 @@ class Verdict:
         ]
         rest = f" {', '.join(victims)} only inherited errors." if victims else ""
         return (
-            f"{first.backend} parts from the specification in {first.text} from the inputs that {first.population} "
-            f"really had.{rest}"
+            f"{first.backend} introduces its first error in {first.text} for the inputs that {first.population} "
+            f"received.{rest}"
         )
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What kept populations from being compared, one phrase each."""
+        """Why populations were not compared, one phrase each."""
         return tuple(
             f"{side.backend}: {row.population}: {phrase}"
             for row in self.rows

@@ -1,4 +1,4 @@
-"""A verdict as plain values for JSON, and back, so that what somebody wrote down can be held against its own rows."""
+"""A verdict as plain values for JSON, and back, so that a recorded verdict can be checked against its own rows."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _divergence(divergence: Divergence) -> Json:
 
 
 def restore(values: Any) -> Verdict:
-    """The verdict of which :func:`record` made ``values``; :class:`VerificationError` where they are no such record."""
+    """The verdict of which :func:`record` made ``values``; :class:`VerificationError` where they are not such a record."""
     try:
         return Verdict(
             network=_is(str, values["network"]),

@@ -59,7 +59,7 @@ class Diagnosis:
     meanings: Mapping[str, str] = field(default_factory=dict)
 
     def _named(self, names: Sequence[str]) -> str:
-        """``'hard reset' (a spike leaves 0 and not the rest)``."""
+        """``'bias missing' (the bias is 0)``."""
         return " with ".join(
             f"{name!r} ({self.meanings[name]})" if name in self.meanings else repr(name) for name in names
         )
@@ -75,14 +75,14 @@ class Diagnosis:
     def text(self) -> str:
         """One sentence."""
         if not self.differing:
-            return f"{self.population}: every one of {self.cells:,} cells is what the specification makes of its inputs"
-        wrong = f"{self.population}: {self.differing:,} of {self.cells:,} cells are wrong for the inputs it had"
+            return f"{self.population}: all {self.cells:,} cells follow from its inputs by the specification"
+        wrong = f"{self.population}: {self.differing:,} of {self.cells:,} cells contradict the specification, given its inputs"
         if not self.causes and self.left >= self.differing:
-            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains any of it"
+            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains any of them"
         if not self.causes:
             nearest = f"nearest is {self._named(self.nearest)} ({self.left:,} left)"
-            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains all, {nearest}"
-        return f"{wrong}; explained wholly by {', or by '.join(self._named(cause) for cause in self.causes)}"
+            return f"{wrong}{self._where}; none of {self.tried} hypotheses explains all of them; {nearest}"
+        return f"{wrong}; fully explained by {', or by '.join(self._named(cause) for cause in self.causes)}"
 
 
 def diagnose(
@@ -108,11 +108,11 @@ def diagnose(
     if place is None:
         return Diagnosis(population, whole.cells, 0, (), (), 0, 0)
     first = whole.at(*place)
-    singles: dict[tuple[str, ...], _Left] = {(item.name,): first.left(site) for item, site in first.singles(faults)}
+    singles: dict[tuple[str, ...], _Left] = {(fault.name,): first.left(site) for fault, site in first.singles(faults)}
     ranked = dict(singles)
     causes = whole.confirmed(singles, faults)
     if not causes:
-        near = sorted(faults, key=lambda item: singles.get((item.name,), _Left(1, 1)).share)
+        near = sorted(faults, key=lambda fault: singles.get((fault.name,), _Left(1, 1)).share)
         for names, site in islice(first.pairs(near, faults), max(0, limit - len(singles))):
             ranked[names] = first.left(site)
         causes = whole.confirmed(ranked, faults)
@@ -126,7 +126,7 @@ def diagnose(
         left=whole.left(whole.site_of(nearest, faults)).cells,
         tried=len(ranked),
         channels=whole.channels,
-        meanings={item.name: item.meaning for item in faults if item.name in {*nearest, *chain(*causes)}},
+        meanings={fault.name: fault.meaning for fault in faults if fault.name in {*nearest, *chain(*causes)}},
     )
 
 
@@ -211,8 +211,8 @@ class _Case:
         places = np.flatnonzero(self._differs(self.site).any((0, 1)))
         channels, height, width = self.site.population.shape
         neurons = places if self.recorded.neurons is None else np.asarray(self.recorded.neurons)[places]
-        found = sorted(set((neurons // (height * width)).tolist()))
-        return tuple(found) if len(found) < channels else ()
+        wrong = sorted(set((neurons // (height * width)).tolist()))
+        return tuple(wrong) if len(wrong) < channels else ()
 
     def first_difference(self) -> tuple[int, int] | None:
         """Image and step of the first cell that is not the specification's."""
@@ -223,9 +223,9 @@ class _Case:
     def site_of(self, names: Sequence[str], faults: Sequence[Fault]) -> Site:
         """The site with the faults called ``names``, the last of the list applied first, as in :meth:`pairs`."""
         site = self.site
-        for item in reversed(faults):
-            if item.name in names:
-                site = item.change(site) or site
+        for fault in reversed(faults):
+            if fault.name in names:
+                site = fault.change(site) or site
         return site
 
     def confirmed(
@@ -233,32 +233,32 @@ class _Case:
     ) -> tuple[tuple[str, ...], ...]:
         """Hypotheses that explain every image, on as many cells as any of them could be tried on."""
         explained = [names for names, left in ranked.items() if left.compared and not left.cells]
-        found = {names: self.left(self.site_of(names, faults)) for names in explained}
-        most = max((left.compared for left in found.values() if not left.cells), default=0)
-        return tuple(names for names, left in found.items() if not left.cells and left.compared == most)
+        left_of = {names: self.left(self.site_of(names, faults)) for names in explained}
+        most = max((left.compared for left in left_of.values() if not left.cells), default=0)
+        return tuple(names for names, left in left_of.items() if not left.cells and left.compared == most)
 
     def singles(self, faults: Sequence[Fault]) -> Iterator[tuple[Fault, Site]]:
         """Every fault that this population can have, with its site."""
-        for item in faults:
-            site = item.change(self.site)
+        for fault in faults:
+            site = fault.change(self.site)
             if site is not None:
-                yield item, site
+                yield fault, site
 
     def pairs(self, near: Sequence[Fault], faults: Sequence[Fault]) -> Iterator[tuple[tuple[str, str], Site]]:
         """Every two of ``faults``, those nearest first; of each two the later in the list is applied first.
 
         Faults that touch kernels stand last in the list, so a pair shares its kernels, and their currents, with others.
         """
-        order = {item.name: index for index, item in enumerate(faults)}
-        sites = {item.name: site for item, site in self.singles(faults)}
+        order = {fault.name: index for index, fault in enumerate(faults)}
+        sites = {fault.name: site for fault, site in self.singles(faults)}
         done: set[frozenset[str]] = set()
-        for one in near:
+        for fault in near:
             for other in faults:
-                both = frozenset((one.name, other.name))
+                both = frozenset((fault.name, other.name))
                 if len(both) < 2 or both in done or not both <= set(sites):
                     continue
                 done.add(both)
-                early, late = (one, other) if order[one.name] < order[other.name] else (other, one)
+                early, late = (fault, other) if order[fault.name] < order[other.name] else (other, fault)
                 site = early.change(sites[late.name])
                 if site is not None:
                     yield (early.name, late.name), site

@@ -88,12 +88,24 @@ def _with(change: Callable[[Leaky], Leaky | None]) -> Callable[[Site], Site | No
 
 
 CUBA_FAULTS: tuple[Fault, ...] = (
-    Fault("floor decay", "the decayed membrane is floored", _with(lambda rule: replace(rule, rounding="floor"))),
-    Fault("nearest decay", "the decayed membrane is rounded", _with(lambda rule: replace(rule, rounding="nearest"))),
-    Fault("soft reset", "a spike leaves the rest", _with(lambda rule: replace(rule, reset="subtract"))),
+    Fault(
+        "floor decay",
+        "what a decay leaves is rounded down instead of toward zero",
+        _with(lambda rule: replace(rule, rounding="floor")),
+    ),
+    Fault(
+        "nearest decay",
+        "what a decay leaves is rounded to nearest instead of toward zero",
+        _with(lambda rule: replace(rule, rounding="nearest")),
+    ),
+    Fault(
+        "soft reset",
+        "a spike subtracts the threshold instead of setting the membrane to 0",
+        _with(lambda rule: replace(rule, reset="subtract")),
+    ),
     Fault(
         "reset period short",
-        "the membrane is cleared one step too often",
+        "the period of clearing the membrane is one step too short",
         _with(lambda rule: None if rule.period in (None, 1) else replace(rule, period=(rule.period or 2) - 1)),
     ),
     Fault(

@@ -78,7 +78,11 @@ class Altered:
 
 @dataclass(frozen=True)
 class Fault:
-    """A named mistake; ``change`` gives the site that makes it, or ``None`` where the population cannot make it."""
+    """A named mistake.
+
+    ``meaning`` says what goes wrong, as a clause that an autopsy quotes; ``change`` gives the site that makes the mistake,
+    or ``None`` where the population cannot make it.
+    """
 
     name: str
     meaning: str
@@ -223,7 +227,7 @@ def _skip_delay(site: Site) -> Site | None:
         return None
     return replace(
         site,
-        incoming=tuple(replace(item, delay=1) if item.name in late else item for item in site.incoming),
+        incoming=tuple(replace(each, delay=1) if each.name in late else each for each in site.incoming),
     )
 
 
@@ -231,7 +235,7 @@ def _skip_missing(site: Site) -> Site | None:
     late = {connection.name for connection in _skips(site)}
     if not late:
         return None
-    return replace(site, incoming=tuple(item for item in site.incoming if item.name not in late))
+    return replace(site, incoming=tuple(each for each in site.incoming if each.name not in late))
 
 
 def _start(site: Site, by: int) -> Site | None:
@@ -269,45 +273,67 @@ def _reset(site: Site, reset: Reset) -> Site | None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("truncate", "v / theta is cut toward zero", lambda site: _with_rule(site, rounding="truncate")),
-    Fault("round", "v / theta is rounded to the nearest", lambda site: _with_rule(site, rounding="nearest")),
-    Fault("comparison", "> stands for >=, or >= for >", _comparison),
-    Fault("hard reset", "a spike leaves 0 and not the rest", lambda site: _reset(site, "zero")),
-    Fault("reset by subtraction", "a spike leaves the rest and not 0", lambda site: _reset(site, "subtract")),
-    Fault("reset phase", "the membrane is reset after the first step", lambda site: _with_rule(site, restart=0)),
-    Fault("wrap", "the 24-bit membrane wraps around", lambda site: _with_rule(site, overflow="wrap")),
-    Fault("one step late", "all it sends comes one step late", lambda site: replace(site, shift=site.shift + 1)),
-    Fault("one step early", "all it sends comes one step early", lambda site: replace(site, shift=site.shift - 1)),
-    Fault("starts late", "bias and firing begin one step late", lambda site: _start(site, 1)),
-    Fault("starts early", "bias and firing begin one step early", lambda site: _start(site, -1)),
-    Fault("bias exponent up", "the bias is twice as large", lambda site: _with_bias(site, lambda b: b << 1)),
-    Fault("bias exponent down", "the bias is half as large", lambda site: _with_bias(site, lambda b: b >> 1)),
+    Fault("truncate", "v / theta is truncated toward zero", lambda site: _with_rule(site, rounding="truncate")),
+    Fault("round", "v / theta is rounded to nearest", lambda site: _with_rule(site, rounding="nearest")),
+    Fault("comparison", "the threshold is compared by > instead of >=, or by >= instead of >", _comparison),
+    Fault(
+        "hard reset",
+        "a spike sets the membrane to 0 instead of subtracting the threshold",
+        lambda site: _reset(site, "zero"),
+    ),
+    Fault(
+        "reset by subtraction",
+        "a spike subtracts the threshold instead of setting the membrane to 0",
+        lambda site: _reset(site, "subtract"),
+    ),
+    Fault(
+        "reset phase", "the membrane is set back to v0 after the first step", lambda site: _with_rule(site, restart=0)
+    ),
+    Fault(
+        "wrap", "the 24-bit membrane wraps around instead of saturating", lambda site: _with_rule(site, overflow="wrap")
+    ),
+    Fault("one step late", "every event is sent one step late", lambda site: replace(site, shift=site.shift + 1)),
+    Fault("one step early", "every event is sent one step early", lambda site: replace(site, shift=site.shift - 1)),
+    Fault("starts late", "bias and firing start one step late", lambda site: _start(site, 1)),
+    Fault("starts early", "bias and firing start one step early", lambda site: _start(site, -1)),
+    Fault("bias exponent up", "the bias is doubled", lambda site: _with_bias(site, lambda b: b << 1)),
+    Fault("bias exponent down", "the bias is halved", lambda site: _with_bias(site, lambda b: b >> 1)),
     Fault("bias missing", "the bias is 0", lambda site: _with_bias(site, np.zeros_like)),
-    Fault("one bias off", "the first bias is one too large", _one_bias),
+    Fault("one bias off", "the first bias is too large by 1", _one_bias),
     Fault(
         "bias rhythm",
-        "the bias joins every step and not one, or one and not every",
+        "the bias is added in every step instead of once, or once instead of in every step",
         lambda site: replace(site, repeat_bias=not site.repeat_bias) if np.any(site.population.bias) else None,
     ),
-    Fault("threshold doubled", "the thresholds are twice as high", lambda site: _thresholds(site, lambda t: 2 * t)),
-    Fault("threshold off", "the thresholds are one too high", lambda site: _thresholds(site, lambda t: t + 1)),
-    Fault("v0 missing", "the membrane begins at 0", _v0),
-    Fault("payload clipped", "the message has one bit less", _clip_payload),
-    Fault("sign lost", "the message carries no sign", _unsigned),
-    Fault("count unbounded", "the running count has no limits", _unbounded),
-    Fault("kernel flipped", "the kernel is turned by 180 degrees", lambda site: _with_kernels(site, _flip)),
-    Fault("axes transposed", "the kernel's rows and columns are swapped", lambda site: _with_kernels(site, _transpose)),
+    Fault("threshold doubled", "the thresholds are doubled", lambda site: _thresholds(site, lambda t: 2 * t)),
+    Fault("threshold off", "the thresholds are too high by 1", lambda site: _thresholds(site, lambda t: t + 1)),
+    Fault("v0 missing", "the membrane starts at 0 instead of v0", _v0),
+    Fault("payload clipped", "the payload has one bit less", _clip_payload),
+    Fault("sign lost", "the payload loses its sign", _unsigned),
+    Fault("count unbounded", "the running count is not limited", _unbounded),
+    Fault("kernel flipped", "the kernel is rotated by 180 degrees", lambda site: _with_kernels(site, _flip)),
     Fault(
-        "channels reversed", "input channels are read backwards", lambda site: _with_kernels(site, _reverse_channels)
+        "axes transposed", "rows and columns of the kernel are swapped", lambda site: _with_kernels(site, _transpose)
     ),
     Fault(
-        "padding shifted", "one row of padding moved from bottom to top", lambda site: _with_kernels(site, _shift_pads)
+        "channels reversed",
+        "input channels are read in reverse order",
+        lambda site: _with_kernels(site, _reverse_channels),
+    ),
+    Fault(
+        "padding shifted",
+        "one row of padding is at the top instead of the bottom",
+        lambda site: _with_kernels(site, _shift_pads),
     ),
     Fault("weight bit dropped", "the weights lose their lowest bit", lambda site: _with_kernels(site, _drop_bit)),
-    Fault("largest weight off", "the largest weight is nearer to 0 by two", _largest_weight),
-    Fault("weight exponent up", "the first connection's exponent is one too large", lambda site: _exponents(site, 1)),
+    Fault("largest weight off", "the magnitude of the largest weight is too small by 2", _largest_weight),
     Fault(
-        "weight exponent down", "the first connection's exponent is one too small", lambda site: _exponents(site, -1)
+        "weight exponent up", "the exponent of the first connection is too large by 1", lambda site: _exponents(site, 1)
+    ),
+    Fault(
+        "weight exponent down",
+        "the exponent of the first connection is too small by 1",
+        lambda site: _exponents(site, -1),
     ),
     Fault("skip delay missing", "a delayed connection delivers after one step", _skip_delay),
     Fault("skip missing", "a delayed connection delivers nothing", _skip_missing),
@@ -317,7 +343,7 @@ FAULTS: tuple[Fault, ...] = (
 
 def find_fault(name: str) -> Fault:
     """The fault called ``name``."""
-    found = next((item for item in FAULTS if item.name == name), None)
-    if found is None:
-        raise VerificationError(f"no fault is called {name!r}; there are {', '.join(item.name for item in FAULTS)}")
-    return found
+    named = {fault.name: fault for fault in FAULTS}
+    if name not in named:
+        raise VerificationError(f"no fault is called {name!r}; there are {', '.join(named)}")
+    return named[name]

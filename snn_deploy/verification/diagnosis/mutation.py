@@ -90,13 +90,15 @@ def score_mutants(
     names = [
         population.name for population, _ in network.layers() if populations is None or population.name in populations
     ]
-    cases = [(name, item, site) for name in names for item in faults if (site := item.change(Site.of(network, name)))]
+    cases = [
+        (name, fault, site) for name in names for fault in faults if (site := fault.change(Site.of(network, name)))
+    ]
     if not cases:
         raise VerificationError("no fault applies to the populations asked for; the score would be empty")
     mutants = []
-    for done, (name, item, site) in enumerate(cases):
+    for done, (name, fault, site) in enumerate(cases):
         wrong = forward(network, sent, {name: site}, right)
-        mutants.append(Mutant(item.name, name, find_levels(network, right, wrong)))
+        mutants.append(Mutant(fault.name, name, find_levels(network, right, wrong)))
         if progress is not None:
             progress(done + 1, len(cases))
     return MutationScore(tuple(mutants))
@@ -107,7 +109,7 @@ def suggest_stimulus(score: MutationScore, level: Level, images: int) -> tuple[i
 
     Greedy: each next image adds the most; fewer are named when no further image adds anything.
     """
-    shows = np.array([[found <= level for found in mutant.levels] for mutant in score.mutants])
+    shows = np.array([[lowest <= level for lowest in mutant.levels] for mutant in score.mutants])
     chosen: list[int] = []
     caught = np.zeros(len(score.mutants), bool)
     while len(chosen) < images:

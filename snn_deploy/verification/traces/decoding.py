@@ -42,8 +42,8 @@ def decode(trace: Trace, *, mark: int | None = None, bits: int | None = None, re
 
     def decoded(name: str, probe: Probe) -> Probe:
         try:
-            found = probe if bits is None else _sign_extended(probe, bits)
-            return found if mark is None or found.states is None else decode_spike_mark(found, mark, reset)
+            signed = probe if bits is None else _sign_extended(probe, bits)
+            return signed if mark is None or signed.states is None else decode_spike_mark(signed, mark, reset)
         except VerificationError as error:
             raise VerificationError(f"{trace.name}: {name}: {error}") from error
 

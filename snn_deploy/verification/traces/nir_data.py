@@ -31,7 +31,7 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What h5py and the package ``nir`` raise on files that nobody wrote so."""
+"""What h5py and the package ``nir`` raise on damaged files."""
 
 _OBSERVABLES = {"spikes": "trains", "voltages": "states", "v": "states"}
 

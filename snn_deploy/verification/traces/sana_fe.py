@@ -116,13 +116,13 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
         raise VerificationError(f"{path}: holds no step")
     check_size(path, 1, first + len(values), len(labels))
     table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)), constant_values=UNRECORDED)
-    found = {}
+    membranes = {}
     for name in dict.fromkeys(name for name, _ in addresses):
         columns = [column for column, (owner, _) in enumerate(addresses) if owner == name]
         neurons = np.array([addresses[column][1] for column in columns], np.int64)
         order = np.argsort(neurons)
-        found[name] = (neurons[order], table[None][:, :, np.array(columns)[order]])
-    return found, table.shape[0]
+        membranes[name] = (neurons[order], table[None][:, :, np.array(columns)[order]])
+    return membranes, table.shape[0]
 
 
 def _rows(path: Path, header: list[str] | None) -> Iterator[tuple[int, list[str]]]:

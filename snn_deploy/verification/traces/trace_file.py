@@ -72,7 +72,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What the readers of ZIP entries and of NumPy's headers raise on bytes that nobody wrote so."""
+"""What the readers of ZIP entries and of NumPy's headers raise on damaged bytes."""
 
 
 @dataclass(frozen=True)

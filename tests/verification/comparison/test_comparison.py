@@ -15,7 +15,7 @@ import pytest
 
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.display.verdict_table import text
+from snn_deploy.display.verdict_table import render_text
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.kernels import ConvKernel, Kernel
 from snn_deploy.network.network import Mode, Network
@@ -400,7 +400,7 @@ def test_memory_does_not_grow_with_images() -> None:
 def test_text_and_record_say_the_same(network: Network, baseline: Run) -> None:
     other = replace(baseline, counts=changed(baseline.counts, "dec", (0, 0, 0, 0)))
     verdict = compare(network, [baseline, Trace.of(other, "cpu")])
-    lines = text(verdict).splitlines()
+    lines = render_text(verdict).splitlines()
     assert lines[-1] == verdict.line
     assert verdict.line.endswith("| exit 1")
     assert all(any(population.name in line for line in lines) for population in network.populations)

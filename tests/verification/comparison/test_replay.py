@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.display.verdict_table import text
+from snn_deploy.display.verdict_table import render_text
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
 from snn_deploy.network.limits import STATE_MAX
@@ -109,7 +109,7 @@ def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, 
     assert verdict.introduced is not None
     assert verdict.introduced.population == "enc2"
     assert "dec, output only inherited errors." in verdict.story
-    assert verdict.story in text(verdict)
+    assert verdict.story in render_text(verdict)
     diagnosis = explain(network, verdict, [right.trace, wrong])
     assert diagnosis is not None
     assert (diagnosis.population, diagnosis.causes) == ("enc2", (("kernel flipped",),))
@@ -174,7 +174,7 @@ def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:
     diagnosis = diagnose(network, wrong, "dec")
     assert ("bias exponent up", "kernel flipped") in diagnosis.causes, diagnosis.text
     assert diagnosis.text.endswith(
-        "explained wholly by 'bias exponent up' (the bias is twice as large) with 'kernel flipped' (the kernel is turned by 180 "
+        "fully explained by 'bias exponent up' (the bias is doubled) with 'kernel flipped' (the kernel is rotated by 180 "
         "degrees)"
     )
 
@@ -187,14 +187,18 @@ def test_the_autopsy_admits_what_it_cannot_explain(network: Network, right: Repl
     assert diagnosis.causes == ()
     assert diagnosis.left > 0
     nothing = diagnosis.left >= diagnosis.differing
-    assert f"none of 60 hypotheses explains {'any of it' if nothing else 'all, nearest is '}" in diagnosis.text
+    assert (
+        f"none of 60 hypotheses explains {'any of them' if nothing else 'all of them; nearest is '}" in diagnosis.text
+    )
     assert diagnosis.channels == ()
     altered = np.array(probe.trains)
     altered[:, :, :9] ^= 1
     wrong = replace(right.trace, probes={**right.trace.probes, "dec": replace(probe, trains=altered, counts=None)})
     diagnosis = diagnose(network, wrong, "dec", limit=60)
     assert diagnosis.channels == (0,)
-    assert "cells are wrong for the inputs it had, all of them in channel 0; none of 60" in diagnosis.text
+    assert (
+        "cells contradict the specification, given its inputs, all of them in channel 0; none of 60" in diagnosis.text
+    )
     assert diagnose(network, right.trace, "dec").differing == 0
     lost = {name: probe for name, probe in right.trace.probes.items() if name != "up1"}
     with pytest.raises(VerificationError, match=r"those of all its sources, in full$"):
