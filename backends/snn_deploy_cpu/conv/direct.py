@@ -61,10 +61,10 @@ class DirectConv(CompiledConv):
             mask_like(x, self.bits),
             self.task.packed_weights(_pack, self.payload),
             self.accumulate_depth,
-            conv.geometry,
-            RowRing(self._zero_payloads(slots * pixels), slots, left),
-            target,
-            neurons,
+            tuple(conv.geometry),
+            tuple(RowRing(self._zero_payloads(slots * pixels), slots, left)),
+            tuple(target),
+            tuple(neurons),
         )
         return int(saturated)
 
@@ -80,11 +80,11 @@ class DirectConv(CompiledConv):
             mask_like(x, self.bits),
             weights,
             self.accumulate_depth,
-            upsampled.geometry,
+            tuple(upsampled.geometry),
             product_ring(upsampled, positions, target.out.shape[2], products, np.int32),
             self._zero_payloads(positions),
-            target,
-            neurons,
+            tuple(target),
+            tuple(neurons),
         )
         return int(saturated)
 

@@ -70,10 +70,10 @@ class SparseConv(CompiledConv):
             _compress_table(),
             rows,
             self.accumulate_depth,
-            conv.geometry,
-            RowRing(np.empty(slots * _list_size(*x.shape[2:]), self.payload), slots, 0),
-            target,
-            neurons,
+            tuple(conv.geometry),
+            tuple(RowRing(np.empty(slots * _list_size(*x.shape[2:]), self.payload), slots, 0)),
+            tuple(target),
+            tuple(neurons),
         )
         return int(saturated)
 
@@ -87,11 +87,11 @@ class SparseConv(CompiledConv):
             mask_like(x, self.bits),
             _compress_table(),
             rows,
-            upsampled.geometry,
+            tuple(upsampled.geometry),
             product_ring(upsampled, x.shape[2], target.out.shape[2], products, SUMS[self.payload]),
             np.empty(_list_size(*x.shape[2:]), self.payload),
-            target,
-            neurons,
+            tuple(target),
+            tuple(neurons),
         )
         return int(saturated)
 

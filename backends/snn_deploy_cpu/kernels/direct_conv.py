@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from snn_deploy_cpu.kernels.arguments import ConvGeometry, RowRing
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.register_tile import (
     KR_BYTES,
@@ -125,7 +126,8 @@ def convolve(x, bits, weights, depth, geometry, ring, target, neurons):  # type:
     Exact: partial sums stay within 16 bits for ``depth`` words (:class:`snn_deploy_cpu.conv.direct.DirectConv`), currents
     within ``2**23 - 1`` (:func:`snn_deploy_cpu.conv.exactness.fits_float32`), so int32 sums do not wrap and float32 holds them.
     """
-    (_, strides, _, _, phases, crop), (out, row_begin, scale, overwrite) = geometry, target
+    geometry, ring, (out, row_begin, scale, overwrite) = ConvGeometry(*geometry), RowRing(*ring), target
+    strides, phases, crop = geometry.strides, geometry.phases, geometry.crop
     (count, height, _, channels), (n_slots, lines, columns, out_channels) = x.shape, out.shape
     per_word, vectors, payloads = KR_BYTES // ring.values.itemsize, vectors_per_tile(weights), ring.values
     words = -(-channels // per_word)

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from snn_deploy.arrays import Array
+from snn_deploy_cpu.kernels.arguments import ConvGeometry, RowRing
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.simd import GROUP, black_box, compress_nonzero, load, scatter_scaled
 from snn_deploy_cpu.kernels.sparse_rows import axpy2, row_bytes, row_width, zero_row
@@ -121,7 +122,8 @@ def convolve(x, bits, table, rows, depth, geometry, ring, target, neurons):  # t
     Exact: sums over a part of the kernel, ``depth`` (rows, columns), stay within int16 or int32
     (:class:`snn_deploy_cpu.conv.sparse.SparseConv`) and their sums in ``target`` below 2**24, which float32 holds.
     """
-    (kernel, strides, dilations, _, phases, crop), (out, row_begin, scale, overwrite) = geometry, target
+    geometry, ring, (out, row_begin, scale, overwrite) = ConvGeometry(*geometry), RowRing(*ring), target
+    kernel, strides, dilations, _, phases, crop = geometry
     (count, _, width, channels), (n_slots, lines, columns, out_channels) = x.shape, out.shape
     size, pitch, taps = row_width(rows), row_bytes(rows), depth[1] if dilations[1] == 1 else 1
     tiles = rows.size // (kernel[0] * kernel[1] * channels)

@@ -13,22 +13,25 @@ import numba
 import numpy as np
 
 from snn_deploy.network.limits import STATE_MAX
+from snn_deploy_cpu.kernels.arguments import Thresholds
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
 
 @compiled
 def step_many(  # type: ignore[no-untyped-def]
-    v, count, count_limits, currents, drive, per_neuron, driven_steps, payloads, begin, thresholds, reset_value
+    v, count, count_limits, currents, drive, per_neuron, driven_steps, payloads, begin, fields, reset_value
 ):
     """T steps of n neurons from number ``begin`` on, tile by tile; returns how many membranes left 24 bits.
 
     ``v`` (N,) float32 and ``count`` (N,) float32, or ``None`` with ``count_limits`` ``None``, are updated; ``currents``
     (T or 1, n) float32; ``drive`` (N,) where ``per_neuron``, else (tile,), float32, enters the first ``driven_steps``
-    steps; ``payloads`` (T, N) uint8, int16 or int32 are written. ``reset_value`` is a float, or ``None`` where spikes
-    subtract. Quotients have the format of ``thresholds.reciprocal``, in which they are exact
+    steps; ``payloads`` (T, N) uint8, int16 or int32 are written. ``fields`` are those of
+    :class:`snn_deploy_cpu.kernels.arguments.Thresholds`; ``reset_value`` is a float, or ``None`` where spikes subtract.
+    Quotients have the format of ``reciprocal``, in which they are exact
     (:func:`snn_deploy_cpu.conv.exactness.divides_exactly`).
     """
+    thresholds = Thresholds(*fields)
     theta, reciprocal = thresholds.theta, thresholds.reciprocal
     real, quotient = v.dtype.type, reciprocal.dtype.type
     steps, n, tile = payloads.shape[0], currents.shape[1], theta.size
@@ -74,12 +77,12 @@ def step_many(  # type: ignore[no-untyped-def]
 
 @compiled
 def step_rows(neurons, out, slot, line, rows, n, row_begin):  # type: ignore[no-untyped-def]
-    """One step of ``neurons`` (:class:`snn_deploy_cpu.kernels.arguments.FusedNeurons`) of a few rows, if there are any.
+    """One step of ``neurons`` (the fields of :class:`snn_deploy_cpu.kernels.arguments.FusedNeurons`) of a few rows, if any.
 
     Their currents are rows ``line .. line + rows`` of ``out[slot]``, of ``out`` (n_slots, rows, W, C) float32, whose
     row 0 is row ``row_begin`` of the map. Map ``n`` is one image at one step. Returns how many membranes left 24 bits.
     """
-    v, drive, per_neuron, driven_steps, images, payloads, thresholds = neurons
+    v, drive, per_neuron, driven_steps, images, payloads, fields = neurons
     saturated, (_, lines, columns, channels) = np.int64(0), out.shape
     if v.size == 0:
         return saturated
@@ -88,17 +91,18 @@ def step_rows(neurons, out, slot, line, rows, n, row_begin):  # type: ignore[no-
     for row in range(max(line, 0), min(line + rows, lines)):
         currents, begin = out[slot, row].reshape(1, row_size), image_begin + (row_begin + row) * row_size
         saturated += step_many(
-            v, None, None, currents, drive, per_neuron, driven_steps - step, sent, begin, thresholds, None
+            v, None, None, currents, drive, per_neuron, driven_steps - step, sent, begin, fields, None
         )
     return saturated
 
 
 @compiled
-def step_once(currents, drive, per_neuron, payloads, begin, start, thresholds):  # type: ignore[no-untyped-def]
+def step_once(currents, drive, per_neuron, payloads, begin, start, fields):  # type: ignore[no-untyped-def]
     """One step of n neurons from rest (``start`` (tile,)), which leaves no membrane; otherwise as :func:`step_many`.
 
     ``currents`` (n,) float32, ``payloads`` (N,).
     """
+    thresholds = Thresholds(*fields)
     reciprocal = thresholds.reciprocal
     real, quotient = currents.dtype.type, reciprocal.dtype.type
     n, tile = currents.size, start.size

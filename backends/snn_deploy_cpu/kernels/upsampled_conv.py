@@ -12,6 +12,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from snn_deploy_cpu.kernels.arguments import UpsampleGeometry
 from snn_deploy_cpu.kernels.direct_conv import accumulate_run, copy_row
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.register_tile import KR_BYTES, MR, store_tile, vectors_per_tile, zero_tile
@@ -103,7 +104,7 @@ def multiply_events(x, n, y, bits, table, rows, events, products, left):  # type
 def convolve_events(x, bits, table, rows, geometry, products, payloads, target, neurons):  # type: ignore[no-untyped-def]
     """Products event by event; ``payloads`` has room for the list of one row of the input."""
     count, height, width, _ = x.shape
-    out, row_begin, _, _ = target
+    geometry, (out, row_begin, _, _) = UpsampleGeometry(*geometry), target
     offsets, starts = np.empty(payloads.size, np.int32), np.empty(width + 1, np.int64)
     events = EventLists(payloads, offsets, starts, 1)
     plan, saturated = gather_plan(products, out, geometry), np.int64(0)
@@ -134,7 +135,7 @@ def multiply_words(row, width, weights, words, depth, products, slot, left):  # 
 def convolve_words(x, bits, weights, depth, geometry, products, row, target, neurons):  # type: ignore[no-untyped-def]
     """Products of everything; ``row``, zeros, has room for one row of the input, filled up to whole tiles of positions."""
     count, height, width, channels = x.shape
-    out, row_begin, _, _ = target
+    geometry, (out, row_begin, _, _) = UpsampleGeometry(*geometry), target
     per_word = KR_BYTES // row.itemsize
     words = -(-channels // per_word)
     plan, saturated = gather_plan(products, out, geometry), np.int64(0)

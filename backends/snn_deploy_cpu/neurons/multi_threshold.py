@@ -9,6 +9,7 @@ networks without an overflow proof need, and machines without numba use the same
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class ThresholdNeurons:
             driven_steps,
             payloads,
             begin,
-            self.thresholds,
+            tuple(self.thresholds),
             self.reset_value,
         )
         return int(saturated)
@@ -111,14 +112,14 @@ class ThresholdNeurons:
         compiled = compiled_kernels() if currents.dtype == np.float32 else None
         kernel = _step_once_numpy if compiled is None else compiled.step_once
         values, per_neuron = (self.bias, False) if drive is None else (drive, True)
-        return int(kernel(currents, values, per_neuron, payloads, begin, self.start, self.thresholds))
+        return int(kernel(currents, values, per_neuron, payloads, begin, self.start, tuple(self.thresholds)))
 
     def fused(
         self, v: Floats, drive: Floats | None, driven_steps: int, images: int, payloads: Integers
     ) -> FusedNeurons:
         """What a compiled convolution takes to step these neurons itself; arguments as for :meth:`step_many`."""
         values, per_neuron = (self.bias, False) if drive is None else (drive, True)
-        return FusedNeurons(v, values, per_neuron, driven_steps, images, payloads, self.thresholds)
+        return FusedNeurons(v, values, per_neuron, driven_steps, images, payloads, tuple(self.thresholds))
 
     def would_fire(self, v: Floats, second: Floats | None) -> bool:
         """Whether any neuron would send a payload without further input."""
@@ -149,9 +150,10 @@ def _step_many_numpy(
     driven_steps: int,
     payloads: Integers,
     begin: int,
-    thresholds: Thresholds,
+    fields: tuple[Any, ...],
     reset_value: float | None,
 ) -> int:
+    thresholds = Thresholds(*fields)
     theta, n, saturated = thresholds.theta, currents.shape[1], 0
     for low in range(0, n, theta.size):
         high = min(low + theta.size, n)
@@ -178,8 +180,9 @@ def _step_once_numpy(
     payloads: Integers,
     begin: int,
     start: Floats,
-    thresholds: Thresholds,
+    fields: tuple[Any, ...],
 ) -> int:
+    thresholds = Thresholds(*fields)
     saturated = 0
     for low in range(0, currents.size, start.size):
         high = min(low + start.size, currents.size)
