@@ -31,6 +31,7 @@ class Activations(dict[str, Array]):
         """A buffer for the payloads (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
         if outputs.events is None:
             return outputs.counts.reshape(1, -1)
+        # a whole chunk, though the last one may have fewer steps: buffers of one size are found again
         buffer = self._buffers[name] = self._pool.acquire((chunk, outputs.counts.size), dtype)
         return buffer
 
@@ -110,7 +111,9 @@ class OutputBuffers:
             counts[begin : begin + size] += part.sum(0).astype(counts.dtype)
             events[begin : begin + size] += np.count_nonzero(part, axis=0).astype(events.dtype)
             return PayloadStats.of(part.reshape(-1, 1, width, channels))
+        # measured while the payloads are in the cache: the next layer needs it to prove its sums
         channel_max = np.zeros(channels, payloads.dtype)
+        # four times as many sums fit a vector where a byte holds them
         bytes_hold_sums = payloads.dtype == np.uint8 and payload_max * payloads.shape[0] <= np.iinfo(np.uint8).max
         kernel = compiled.count_events_bytes if bytes_hold_sums else compiled.count_events
         least, nonzero = kernel(payloads, counts, events, begin, begin + size, channel_max)

@@ -56,6 +56,7 @@ class CpuBackend:
         if threads < 1:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
         self._engine, self._threads, self._overrides = engine, threads, Overrides(sparse_below, direct)
+        # by identity and weakly: a network is immutable, and its plan must not keep it alive
         self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
         self._pool = BufferPool()
 
@@ -94,6 +95,7 @@ class CpuBackend:
         Returns the layers' runners, which know what happened in them.
         """
         network, chunk = plan.network, _chunk_steps(plan, stimulus.shape[0])
+        # once for all layers and steps
         source = np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.input_formats.payload)
         runners: list[Runner] = []
         for layer in plan.layers:
@@ -109,6 +111,7 @@ class CpuBackend:
                 runner.run(activations, step, min(chunk, network.steps - step), threads)
                 for name in read:
                     activations.release(name)
+        # only exact mode promises silence; in rate mode the window cuts a steady state
         active = [runner.name for runner in runners if runner.would_fire()] if network.mode == "exact" else []
         for runner in runners:
             runner.close(self._pool)
@@ -156,6 +159,7 @@ class _Log:
         names = [layer.population.name for layer in plan.layers]
         log = cls(outputs, dict.fromkeys(names, 0), dict.fromkeys(names, frozenset[str]()))
         payloads, sent = np.moveaxis(stimulus, 1, -1), outputs[network.input.name]
+        # the input has no runner: what the host sends is known before anything runs
         sent.counts[...] = payloads * network.input_steps
         if sent.events is not None:
             sent.events[...] = (payloads != 0) * network.input_steps

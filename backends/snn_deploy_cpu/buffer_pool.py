@@ -24,6 +24,7 @@ class BufferPool:
 
     def acquire(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """An array of this shape and format, its values undefined."""
+        # buffers are bytes, found by their size, so that a later layer of another format can have them
         size = math.prod(shape) * np.dtype(dtype).itemsize
         with self._lock:
             buffers = self._unused[size]

@@ -65,6 +65,7 @@ class PassThroughRunner:
     ) -> None:
         self.name, self._layer, self._chunk, self._window = layer.population.name, layer, chunk, window
         self._outputs, self._source_outputs = outputs, source_outputs
+        # trains would need every step anyway
         self._copies_counts = layer.operator.copies_pixels and outputs.events is not None and outputs.trains is None
 
     def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
@@ -147,6 +148,7 @@ class NeuronRunner:
         if layer.bias is None and not layer.constant_inputs:
             return None
         bias = layer.neurons.bias[: shape[3]] if layer.bias is None else layer.bias
+        # added up once for the whole window: bias and input do not change
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
         for connection in layer.constant_inputs:
             for part in connection.operators:
@@ -236,6 +238,7 @@ class NeuronRunner:
             return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons)
         total = _current(self._addends, maps, row_begin, row_end)
         size, begin = images * (row_end - row_begin) * width * channels, row_begin * width * channels
+        # a layer whose inputs are all constant has nothing to add in a step
         currents = np.zeros((1, size), layer.real) if total is None else total.reshape(-1, size)
         if self._once is not None:
             return self._once.step_once(currents[0], self._drive, out[0], begin)
@@ -248,12 +251,14 @@ class NeuronRunner:
     def _bands(self, threads: int) -> list[tuple[int, int]]:
         """Bands of rows of a single image, for threads and blocks; several images, small ones, stay whole."""
         images, height, _, _ = self._outputs.shape
+        # several images are many maps already, and a band of each would not be contiguous
         count = max(threads, -(-height * self._row_bytes() // self._block)) if images == 1 else 1
         return _split(height, count)
 
     def _step_ranges(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
         together = max(1, self._block // (rows * self._row_bytes()))
+        # membranes are read after every step
         if self._outputs.states is not None:
             together = 1
         elif self._fused is not None and len(self._addends) == 1:

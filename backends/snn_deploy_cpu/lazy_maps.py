@@ -33,6 +33,7 @@ class LazyMaps(Mapping[str, npt.NDArray[Scalar]], Generic[Scalar]):
         values = self.arrays[name]
         if self.nonzero:
             values = values != 0
+        # one pass: transposed and widened together
         return np.ascontiguousarray(np.moveaxis(values, -1, -3), dtype=self.dtype)
 
     def __iter__(self) -> Iterator[str]:

@@ -184,6 +184,7 @@ def _layer(
     network: Network, population: Population, connections: tuple[Connection, ...], engine: Engine | None
 ) -> Layer:
     formats = Formats.of(network, population)
+    # not the input of several steps: its currents are constant and join the drive instead
     if len(connections) == 1 and (network.steps == 1 or connections[0].source != network.input.name):
         operator = _pass_through(network, population, connections[0])
         if operator is not None:
@@ -206,6 +207,7 @@ def _layer(
     return NeuronLayer(
         population,
         formats,
+        # in the order of the connections, each engine once
         "+".join(dict.fromkeys(name for _, name in planned)),
         _neurons(network, population, neuron, channel_bias, real, settles),
         None if per_channel else np.ascontiguousarray(bias, real),
@@ -245,6 +247,7 @@ def _neurons(
 def _quotient_format(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
     """The format in which ``v / theta`` is exact enough."""
     smallest, largest = event_range(network, population)
+    # v & (v - 1) clears the lowest bit that is set
     powers_of_two = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
     return real if divides_exactly(int(neuron.theta.max()), powers_of_two, max(-smallest, largest)) else np.float64
 

@@ -92,8 +92,10 @@ class Autotuner:
             return ()
         signed, channel_max = stats.limits_under(bits)
         known = self._candidates.get((signed, bits))
+        # limits only grow, so a layer changes kernels a few times at first and then no more
         if known is None or np.any(channel_max > known[0]):
             limits = channel_max if known is None else np.maximum(channel_max, known[0])
+            # direct first: where both win over the library, sparse must then beat the direct path
             offered = (kind.of(self.task, bits, signed, limits) for kind in (DirectConv, SparseConv))
             known = self._candidates[signed, bits] = limits, tuple(conv for conv in offered if conv is not None)
         return known[1]
@@ -103,6 +105,7 @@ class Autotuner:
     ) -> Candidate | None:
         """The fastest candidate, ``None`` for the library, which is called with maps and rows."""
         worthwhile = self.task.macs >= MIN_MACS
+        # before the statistics, which cost a pass over the payloads
         if overrides == Overrides() and not worthwhile:
             return None
         self._macs += x.shape[0] * self.task.macs
@@ -121,13 +124,17 @@ class Autotuner:
         if isinstance(candidate, SparseConv):
             if density >= MAX_SPARSE_DENSITY:
                 return False
+            # the direct path costs the same at any density, the sparse one in proportion
             level = round(2 * math.log2(density)) if density else -math.inf
         key = (type(candidate), candidate.bits, candidate.payload, candidate.accumulate_depth, level, type(best))
         if key not in self._wins:
             kind = (type(candidate), task.upsampled is None, candidate.payload, x.dtype)
+            # compiling takes seconds, once; a short run should not pay for it
             if kind not in _compiled and self._macs < WARMUP_MACS:
                 return False
+            # the last maps of the chunk: at its first step membranes may still be at rest
             height, last = task.size[0], slice(-min(len(x), 1 + TIMED_MACS // task.macs), None)
+            # at least four rows: edges cost more, and a timing of nothing but edges misleads
             rows = min(height, max(4, TIMED_MACS * height // task.macs))
             rival = library if best is None else lambda maps, *band: best.accumulate(None, x[maps], *band)
             ours, theirs = time_in_turn(

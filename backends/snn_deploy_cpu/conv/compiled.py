@@ -47,6 +47,7 @@ class ConvTask:
 
     def packed_weights(self, layout: Layout, payload: PayloadType) -> Array:
         """The weights for payloads of this format, packed by ``layout``, once."""
+        # in the task and not in the kernels: candidates come and go as payloads grow
         weights = self._packed.get((layout, payload))
         if weights is None:
             weights = self._packed[layout, payload] = layout(self.conv, payload)

@@ -52,6 +52,7 @@ class DirectConv(CompiledConv):
         from snn_deploy_cpu.kernels.register_tile import MR
 
         conv = self.task.conv
+        # the ring has zeros where positions read beside the map
         window = conv.input_window(1, 0, target.out.shape[2])
         slots, left = conv.kernel_extent(0), max(-window.start, 0)
         # the last tile of positions reads beyond the window
@@ -111,11 +112,13 @@ def exact_depth(conv: Convolution, channel_max: Int64) -> int:
     length, parts = pairs.shape[2], 1
     while True:
         depth = -(-length // parts)
+        # runs begin anew with every row of the kernel, so depth need not divide the whole
         starts = np.arange(0, length, depth)
         if max(np.add.reduceat(sums, starts, axis=2).max() for sums in (above, below)) <= INT16_MAX:
             return depth
         if depth == 1:
             return 0
+        # half again as many parts: in steps of one, a large kernel would be tried hundreds of times
         parts += (parts + 1) // 2
 
 

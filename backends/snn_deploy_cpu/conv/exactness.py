@@ -69,6 +69,7 @@ def split_planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
         if smallest >= -limit // 2 and largest < limit // 2:
             return (*planes, Plane(shift, None, limit // 2, limit - 1))
         planes.append(Plane(shift, limit - 1, 0, limit - 1))
+        # an arithmetic shift rounds down, which is what the masked low digits leave
         smallest, largest, shift = smallest >> bits, largest >> bits, shift + bits
 
 
@@ -106,8 +107,10 @@ def passes_through(network: Network, population: Population, connection: Connect
         return False
     if counts is None:
         return True
+    # an unbounded source may add up to anything
     if source.count_range is None:
         return False
+    # a step within its limits is not enough: the running count may bind after several
     low, high = reach(connection, *source.count_range)
     return bool(low.min() >= counts[0] and high.max() <= counts[1])
 

@@ -10,6 +10,7 @@ Maps are (N, H, W, C) here, channels last, with N running over steps and images.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -94,7 +95,7 @@ class Convolution:
         pads = (weight.shape[2] - 1, weight.shape[3] - 1)
         return cls(weight, (1, 1), (1, 1), kernel.groups, kernel.strides, pads, (top, left))
 
-    @property
+    @cached_property
     def geometry(self) -> ConvGeometry:
         """The same as compiled loops take it."""
         height, width = self.weight.shape[2:]
@@ -122,6 +123,7 @@ class Convolution:
         """What output rows (axis 0) or columns (axis 1) ``begin..end`` read."""
         phases, stride, pad = self.phases[axis], self.strides[axis], self.pads[axis]
         low, high = begin + self.crop[axis], end + self.crop[axis]
+        # positions that own any of the rows; the first one may begin before them
         position, last = low // phases, -(-high // phases)
         stop = (last - 1) * stride + self.kernel_extent(axis) - pad
         return Window(position * stride - pad, stop, last - position, low - position * phases)

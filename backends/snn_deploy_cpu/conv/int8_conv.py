@@ -34,6 +34,7 @@ class Int8Primitive:
 
         self._torch = torch
         self._conv, self._scale, self._zero_point = conv, scale, zero_point
+        # a copy: the network's arrays are read-only, of which PyTorch warns
         self._weight = torch.from_numpy(conv.weight.copy())
         self._scales = torch.ones(conv.weight.shape[0])
         self._zeros = torch.zeros(conv.weight.shape[0], dtype=torch.int32)

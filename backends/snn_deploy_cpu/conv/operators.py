@@ -38,6 +38,7 @@ class FloatConv:
         """The currents."""
         band = self._bands.of(x, row_begin, row_end)
         out = band.convolve(self._primitive, x)
+        # a power of two: exact
         if self._scale != 1:
             out *= self._scale
         return band.depth_to_space(out)
@@ -85,6 +86,7 @@ class PixelMap:
     def __init__(self, kernel: SpatialKernel, exponent: int, real: Real) -> None:
         lengths = np.diff(kernel.indptr)
         self._width, self._real = kernel.output_size[1], real
+        # transposed: one vectorized gather for each entry instead of a loop over pixels
         self._indices = np.zeros((max(int(lengths.max(initial=0)), 1), lengths.size), np.int64)
         self._weights: Array = np.zeros(self._indices.shape, real)
         entry = np.arange(kernel.indices.size) - kernel.indptr[kernel.rows]

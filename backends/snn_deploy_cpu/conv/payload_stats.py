@@ -33,6 +33,7 @@ class PayloadStats:
         width, channels = x.shape[2:]
         largest = x.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
         sample = _sample(x)
+        # unsigned formats need no look
         minimum = int(x.min()) if x.dtype.kind == "i" else 0
         return cls(largest, minimum, int(np.count_nonzero(sample)), sample.size)
 

@@ -23,6 +23,7 @@ from snn_deploy_cpu.conv.int8_conv import OneDnn
 def select_int8() -> OneDnn | None:
     """OneDNN's 8-bit convolution with as many payload bits as are exact here, or ``None``."""
     try:
+        # 8 bits need VNNI; with 7 no sum of two products saturates in 16
         return next((OneDnn(bits) for bits in (8, 7) if all(_int8_agrees(conv, bits) for conv in _probes())), None)
     except (ImportError, AttributeError, RuntimeError, TypeError):
         return None
@@ -69,6 +70,7 @@ def _probes() -> Iterator[Convolution]:
         (8, 8, 3, 2),
     ):
         weight = rng.integers(-128, 128, (outputs, inputs // groups, size, size)).astype(np.int8)
+        # the largest sums of either sign, which saturating instructions would cut
         weight[0], weight[1] = 127, -128
         yield Convolution.of(ConvKernel(weight, pads=(size // 2,) * 4, groups=groups))
 
@@ -89,6 +91,7 @@ def _float_agrees(candidate: Callable[[Convolution], Primitive]) -> bool:
     try:
         for conv in _probes():
             worst = int(np.abs(conv.weight.astype(np.int64)).sum((1, 2, 3)).max())
+            # just below what float32 holds: any rounding inside shows
             largest = (2**24 - 1) // worst
             exact, tried = NumpyConvolution(conv, np.float64), candidate(conv)
             for x in _operands(conv, -largest, largest):

@@ -34,6 +34,7 @@ class RowBand:
         rows, across = conv.input_window(0, row_begin, row_end), conv.input_window(1, 0, columns)
         above, left = -rows.start, -across.start
         outputs = (width + 2 * left - conv.kernel_extent(1)) // conv.strides[1] + 1
+        # the library pads as much on the right as on the left; this asks whether that is right here
         symmetric = left >= 0 and outputs == across.outputs
         whole = symmetric and above >= 0 and rows.stop == height + above
         pads = (above if whole else 0, left if symmetric else 0)
@@ -52,6 +53,7 @@ class RowBand:
         count, height, width, channels = sums.shape
         (up_y, up_x), depth = conv.phases, channels // (conv.groups * conv.phases[0] * conv.phases[1])
         split = sums.reshape(count, height, width, conv.groups, up_y, up_x, depth)
+        # (N, h, u_y, w, u_x, group, o)
         joined = np.ascontiguousarray(split.transpose(0, 1, 4, 2, 5, 3, 6))
         joined = joined.reshape(count, height * up_y, width * up_x, conv.groups * depth)
         (above, beside), (rows, columns) = (self.rows.skip, self.columns.skip), self.size

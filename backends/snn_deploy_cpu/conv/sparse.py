@@ -50,6 +50,7 @@ class SparseConv(CompiledConv):
         from snn_deploy_cpu.kernels.simd import has_avx2
 
         conv, int16_max, largest = task.conv, int(np.iinfo(np.int16).max), int(channel_max.max())
+        # PMADDUBSW takes payloads without sign
         if not signed and largest < 128 and has_avx2():
             part = exact_part(conv.weight, channel_max, int16_max)
             if part is not None:

@@ -46,6 +46,7 @@ def accumulate_run(total, weights, word, stop, depth, payloads, offset, pitch): 
 @compiled
 def copy_row(line, bits, channels, row, begin, pitch):  # type: ignore[no-untyped-def]
     """Write the ``bits`` of a ``line`` (W * C) of payloads into ``row`` from ``begin`` on, ``pitch`` numbers for each pixel."""
+    # one loop over the row is vectorized across pixels
     if pitch == channels:
         target = row[begin : begin + line.size]
         for i in range(line.size):
@@ -57,7 +58,7 @@ def copy_row(line, bits, channels, row, begin, pitch):  # type: ignore[no-untype
             target[channel] = line[x * channels + channel] & bits
 
 
-@compiled
+@inlined
 def fill_ring(x, n, row, bits, geometry, ring, present, pitch):  # type: ignore[no-untyped-def]
     """Bring the input rows of map ``n`` that positions ``row`` read into ``ring``; ``present`` (slots,) are those there.
 

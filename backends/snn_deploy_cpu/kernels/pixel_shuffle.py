@@ -20,6 +20,7 @@ def group_offsets(sums, phases, columns, channels):  # type: ignore[no-untyped-d
     if channels % GROUP != 0:
         return np.empty(0, np.int64)
     offsets = np.full(sums // GROUP, -1)
+    # a group never crosses a pixel, because channels are a multiple of it
     for group in range(phases[0] * phases[1] * channels // GROUP):
         phase, channel = divmod(group * GROUP, channels)
         offsets[group] = (phase // phases[1] * columns + phase % phases[1]) * channels + channel

@@ -89,6 +89,7 @@ def fma_word(typing: Any, partial: Any, weights: Any, index: Any, x: Any, offset
         first = emit.multiply(index, emit.integer(count))
         outputs = [emit.load_aligned(1, weights, emit.add(first, emit.integer(i)), number) for i in range(count)]
         for position in range(MR):
+            # not aligned: rows of payloads begin anywhere
             word = emit.broadcast_bytes(emit.byte_address(3, x, offset), KR_BYTES, number, align=1)
             for i, vector in enumerate(outputs):
                 products = emit.multiply_add_pairs(word, vector, partial.type.element)

@@ -85,6 +85,7 @@ def has_avx2() -> bool:
 
 def pack_records(weights: Array, length: int) -> Array:
     """``weights`` one after the other, as records of ``length``, the first of them at a multiple of 64 bytes."""
+    # NumPy aligns to 16 bytes; a vector that crosses a cache line is loaded twice
     buffer = np.empty(weights.nbytes + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     packed = buffer[start : start + weights.nbytes].view(weights.dtype)

@@ -46,13 +46,12 @@ def accumulate_events(total, rows, base, offsets, payloads, event, end):  # type
 
 
 @compiled
-def list_row(x, n, y, bits, table, pitch, events):  # type: ignore[no-untyped-def]
-    """List row y of map n in ``events``, those of each pixel filled up to an even number with a payload of 0.
+def list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, slots):  # type: ignore[no-untyped-def]
+    """List row y of map n in the fields of :class:`EventLists`, each pixel filled up to an even number with a payload of 0.
 
     ``pitch`` are the bytes of a row of weights, ``table`` is :func:`snn_deploy_cpu.kernels.simd.compress_table`.
     """
     _, _, width, channels = x.shape
-    payloads, offsets, starts, slots = events
     slot, line, whole = y % slots, x[n, y].reshape(width * channels), channels - channels % GROUP
     end = slot * (payloads.size // slots)
     for pixel in range(width):
@@ -62,27 +61,28 @@ def list_row(x, n, y, bits, table, pitch, events):  # type: ignore[no-untyped-de
         for index in range(pixel * channels + whole, (pixel + 1) * channels):
             offsets[end], payloads[end] = index * pitch, line[index] & bits
             end += line[index] & bits != 0
+        # axpy2 takes two at a time; a row of weights times 0 fills up an odd pixel
         offsets[end], payloads[end] = pixel * channels * pitch, 0
         end += end & 1
     starts[slot * (width + 1) + width] = end
 
 
-@compiled
+@inlined
 def list_rows(x, n, row, bits, table, pitch, geometry, events, listed):  # type: ignore[no-untyped-def]
     """List the input rows of map n that positions ``row`` read; returns how many entries they have together.
 
     ``listed`` (slots,) are the rows whose lists are there.
     """
     _, height, width, _ = x.shape
-    entries = np.int64(0)
+    starts, entries = events.starts, np.int64(0)
     for h in range(geometry.kernel[0]):
         y = row * geometry.strides[0] - geometry.pads[0] + h * geometry.dilations[0]
         if 0 <= y < height:
             slot = y % events.slots
             if listed[slot] != y:
-                list_row(x, n, y, bits, table, pitch, events)
+                list_row(x, n, y, bits, table, pitch, events.payloads, events.offsets, starts, events.slots)
                 listed[slot] = y
-            entries += events.starts[slot * (width + 1) + width] - events.starts[slot * (width + 1)]
+            entries += starts[slot * (width + 1) + width] - starts[slot * (width + 1)]
     return entries
 
 

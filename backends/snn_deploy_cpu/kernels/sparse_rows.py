@@ -117,6 +117,7 @@ def _interleaved_products(emit: Emitter, starts: Sequence[Any], total: Any, pair
         one, other = (emit.load_vector(start, weight, block * size, size * halves // 2) for start in starts)
         for half in range(halves):
             taken = list(range(size // 2))
+            # interleaving works on each half of a register, so the quarters that pack_rows exchanged come in order
             if halves == 2:
                 quarter = size // 4
                 taken = [place + half * quarter for low in (0, 2 * quarter) for place in range(low, low + quarter)]

@@ -91,7 +91,7 @@ def multiply_events(x, n, y, bits, table, rows, events, products, left):  # type
     (slots, pixels, row_products), size, pitch = products.shape, row_width(rows), row_bytes(rows)
     payloads, offsets, starts, _ = events
     ring = products.reshape(products.size)
-    list_row(x, n, y, bits, table, pitch, events)
+    list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, 1)
     for tile in range(row_products // size):
         for pixel in range(width):
             weight = (tile - pixel) * channels * pitch
@@ -114,6 +114,7 @@ def convolve_events(x, bits, table, rows, geometry, products, payloads, target, 
             low, high = rows_read(row_begin + line, height, geometry)
             for y in range(max(low, done), high):
                 multiply_events(x, n, y, bits, table, rows, events, products, geometry.left)
+            # rows of products are used by several rows of the target and made once
             done = max(done, high)
             saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
     return saturated

@@ -70,6 +70,7 @@ class CubaLifNeurons:
                 arriving = currents[step % currents.shape[0], low:high].astype(np.float64)
                 if step < driven_steps:
                     arriving += constant
+                # trunc rounds towards 0, as the chip decays magnitudes
                 tile_u[:] = np.trunc(tile_u * self.current_retention) + arriving * 2**CURRENT_SHIFT
                 charged = np.trunc(tile_v * self.voltage_retention) + tile_u + self.offset[:size]
                 saturated += int(np.count_nonzero(np.abs(charged) > STATE_MAX))

@@ -47,6 +47,7 @@ class ThresholdNeurons:
         count_limits = None
         if neuron.count_min is not None and neuron.count_max is not None:
             count_limits = float(neuron.count_min), float(neuron.count_max)
+            # the running count is 0 before the only step
             if settles:
                 payload_min, payload_max = max(payload_min, count_limits[0]), min(payload_max, count_limits[1])
                 count_limits = None
@@ -163,6 +164,7 @@ def _step_many_numpy(
             if step < driven_steps:
                 x += drive[here] if per_neuron else drive[:size]
             saturated += int(np.count_nonzero(np.abs(x) > STATE_MAX))
+            # counted before it is limited
             np.clip(x, -STATE_MAX, STATE_MAX, out=x)
             k = _payload(thresholds, x)
             if count is not None and count_limits is not None:

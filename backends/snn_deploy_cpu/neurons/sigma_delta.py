@@ -73,6 +73,7 @@ class SigmaDeltaNeurons:
                 delta = (np.maximum(activation, 0) if self.neuron.rectify else activation) - total_sent[here]
                 change = np.where(np.abs(delta) >= self.theta[:size], delta, 0)
                 total_sent[here] += change
+                # floor, as an arithmetic shift rounds
                 payload = np.floor(change / 2**self.neuron.shift)
                 self.neuron.check(self.population, payload)
                 payloads[step, here] = payload

@@ -32,7 +32,7 @@ from snn_deploy_reference import ReferenceBackend
 
 CASES = 8
 
-WAYS = {
+COMPILED = {
     "sparse": CpuBackend(sparse_below=1.0, direct=False),
     "direct": CpuBackend(sparse_below=0.0, direct=True),
     "both": CpuBackend(sparse_below=0.3, direct=True),
@@ -107,36 +107,36 @@ def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) ->
         compiled_kernels.cache_clear()
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_compiled_ways(way: str) -> None:
-    assert len(check_backend(WAYS[way]).equal) == CASES
+@pytest.mark.parametrize("path", COMPILED)
+def test_compiled_convolutions(path: str) -> None:
+    assert len(check_backend(COMPILED[path]).equal) == CASES
     for name, first in KERNELS.items():
         network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
         stimulus = random_stimulus(network)
-        found = WAYS[way].run(network, stimulus, Record.STATES)
+        found = COMPILED[path].run(network, stimulus, Record.STATES)
         assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
-        if available(way):
+        if available(path):
             ungrouped = "group" not in name and not name.startswith("depth") and name != "transposed negative pads"
-            assert found.engines["layer1"].endswith(f"+{way}") == ungrouped, name
+            assert found.engines["layer1"].endswith(f"+{path}") == ungrouped, name
 
 
-def available(way: str) -> bool:
-    """Whether layers go this way here, and no other."""
-    if way == "direct":
+def available(path: str) -> bool:
+    """Whether layers take this path here, and no other."""
+    if path == "direct":
         simd = pytest.importorskip("snn_deploy_cpu.kernels.simd")
         return compiled_kernels() is not None and bool(simd.has_avx2())
-    return way == "sparse" and compiled_kernels() is not None
+    return path == "sparse" and compiled_kernels() is not None
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("path", COMPILED)
 @pytest.mark.parametrize("payload", [1, 3, 9, 40, 1000])
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 8), (16, 24), (19, 150), (8, 260)])
-def test_compiled_ways_of_every_size(way: str, payload: int, inputs: int, outputs: int) -> None:
+def test_compiled_convolutions_of_every_size(path: str, payload: int, inputs: int, outputs: int) -> None:
     """Sums in 16 bits over more and less of the kernel, and in 32; tiles that are full and that are not."""
     kernels = [ConvKernel(weights(inputs, 2, 1, 1)), ConvKernel(weights(outputs, inputs, 3, 3), pads=(1, 1, 1, 1))]
     for signed in (0, -payload):
         network = line(kernels, "rate", (2, 6, 7), 60, payload_min=signed, payload_max=payload)
-        found = WAYS[way].run(network, random_stimulus(network), Record.STATES)
+        found = COMPILED[path].run(network, random_stimulus(network), Record.STATES)
         assert_equal(found, ReferenceBackend().run(network, random_stimulus(network), Record.STATES))
         assert np.ptp(found.trains["layer0"]) >= min(payload, 200)  # type: ignore[index]
 
@@ -146,10 +146,10 @@ def test_compiled_ways_of_every_size(way: str, payload: int, inputs: int, output
 def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int) -> None:
     """The largest payload that a part of the kernel may see, and one more, which takes a smaller part: all sums extreme."""
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
+        pytest.skip("compiled convolutions need numba")
     sign = np.where(np.indices((inputs, 3, 3)).sum(0) % signs, -1, 1)
-    form = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
-    autotuner, exact = Autotuner(ConvTask("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+    layer = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
+    autotuner, exact = Autotuner(ConvTask("source", layer, np.float32(1), (5, 5))), NumpyConvolution(layer, np.float64)
     limits = {32767 // (127 * inputs * taps) for taps in (9, 3, 1)}
     words = -(-inputs // 4)
     limits |= {min(255, 32767 // (127 * min(inputs, 2) * -(-3 * words // parts))) for parts in (1, 2, 4, 8)}
@@ -162,21 +162,21 @@ def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int)
                 np.testing.assert_array_equal(conv.accumulate(None, maps, 0, 5), exact(maps, (1, 1)))
                 taken.add((type(conv), conv.payload, conv.accumulate_depth))
     if signs == 1 and inputs > 1 and available("direct"):
-        assert len({at_once for way, payload, at_once in taken if way is DirectConv and payload is np.uint8}) > 2
+        assert len({depth for kind, payload, depth in taken if kind is DirectConv and payload is np.uint8}) > 2
 
 
-def test_what_compiled_ways_do_not_cover() -> None:
+def test_what_compiled_convolutions_do_not_cover() -> None:
     """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
+        pytest.skip("compiled convolutions need numba")
     autotuner = Autotuner(ConvTask("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
     long = np.zeros((1, 1, 2**24, 1), np.uint8)
-    for maps, ways in (
+    for maps, offered in (
         (np.full((1, 1, 1, 1), 32767, np.int32), True),
         (np.full((1, 1, 1, 1), 32768, np.int32), False),
         (long, False),
     ):
-        assert bool(autotuner.candidates(maps, PayloadStats.of(maps))) == ways
+        assert bool(autotuner.candidates(maps, PayloadStats.of(maps))) == offered
 
 
 @pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
@@ -184,15 +184,15 @@ def test_what_compiled_ways_do_not_cover() -> None:
 def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
     """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
-    form = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
-    autotuner, exact = Autotuner(ConvTask("source", form, np.float32(1), (5, 5))), NumpyConvolution(form, np.float64)
+        pytest.skip("compiled convolutions need numba")
+    layer = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
+    autotuner, exact = Autotuner(ConvTask("source", layer, np.float32(1), (5, 5))), NumpyConvolution(layer, np.float64)
     for payload in (smallest, largest):
         maps = np.full((1, 5, 5, 32), payload, np.int16)
         maps[0, 2, 2] = (smallest, largest) * 16
-        ways = autotuner.candidates(maps, PayloadStats.of(maps), bits)
-        assert ways
-        for conv in ways:
+        candidates = autotuner.candidates(maps, PayloadStats.of(maps), bits)
+        assert candidates
+        for conv in candidates:
             np.testing.assert_array_equal(
                 conv.accumulate(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1))
             )
@@ -200,19 +200,19 @@ def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: 
 
 @pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
 @pytest.mark.parametrize("factor", [2, 3])
-@pytest.mark.parametrize("way", ["sparse", "direct"])
-def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, way: str) -> None:
-    if not available(way):
-        pytest.skip(f"{way}: not on this machine")
+@pytest.mark.parametrize("path", ["sparse", "direct"])
+def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, path: str) -> None:
+    if not available(path):
+        pytest.skip(f"{path}: not on this machine")
     for mode in ("rate", "exact"):
         network = doubled(ConvKernel(weights(12, 4, side, side), pads=pads), factor, mode)
         stimulus = random_stimulus(network, batch=2)
         for block in (1, 2**21):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(executor, "BLOCK_BYTES", block)
-                found = WAYS[way].run(network, stimulus, Record.STATES)
-                counts = WAYS[way].run(network, stimulus)
-            assert found.engines["after"].endswith(f"+{way}")
+                found = COMPILED[path].run(network, stimulus, Record.STATES)
+                counts = COMPILED[path].run(network, stimulus)
+            assert found.engines["after"].endswith(f"+{path}")
             expected = ReferenceBackend().run(network, stimulus, Record.STATES)
             assert_equal(found, expected)
             assert_counts_equal(counts, expected)
@@ -251,7 +251,7 @@ def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
 
 @pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+sparse"), (2000, "int8")])
 def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
-    """Payloads of more than 8 bits travel as planes; a silent one is left out, a quiet one taken event by event."""
+    """Payloads of more than 8 bits travel as planes; a silent one is left out, a sparse one taken payload by payload."""
     if compiled_kernels() is None or providers.select_int8() is None:
         pytest.skip("needs numba and PyTorch with an exact oneDNN")
     passing = ConvKernel(16 * np.eye(8, dtype=np.int64)[:, :, None, None])

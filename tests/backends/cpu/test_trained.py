@@ -1,4 +1,4 @@
-"""Trained networks: whichever way a layer is computed, the same spikes."""
+"""Trained networks: however a layer is computed, the same spikes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
-def test_all_ways_agree(root: Path, model: str, options: object) -> None:
+def test_all_paths_agree(root: Path, model: str, options: object) -> None:
     """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
+        pytest.skip("compiled convolutions need numba")
     images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
     network = converted.conversion.network
@@ -33,9 +33,9 @@ def test_all_ways_agree(root: Path, model: str, options: object) -> None:
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
-def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
+def test_all_paths_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
+        pytest.skip("compiled convolutions need numba")
     image = (data.camera()[:256, :256] / np.float32(255))[None, None]
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
     network = converted.conversion.network
@@ -43,12 +43,12 @@ def test_all_ways_agree_on_a_photograph(root: Path, model: str, options: object)
 
 
 def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:
-    library, events, direct = (
-        CpuBackend(sparse_below=quiet, direct=way).run(network, stimulus, record)
-        for quiet, way in ((0.0, False), (1.0, False), (0.0, True))
+    library, sparse, direct = (
+        CpuBackend(sparse_below=below, direct=use_direct).run(network, stimulus, record)
+        for below, use_direct in ((0.0, False), (1.0, False), (0.0, True))
     )
-    assert sum("sparse" in name for name in events.engines.values()) > 8
-    for run in (events, direct):
+    assert sum("sparse" in name for name in sparse.engines.values()) > 8
+    for run in (sparse, direct):
         for found, expected in ((run.counts, library.counts), (run.trains or {}, library.trains or {})):
             assert found.keys() == expected.keys()
             for name, numbers in expected.items():

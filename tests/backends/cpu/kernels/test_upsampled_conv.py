@@ -28,7 +28,7 @@ SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
     lines=st.tuples(st.integers(0, 30), st.integers(1, 30)),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_folds(
+def test_fused_upsampling(
     factor: int,
     size: tuple[int, int],
     side: tuple[int, int],
@@ -40,7 +40,7 @@ def test_folds(
     seed: int,
 ) -> None:
     if compiled_kernels() is None:
-        pytest.skip("the compiled ways need numba")
+        pytest.skip("compiled convolutions need numba")
     rng, (outputs, inputs) = np.random.default_rng(seed), channels
     large = (factor * size[0], factor * size[1])
     pads = tuple(min(pad, length - 1) for pad, length in zip(pads, 2 * side, strict=True))  # type: ignore[assignment]
@@ -57,14 +57,14 @@ def test_folds(
 
     found = Convolution.of(kernel).upsampled(factor)
     if found is None:
-        pytest.fail("nothing to fold")
+        pytest.fail("not fused")
     pointwise, upsampled = found
     autotuner = Autotuner(ConvTask("source", pointwise, np.float32(0.5), (height, width), upsampled))
     narrow = maps.astype(np.int16 if payload > 255 or signed else np.uint8)
     first, last = lines[0] % height, min(height, lines[0] % height + lines[1])
-    ways = autotuner.candidates(narrow, PayloadStats.of(narrow))
-    for way in ways:
-        sums = way.accumulate(None, narrow, first, last)
+    candidates = autotuner.candidates(narrow, PayloadStats.of(narrow))
+    for conv in candidates:
+        sums = conv.accumulate(None, narrow, first, last)
         np.testing.assert_array_equal(2 * sums, expected[:, first:last])
-        np.testing.assert_array_equal(way.accumulate(sums, narrow, first, last), expected[:, first:last])
-    assert ways
+        np.testing.assert_array_equal(conv.accumulate(sums, narrow, first, last), expected[:, first:last])
+    assert candidates

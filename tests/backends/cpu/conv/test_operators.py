@@ -1,0 +1,85 @@
+"""Every operator on bands of rows against the specification, with ``==``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from snn_deploy.network.dynamics import apply
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.conv.exactness import split_planes
+from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution, TorchConvolution
+from snn_deploy_cpu.conv.geometry import Convolution
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+
+
+KERNELS = {
+    "same": ConvKernel(weights(6, 4, 3, 3), pads=(1, 1, 1, 1)),
+    "uneven pads": ConvKernel(weights(6, 4, 3, 2), (1, 2), (2, 0, 1, 3)),
+    "groups": ConvKernel(weights(6, 2, 3, 3), (2, 1), (1, 1, 1, 1), (1, 2), groups=2),
+    "transposed": TransposedKernel(weights(4, 3, 3, 3), (2, 2), (1, 1, 0, 0)),
+}
+
+
+def check(operators: list[Operator], kernel: Kernel, exponent: int, x: np.ndarray) -> None:
+    expected = np.moveaxis(apply(kernel, np.moveaxis(x.astype(np.int64), -1, 1)) << exponent, 1, -1)
+    height = expected.shape[1]
+    for begin, end in ((0, height), (0, 1), (1, height), (height // 2, height // 2 + 2)):
+        total = sum(operator(x, begin, end).astype(np.float64) for operator in operators)
+        np.testing.assert_array_equal(total, expected[:, begin:end])
+
+
+@pytest.mark.parametrize("exponent", [0, 3])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    "library", [TorchConvolution, OnnxRuntimeConvolution, lambda conv: NumpyConvolution(conv, np.float32)]
+)
+def test_float_convolutions(library: Callable[..., object], name: str, exponent: int) -> None:
+    if library is TorchConvolution:
+        pytest.importorskip("torch")
+    if library is OnnxRuntimeConvolution:
+        pytest.importorskip("onnxruntime")
+    kernel = KERNELS[name]
+    x = np.random.default_rng(0).integers(-60, 90, (2, 9, 8, 4)).astype(np.int16)
+    width = kernel.output_shape((4, 9, 8))[2]
+    check([FloatConv(Convolution.of(kernel), exponent, width, library)], kernel, exponent, x)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exponent", [0, 3])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    ("smallest", "largest", "planes"), [(0, 100, 1), (0, 127, 1), (0, 1000, 2), (-60, 60, 1), (-700, 900, 2)]
+)
+def test_planes_in_8_bits(smallest: int, largest: int, planes: int, name: str, exponent: int) -> None:
+    """Planes of 7 bits on every machine; padding stands for payloads of 0, also around a zero point."""
+    library = providers.select_int8()
+    if library is None:
+        pytest.skip("needs PyTorch with an exact oneDNN")
+    kernel, split = KERNELS[name], split_planes(smallest, largest, 7)
+    assert len(split) == planes
+    dtype = np.uint8 if smallest >= 0 and largest <= 255 else np.int16
+    x = np.random.default_rng(0).integers(smallest, largest + 1, (2, 9, 8, 4)).astype(dtype)
+    width, conv = kernel.output_shape((4, 9, 8))[2], Convolution.of(kernel)
+    check([Int8PlaneConv(conv, exponent, width, library, plane) for plane in split], kernel, exponent, x)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [0, 3])
+def test_depthwise_and_pixel_maps(exponent: int, real: type) -> None:
+    x = np.random.default_rng(0).integers(-60, 90, (2, 9, 8, 4)).astype(np.int16)
+    depthwise = ConvKernel(weights(4, 1, 3, 2), (2, 1), (1, -1, 0, 2), (1, 2), groups=4)
+    width = depthwise.output_shape((4, 9, 8))[2]
+    check([DepthwiseConv(Convolution.of(depthwise), exponent, width, real)], depthwise, exponent, x)
+    # pixels with no source, with one and with three
+    lengths = np.resize([0, 1, 3], 30)
+    indptr = np.append(0, lengths.cumsum())
+    rng = np.random.default_rng(1)
+    pixels = SpatialKernel((9, 8), (5, 6), indptr, rng.integers(0, 72, indptr[-1]), rng.integers(-100, 100, indptr[-1]))
+    check([PixelMap(pixels, exponent, real)], pixels, exponent, x)
