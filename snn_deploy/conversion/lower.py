@@ -8,31 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snn_deploy.arrays import Float32, Float64
+from snn_deploy.arrays import Float32
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics, calibrate
 from snn_deploy.conversion.double_precision import evaluate
-from snn_deploy.conversion.layers import Layer, Layers, group_layers
-from snn_deploy.conversion.normalize import RELAYS, Scales, choose_scales, fires_at_pool, scale_op
+from snn_deploy.conversion.layers import Layers, group_layers
+from snn_deploy.conversion.lower_layer import lower_layer
+from snn_deploy.conversion.normalize import Scales, choose_scales, scale_op
 from snn_deploy.conversion.options import Options
-from snn_deploy.conversion.quantize import (
-    NormalizedInput,
-    Quantized,
-    quantize,
-    quantize_bias,
-    quantize_output,
-    quantize_relay,
-)
-from snn_deploy.conversion.stock import LIF_THETA_MAX, make_stock_neuron
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.names import Names
-from snn_deploy.graph.ops import Add, Linear, Relu, Resample
+from snn_deploy.graph.ops import Add, Linear, Relu
 from snn_deploy.network import bounds, schedule
-from snn_deploy.network.limits import STATE_MAX
-from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
-from snn_deploy.network.neuron import Neuron
 
 FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output; float32 has steps of 6e-8."""
@@ -142,7 +131,7 @@ def _network(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics
     by_name = {layers.input: populations[0]}
     connections: list[Connection] = []
     for layer in layers.layers:
-        population, added = _fitting_layer(layer, by_name, scales, statistics, options)
+        population, added = lower_layer(layer, by_name, scales, statistics, options)
         populations.append(population)
         by_name[layer.name] = population
         connections.extend(added)
@@ -170,154 +159,3 @@ def _input(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics],
         input_max=options.input_levels,
         origin=(layers.input,),
     )
-
-
-def _fitting_layer(
-    layer: Layer,
-    sources: Mapping[str, Population],
-    scales: Scales,
-    statistics: Mapping[str, Statistics],
-    options: Options,
-) -> tuple[Population, tuple[Connection, ...]]:
-    """One layer in integers; the threshold of channels whose worst case exceeds 24 bits is halved until all fit."""
-    cap = _bias_cap(layer, scales, options)
-    for _ in range(options.weight_bits):
-        quantized = _quantize(layer, scales, statistics, options, cap)
-        incoming = tuple(
-            Connection(layer_input.name, layer_input.source, layer.name, kernel, exponent, 1, layer_input.origin)
-            for layer_input, kernel, exponent in zip(layer.inputs, quantized.kernels, quantized.exponents, strict=True)
-        )
-        population = _population(layer, quantized, incoming, sources, scales, options)
-        arrivals = [
-            bounds.Arrival(connection, sources[connection.source].payload_range, sources[connection.source].count_range)
-            if options.mode == "rate"
-            else bounds.Arrival(
-                connection, sources[connection.source].count_range or (0, 0), sources[connection.source].count_range
-            )
-            for connection in incoming
-        ]
-        current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
-        worst = current if membrane is None else np.maximum(current, membrane)
-        if worst.max() <= STATE_MAX or layer.kind not in ("relu", "linear") or quantized.theta.min() < 2:
-            break
-        over = worst > STATE_MAX
-        cap = np.where(over | _shared_threshold(layer, options), quantized.theta / 2, cap)
-    return population, incoming
-
-
-def _bias_cap(layer: Layer, scales: Scales, options: Options) -> Float64:
-    """Largest threshold (C,), a power of two, for which the bias takes at most half of the membrane's range.
-
-    Channels that never fire can have biases far below zero.
-    """
-    counts = np.abs(layer.bias).max((1, 2)) / scales.unit[layer.name]
-    cap: Float64 = 2.0 ** np.maximum(np.floor(np.log2(STATE_MAX / 2 / np.maximum(counts, 1.0))), 0)
-    if options.neuron == "lif":
-        return np.full_like(cap, LIF_THETA_MAX)
-    return np.full_like(cap, cap.min()) if _shared_threshold(layer, options) else cap
-
-
-def _shared_threshold(layer: Layer, options: Options) -> bool:
-    """Whether all channels share one threshold: a resampling shares weights over channels, Lava's neurons have one."""
-    return options.neuron != "multi-threshold" or any(
-        isinstance(layer_input.op, Resample) for layer_input in layer.inputs
-    )
-
-
-def _quantize(
-    layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options, cap: Float64
-) -> Quantized:
-    floats = []
-    for layer_input in layer.inputs:
-        assumed = scales.assumed[layer_input.name]
-        op = scale_op(layer_input.op, assumed, scales.unit[layer.name])
-        source_statistics = statistics[layer_input.source]
-        mean = source_statistics.mean / assumed if options.bias_correction else np.zeros_like(assumed)
-        floats.append(NormalizedInput(layer_input.name, op, mean, source_statistics.power / np.square(assumed)))
-    if layer.kind == "output":
-        return quantize_output(layer.name, floats, layer.shape[0], options.weight_bits)
-    if layer.kind in RELAYS and not fires_at_pool(layer, options):
-        return quantize_relay(layer.name, floats, layer.shape[0])
-    uniform = _shared_threshold(layer, options)
-    return quantize(layer.name, floats, layer.shape[0], options.weight_bits, cap, uniform=uniform)
-
-
-def _population(
-    layer: Layer,
-    quantized: Quantized,
-    incoming: tuple[Connection, ...],
-    sources: Mapping[str, Population],
-    scales: Scales,
-    options: Options,
-) -> Population:
-    counts = layer.bias / scales.unit[layer.name][:, None, None] - quantized.offset[:, None, None]
-    if options.neuron != "multi-threshold":
-        return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
-    bias = quantize_bias(layer.name, counts, quantized.theta)
-    unit = scales.unit[layer.name]
-    if layer.kind == "output":
-        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
-        unit = unit / quantized.theta
-    elif layer.kind in RELAYS and not fires_at_pool(layer, options):
-        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
-    else:
-        neuron = _firing_neuron(layer, quantized, options)
-    return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
-
-
-def _stock_population(
-    layer: Layer,
-    quantized: Quantized,
-    bias: Float64,
-    incoming: tuple[Connection, ...],
-    sources: Mapping[str, Population],
-    scales: Scales,
-    options: Options,
-) -> Population:
-    """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
-    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, 0)
-    counts = _worst_case(incoming, {name: population.count_range or (0, 0) for name, population in sources.items()}, 0)
-    neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
-    unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
-    return Population(
-        layer.name, layer.shape, neuron, np.zeros((layer.shape[0], 1, 1), np.int64), unit, origin=layer.origin
-    )
-
-
-def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neuron:
-    theta = quantized.theta.astype(np.int64)
-    v0 = theta // 2 if options.half_start else np.zeros_like(theta)
-    top = options.payload_max
-    signed = layer.kind == "linear"
-    if options.mode == "exact":
-        return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
-    if signed:
-        return MultiThreshold(theta, v0, -top, top, strict=options.strict, reset=options.reset)
-    if options.signed:
-        return MultiThreshold(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
-    return MultiThreshold(theta, v0, 0, top, strict=options.strict, reset=options.reset)
-
-
-def _linear_neuron(
-    layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
-) -> Neuron:
-    """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
-    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, bias)
-    theta = np.ones(layer.shape[0], np.int64)
-    rectified = layer.kind == "rectified relay"
-    if options.mode == "rate":
-        if rectified:
-            return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
-        return MultiThreshold(theta, 0 * theta, step[0], step[1])
-    counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
-    low, high = _worst_case(incoming, counts, bias)
-    payload = max(-step[0], step[1])
-    return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
-
-
-def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:
-    low, high = -bias, bias
-    for connection in incoming:
-        least, greatest = bounds.reach(connection, *ranges[connection.source])
-        low, high = low + int(least.min()), high + int(greatest.max())
-    return max(low, -STATE_MAX), min(max(high, 1), STATE_MAX)

@@ -132,10 +132,13 @@ def quantize(
     return _least_noise(layer, inputs, blocks, candidates, limit)
 
 
-def quantize_output(layer: str, inputs: Sequence[NormalizedInput], channels: int, bits: int) -> Quantized:
+def quantize_output(
+    layer: str, inputs: Sequence[NormalizedInput], channels: int, bits: int, cap: Float64 | float = np.inf
+) -> Quantized:
     """The same for a read-out, whose unit is free: ``theta`` is any positive number and ``1 / theta`` becomes the unit.
 
     Connections of one magnitude (an identity, say) are rounded without error where ``theta`` makes it a power of two.
+    A channel without weights is its bias alone, so its ``theta`` is ``cap``, where there is one.
     """
     limit = 2 ** (bits - 1) - 1
     blocks = [_block(layer_input, channels) for layer_input in inputs]
@@ -146,7 +149,26 @@ def quantize_output(layer: str, inputs: Sequence[NormalizedInput], channels: int
             scales += list(limit / largest / OCTAVE)
             if np.all(np.isin(np.abs(block.weight), (0.0, largest))):
                 scales += list(2.0 ** np.arange(bits - 1 + MAX_EXPONENT) / largest)
-    return _least_noise(layer, inputs, blocks, [np.full(channels, scale) for scale in scales or [1.0]], limit)
+    reached = np.max([np.broadcast_to(block.largest, channels) for block in blocks], axis=0) > 0
+    most = np.broadcast_to(cap, channels)
+    allowed = [scale for scale in scales if scale <= most.min(initial=np.inf, where=reached)]
+    candidates = [
+        np.where(reached, np.minimum(scale, most), np.where(np.isfinite(most), most, scale))
+        for scale in allowed or scales or [1.0]
+    ]
+    return _least_noise(layer, inputs, blocks, candidates, limit)
+
+
+def greatest_sum(inputs: Sequence[NormalizedInput], channels: int, payloads: Sequence[tuple[int, int]]) -> Float64:
+    """Greatest current (C,), in counts and without bias, that sources with these ``payloads`` can bring.
+
+    Transposed convolutions and pixel maps are counted as if all their taps met in one pixel.
+    """
+    total = np.zeros(channels)
+    for item, (low, high) in zip(inputs, payloads, strict=True):
+        weight = _block(item, channels).weight
+        total += np.maximum(weight * high, weight * low).sum((1, 2))
+    return total
 
 
 def quantize_relay(layer: str, inputs: Sequence[NormalizedInput], channels: int) -> Quantized:

@@ -37,6 +37,9 @@ MANTISSA_MAX = 4095
 BIAS_EXPONENT_MAX = 7
 """Largest bias exponent of Lava's LIF (same source: 3 bits)."""
 
+LIF_BIAS_MAX = MANTISSA_MAX * 2 ** (BIAS_EXPONENT_MAX - CURRENT_SHIFT)
+"""Largest magnitude of a bias, in units of the current, that mantissa and exponent hold."""
+
 LIF_THETA_MAX = 2**16
 """Largest threshold, in units of the current, that a 24-bit membrane can cross."""
 
@@ -81,6 +84,11 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
         )
         raise ConversionError(
             f"{layer.name}: {reason} cannot be sent in single spikes of Lava's LIF; use the neuron sigma-delta, or average pooling"
+        )
+    if np.any(values > LIF_BIAS_MAX):
+        raise ConversionError(
+            f"{layer.name}: a bias of {values.max():.3g} units of the current; Lava's LIF holds {LIF_BIAS_MAX:g}, use the"
+            " neuron sigma-delta"
         )
     return CubaLif.of(
         theta.astype(np.int64) << CURRENT_SHIFT,

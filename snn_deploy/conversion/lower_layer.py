@@ -1,0 +1,208 @@
+"""One layer in integers: weights, threshold and bias that fit 24 bits together, and the neuron that counts with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snn_deploy.arrays import Float64, Int64
+from snn_deploy.conversion.bias import bias_in_counts, has_shared_threshold, largest_threshold
+from snn_deploy.conversion.calibrate import Statistics
+from snn_deploy.conversion.layers import Layer
+from snn_deploy.conversion.normalize import RELAYS, Scales, fires_at_pool, scale_op
+from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.quantize import (
+    NormalizedInput,
+    Quantized,
+    greatest_sum,
+    quantize,
+    quantize_bias,
+    quantize_output,
+    quantize_relay,
+)
+from snn_deploy.conversion.stock import make_stock_neuron
+from snn_deploy.errors import ConversionError
+from snn_deploy.network import bounds
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Population
+from snn_deploy.network.neuron import Neuron
+
+HALVED = ("relu", "linear", "output")
+"""Kinds of layers whose thresholds are halved until they fit; those of relays are 1."""
+
+
+def lower_layer(
+    layer: Layer,
+    sources: Mapping[str, Population],
+    scales: Scales,
+    statistics: Mapping[str, Statistics],
+    options: Options,
+) -> tuple[Population, tuple[Connection, ...]]:
+    """One layer in integers; the threshold of channels whose worst case exceeds 24 bits is halved until all fit."""
+    inputs = _normalize_inputs(layer, scales, statistics, options)
+    greatest = greatest_sum(inputs, layer.shape[0], [_range(sources[item.source], options) for item in layer.inputs])
+    counts = bias_in_counts(layer, scales.unit[layer.name], greatest)
+    cap = largest_threshold(layer, counts, greatest, options)
+    lowered: tuple[Population, tuple[Connection, ...]] | None = None
+    for _ in range(options.weight_bits):
+        quantized = _quantize(layer, inputs, options, cap)
+        bias, lowered = counts - quantized.offset[:, None, None], None
+        worst = np.abs(bias * quantized.theta[:, None, None]).max((1, 2))
+        if worst.max() <= STATE_MAX:
+            incoming = _connections(layer, quantized)
+            lowered = _population(layer, quantized, bias, incoming, sources, scales, options), incoming
+            worst = _worst_case_of(*lowered, sources, options)
+        over = worst > STATE_MAX
+        if not over.any() or layer.kind not in HALVED:
+            break
+        if layer.kind != "output" and quantized.theta[over].min() < 2:
+            break
+        halves = 2.0 ** np.ceil(np.log2(worst[over].max() / STATE_MAX)) if layer.kind == "output" else 2.0
+        cap = np.where(over | has_shared_threshold(layer, options), quantized.theta / halves, cap)
+    if lowered is None:
+        raise ConversionError(_describe_bias(layer, counts, options))
+    return lowered  # bounds.prove names what still does not fit
+
+
+def _describe_bias(layer: Layer, counts: Float64, options: Options) -> str:
+    largest = float(np.abs(counts).max())
+    levels = int(options.levels * (STATE_MAX / 4) / max(largest, 1.0))
+    remedy = (
+        f"use --levels {levels}"
+        if options.mode == "exact" and levels >= 1
+        else "train the layer with biases of the size of its activations"
+    )
+    return (
+        f"{layer.name}: its bias is {largest:.3g} times the value of one spike, more than 24 bits hold beside its"
+        f" weights; {remedy}"
+    )
+
+
+def _connections(layer: Layer, quantized: Quantized) -> tuple[Connection, ...]:
+    return tuple(
+        Connection(layer_input.name, layer_input.source, layer.name, kernel, exponent, 1, layer_input.origin)
+        for layer_input, kernel, exponent in zip(layer.inputs, quantized.kernels, quantized.exponents, strict=True)
+    )
+
+
+def _range(source: Population, options: Options) -> tuple[int, int]:
+    """What of ``source`` can arrive at once: the payload of a step in ``rate`` mode, the count in ``exact`` mode."""
+    return source.payload_range if options.mode == "rate" else source.count_range or (0, 0)
+
+
+def _worst_case_of(
+    population: Population, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options
+) -> Int64:
+    """Largest magnitude (C,) of current and membrane."""
+    arrivals = [
+        bounds.Arrival(item, _range(sources[item.source], options), sources[item.source].count_range)
+        for item in incoming
+    ]
+    current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
+    return current if membrane is None else np.maximum(current, membrane)
+
+
+def _normalize_inputs(
+    layer: Layer, scales: Scales, statistics: Mapping[str, Statistics], options: Options
+) -> list[NormalizedInput]:
+    inputs = []
+    for layer_input in layer.inputs:
+        assumed = scales.assumed[layer_input.name]
+        op = scale_op(layer_input.op, assumed, scales.unit[layer.name])
+        source_statistics = statistics[layer_input.source]
+        mean = source_statistics.mean / assumed if options.bias_correction else np.zeros_like(assumed)
+        inputs.append(NormalizedInput(layer_input.name, op, mean, source_statistics.power / np.square(assumed)))
+    return inputs
+
+
+def _quantize(layer: Layer, inputs: list[NormalizedInput], options: Options, cap: Float64) -> Quantized:
+    if layer.kind == "output":
+        return quantize_output(layer.name, inputs, layer.shape[0], options.weight_bits, cap)
+    if layer.kind in RELAYS and not fires_at_pool(layer, options):
+        return quantize_relay(layer.name, inputs, layer.shape[0])
+    uniform = has_shared_threshold(layer, options)
+    return quantize(layer.name, inputs, layer.shape[0], options.weight_bits, cap, uniform=uniform)
+
+
+def _population(
+    layer: Layer,
+    quantized: Quantized,
+    counts: Float64,
+    incoming: tuple[Connection, ...],
+    sources: Mapping[str, Population],
+    scales: Scales,
+    options: Options,
+) -> Population:
+    """The population of ``layer``, whose bias is ``counts`` in counts."""
+    if options.neuron != "multi-threshold":
+        return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
+    bias = quantize_bias(layer.name, counts, quantized.theta)
+    unit = scales.unit[layer.name]
+    if layer.kind == "output":
+        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
+        unit = unit / quantized.theta
+    elif layer.kind in RELAYS and not fires_at_pool(layer, options):
+        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
+    else:
+        neuron = _firing_neuron(layer, quantized, options)
+    return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
+
+
+def _stock_population(
+    layer: Layer,
+    quantized: Quantized,
+    bias: Float64,
+    incoming: tuple[Connection, ...],
+    sources: Mapping[str, Population],
+    scales: Scales,
+    options: Options,
+) -> Population:
+    """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
+    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, 0)
+    counts = _worst_case(incoming, {name: population.count_range or (0, 0) for name, population in sources.items()}, 0)
+    neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
+    unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
+    return Population(
+        layer.name, layer.shape, neuron, np.zeros((layer.shape[0], 1, 1), np.int64), unit, origin=layer.origin
+    )
+
+
+def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neuron:
+    theta = quantized.theta.astype(np.int64)
+    v0 = theta // 2 if options.half_start else np.zeros_like(theta)
+    top = options.payload_max
+    signed = layer.kind == "linear"
+    if options.mode == "exact":
+        return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
+    if signed:
+        return MultiThreshold(theta, v0, -top, top, strict=options.strict, reset=options.reset)
+    if options.signed:
+        return MultiThreshold(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
+    return MultiThreshold(theta, v0, 0, top, strict=options.strict, reset=options.reset)
+
+
+def _linear_neuron(
+    layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
+) -> Neuron:
+    """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
+    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, bias)
+    theta = np.ones(layer.shape[0], np.int64)
+    rectified = layer.kind == "rectified relay"
+    if options.mode == "rate":
+        if rectified:
+            return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
+        return MultiThreshold(theta, 0 * theta, step[0], step[1])
+    counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
+    low, high = _worst_case(incoming, counts, bias)
+    payload = max(-step[0], step[1])
+    return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
+
+
+def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:
+    low, high = -bias, bias
+    for connection in incoming:
+        least, greatest = bounds.reach(connection, *ranges[connection.source])
+        low, high = low + int(least.min()), high + int(greatest.max())
+    return max(low, -STATE_MAX), min(max(high, 1), STATE_MAX)

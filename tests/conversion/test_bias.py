@@ -1,0 +1,134 @@
+"""Biases far larger, or far smaller, than the weights beside them: the unit is chosen so that both fit 24 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snn_deploy.arrays import Float64
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.conversion.calibrate import ActivationProbe
+from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.data.images import Images
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Conv, Relu, Resample
+from snn_deploy.network.limits import STATE_MAX
+
+PIXEL = (1, 1, 1, 1)
+
+
+def chain(first: Float64, first_bias: Float64, last: Float64, last_bias: Float64, size: int = 16) -> Graph:
+    """A 3x3 convolution of one channel, a ReLU, and a 1x1 read-out."""
+    nodes = (
+        Node("c", Conv(first, first_bias, pads=PIXEL), ("x",)),
+        Node("r", Relu(), ("c",)),
+        Node("y", Conv(last[:, :, None, None], last_bias), ("r",)),
+    )
+    return Graph("chain", "x", (1, size, size), nodes, (("y", "y"),))
+
+
+def usual(channels: int = 2) -> Float64:
+    return np.random.default_rng(0).normal(0.1, 0.4, (channels, 1, 3, 3))
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return [np.random.default_rng(seed).random((1, 1, 16, 16), np.float32) for seed in range(4)]
+
+
+def converted(graph: Graph, images: Images, options: Options) -> tuple[Conversion, Float64]:
+    """The conversion and the largest error (C,) of each output channel, relative to the channel's largest value."""
+    conversion = lower(graph, graph, images, options)
+    network = conversion.network
+    found = load_backend("cpu").run(network, stimulus_of(network, images[0])).values(network)
+    (expected,) = ActivationProbe(graph, ())(images[0]).values()
+    error = np.abs(found - expected).max((0, 2, 3)) / np.abs(expected).max((0, 2, 3))
+    return conversion, error
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-9, 1e-6, 1e-3, 0.0])
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_read_out_with_weights_small_beside_its_bias(name: str, size: float, images: Images) -> None:
+    """Weights of ``size`` change the output by about that; the bias takes half the range, so 2**-22 is its precision."""
+    graph = chain(usual(), np.array([0.1, 0.2]), np.array([[1.0, 2.0]]) * size, np.array([0.5]))
+    conversion, error = converted(graph, images, preset(name))
+    assert error.max() < 10 * size + 2.0**-22
+    assert all(bound.headroom_bits >= 0 for bound in conversion.bounds)
+
+
+def test_a_bias_alone_beside_channels_with_weights(images: Images) -> None:
+    graph = chain(usual(), np.array([0.1, 0.2]), np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([0.5, 0.0003]))
+    _, error = converted(graph, images, preset("exact"))
+    assert error[0] < 0.01
+    assert error[1] < 2.0**-22
+
+
+def test_a_read_out_of_nothing_is_nothing(images: Images) -> None:
+    graph = chain(usual(), np.zeros(2), np.zeros((1, 2)), np.zeros(1))
+    network = lower(graph, graph, images, Options()).network
+    assert not load_backend("cpu").run(network, stimulus_of(network, images[0])).values(network).any()
+
+
+def test_a_resampling_read_out_has_one_unit(images: Images) -> None:
+    nodes = (
+        Node("c", Conv(usual(), np.array([0.1, 0.2]), pads=PIXEL), ("x",)),
+        Node("r", Relu(), ("c",)),
+        Node("up", Resample(np.full((4, 16), 1e-7), np.full((4, 16), 0.3)), ("r",)),
+        Node("b", Conv(np.ones((2, 1, 4, 4)) * 1e-9, np.array([0.5, 4.0]), strides=(4, 4), groups=2), ("r",)),
+    )
+    from snn_deploy.graph.ops import Add
+
+    graph = Graph("resampled", "x", (1, 16, 16), (*nodes, Node("y", Add(), ("up", "b"))), (("y", "y"),))
+    conversion, error = converted(graph, images, preset("exact"))
+    assert len(set(conversion.network.populations[-1].unit.tolist())) == 1
+    assert error.max() < 1e-4
+
+
+def test_a_wide_read_out_is_made_to_fit(images: Images) -> None:
+    """512 channels of full counts: at 8 bits of weights the worst case takes 26 bits."""
+    graph = chain(usual(512) * 0 + 0.1, np.zeros(512), np.ones((1, 512)) * np.linspace(0.5, 1, 512), np.array([0.5]))
+    nodes = (*graph.nodes[:2], Node("y", Conv(np.ones((1, 512, 3, 3)), np.array([0.5]), pads=PIXEL), ("r",)))
+    graph = Graph("wide", "x", (1, 16, 16), nodes, (("y", "y"),))
+    conversion, error = converted(graph, images, preset("exact"))
+    assert all(bound.headroom_bits >= 0 for bound in conversion.bounds)
+    assert error.max() < 0.02
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_neurons_that_never_fire_take_no_room(name: str, images: Images) -> None:
+    """A bias of -1e9 would need 24 bits at no threshold; one that keeps the neuron silent on any image does."""
+    last = np.array([[1.0, 2.0]])
+    options = preset(name)
+    graph = chain(usual(), np.array([0.1, -1e9]), last, np.array([0.5]))
+    usually = chain(usual(), np.array([0.1, -30.0]), last, np.array([0.5]))
+    conversion, error = converted(graph, images, options)
+    assert error.max() < converted(usually, images, options)[1].max() + 1e-3
+    network = conversion.network
+    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate([*images, 1 - images[0]])))
+    assert not run.counts["r"][:, 1].any()
+    assert run.counts["r"][:, 0].any()
+
+
+def test_a_bias_beyond_any_threshold_is_refused_with_what_helps(images: Images) -> None:
+    """Two huge summands that cancel: at one count of the small difference the bias alone exceeds 24 bits."""
+    first = np.zeros((2, 1, 3, 3))
+    first[0, 0, 1, 1], first[1, 0, 1, 1] = 1e6, 1.0
+    bright = [np.full((1, 1, 16, 16), 0.5, np.float32) + image * 1e-6 for image in images]
+    graph = chain(first, np.array([-0.5e6, 0.5]), np.array([[1.0, 1.0]]), np.array([0.0]))
+    with pytest.raises(
+        ConversionError, match=r"^r: its bias is .* times the value of one spike, .*; use --levels \d+$"
+    ) as caught:
+        lower(graph, graph, bright, Options())
+    levels = int(str(caught.value).rsplit(" ", 1)[1])
+    lower(graph, graph, bright, Options(levels=levels))
+    with pytest.raises(ConversionError, match=r"; train the layer with biases of the size of its activations$"):
+        lower(graph, graph, bright, Options(mode="rate", steps=1, thresholds=8))
+
+
+def test_the_bias_uses_half_of_the_range(images: Images) -> None:
+    graph = chain(usual(), np.array([0.1, 0.2]), np.zeros((1, 2)), np.array([0.5]))
+    bias = lower(graph, graph, images, Options()).network.populations[-1].bias
+    assert bias.max() == round(STATE_MAX / 2)
