@@ -31,6 +31,13 @@ class Statistics:
     mean: Float64
     power: Float64
 
+    def __post_init__(self) -> None:
+        for name in ("edges", "mean", "power"):
+            if not np.all(np.isfinite(getattr(self, name))):
+                raise ConversionError(
+                    f"statistics: {name} holds NaN or infinity; measure them again with finite images"
+                )
+
     @property
     def centers(self) -> Float64:
         """Middle of each bin; 0 for the bin that contains 0, since most of its values are exact zeros after a ReLU."""
@@ -80,6 +87,8 @@ class ActivationProbe:
         """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""
         if image.ndim != 4 or image.shape[1:] != self._shape:
             raise StimulusError(f"image {image.shape}: the network expects (batch, {', '.join(map(str, self._shape))})")
+        if not np.all(np.isfinite(image)):
+            raise StimulusError("an image for the float network holds NaN or infinity; replace these values")
         values = self._session.run(self._names, {self._input: np.ascontiguousarray(image, np.float32)})
         return dict(zip(self._names, values, strict=True))
 
@@ -93,6 +102,10 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
     ranges = dict.fromkeys((layers.input, *names), (0.0, 0.0))
     for image in images:
         for name, value in _observe(probe, layers.input, names, image):
+            if not np.all(np.isfinite(value)):
+                raise ConversionError(
+                    f"{name}: its activations overflow float32 on a calibration image; scale the image or the weights down"
+                )
             low, high = ranges[name]
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
     edges = {name: _edges(low, high) for name, (low, high) in ranges.items()}
@@ -119,8 +132,8 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
 
 
 def _edges(low: float, high: float) -> Float64:
-    """Equal bins over ``[low, high]`` with an edge at 0; over [0, 1] for a layer that is 0 on every image."""
-    if low == high:
+    """Equal bins over ``[low, high]`` with an edge at 0; over [0, 1] for a layer that is 0, or as good as, on every image."""
+    if high - low < np.finfo(np.float32).tiny:
         return np.linspace(0.0, 1.0, BINS + 1)
     if low == 0 or high <= 0:
         return np.linspace(low, high, BINS + 1)

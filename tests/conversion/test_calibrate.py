@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import BINS, ActivationProbe, calibrate, percentile
+from snn_deploy.conversion.calibrate import BINS, ActivationProbe, Statistics, calibrate, percentile
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.normalize import GRID, choose_unit
 from snn_deploy.conversion.options import preset
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Conv, Relu
 
 from .conftest import UNet
 
@@ -86,3 +88,32 @@ def test_the_extent_of_a_channel_is_its_own(small_unet: UNet, small_images: Imag
     for channel, expected in enumerate(largest):
         found = statistics.channel(channel).extent
         assert expected <= found <= expected + width * 1.001 if expected else found == 0.0
+
+
+def test_activations_that_overflow_are_refused_by_their_layer() -> None:
+    nodes = (
+        Node("big", Conv(np.full((1, 1, 1, 1), 1e30), np.zeros(1)), ("x",)),
+        Node("relu", Relu(), ("big",)),
+        Node("bigger", Conv(np.full((1, 1, 1, 1), 1e30), np.zeros(1)), ("relu",)),
+        Node("end", Relu(), ("bigger",)),
+    )
+    graph = Graph("big", "x", (1, 4, 4), nodes, (("end", "end"),))
+    image = np.ones((1, 1, 4, 4), np.float32)
+    message = r"^end: its activations overflow float32 on a calibration image; scale the image or the weights down$"
+    with pytest.raises(ConversionError, match=message):
+        calibrate(graph, group_layers(graph), [image])
+    with pytest.raises(
+        StimulusError, match=r"^an image for the float network holds NaN or infinity; replace these values$"
+    ):
+        calibrate(graph, group_layers(graph), [image * np.float32(np.nan)])
+
+
+def test_statistics_are_finite() -> None:
+    with pytest.raises(ConversionError, match=r"^statistics: mean holds NaN or infinity; measure .* finite images$"):
+        Statistics(np.linspace(0, 1, 3), np.ones((1, 2), np.int64), np.array([np.nan]), np.ones(1))
+
+
+def test_activations_as_good_as_zero_are_counted() -> None:
+    nodes = (Node("tiny", Conv(np.full((1, 1, 1, 1), 1e-42), np.zeros(1)), ("x",)), Node("relu", Relu(), ("tiny",)))
+    graph = Graph("tiny", "x", (1, 4, 4), nodes, (("relu", "relu"),))
+    assert calibrate(graph, group_layers(graph), [np.ones((1, 1, 4, 4), np.float32)])["relu"].histogram.sum() == 16
