@@ -152,7 +152,7 @@ def test_errors_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "net.snn"
     with pytest.raises(ArtifactError, match=r"net\.snn: cannot be read: No such file or directory$"):
         load(path)
-    with pytest.raises(ArtifactError, match=r"cannot be read: Is a directory$"):
+    with pytest.raises(ArtifactError, match=r": is a folder; name a regular file$"):
         load(tmp_path)
     with pytest.raises(ArtifactError, match=r"net\.snn: cannot be written: No such file or directory$"):
         save(NETWORK, tmp_path / "missing" / "net.snn")
@@ -163,7 +163,7 @@ def test_errors_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         load(path)
     path.write_bytes(DATA)
     monkeypatch.setattr(artifact, "SIZE_LIMIT", len(DATA) - 1)
-    with pytest.raises(ArtifactError, match=rf"net\.snn: larger than {len(DATA) - 1} bytes$"):
+    with pytest.raises(ArtifactError, match=rf"net\.snn: {len(DATA)} bytes; at most {len(DATA) - 1} are read$"):
         load(path)
 
 
