@@ -55,6 +55,20 @@ def test_windows_of_small_payloads_end_silent_with_the_counts_of_whole_payloads(
             assert np.array_equal(expected.counts[name], got.counts[name]), name
 
 
+def test_a_shuffled_window_holds_a_count_that_is_sent_one_by_one() -> None:
+    """15 counts take 15 steps, whatever the delay; the reference refuses a run that does not end silent."""
+    zeros, unit = np.zeros((1, 1, 1), np.int64), np.ones(1)
+    populations = (
+        Population("in", (1, 1, 1), None, zeros, unit, input_min=-15, input_max=15),
+        Population("n", (1, 1, 1), MultiThreshold(8 * unit, 0 * unit, -1, 1, -15, 15), zeros, unit),
+    )
+    edge = Connection("in->n", "in", "n", identity(1, 8))
+    network = shuffle(align(Network("n", "exact", 1, populations, (edge,), (Output("y", "n"),))), seed=0)
+    for image in (-15, 15):
+        run = REFERENCE.run(network, np.full((1, 1, 1, 1), image))
+        assert run.counts["n"].item() == image
+
+
 @pytest.mark.parametrize("payload", [None, 3])
 @pytest.mark.parametrize("seed", range(12))
 def test_counts_do_not_depend_on_delays_or_starts(seed: int, payload: int | None) -> None:

@@ -112,8 +112,9 @@ def test_an_event_beyond_the_proof_is_an_error(backend: str) -> None:
         load_backend(backend).run(one_layer(neuron), SWEEP)
 
 
-def test_the_proof_counts_the_offset() -> None:
-    neuron = SigmaDelta.of(np.array([2**22]), shift=4, payloads=(-(2**20), 2**20), counts=(0, 2**20))
+@pytest.mark.parametrize("offset", [2**22, -(2**22)])
+def test_the_proof_counts_the_offset(offset: int) -> None:
+    neuron = SigmaDelta.of(np.array([offset]), shift=4, payloads=(-(2**20), 2**20), counts=(0, 2**20))
     network = one_layer(neuron)
     assert bounds.bound(network, network.populations[1]).membrane == 2**22 + 90
 
