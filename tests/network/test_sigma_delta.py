@@ -103,13 +103,33 @@ def test_a_count_is_the_quantized_activation(backend: str, threshold: int, recti
     assert integer_network(network, SWEEP)["n"].reshape(-1).tolist() == expected
 
 
+@pytest.mark.parametrize("rectify", [True, False])
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-def test_an_event_beyond_the_proof_is_an_error(backend: str) -> None:
-    neuron = SigmaDelta.of(np.array([8]), shift=4, payloads=(-4, 4), counts=(0, 4))
+def test_an_event_beyond_the_proof_is_an_error(backend: str, rectify: bool) -> None:
+    """The greatest event of the rectified neuron is 5, the least of the linear one -5."""
+    limits = (-4, 4) if rectify else (-4, 5)
+    neuron = SigmaDelta.of(np.array([8]), shift=4, payloads=limits, counts=limits, rectify=rectify)
+    event = 5 if rectify else -5
     with pytest.raises(
-        BackendError, match=r"^n: an event carries 5; the network is proved for -4..4, .* fewer levels$"
+        BackendError,
+        match=rf"^n: an event carries {event}; the network is proved for -4..{limits[1]}, .* fewer levels$",
     ):
         load_backend(backend).run(one_layer(neuron), SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("shift", "threshold", "rectify", "quantizes"),
+    [(4, 1, True, True), (4, 2, True, False), (4, 1, False, False), (0, 1, False, True), (0, 2, False, False)],
+)
+def test_it_quantizes_where_no_change_waits(shift: int, threshold: int, rectify: bool, quantizes: bool) -> None:
+    """Small negative activations wait at 0 where a floor would give -1, unless one count is one unit."""
+    counts = (0 if rectify else -99, 99)
+    neuron = SigmaDelta.of(
+        np.array([0]), shift=shift, payloads=(-99, 99), counts=counts, threshold=threshold, rectify=rectify
+    )
+    v = np.arange(-40, 41).reshape(1, 1, 1, -1)
+    _, _, payload = neuron.step(np.zeros_like(v), np.zeros_like(v), v)
+    assert neuron.quantizes == quantizes == np.array_equal(payload, np.clip(v >> shift, *counts))
 
 
 @pytest.mark.parametrize("offset", [2**22, -(2**22)])

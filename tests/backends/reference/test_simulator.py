@@ -144,6 +144,14 @@ def test_the_published_neuron_at_sixteen_thresholds_worked_by_hand() -> None:
     assert run.states["n"].reshape(-1).tolist() == [87, 174, 261]
 
 
+def test_a_membrane_at_its_limit_is_not_saturated() -> None:
+    network = neuron_network(MultiThreshold(np.array([STATE_MAX]), np.array([0]), -1, 1), bias=0, steps=1)
+    assert REFERENCE.run(network, pixel(STATE_MAX)).saturations == {"n": 0}
+    assert REFERENCE.run(network, pixel(-STATE_MAX)).saturations == {"n": 0}
+    network = neuron_network(MultiThreshold(np.array([STATE_MAX]), np.array([0]), -1, 1), bias=1, steps=1)
+    assert REFERENCE.run(network, pixel(STATE_MAX)).saturations == {"n": 1}
+
+
 def test_a_silent_neuron_drifts_down_to_the_rail_and_every_saturation_is_counted() -> None:
     """-2**22 each step: -4194304, -8388608 (limited to -8388607), and at the rail from then on."""
     network = neuron_network(MultiThreshold(np.array([64]), np.array([0]), 0, 15, strict=True), bias=0, steps=4)
