@@ -14,7 +14,7 @@ from latex2mathml.converter import convert
 LOGGER = logging.getLogger("mkdocs.plugins.roles")
 """Warnings of loggers below ``mkdocs`` fail a strict build."""
 
-FOREIGN = {"numpy", *sys.stdlib_module_names, *dir(builtins)}
+FOREIGN = {"numpy", "rich", *sys.stdlib_module_names, *dir(builtins)}
 """First names of targets outside the project, which stay code: their documentation is not read."""
 
 
@@ -40,6 +40,8 @@ def _full_path(scope: griffe.Object, target: str) -> str:
     first, dot, rest = target.partition(".")
     if is_ours(target):
         return target
+    if isinstance(scope, griffe.Class) and first in scope.inherited_members:
+        return scope.inherited_members[first].target_path + dot + rest
     try:
         return scope.resolve(first) + dot + rest
     except griffe.NameResolutionError:

@@ -1,9 +1,9 @@
-"""Denoise a photograph with spikes: convert, run, score, look.
+"""Denoise a photograph with spikes: convert, run, score, save the pictures.
 
-Run it from the repository's root, or open it in an editor that knows ``# %%`` cells.
+Run it from the root of the repository, or cell by cell in an editor that supports ``# %%`` cells.
 """
 
-# %% The trained model of this repository, and a photograph it has never seen
+# %% A trained model of this repository, and a photograph that was not used for training
 from pathlib import Path
 
 import snn_deploy as sd
@@ -15,7 +15,7 @@ root = Path(__file__).resolve().parent.parent
 clean = images.center_crop(images.load_photograph("camera", 1), 128, 128)
 noisy = images.add_noise(clean, 25, seed=0)
 
-# %% To integers. Calibration shows the network noisy patches, since noisy images are what it will see.
+# %% Convert. Calibration uses noisy patches, because the network will process noisy images.
 net = sd.convert(root / "models" / "denoiser_s25.onnx", noise=25, size=(128, 128))
 print(net)
 
@@ -24,7 +24,7 @@ run = net.run(noisy)
 print(run)
 print(f"noisy {psnr_db(noisy, clean):.2f} dB, spiking {psnr_db(run.output, clean):.2f} dB")
 
-# %% Look
+# %% Save the clean, noisy and restored pictures side by side
 out = Path("denoise.png")
 write_comparison(out, clean, {"noisy": noisy, "spiking": run.output.astype("float32")})
 print(f"wrote {out}")

@@ -1,6 +1,6 @@
-"""Plant one wrong weight and let the verifier find it: the first divergence names population, step and neuron."""
+"""Inject one wrong weight and let the verifier locate it: the first divergence names population, step and neuron."""
 
-# %% A network with everything a U-Net has, and an image
+# %% A random network with the layers of a U-Net, and an image
 from dataclasses import replace
 
 import numpy as np
@@ -15,21 +15,21 @@ network = random_unet("exact", seed=0)
 stimulus = random_stimulus(network)
 reference = load_backend("reference")
 
-# %% One bit of one weight
+# %% Flip one bit of one weight
 name = "up1->dec"
-wrong = []
+connections = []
 for connection in network.connections:
     if connection.name == name and isinstance(connection.kernel, ConvKernel):
         weight = np.array(connection.kernel.weight)
         weight[0, 0, 1, 1] ^= 1
         connection = replace(connection, kernel=replace(connection.kernel, weight=weight))
-    wrong.append(connection)
-faulty = replace(network, connections=tuple(wrong))
+    connections.append(connection)
+faulty = replace(network, connections=tuple(connections))
 
-# %% Compare: the faulty run claims to be of the right network, as a broken compiler would
-good = reference.run(network, stimulus, Record.TRAINS)
-bad = replace(reference.run(faulty, stimulus, Record.TRAINS), backend="faulty", network=good.network)
-verdict = compare(network, [good, bad], Level.TRAIN)
+# %% Compare: the faulty run claims to be of the correct network, as after a compiler error
+correct = reference.run(network, stimulus, Record.TRAINS)
+wrong = replace(reference.run(faulty, stimulus, Record.TRAINS), backend="faulty", network=correct.network)
+verdict = compare(network, [correct, wrong], Level.TRAIN)
 print(verdict.line)
 if verdict.first is None or verdict.first.population != "dec":
-    raise SystemExit("the fault was not found where it was planted")
+    raise SystemExit("the fault was not located in the population where it was injected")

@@ -1,6 +1,6 @@
-"""Exact mode against rate mode, and what connection-wise normalization buys.
+"""Exact mode against rate mode, and connection-wise against layer-wise normalization.
 
-The same model, one photograph, and what is left of its quality.
+The same model and photograph each time; the score is the PSNR relative to the float network.
 """
 
 # %%
@@ -18,7 +18,7 @@ noisy = images.add_noise(clean, 25, seed=0)
 best = psnr_db(next(iter(open_float_probe(model, size)(noisy).values())), clean)
 print(f"float network: {best:.3f} dB")
 
-# %% Convert in several ways
+# %% Convert with several options
 choices = {
     "exact, N = 127": sd.Options(),
     "exact, N = 31": sd.Options(levels=31),
@@ -28,6 +28,6 @@ choices = {
 for name, options in choices.items():
     net = sd.convert(model, options=options, noise=25, size=size)
     run = net.run(noisy)
-    events = sum(int(item.sum()) for item in run.events.values())
+    events = sum(int(events.sum()) for events in run.events.values())
     change = psnr_db(run.output, clean) - best
     print(f"{name:26} {change:+.3f} dB, {events:,} events, {net.network.duration} steps")

@@ -8,10 +8,10 @@
 
 Data: the PNG images of the folders ``--data``, by default the 400 gray 180x180 images of BSD400; the word
 ``scikit-image`` stands for the photographs bundled with it. Noise is additive, white, Gaussian, of ``sigma / 255``, not
-clipped; a range of sigma is drawn from evenly, anew for each patch, and makes a blind denoiser (as the one of
-Spiking-UNet is). The images of ``--test`` are used for the final score only; the last moving average of the weights is
-kept, so nothing is selected on the test set. ``--start`` begins with the weights of an exported network of the same
-shape. A run goes on from its checkpoint.
+clipped; with a range, sigma is drawn uniformly for each patch, which trains a blind denoiser (as in Spiking-UNet). The
+images of ``--test`` are used for the final score only: the exported weights are the last moving average, so nothing is
+selected on the test set. ``--start`` starts from the weights of an exported network of the same shape. An interrupted
+run resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def main() -> None:
     if arguments.test.is_dir():
         entries, predictor = list_clean_images(arguments.test), FloatPredictor(arguments.out)
         for sigma in (low,) if low == high else SCORED:
-            found = evaluate(predictor, entries, "denoise", arguments.channels, sigma=sigma)
-            message += f", {arguments.test.name} {found.overall['psnr_db']:.3f} dB at sigma {sigma:g}"
+            result = evaluate(predictor, entries, "denoise", arguments.channels, sigma=sigma)
+            message += f", {arguments.test.name} {result.overall['psnr_db']:.3f} dB at sigma {sigma:g}"
     parser.exit(0, message + "\n")
 
 

@@ -33,15 +33,15 @@ Pairs = list[tuple[Bytes, npt.NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder of labelled images, how it is split, and what may be done to an image without changing its meaning."""
+    """A folder of labelled images, its split, and which augmentations preserve the labels."""
 
     folder: str
     channels: int
     test: slice
     weights: tuple[float, ...]
-    """Of each class in the loss, by its number."""
+    """Weight of each class in the loss, by class number."""
     upright: bool
-    """Whether an image may be mirrored only, not turned."""
+    """Whether images may only be mirrored, not rotated."""
 
     @property
     def training(self) -> slice:
@@ -119,9 +119,9 @@ def main() -> None:
     net = SegmentationUNet(arguments.width, channels=data.channels, classes=len(data.weights))
     net = train(net, schedule, arguments.out.with_suffix(".pt"), loss_of_batch)
     export(net, arguments.out, data.channels, "image", "logits")
-    found = evaluate(FloatPredictor(arguments.out), list_labelled_images(folder)[data.test], "segment", data.channels)
+    result = evaluate(FloatPredictor(arguments.out), list_labelled_images(folder)[data.test], "segment", data.channels)
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in found.overall.items())
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in result.overall.items())
     message = f"{arguments.out.name}: {parameters} parameters, {arguments.steps} steps, {time.time() - started:.0f} s"
     parser.exit(0, f"{message}; test images: {scores}\n")
 

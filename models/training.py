@@ -1,4 +1,4 @@
-"""The loop that all trainings of this folder share: Adam, one cycle, moving average of the weights, checkpoints."""
+"""The training loop of this folder: Adam, one-cycle learning rate, moving average of the weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Schedule:
 def train(
     net: Net, schedule: Schedule, checkpoint: Path, loss_of_batch: Callable[[Net, np.random.Generator], torch.Tensor]
 ) -> Net:
-    """The moving average of the weights after all steps; goes on from ``checkpoint`` where that exists."""
+    """The moving average of the weights after all steps; resumes from ``checkpoint`` if it exists."""
     rng = np.random.default_rng(schedule.seed)
     net = net.to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
@@ -75,7 +75,7 @@ def train(
 
 
 def measure_batch_statistics(net: nn.Module, forward: Callable[[], torch.Tensor], batches: int = 100) -> None:
-    """Means and variances of batch normalization for the averaged weights, which no step of the training has seen."""
+    """Recompute batch statistics for the averaged weights, which no training step has used."""
     layers = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
         layer.reset_running_stats()

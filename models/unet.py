@@ -1,4 +1,4 @@
-"""The U-Nets this folder trains: small, with the skips, pooling and up-sampling of the published ones.
+"""The U-Nets that this folder trains: small, with the skips, pooling and upsampling of published ones.
 
 ``DenoisingUNet`` follows Spiking-UNet (arXiv 2307.10974): two 3x3 convolutions and ReLU per level, average pooling,
 transposed convolution with ReLU, skips by concatenation, a linear head that predicts the noise, and

@@ -58,7 +58,10 @@ class SigmaDeltaNeurons:
         payloads: Integers,
         begin: int,
     ) -> int:
-        """As :meth:`snn_deploy_cpu.neurons.protocol.Neurons.step_many`; :class:`BackendError` for a payload beyond its format."""
+        """As :meth:`snn_deploy_cpu.neurons.protocol.Neurons.step_many`.
+
+        Raises :class:`~snn_deploy.errors.BackendError` for a payload beyond its format.
+        """
         total_sent, n, saturated = np.zeros_like(v) if second is None else second, currents.shape[1], 0
         for low in range(0, n, self.theta.size):
             high = min(low + self.theta.size, n)
