@@ -33,10 +33,10 @@ def test_percentile_is_the_raw_values_percentile(
     statistics = calibrate(graph, group_layers(graph), small_images)[name]
     values = np.abs(raw(graph, small_images, name)).ravel()
     width = statistics.extent / BINS
-    kept = values if zeros else values[values > width]
+    counted = values if zeros else values[values > width]
     for percent in (50, 90, 99, 99.9, 100):
-        wanted = np.percentile(kept, percent, method="inverted_cdf")
-        assert percentile([statistics], percent, zeros=zeros) == pytest.approx(wanted, abs=1.001 * width)
+        expected = np.percentile(counted, percent, method="inverted_cdf")
+        assert percentile([statistics], percent, zeros=zeros) == pytest.approx(expected, abs=1.001 * width)
 
 
 @pytest.mark.parametrize("budget", [4, 60, 127])
@@ -48,16 +48,16 @@ def test_the_least_square_unit_is_that_of_the_raw_values(small_unet: UNet, small
     def error(unit: float) -> float:
         return float(np.square(values - unit * np.minimum(np.rint(values / unit), budget)).mean())
 
-    found = choose_unit([statistics], preset("exact", levels=budget))
+    unit = choose_unit([statistics], preset("exact", levels=budget))
     best = min(error(unit) for unit in values.max() * GRID / budget)
-    assert error(found) <= best * 1.05 + 1e-12
-    assert error(found) < error(values.max() / budget * 1.5)
+    assert error(unit) <= best * 1.05 + 1e-12
+    assert error(unit) < error(values.max() / budget * 1.5)
 
 
 def test_power_is_the_mean_square(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
-    found = calibrate(graph, group_layers(graph), small_images)["c.relu"].power
-    np.testing.assert_allclose(found, np.square(raw(graph, small_images, "c.relu")).mean((0, 2, 3)), rtol=1e-6)
+    power = calibrate(graph, group_layers(graph), small_images)["c.relu"].power
+    np.testing.assert_allclose(power, np.square(raw(graph, small_images, "c.relu")).mean((0, 2, 3)), rtol=1e-6)
 
 
 def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) -> None:
@@ -65,8 +65,8 @@ def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) 
     statistics = calibrate(graph, group_layers(graph), small_images)["x"]
     values = np.abs(np.concatenate(small_images)).ravel()
     assert min(image.min() for image in small_images) < 0
-    wanted = np.percentile(values, 99, method="inverted_cdf")
-    assert percentile([statistics], 99, zeros=True) == pytest.approx(wanted, abs=2 * statistics.extent / BINS)
+    expected = np.percentile(values, 99, method="inverted_cdf")
+    assert percentile([statistics], 99, zeros=True) == pytest.approx(expected, abs=2 * statistics.extent / BINS)
 
 
 def test_bad_images_are_refused(small_unet: UNet, small_images: Images) -> None:
@@ -86,8 +86,8 @@ def test_the_extent_of_a_channel_is_its_own(small_unet: UNet, small_images: Imag
     largest = np.abs(values).max(axis=(0, 2, 3))
     assert largest.min() < largest.max() - 2 * width  # else a common extent would pass
     for channel, expected in enumerate(largest):
-        found = statistics.channel(channel).extent
-        assert expected <= found <= expected + width * 1.001 if expected else found == 0.0
+        extent = statistics.channel(channel).extent
+        assert expected <= extent <= expected + width * 1.001 if expected else extent == 0.0
 
 
 def test_activations_that_overflow_are_refused_by_their_layer() -> None:

@@ -54,14 +54,14 @@ def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, op
     steps = network.steps if network.mode == "rate" else 1
     batch = np.concatenate(images)
     run = load_backend("reference").run(network, stimulus_of(network, batch))
-    wanted = [probe(image) for image in images]
+    references = [probe(image) for image in images]
     for name in names:
-        float_values = np.concatenate([values[name] for values in wanted]).astype(np.float64)
+        float_values = np.concatenate([values[name] for values in references]).astype(np.float64)
         spiking = run.counts[name] * network.population(name).unit[:, None, None] / steps
         expected = np.linalg.norm(spiking - float_values) / np.linalg.norm(float_values)
-        found = loss.layer(name)
-        assert found is not None
-        assert found.error == pytest.approx(expected, rel=1e-6)
+        layer_loss = loss.layer(name)
+        assert layer_loss is not None
+        assert layer_loss.error == pytest.approx(expected, rel=1e-6)
         assert expected > 0
     output = network.outputs[0].population
     assert loss.error == pytest.approx(loss.layer(output).error, rel=1e-12)  # type: ignore[union-attr]
@@ -84,7 +84,7 @@ def test_clipping_and_rounding_are_those_of_the_raw_values(
     for layer in conversion.layers.layers:
         if layer.kind != "relu":
             continue
-        values = np.concatenate([item[layer.name] for item in truth.values]).astype(np.float64)
+        values = np.concatenate([outputs[layer.name] for outputs in truth.values]).astype(np.float64)
         population = network.population(layer.name)
         steps = network.steps if network.mode == "rate" else 1
         quantum = population.unit[:, None, None] / steps
@@ -93,10 +93,10 @@ def test_clipping_and_rounding_are_those_of_the_raw_values(
         power = np.square(values).sum()
         clipping = math.sqrt(np.square(values - inside).sum() / power)
         rounding = math.sqrt(np.square(inside - np.rint(inside / quantum) * quantum).sum() / power)
-        found = loss.layer(layer.name)
-        assert found is not None
-        assert found.clipping == pytest.approx(clipping, rel=0.02, abs=2e-4)  # of 8192 bins
-        assert found.rounding == pytest.approx(rounding, rel=0.02, abs=2e-4)
+        layer_loss = loss.layer(layer.name)
+        assert layer_loss is not None
+        assert layer_loss.clipping == pytest.approx(clipping, rel=0.02, abs=2e-4)  # of 8192 bins
+        assert layer_loss.rounding == pytest.approx(rounding, rel=0.02, abs=2e-4)
         clipped += clipping > 1e-3
         rounded += rounding > 1e-3
     assert (clipped > 0) is clips
@@ -122,7 +122,7 @@ def test_a_search_keeps_the_least_error(images: Images, truth: Truth) -> None:
     assert errors[0] > 5 * min(errors)  # a percentile of 90 clips away what matters
 
 
-def test_candidates_that_cannot_be_are_said_and_passed_over(images: Images) -> None:
+def test_refused_candidates_are_reported_and_skipped(images: Images) -> None:
     refused = Trial(preset("exact"), None, "cannot be")
     fine = Trial(preset("exact", scale="max"), Loss((), 0.25))
     assert choose_best([refused, fine]) is fine
@@ -131,8 +131,8 @@ def test_candidates_that_cannot_be_are_said_and_passed_over(images: Images) -> N
     statistics = convert(MODEL, images).conversion.statistics
     truth = Truth.of(MODEL, images)
     wrong = replace(preset("exact"), input_levels=65535)
-    found = try_options(MODEL, images, wrong, statistics, truth, BACKEND)
-    assert (found.loss is None) == bool(found.refusal)
+    refused_trial = try_options(MODEL, images, wrong, statistics, truth, BACKEND)
+    assert (refused_trial.loss is None) == bool(refused_trial.refusal)
 
 
 def test_a_perfect_output_has_no_noise() -> None:

@@ -32,10 +32,10 @@ def function_error(graph: Graph, images: Images, options: Options) -> float:
     worst = 0.0
     for image in images:
         counts = normalized((image / scales.unit[layers.input][:, None, None]).astype(np.float32))
-        wanted = ActivationProbe(graph, ())(image)
+        expected = ActivationProbe(graph, ())(image)
         for _, value, _ in layers.outputs:
             got = counts[value] * scales.unit[value][:, None, None]
-            worst = max(worst, float(np.abs(got - wanted[value]).max() / np.abs(wanted[value]).max()))
+            worst = max(worst, float(np.abs(got - expected[value]).max() / np.abs(expected[value]).max()))
     return worst
 
 
@@ -46,8 +46,8 @@ def restore(graph: Graph, images: Images, options: Options) -> np.ndarray:
 
 
 def mean_square(graph: Graph, images: Images, options: Options) -> float:
-    wanted: Mapping[str, np.ndarray] = ActivationProbe(graph, ())(np.concatenate(images))
-    return float(np.square(restore(graph, images, options) - next(iter(wanted.values()))).mean())
+    expected: Mapping[str, np.ndarray] = ActivationProbe(graph, ())(np.concatenate(images))
+    return float(np.square(restore(graph, images, options) - next(iter(expected.values()))).mean())
 
 
 @pytest.mark.parametrize("normalization", ["connection-wise", "channel-wise"])
@@ -134,7 +134,7 @@ def test_connection_wise_beats_layer_wise_on_unequal_skips(small_unet: UNet, sma
     assert losses[0] < losses[1] / 2
 
 
-def test_connection_wise_does_not_feel_the_skips_scale(small_unet: UNet, small_images: Images) -> None:
+def test_connection_wise_is_independent_of_the_scale_of_skips(small_unet: UNet, small_images: Images) -> None:
     losses = [mean_square(small_unet(skip=skip), small_images, preset("multi-threshold")) for skip in (1.0, 32.0)]
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
 
@@ -160,9 +160,9 @@ def test_dead_channels_and_silent_layers(
     assert conversion.scales.dead["c.relu"] == (12 if "silent" in case else conversion.scales.dead["c.relu"])
     for population in conversion.network.populations:
         assert np.all(np.isfinite(population.unit))
-    wanted = next(iter(ActivationProbe(graph, ())(np.concatenate(small_images)).values()))
-    error = restore(graph, small_images, options) - wanted
-    assert np.sqrt(np.square(error).mean()) < 0.03 * np.abs(wanted).max()
+    expected = next(iter(ActivationProbe(graph, ())(np.concatenate(small_images)).values()))
+    error = restore(graph, small_images, options) - expected
+    assert np.sqrt(np.square(error).mean()) < 0.03 * np.abs(expected).max()
 
 
 def test_black_images_calibrate(small_unet: UNet, small_images: Images) -> None:

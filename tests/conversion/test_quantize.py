@@ -59,16 +59,16 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
 
 def score(network_values: np.ndarray, clean: np.ndarray) -> float:
     pairs = zip(network_values, clean, strict=True)
-    return float(np.mean([psnr_db(found[None], wanted[None]) for found, wanted in pairs]))
+    return float(np.mean([psnr_db(restored[None], original[None]) for restored, original in pairs]))
 
 
 @pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), (6, 0.2)])
 def test_weight_bits_cost(denoiser: Graph, noisy: Images, clean: Images, bits: int, allowed_db: float) -> None:
     conversion = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=bits))
-    network, wanted = conversion.network, np.concatenate(clean)
+    network, target = conversion.network, np.concatenate(clean)
     run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
-    reference = score(float_weight_levels(conversion, np.concatenate(noisy)), wanted)
-    assert reference - score(run.values(network), wanted) <= allowed_db
+    reference = score(float_weight_levels(conversion, np.concatenate(noisy)), target)
+    assert reference - score(run.values(network), target) <= allowed_db
 
 
 @pytest.mark.parametrize("pool", ["average", "max"])
@@ -78,11 +78,11 @@ def test_exact_counts_are_the_integer_networks(small_unet: UNet, small_images: I
     network = lower(graph, graph, small_images, preset("exact", levels=levels)).network
     stimulus = stimulus_of(network, np.concatenate(small_images))
     run = load_backend("reference").run(network, stimulus)
-    wanted = integer_network(network, stimulus)
-    assert set(wanted) == {population.name for population in network.populations}
-    for name, counts in wanted.items():
+    expected = integer_network(network, stimulus)
+    assert set(expected) == {population.name for population in network.populations}
+    for name, counts in expected.items():
         np.testing.assert_array_equal(run.counts[name], counts, err_msg=name)
-    assert any(counts.max() == levels for counts in wanted.values())
+    assert any(counts.max() == levels for counts in expected.values())
 
 
 def test_average_pool_relays_the_whole_sum(small_unet: UNet, small_images: Images) -> None:
@@ -115,15 +115,19 @@ def _normalized(weight: np.ndarray, mean: float = 0.0) -> NormalizedInput:
 def test_an_identity_into_the_read_out_is_exact(bits: int, factor: float) -> None:
     rng = np.random.default_rng(0)
     identity, head = np.full((1, 1, 1, 1), factor), rng.normal(0, 1e-4, (1, 6, 3, 3))
-    found = quantize_output("out", [_normalized(identity), _normalized(head)], 1, bits)
-    weight = found.kernels[0].weight.astype(np.float64) * 2.0 ** found.exponents[0] / found.theta
+    quantized = quantize_output("out", [_normalized(identity), _normalized(head)], 1, bits)
+    weight = quantized.kernels[0].weight.astype(np.float64) * 2.0 ** quantized.exponents[0] / quantized.theta
     np.testing.assert_allclose(weight.ravel(), factor, rtol=1e-12)
 
 
 def test_the_trained_residual_is_kept(denoiser: Graph, noisy: Images) -> None:
     network = lower(denoiser, denoiser, noisy, preset("exact")).network
     (output,) = network.outputs
-    (residual,) = (item for item in network.connections if (item.source, item.target) == ("noisy", output.population))
+    (residual,) = (
+        connection
+        for connection in network.connections
+        if (connection.source, connection.target) == ("noisy", output.population)
+    )
     weight = residual.kernel.weight.astype(np.float64) * 2.0**residual.exponent
     np.testing.assert_allclose(
         weight.ravel() * network.population(output.population).unit, network.input.unit, rtol=5e-4
@@ -133,24 +137,24 @@ def test_the_trained_residual_is_kept(denoiser: Graph, noisy: Images) -> None:
 def test_bias_correction_takes_the_mean_error_out() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 1, (5, 7, 3, 3))
-    found = quantize("layer", [_normalized(weight, mean=30.0)], 5, 4)
-    step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
+    quantized = quantize("layer", [_normalized(weight, mean=30.0)], 5, 4)
+    step = 2.0 ** quantized.exponents[0] / quantized.theta[:, None, None, None]
     counts = rng.normal(0.0, 1.0, (400, 7, 3, 3))
     counts += 30.0 - counts.mean(0)
-    error = np.einsum("oihw,bihw->bo", found.kernels[0].weight * step - weight, counts)
+    error = np.einsum("oihw,bihw->bo", quantized.kernels[0].weight * step - weight, counts)
     assert np.abs(error.mean(0)).min() > 0.5
-    np.testing.assert_allclose(error.mean(0), found.offset, atol=1e-9)
-    assert found.noise == pytest.approx(np.square(error - found.offset).mean(0).sum(), rel=0.15)
+    np.testing.assert_allclose(error.mean(0), quantized.offset, atol=1e-9)
+    assert quantized.noise == pytest.approx(np.square(error - quantized.offset).mean(0).sum(), rel=0.15)
 
 
 def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
     """Of a 2x2 kernel with stride 2, each output pixel sees one tap."""
     weight = np.random.default_rng(0).normal(0, 1, (3, 4, 2, 2))
     op = ConvTranspose(weight, np.zeros(4), (2, 2))
-    found = quantize("layer", [NormalizedInput("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
-    step = 2.0 ** found.exponents[0] / found.theta[None, :, None, None]
-    wanted = (found.kernels[0].weight * step - weight).sum(0).mean((1, 2)) * 10
-    np.testing.assert_allclose(found.offset, wanted, rtol=1e-9)
+    quantized = quantize("layer", [NormalizedInput("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
+    step = 2.0 ** quantized.exponents[0] / quantized.theta[None, :, None, None]
+    expected = (quantized.kernels[0].weight * step - weight).sum(0).mean((1, 2)) * 10
+    np.testing.assert_allclose(quantized.offset, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("field", "gain_db"), [("bias_correction", 0.3), ("equalization", 0.1)])
@@ -167,12 +171,12 @@ def test_rounding_is_to_the_nearest_level() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 1, (5, 7, 3, 3))
     for bits in (8, 5, 4):
-        found = quantize("layer", [_normalized(weight)], 5, bits)
-        step = 2.0 ** found.exponents[0] / found.theta[:, None, None, None]
-        kernel = found.kernels[0].weight
+        quantized = quantize("layer", [_normalized(weight)], 5, bits)
+        step = 2.0 ** quantized.exponents[0] / quantized.theta[:, None, None, None]
+        kernel = quantized.kernels[0].weight
         assert np.abs(kernel).max() <= 2 ** (bits - 1) - 1
         assert np.abs(kernel * step - weight).max() <= step.max() / 2 + 1e-12
-        np.testing.assert_array_equal(np.log2(found.theta) % 1, 0)
+        np.testing.assert_array_equal(np.log2(quantized.theta) % 1, 0)
 
 
 def test_biases_are_rounded_to_the_nearest_integer_ties_to_even() -> None:
@@ -187,8 +191,8 @@ def test_biases_are_rounded_to_the_nearest_integer_ties_to_even() -> None:
 def test_unequal_connections_get_exponents() -> None:
     rng = np.random.default_rng(0)
     weights = [rng.normal(0, scale, (4, 4, 3, 3)) for scale in (1.0, 64.0)]
-    found = quantize("layer", [_normalized(weight) for weight in weights], 4, 8)
-    assert found.exponents[1] - found.exponents[0] in (5, 6, 7)
+    quantized = quantize("layer", [_normalized(weight) for weight in weights], 4, 8)
+    assert quantized.exponents[1] - quantized.exponents[0] in (5, 6, 7)
     with pytest.raises(ConversionError, match="layer: weights of its connections differ by more than"):
         quantize("layer", [_normalized(weights[0] * 2.0**40)], 4, 8)
 
@@ -212,7 +216,7 @@ def test_channels_that_could_overflow_are_narrowed() -> None:
     largest = [np.abs(item.network.connections[1].kernel.weight).reshape(4, -1).max(1) for item in (conversion, few)]
     assert np.all(largest[0][:3] < largest[1][:3])
     assert max(bound.current for bound in conversion.bounds) <= STATE_MAX
-    wanted = integer_network(conversion.network, stimulus_of(conversion.network, image[0]))
+    expected = integer_network(conversion.network, stimulus_of(conversion.network, image[0]))
     run = load_backend("reference").run(conversion.network, stimulus_of(conversion.network, image[0]))
-    for name, counts in wanted.items():
+    for name, counts in expected.items():
         np.testing.assert_array_equal(run.counts[name], counts)

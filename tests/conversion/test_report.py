@@ -34,9 +34,9 @@ def test_clipped_shares_and_dead_channels(
     values = np.concatenate([probe(image)["a.relu"] for image in small_images])
     unit = conversion.scales.unit["a.relu"]
     top = options.levels if mode == "exact" else options.payload_max
-    wanted = float((values > (top + 0.5) * unit[:, None, None]).mean())
-    assert report.clipped == pytest.approx(wanted, abs=0.003)
-    assert wanted > 0.02
+    expected = float((values > (top + 0.5) * unit[:, None, None]).mean())
+    assert report.clipped == pytest.approx(expected, abs=0.003)
+    assert expected > 0.02
     assert report.dead == 2
     assert report.unit == (unit.min(), unit.max())
 
@@ -46,7 +46,7 @@ def test_weight_errors_fall_with_bits(small_unet: UNet, small_images: Images) ->
     errors = []
     for bits in (8, 4):
         reports = report_connections(lower(graph, graph, small_images, preset("exact", weight_bits=bits)))
-        errors.append({item.name: item.weight_error for item in reports})
+        errors.append({report.name: report.weight_error for report in reports})
     for name, error in errors[0].items():
         assert error < 0.03, name
         if "pool" not in name:

@@ -34,7 +34,7 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     network, activity = measured
     target = load_target("loihi1")
     mapping = map_network(network, target)
-    found = estimate(network, activity, target, mapping=mapping)
+    energy = estimate(network, activity, target, mapping=mapping)
     moved = measure_traffic(network, activity, mapping, target)
     firing = activity.populations[1:]
     active = sum(int(item.events.sum()) for item in firing) / activity.images
@@ -45,20 +45,20 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
         + 52e-12 * (neurons * network.duration - active)
         + sum(1.7e-12 * item.sent + 3.0e-12 * item.hops_ew + 4.0e-12 * item.hops_ns for item in moved.messages)
     )
-    assert found.dynamic_j.value == pytest.approx(expected, rel=1e-12)
-    assert (found.dynamic_j.low, found.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
-    assert found.timing is not None
-    assert found.static_j is not None
+    assert energy.dynamic_j.value == pytest.approx(expected, rel=1e-12)
+    assert (energy.dynamic_j.low, energy.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
+    assert energy.timing is not None
+    assert energy.static_j is not None
     busiest = float((moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9).max())
     barrier = 465e-9 if mapping.chips == 1 else 14300e-9
-    assert found.timing.step_s.value == pytest.approx(max(busiest + barrier, 465e-9), rel=1e-12)
-    assert found.timing.latency_s.value == pytest.approx(found.timing.step_s.value * network.duration, rel=1e-12)
-    assert found.static_j.value == pytest.approx(0.104 * found.timing.latency_s.value * mapping.chips, rel=1e-12)
-    assert found.total_j.value == pytest.approx(found.dynamic_j.value + found.static_j.value, rel=1e-12)
-    assert found.edp_js is not None
-    assert found.edp_js.value == pytest.approx(found.total_j.value * found.timing.latency_s.value, rel=1e-12)
-    assert found.images_per_s is not None
-    assert found.images_per_s.value == pytest.approx(1 / found.timing.latency_s.value, rel=1e-12)
+    assert energy.timing.step_s.value == pytest.approx(max(busiest + barrier, 465e-9), rel=1e-12)
+    assert energy.timing.latency_s.value == pytest.approx(energy.timing.step_s.value * network.duration, rel=1e-12)
+    assert energy.static_j.value == pytest.approx(0.104 * energy.timing.latency_s.value * mapping.chips, rel=1e-12)
+    assert energy.total_j.value == pytest.approx(energy.dynamic_j.value + energy.static_j.value, rel=1e-12)
+    assert energy.edp_js is not None
+    assert energy.edp_js.value == pytest.approx(energy.total_j.value * energy.timing.latency_s.value, rel=1e-12)
+    assert energy.images_per_s is not None
+    assert energy.images_per_s.value == pytest.approx(1 / energy.timing.latency_s.value, rel=1e-12)
 
 
 @pytest.mark.parametrize(("cores_per_chip", "chips", "barrier_s"), [(3, 1, 465e-9), (2, 2, 14300e-9), (1, 3, 14300e-9)])
@@ -97,14 +97,14 @@ def test_a_measurement_stands_in_for_the_model(tmp_path: Path, measured: tuple[N
         'static_w = {value = 0.3, source = "lab", basis = "measured", band = [1.0, 1.0]}\n'
     )
     network, activity = measured
-    found = estimate(network, activity, load_target(path))
-    assert found.dynamic_j.value == pytest.approx(7e-6, rel=1e-12)
-    assert found.model_j == estimate(network, activity, load_target("loihi2")).dynamic_j
-    assert found.timing is not None
-    assert found.timing.step_s.value == pytest.approx(1e-4, rel=1e-12)
-    assert found.static_j is not None
-    assert found.static_j.value == pytest.approx(0.3 * 1e-4 * network.duration, rel=1e-12)
-    assert any("our bench, 2026-01" in figure.citation for figure in found.figures)
+    energy = estimate(network, activity, load_target(path))
+    assert energy.dynamic_j.value == pytest.approx(7e-6, rel=1e-12)
+    assert energy.model_j == estimate(network, activity, load_target("loihi2")).dynamic_j
+    assert energy.timing is not None
+    assert energy.timing.step_s.value == pytest.approx(1e-4, rel=1e-12)
+    assert energy.static_j is not None
+    assert energy.static_j.value == pytest.approx(0.3 * 1e-4 * network.duration, rel=1e-12)
+    assert any("our bench, 2026-01" in figure.citation for figure in energy.figures)
 
 
 @pytest.mark.parametrize(("operations", "measured_us"), [(106e3, 107), (124e3, 125), (177e3, 181), (195e3, 201)])
@@ -128,13 +128,13 @@ def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Acti
     assert streamed.timing.latency_s == single.timing.latency_s
     ratio = network.duration / network.steps
     assert single.timing.interval_s.value == pytest.approx(streamed.timing.interval_s.value * ratio, rel=1e-12)
-    idle = {item.name: item.count for item in single.parts}["inactive neuron updates"]
-    less = {item.name: item.count for item in streamed.parts}["inactive neuron updates"]
+    idle = {part.name: part.count for part in single.parts}["inactive neuron updates"]
+    less = {part.name: part.count for part in streamed.parts}["inactive neuron updates"]
     neurons = sum(population.size for population in network.populations[1:])
     assert idle - less == neurons * (network.duration - network.steps)
 
 
-def test_kinds_of_synapses_have_their_own_price(measured: tuple[Network, Activity]) -> None:
+def test_kinds_of_synapses_have_their_own_coefficient(measured: tuple[Network, Activity]) -> None:
     network, activity = measured
     parts = {item.name: item for item in estimate(network, activity, load_target("loihi1-sanafe")).parts}
     part = parts["synaptic operations"]
@@ -149,13 +149,13 @@ def test_arithmetic_and_the_published_formula(measured: tuple[Network, Activity]
     assert sums.timing is None
     assert sums.static_share is None
     paper = estimate(network, activity, load_target("spiking-unet-formula"))
-    spikes = sum(int(item.unit_spikes.sum()) for item in activity.populations[1:] if item.unit_spikes is not None)
-    first = sum(item.dense_macs for item in activity.connections if item.source == network.input.name)
+    spikes = sum(int(counts.unit_spikes.sum()) for counts in activity.populations[1:] if counts.unit_spikes is not None)
+    first = sum(counts.dense_macs for counts in activity.connections if counts.source == network.input.name)
     assert paper.total_j.value == pytest.approx(0.9e-12 * spikes / activity.images + 4.6e-12 * first, rel=1e-12)
     assert any("counts a spike once however many synapses it reaches" in note for note in paper.notes)
 
 
-def test_an_unpriced_device_is_refused(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
+def test_a_device_without_coefficients_is_refused(tmp_path: Path, measured: tuple[Network, Activity]) -> None:
     path = tmp_path / "half.toml"
     path.write_text(
         'name = "half"\ntitle = "half"\nkind = "chip"\n[sources.lab]\ntitle = "bench"\ndate = "2026-01"\n'
@@ -166,9 +166,9 @@ def test_an_unpriced_device_is_refused(tmp_path: Path, measured: tuple[Network, 
 
 
 @pytest.mark.parametrize("key", ["energy.spike_pj", "time.neuron_ns", "power.static_chip_w"])
-def test_one_missing_price_is_refused(key: str, measured: tuple[Network, Activity]) -> None:
+def test_a_missing_coefficient_is_refused(key: str, measured: tuple[Network, Activity]) -> None:
     target = load_target("loihi2")
-    less = replace(target, figures={name: item for name, item in target.figures.items() if name != key})
+    less = replace(target, figures={name: figure for name, figure in target.figures.items() if name != key})
     with pytest.raises(TargetError, match=f"target loihi2: no {key}; an estimate is refused rather than guessed"):
         estimate(*measured, less)
 
@@ -186,13 +186,13 @@ def test_the_activity_of_another_network_is_refused(measured: tuple[Network, Act
 
 @pytest.mark.parametrize("name", target_names())
 def test_every_figure_has_its_band_and_basis(name: str, measured: tuple[Network, Activity]) -> None:
-    found = estimate(*measured, load_target(name))
-    for _, _, figure in found.rows():
+    energy = estimate(*measured, load_target(name))
+    for _, _, figure in energy.rows():
         assert " to " in figure
-    assert found.figures
-    assert json.loads(json.dumps(found.record()))["basis"][0].count("[") == 1
-    total = sum((layer.energy.value for layer in found.layers), 0.0)
-    assert total == pytest.approx(found.dynamic_j.value, rel=1e-12)
+    assert energy.figures
+    assert json.loads(json.dumps(energy.record()))["basis"][0].count("[") == 1
+    total = sum((layer.energy.value for layer in energy.layers), 0.0)
+    assert total == pytest.approx(energy.dynamic_j.value, rel=1e-12)
 
 
 @pytest.mark.parametrize(

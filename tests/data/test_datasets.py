@@ -79,7 +79,7 @@ def test_segnet_frames(tmp_path: Path) -> None:
     np.testing.assert_array_equal(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
 
 
-def test_what_is_no_data_set(tmp_path: Path) -> None:
+def test_unknown_layouts_and_damaged_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StimulusError, match=r"unknown layout of labelled images"):
         list_labelled_images(tmp_path)
     with pytest.raises(StimulusError, match=r"nowhere: no such folder"):

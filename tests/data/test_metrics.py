@@ -10,9 +10,9 @@ from snn_deploy.errors import StimulusError
 
 
 def test_two_classes_by_hand() -> None:
-    wanted = np.array([[1, 1, 1, 0], [0, 0, 0, VOID]])
-    found = np.array([[1, 1, 0, 1], [0, 0, 0, 1]])
-    scores = score_segmentation(count_label_pairs(found, wanted, 2))
+    labels = np.array([[1, 1, 1, 0], [0, 0, 0, VOID]])
+    predicted = np.array([[1, 1, 0, 1], [0, 0, 0, 1]])
+    scores = score_segmentation(count_label_pairs(predicted, labels, 2))
     assert scores["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert scores["jaccard"] == pytest.approx(2 / 4)
     assert scores["accuracy"] == pytest.approx(5 / 7)
@@ -20,17 +20,17 @@ def test_two_classes_by_hand() -> None:
 
 
 def test_miou_is_over_the_classes_that_occur() -> None:
-    wanted, found = np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 0]])
-    scores = score_segmentation(count_label_pairs(found, wanted, 5))
+    labels, predicted = np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 0]])
+    scores = score_segmentation(count_label_pairs(predicted, labels, 5))
     assert scores["miou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert "f1" not in scores
 
 
 def test_pairs_add_up_over_images() -> None:
     rng = np.random.default_rng(0)
-    wanted, found = rng.integers(-1, 3, (2, 9, 9)), rng.integers(0, 3, (2, 9, 9))
-    parts = sum(count_label_pairs(f, w, 3) for f, w in zip(found, wanted, strict=True))
-    np.testing.assert_array_equal(parts, count_label_pairs(found.reshape(18, 9), wanted.reshape(18, 9), 3))
+    labels, predicted = rng.integers(-1, 3, (2, 9, 9)), rng.integers(0, 3, (2, 9, 9))
+    parts = sum(count_label_pairs(f, w, 3) for f, w in zip(predicted, labels, strict=True))
+    np.testing.assert_array_equal(parts, count_label_pairs(predicted.reshape(18, 9), labels.reshape(18, 9), 3))
 
 
 def test_psnr_is_of_the_clipped_image() -> None:

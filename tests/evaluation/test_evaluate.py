@@ -68,35 +68,35 @@ def random_convolutions(size: int):
     from snn_deploy.network.schedule import align
 
     network = random_unet("exact", 0, size=16)
-    kept = ("input", "enc1/a", "enc1/b")
+    names = ("input", "enc1/a", "enc1/b")
     small = Network(
         "two",
         "exact",
         1,
-        tuple(population for population in network.populations if population.name in kept),
-        tuple(item for item in network.connections if {item.source, item.target} <= set(kept)),
+        tuple(population for population in network.populations if population.name in names),
+        tuple(connection for connection in network.connections if {connection.source, connection.target} <= set(names)),
         (Output("out", "enc1/b"),),
     )
     return replace(align(small.at_size(size, size)), name="two")
 
 
-def test_images_are_padded_to_what_the_network_accepts(root: Path) -> None:
+def test_images_are_padded_to_a_supported_size(root: Path) -> None:
     predictor = FloatPredictor(root / "models/denoiser_s25.onnx")
     image = images.center_crop(images.load_photograph("camera", 1), 45, 50)
-    found = predictor(image)
-    assert found.values.shape == (1, 1, 45, 50)
+    prediction = predictor(image)
+    assert prediction.values.shape == (1, 1, 45, 50)
     padded = np.pad(image, ((0, 0), (0, 0), (0, 3), (0, 2)), mode="symmetric")
-    np.testing.assert_allclose(found.values, predictor(padded).values[:, :, :45, :50], atol=1e-6)
+    np.testing.assert_allclose(prediction.values, predictor(padded).values[:, :, :45, :50], atol=1e-6)
 
 
 def test_a_fixed_size_is_the_tile() -> None:
     """The pixel map of the random U-Net binds it to its size."""
     network = random_unet("exact", 1, size=16)
     image = images.add_noise(np.full((1, 1, 30, 30), 0.5, np.float32), 60.0, 0)
-    found = SpikingPredictor(network, load_backend("reference"), overlap=8)(image)
-    assert found.values.shape == (1, 1, 30, 30)
+    prediction = SpikingPredictor(network, load_backend("reference"), overlap=8)(image)
+    assert prediction.values.shape == (1, 1, 30, 30)
     first = load_backend("reference").run(network, stimulus_of(network, np.ascontiguousarray(image[:, :, :16, :16])))
-    np.testing.assert_array_equal(found.values[0, 0, :8, :8], first.values(network)[0, 0, :8, :8])
+    np.testing.assert_array_equal(prediction.values[0, 0, :8, :8], first.values(network)[0, 0, :8, :8])
     with pytest.raises(NetworkError, match="does not support a size near 20x20"):
         SpikingPredictor(network, load_backend("reference"), (20, 20), 8)(image)
 
@@ -121,13 +121,13 @@ def test_noise_and_crops_are_those_named() -> None:
         return Prediction(noisy.astype(np.float64), (), Cost(events=4.0))
 
     entries = [Entry(name, lambda _, name=name: Sample(name, image)) for name in ("a", "b")]
-    found = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
+    evaluation = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
     crop = images.center_crop(image, 32, 32)
     np.testing.assert_array_equal(seen[1], images.add_noise(crop, 25.0, 8))
-    scores = [item.scores["psnr_db"] for item in found.images]
+    scores = [score.scores["psnr_db"] for score in evaluation.images]
     assert scores[0] == psnr_db(images.add_noise(crop, 25.0, 7), crop)
-    assert found.overall["psnr_db"] == pytest.approx(np.mean(scores))
-    assert found.cost.events == 4.0
+    assert evaluation.overall["psnr_db"] == pytest.approx(np.mean(scores))
+    assert evaluation.cost.events == 4.0
     with pytest.raises(StimulusError, match="a: no label map; segmentation needs one$"):
         evaluate(remember, entries, "segment", 1)
     with pytest.raises(StimulusError, match="no images to evaluate; give at least one$"):
@@ -142,7 +142,7 @@ def test_the_verb_on_artifact_and_model(tmp_path: Path, capsys: pytest.CaptureFi
     )
     record = json.loads(capsys.readouterr().out)
     assert status == 0
-    assert [item["image"] for item in record["images"]] == ["a.png"]
+    assert [score["image"] for score in record["images"]] == ["a.png"]
     assert record["cost_per_image"]["synaptic_operations"] > 0
     assert main(["evaluate", str(tmp_path / "n.snn"), "--data", str(tmp_path / "x"), "--task", "denoise"]) == 3
     assert (

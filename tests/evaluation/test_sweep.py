@@ -36,7 +36,7 @@ def test_two_processes_find_the_same(tmp_path: Path) -> None:
     assert sweep(GRID, score, workers=2, journal=tmp_path / "sweep.jsonl") == sweep(GRID, score)
 
 
-def test_a_crashed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_crashed_sweep_resumes(tmp_path: Path) -> None:
     journal = tmp_path / "sweep.jsonl"
     calls: list[Settings] = []
 
@@ -51,7 +51,7 @@ def test_a_crashed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with journal.open("a") as file:
         file.write('{"settings": {"st')
     assert sweep(GRID, crashing, journal=journal) == sweep(GRID, score)
-    assert [dict(item) for item in calls] == [GRID.points()[index] for index in (0, 1, 1, 2, 3)]
+    assert [dict(settings) for settings in calls] == [GRID.points()[index] for index in (0, 1, 1, 2, 3)]
     before = len(calls)
     sweep(GRID, crashing, journal=journal)
     assert len(calls) == before + 1  # the point that failed is tried again

@@ -55,10 +55,10 @@ def one_layer(
 
 def assert_equal_counts(network: Network, stimulus: np.ndarray) -> None:
     expected = load_backend("reference").run(network, stimulus).counts
-    found = compute_counts(encode_onnx(network), stimulus)
-    assert set(found) == set(expected)
+    computed = compute_counts(encode_onnx(network), stimulus)
+    assert set(computed) == set(expected)
     for name, counts in expected.items():
-        assert np.array_equal(found[name], counts), name
+        assert np.array_equal(computed[name], counts), name
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,15 +70,15 @@ def test_counts_of_unets(seed: int) -> None:
 def test_a_run_is_verified_like_that_of_any_backend() -> None:
     network = random_unet("exact", 0)
     stimulus = random_stimulus(network)
-    expected, found = (load_backend(name).run(network, stimulus) for name in ("reference", "onnx"))
-    assert (found.network, found.stimulus) == (expected.network, expected.stimulus)
+    expected, actual = (load_backend(name).run(network, stimulus) for name in ("reference", "onnx"))
+    assert (actual.network, actual.stimulus) == (expected.network, expected.stimulus)
     for name, events in expected.events.items():
-        assert np.array_equal(found.events[name], events), name
-        assert np.array_equal(found.counts[name], expected.counts[name]), name
+        assert np.array_equal(actual.events[name], events), name
+        assert np.array_equal(actual.counts[name], expected.counts[name]), name
     assert load_backend("onnx").run(shuffle(network, seed=1), stimulus).events == {}
-    verdict = compare(network, [expected, found], Level.NEURON_COUNT)
+    verdict = compare(network, [expected, actual], Level.NEURON_COUNT)
     assert (verdict.status, verdict.reached) == (Status.EQUAL, Level.NEURON_COUNT)
-    train = compare(network, [load_backend("reference").run(network, stimulus, Record.TRAINS), found], Level.TRAIN)
+    train = compare(network, [load_backend("reference").run(network, stimulus, Record.TRAINS), actual], Level.TRAIN)
     assert (train.status, train.reached) == (Status.NOT_COMPARED, Level.NEURON_COUNT)
 
 

@@ -98,8 +98,8 @@ def test_lava_dl_loads_what_was_written(tmp_path: Path, monkeypatch: pytest.Monk
     for layer, connection in zip(loaded, network.connections, strict=True):
         neuron = network.population(connection.target).neuron
         assert isinstance(neuron, CubaLif)
-        found = layer.neuron
-        assert (int(found.vth.init) << 6, int(found.du.init) + 1, int(found.dv.init)) == (
+        loaded = layer.neuron
+        assert (int(loaded.vth.init) << 6, int(loaded.du.init) + 1, int(loaded.dv.init)) == (
             neuron.theta[0],
             neuron.current_decay,
             neuron.voltage_decay,

@@ -68,15 +68,15 @@ def test_a_graph_that_was_read_back_fires_the_same_spikes(seed: int, tmp_path: P
     write_nir(network, tmp_path / "chain.nir")
     again = read_nir(tmp_path / "chain.nir", steps=30, input_limits=(-99, 99))
     stimulus = random_stimulus(network, seed)
-    expected, found = (load_backend("reference").run(item, stimulus, Record.STATES) for item in (network, again))
+    expected, actual = (load_backend("reference").run(item, stimulus, Record.STATES) for item in (network, again))
     assert [item.name for item in again.populations[1:]] == ["enc.if", "enc.leaky", "head"]
     assert expected.trains is not None
     assert expected.states is not None
-    assert found.trains is not None
-    assert found.states is not None
+    assert actual.trains is not None
+    assert actual.states is not None
     for name, values in expected.states.items():
-        assert np.array_equal(found.states[name.replace("/", ".")], values), name
-        assert np.array_equal(found.trains[name.replace("/", ".")], expected.trains[name]), name
+        assert np.array_equal(actual.states[name.replace("/", ".")], values), name
+        assert np.array_equal(actual.trains[name.replace("/", ".")], expected.trains[name]), name
     assert all(expected.events[item.name].sum() > 0 for item in network.populations)
 
 
@@ -180,9 +180,9 @@ def test_other_nodes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.nir"
     shape = np.array([1, 2, 2])
     pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
-    one = np.ones((1, 1, 1))
+    weight = np.ones((1, 1, 1))
     graph = nir.NIRGraph(
-        {"in": nir.Input(shape), "pool": pool, "if": nir.IF(one, one), "out": nir.Output(np.array([1, 1, 1]))},
+        {"in": nir.Input(shape), "pool": pool, "if": nir.IF(weight, weight), "out": nir.Output(np.array([1, 1, 1]))},
         [("in", "pool"), ("pool", "if"), ("if", "out")],
         {},
         type_check=False,

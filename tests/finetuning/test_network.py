@@ -25,10 +25,10 @@ MODELS = ("denoiser_s25", "segmenter_isbi")
 def test_the_trained_networks(root: Path, name: str) -> None:
     graph = read(root / f"models/{name}.onnx", (32, 32)).graph
     image = np.random.default_rng(0).random((2, 1, 32, 32), np.float32)
-    wanted = next(iter(ActivationProbe(graph, ())(image).values()))
+    expected = next(iter(ActivationProbe(graph, ())(image).values()))
     with torch.no_grad():
-        found = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+        output = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 def test_operators_without_parameters() -> None:
@@ -53,10 +53,10 @@ def test_operators_without_parameters() -> None:
     resample = Resample(rng.normal(size=(5, height)), rng.normal(size=(6, width)))
     graph = Graph("ops", "x", (2, 10, 12), (first, *nodes, Node("fit", resample, ("up",))), (("y", "fit"),))
     image = rng.normal(size=(3, 2, 10, 12)).astype(np.float32)
-    wanted = ActivationProbe(graph, ())(image)["fit"]
+    expected = ActivationProbe(graph, ())(image)["fit"]
     with torch.no_grad():
-        found = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+        output = GraphNetwork(graph)(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_what_cannot_be_trained() -> None:
@@ -76,8 +76,8 @@ def test_a_written_model_is_the_same_function_at_any_size(root: Path, tmp_path: 
     again = read(tmp_path / "m.onnx", (48, 64)).graph
     before = read(root / f"models/{name}.onnx", (48, 64)).graph
     assert [output for output, _ in again.outputs] == [output for output, _ in before.outputs]
-    found, wanted = (next(iter(ActivationProbe(item, ())(image).values())) for item in (again, before))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+    output, expected = (next(iter(ActivationProbe(graph, ())(image).values())) for graph in (again, before))
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     assert len(normal_form(again).nodes) == len(normal_form(before).nodes)
 
 

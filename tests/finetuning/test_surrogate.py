@@ -68,12 +68,12 @@ def test_the_surrogate_computes_what_the_network_computes(options: Options, pool
     firing = find_firing(graph, conversion, options, "cpu")
     surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
     with torch.no_grad():
-        found = surrogate(GraphNetwork(graph), torch.from_numpy(image())).numpy()
-    wanted = run.values(network)
+        output = surrogate(GraphNetwork(graph), torch.from_numpy(image())).numpy()
+    expected = run.values(network)
     allowed = 0.02 if options.reset == "subtract" else 0.05
-    assert np.sqrt(np.square(found - wanted).mean()) < allowed * np.abs(wanted).max()
+    assert np.sqrt(np.square(output - expected).mean()) < allowed * np.abs(expected).max()
     floats = GraphNetwork(graph)(torch.from_numpy(image())).detach().numpy()
-    assert np.any(floats != found)
+    assert np.any(floats != output)
 
 
 def test_the_bias_counts_in_every_step() -> None:
@@ -100,9 +100,9 @@ def test_no_gradient_beyond_the_levels() -> None:
         "g", "x", (1, 1, 4), (Node("c", Conv(weight, np.zeros(1)), ("x",)), Node("r", Relu(), ("c",))), (("y", "r"),)
     )
     given = torch.tensor([[[[-1.0, 0.6, 1.3, 9.0]]]], requires_grad=True)
-    found = levels(GraphNetwork(graph), given)
-    assert found.flatten().tolist() == [0.0, 0.5, 1.5, 2.0]
-    found.sum().backward()
+    output = levels(GraphNetwork(graph), given)
+    assert output.flatten().tolist() == [0.0, 0.5, 1.5, 2.0]
+    output.sum().backward()
     assert given.grad is not None
     assert given.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
 
@@ -131,7 +131,7 @@ def test_the_segmenter_has_signed_populations(root: Path) -> None:
     crop = images.center_crop(images.load_photograph("camera", 1), 32, 32)
     form = normal_form(graph)
     firing = find_firing(graph, lower(form, form, [crop], preset("exact")), preset("exact"), "cpu")
-    assert sum(item.signed for item in firing.values()) == 3
+    assert sum(population.signed for population in firing.values()) == 3
 
 
 def test_losses() -> None:

@@ -40,7 +40,7 @@ def test_fine_tuning_improves_two_steps(root: Path, data: Data) -> None:
     schedule = Schedule(iterations=30, batch=4, rate=1e-3, check_every=15)
     tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
     assert tuned.metric == "psnr_db"
-    assert [item.iteration for item in tuned.checks] == [0, 15, 30]
+    assert [check.iteration for check in tuned.checks] == [0, 15, 30]
     assert tuned.best.score > tuned.checks[0].score + 0.4
     assert tuned.conversion.network.steps == 2
 
@@ -51,7 +51,7 @@ def test_training_for_few_levels_improves_them(root: Path, data: Data) -> None:
     assert tuned.best.score > tuned.checks[0].score + 0.2
 
 
-def test_a_run_goes_on_after_a_break(root: Path, data: Data, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_with_the_same_bits(root: Path, data: Data, tmp_path: Path) -> None:
     model, schedule = root / "models/denoiser_s25.onnx", Schedule(iterations=4, batch=2, check_every=2, seed=5)
     straight = finetune(model, data, OPTIONS, schedule)
 
@@ -98,12 +98,12 @@ def test_validation_shares_no_image_with_training(data: Data) -> None:
     assert not names[0] & names[1]
 
 
-def test_labels_turn_with_their_image() -> None:
+def test_labels_are_transformed_like_their_image() -> None:
     labels = np.arange(64 * 64).reshape(64, 64) % 7
     sample = Sample("s", (labels / 10).astype(np.float32)[None, None], labels)
     data = Data.of([Entry("s", lambda _: sample)] * 2, "segment", 1, 0.5, 0.0, 16, 0)
-    shown, wanted = data.batch(8, np.random.default_rng(0))
-    np.testing.assert_allclose(shown[:, 0] * 10, wanted, atol=1e-5)
+    inputs, targets = data.batch(8, np.random.default_rng(0))
+    np.testing.assert_allclose(inputs[:, 0] * 10, targets, atol=1e-5)
 
 
 def test_what_is_too_little(data: Data) -> None:

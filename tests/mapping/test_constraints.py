@@ -101,14 +101,14 @@ def test_warnings_do_not_keep_it_from_fitting() -> None:
     )
 
 
-def test_arithmetic_has_no_cores() -> None:
+def test_targets_without_cores_or_limits_are_refused() -> None:
     with pytest.raises(
         TargetError,
         match=r"^target cmos45-int8 has energy coefficients of operations but no cores; choose loihi1 or loihi2$",
     ):
         map_network(random_unet("rate"), load_target("cmos45-int8"))
     target = load_target("loihi2")
-    without = {key: item for key, item in target.figures.items() if key != "limits.payload_bits"}
+    without = {key: figure for key, figure in target.figures.items() if key != "limits.payload_bits"}
     with pytest.raises(TargetError, match=r"no limits.payload_bits; an estimate is refused"):
         map_network(random_unet("rate"), replace(target, figures=without))
     with pytest.raises(
@@ -167,8 +167,10 @@ def test_receptive_fields() -> None:
 def test_a_skip_is_a_second_group_in_the_same_cores() -> None:
     target = load_target("loihi2")
     skip, up = (SynapseGroup(name, (32, 32, 32), taps=(3, 3)) for name in ("skip", "up"))
-    one, both = Layer("dec", (16, 32, 32), (skip,)), Layer("dec", (16, 32, 32), (skip, up))
-    assert count_synaptic_words(target, both, Tile(16, 8, 8)) == 2 * count_synaptic_words(target, one, Tile(16, 8, 8))
+    single, both = Layer("dec", (16, 32, 32), (skip,)), Layer("dec", (16, 32, 32), (skip, up))
+    assert count_synaptic_words(target, both, Tile(16, 8, 8)) == 2 * count_synaptic_words(
+        target, single, Tile(16, 8, 8)
+    )
     joined = Layer("dec", (16, 32, 32), (SynapseGroup("concat", (64, 32, 32), taps=(3, 3)),))
     assert choose_tile(target, both) == choose_tile(target, joined)
 

@@ -97,7 +97,7 @@ def test_dense_rows(network: Row, row: Row, targets: dict[int, Target]) -> None:
 
 def test_whole_networks(targets: dict[int, Target]) -> None:
     """Without the dense layers: 59, 46 and all 574 cores; YOLO-KP was made for Kapoho Point."""
-    found = {
+    mappings = {
         network["name"]: map_layers(
             network["name"],
             [layer(row) for row in network["layers"] if not row.get("dense")],
@@ -105,14 +105,14 @@ def test_whole_networks(targets: dict[int, Target]) -> None:
         )
         for network in NETWORKS
     }
-    assert {name: item.cores for name, item in found.items()} == {
+    assert {name: mapping.cores for name, mapping in mappings.items()} == {
         "PilotNet LIF": 59,
         "PilotNet SDNN": 46,
         "YOLO-KP": 574,
     }
-    board = found["YOLO-KP"].board
+    board = mappings["YOLO-KP"].board
     assert board is not None
-    assert (found["YOLO-KP"].chips, board.name) == (5, "Kapoho Point")
+    assert (mappings["YOLO-KP"].chips, board.name) == (5, "Kapoho Point")
 
 
 def unet(base: int, levels: int, size: int) -> list[Layer]:
@@ -152,14 +152,14 @@ def test_worked_unets(
 ) -> None:
     """Two U-Nets that an independent prototype had mapped (2026-11)."""
     layers = unet(base, levels, size)
-    found = map_layers("unet", layers, load_target("loihi2"))
+    mapping = map_layers("unet", layers, load_target("loihi2"))
     assert sum(item.size for item in layers) == neurons
-    assert (found.cores, found.free_bound, found.neuron_bound, found.chips) == (cores, free, bound, chips)
-    assert found.fits
-    assert found.exit_status == 0
-    assert found.board is not None
-    assert found.board.name == board
-    assert found.layers[0].limit.resource == "neurons"
+    assert (mapping.cores, mapping.free_bound, mapping.neuron_bound, mapping.chips) == (cores, free, bound, chips)
+    assert mapping.fits
+    assert mapping.exit_status == 0
+    assert mapping.board is not None
+    assert mapping.board.name == board
+    assert mapping.layers[0].limit.resource == "neurons"
 
 
 def network_of(layers: list[Layer], size: int) -> Network:
@@ -167,8 +167,8 @@ def network_of(layers: list[Layer], size: int) -> Network:
     populations = [Population("image", (1, size, size), None, np.zeros((1, 1, 1), np.int64), np.ones(1), input_max=1)]
     connections = []
     for item in layers:
-        channels, one = item.shape[0], np.ones(item.shape[0], np.int64)
-        neuron = MultiThreshold(one, 0 * one, 0, 15)
+        channels, theta = item.shape[0], np.ones(item.shape[0], np.int64)
+        neuron = MultiThreshold(theta, 0 * theta, 0, 15)
         populations.append(
             Population(item.name, item.shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels))
         )
@@ -190,16 +190,16 @@ def test_the_worked_estimate() -> None:
     network = network_of(unet(16, 3, 128), 128)
     activity = assume(network, 0.1)
     assert activity.macs == 591_028_864
-    found = estimate(network, activity, load_target("loihi2"), streamed=True)
-    parts = {part.name: part for part in found.parts}
+    energy = estimate(network, activity, load_target("loihi2"), streamed=True)
+    parts = {part.name: part for part in energy.parts}
     assert parts["synaptic operations"].count / 10 == pytest.approx(59.1e6, rel=1e-3)
     assert parts["synaptic operations"].energy.value / 10 == pytest.approx(1.40e-3, rel=5e-3)
     neurons = parts["active neuron updates"].energy.value + parts["inactive neuron updates"].energy.value
     assert neurons / 10 == pytest.approx(0.14e-3, rel=0.03)
-    assert found.timing is not None
-    assert (found.timing.cores, found.timing.chips) == (1216, 11)
-    assert found.timing.step_s.low < 0.23e-3 < found.timing.step_s.high
-    assert found.timing.busiest == "dec2a"
+    assert energy.timing is not None
+    assert (energy.timing.cores, energy.timing.chips) == (1216, 11)
+    assert energy.timing.step_s.low < 0.23e-3 < energy.timing.step_s.high
+    assert energy.timing.busiest == "dec2a"
 
 
 def test_a_large_unet_is_estimated_without_a_run() -> None:
@@ -208,19 +208,19 @@ def test_a_large_unet_is_estimated_without_a_run() -> None:
     target = load_target("loihi2")
     mapping = map_network(network, target)
     activity = assume(network, 0.1)
-    found = estimate(network, activity, target, mapping=mapping)
+    energy = estimate(network, activity, target, mapping=mapping)
     assert activity.macs == 49_591_099_904
     assert mapping.cores == 20_576
-    assert found.timing is not None
-    assert found.timing.chips == 172
+    assert energy.timing is not None
+    assert energy.timing.chips == 172
 
 
 def test_too_many_input_channels() -> None:
     """Spiking-UNet's conv10 reads 2048 channels with 3x3 taps: 18432 lists of one word; 1777 channels would fit."""
     wide = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
-    found = map_layers("wide", [wide], load_target("loihi2"))
-    assert found.exit_status == 1
-    assert [problem.text for problem in found.problems] == [
+    mapping = map_layers("wide", [wide], load_target("loihi2"))
+    assert mapping.exit_status == 1
+    assert [problem.text for problem in mapping.problems] == [
         "conv10: one neuron alone needs 18,432 synaptic words, loihi2 has 16,000 per core; at most 1,777 input "
         "channels fit a 3x3 kernel: use fewer, or split them into 2 convolutions, each into a linear population of its "
         "own, and add these"

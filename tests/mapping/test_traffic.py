@@ -37,8 +37,8 @@ def reached(kernel: Kernel, shape: Shape) -> Int64:
             (kernel.weight != 0).astype(np.int8), kernel.strides, kernel.pads, kernel.dilations, kernel.groups
         )
     size = int(np.prod(shape))
-    found: Int64 = dynamics.apply(ones, np.eye(size, dtype=np.int64).reshape(size, *shape))
-    return found
+    weights: Int64 = dynamics.apply(ones, np.eye(size, dtype=np.int64).reshape(size, *shape))
+    return weights
 
 
 def tile_numbers(shape: Shape, tile: Tile) -> Int64:
@@ -92,10 +92,10 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
     activity = count(network, load_backend("reference").run(network, random_stimulus(network, 4)))
     mapping = map_network(network, target)
     assert mapping.chips > 2
-    found = measure_traffic(network, activity, mapping, target)
+    measured = measure_traffic(network, activity, mapping, target)
     expected, neurons = np.zeros(mapping.cores), np.zeros(mapping.cores, np.int64)
     for population in network.populations[1:]:
-        block = found.blocks[population.name]
+        block = measured.blocks[population.name]
         numbers = block.first + tile_numbers(population.shape, block.tile)
         np.add.at(neurons, numbers, 1)
         for connection in network.incoming(population.name):
@@ -103,20 +103,20 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
             mean = activity.population(connection.source).mean.reshape(-1)
             met = reached(connection.kernel, shape)
             np.add.at(expected, numbers, np.tensordot(mean, met.astype(np.float64), 1))
-            sent = found.sent(connection.name)
-            least = mean @ [np.unique(numbers[item > 0]).size for item in met]
+            sent = measured.sent(connection.name)
+            least = mean @ [np.unique(numbers[targets > 0]).size for targets in met]
             assert least <= sent.sent * (1 + 1e-12)
             assert sent.sent <= 1.1 * least
             assert 0 <= sent.between_chips <= sent.sent * (1 + 1e-12)
-    assert np.allclose(found.operations, expected, rtol=1e-12, atol=1e-9)
-    assert found.operations.sum() == pytest.approx(activity.synaptic_operations / activity.images, rel=1e-12)
-    assert np.array_equal(found.neurons, neurons)
+    assert np.allclose(measured.operations, expected, rtol=1e-12, atol=1e-9)
+    assert measured.operations.sum() == pytest.approx(activity.synaptic_operations / activity.images, rel=1e-12)
+    assert np.array_equal(measured.neurons, neurons)
 
 
 def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     """Two layers of ones, each neuron equally busy: a walk over all (neuron, core reached) pairs."""
-    one = np.ones(4, np.int64)
-    neuron = MultiThreshold(one, 0 * one, 0, 15)
+    theta = np.ones(4, np.int64)
+    neuron = MultiThreshold(theta, 0 * theta, 0, 15)
     none = np.zeros((4, 1, 1), np.int64)
     network = Network(
         "two",
@@ -135,8 +135,8 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     )
     target = small(tmp_path, "loihi1", neurons=32, cores=60)
     mapping = map_network(network, target)
-    found = measure_traffic(network, assume(network, 0.5), mapping, target)
-    here, there = found.blocks["a"], found.blocks["b"]
+    measured = measure_traffic(network, assume(network, 0.5), mapping, target)
+    here, there = measured.blocks["a"], measured.blocks["b"]
     begin = locate_cores(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
     numbers = there.first + tile_numbers(network.population("b").shape, there.tile)
     sent = east = north = between = 0.0
@@ -147,7 +147,7 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
         between += 2.0 * np.count_nonzero(~same)
         east += 2.0 * np.abs(column - begin[1][index])[same].sum()
         north += 2.0 * np.abs(row - begin[2][index])[same].sum()
-    moved = found.sent("a->b")
+    moved = measured.sent("a->b")
     assert (moved.sent, moved.hops_ew, moved.hops_ns, moved.between_chips) == pytest.approx(
         (sent, east, north, between)
     )

@@ -45,4 +45,4 @@ def test_names_that_passes_make_avoid_those_of_the_model(case: str) -> None:
 def test_an_output_that_is_the_input_is_copied() -> None:
     graph = read(build(17, [node("Identity", "x")], {}, (1, 2, 4, 4)).SerializeToString()).graph
     form = normal_form(graph)
-    assert [(type(item.op).__name__, item.inputs) for item in form.nodes] == [("Conv", ("x",))]
+    assert [(type(node.op).__name__, node.inputs) for node in form.nodes] == [("Conv", ("x",))]

@@ -63,21 +63,21 @@ def run(given_graph: Graph, x: npt.NDArray[np.float32]) -> list[npt.NDArray[np.f
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(to_onnx(given_graph).SerializeToString(), options)
-    names = [item.name for item in session.get_outputs()]
-    found = dict(zip(names, session.run(None, {"x": x}), strict=True))
-    return [found.get(value, x) for _, value in given_graph.outputs]
+    names = [output.name for output in session.get_outputs()]
+    values = dict(zip(names, session.run(None, {"x": x}), strict=True))
+    return [values.get(value, x) for _, value in given_graph.outputs]
 
 
-def same(one: Graph, two: Graph) -> Graph:
+def same(left: Graph, right: Graph) -> Graph:
     """``two``, after checking that it computes what ``one`` does.
 
     1e-5 of the largest value (of 1 at least, the size of what is subtracted inside): float32 sums in another order.
     """
-    x = numbers(2, *one.input_shape, seed=11).astype(np.float32)
-    for a, b in zip(run(one, x), run(two, x), strict=True):
+    x = numbers(2, *left.input_shape, seed=11).astype(np.float32)
+    for a, b in zip(run(left, x), run(right, x), strict=True):
         assert a.shape == b.shape
         assert np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1.0)
-    return two
+    return right
 
 
 def kinds(form: Graph) -> list[str]:

@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_shown_and_not_priced(write: Write) -> None:
     assert "does not fit loihi1" in words
 
 
-def test_arithmetic_has_no_cores(write: Write) -> None:
+def test_targets_without_cores_or_limits_are_refused(write: Write) -> None:
     words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "cmos45-int8")).words)
     assert "cmos45-int8 is not a chip; its coefficients are of arithmetic operations" in words
 

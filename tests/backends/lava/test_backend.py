@@ -27,11 +27,11 @@ pytestmark = [
 
 def assert_equal_runs(expected: Run, got: Run) -> None:
     for field in ("counts", "events", "trains", "states"):
-        wanted, found = getattr(expected, field), getattr(got, field)
-        assert set(wanted) == set(found)
-        for name in wanted:
-            assert wanted[name].dtype == found[name].dtype
-            assert np.array_equal(wanted[name], found[name]), (field, name)
+        reference, actual = getattr(expected, field), getattr(got, field)
+        assert set(reference) == set(actual)
+        for name in reference:
+            assert reference[name].dtype == actual[name].dtype
+            assert np.array_equal(reference[name], actual[name]), (field, name)
     assert expected.saturations == got.saturations
 
 
@@ -50,10 +50,10 @@ def test_conformance() -> None:
 def test_hard_resets(options: dict[str, bool]) -> None:
     network = random_unet("rate", 1, size=8, steps=6)
     populations = tuple(
-        replace(item, neuron=replace(item.neuron, reset="zero"))
-        if item.neuron is not None and not item.neuron.relays
-        else item
-        for item in network.populations
+        replace(population, neuron=replace(population.neuron, reset="zero"))
+        if population.neuron is not None and not population.neuron.relays
+        else population
+        for population in network.populations
     )
     compare(replace(network, populations=populations), LavaBackend(**options))
 
@@ -67,8 +67,10 @@ def test_any_schedule_with_shared_delay_lines() -> None:
 def test_saturating_membranes_are_counted() -> None:
     network = random_unet("rate", 0, size=8, steps=4)
     populations = tuple(
-        replace(item, bias=np.full((item.shape[0], 1, 1), 2**23 - 1)) if item.name == "enc1/b" else item
-        for item in network.populations
+        replace(population, bias=np.full((population.shape[0], 1, 1), 2**23 - 1))
+        if population.name == "enc1/b"
+        else population
+        for population in network.populations
     )
     saturating = replace(network, populations=populations)
     run = load_backend("reference").run(saturating, random_stimulus(saturating, 0))
@@ -76,8 +78,10 @@ def test_saturating_membranes_are_counted() -> None:
     network = replace(
         saturating,
         populations=tuple(
-            replace(item, bias=np.full((item.shape[0], 1, 1), 2**22)) if item.name == "enc1/b" else item
-            for item in network.populations
+            replace(population, bias=np.full((population.shape[0], 1, 1), 2**22))
+            if population.name == "enc1/b"
+            else population
+            for population in network.populations
         ),
     )
     compare(network, LavaBackend())
@@ -109,7 +113,7 @@ def test_only_aligned_networks_stream() -> None:
 
 def test_currents_beyond_24_bits_are_refused() -> None:
     network = random_unet("rate", 0, size=8)
-    connections = tuple(replace(item, exponent=item.exponent + 8) for item in network.connections)
+    connections = tuple(replace(connection, exponent=connection.exponent + 8) for connection in network.connections)
     wide = replace(network, connections=connections)
     with pytest.raises(BackendUnavailableError, match=r"24 bits of Lava's synapses: enc1/a \d+, .* or fewer levels$"):
         LavaBackend().run(wide, random_stimulus(wide))

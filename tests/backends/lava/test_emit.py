@@ -37,11 +37,11 @@ needs_lava = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason
 
 def python310() -> str | None:
     """A Python 3.10 that has lava-nc: the one named by SNN_DEPLOY_PYTHON310, or python3.10 of the path."""
-    found = os.environ.get("SNN_DEPLOY_PYTHON310") or shutil.which("python3.10")
-    if found is None:
+    executable = os.environ.get("SNN_DEPLOY_PYTHON310") or shutil.which("python3.10")
+    if executable is None:
         return None
-    done = subprocess.run([found, "-c", "import lava.magma"], capture_output=True, check=False)
-    return found if done.returncode == 0 else None
+    done = subprocess.run([executable, "-c", "import lava.magma"], capture_output=True, check=False)
+    return executable if done.returncode == 0 else None
 
 
 @pytest.fixture(scope="module")

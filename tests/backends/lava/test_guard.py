@@ -29,22 +29,22 @@ pytestmark = [
 
 def sessions_of(folder: Path) -> set[int]:
     """Sessions in which a worker runs on ``folder``."""
-    found = set()
+    sessions = set()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if str(folder.resolve()).encode() in (process / "cmdline").read_bytes():
-                found.add(os.getsid(int(process.name)))
-    return found
+                sessions.add(os.getsid(int(process.name)))
+    return sessions
 
 
 def living(session: int) -> list[str]:
     """Processes of ``session`` that are not zombies."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if os.getsid(int(process.name)) == session and " Z " not in (process / "stat").read_text(encoding="utf-8"):
-                found.append((process / "cmdline").read_text(encoding="utf-8"))
-    return found
+                processes.append((process / "cmdline").read_text(encoding="utf-8"))
+    return processes
 
 
 @pytest.fixture

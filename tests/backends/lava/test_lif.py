@@ -111,10 +111,10 @@ def test_backends_reproduce_the_record_and_the_reference(pilotnet: Network, name
     got = load_backend(name).run(pilotnet, images, Record.STATES)
     assert_equals_record(pilotnet, got)
     for field in ("trains", "states", "second_states"):
-        wanted, found = getattr(expected, field), getattr(got, field)
-        assert set(wanted) == set(found)
-        for population, values in wanted.items():
-            assert np.array_equal(found[population], values), (field, population)
+        reference, actual = getattr(expected, field), getattr(got, field)
+        assert set(reference) == set(actual)
+        for population, values in reference.items():
+            assert np.array_equal(actual[population], values), (field, population)
 
 
 @needs_record
@@ -169,7 +169,7 @@ def test_the_cpu_backend_equals_the_reference(seed: int, threshold: int, exponen
 
 @pytest.mark.lava
 @pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
-def test_a_bias_that_lava_has_no_place_for_is_refused() -> None:
+def test_a_bias_of_the_current_is_refused() -> None:
     network = leaky(0, 40_000, 0)
     with pytest.raises(
         BackendUnavailableError, match=r"^leaky: the current of a has a bias, .* on the reference backend$"
@@ -187,10 +187,10 @@ def test_decay_rounds_towards_zero() -> None:
 def test_a_neuron_steps_as_written_by_hand() -> None:
     neuron = CubaLif.of(np.array([640]), np.array([10]), current_decay=2048, voltage_decay=1024)
     v = u = np.zeros((1, 1, 1, 1), np.int64)
-    found = []
+    steps = []
     for current in (5, -3, 6, 0):
         v, u, payload = neuron.step(v, u, np.full((1, 1, 1, 1), current))
-        found.append((int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])))
-    assert found == [(320, 330, 0), (-32, 225, 0), (368, 546, 0), (184, 603, 0)]
+        steps.append((int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])))
+    assert steps == [(320, 330, 0), (-32, 225, 0), (368, 546, 0), (184, 603, 0)]
     v, u, payload = neuron.step(v, u, np.full((1, 1, 1, 1), 2))
     assert (int(u[0, 0, 0, 0]), int(v[0, 0, 0, 0]), int(payload[0, 0, 0, 0])) == (220, 0, 1)

@@ -60,7 +60,7 @@ def stock_unet(kind: str, seed: int) -> Network:
     built = {"input": replace(network.input, input_min=-20, input_max=20)}
     for population, connections in network.layers():
         channels, neuron = population.shape[0], population.neuron
-        reached = [bounds.reach(item, *built[item.source].payload_range) for item in connections]
+        reached = [bounds.reach(connection, *built[connection.source].payload_range) for connection in connections]
         worst = max(int(sum(-low for low, _ in reached).max()), int(sum(high for _, high in reached).max()))
         passes = neuron is not None and neuron.relays
         own = relay(channels, worst) if passes else (leaky if kind == "lif" else changing)(rng, channels, worst)
@@ -68,12 +68,12 @@ def stock_unet(kind: str, seed: int) -> Network:
     return replace(network, populations=tuple(built.values()))
 
 
-def assert_equal(found: Run, expected: Run) -> None:
+def assert_equal(actual: Run, expected: Run) -> None:
     for field in ("counts", "events", "trains", "states", "second_states"):
-        wanted, got = getattr(expected, field), getattr(found, field)
-        assert (wanted is None) == (got is None), field
-        for name, values in (wanted or {}).items():
-            assert np.array_equal(got[name], values), (field, name)
+        reference, recorded = getattr(expected, field), getattr(actual, field)
+        assert (reference is None) == (recorded is None), field
+        for name, values in (reference or {}).items():
+            assert np.array_equal(recorded[name], values), (field, name)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -82,11 +82,11 @@ def test_the_cpu_backend_equals_the_reference(kind: str, seed: int) -> None:
     network = stock_unet(kind, seed)
     stimulus = random_stimulus(network, seed)
     expected = load_backend("reference").run(network, stimulus, Record.STATES)
-    found = load_backend("cpu").run(network, stimulus, Record.STATES)
-    assert_equal(found, expected)
-    assert found.saturations == expected.saturations
+    actual = load_backend("cpu").run(network, stimulus, Record.STATES)
+    assert_equal(actual, expected)
+    assert actual.saturations == expected.saturations
     assert all(np.any(expected.events[population.name]) for population in network.populations)
-    verdict = compare(network, [expected, found], Level.STATE)
+    verdict = compare(network, [expected, actual], Level.STATE)
     assert verdict.status is Status.EQUAL
 
 
@@ -180,8 +180,10 @@ def test_an_event_beyond_the_proof_is_an_error_in_lava_too() -> None:
     narrow = replace(
         network,
         populations=tuple(
-            replace(item, neuron=replace(item.neuron, payload_max=3)) if item.name == "enc2" and item.neuron else item
-            for item in network.populations
+            replace(population, neuron=replace(population.neuron, payload_max=3))
+            if population.name == "enc2" and population.neuron
+            else population
+            for population in network.populations
         ),
     )
     for backend in (load_backend("reference"), load_backend("cpu"), LavaBackend()):
@@ -189,7 +191,7 @@ def test_an_event_beyond_the_proof_is_an_error_in_lava_too() -> None:
             backend.run(narrow, random_stimulus(narrow))
 
 
-def test_what_lavas_lif_cannot_hold_is_named() -> None:
+def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
     network = stock_unet("lif", 0)
 
     def odd(population: Population) -> Population:
@@ -199,7 +201,7 @@ def test_what_lavas_lif_cannot_hold_is_named() -> None:
             return replace(population, neuron=replace(population.neuron, theta=population.neuron.theta + 1))
         return population
 
-    wrong = replace(network, populations=tuple(odd(item) for item in network.populations))
+    wrong = replace(network, populations=tuple(odd(population) for population in network.populations))
     with pytest.raises(BackendUnavailableError, match=r"enc1/a: biases .* by two; .*dec: thresholds \d+..\d+;"):
         rules.check(wrong)
 

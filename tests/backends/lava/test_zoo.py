@@ -49,13 +49,13 @@ def converted(model: Path, mode: str, size: tuple[int, int]) -> Network:
     return pipeline.convert(model, images, options, size).conversion.network
 
 
-def assert_equal(found: Run, expected: Run) -> None:
+def assert_equal(actual: Run, expected: Run) -> None:
     """Counts, events and trains of every population."""
     for field in ("counts", "events", "trains"):
-        wanted, got = getattr(expected, field), getattr(found, field)
-        assert set(wanted) == set(got)
-        for name, values in wanted.items():
-            assert np.array_equal(got[name], values), (field, name)
+        reference, recorded = getattr(expected, field), getattr(actual, field)
+        assert set(reference) == set(recorded)
+        for name, values in reference.items():
+            assert np.array_equal(recorded[name], values), (field, name)
     assert sum(int(values.sum()) for values in expected.events.values()) > 0
 
 
