@@ -15,7 +15,7 @@ N ?= 2000
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
+.PHONY: help setup demo test test-all coverage differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, ever
 
 differential: $(READY) ## compare all engines on N networks of each kind, other ones each time (N=2000)
 	@SNN_DEPLOY_EXAMPLES=$(N) $(RUN)python -m pytest -n 2 tests/differential
+
+coverage: $(READY) ## run the tests and report the lines and branches that none of them reaches (pages in build/coverage)
+	@mkdir -p build/coverage
+	@$(RUN)python -m pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 docs: $(READY) ## the documentation as pages in build/site (installs the extra "docs")
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
@@ -101,5 +105,5 @@ build: $(READY) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist
 
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

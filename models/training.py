@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ Net = TypeVar("Net", bound=nn.Module)
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,14 @@ def train(
 ) -> Net:
     """The moving average of the weights after all steps; resumes from ``checkpoint`` if it exists."""
     rng = np.random.default_rng(schedule.seed)
-    net = net.to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare it
+    smooth = torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)  # type: ignore[no-untyped-call]
+    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=smooth)
     optimizer = torch.optim.Adam(net.parameters(), lr=schedule.rate)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.rate, total_steps=schedule.steps, pct_start=0.05, div_factor=10, final_div_factor=200
     )
-    parts = (net, average, optimizer, cycle)
+    parts: tuple[Any, ...] = (net, average, optimizer, cycle)
     start = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=False)
@@ -54,7 +58,7 @@ def train(
         for step in range(start, schedule.steps):
             loss = loss_of_batch(net, rng)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             cycle.step()
@@ -69,7 +73,7 @@ def train(
                 }
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
-    trained: Net = average.module
+    trained = cast(Net, average.module)
     measure_batch_statistics(trained, lambda: loss_of_batch(trained, rng))
     return trained.eval()
 
@@ -92,7 +96,7 @@ def read_bytes(path: Path, channels: int) -> Bytes:
     return image.reshape(*image.shape[:2], channels)
 
 
-def turn(array: Bytes, quarter_turns: int, mirror: bool) -> Bytes:
+def turn(array: npt.NDArray[Scalar], quarter_turns: int, mirror: bool) -> npt.NDArray[Scalar]:
     """One of the eight symmetries of a square, of the first two axes."""
     turned = np.rot90(array, quarter_turns)
     return turned[:, ::-1] if mirror else turned

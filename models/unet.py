@@ -51,7 +51,8 @@ class DenoisingUNet(nn.Module):
             skips.append(x)
         for level in reversed(range(len(self.ups))):
             x = self.decoders[level](torch.cat([skips[level], self.ups[level](x)], dim=1))
-        return noisy - self.head(x)
+        clean: torch.Tensor = noisy - self.head(x)
+        return clean
 
 
 class SegmentationUNet(nn.Module):

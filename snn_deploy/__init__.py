@@ -2,7 +2,7 @@
 
 >>> import snn_deploy as sd
 >>> sd.__version__
-'0.1.0'
+'0.2.0'
 
 Importing this costs nothing: every name is loaded when it is first used.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snn_deploy.verification.comparison.levels import Level
     from snn_deploy.verification.comparison.verdict import Verdict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Backend",

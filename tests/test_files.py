@@ -70,7 +70,7 @@ def test_a_partial_file_is_private_beside_the_target_and_its_name_cannot_be_gues
 
 
 def test_a_planted_link_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "guessed")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
     (tmp_path / "victim").write_bytes(b"old")
     (tmp_path / ".a.guessed.partial").symlink_to(tmp_path / "victim")
     with pytest.raises(ReportError, match=r"/a: cannot be written: File exists$"):

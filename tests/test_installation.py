@@ -95,7 +95,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=PYTHONS)
 def python(request: pytest.FixtureRequest) -> str:
-    found = shutil.which(request.param)
+    found = shutil.which(str(request.param))
     if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
         pytest.fail(f"{request.param}: no such Python")
     return found
@@ -105,7 +105,7 @@ def place(python: str, folder: Path) -> Place:
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True, capture_output=True)
     (folder / "work").mkdir()
     made = Place(folder / "venv" / "bin", folder / "work")
-    reach = [
+    reach: list[str | Path] = [
         made.programs / "python",
         "-m",
         "pip",

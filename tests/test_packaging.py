@@ -1,6 +1,7 @@
 """The wheel and the sdist, built for real, without a network: what is in them, and that what is in them runs."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+import snn_deploy
+
 ROOT = Path(__file__).resolve().parent.parent
 
 TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava", "snn_deploy_onnx"}
 
 SDIST_TOP = {
     "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
-    "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".gitignore", "docs", "examples", "mkdocs.yml",
+    "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "Dockerfile", "docs",
+    "examples", "mkdocs.yml", ".ci", ".dockerignore", ".github", ".gitignore",
 }  # fmt: skip
 
 
@@ -117,6 +121,30 @@ def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path)
     code = "import snn_deploy; from snn_deploy.cli.commands.demo import embedded_model; print(embedded_model())"
     model = run(installed, "-c", code)
     assert model.stdout.strip() == str(installed / "snn_deploy" / "models" / "denoiser_s25.onnx"), model.stderr
+
+
+def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile) -> None:
+    """In ``snn_deploy/__init__.py``; the metadata is made from it, and what people cite and read names the same."""
+    assert f"snn_deploy-{snn_deploy.__version__}.dist-info/METADATA" in wheel.namelist()
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {snn_deploy.__version__}\n" in citation
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\n## {snn_deploy.__version__}\n" in changelog
+    assert "version" not in re.findall(r"^(\w+) =", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_continuous_integration_calls_targets_of_make() -> None:
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML, which the extra dask brings")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    steps += (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    commands = [step.split()[1:] for step in steps if step.startswith("make ")]
+    called = {word for words in commands for word in words if "=" not in word}
+    assert {"lint", "types", "test", "docs"} <= called <= targets
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert path.name == "config.yml" or {"name", "description", "body"} <= set(form)
 
 
 def test_every_requirement_has_a_tested_version() -> None:

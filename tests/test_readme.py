@@ -41,8 +41,8 @@ def test_marked_blocks_run_as_written(document: str, language: str, body: str, t
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "OMP_NUM_THREADS": "1",
     }
-    command = ["bash", "-e", "-u", "-c", body] if language == "sh" else [sys.executable, "-c", body]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    words = ["bash", "-e", "-u", "-c", body] if language == "sh" else [sys.executable, "-c", body]
+    result = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 

@@ -154,8 +154,9 @@ def threads(rounds: int) -> Table:
     table = Table(
         "Threads (wall time; only meaningful on an idle machine)", ("network", "run", "one", "two", "faster by")
     )
-    for mode, steps in (("exact", 1), ("rate", 32)):
-        network, stimulus = integer_unet(mode, *SIZES["medium"], steps=steps), photograph(128)  # type: ignore[arg-type]
+    modes: tuple[tuple[Mode, int], ...] = (("exact", 1), ("rate", 32))
+    for mode, steps in modes:
+        network, stimulus = integer_unet(mode, *SIZES["medium"], steps=steps), photograph(128)
         spent: dict[int, list[float]] = {1: [], 2: []}
         backends = {count: CpuBackend(threads=count) for count in spent}
         for _ in range(rounds + 1):
@@ -240,7 +241,7 @@ def heading() -> list[str]:
         "",
         f"* {date.today().isoformat()}, {model}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
         f"* Python {platform.python_version()}, NumPy {np.__version__}, onnxruntime {onnxruntime.__version__}",
-        f"* 8-bit kernels: {'none' if eight_bit is None else f'{eight_bit.bits} payload bits exact'}",
+        f"* 8-bit kernels: {'none' if eight_bit is None else f'{eight_bit.payload_bits} payload bits exact'}",
         "* unit: one onnxruntime float32 pass of the float network, one thread; medians of CPU-time ratios",
         *(
             f"* {name}: base {shape[0]}, {shape[1]} poolings, {shape[2]}x{shape[2]}, {macs(*shape) / 1e9:.3g} GMAC"

@@ -182,4 +182,5 @@ def photograph(size: int, batch: int = 1) -> npt.NDArray[np.int64]:
     rng = np.random.default_rng(1)
     waves = np.sin(np.arange(size)[:, None] / 9) + np.cos(np.arange(size)[None, :] / 13)
     noise = rng.normal(0, 0.2, (batch, 1, size, size))
-    return np.clip(np.rint((waves / 3 + noise) * 255), -255, 255).astype(np.int64)
+    payloads: npt.NDArray[np.int64] = np.clip(np.rint((waves / 3 + noise) * 255), -255, 255).astype(np.int64)
+    return payloads

@@ -123,7 +123,8 @@ def test_shuffled_schedules_count_the_same(tool: Tool, network: Path, picture: P
 
 def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) -> None:
     names = [population.name for population in artifact.load(network).populations[1:]]
-    culprit, answers = names[2], []
+    culprit = names[2]
+    answers: list[str] = []
     for _ in range(len(names)):
         found = tool("verify", network, "--probe-plan", *answers)
         assert found.status == 0, found.err
@@ -187,7 +188,9 @@ def test_artefacts_of_the_read_out_are_undone_where_they_are_named(
         name: replace(probe, states=None if probe.states is None else np.asarray(probe.states, np.int64) % 2**24)
         for name, probe in batches[0].probes.items()
     }
-    assert any(np.any(np.asarray(probe.states) >= 2**23) for probe in unsigned.values() if probe.states is not None)
+    assert any(
+        np.any(np.asarray(probe.states, np.int64) >= 2**23) for probe in unsigned.values() if probe.states is not None
+    )
     write_trace(tmp_path / "chip.npz", [replace(batches[0], probes=unsigned)])
     words = ("--input", picture, *CROP, "--trace", tmp_path / "chip.npz", "--level", "state")
     assert tool("verify", network, *words).status == 1

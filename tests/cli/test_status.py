@@ -97,4 +97,4 @@ def test_an_encoding_without_these_characters(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setattr(sys, "stdout", stream)
     assert cli.main(["estimate", str(network), "--rate", "0.5"]) == 0
     stream.seek(0)
-    assert "/mid/Relu" in stream.read() or "mid/Relu" in stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert "/mid/Relu" in stream.read() or "mid/Relu" in stream.buffer.getvalue().decode()

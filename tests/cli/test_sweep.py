@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, write_unet
+from tests.cli.conftest import Tool
+from tests.cli.models import write_unet
 
 GRID = ("--grid", "levels=15,63", "--grid", "weight_bits=4,8", "--json")
 

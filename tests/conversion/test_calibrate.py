@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.conversion.calibrate import BINS, ActivationProbe, Statistics, calibrate, percentile
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.normalize import GRID, choose_unit
@@ -19,7 +20,7 @@ from .conftest import UNet
 LAYERS = ("a.relu", "b.relu", "c.relu", "d.relu")
 
 
-def raw(graph, images: Images, name: str) -> np.ndarray:
+def raw(graph: Graph, images: Images, name: str) -> Array:
     probe = ActivationProbe(graph, LAYERS)
     return np.concatenate([probe(image)[name] for image in images]).astype(np.float64)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.lower import lower
@@ -20,7 +21,7 @@ from snn_deploy.network.multi_threshold import MultiThreshold
 from .conftest import UNet
 
 
-def published(current: np.ndarray, steps: int, thresholds: tuple[float, ...]) -> np.ndarray:
+def published(current: Array, steps: int, thresholds: tuple[float, ...]) -> Array:
     """Output of the published multi-threshold neuron (arXiv 2307.10974): strict, in descending order, v0 = 0."""
     v, total = np.zeros_like(current), np.zeros_like(current)
     for _ in range(steps):

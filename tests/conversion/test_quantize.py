@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array, Int8
 from snn_deploy.backend.integer_ann import integer_network
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
@@ -21,6 +22,7 @@ from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Conv, ConvTranspose, Relu
+from snn_deploy.network.kernels import Kernel, SpatialKernel
 from snn_deploy.network.limits import STATE_MAX
 
 from .conftest import UNet
@@ -28,6 +30,7 @@ from .conftest import UNet
 
 def linear(torch: ModuleType, op: LinearOp, maps: Any) -> Any:
     """``op`` without its bias, in double precision."""
+    assert isinstance(op, (Conv, ConvTranspose))
     assert isinstance(op, Conv) or min(op.pads) == 0  # all that the tests' networks need
     weight, functional = torch.tensor(op.weight), torch.nn.functional
     if not isinstance(op, Conv):
@@ -37,7 +40,7 @@ def linear(torch: ModuleType, op: LinearOp, maps: Any) -> Any:
     return functional.conv2d(padded, weight, stride=op.strides, groups=op.groups)
 
 
-def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray:
+def float_weight_levels(conversion: Conversion, image: Array) -> Array:
     """The exact-mode network with integer counts but float weights: what 8 bits are measured against."""
     torch = pytest.importorskip("torch", reason="torch is absent: its convolutions stand for the float ones")
     network, layers, scales = conversion.network, conversion.layers, conversion.scales
@@ -49,7 +52,8 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
             op = scale_op(layer_input.op, scales.unit[layer_input.source], scales.unit[layer.name])
             total = total + linear(torch, op, counts[layer_input.source])
         if layer.kind == "output":
-            return (total * unit).numpy()
+            values: Array = (total * unit).numpy()
+            return values
         if layer.kind in RELAYS:
             counts[layer.name] = total
         else:
@@ -57,7 +61,7 @@ def float_weight_levels(conversion: Conversion, image: np.ndarray) -> np.ndarray
     raise AssertionError("no output")
 
 
-def score(network_values: np.ndarray, clean: np.ndarray) -> float:
+def score(network_values: Array, clean: Array) -> float:
     pairs = zip(network_values, clean, strict=True)
     return float(np.mean([psnr_db(restored[None], original[None]) for restored, original in pairs]))
 
@@ -105,7 +109,12 @@ def test_max_pool_is_the_maximum(small_unet: UNet, small_images: Images, mode: s
     np.testing.assert_array_equal(run.counts["pool"], highest)
 
 
-def _normalized(weight: np.ndarray, mean: float = 0.0) -> NormalizedInput:
+def weight_of(kernel: Kernel) -> Int8:
+    assert not isinstance(kernel, SpatialKernel)
+    return kernel.weight
+
+
+def _normalized(weight: Array, mean: float = 0.0) -> NormalizedInput:
     op = Conv(weight, np.zeros(weight.shape[0]))
     return NormalizedInput("w", op, np.full(weight.shape[1], mean), np.full(weight.shape[1], 1.0 + mean**2))
 
@@ -116,7 +125,7 @@ def test_an_identity_into_the_read_out_is_exact(bits: int, factor: float) -> Non
     rng = np.random.default_rng(0)
     identity, head = np.full((1, 1, 1, 1), factor), rng.normal(0, 1e-4, (1, 6, 3, 3))
     quantized = quantize_output("out", [_normalized(identity), _normalized(head)], 1, bits)
-    weight = quantized.kernels[0].weight.astype(np.float64) * 2.0 ** quantized.exponents[0] / quantized.theta
+    weight = weight_of(quantized.kernels[0]).astype(np.float64) * 2.0 ** quantized.exponents[0] / quantized.theta
     np.testing.assert_allclose(weight.ravel(), factor, rtol=1e-12)
 
 
@@ -128,7 +137,7 @@ def test_the_trained_residual_is_kept(denoiser: Graph, noisy: Images) -> None:
         for connection in network.connections
         if (connection.source, connection.target) == ("noisy", output.population)
     )
-    weight = residual.kernel.weight.astype(np.float64) * 2.0**residual.exponent
+    weight = weight_of(residual.kernel).astype(np.float64) * 2.0**residual.exponent
     np.testing.assert_allclose(
         weight.ravel() * network.population(output.population).unit, network.input.unit, rtol=5e-4
     )
@@ -141,7 +150,7 @@ def test_bias_correction_takes_the_mean_error_out() -> None:
     step = 2.0 ** quantized.exponents[0] / quantized.theta[:, None, None, None]
     counts = rng.normal(0.0, 1.0, (400, 7, 3, 3))
     counts += 30.0 - counts.mean(0)
-    error = np.einsum("oihw,bihw->bo", quantized.kernels[0].weight * step - weight, counts)
+    error = np.einsum("oihw,bihw->bo", weight_of(quantized.kernels[0]) * step - weight, counts)
     assert np.abs(error.mean(0)).min() > 0.5
     np.testing.assert_allclose(error.mean(0), quantized.offset, atol=1e-9)
     assert quantized.noise == pytest.approx(np.square(error - quantized.offset).mean(0).sum(), rel=0.15)
@@ -153,7 +162,7 @@ def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
     op = ConvTranspose(weight, np.zeros(4), (2, 2))
     quantized = quantize("layer", [NormalizedInput("w", op, np.full(3, 10.0), np.full(3, 101.0))], 4, 4)
     step = 2.0 ** quantized.exponents[0] / quantized.theta[None, :, None, None]
-    expected = (quantized.kernels[0].weight * step - weight).sum(0).mean((1, 2)) * 10
+    expected = (weight_of(quantized.kernels[0]) * step - weight).sum(0).mean((1, 2)) * 10
     np.testing.assert_allclose(quantized.offset, expected, rtol=1e-9)
 
 
@@ -173,7 +182,7 @@ def test_rounding_is_to_the_nearest_level() -> None:
     for bits in (8, 5, 4):
         quantized = quantize("layer", [_normalized(weight)], 5, bits)
         step = 2.0 ** quantized.exponents[0] / quantized.theta[:, None, None, None]
-        kernel = quantized.kernels[0].weight
+        kernel = weight_of(quantized.kernels[0])
         assert np.abs(kernel).max() <= 2 ** (bits - 1) - 1
         assert np.abs(kernel * step - weight).max() <= step.max() / 2 + 1e-12
         np.testing.assert_array_equal(np.log2(quantized.theta) % 1, 0)
@@ -213,7 +222,9 @@ def test_channels_that_could_overflow_are_narrowed() -> None:
     image = [rng.random((1, 1, 8, 8), np.float32)]
     conversion = lower(graph, graph, image, preset("exact", levels=4095))
     few = lower(graph, graph, image, preset("exact", levels=15))
-    largest = [np.abs(item.network.connections[1].kernel.weight).reshape(4, -1).max(1) for item in (conversion, few)]
+    largest = [
+        np.abs(weight_of(item.network.connections[1].kernel)).reshape(4, -1).max(1) for item in (conversion, few)
+    ]
     assert np.all(largest[0][:3] < largest[1][:3])
     assert max(bound.current for bound in conversion.bounds) <= STATE_MAX
     expected = integer_network(conversion.network, stimulus_of(conversion.network, image[0]))

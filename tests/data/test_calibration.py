@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import snn_deploy as sd
+from snn_deploy.arrays import Array
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.errors import StimulusError
 
 MODEL = "models/denoiser_s25.onnx"
 
 
-def image(value: float = 0.5) -> np.ndarray:
+def image(value: float = 0.5) -> Array:
     values = np.full((1, 1, 32, 32), 0.5, np.float32)
     values[0, 0, 3, 4] = value
     return values

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from skimage import io
 
+from snn_deploy.arrays import Array
 from snn_deploy.data.datasets import list_clean_images, list_labelled_images
 from snn_deploy.data.metrics import VOID
 from snn_deploy.errors import StimulusError
@@ -15,9 +17,14 @@ from snn_deploy.errors import StimulusError
 GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 
 
-def write(path: Path, values: np.ndarray) -> None:
+def write(path: Path, values: Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     io.imsave(path, values, check_contrast=False)
+
+
+def assert_labels(labels: Array | None, expected: npt.ArrayLike) -> None:
+    assert labels is not None
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_folder_of_clean_images(tmp_path: Path) -> None:
@@ -37,7 +44,7 @@ def test_isbi_folders_count_in_numbers(tmp_path: Path) -> None:
         write(tmp_path / f"label/{index}.png", labels)
     entries = list_labelled_images(tmp_path)
     assert [entry.name for entry in entries] == ["0.png", "2.png", "10.png"]
-    np.testing.assert_array_equal(entries[0].read(1).labels, GRAY % 3 == 0)
+    assert_labels(entries[0].read(1).labels, GRAY % 3 == 0)
 
 
 def test_isbi_stacks(tmp_path: Path) -> None:
@@ -46,7 +53,7 @@ def test_isbi_stacks(tmp_path: Path) -> None:
     write(tmp_path / "train-labels.tif", np.where(volume > 50, 255, 0).astype(np.uint8))
     second = list_labelled_images(tmp_path)[1].read(1)
     np.testing.assert_allclose(second.image[0, 0] * 255, GRAY + 100, atol=1e-4)
-    np.testing.assert_array_equal(second.labels, volume[1] <= 50)
+    assert_labels(second.labels, volume[1] <= 50)
 
 
 def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path) -> None:
@@ -57,7 +64,7 @@ def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path) -> None:
     write(tmp_path / "mask/21_training_mask.png", mask)
     sample = list_labelled_images(tmp_path)[0].read(1)
     assert sample.image.shape == (1, 1, 8, 8)
-    np.testing.assert_array_equal(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
+    assert_labels(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
 
 
 def test_camseq_reads_its_colors(tmp_path: Path) -> None:
@@ -66,7 +73,7 @@ def test_camseq_reads_its_colors(tmp_path: Path) -> None:
     write(tmp_path / "a.png", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "a_L.png", colors[GRAY % 3])
     (entry,) = list_labelled_images(tmp_path)
-    np.testing.assert_array_equal(entry.read(3).labels, np.array([0, VOID, 1])[GRAY % 3])
+    assert_labels(entry.read(3).labels, np.array([0, VOID, 1])[GRAY % 3])
     write(tmp_path / "a_L.png", np.full((8, 8, 3), 7, np.uint8))
     with pytest.raises(StimulusError, match=r"a_L.png: contains a color that .*label_colors.txt does not list"):
         entry.read(3)
@@ -76,7 +83,7 @@ def test_segnet_frames(tmp_path: Path) -> None:
     write(tmp_path / "val/f.png", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "valannot/f.png", GRAY % 12)
     (entry,) = list_labelled_images(tmp_path)
-    np.testing.assert_array_equal(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
+    assert_labels(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
 
 
 def test_unknown_layouts_and_damaged_labels_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -73,7 +74,7 @@ def _unequal(run: Run, expected: Run) -> list[str]:
     return wrong
 
 
-def _unequal_arrays(arrays: dict[str, Int64], expected: dict[str, Int64]) -> list[str]:
+def _unequal_arrays(arrays: Mapping[str, Int64], expected: Mapping[str, Int64]) -> list[str]:
     """Names of arrays that differ, and of those that only one side has."""
     return [
         name

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.options import NeuronKind, Options
 from snn_deploy.errors import ConversionError
 
 Value = TypeVar("Value")
@@ -55,7 +55,8 @@ def draw_model(random: Random) -> DrawnModel:
 def draw_options(random: Random) -> Options:
     """Options of a conversion, each over its range in its mode; combinations that are refused are drawn again."""
     while True:
-        neuron = random.choice(("multi-threshold",) * 6 + ("lif", "sigma-delta"))
+        neurons: tuple[NeuronKind, ...] = ("multi-threshold",) * 6 + ("lif", "sigma-delta")
+        neuron = random.choice(neurons)
         lif = neuron == "lif"
         rate = lif or (neuron == "multi-threshold" and random.random() < 0.5)
         try:

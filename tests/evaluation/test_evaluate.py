@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli.app import main
@@ -20,6 +23,8 @@ from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.evaluation.evaluate import Cost, FloatPredictor, Prediction, SpikingPredictor, evaluate
 from snn_deploy.network import artifact
+from snn_deploy.network.network import Network, Output
+from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_unet
 
 
@@ -60,12 +65,12 @@ def test_deep_tiles_equal_the_whole_image() -> None:
     assert np.any(shallow.values != whole)
 
 
-def random_convolutions(size: int):
-    """Two 3x3 convolutions without pooling: a receptive field of radius 2."""
-    from dataclasses import replace
+def _sample(name: str, image: images.Image, _: int) -> Sample:
+    return Sample(name, image)
 
-    from snn_deploy.network.network import Network, Output
-    from snn_deploy.network.schedule import align
+
+def random_convolutions(size: int) -> Network:
+    """Two 3x3 convolutions without pooling: a receptive field of radius 2."""
 
     network = random_unet("exact", 0, size=16)
     names = ("input", "enc1/a", "enc1/b")
@@ -114,13 +119,13 @@ def test_labels_of_one_and_of_several_channels() -> None:
 
 def test_noise_and_crops_are_those_named() -> None:
     image = images.load_photograph("camera", 1)
-    seen: list[np.ndarray] = []
+    seen: list[Array] = []
 
     def remember(noisy: images.Image) -> Prediction:
         seen.append(noisy)
         return Prediction(noisy.astype(np.float64), (), Cost(events=4.0))
 
-    entries = [Entry(name, lambda _, name=name: Sample(name, image)) for name in ("a", "b")]
+    entries = [Entry(name, partial(_sample, name, image)) for name in ("a", "b")]
     evaluation = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
     crop = images.center_crop(image, 32, 32)
     np.testing.assert_array_equal(seen[1], images.add_noise(crop, 25.0, 8))

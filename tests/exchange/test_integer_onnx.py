@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, ConversionError, OverflowProofError
@@ -53,7 +54,7 @@ def one_layer(
     )
 
 
-def assert_equal_counts(network: Network, stimulus: np.ndarray) -> None:
+def assert_equal_counts(network: Network, stimulus: Array) -> None:
     expected = load_backend("reference").run(network, stimulus).counts
     computed = compute_counts(encode_onnx(network), stimulus)
     assert set(computed) == set(expected)

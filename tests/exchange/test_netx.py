@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.errors import NetworkError, SnnDeployError
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.exchange.netx_write import write_net
@@ -33,12 +34,14 @@ def chain(seed: int = 0) -> Network:
     rng = np.random.default_rng(seed)
     kernels = (
         identity(2),
-        ConvKernel(rng.integers(-128, 128, (6, 1, 3, 2)), (2, 1), (1, 0, 1, 0), groups=2),
-        ConvKernel(rng.integers(-128, 128, (4, 6, 2, 2)), dilations=(1, 2)),
-        ConvKernel(rng.integers(-128, 128, (5, 4, 3, 4))),
-        ConvKernel(rng.integers(-128, 128, (3, 5, 1, 1))),
+        ConvKernel(rng.integers(-128, 128, (6, 1, 3, 2)).astype(np.int8), (2, 1), (1, 0, 1, 0), groups=2),
+        ConvKernel(rng.integers(-128, 128, (4, 6, 2, 2)).astype(np.int8), dilations=(1, 2)),
+        ConvKernel(rng.integers(-128, 128, (5, 4, 3, 4)).astype(np.int8)),
+        ConvKernel(rng.integers(-128, 128, (3, 5, 1, 1)).astype(np.int8)),
     )
-    image = Population("image", (2, 7, 7), None, np.zeros((2, 1, 1)), np.full(2, 1 / 40), 0, -255, 255, ("layer/0",))
+    image = Population(
+        "image", (2, 7, 7), None, np.zeros((2, 1, 1), np.int64), np.full(2, 1 / 40), 0, -255, 255, ("layer/0",)
+    )
     populations, connections = [image], []
     for index, kernel in enumerate(kernels):
         source = populations[-1]
@@ -51,7 +54,7 @@ def chain(seed: int = 0) -> Network:
             voltage_decay=int(rng.integers(0, 4097)),
         )
         populations.append(
-            Population(name, shape, neuron, np.zeros((shape[0], 1, 1)), np.ones(shape[0]), origin=(name,))
+            Population(name, shape, neuron, np.zeros((shape[0], 1, 1), np.int64), np.ones(shape[0]), origin=(name,))
         )
         connections.append(Connection(f"{source.name}->{name}", source.name, name, kernel, origin=(name,)))
     out = (Output("output", populations[-1].name),)
@@ -118,10 +121,10 @@ def test_lava_dl_loads_what_was_written(tmp_path: Path, monkeypatch: pytest.Monk
         assert np.array_equal(_weights(layer), connection.kernel.weight.reshape(_weights(layer).shape))
 
 
-def _weights(layer: Any) -> np.ndarray:
+def _weights(layer: Any) -> Array:
     """Weights as numbers, (C_out, C_in, H, W) or (C_out, n)."""
     if layer.block == "Conv":
-        weight = np.asarray(layer.synapse.weight.init)
+        weight: Array = np.asarray(layer.synapse.weight.init)
         return weight.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]
     exponent = int(layer.synapse.proc_params["weight_exp"])
     return np.asarray(layer.synapse.weights.init) * 2.0**exponent
@@ -164,7 +167,7 @@ def _with_connection(index: int, **fields: object) -> Network:
         ),
         (_with_connection(0, exponent=1), r"^layer/0: lava-dl feeds images to neurons as biases"),
         (
-            _with_connection(4, kernel=TransposedKernel(np.ones((5, 3, 1, 1)))),
+            _with_connection(4, kernel=TransposedKernel(np.ones((5, 3, 1, 1), np.int8))),
             r"^layer/4->layer/5: the format has no layer for a TransposedKernel",
         ),
     ],
@@ -186,9 +189,20 @@ def test_what_a_file_cannot_hold_is_refused_by_name(network: Network, message: s
     ],
 )
 def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: object, message: str) -> None:
-    neuron = {"type": b"CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 10, "refDelay": 1, "wgtExp": 0}
-    first = {"type": b"input", "shape": [1, 2, 2], **{f"neuron/{key}": item for key, item in neuron.items()}}
-    second = {"type": b"dense", "shape": [2, 1, 1], "weight": np.arange(8.0).reshape(2, 4)}
+    neuron: dict[str, object] = {
+        "type": b"CUBA",
+        "iDecay": 1024,
+        "vDecay": 128,
+        "vThMant": 10,
+        "refDelay": 1,
+        "wgtExp": 0,
+    }
+    first: dict[str, object] = {
+        "type": b"input",
+        "shape": [1, 2, 2],
+        **{f"neuron/{key}": item for key, item in neuron.items()},
+    }
+    second: dict[str, object] = {"type": b"dense", "shape": [2, 1, 1], "weight": np.arange(8.0).reshape(2, 4)}
     second |= {f"neuron/{key}": item for key, item in neuron.items()}
     path = tmp_path / "small.net"
     for layers, valid in (((first, second), True), ((first, second | {entry: value}), False)):
@@ -226,7 +240,7 @@ def put(entry: str, value: Any) -> Callable[[Any], None]:
     return change
 
 
-DAMAGE: dict[str, Callable[[Any], None]] = {
+DAMAGE: dict[str, Callable[[Any], object]] = {
     "no layers": remove("layer"),
     "no length": remove("simulation/tSample"),
     "no type": remove("layer/1/type"),

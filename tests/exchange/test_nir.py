@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import NetworkError
@@ -27,31 +28,31 @@ def chain(seed: int = 0) -> Network:
     """Three kinds of neurons behind strided, grouped, dilated and dense convolutions."""
     rng = np.random.default_rng(seed)
 
-    def theta(channels: int) -> np.ndarray:
+    def theta(channels: int) -> Array:
         return rng.integers(3000, 30000, channels)
 
     decays = {"current_decay": int(rng.integers(2000, 4097)), "voltage_decay": int(rng.integers(1, 4097))}
     layers: list[tuple[str, ConvKernel, int, Neuron]] = [
         (
             "enc/if",
-            ConvKernel(rng.integers(-90, 110, (6, 1, 3, 3)), (2, 1), (1, 0, 1, 0), groups=2),
+            ConvKernel(rng.integers(-90, 110, (6, 1, 3, 3)).astype(np.int8), (2, 1), (1, 0, 1, 0), groups=2),
             3,
-            MultiThreshold(theta(6), np.zeros(6), 0, 1, strict=True, reset="zero"),
+            MultiThreshold(theta(6), np.zeros(6, np.int64), 0, 1, strict=True, reset="zero"),
         ),
         (
             "enc/leaky",
-            ConvKernel(rng.integers(-90, 110, (4, 6, 2, 2)), dilations=(1, 2)),
+            ConvKernel(rng.integers(-90, 110, (4, 6, 2, 2)).astype(np.int8), dilations=(1, 2)),
             0,
             CubaLif.of(theta(4), rng.integers(-50, 900, 4), **decays),
         ),
         (
             "head",
-            ConvKernel(rng.integers(-90, 110, (5, 4, 3, 3))),
+            ConvKernel(rng.integers(-90, 110, (5, 4, 3, 3)).astype(np.int8)),
             0,
             CubaLif.of(theta(5), 64 * rng.integers(-5, 90, 5), current_decay=4096, voltage_decay=0),
         ),
     ]
-    image = Population("image", (2, 7, 7), None, np.zeros((2, 1, 1)), np.ones(2), input_min=-99, input_max=99)
+    image = Population("image", (2, 7, 7), None, np.zeros((2, 1, 1), np.int64), np.ones(2), input_min=-99, input_max=99)
     populations, connections = [image], []
     for name, kernel, exponent, neuron in layers:
         source = populations[-1]
@@ -113,7 +114,7 @@ def _with_neuron(index: int, **fields: object) -> Network:
 
 def _oblong() -> Network:
     network = chain()
-    kernel = ConvKernel(np.ones((5, 4, 2, 1)))
+    kernel = ConvKernel(np.ones((5, 4, 2, 1), np.int8))
     populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 2, 3)))
     connections = (*network.connections[:2], replace(network.connections[2], kernel=kernel))
     return replace(network, populations=populations, connections=connections)
@@ -121,7 +122,7 @@ def _oblong() -> Network:
 
 def _transposed() -> Network:
     network = chain()
-    last = replace(network.connections[2], kernel=TransposedKernel(np.ones((4, 5, 1, 1))))
+    last = replace(network.connections[2], kernel=TransposedKernel(np.ones((4, 5, 1, 1), np.int8)))
     populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 3, 3)))
     return replace(network, populations=populations, connections=(*network.connections[:2], last))
 

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.conversion.lower import Conversion, lower
@@ -38,7 +39,7 @@ def net(pool: str = "average") -> Graph:
     return Graph("net", "x", (1, 16, 16), nodes, (("y", "y"),))
 
 
-def image() -> np.ndarray:
+def image() -> Array:
     return images.center_crop(images.load_photograph("camera", 1), 16, 16)
 
 
@@ -83,7 +84,7 @@ def test_the_bias_counts_in_every_step() -> None:
         options = preset("multi-threshold", steps=steps)
         network = GraphNetwork(graph)
         flow = Flow(find_firing(graph, converted(graph, options), options, "cpu"), options)
-        flow(network, torch.from_numpy(image())).mean().backward()
+        flow(network, torch.from_numpy(image())).mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         gradients.append([bias.grad.clone() for bias in network.biases])
     plain = GraphNetwork(graph)
     plain(torch.from_numpy(image())).mean().backward()
@@ -102,7 +103,7 @@ def test_no_gradient_beyond_the_levels() -> None:
     given = torch.tensor([[[[-1.0, 0.6, 1.3, 9.0]]]], requires_grad=True)
     output = levels(GraphNetwork(graph), given)
     assert output.flatten().tolist() == [0.0, 0.5, 1.5, 2.0]
-    output.sum().backward()
+    output.sum().backward()  # type: ignore[no-untyped-call]
     assert given.grad is not None
     assert given.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
 

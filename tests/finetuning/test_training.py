@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
+from snn_deploy.arrays import Array
 from snn_deploy.cli.app import main
 from snn_deploy.conversion.options import preset
 from snn_deploy.data import images
@@ -24,15 +26,19 @@ from snn_deploy.network import artifact
 OPTIONS = preset("spiking-unet", steps=2)
 
 
+def _read(sample: Sample, _: int) -> Sample:
+    return sample
+
+
 @pytest.fixture(scope="module")
 def data() -> Data:
     """Eight photographs, half of them for validation."""
     samples = [Sample(name, images.load_photograph(name, 1)) for name in images.CALIBRATION[:8]]
-    entries = [Entry(sample.name, lambda _, sample=sample: sample) for sample in samples]
+    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
     return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
 
 
-def weights(tuned: Tuned) -> np.ndarray:
+def weights(tuned: Tuned) -> Array:
     return np.concatenate([node.op.weight.ravel() for node in tuned.graph.nodes if hasattr(node.op, "weight")])
 
 

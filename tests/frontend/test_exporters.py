@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import numbers, relative, run
 
 from snn_deploy.frontend.onnx import read, to_onnx
 from snn_deploy.passes import normal_form
+from tests.frontend.oracle import numbers, relative, run
 
 torch = pytest.importorskip("torch", reason="torch is absent: it writes the files this test reads")
 MODELS = Path(__file__).parents[2] / "models"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
-from oracle import build, node, numbers
 
 from snn_deploy.errors import ModelError, SnnDeployError, UnsupportedModelError
 from snn_deploy.frontend.onnx import inspect, read
 from snn_deploy.passes import normal_form
+from tests.frontend.oracle import build, node, numbers
 
 
 def small() -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from oracle import Array, check, node, numbers
+
+from tests.frontend.oracle import Array, check, node, numbers
 
 OPSETS = (9, 11, 13, 17, 19, 22, 28)
 SHAPE = (4, 9, 8)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from oracle import relative, run
 
 from snn_deploy.errors import UnsupportedModelError
 from snn_deploy.frontend.onnx import freeze_norm, inspect, read, to_onnx
 from snn_deploy.passes import normal_form
+from tests.frontend.oracle import relative, run
 
 MODELS = Path(__file__).parents[2].parent / "shared" / "models"
 NAMES = {

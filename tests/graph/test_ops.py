@@ -1,6 +1,7 @@
 """Operators of the float graph: their shapes are those of onnxruntime, and impossible ones are refused."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,7 +34,7 @@ from snn_deploy.graph.ops import (
 
 
 def onnx_shape(
-    operator: str, size: tuple[int, ...], weight: tuple[int, ...] | None, **attributes: object
+    operator: str, size: tuple[int, ...], weight: tuple[int, ...] | None, **attributes: Any
 ) -> tuple[int, ...]:
     """Shape that onnxruntime really computes, without the batch axis."""
     names = ["x"] if weight is None else ["x", "w"]

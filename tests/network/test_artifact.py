@@ -23,7 +23,15 @@ from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Mode
 from snn_deploy.testing import random_unet
 
-CONFIG = {"levels": 63, "percentile": 99.9, "mode": "exact", "signed": True, "seed": None, "name": "Übung 重み"}
+Constant = str | int | float | bool | None
+CONFIG: dict[str, Constant] = {
+    "levels": 63,
+    "percentile": 99.9,
+    "mode": "exact",
+    "signed": True,
+    "seed": None,
+    "name": "Übung 重み",
+}
 NETWORK = replace(random_unet(size=8, width=2), config=CONFIG)
 DATA = encode(NETWORK)
 

@@ -66,7 +66,9 @@ def test_a_membrane_is_limited_before_it_fires() -> None:
 def test_decays_round_towards_zero_and_firing_is_strict() -> None:
     assert decay(np.array([-7, -1, 0, 1, 7]), 2048).tolist() == [-3, 0, 0, 0, 3]
     v = np.array([[[640]], [[641]]])
-    left, _, payload = replace(neurons(), theta=[640, 640], v0=[0, 0], offset=[0, 0]).step(v, 0 * v, 0 * v)
+    none = np.zeros(2, np.int64)
+    two = replace(neurons(), theta=np.array([640, 640]), v0=none, offset=none)
+    left, _, payload = two.step(v, 0 * v, 0 * v)
     assert (left.ravel().tolist(), payload.ravel().tolist()) == ([640, 0], [0, 1])
 
 
@@ -82,6 +84,6 @@ def test_what_it_cannot_be_is_refused() -> None:
             neurons(*decays)
     for changes in ({"strict": False}, {"payload_max": 2}, {"count_min": 0, "count_max": 9}, {"v0": [1]}):
         with pytest.raises(NetworkError, match=r"use CubaLif\.of$"):
-            replace(neurons(), **changes)  # type: ignore[arg-type]
+            replace(neurons(), **changes)
     with pytest.raises(NetworkError, match=r"^only exact-mode counts are independent of the schedule; .*$"):
         shuffle(one_layer(neurons()), 0)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import dynamics
 from snn_deploy.network.dynamics import advance, bias_at, current, fire, fire_ladder, initial_membrane, saturate
@@ -27,8 +28,8 @@ def test_saturation_is_symmetric_at_24_bits() -> None:
 def test_the_ladder_of_thresholds_is_floor_division_for_every_membrane(theta: int, levels: int, strict: bool) -> None:
     """Every v from far below zero to far above the highest sum of thresholds, one by one."""
     v = np.arange(-3 * theta - 5, (2**levels + 3) * theta + 5, dtype=np.int64)
-    closed = fire(v, np.int64(theta), 0, 2**levels - 1, strict=strict)
-    ladder = fire_ladder(v, np.int64(theta), levels, strict=strict)
+    closed = fire(v, np.array(theta), 0, 2**levels - 1, strict=strict)
+    ladder = fire_ladder(v, np.array(theta), levels, strict=strict)
     assert np.array_equal(closed, ladder)
     assert closed.min() == 0
     assert closed.max() == 2**levels - 1
@@ -40,7 +41,7 @@ def test_the_ladder_equals_the_closed_form_over_the_whole_register(strict: bool)
     for start in range(-STATE_MAX, STATE_MAX + 1, 2**20):
         v = np.arange(start, min(start + 2**20, STATE_MAX + 1), dtype=np.int64)
         assert np.array_equal(
-            fire(v, np.int64(64), 0, 15, strict=strict), fire_ladder(v, np.int64(64), 4, strict=strict)
+            fire(v, np.array(64), 0, 15, strict=strict), fire_ladder(v, np.array(64), 4, strict=strict)
         )
 
 
@@ -67,7 +68,7 @@ def test_the_payload_is_the_largest_multiple_of_theta_that_fits(
 
 def test_strict_and_not_differ_exactly_at_multiples() -> None:
     v = np.arange(-50, 200, dtype=np.int64)
-    loose, strict = (fire(v, np.int64(10), -9, 15, strict=flag) for flag in (False, True))
+    loose, strict = (fire(v, np.array(10), -9, 15, strict=flag) for flag in (False, True))
     inside = (v % 10 == 0) & (v > -90) & (v <= 150)
     assert np.array_equal(loose - strict, inside.astype(np.int64))
 
@@ -136,5 +137,5 @@ def test_fit_pads_and_cuts() -> None:
     assert dynamics.fit(maps, (-1, 0, 1, 0))[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]
 
 
-def _cell(value: int) -> dynamics.Int64:
+def _cell(value: int) -> Int64:
     return np.full((1, 1, 1, 1), value, np.int64)

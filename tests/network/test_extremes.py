@@ -159,7 +159,7 @@ def test_row_pointers_that_wrap_are_refused() -> None:
     pointers = np.array([0, 2**62, -(2**63), -(2**62), 1])
     assert np.all(np.diff(pointers) > 0)
     with pytest.raises(NetworkError, match="row pointers do not describe 4 rows$"):
-        SpatialKernel((1, 1), (2, 2), pointers, np.zeros(1), np.ones(1))
+        SpatialKernel((1, 1), (2, 2), pointers, np.zeros(1, np.int64), np.ones(1, np.int8))
 
 
 def test_ranges_are_checked_without_magnitudes() -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from snn_deploy.arrays import Array
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.dynamics import apply, fit
 from snn_deploy.network.kernels import MAX_GEOMETRY, ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
@@ -22,7 +23,8 @@ PAYLOAD = 255
 
 @lru_cache(maxsize=512)
 def _session(operator: str, attributes: tuple[tuple[str, int | tuple[int, ...]], ...]) -> onnxruntime.InferenceSession:
-    node = helper.make_node(operator, ["x", "w"], ["y"], **dict(attributes))
+    node = helper.make_node(operator, ["x", "w"], ["y"])
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes)
     infos = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["a", "b", "c", "d"]) for name in "xw"]
     result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
     model = helper.make_model(
@@ -37,6 +39,7 @@ def onnx_result(
     operator: str, maps: npt.NDArray[np.int64], weight: npt.NDArray[np.int8], **attributes: int | tuple[int, ...]
 ) -> npt.NDArray[np.int64]:
     session = _session(operator, tuple(sorted(attributes.items())))
+    result: Array
     (result,) = session.run(None, {"x": maps.astype(np.float32), "w": weight.astype(np.float32)})
     return np.rint(result).astype(np.int64)
 
@@ -72,10 +75,14 @@ def test_convolutions_equal_onnxruntime(
     kernel = make(weight, **options)
     assert not isinstance(kernel, SpatialKernel)
     try:
-        shape = kernel.output_shape(maps.shape[1:])
+        shape = kernel.output_shape((maps.shape[1], maps.shape[2], maps.shape[3]))
     except NetworkError:
         reject()
-    attributes = {"strides": kernel.strides, "dilations": kernel.dilations, "group": kernel.groups}
+    attributes: dict[str, int | tuple[int, ...]] = {
+        "strides": kernel.strides,
+        "dilations": kernel.dilations,
+        "group": kernel.groups,
+    }
     if isinstance(kernel, ConvKernel):
         cut = fit(maps, tuple(min(pad, 0) for pad in kernel.pads))  # type: ignore[arg-type]
         pads = tuple(max(pad, 0) for pad in kernel.pads)

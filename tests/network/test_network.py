@@ -70,7 +70,7 @@ def test_impossible_neurons_are_refused(changes: dict[str, object], message: str
         ({"unit": [0.0]}, "finite and positive$"),
         ({"unit": [np.nan]}, "finite and positive$"),
         ({"unit": [np.inf]}, "finite and positive$"),
-        ({"neuron": replace(RELU, theta=[8, 8], v0=[0, 0])}, "^a: 2 thresholds for 1 channels$"),
+        ({"neuron": replace(RELU, theta=np.array([8, 8]), v0=np.array([0, 0]))}, "^a: 2 thresholds for 1 channels$"),
         ({"neuron": None, "input_max": 0}, r"^a: input payloads 0\.\.0 must hold 0 and lie in \+-8388607$"),
         ({"neuron": None, "input_max": 9, "input_min": 1}, r"^a: input payloads 1\.\.9 must hold 0 and lie"),
         ({"neuron": None, "input_max": 9, "input_min": -(2**30)}, r"must hold 0 and lie in \+-8388607$"),
@@ -80,7 +80,7 @@ def test_impossible_neurons_are_refused(changes: dict[str, object], message: str
 )
 def test_impossible_populations_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(NetworkError, match=message):
-        layer(**changes)
+        replace(layer(), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_impossible_populations_are_refused(changes: dict[str, object], message:
 )
 def test_impossible_connections_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(NetworkError, match=message):
-        link(**changes)
+        replace(link(), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_impossible_connections_are_refused(changes: dict[str, object], message:
         ({"connections": (link(), link("loop", "a", "a"))}, "^loop: a does not stand before a$"),
         ({"connections": (link(), link("back", "a", "in"))}, "^back: a does not stand before in$"),
         (
-            {"connections": (link(kernel=ConvKernel(np.ones((1, 1, 2, 2)))),)},
+            {"connections": (link(kernel=ConvKernel(np.ones((1, 1, 2, 2), np.int8))),)},
             r"^in->a: maps in \(1, 2, 2\) to \(1, 1, 1\), but a is \(1, 2, 2\)$",
         ),
         ({"populations": (source(), layer(), layer("b"))}, "^b: nothing reaches it$"),
@@ -188,8 +188,8 @@ def test_a_network_moves_to_another_size_and_says_where_it_cannot() -> None:
 
 
 def test_sources_that_disagree_at_another_size_are_named() -> None:
-    half = ConvKernel(np.ones((1, 1, 2, 2)), (2, 2))
-    third = ConvKernel(np.ones((1, 1, 3, 3)), (3, 3), (1, 1, 0, 0))
+    half = ConvKernel(np.ones((1, 1, 2, 2), np.int8), (2, 2))
+    third = ConvKernel(np.ones((1, 1, 3, 3), np.int8), (3, 3), (1, 1, 0, 0))
     net = Network(
         "net",
         "exact",
@@ -203,6 +203,6 @@ def test_sources_that_disagree_at_another_size_are_named() -> None:
 
 
 def test_pixel_maps_keep_channels() -> None:
-    pixels = SpatialKernel((2, 2), (2, 2), np.arange(5), np.arange(4)[::-1].copy(), np.ones(4))
+    pixels = SpatialKernel((2, 2), (2, 2), np.arange(5), np.arange(4)[::-1].copy(), np.ones(4, np.int8))
     net = network(connections=(link(kernel=pixels),))
     assert net.population("a").shape == (1, 2, 2)

@@ -10,7 +10,7 @@ from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendError, NetworkError
 from snn_deploy.network import dynamics
-from snn_deploy.network.kernels import identity
+from snn_deploy.network.kernels import ConvKernel, identity
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
@@ -60,7 +60,7 @@ def test_a_shuffled_window_holds_a_count_that_is_sent_one_by_one() -> None:
     zeros, unit = np.zeros((1, 1, 1), np.int64), np.ones(1)
     populations = (
         Population("in", (1, 1, 1), None, zeros, unit, input_min=-15, input_max=15),
-        Population("n", (1, 1, 1), MultiThreshold(8 * unit, 0 * unit, -1, 1, -15, 15), zeros, unit),
+        Population("n", (1, 1, 1), MultiThreshold(np.array([8]), np.array([0]), -1, 1, -15, 15), zeros, unit),
     )
     edge = Connection("in->n", "in", "n", identity(1, 8))
     network = shuffle(align(Network("n", "exact", 1, populations, (edge,), (Output("y", "n"),))), seed=0)
@@ -87,9 +87,10 @@ def test_a_wrong_weight_does_change_counts() -> None:
     """What makes the test above able to fail."""
     network = random_unet(size=8, width=2)
     first = network.connections[0]
-    weight = first.kernel.weight.copy()  # type: ignore[union-attr]
+    assert isinstance(first.kernel, ConvKernel)
+    weight = first.kernel.weight.copy()
     weight[0, 0, 1, 1] += 1
-    kernel = replace(first.kernel, weight=weight)  # type: ignore[call-arg]
+    kernel = replace(first.kernel, weight=weight)
     wrong = shuffle(replace(network, connections=(replace(first, kernel=kernel), *network.connections[1:])), 1)
     stimulus = random_stimulus(network)
     expected, got = REFERENCE.run(network, stimulus), REFERENCE.run(wrong, stimulus)
@@ -159,7 +160,7 @@ def chain(*neurons: Neuron) -> Network:
 
 
 def _neuron(payload_min: int, payload_max: int, count_min: int, count_max: int) -> Neuron:
-    return MultiThreshold(np.ones(1), np.zeros(1), payload_min, payload_max, count_min, count_max)
+    return MultiThreshold(np.ones(1, np.int64), np.zeros(1, np.int64), payload_min, payload_max, count_min, count_max)
 
 
 @pytest.mark.parametrize(
@@ -212,9 +213,10 @@ def test_what_it_would_count_otherwise() -> None:
 
 
 def test_exact_mode_needs_count_limits_to_end() -> None:
+    one = np.ones(1, np.int64)
     populations = {
         "in": chain(_neuron(0, 9, 0, 9)).input,
-        "a": Population("a", (1, 1, 1), MultiThreshold(np.ones(1), np.zeros(1), 0, 9), np.zeros((1, 1, 1)), np.ones(1)),
+        "a": Population("a", (1, 1, 1), MultiThreshold(one, 0 * one, 0, 9), np.zeros((1, 1, 1), np.int64), np.ones(1)),
     }
     with pytest.raises(NetworkError, match="^a: exact mode needs count limits$"):
         silence_steps(populations, [("in", "a")], "exact", 1)

@@ -73,8 +73,8 @@ def test_a_neuron_steps_as_written_by_hand() -> None:
 
 def one_layer(neuron: SigmaDelta) -> Network:
     populations = (
-        Population("in", (1, 1, 9), None, np.zeros((1, 1, 1)), np.ones(1), input_min=-9, input_max=9),
-        Population("n", (1, 1, 9), neuron, np.zeros((1, 1, 1)), np.ones(1)),
+        Population("in", (1, 1, 9), None, np.zeros((1, 1, 1), np.int64), np.ones(1), input_min=-9, input_max=9),
+        Population("n", (1, 1, 9), neuron, np.zeros((1, 1, 1), np.int64), np.ones(1)),
     )
     edge = Connection("in->n", "in", "n", ConvKernel(np.full((1, 1, 1, 1), 10)))
     return align(Network("one", "exact", 1, populations, (edge,), (Output("out", "n"),)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import NodeProto
-from oracle import build, difference, node, numbers
 
 from snn_deploy.frontend.onnx import read
 from snn_deploy.passes import normal_form
+from tests.frontend.oracle import build, difference, node, numbers
 
 COLLISIONS: dict[str, tuple[list[NodeProto], str]] = {
     "LeakyRelu": ([node("Conv", "x w", "act.positive"), node("LeakyRelu", "act.positive", "act", alpha=0.1)], "act"),

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError, VerificationError
-from snn_deploy.network import artifact, dynamics
+from snn_deploy.network import artifact
 from snn_deploy.network.bounds import prove
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Network
@@ -77,7 +79,7 @@ class Altered:
     def run(
         self,
         network: Network,
-        stimulus: dynamics.Int64,
+        stimulus: Int64,
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
@@ -89,7 +91,7 @@ def _one_more(run: Run, field: str) -> Run:
     values = dict(getattr(run, field))
     array = values["dec"].copy()
     array.flat[-1] += 1
-    return replace(run, **{field: values | {"dec": array}})
+    return replace(run, **{field: values | {"dec": array}})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("field", ["counts", "events", "trains", "states"])
@@ -133,10 +135,10 @@ def test_the_contract_of_a_run_is_checked() -> None:
 
 def test_what_is_refused_is_listed_and_not_counted() -> None:
     class ExactOnly(Altered):
-        def run(self, network: Network, stimulus: dynamics.Int64, *others: object) -> Run:  # type: ignore[override]
+        def run(self, network: Network, stimulus: Int64, *others: Any) -> Run:
             if network.mode == "rate":
                 raise BackendUnavailableError("altered runs exact mode only")
-            return super().run(network, stimulus, *others)  # type: ignore[arg-type]
+            return super().run(network, stimulus, *others)
 
     found = check_backend(ExactOnly())
     assert (len(found.equal), len(found.refused)) == (3, 5)

@@ -6,6 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.bounds import prove
@@ -35,7 +36,7 @@ def test_every_two_values_are_drawn_and_every_three_but_forbidden_ones() -> None
 
 
 @pytest.mark.parametrize(("options", "network", "stimulus"), CASES, ids=[network.name for _, network, _ in CASES])
-def test_networks_have_their_options(options: dict[str, str], network: object, stimulus: np.ndarray) -> None:
+def test_networks_have_their_options(options: dict[str, str], network: object, stimulus: Array) -> None:
     neurons = [population.neuron for population in network.populations[1:]]  # type: ignore[attr-defined]
     assert network.mode == options["mode"]  # type: ignore[attr-defined]
     assert (network.steps == 1) == (options["steps"] == "one")  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ def test_a_session_says_what_it_cannot_compare(network: Network) -> None:
         ({"share": float("nan")}, r"share nan is not between 0 and 1, all neurons$"),
     ):
         with pytest.raises(VerificationError, match=message):
-            Session(**choices)  # type: ignore[arg-type]  # by name
+            Session(**choices)
     two = replace(chip, images=1, probes={"dec": Probe(counts=np.zeros((1, 256), np.int64))})
     with pytest.raises(VerificationError, match=r"the recordings hold batches of \(1,\) and \(2,\) images$"):
         Session(traces=(chip, two)).verify(Stimuli.of_payloads(network, random_stimulus(network)))

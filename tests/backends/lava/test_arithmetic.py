@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snn_deploy.arrays import Array
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy_lava.runtime import axes
@@ -17,7 +18,7 @@ pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 pads = st.tuples(*[st.integers(-1, 2)] * 4)
 
 
-def apply(kernel: ConvKernel | TransposedKernel, maps: np.ndarray, exponent: int) -> np.ndarray:
+def apply(kernel: ConvKernel | TransposedKernel, maps: Array, exponent: int) -> Array:
     process = Correlation if isinstance(kernel, ConvKernel) else Transposition
     run = process(
         axes.kernel_to_lava(kernel.weight),
@@ -64,7 +65,7 @@ def test_convolutions_equal_the_specification(
 def test_wide_maps_are_done_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snn_deploy_lava.runtime.arithmetic._BAND", 300)
     rng = np.random.default_rng(0)
-    kernel = ConvKernel(rng.integers(-128, 128, (6, 2, 3, 3)), pads=(1, 1, 1, 1), groups=2)
+    kernel = ConvKernel(rng.integers(-128, 128, (6, 2, 3, 3)).astype(np.int8), pads=(1, 1, 1, 1), groups=2)
     maps = rng.integers(-255, 256, (4, 13, 11))
     assert np.array_equal(apply(kernel, maps, 0), dynamics.apply(kernel, maps[None])[0])
 
@@ -74,7 +75,9 @@ def test_pixel_maps_equal_the_specification() -> None:
     counts = rng.integers(0, 4, 7 * 5)
     indptr = np.concatenate([[0], np.cumsum(counts)])
     total = int(indptr[-1])
-    kernel = SpatialKernel((4, 6), (7, 5), indptr, rng.integers(0, 24, total), rng.integers(-128, 128, total))
+    kernel = SpatialKernel(
+        (4, 6), (7, 5), indptr, rng.integers(0, 24, total), rng.integers(-128, 128, total).astype(np.int8)
+    )
     maps = rng.integers(-255, 256, (3, 4, 6))
     run = PixelSum(
         axes.pixels_to_lava(kernel.rows, kernel.output_size),

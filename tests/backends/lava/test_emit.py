@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import snn_deploy_lava
+from snn_deploy.arrays import Array
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_digest
@@ -145,7 +146,7 @@ def test_the_bundle_runs_on_python_310_with_lava_alone(bundle: Path) -> None:
         (np.full((1, 8, 8), np.nan), r"float64 values; only finite real numbers and integers are supported$"),
     ],
 )
-def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: np.ndarray, message: str) -> None:
+def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: Array, message: str) -> None:
     np.save(tmp_path / "x.npy", values)
     network = description.read(bundle / "network.snn")
     with pytest.raises(command.UsageError, match=message):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError
@@ -30,9 +31,9 @@ RECORDS = ("input", "conv-0", "conv-1", "conv-2", "conv-3", "conv-4", "fc-0", "f
 needs_record = pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden/pilotnet_lif is absent")
 
 
-def record(name: str) -> np.ndarray:
+def record(name: str) -> Array:
     """(T, C, H, W) int64 of a record (W, H, C, T) or (C, T)."""
-    values = np.load(GOLDEN / f"{name}.npy").astype(np.int64)
+    values: Array = np.load(GOLDEN / f"{name}.npy").astype(np.int64)
     return values.transpose(3, 2, 1, 0) if values.ndim == 4 else values.T[:, :, None, None]
 
 
@@ -41,9 +42,10 @@ def pilotnet() -> Network:
     return read_net(GOLDEN / "network.net", steps=INTERVAL)
 
 
-def image() -> np.ndarray:
+def image() -> Array:
     """Payloads: the recorded image is transformed already, ``40 x + 36``, and the 36 is the first population's bias."""
-    return np.load(GOLDEN / "image.npy").astype(np.int64).transpose(2, 1, 0)[None] - 36
+    stored: Array = np.load(GOLDEN / "image.npy").astype(np.int64)
+    return stored.transpose(2, 1, 0)[None] - 36
 
 
 @needs_record
@@ -140,10 +142,10 @@ def leaky(seed: int, threshold: int, exponent: int) -> Network:
         )
         for channels in (5, 3)
     ]
-    first = ConvKernel(rng.integers(-128, 128, (5, 2, 3, 3)), (2, 2), (1, 1, 1, 1))
-    second = TransposedKernel(rng.integers(-128, 128, (5, 3, 2, 2)), (2, 2))
+    first = ConvKernel(rng.integers(-128, 128, (5, 2, 3, 3)).astype(np.int8), (2, 2), (1, 1, 1, 1))
+    second = TransposedKernel(rng.integers(-128, 128, (5, 3, 2, 2)).astype(np.int8), (2, 2))
     populations = (
-        Population("in", (2, 9, 8), None, np.zeros((2, 1, 1)), np.ones(2), input_min=-9, input_max=9),
+        Population("in", (2, 9, 8), None, np.zeros((2, 1, 1), np.int64), np.ones(2), input_min=-9, input_max=9),
         Population("a", (5, 5, 4), neurons[0], rng.integers(-50, 90, (5, 5, 4)), np.ones(5)),
         Population("b", (3, 10, 8), neurons[1], rng.integers(-50, 90, (3, 1, 1)), np.ones(3)),
     )

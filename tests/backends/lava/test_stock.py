@@ -61,7 +61,10 @@ def stock_unet(kind: str, seed: int) -> Network:
     for population, connections in network.layers():
         channels, neuron = population.shape[0], population.neuron
         reached = [bounds.reach(connection, *built[connection.source].payload_range) for connection in connections]
-        worst = max(int(sum(-low for low, _ in reached).max()), int(sum(high for _, high in reached).max()))
+        worst = max(
+            int(np.sum([-low for low, _ in reached], axis=0).max()),
+            int(np.sum([high for _, high in reached], axis=0).max()),
+        )
         passes = neuron is not None and neuron.relays
         own = relay(channels, worst) if passes else (leaky if kind == "lif" else changing)(rng, channels, worst)
         built[population.name] = replace(population, neuron=own, bias=np.zeros((channels, 1, 1), np.int64))

@@ -95,7 +95,13 @@ def neuron_network(neuron: Neuron, bias: int, mode: str = "rate", steps: int = 6
             steps,
             (
                 Population(
-                    "in", (1, 1, 1), None, np.zeros((1, 1, 1)), np.ones(1), input_min=-STATE_MAX, input_max=STATE_MAX
+                    "in",
+                    (1, 1, 1),
+                    None,
+                    np.zeros((1, 1, 1), np.int64),
+                    np.ones(1),
+                    input_min=-STATE_MAX,
+                    input_max=STATE_MAX,
                 ),
                 Population("n", (1, 1, 1), neuron, np.full((1, 1, 1), bias), np.ones(1)),
             ),
@@ -181,7 +187,7 @@ def test_early_events_wait_in_the_membrane_until_the_population_starts() -> None
 
 def test_runs_are_repeatable() -> None:
     for mode in ("exact", "rate"):
-        network = random_unet(mode, 5, size=8, width=2)  # type: ignore[arg-type]
+        network = random_unet(mode, 5, size=8, width=2)
         stimulus = random_stimulus(network, 5)
         first, second = (REFERENCE.run(network, stimulus, Record.STATES) for _ in range(2))
         assert first.trains is not None

@@ -191,7 +191,7 @@ def test_nodes_of_nir_data(network: Network, tmp_path: Path) -> None:
 
 def save_npz(path: Path, arrays: Mapping[str, Array], time: str = "window", images: int = 1) -> None:
     manifest = {"format": "snn-deploy trace", "version": 1, "name": "lab", "time": time, "network": None}
-    manifest["batches"] = [{"images": images, "stimulus": None}]  # type: ignore[assignment]  # JSON
+    manifest["batches"] = [{"images": images, "stimulus": None}]
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in {"manifest": np.array(json.dumps(manifest)), **arrays}.items():
             buffer = io.BytesIO()
