@@ -15,6 +15,7 @@
     ├── BackendError               a backend that failed, or timed out
     │   └── BackendUnavailableError  one that is not installed, or cannot run this network
     ├── VerificationError          traces that cannot be compared
+    ├── OptionError                an option of the command line that has no effect
     ├── ProjectError               a project file with an unknown key or a wrong value
     └── ReportError                a report or picture that cannot be written
 
@@ -84,6 +85,10 @@ class BackendUnavailableError(BackendError):
 
 class VerificationError(SnnDeployError):
     """Runs or traces that cannot be compared: other network, other stimulus, other schedule, missing populations."""
+
+
+class OptionError(SnnDeployError):
+    """An option of the command line that has no effect in the mode that others chose."""
 
 
 class ProjectError(SnnDeployError):

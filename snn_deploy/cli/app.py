@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snn_deploy import __version__
-from snn_deploy.cli import project
+from snn_deploy.cli import modes, project
 from snn_deploy.cli.status import BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, MEANINGS, NOT_COMPARED
 from snn_deploy.display.names import one_line
-from snn_deploy.errors import BackendError, ReportError, SnnDeployError, UnsupportedModelError
+from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -191,17 +191,36 @@ def _execute(given: list[str]) -> int:
     from snn_deploy.display import console
 
     whole = parser()
-    words, path = project.apply(whole, given)
+    line = project.apply(whole, given)
     with console.writing():  # of --help and --version
-        parsed, unknown = whole.parse_known_args(words)
+        parsed, unknown = whole.parse_known_args(line.words)
     if unknown:
         parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(parsed.own, unknown)}")
     console.set_verbosity(parsed.verbose - parsed.quiet)
-    if path is not None:
-        console.note(f"options of [{parsed.verb}] from {path}")
+    if line.path is not None:
+        console.note(f"options of [{parsed.verb}] from {line.path}")
+    parsed = _acting(whole, line, parsed)
     parsed.parser = whole
     status: int = parsed.execute(parsed)
     return status
+
+
+def _acting(
+    whole: argparse.ArgumentParser, line: project.CommandLine, parsed: argparse.Namespace
+) -> argparse.Namespace:
+    """``parsed``, all of whose options act: others are refused, or left out where they come from the project file."""
+    from snn_deploy.display import console
+
+    own, table = parsed.own, parsed.modes
+    idle = table.idle(parsed, modes.named(line.rest if line.path else line.words, own))
+    if idle:
+        raise OptionError(modes.refusal(idle))
+    idle = table.idle(parsed, modes.named(line.added, own))
+    if not idle:
+        return parsed
+    for option, where in idle.items():
+        console.note(f"{line.path}: {option.replace('_', '-')} has no effect {where}; it is left out")
+    return whole.parse_args(line.without([f"--{option.replace('_', '-')}" for option in idle]).words)
 
 
 def _meant(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:

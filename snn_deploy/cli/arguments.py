@@ -12,16 +12,13 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
+from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress
-from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
-
-BUDGET = {"levels": "exact", "steps": "rate", "thresholds": "rate"}
-"""Options of a conversion that only one mode has."""
 
 CLIPPED = 0.05
 """Share of clipped values above which an image is suspect."""
@@ -126,7 +123,7 @@ def _add_noise(group: argparse._ArgumentGroup, what: str) -> None:
     group.add_argument("--seed", type=whole(0), default=0, help=f"seed of {what} (default: 0)")
 
 
-def add_conversion(parser: argparse.ArgumentParser) -> None:
+def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True) -> None:
     """The options of a conversion; fields that are not given keep the preset's value."""
     group = parser.add_argument_group("conversion")
     start = group.add_mutually_exclusive_group()
@@ -150,12 +147,13 @@ def add_conversion(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--scale", choices=CHOICES["scale"], help="how the activation range is chosen")
     group.add_argument("--weight-bits", type=whole_in("weight_bits"), metavar="BITS", help="bits of a weight, 2 to 8")
-    group.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="FOLDER",
-        help="images on which activations are measured (default: photographs that scikit-image brings)",
-    )
+    if calibration:
+        group.add_argument(
+            "--calibration",
+            type=Path,
+            metavar="FOLDER",
+            help="images on which activations are measured (default: photographs that scikit-image brings)",
+        )
     _add_noise(group, "noise and patches")
 
 
@@ -163,15 +161,20 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
     names = ("levels", "steps", "thresholds", "normalization", "scale", "weight_bits")
     changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    start = arguments.neuron or arguments.preset
-    mode = preset(start).mode
-    for name in changes:
-        if BUDGET.get(name, mode) != mode:
-            raise ConversionError(
-                f"--{name} belongs to {BUDGET[name]} mode, and preset {start} is of {mode} mode: leave it out, or choose "
-                f"another --preset"
-            )
-    return preset(start, **changes)
+    return preset(arguments.neuron or arguments.preset, **changes)
+
+
+def conversion_modes(options: str) -> tuple[Mode, Mode]:
+    """Modes of a verb with :func:`add_conversion`: what a preset's mode has no budget for does not act; ``options`` do."""
+    common = f"{options} preset neuron normalization scale weight_bits"
+    return (
+        Mode("in exact mode, which --preset or --neuron chooses", f"{common} levels", _is_exact),
+        Mode("in rate mode, which --preset or --neuron chooses", f"{common} steps thresholds"),
+    )
+
+
+def _is_exact(arguments: argparse.Namespace) -> bool:
+    return preset(arguments.neuron or arguments.preset).mode == "exact"
 
 
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

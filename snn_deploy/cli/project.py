@@ -12,15 +12,18 @@
     input = "photo.png"
     backends = "reference,cpu"
 
-A table is a verb, a key one of its options without the dashes, or one of its positional arguments. What the program
-does not know is refused, never ignored. Paths are relative to the working directory, as on the command line.
+A table is a verb, a key one of its options without the dashes, or one of its positional arguments. Unknown verbs and keys
+are refused. A file serves every mode of a verb: an option that has no effect in the mode chosen is left out, and a note on
+standard error says so (on the command line it is refused). Paths are relative to the working directory, as on the command
+line.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +42,33 @@ NOT_HERE = frozenset({"help", "project"})
 """Options that a file cannot set."""
 
 
-def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[str], Path | None]:
-    """The command line with what the project file adds to it, before ``given``, so that ``given`` prevails.
+@dataclass(frozen=True)
+class CommandLine:
+    """Words of the command line: those up to the verb, what the project file at ``path`` adds, and those after it."""
 
-    Also the file, where it says something about the verb.
-    """
+    head: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+    path: Path | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """All of them, the command line's own last, so that they prevail."""
+        return [*self.head, *self.added, *self.rest]
+
+    def without(self, options: Collection[str]) -> CommandLine:
+        """The same, but for ``options`` (with their dashes) of the project file."""
+        kept = tuple(word for word in self.added if word.partition("=")[0] not in options)
+        return replace(self, added=kept)
+
+
+def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> CommandLine:
+    """The command line with what the project file adds to it."""
     verbs = verbs_of(parser)
     position = next((index for index, word in enumerate(given) if word in verbs), None)
     path = _path(given)
     if position is None or path is None:
-        return list(given), None
+        return CommandLine(tuple(given))
     document = _read(path)
     unknown = sorted(set(document) - set(verbs))
     if unknown:
@@ -58,8 +78,10 @@ def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[s
             raise ProjectError(f"{path}: {verb} must be a table: [{verb}]")
         _check(path, verb, table, verbs[verb])
     verb = given[position]
-    words = _words(document.get(verb, {}), verbs[verb])
-    return [*given[: position + 1], *words, *given[position + 1 :]], path if verb in document else None
+    head, rest = tuple(given[: position + 1]), tuple(given[position + 1 :])
+    if verb not in document:
+        return CommandLine(head, (), rest)
+    return CommandLine(head, tuple(_words(document[verb], verbs[verb])), rest, path)
 
 
 def option(given: Sequence[str], name: str) -> str | None:

@@ -43,9 +43,12 @@ DENOISE = ("--task", "denoise")
         (("verify", "NET", "--input", "PIC", "--backends", "cpu"), "name a second backend, as in reference,cpu"),
         (
             ("convert", "MODEL", "--steps", "8", "--out", "o.snn"),
-            "--steps belongs to rate mode, and preset exact is of exact",
+            "--steps has no effect in exact mode, which --preset or --neuron chooses; leave it out",
         ),
-        (("convert", "MODEL", "--preset", "if", "--levels", "8", "--out", "o.snn"), "--levels belongs to exact mode"),
+        (
+            ("convert", "MODEL", "--preset", "if", "--levels", "8", "--out", "o.snn"),
+            "--levels has no effect in rate mode, which --preset or --neuron chooses; leave it out",
+        ),
         (("convert", "MODEL", "--out", "o.txt"), "o.txt: name a .snn file"),
         (
             ("convert", "MODEL", "--nosie", "25", "--out", "o.snn"),

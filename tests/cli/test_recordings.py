@@ -81,7 +81,10 @@ def test_a_certificate_stands_until_a_file_changes(tool: Tool, network: Path, pi
     assert tool("verify", network, "--check", path, "--input", picture).status == 0
     refused = tool("verify", network, "--check", path, "--input", picture, *CROP, "--level", "state")
     assert refused.status == 3
-    assert "--level, --crop: --check takes its options from the certificate; leave them out" in refused.err
+    assert (
+        "--crop, --level have no effect with --check, which takes options from the certificate; leave them out"
+        in refused.err
+    )
     other = tmp_path / "other.snn"
     loaded = artifact.load(network)
     artifact.save(replace(loaded, name=f"{loaded.name}-changed"), other)

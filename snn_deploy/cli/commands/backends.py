@@ -9,10 +9,13 @@ from rich.text import Text
 
 from snn_deploy.backend.registry import backend_names, load_backend, run_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.testing import random_stimulus, random_unet
+
+MODES = Modes((Mode("in any mode", "json"),))
 
 
 def add(verbs: Any) -> None:
@@ -24,7 +27,7 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy backends --json",
     )
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,11 @@ import argparse
 from typing import Any
 
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show_json, show_raw
 from snn_deploy.errors import ReportError
+
+MODES = Modes((Mode("in any mode", "shell json"),))
 
 
 def add(verbs: Any) -> None:
@@ -20,7 +23,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

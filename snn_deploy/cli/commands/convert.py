@@ -10,6 +10,7 @@ import numpy as np
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import Modes
 from snn_deploy.conversion.convert import Converted, convert, input_channels, input_size
 from snn_deploy.conversion.loss import Trial, Truth, choose_best, list_candidates, try_options
 from snn_deploy.conversion.options import Options
@@ -22,6 +23,8 @@ from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.network import artifact
+
+MODES = Modes(shared.conversion_modes("model out size freeze_norm search calibration noise seed json"))
 
 
 def add(verbs: Any) -> None:
@@ -49,7 +52,7 @@ def add(verbs: Any) -> None:
     )
     shared.add_conversion(parser)
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
 from snn_deploy.cli.commands.estimate import show_energy
+from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
@@ -40,6 +41,8 @@ MODEL = "denoiser_s25.onnx"
 SIGMA = 25.0
 BACKENDS = ("reference", "cpu", "lava")
 
+MODES = Modes((Mode("in any mode", "out levels crop target seed json"),))
+
 
 def add(verbs: Any) -> None:
     """Declare the verb."""
@@ -63,7 +66,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     parser.add_argument("--seed", type=shared.whole(0), default=0, help="seed of noise and patches (default: 0)")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def embedded_model(name: str = MODEL) -> Path:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.network import artifact
 from snn_deploy.network.difference import Change, diff, diff_counts
+
+MODES = Modes((Mode("in any mode", "left right input crop noise seed backend json"),), (IMAGE, NOISE))
 
 
 def add(verbs: Any) -> None:
@@ -26,7 +29,7 @@ def add(verbs: Any) -> None:
     shared.add_stimulus(parser, required=False)
     shared.add_backend(parser)
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.integer_onnx import write_onnx
@@ -20,6 +21,18 @@ from snn_deploy.network.network import Network
 
 WRITERS: dict[str, Callable[[Network, Path], object]] = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
 """Formats that are one file."""
+
+MODES = Modes(
+    (
+        Mode(
+            "with --to lava",
+            "network to out simulator_only input crop noise seed json",
+            lambda arguments: arguments.to not in WRITERS,
+        ),
+        Mode("unless --to is lava", "network to out input crop json"),
+    ),
+    (IMAGE, NOISE),
+)
 
 
 def add(verbs: Any) -> None:
@@ -39,7 +52,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--simulator-only", action="store_true", help="lava: skip Loihi 2 constraint checks")
     shared.add_stimulus(parser, required=False)
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

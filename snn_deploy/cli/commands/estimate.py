@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.activity.counting import assume, count
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.display.console import note, show, show_json, verbose
@@ -21,6 +22,20 @@ from snn_deploy.targets.load import load_target
 
 OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
 """Columns that a narrow terminal can miss."""
+
+MODES = Modes(
+    (
+        Mode("with --rate", "network rate target map json", lambda arguments: arguments.rate is not None),
+        Mode("without --rate", "network input crop noise seed backend target map json"),
+    ),
+    (
+        IMAGE,
+        NOISE,
+        Need(
+            "map", "with a --target that is not a chip", lambda arguments: load_target(arguments.target).kind == "chip"
+        ),
+    ),
+)
 
 
 def add(verbs: Any) -> None:
@@ -41,7 +56,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
     parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.backend.registry import backend_names, load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
 from snn_deploy.display.console import progress, show, show_json
@@ -34,6 +35,21 @@ UNITS = {
     "jaccard": "Jaccard",
 }
 
+MODES = Modes(
+    (
+        Mode(
+            "with a float model (.onnx)",
+            "network data task noise seed crop images workers scheduler json",
+            lambda arguments: _is_float(arguments.network),
+        ),
+        Mode(
+            "with an artifact (.snn)",
+            "network data task backend noise seed tile overlap crop images target workers scheduler json",
+        ),
+    ),
+    (NOISE, WORKERS, Need("overlap", "without --tile", lambda arguments: arguments.tile is not None)),
+)
+
 
 def add(verbs: Any) -> None:
     """Declare the verb."""
@@ -48,7 +64,11 @@ def add(verbs: Any) -> None:
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
     parser.add_argument(
-        "--noise", type=shared.real(0, 1000), default=0.0, metavar="SIGMA", help="denoise: noise of SIGMA/255 added"
+        "--noise",
+        type=shared.real(0, 1000),
+        default=0.0,
+        metavar="SIGMA",
+        help="Gaussian noise of SIGMA/255 added to images",
     )
     parser.add_argument("--seed", type=shared.whole(0), default=0, help="noise of image i has seed SEED + i")
     parser.add_argument("--tile", type=shared.size, metavar="HxW", help="cut larger images into tiles")
@@ -60,7 +80,11 @@ def add(verbs: Any) -> None:
     parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
     shared.add_workers(parser, "the images")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
+
+
+def _is_float(path: Path) -> bool:
+    return path.suffix == ".onnx"
 
 
 def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, ...]:
@@ -76,7 +100,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Evaluate and show."""
     entries = entries_of(arguments.data, arguments.task, arguments.images)
     predictor: Predictor
-    if arguments.network.suffix == ".onnx":
+    if _is_float(arguments.network):
         channels = input_channels(arguments.network, input_size(arguments.network))
         predictor = FloatPredictor(arguments.network)
     else:
@@ -99,24 +123,27 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        show_json(record(found))
+        show_json(record(found, priced=arguments.target is not None))
     else:
         show(table(found, f"{arguments.network.name} on {arguments.data.name}"))
     return 0
 
 
-def record(found: Evaluation) -> dict[str, Any]:
-    """For machines: every image, all together, and the mean cost of one."""
+def record(found: Evaluation, *, priced: bool) -> dict[str, Any]:
+    """For machines: every image, all together, and the mean cost of one; energy only where a target gave it."""
+    cost = found.cost
     return {
         "task": found.task,
         "images": [{"image": item.image} | item.scores for item in found.images],
         "overall": found.overall,
         "cost_per_image": {
-            "events": found.cost.events,
-            "synaptic_operations": found.cost.synaptic_operations,
-            "macs": found.cost.macs,
-            "energy_j": found.cost.energy_j,
-        },
+            "events": cost.events,
+            "synaptic_operations": cost.synaptic_operations,
+            "macs": cost.macs,
+            "energy_j": cost.energy_j if priced else None,
+        }
+        if cost.macs  # nothing is counted in a float model
+        else None,
     }
 
 

@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.data.datasets import list_clean_images, list_labelled_images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
-from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError
+from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.evaluation.evaluate import TASKS
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import artifact
 
 if TYPE_CHECKING:
     from snn_deploy.finetuning.training import Tuned
+
+MODES = Modes(
+    shared.conversion_modes(
+        "model data task out images iterations batch patch rate validation check_every patience device noise seed json"
+    ),
+    (Need("noise", "with --task segment", lambda arguments: arguments.task == "denoise"),),
+)
 
 
 def add(verbs: Any) -> None:
@@ -49,9 +57,9 @@ def add(verbs: Any) -> None:
         "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="without a better score (default: 4)"
     )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
-    shared.add_conversion(parser)
+    shared.add_conversion(parser, calibration=False)
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -63,8 +71,6 @@ def execute(arguments: argparse.Namespace) -> int:
         raise BackendUnavailableError(f"fine-tuning needs torch: {error}; pip install snn-deploy[train]") from error
     if arguments.out.suffix != ".onnx" or not arguments.out.parent.is_dir():
         raise ReportError(f"{arguments.out}: name a .onnx file in a folder that exists")
-    if arguments.calibration is not None:
-        raise StimulusError("--calibration: fine-tuning measures activations on its training images; leave it out")
     options = shared.options_of(arguments)
     entries = (list_clean_images if arguments.task == "denoise" else list_labelled_images)(arguments.data)
     entries = entries if arguments.images is None else entries[arguments.images]

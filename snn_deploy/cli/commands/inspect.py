@@ -9,11 +9,14 @@ from typing import Any
 
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.view import open_in_netron
+from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.conversion.convert import input_size
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
+
+MODES = Modes((Mode("in any mode", "model size view json"),))
 
 
 def add(verbs: Any) -> None:
@@ -30,7 +33,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--view", action="store_true", help="then open the file in netron")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.verify import LEVELS
+from snn_deploy.cli.modes import Mode, Modes, Need
 from snn_deploy.conversion.convert import convert, input_size, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
@@ -57,6 +58,27 @@ PALETTE = np.array(
 )  # Tableau 10, its first colors
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "numba", "lava-nc")
+
+MODES = Modes(
+    (
+        Mode(
+            "in any mode",
+            "network input crop noise seed backend out model calibration no_curve backends level verify_crop target json",
+        ),
+    ),
+    (
+        Need("calibration", "without --model", lambda arguments: arguments.model is not None),
+        Need("calibration", "with --no-curve", lambda arguments: not arguments.no_curve),
+        Need(
+            "calibration",
+            "with a network of rate mode, whose curve needs no conversion",
+            lambda arguments: artifact.load(arguments.network).mode == "exact",
+        ),
+        Need(
+            "seed", "without --noise or --model", lambda arguments: arguments.noise > 0 or arguments.model is not None
+        ),
+    ),
+)
 
 
 def add(verbs: Any) -> None:
@@ -95,7 +117,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

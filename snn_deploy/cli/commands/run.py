@@ -11,6 +11,7 @@ import numpy as np
 
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import NOISE, Mode, Modes
 from snn_deploy.data import images
 from snn_deploy.display.console import note, show, show_json
 from snn_deploy.display.tables import run_table
@@ -18,6 +19,8 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
+
+MODES = Modes((Mode("in any mode", "network input crop noise seed backend out json"),), (NOISE,))
 
 
 def add(verbs: Any) -> None:
@@ -35,7 +38,7 @@ def add(verbs: Any) -> None:
         "--out", type=Path, metavar="FILE", help="write the output as .npy, or as an image by its suffix"
     )
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from snn_deploy.activity.counting import count
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import WORKERS, Mode, Modes
 from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate
@@ -32,6 +33,11 @@ from snn_deploy.verification.certificate import digest_file
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
 """What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
+
+MODES = Modes(
+    (Mode("in any mode", "model input crop noise seed grid calibration target journal plot workers scheduler json"),),
+    (WORKERS,),
+)
 
 
 def add(verbs: Any) -> None:
@@ -53,7 +59,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot")
     shared.add_workers(parser, "the points")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

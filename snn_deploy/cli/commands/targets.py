@@ -6,9 +6,12 @@ import argparse
 from typing import Any
 
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.targets.load import Source, Target, load_target, target_names
+
+MODES = Modes((Mode("in any mode", "target json"),))
 
 
 def add(verbs: Any) -> None:
@@ -21,7 +24,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("target", nargs="?", help="device name, or a TOML file")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import stimulus_of
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands import verify_folder, verify_recordings
+from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.verdict_table import show_verdict
@@ -42,6 +42,52 @@ from snn_deploy.verification.traces.recordings import list_recording_files
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
 """Images that ``--suggest-stimulus`` names at most."""
+
+MODES = Modes(
+    (
+        Mode(
+            "with --check, which takes options from the certificate",
+            "network check input trace json",
+            lambda arguments: arguments.check is not None,
+        ),
+        Mode(
+            "with --suggest-stimulus",
+            "network suggest_stimulus crop noise seed level json",
+            lambda arguments: arguments.suggest_stimulus is not None,
+        ),
+        Mode("with --probe-plan", "network probe_plan json", lambda arguments: arguments.probe_plan is not None),
+        Mode(
+            "with --shuffle",
+            "network shuffle input crop noise seed backends json",
+            lambda arguments: arguments.shuffle is not None,
+        ),
+        Mode(
+            "with a folder as --input",
+            "network input crop noise seed backends level workers scheduler json",
+            lambda arguments: _is_folder(arguments),
+        ),
+        Mode(
+            "where one batch after the other is compared",
+            "network input crop noise seed backends level mutation certificate trace share mark bits dt json",
+        ),
+    ),
+    (
+        NOISE,
+        WORKERS,
+        Need("share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),
+        Need(
+            "dt",
+            "without a .nir file as --trace",
+            lambda arguments: any(path.suffix in (".nir", ".nird") for path in arguments.trace),
+        ),
+        Need(
+            "backends",
+            "with --shuffle beyond its first name",
+            lambda arguments: arguments.shuffle is None or len(arguments.backends) == 1,
+        ),
+    ),
+)
+"""What ``verify`` can do, in the order in which options choose it."""
 
 
 def add(verbs: Any) -> None:
@@ -87,7 +133,7 @@ def add(verbs: Any) -> None:
     verify_recordings.add_options(parser)
     shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -98,14 +144,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.suggest_stimulus is not None:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
-        return _plan(arguments.probe_plan, network)
+        return _plan(arguments, network)
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that all are shown")
     if arguments.certificate is not None:
         check_target(arguments.certificate)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
-    if arguments.input.is_dir() and not (arguments.trace or arguments.certificate or arguments.mutation):
+    if _is_folder(arguments):
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     found, score = _compared(arguments, network)
     if arguments.json:
@@ -118,6 +164,12 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.certificate is not None:
         _certify(arguments, found, score)
     return found.verdict.exit_code
+
+
+def _is_folder(arguments: argparse.Namespace) -> bool:
+    """Whether every image of a folder is verified by itself, on one or many workers."""
+    single = arguments.trace or arguments.certificate or arguments.mutation
+    return arguments.input is not None and arguments.input.is_dir() and not single
 
 
 def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome, MutationScore | None]:
@@ -157,15 +209,20 @@ def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
     return verdict.exit_code
 
 
-def _plan(answers: Sequence[str], network: Network) -> int:
+def _plan(arguments: argparse.Namespace, network: Network) -> int:
     """Name the next population to record, or the culprit: at most about log2(n) recordings."""
     plan = ProbePlan.of(network)
-    for answer in answers:
+    for answer in arguments.probe_plan:
         name, _, outcome = answer.rpartition("=")
         if outcome not in ("equal", "different"):
             raise VerificationError(f"{answer!r} is not an answer; write POPULATION=equal or POPULATION=different")
         plan = plan.answer(name, equal=outcome == "equal")
-    show(f"culprit: {plan.culprit}" if plan.culprit is not None else f"record next: {plan.next or 'nothing is left'}")
+    if arguments.json:
+        show_json({"culprit": plan.culprit, "next": plan.next})
+    elif plan.culprit is not None:
+        show(f"culprit: {plan.culprit}")
+    else:
+        show(f"record next: {plan.next or 'nothing is left'}")
     return 0
 
 
@@ -205,26 +262,25 @@ def _options(arguments: argparse.Namespace) -> dict[str, Json]:
 
 
 def _check(arguments: argparse.Namespace, network: Network) -> int:
-    """Hold a certificate against itself, against the files given and, with an image, against a new run."""
+    """Check a certificate by itself, against the files given and, with an image, against a new run."""
     certificate = read_certificate(arguments.check)
-    default = _options(arguments.parser.parse_args(["verify", str(arguments.network)]))
-    given = [f"--{name}" for name, value in _options(arguments).items() if value != default.get(name)]
-    if given:
-        raise VerificationError(f"{', '.join(given)}: --check takes its options from the certificate; leave them out")
     wrong = check_certificate(arguments.check, _files(arguments))
     if not wrong and arguments.input is not None:
         wrong = _again(arguments, network, certificate)
+    verdict = None if wrong else restore(certificate.body["verdict"])
+    status = 1 if verdict is None else verdict.exit_code
+    rerun = arguments.input is not None
+    if arguments.json:
+        recorded = None if verdict is None else verdict_record(verdict)
+        show_json({"exit_code": status, "wrong": list(wrong), "run_again": rerun, "verdict": recorded})
+        return status
     for line in wrong:
         show(f"{arguments.check}: {line}")
-    if wrong:
-        return 1
-    verdict = restore(certificate.body["verdict"])
-    checked = (
-        "a new run agrees" if arguments.input is not None else "not run again, give --input (and --trace) for that"
-    )
-    show(f"{arguments.check} stands; {checked}")
-    show(verdict.line)
-    return verdict.exit_code
+    if verdict is not None:
+        checked = "a new run agrees" if rerun else "not run again, give --input (and --trace) for that"
+        show(f"{arguments.check} is valid; {checked}")
+        show(verdict.line)
+    return status
 
 
 def _again(arguments: argparse.Namespace, network: Network, certificate: Certificate) -> tuple[str, ...]:

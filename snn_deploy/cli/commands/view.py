@@ -10,12 +10,25 @@ from typing import Any
 from snn_deploy.activity.counting import count
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import note, show_json
 from snn_deploy.errors import ReportError
 from snn_deploy.exchange.onnx_view import Measured, annotate
 from snn_deploy.files import check_writable, write
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
+
+MODES = Modes(
+    (
+        Mode(
+            "with an ONNX model",
+            "file json",
+            lambda arguments: arguments.out is None and not _is_artifact(arguments.file),
+        ),
+        Mode("with an artifact", "file out input crop noise seed backend json"),
+    ),
+    (IMAGE, NOISE),
+)
 
 
 def add(verbs: Any) -> None:
@@ -31,7 +44,7 @@ def add(verbs: Any) -> None:
     shared.add_stimulus(parser, required=False)
     shared.add_backend(parser)
     shared.add_json(parser)
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -46,11 +59,17 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         shown = path
-        if path.suffix == ".snn":
+        if _is_artifact(path):
             shown = Path(folder) / f"{path.stem}.onnx"
             write(shown, _onnx(arguments))
+        if arguments.json:
+            show_json({"opened": str(path)})
         open_in_netron(shown)
     return 0
+
+
+def _is_artifact(path: Path) -> bool:
+    return path.suffix == ".snn"
 
 
 def open_in_netron(path: Path) -> None:
