@@ -1,9 +1,9 @@
-"""One piece of work over many items, on many machines: Dask distributed moves it, the results stay the same.
+"""A parallel map with Dask distributed, over local processes or the workers of a scheduler.
 
-The work is a callable value that all items share; it reaches each worker once and may keep there what it prepares. A
-result depends on its item alone and comes with the item's place, so nothing depends on the number of workers or on
-which finishes first. A worker that is lost gives its items to the others. Without a scheduler and with one worker
-everything happens in this process and Dask is not needed.
+The function is a callable value that all inputs share; it is sent to each worker once and may cache there what it prepares.
+A result depends on its input alone and comes with the input's index, so neither the number of workers nor the order in
+which they finish changes anything. Inputs of a lost worker are computed again by others. With one worker and without a
+scheduler everything happens in this process, and Dask is not needed.
 """
 
 from __future__ import annotations
@@ -23,60 +23,60 @@ from snn_deploy.errors import BackendError, BackendUnavailableError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-Item = TypeVar("Item")
+Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 PACKAGE = "snn-deploy"
-"""What every worker must have, in the same version."""
+"""The distribution that every worker must have, in the same version."""
 
-IN_FLIGHT = 4
-"""Items on their way for each worker: enough to keep it busy, few enough for memory."""
+TASKS_PER_WORKER = 4
+"""Submitted inputs for each worker: enough to keep it busy, few enough for memory."""
 
-CONNECT_S = 20
+CONNECT_TIMEOUT_S = 20
 """Seconds to wait for a scheduler, and then for its first worker."""
 
 SETTINGS = {"distributed.admin.large-graph-warning-threshold": "2GiB"}
-"""Networks and images are large, and meant to travel."""
+"""Networks and images are large, and sending them is the purpose."""
 
-_turn = threading.Lock()
-"""Workers with several threads compute one item at a time: backends have threads of their own, and caches."""
+_lock = threading.Lock()
+"""Workers with several threads compute one input at a time: backends have their own threads, and caches without locks."""
 
 
 def spread(
-    work: Callable[[Item], Result], items: Iterable[Item], *, scheduler: str | None = None, workers: int = 1
+    function: Callable[[Input], Result], inputs: Iterable[Input], *, scheduler: str | None = None, workers: int = 1
 ) -> Iterator[tuple[int, Result]]:
-    """``(place, work(item))`` of every item, as results arrive; items are taken when a worker is near them.
+    """``(index, function(inputs[index]))`` as results arrive; inputs are taken from the iterable shortly before they are sent.
 
     ``scheduler`` is the address of a running one (``tcp://host:8786``); otherwise ``workers`` local processes are started,
-    or none where that is 1. ``work``, items and results must survive pickling. Errors of ``work`` are raised here;
-    :class:`BackendError` where an item loses one worker after the other.
+    or none where that is 1. ``function``, inputs and results must survive pickling. Errors of ``function`` are raised here;
+    :class:`BackendError` where an input loses one worker after the other.
     """
     if workers < 1:
         raise BackendError(f"{workers} workers; at least 1 is needed")
     if scheduler is None and workers == 1:
-        for place, item in enumerate(items):
-            yield place, work(item)
+        for index, value in enumerate(inputs):
+            yield index, function(value)
         return
     with _client(scheduler, workers) as client:
-        yield from _distributed(client, work, items)
+        yield from _distribute(client, function, inputs)
 
 
 def gather(
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
+    function: Callable[[Input], Result],
+    inputs: Iterable[Input],
     total: int,
     *,
     scheduler: str | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """``[work(item) for item in items]``, ``total`` of them, by :func:`spread`."""
-    found: dict[int, Result] = {}
-    for place, result in spread(work, items, scheduler=scheduler, workers=workers):
-        found[place] = result
+    """``list(map(function, inputs))``, ``total`` results, by :func:`spread`; ``progress(done, total)`` after each."""
+    results: dict[int, Result] = {}
+    for index, result in spread(function, inputs, scheduler=scheduler, workers=workers):
+        results[index] = result
         if progress is not None:
-            progress(len(found), total)
-    return [found[place] for place in range(len(found))]
+            progress(len(results), total)
+    return [results[index] for index in range(len(results))]
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             "several workers need Dask distributed: pip install snn-deploy[dask]; or use --workers 1"
         ) from error
     if scheduler is not None:
-        with dask.config.set(SETTINGS), _connected(Client, scheduler) as client:
+        with dask.config.set(SETTINGS), _connect(Client, scheduler) as client:
             yield client
         return
     with (
@@ -108,79 +108,86 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
         yield client
 
 
-def _connected(kind: type[Client], scheduler: str) -> Client:
+def _connect(client_class: type[Client], scheduler: str) -> Client:
     """A client of ``scheduler``, once that has a worker."""
     try:
-        client = kind(scheduler, timeout=CONNECT_S, set_as_default=False)
+        client = client_class(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise BackendUnavailableError(f"--scheduler {scheduler}: nobody answers there ({error})") from error
+        raise BackendUnavailableError(
+            f"--scheduler {scheduler}: cannot connect ({error}); start one with dask scheduler, or check the address"
+        ) from error
     try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
+        client.wait_for_workers(1, timeout=CONNECT_TIMEOUT_S)
     except TimeoutError as error:
         client.close()
         raise BackendUnavailableError(
-            f"--scheduler {scheduler}: has no worker; start one with dask worker {scheduler}"
+            f"--scheduler {scheduler}: no worker within {CONNECT_TIMEOUT_S} s; start one with dask worker {scheduler}"
         ) from error
     try:
         versions = client.run(version, PACKAGE)
     except PackageNotFoundError as error:
         client.close()
         raise BackendUnavailableError(f"--scheduler {scheduler}: a worker lacks {PACKAGE}; install it there") from error
-    for address, found in versions.items():
-        if found != version(PACKAGE):
+    for address, installed in versions.items():
+        if installed != version(PACKAGE):
             client.close()
             raise BackendUnavailableError(
-                f"--scheduler {scheduler}: worker {address} has {PACKAGE} {found}, and this is {version(PACKAGE)}"
+                f"--scheduler {scheduler}: worker {address} has {PACKAGE} {installed}, this client {version(PACKAGE)}; "
+                "install the same version on both"
             )
     return client
 
 
-def _distributed(client: Client, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+def _distribute(
+    client: Client, function: Callable[[Input], Result], inputs: Iterable[Input]
+) -> Iterator[tuple[int, Result]]:
     from cloudpickle import dumps
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    # A task and no scattered data: computed again where it is lost. Bytes: what a worker cannot unpack is an error of the
-    # task; Dask's own unpacking would end that worker's connection and wait forever.
-    common = client.submit(_unpacked, dumps(work), pure=False)
-    queue = enumerate(items)
-    places: dict[str, int] = {}
+    # The function is the result of a task, not scattered data: where it is lost with a worker, it is computed again. It
+    # travels as bytes: where Dask itself cannot unpack an argument, it closes the connection and waits forever, while an
+    # error in our task is reported.
+    shared = client.submit(_unpack, dumps(function), pure=False)
+    pending = enumerate(inputs)
+    indices: dict[str, int] = {}
 
-    def submitted(number: int) -> list[Future]:
-        """The next items on their way; where each result belongs stays here."""
+    def submit(number: int) -> list[Future]:
+        """Submit the next inputs and remember which index each result will have."""
         futures = []
-        for place, item in islice(queue, number):
-            futures.append(client.submit(_apply, common, dumps(item), pure=False))
-            places[futures[-1].key] = place
+        for index, value in islice(pending, number):
+            futures.append(client.submit(_call, shared, dumps(value), pure=False))
+            indices[futures[-1].key] = index
         return futures
 
     workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    arriving = as_completed(submitted(IN_FLIGHT * workers), loop=client.loop)
+    arriving = as_completed(submit(TASKS_PER_WORKER * workers), loop=client.loop)
     for future in arriving:
-        place = places.pop(future.key)
+        index = indices.pop(future.key)
         try:
             result = future.result()
         except KilledWorker as error:
             raise BackendError(
-                f"item {place} lost one worker after the other, perhaps for lack of memory: {error}"
+                f"input {index}: one worker after the other ended while computing it, perhaps for lack of memory; "
+                f"use fewer workers or smaller images ({error})"
             ) from error
         except ModuleNotFoundError as error:
             raise BackendError(f"a worker lacks {error.name}; install there what is installed here") from error
-        arriving.update(submitted(1))
-        yield place, result
+        arriving.update(submit(1))
+        yield index, result
 
 
 def dask_setup(_: object) -> None:
-    """Called by Dask in every local worker process: Ctrl-C is for the process that started it, which ends the others."""
+    """Called by Dask in every local worker process: Ctrl-C is left to the process that started them, which stops them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _unpacked(packed: bytes) -> Any:
+def _unpack(packed: bytes) -> Any:
     from cloudpickle import loads
 
     return loads(packed)
 
 
-def _apply(work: Callable[[Item], Result], packed: bytes) -> Result:
-    with _turn:
-        return work(_unpacked(packed))
+def _call(function: Callable[[Input], Result], packed: bytes) -> Result:
+    with _lock:
+        return function(_unpack(packed))

@@ -40,11 +40,11 @@ def network() -> Network:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve pictures of 16x16 pixels."""
-    found = tmp_path_factory.mktemp("pictures")
+    pictures = tmp_path_factory.mktemp("pictures")
     for index in range(12):
         pixels = np.random.default_rng(index).integers(0, 256, (16, 16), np.uint8)
-        Image.fromarray(pixels).save(found / f"{index:02}.png")
-    return found
+        Image.fromarray(pixels).save(pictures / f"{index:02}.png")
+    return pictures
 
 
 def images(number: int) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]:
@@ -69,34 +69,37 @@ def test_the_worst_verdict_is_the_exit_code(network: Network) -> None:
     assert combine_exit_codes([equal, silent]) == silent.exit_code
 
 
-def test_nobody_at_the_address() -> None:
+def test_an_address_without_a_scheduler() -> None:
     pytest.importorskip("distributed", reason="needs the extra dask")
-    with pytest.raises(BackendUnavailableError, match=r"^--scheduler nowhere://x: nobody answers there \(.*\)$"):
+    with pytest.raises(
+        BackendUnavailableError,
+        match=r"^--scheduler nowhere://x: cannot connect \(.*\); start one with dask scheduler, or check the address$",
+    ):
         gather(math.isqrt, range(2), 2, scheduler="nowhere://x")
 
 
 @pytest.mark.filterwarnings("default")
-def test_items_are_taken_when_needed_and_errors_of_workers_are_our_errors(
+def test_inputs_are_taken_when_needed_and_errors_of_workers_are_raised_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes; a third of the items fits on its way, and what fails says what it said there."""
+    """Two processes; a third of the inputs is submitted at once, and errors keep their messages."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     refused = write_unet(tmp_path / "refused.onnx", (8, 8), extra="Hardmax")
-    (tmp_path / "only_here.py").write_text("def work(item): return item")
+    (tmp_path / "only_here.py").write_text("def work(value): return value")
     taken: list[int] = []
 
-    def items() -> Iterator[int]:
+    def inputs() -> Iterator[int]:
         for number in range(40):
             taken.append(number)
             yield number**2
 
     with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
-        results = spread(math.isqrt, items(), scheduler=address)
-        found = dict([next(results)])
+        results = spread(math.isqrt, inputs(), scheduler=address)
+        roots = dict([next(results)])
         assert len(taken) < 20
-        found |= dict(results)
-        assert found == {place: place for place in range(40)}
+        roots |= dict(results)
+        assert roots == {index: index for index in range(40)}
         with pytest.raises(StimulusError, match="absent.png"):
             gather(partial(read_image, channels=1), [Path("absent.png")], 1, scheduler=address)
         with pytest.raises(
@@ -109,10 +112,10 @@ def test_items_are_taken_when_needed_and_errors_of_workers_are_our_errors(
 
 
 def verified(network: Network, folder: Path, report: Report, scheduler: str | None = None) -> object:
-    found = verify_images(
+    verdicts = verify_images(
         network, images(12), 12, ("reference", "cpu"), Level.STATE, scheduler=scheduler, progress=report
     )
-    return [record(verdict) for verdict in found]
+    return [record(verdict) for verdict in verdicts]
 
 
 def evaluated(network: Network, folder: Path, report: Report, scheduler: str | None = None) -> object:
