@@ -92,13 +92,13 @@ def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32,
 def _double_precision_error(graph: Graph, normalized: Graph, layers: Layers, scales: Scales, image: Float32) -> float:
     """Largest error of an output on the first image of a batch, relative to the largest summand of that output."""
     x = image[0].astype(np.float64)
-    got = evaluate(normalized, x / scales.unit[layers.input][:, None, None])
+    counts = evaluate(normalized, x / scales.unit[layers.input][:, None, None])
     expected = evaluate(graph, x)
     worst = 0.0
     for _, value, _ in layers.outputs:
         summands = [expected[layer_input.name] for layer_input in layers.layer(value).inputs]
         largest = max([float(np.abs(part).max()) for part in (*summands, expected[value])])
-        error = np.abs(got[value] * scales.unit[value][:, None, None] - expected[value]).max()
+        error = np.abs(counts[value] * scales.unit[value][:, None, None] - expected[value]).max()
         worst = max(worst, float(error) / max(largest, sys.float_info.min))
     return worst
 

@@ -42,7 +42,9 @@ def lower_layer(
 ) -> tuple[Population, tuple[Connection, ...]]:
     """One layer in integers; the threshold of channels whose worst case exceeds 24 bits is halved until all fit."""
     inputs = _normalize_inputs(layer, scales, statistics, options)
-    greatest = greatest_sum(inputs, layer.shape[0], [_range(sources[item.source], options) for item in layer.inputs])
+    greatest = greatest_sum(
+        inputs, layer.shape[0], [_range(sources[layer_input.source], options) for layer_input in layer.inputs]
+    )
     counts = bias_in_counts(layer, scales.unit[layer.name], greatest)
     cap = largest_threshold(layer, counts, greatest, options)
     lowered: tuple[Population, tuple[Connection, ...]] | None = None
@@ -97,8 +99,8 @@ def _worst_case_of(
 ) -> Int64:
     """Largest magnitude (C,) of current and membrane."""
     arrivals = [
-        bounds.Arrival(item, _range(sources[item.source], options), sources[item.source].count_range)
-        for item in incoming
+        bounds.Arrival(connection, _range(sources[connection.source], options), sources[connection.source].count_range)
+        for connection in incoming
     ]
     current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
     return current if membrane is None else np.maximum(current, membrane)

@@ -165,8 +165,8 @@ def greatest_sum(inputs: Sequence[NormalizedInput], channels: int, payloads: Seq
     Transposed convolutions and pixel maps are counted as if all their taps met in one pixel.
     """
     total = np.zeros(channels)
-    for item, (low, high) in zip(inputs, payloads, strict=True):
-        weight = _block(item, channels).weight
+    for layer_input, (low, high) in zip(inputs, payloads, strict=True):
+        weight = _block(layer_input, channels).weight
         total += np.maximum(weight * high, weight * low).sum((1, 2))
     return total
 

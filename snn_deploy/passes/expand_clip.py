@@ -29,19 +29,19 @@ def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
 
     (x,), name = node.inputs, node.name
     if low == -np.inf:
-        below, room = (names.fresh(f"{name}.{part}") for part in ("below", "room"))
+        below, headroom = (names.fresh(f"{name}.{part}") for part in ("below", "room"))
         yield affine(below, -1.0, high, x)
-        yield Node(room, Relu(), (below,), node.origin)
-        yield affine(name, -1.0, high, room)
+        yield Node(headroom, Relu(), (below,), node.origin)
+        yield affine(name, -1.0, high, headroom)
         return
-    above, kept = (names.fresh(f"{name}.{part}") for part in ("above", "kept"))
+    above, rectified = (names.fresh(f"{name}.{part}") for part in ("above", "kept"))
     yield affine(above, 1.0, -low, x)
-    yield Node(kept, Relu(), (above,), node.origin)
+    yield Node(rectified, Relu(), (above,), node.origin)
     if high == np.inf:
-        yield affine(name, 1.0, low, kept)
+        yield affine(name, 1.0, low, rectified)
         return
     over, excess, cut = (names.fresh(f"{name}.{part}") for part in ("over", "excess", "cut"))
     yield affine(over, 1.0, -high, x)
     yield Node(excess, Relu(), (over,), node.origin)
     yield affine(cut, -1.0, low, excess)
-    yield Node(name, Add(), (kept, cut), node.origin)
+    yield Node(name, Add(), (rectified, cut), node.origin)
