@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
@@ -106,7 +106,7 @@ class SpikingNetwork:
     def estimate(self, images: Image, target: str | Path = "loihi2", backend: str = "cpu") -> EnergyEstimate:
         """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources."""
         result = self.run(images, backend)
-        return energy_of(result.network, count(result.network, result.run), load_target(target))
+        return energy_of(result.network, count_activity(result.network, result.run), load_target(target))
 
     def save(self, path: str | Path) -> str:
         """Write the artifact (.snn); returns its SHA-256."""

@@ -20,7 +20,7 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def frozen(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
+def freeze(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
     """A read-only, C-contiguous copy of ``values`` as ``dtype``; ``ValueError`` where a value would change.
 
     Integers never wrap and fractions are never cut: ``frozen([1.5], np.int64)`` and ``frozen([300], np.int8)`` raise.
@@ -54,6 +54,6 @@ def lies_within(values: Array, least: float, greatest: float) -> bool:
     return values.size == 0 or bool(values.min() >= least and values.max() <= greatest)
 
 
-def largest_magnitude(values: Array) -> int:
+def find_largest_magnitude(values: Array) -> int:
     """Largest magnitude of integers ``values``, exact for the least int64 too; 0 for an empty array."""
     return max(-int(values.min()), int(values.max())) if values.size else 0

@@ -310,7 +310,7 @@ def test_importing_the_core_brings_in_nothing_heavy(module: str) -> None:
 
 def test_listing_backends_imports_none() -> None:
     code = (
-        "import sys; from snn_deploy.backend.registry import backend_names; backend_names(); "
+        "import sys; from snn_deploy.backend.registry import list_backends; list_backends(); "
         "print(*(name for name in sys.modules if name.startswith('snn_deploy_')))"
     )
     result = subprocess.run(

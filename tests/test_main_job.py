@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.protocol import Backend, Record
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.convert import convert, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
@@ -59,9 +59,9 @@ def test_exact_counts_are_the_integer_networks_and_cost_little(
     denoiser: Network, camera: tuple[images.Image, images.Image]
 ) -> None:
     clean, noisy = camera
-    stimulus = stimulus_of(denoiser, noisy)
+    stimulus = quantize_images(denoiser, noisy)
     run = backend("cpu").run(denoiser, stimulus)
-    integers = integer_network(denoiser, stimulus)
+    integers = compute_integer_counts(denoiser, stimulus)
     assert set(run.counts) == set(integers)
     for name, counts in integers.items():
         assert np.array_equal(run.counts[name], counts), name
@@ -78,7 +78,7 @@ def test_every_event_and_state_of_the_denoiser_is_the_references(
 ) -> None:
     options = Options() if mode == "exact" else preset("multi-threshold", steps=3)
     network = convert(DENOISER, calibration[:2], options, (16, 16)).conversion.network
-    stimulus = stimulus_of(network, images.center_crop(camera[1], 16, 16))
+    stimulus = quantize_images(network, images.center_crop(camera[1], 16, 16))
     runs = [backend(each).run(network, stimulus, Record.STATES) for each in ("reference", name)]
     verdict = compare(network, runs, Level.STATE)
     assert verdict.exit_code == 0, verdict.line
@@ -91,11 +91,11 @@ def test_the_max_pooling_segmenter_fires_the_same_spikes(mode: str) -> None:
     patches = [rng.random((1, 1, 32, 32), np.float32) for _ in range(3)]
     options = Options() if mode == "exact" else preset("multi-threshold", steps=3)
     network = convert(SEGMENTER, patches, options).conversion.network
-    stimulus = stimulus_of(network, patches[0])
+    stimulus = quantize_images(network, patches[0])
     runs = [backend(each).run(network, stimulus, Record.TRAINS) for each in ("reference", "cpu")]
     assert compare(network, runs, Level.TRAIN).exit_code == 0
     if mode == "exact":
-        for name, counts in integer_network(network, stimulus).items():
+        for name, counts in compute_integer_counts(network, stimulus).items():
             assert np.array_equal(runs[0].counts[name], counts), name
 
 
@@ -103,7 +103,7 @@ def test_the_max_pooling_segmenter_fires_the_same_spikes(mode: str) -> None:
 def test_max_pooling_counts_the_same_under_any_delays(seed: int) -> None:
     patches = [np.random.default_rng(seed).random((1, 1, 16, 16), np.float32)]
     network = convert(SEGMENTER, patches, Options(levels=31)).conversion.network
-    stimulus = stimulus_of(network, patches[0])
+    stimulus = quantize_images(network, patches[0])
     aligned, shuffled = (backend("reference").run(each, stimulus) for each in (network, shuffle(network, seed)))
     assert not shuffle(network, seed).aligned
     for name, counts in aligned.counts.items():
@@ -157,7 +157,7 @@ def test_a_fault_makes_the_verifier_fail(
     fault: Callable[[Network], Network], rate_denoiser: Network, camera: tuple[images.Image, images.Image]
 ) -> None:
     network = rate_denoiser
-    stimulus = stimulus_of(network, images.center_crop(camera[1], 32, 32))
+    stimulus = quantize_images(network, images.center_crop(camera[1], 32, 32))
     good, bad = (backend("reference").run(each, stimulus, Record.TRAINS) for each in (network, fault(network)))
     verdict = compare(network, [good, Trace.of(bad).unclaimed("faulty chip")], Level.TRAIN)
     assert verdict.exit_code == 1, verdict.line

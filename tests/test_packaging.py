@@ -105,10 +105,10 @@ def test_the_metadata_names_licence_pythons_extras_and_doors(wheel: zipfile.ZipF
 
 def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
     code = (
-        "import pathlib, sys, snn_deploy; from snn_deploy.backend import backend_names, load_backend; "
+        "import pathlib, sys, snn_deploy; from snn_deploy.backend import list_backends, load_backend; "
         "from snn_deploy.testing import random_unet, random_stimulus; n = random_unet(size=8, width=2); "
         "load_backend('reference').run(n, random_stimulus(n)); "
-        "print(pathlib.Path(snn_deploy.__file__).parents[1], *backend_names())"
+        "print(pathlib.Path(snn_deploy.__file__).parents[1], *list_backends())"
     )
     result = run(installed, "-c", code)
     assert result.returncode == 0, result.stderr

@@ -11,7 +11,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.errors import BackendError
 from snn_deploy.network.network import Network, Population
 from snn_deploy_cpu import executor
@@ -187,7 +187,7 @@ class _Log:
         return Run(
             backend=CpuBackend.name,
             network=plan.digest,
-            stimulus=stimulus_digest(stimulus),
+            stimulus=digest_stimulus(stimulus),
             counts=LazyMaps(counts, np.int64),
             events=LazyMaps(events or counts, np.int64, nonzero=not events),
             trains=LazyMaps(trains, np.int32) if trains else None,

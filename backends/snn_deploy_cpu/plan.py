@@ -11,7 +11,7 @@ import numpy as np
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import artifact
-from snn_deploy.network.bounds import Bound, bound, event_range
+from snn_deploy.network.bounds import Bound, bound_payloads, bound_population
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Connection, Network, Population
@@ -59,7 +59,7 @@ class Formats:
     @classmethod
     def of(cls, network: Network, population: Population) -> Formats:
         """The smallest formats."""
-        smallest, largest = event_range(network, population)
+        smallest, largest = bound_payloads(network, population)
         payload = _smallest(smallest, largest, np.uint8, np.int16, np.int32)
         if network.steps == 1:
             return cls(payload, payload, np.uint8)
@@ -194,7 +194,7 @@ def _layer(
         raise BackendUnavailableError(
             f"{population.name}: a population without neurons cannot fire; only the input may have none"
         )
-    real = _float_format(population, bound(network, population), engine)
+    real = _float_format(population, bound_population(network, population), engine)
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
     channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
@@ -236,7 +236,7 @@ def _neurons(
         return SigmaDeltaNeurons.of(population, neuron, bias, real)
     if not isinstance(neuron, CubaLif):
         return ThresholdNeurons.of(neuron, bias, real, _quotient_format(network, population, neuron, real), settles)
-    if not decay_fits_float64(bound(network, population)):
+    if not decay_fits_float64(bound_population(network, population)):
         raise BackendUnavailableError(
             f"{population.name}: its decaying current is wider than float64 computes exactly; run the network on the "
             "reference backend"
@@ -246,7 +246,7 @@ def _neurons(
 
 def _quotient_format(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
     """The format in which ``v / theta`` is exact enough."""
-    smallest, largest = event_range(network, population)
+    smallest, largest = bound_payloads(network, population)
     # v & (v - 1) clears the lowest bit that is set
     powers_of_two = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
     return real if divides_exactly(int(neuron.theta.max()), powers_of_two, max(-smallest, largest)) else np.float64
@@ -294,7 +294,7 @@ def _int8_operators(
             f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
             "install torch or choose engine f32"
         )
-    planes = split_planes(*event_range(network, network.population(connection.source)), library.payload_bits)
+    planes = split_planes(*bound_payloads(network, network.population(connection.source)), library.payload_bits)
     slow = len(planes) > MAX_PLANES or (len(planes) > 1 and conv.weight.shape[1] < MIN_PLANE_INPUTS)
     if not planes_fit_float32(connection.kernel, planes) or (slow and engine is None):
         return None

@@ -14,10 +14,10 @@ import numpy as np
 
 from snn_deploy.arrays import Int32, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.errors import BackendError, BackendUnavailableError
 from snn_deploy.network import artifact
-from snn_deploy.network.bounds import bound
+from snn_deploy.network.bounds import bound_population
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
 from snn_deploy_lava.runtime import description, trace
@@ -77,7 +77,7 @@ class LavaBackend:
         return Run(
             backend=self.name,
             network=artifact.digest(network),
-            stimulus=stimulus_digest(stimulus),
+            stimulus=digest_stimulus(stimulus),
             counts={name: arrays["counts"] for name, arrays in records.items()},
             events={name: arrays["events"] for name, arrays in records.items()},
             trains=_field(records, "trains") if record >= Record.TRAINS else None,
@@ -118,7 +118,7 @@ class LavaBackend:
             )
         wide = [
             f"{bounds.population} {bounds.current}"
-            for bounds in (bound(network, population) for population in network.populations[1:])
+            for bounds in (bound_population(network, population) for population in network.populations[1:])
             if bounds.current > STATE_MAX
         ]
         if wide:

@@ -53,7 +53,7 @@ def check(network: Network) -> None:
 
 def _population(network: Network, population: Population) -> list[str]:
     name, violations = population.name, []
-    low, high = bounds.event_range(network, population)
+    low, high = bounds.bound_payloads(network, population)
     bits = max(high, -low).bit_length() + 1
     if bits > PAYLOAD_BITS:
         violations.append(
@@ -61,7 +61,7 @@ def _population(network: Network, population: Population) -> list[str]:
         )
     if population.shape[2] > WIDTH_MAX:
         violations.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; split the image into strips")
-    worst = bounds.bound(network, population)
+    worst = bounds.bound_population(network, population)
     reach = max(worst.current, worst.membrane or 0)
     if isinstance(population.neuron, CubaLif):
         violations += _leaky(name, population.neuron)

@@ -11,7 +11,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.frontend.onnx import session
 from snn_deploy.network import artifact
@@ -53,7 +53,7 @@ class OnnxBackend:
         return Run(
             backend=self.name,
             network=artifact.digest(network),
-            stimulus=stimulus_digest(stimulus),
+            stimulus=digest_stimulus(stimulus),
             counts=counts,
             events={name: (values != 0).astype(np.int64) for name, values in counts.items()} if whole else {},
             engines={population.name: "onnxruntime int8" for population in network.populations[1:]},

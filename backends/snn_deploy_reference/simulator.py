@@ -9,7 +9,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact, dynamics
 from snn_deploy.network.limits import STATE_MAX
@@ -41,7 +41,7 @@ class ReferenceBackend:
             arriving: dict[str, Int64] = {}
             for connection, payload in travelling.pop(step, []):
                 total = arriving.get(connection.target, np.int64(0))
-                arriving[connection.target] = total + dynamics.current(connection, payload)
+                arriving[connection.target] = total + dynamics.transmit(connection, payload)
             for population in network.populations:
                 cell = cells[population.name]
                 payload = cell.step(network, step, arriving.get(population.name), stimulus)
@@ -56,7 +56,7 @@ class ReferenceBackend:
         return Run(
             backend=self.name,
             network=artifact.digest(network),
-            stimulus=stimulus_digest(stimulus),
+            stimulus=digest_stimulus(stimulus),
             counts={name: log.counts for name, log in logs.items()},
             events={name: log.events for name, log in logs.items()},
             trains={name: log.trains for name, log in logs.items()} if record >= Record.TRAINS else None,
@@ -87,7 +87,7 @@ class _Cells:
         zeros = np.zeros(shape, np.int64)
         if population.neuron is None:
             return cls(population, zeros, zeros)
-        return cls(population, dynamics.initial_membrane(population, batch), zeros)
+        return cls(population, dynamics.initialize_membrane(population, batch), zeros)
 
     def step(self, network: Network, step: int, current: Int64 | None, stimulus: Int64) -> Int64:
         """Payloads (B, C, H, W) sent in this global step."""
@@ -95,7 +95,7 @@ class _Cells:
         if neuron is None:
             return stimulus if step < network.input_steps else np.zeros_like(stimulus)
         total = np.zeros_like(self.v) if current is None else current
-        bias = dynamics.bias_at(network, self.population, step)
+        bias = dynamics.select_bias(network, self.population, step)
         if bias is not None:
             total = total + bias
         firing = step >= self.population.start
@@ -111,16 +111,16 @@ class _Cells:
 
 
 class _Log:
-    """What is kept of one population's window."""
+    """The records of one population's window."""
 
     def __init__(self, population: Population, steps: int, batch: int, record: Record) -> None:
         shape = (batch, *population.shape)
         self.start, self.steps = population.start, steps
         self.counts = np.zeros(shape, np.int64)
         self.events = np.zeros(shape, np.int64)
-        kept = (batch, steps, *population.shape)
-        self.trains = np.zeros(kept if record >= Record.TRAINS else (0,), np.int32)
-        self.states = np.zeros(kept if record >= Record.STATES else (0,), np.int32)
+        stepwise = (batch, steps, *population.shape)
+        self.trains = np.zeros(stepwise if record >= Record.TRAINS else (0,), np.int32)
+        self.states = np.zeros(stepwise if record >= Record.STATES else (0,), np.int32)
         self.second_states = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
 
     def write(self, step: int, payload: Int64, cell: _Cells) -> None:

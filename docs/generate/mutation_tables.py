@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data.images import add_noise, center_crop, load_photograph
 from snn_deploy.errors import SnnDeployError, VerificationError
 from snn_deploy.network import artifact
@@ -117,7 +117,7 @@ def noisy_photograph(network: Network) -> Int64:
     """Input payloads (1, C, H, W) of the noisy middle of ``camera``."""
     channels, height, width = network.input.shape
     image = center_crop(load_photograph("camera", channels), height, width)
-    return stimulus_of(network, add_noise(image, 25, seed=0))
+    return quantize_images(network, add_noise(image, 25, seed=0))
 
 
 def main(arguments: Sequence[str]) -> int:

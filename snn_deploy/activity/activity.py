@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int64, frozen
+from snn_deploy.arrays import Float64, Int64, freeze
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ConnectionActivity:
     dense_macs: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "synaptic_operations", frozen(self.synaptic_operations, np.int64))
+        object.__setattr__(self, "synaptic_operations", freeze(self.synaptic_operations, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,11 @@ class PopulationActivity:
 
     def __post_init__(self) -> None:
         if self.mean.flags.writeable:
-            object.__setattr__(self, "mean", frozen(self.mean, np.float64))
+            object.__setattr__(self, "mean", freeze(self.mean, np.float64))
         for name in ("events", "active", "inactive"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
+            object.__setattr__(self, name, freeze(getattr(self, name), np.int64))
         if self.unit_spikes is not None:
-            object.__setattr__(self, "unit_spikes", frozen(self.unit_spikes, np.int64))
+            object.__setattr__(self, "unit_spikes", freeze(self.unit_spikes, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,12 @@ class Activity:
     @property
     def events(self) -> int:
         """Messages of all populations and images."""
-        return sum(int(item.events.sum()) for item in self.populations)
+        return sum(int(population.events.sum()) for population in self.populations)
 
     @property
     def unit_spikes(self) -> int | None:
         """Unit spikes of all populations and images; ``None`` where one population's are unknown."""
-        parts = [item.unit_spikes for item in self.populations]
+        parts = [population.unit_spikes for population in self.populations]
         return (
             None if any(part is None for part in parts) else sum(int(part.sum()) for part in parts if part is not None)
         )
@@ -86,21 +86,21 @@ class Activity:
     @property
     def synaptic_operations(self) -> int:
         """Synaptic operations of all connections and images."""
-        return sum(int(item.synaptic_operations.sum()) for item in self.connections)
+        return sum(int(connection.synaptic_operations.sum()) for connection in self.connections)
 
     @property
     def macs(self) -> int:
         """Multiplications of the same connections in an ANN, per image: non-zero weights inside the borders."""
-        return sum(item.synapses for item in self.connections)
+        return sum(connection.synapses for connection in self.connections)
 
     @property
     def dense_macs(self) -> int:
         """The same as ANN counters have it: zero weights and padding included."""
-        return sum(item.dense_macs for item in self.connections)
+        return sum(connection.dense_macs for connection in self.connections)
 
     def population(self, name: str) -> PopulationActivity:
         """The activity of population ``name``."""
-        return next(item for item in self.populations if item.name == name)
+        return next(population for population in self.populations if population.name == name)
 
     def record(self) -> dict[str, object]:
         """For JSON: means per image."""
@@ -115,30 +115,30 @@ class Activity:
             "dense_macs": self.dense_macs,
             "populations": [
                 {
-                    "name": item.name,
-                    "neurons": item.neurons,
-                    "events": float(item.events.mean()),
-                    "unit_spikes": None if item.unit_spikes is None else float(item.unit_spikes.mean()),
-                    "synaptic_operations": float(self.arriving(item.name).mean()),
-                    "active_updates": float(item.active.mean()),
-                    "inactive_updates": float(item.inactive.mean()),
+                    "name": population.name,
+                    "neurons": population.neurons,
+                    "events": float(population.events.mean()),
+                    "unit_spikes": None if population.unit_spikes is None else float(population.unit_spikes.mean()),
+                    "synaptic_operations": float(self.arriving(population.name).mean()),
+                    "active_updates": float(population.active.mean()),
+                    "inactive_updates": float(population.inactive.mean()),
                 }
-                for item in self.populations
+                for population in self.populations
             ],
             "connections": [
                 {
-                    "name": item.name,
-                    "source": item.source,
-                    "target": item.target,
-                    "synaptic_operations": float(item.synaptic_operations.mean()),
-                    "macs": item.synapses,
-                    "dense_macs": item.dense_macs,
+                    "name": connection.name,
+                    "source": connection.source,
+                    "target": connection.target,
+                    "synaptic_operations": float(connection.synaptic_operations.mean()),
+                    "macs": connection.synapses,
+                    "dense_macs": connection.dense_macs,
                 }
-                for item in self.connections
+                for connection in self.connections
             ],
         }
 
     def arriving(self, population: str) -> Int64:
         """Synaptic operations (B,) int64 at ``population``."""
-        parts = [item.synaptic_operations for item in self.connections if item.target == population]
+        parts = [connection.synaptic_operations for connection in self.connections if connection.target == population]
         return np.sum(parts, axis=0, dtype=np.int64) if parts else np.zeros(self.images, np.int64)

@@ -17,12 +17,21 @@ from typing import Protocol
 import numpy as np
 
 from snn_deploy.activity.activity import Activity, ConnectionActivity, PopulationActivity
-from snn_deploy.activity.synapses import dense_macs, fan_out, is_dense, synapse_count
+from snn_deploy.activity.synapses import count_dense_macs, count_fan_out, count_synapses, is_dense
 from snn_deploy.arrays import Int32, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.network import Connection, Network, Population
 
-__all__ = ["Activity", "ConnectionActivity", "PopulationActivity", "Recorded", "Steps", "assume", "count", "per_step"]
+__all__ = [
+    "Activity",
+    "ConnectionActivity",
+    "PopulationActivity",
+    "Recorded",
+    "Steps",
+    "assume_activity",
+    "count_activity",
+    "count_per_step",
+]
 
 
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
@@ -52,7 +61,7 @@ class Recorded(Protocol):
         """Payloads step by step."""
 
 
-def count(network: Network, run: Recorded) -> Activity:
+def count_activity(network: Network, run: Recorded) -> Activity:
     """The activity of ``run``; its event counts are enough, recorded trains add the unit spikes where counts cannot."""
     missing = [population.name for population in network.populations if population.name not in run.events]
     if missing:
@@ -75,7 +84,7 @@ def count(network: Network, run: Recorded) -> Activity:
     )
 
 
-def assume(network: Network, rate: float) -> Activity:
+def assume_activity(network: Network, rate: float) -> Activity:
     """The activity of one image on which every neuron sends ``rate`` events per step of its window, evenly spread."""
     if not 0 <= rate <= 1:
         raise NetworkError(f"rate {rate} events per neuron and step must lie in 0..1")
@@ -104,9 +113,9 @@ def assume(network: Network, rate: float) -> Activity:
                 connection.source,
                 connection.target,
                 is_dense(connection.kernel, network.population(connection.source).shape),
-                expected(synapse_count(connection.kernel, network.population(connection.source).shape)),
-                synapse_count(connection.kernel, network.population(connection.source).shape),
-                dense_macs(connection.kernel, network.population(connection.source).shape),
+                expected(count_synapses(connection.kernel, network.population(connection.source).shape)),
+                count_synapses(connection.kernel, network.population(connection.source).shape),
+                count_dense_macs(connection.kernel, network.population(connection.source).shape),
             )
             for connection in network.connections
         ),
@@ -125,7 +134,7 @@ class Steps:
     synaptic_operations: Mapping[str, Int64]
 
 
-def per_step(network: Network, run: Recorded) -> Steps:
+def count_per_step(network: Network, run: Recorded) -> Steps:
     """Count a run whose trains were recorded, step by step."""
     if run.trains is None:
         raise NetworkError(f"the run of {run.backend} holds no trains; record them to count step by step")
@@ -140,7 +149,7 @@ def per_step(network: Network, run: Recorded) -> Steps:
         synaptic_operations={
             connection.name: np.tensordot(
                 sent[connection.source].astype(np.int64),
-                fan_out(connection.kernel, network.population(connection.source).shape),
+                count_fan_out(connection.kernel, network.population(connection.source).shape),
                 3,
             )
             for connection in network.connections
@@ -155,9 +164,9 @@ def _connection(network: Network, connection: Connection, events: Int64) -> Conn
         connection.source,
         connection.target,
         is_dense(connection.kernel, shape),
-        np.tensordot(events, fan_out(connection.kernel, shape), 3),
-        synapse_count(connection.kernel, shape),
-        dense_macs(connection.kernel, shape),
+        np.tensordot(events, count_fan_out(connection.kernel, shape), 3),
+        count_synapses(connection.kernel, shape),
+        count_dense_macs(connection.kernel, shape),
     )
 
 

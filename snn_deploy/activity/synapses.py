@@ -18,33 +18,33 @@ from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
 from snn_deploy.shapes import Shape
 
 
-def fan_out(kernel: Kernel, shape: Shape) -> Int64:
+def count_fan_out(kernel: Kernel, shape: Shape) -> Int64:
     """Synapses (C, H, W) int64 behind each neuron of a source of ``shape``: non-zero weights at existing targets."""
     if isinstance(kernel, SpatialKernel):
         kernel.output_shape(shape)
         pixels = np.bincount(kernel.indices[kernel.data != 0], minlength=shape[1] * shape[2]).astype(np.int64)
         return np.broadcast_to(pixels.reshape(1, *shape[1:]), shape)
     rows, columns = _meets(kernel, shape)
-    partial = np.tensordot(nonzero_taps(kernel), columns, (2, 0)).astype(np.float64)
+    partial = np.tensordot(count_nonzero_taps(kernel), columns, (2, 0)).astype(np.float64)
     # whole numbers below 2**53: exact, and BLAS computes them
-    found: Int64 = np.matmul(rows.T.astype(np.float64), partial).astype(np.int64)
-    return found
+    synapses: Int64 = np.matmul(rows.T.astype(np.float64), partial).astype(np.int64)
+    return synapses
 
 
-def synapse_count(kernel: Kernel, shape: Shape) -> int:
-    """Sum of :func:`fan_out` in closed form: synapses of a chip that shares no weights, MACs of an ANN."""
+def count_synapses(kernel: Kernel, shape: Shape) -> int:
+    """Sum of :func:`count_fan_out` in closed form: synapses of a chip that shares no weights, MACs of an ANN."""
     if isinstance(kernel, SpatialKernel):
         return int(np.count_nonzero(kernel.data)) * shape[0]
     rows, columns = _meets(kernel, shape)
-    return int(np.einsum("chw,h,w->", nonzero_taps(kernel), rows.sum(1), columns.sum(1)))
+    return int(np.einsum("chw,h,w->", count_nonzero_taps(kernel), rows.sum(1), columns.sum(1)))
 
 
 def _meets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
-    rows, columns = landing(kernel, shape)
+    rows, columns = locate_targets(kernel, shape)
     return (rows >= 0).astype(np.int64), (columns >= 0).astype(np.int64)
 
 
-def dense_macs(kernel: Kernel, shape: Shape) -> int:
+def count_dense_macs(kernel: Kernel, shape: Shape) -> int:
     """Multiplications as ANN counters have them: every weight, zero or not, at every position, padding included."""
     if isinstance(kernel, SpatialKernel):
         return kernel.data.size * shape[0]
@@ -53,7 +53,7 @@ def dense_macs(kernel: Kernel, shape: Shape) -> int:
     return kernel.weight.size * places
 
 
-def nonzero_taps(kernel: Kernel) -> Int64:
+def count_nonzero_taps(kernel: Kernel) -> Int64:
     """Non-zero weights (C_in, K_h, K_w) int64 that leave each source channel under each tap."""
     if isinstance(kernel, SpatialKernel):
         raise NetworkError("a pixel map has no taps")
@@ -65,12 +65,12 @@ def nonzero_taps(kernel: Kernel) -> Int64:
     return np.asarray(np.count_nonzero(grouped, axis=1), np.int64).reshape(kernel.groups * inputs, rows, columns)
 
 
-def landing(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
+def locate_targets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
     """Target row of each tap and source row (K_h, H) int64, target column (K_w, W) int64; -1 where there is none."""
     if isinstance(kernel, SpatialKernel):
         raise NetworkError("a pixel map has no taps")
     _, *sizes = kernel.output_shape(shape)
-    found = []
+    targets = []
     for axis in range(2):
         taps = np.arange(kernel.weight.shape[2 + axis])[:, None] * kernel.dilations[axis]
         places = np.arange(shape[1 + axis])[None, :]
@@ -79,8 +79,8 @@ def landing(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
             target = np.where(scaled % kernel.strides[axis] == 0, scaled // kernel.strides[axis], -1)
         else:
             target = places * kernel.strides[axis] + taps - kernel.pads[axis]
-        found.append(np.where((target >= 0) & (target < sizes[axis]), target, -1).astype(np.int64))
-    return found[0], found[1]
+        targets.append(np.where((target >= 0) & (target < sizes[axis]), target, -1).astype(np.int64))
+    return targets[0], targets[1]
 
 
 def is_dense(kernel: Kernel, shape: Shape) -> bool:

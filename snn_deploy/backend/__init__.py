@@ -1,18 +1,18 @@
 """What a backend is, what it returns, and how it is found."""
 
 from snn_deploy.backend.protocol import Backend, Progress, Record, Run
-from snn_deploy.backend.registry import backend_names, load_backend, run_backend
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest, stimulus_of
+from snn_deploy.backend.registry import list_backends, load_backend, run_backend
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus, quantize_images
 
 __all__ = [
     "Backend",
     "Progress",
     "Record",
     "Run",
-    "backend_names",
     "check_stimulus",
+    "digest_stimulus",
+    "list_backends",
     "load_backend",
+    "quantize_images",
     "run_backend",
-    "stimulus_digest",
-    "stimulus_of",
 ]

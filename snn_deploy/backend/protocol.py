@@ -22,7 +22,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Record(IntEnum):
-    """How much of a run is kept; each level holds all of those before it."""
+    """How much a backend records; each level includes those before it."""
 
     COUNTS = 0
     TRAINS = 1
@@ -56,9 +56,9 @@ class Run:
 
     def values(self, network: Network, output: str | None = None) -> Float64:
         """Real values (B, C, H, W) of an output (the first by default), before the host's functions."""
-        chosen = next((item for item in network.outputs if output in (None, item.name)), None)
+        chosen = next((each for each in network.outputs if output in (None, each.name)), None)
         if chosen is None:
-            raise BackendError(f"no output is called {output!r}; there are {[item.name for item in network.outputs]}")
+            raise BackendError(f"no output is called {output!r}; there are {[each.name for each in network.outputs]}")
         unit = network.population(chosen.population).unit[:, None, None]
         steps = network.steps if network.mode == "rate" else 1
         return self.counts[chosen.population] * (unit / steps)

@@ -18,7 +18,7 @@ EXTRAS = ("cpu", "lava")
 """Backends of this project that need an extra of their name."""
 
 
-def backend_names() -> tuple[str, ...]:
+def list_backends() -> tuple[str, ...]:
     """Names of the installed backends, sorted; nothing is imported."""
     return tuple(sorted(point.name for point in entry_points(group=GROUP)))
 
@@ -27,7 +27,7 @@ def load_backend(name: str) -> Backend:
     """The backend called ``name``; :class:`BackendUnavailableError` says what is missing."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if not points:
-        raise BackendUnavailableError(f"no backend is called {name!r}; installed are {', '.join(backend_names())}")
+        raise BackendUnavailableError(f"no backend is called {name!r}; installed are {', '.join(list_backends())}")
     try:
         backend = points[0].load()()
     except ImportError as error:

@@ -11,7 +11,7 @@ from snn_deploy.errors import StimulusError
 from snn_deploy.network.network import Network
 
 
-def stimulus_of(network: Network, image: Float32 | Float64) -> Int64:
+def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even."""
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -38,7 +38,7 @@ def check_stimulus(network: Network, stimulus: Int64) -> None:
         raise StimulusError(f"stimulus spans {stimulus.min()}..{stimulus.max()}; the input carries {low}..{high}")
 
 
-def stimulus_digest(stimulus: Int64) -> str:
+def digest_stimulus(stimulus: Int64) -> str:
     """SHA-256 of shape and values, so that runs of different images are never compared."""
     data = np.ascontiguousarray(stimulus, dtype="<i8")
     return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()

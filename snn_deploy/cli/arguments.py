@@ -11,7 +11,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
-from snn_deploy.backend.registry import backend_names, load_backend, run_backend
+from snn_deploy.backend.registry import list_backends, load_backend, run_backend
 from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
@@ -72,9 +72,9 @@ def backends(text: str) -> tuple[str, ...]:
     """Different installed backends, separated by commas; the first is the baseline."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
-        if name not in backend_names():
+        if name not in list_backends():
             raise argparse.ArgumentTypeError(
-                f"{name!r} is not an installed backend; choose from {', '.join(backend_names())}"
+                f"{name!r} is not an installed backend; choose from {', '.join(list_backends())}"
             )
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r}: name different backends, separated by commas")
@@ -97,7 +97,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """``--backend``."""
     parser.add_argument(
-        "--backend", choices=backend_names(), default="cpu", help="backend that runs the network (default: cpu)"
+        "--backend", choices=list_backends(), default="cpu", help="backend that runs the network (default: cpu)"
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import group_layers
@@ -102,7 +102,7 @@ def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss
     errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     steps = network.steps if network.mode == "rate" else 1
     for image, expected in zip(truth.images, truth.values, strict=True):
-        run = backend.run(network, stimulus_of(network, image))
+        run = backend.run(network, quantize_images(network, image))
         for name in names:
             unit = network.population(name).unit[:, None, None] / steps
             errors[name] += float(np.square(run.counts[name] * unit - expected[name]).sum())

@@ -102,7 +102,7 @@ def _worst_case_of(
         bounds.Arrival(connection, _range(sources[connection.source], options), sources[connection.source].count_range)
         for connection in incoming
     ]
-    current, membrane = bounds.worst_case(population, arrivals, mode=options.mode, one_shot=True)
+    current, membrane = bounds.bound_states(population, arrivals, mode=options.mode, one_shot=True)
     return current if membrane is None else np.maximum(current, membrane)
 
 
@@ -205,6 +205,6 @@ def _linear_neuron(
 def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:
     low, high = -bias, bias
     for connection in incoming:
-        least, greatest = bounds.reach(connection, *ranges[connection.source])
+        least, greatest = bounds.bound_current(connection, *ranges[connection.source])
         low, high = low + int(least.min()), high + int(greatest.max())
     return max(low, -STATE_MAX), min(max(high, 1), STATE_MAX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data import images as pictures
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.network.network import Network
@@ -18,7 +18,7 @@ def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the 
     image = pictures.check_image(image, network.input.shape[0], where)
     height, width = image.shape[2:]
     sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, where)
-    return sized, stimulus_of(sized, image)
+    return sized, quantize_images(sized, image)
 
 
 def _resized(network: Network, height: int, width: int, where: str) -> Network:

@@ -16,10 +16,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from snn_deploy.activity.activity import Activity
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float64, Int64
 from snn_deploy.backend.protocol import Backend, Progress
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.cost.energy import estimate
@@ -145,13 +145,13 @@ class SpikingPredictor:
         height, width = tile.shape[2:]
         network = self._at(self._accepted(height, width))
         rows, columns = (need - have for need, have in zip(network.input.shape[1:], (height, width), strict=True))
-        run = self._backend.run(network, stimulus_of(network, _padded(tile, rows, columns)))
+        run = self._backend.run(network, quantize_images(network, _padded(tile, rows, columns)))
         values = run.values(network)
         if values.shape[2:] != network.input.shape[1:]:
             raise NetworkError(
                 f"output {values.shape[2:]} for an image {network.input.shape[1:]}; the sizes must be equal"
             )
-        activity = count(network, run)
+        activity = count_activity(network, run)
         energy = self._energy_j(network, activity)
         cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
         return values[:, :, :height, :width], cost

@@ -55,13 +55,13 @@ class Graph:
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Shape (C, H, W) of every value; :class:`GraphError` names the node whose inputs do not fit."""
-        found = {self.input: self.input_shape}
+        shapes = {self.input: self.input_shape}
         for node in self.nodes:
             try:
-                found[node.name] = node.op.infer(tuple(found[name] for name in node.inputs))
+                shapes[node.name] = node.op.infer(tuple(shapes[name] for name in node.inputs))
             except GraphError as error:
                 raise GraphError(f"{node.name}: {error}") from error
-        return found
+        return shapes
 
     @cached_property
     def node_of(self) -> dict[str, Node]:
@@ -71,21 +71,21 @@ class Graph:
     @cached_property
     def users(self) -> dict[str, tuple[Node, ...]]:
         """Nodes that read each value."""
-        found: dict[str, list[Node]] = {name: [] for name in (self.input, *(node.name for node in self.nodes))}
+        users: dict[str, list[Node]] = {name: [] for name in (self.input, *(node.name for node in self.nodes))}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
-                found[name].append(node)
-        return {name: tuple(nodes) for name, nodes in found.items()}
+                users[name].append(node)
+        return {name: tuple(nodes) for name, nodes in users.items()}
 
     def without_dead_nodes(self) -> Graph:
         """The same graph without nodes that no output needs."""
         needed = {value for _, value in self.outputs}
-        kept: list[Node] = []
+        alive: list[Node] = []
         for node in reversed(self.nodes):
             if node.name in needed:
-                kept.append(node)
+                alive.append(node)
                 needed.update(node.inputs)
-        return replace(self, nodes=tuple(reversed(kept)))
+        return replace(self, nodes=tuple(reversed(alive)))
 
     def dump(self) -> str:
         """The graph as text, one node a line, for golden files and eyes."""

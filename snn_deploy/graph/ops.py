@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, frozen
+from snn_deploy.arrays import Float64, freeze
 from snn_deploy.errors import GraphError
 from snn_deploy.shapes import Pads, Pair, Shape
 
@@ -86,8 +86,8 @@ class Conv(Op):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(self.weight, np.float64))
-        object.__setattr__(self, "bias", frozen(self.bias, np.float64))
+        object.__setattr__(self, "weight", freeze(self.weight, np.float64))
+        object.__setattr__(self, "bias", freeze(self.bias, np.float64))
         _check_weight("Conv", self.weight)
         _check_positive("Conv", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("Conv", self.bias, self.weight.shape[0])
@@ -122,8 +122,8 @@ class ConvTranspose(Op):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(self.weight, np.float64))
-        object.__setattr__(self, "bias", frozen(self.bias, np.float64))
+        object.__setattr__(self, "weight", freeze(self.weight, np.float64))
+        object.__setattr__(self, "bias", freeze(self.bias, np.float64))
         _check_weight("ConvTranspose", self.weight)
         _check_positive("ConvTranspose", *self.weight.shape, *self.strides, *self.dilations, self.groups)
         _check_bias("ConvTranspose", self.bias, self.weight.shape[1] * self.groups)
@@ -150,8 +150,8 @@ class Affine(Op):
     shift: Float64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", frozen(self.scale, np.float64))
-        object.__setattr__(self, "shift", frozen(self.shift, np.float64))
+        object.__setattr__(self, "scale", freeze(self.scale, np.float64))
+        object.__setattr__(self, "shift", freeze(self.shift, np.float64))
         if self.scale.ndim != 1 or self.scale.shape != self.shift.shape:
             raise GraphError(f"Affine: scale {self.scale.shape} and shift {self.shift.shape} must both be (C,)")
 
@@ -174,8 +174,8 @@ class Resample(Op):
     columns: Float64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", frozen(self.rows, np.float64))
-        object.__setattr__(self, "columns", frozen(self.columns, np.float64))
+        object.__setattr__(self, "rows", freeze(self.rows, np.float64))
+        object.__setattr__(self, "columns", freeze(self.columns, np.float64))
         if self.rows.ndim != 2 or self.columns.ndim != 2:
             raise GraphError("Resample: rows and columns must be matrices")
 
@@ -268,7 +268,7 @@ class LeakyRelu(Op):
     slope: Float64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slope", frozen(self.slope, np.float64))
+        object.__setattr__(self, "slope", freeze(self.slope, np.float64))
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`."""

@@ -78,7 +78,7 @@ def check_network(network: Network, target: Target) -> tuple[Problem, ...]:
 
 def _payload_problems(network: Network, target: Target) -> list[Problem]:
     bits = target.integer("limits.payload_bits")
-    ranges = {population.name: bounds.event_range(network, population) for population in network.populations}
+    ranges = {population.name: bounds.bound_payloads(network, population) for population in network.populations}
     if bits == 1:
         graded = [name for name, (low, high) in ranges.items() if (low, high) != (0, 1)]
         widest = (min(low for low, _ in ranges.values()), max(high for _, high in ranges.values()))
@@ -98,7 +98,7 @@ def _payload_problems(network: Network, target: Target) -> list[Problem]:
 
 def _accumulator_problems(network: Network, target: Target) -> list[Problem]:
     limit = 2 ** (target.integer("limits.accumulator_bits") - 1) - 1
-    currents = [bounds.bound(network, population) for population in network.populations]
+    currents = [bounds.bound_population(network, population) for population in network.populations]
     return [
         Problem(
             bound.population,

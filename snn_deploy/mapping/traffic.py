@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snn_deploy.activity.activity import Activity
-from snn_deploy.activity.synapses import landing
+from snn_deploy.activity.synapses import locate_targets
 from snn_deploy.arrays import Bool, Float64, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
@@ -134,7 +134,7 @@ def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: 
         per_block = _summed(places, tile.channels, 0)
     else:
         taps = used.astype(np.float64)
-        rows, columns = landing(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
+        rows, columns = locate_targets(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
         if not any(mean.strides):  # one value everywhere: the channels can be summed first
             taps, mean = taps.sum(1, keepdims=True), mean[:1]
         per_block = np.zeros((taps.shape[0], *shape[1:]))
@@ -185,7 +185,7 @@ def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile
         pairs = np.unique(np.stack([kernel.indices, tile_of])[:, kernel.data != 0], axis=1)
         pixels = np.bincount(pairs[0], minlength=source[1] * source[2]).astype(np.int64)
         return np.broadcast_to(pixels.reshape(1, *source[1:]), source)
-    rows, columns = landing(kernel, source)
+    rows, columns = locate_targets(kernel, source)
     blocks = np.count_nonzero(talks, axis=0)
     met = [
         _reach(landed, part, tiles).sum(1)
@@ -223,7 +223,7 @@ def _hops(
     """Distances of all pairs of tiles that talk, weighted by the source tile's events; scaled to ``sent`` in all."""
     here, there = blocks[connection.source], blocks[connection.target]
     source: Shape = (mean.shape[0], mean.shape[1], mean.shape[2])
-    rows, columns = landing(connection.kernel, source)
+    rows, columns = locate_targets(connection.kernel, source)
     reach = (
         talks.T,
         _reach(rows, there.tile.rows, there.grid[1]),

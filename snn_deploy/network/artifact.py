@@ -223,7 +223,7 @@ def _array(name: str, data: bytes) -> Array:
     """The array in ``data``, a view of it; :class:`ArtifactError` unless :func:`_npy` could have written it."""
     header = _NPY.match(data)
     if header is None:
-        raise ArtifactError(f"{name} is no little-endian int8, int64 or float64 array in C order")
+        raise ArtifactError(f"{name} is not a little-endian int8, int64 or float64 array in C order")
     shape = tuple(int(size) for size in header[2].decode().split(",") if size.strip())
     return np.frombuffer(data, header[1].decode(), offset=header.end()).reshape(shape)
 

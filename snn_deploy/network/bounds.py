@@ -37,7 +37,7 @@ class Bound:
         return float(np.log2(STATE_MAX) - np.log2(max(self.current, self.membrane or 0, 1)))
 
 
-def weight_sums(kernel: Kernel) -> tuple[Int64, Int64]:
+def sum_weights(kernel: Kernel) -> tuple[Int64, Int64]:
     """Sums of positive and of negative weights that reach one neuron of each output channel: two (C_out,) int64 arrays.
 
     For transposed kernels the sum over the taps that can meet in one output pixel is taken (largest over its phases);
@@ -69,16 +69,16 @@ def _phase_sums(kernel: TransposedKernel, weight: Int64) -> Int64:
     return np.stack(sums)
 
 
-def reach(connection: Connection, smallest: int, largest: int) -> tuple[Int64, Int64]:
+def bound_current(connection: Connection, smallest: int, largest: int) -> tuple[Int64, Int64]:
     """Least and greatest current (C_out,) for payloads in ``[smallest, largest]``, both ends including 0."""
-    positive, negative = weight_sums(connection.kernel)
+    positive, negative = sum_weights(connection.kernel)
     low, high = min(smallest, 0), max(largest, 0)
     return (positive * low + negative * high) << connection.exponent, (
         positive * high + negative * low
     ) << connection.exponent
 
 
-def event_range(network: Network, population: Population) -> tuple[int, int]:
+def bound_payloads(network: Network, population: Population) -> tuple[int, int]:
     """Payloads one event of ``population`` can really carry under the network's schedule."""
     smallest, largest = population.payload_range
     counts = population.count_range
@@ -99,7 +99,7 @@ class Arrival:
     counts: tuple[int, int] | None
 
 
-def worst_case(
+def bound_states(
     population: Population, arrivals: Sequence[Arrival], *, mode: Mode, one_shot: bool
 ) -> tuple[Int64, Int64 | None]:
     """Largest magnitudes (C,) of a step's current and of the membrane, not bounded in ``rate`` mode (``None``)."""
@@ -111,10 +111,10 @@ def worst_case(
     total_low = neuron.v0 + low + np.minimum(neuron.membrane_bias, 0)
     total_high = neuron.v0 + high + np.maximum(neuron.membrane_bias, 0)
     for arrival in arrivals:
-        least, greatest = reach(arrival.connection, *arrival.events)
+        least, greatest = bound_current(arrival.connection, *arrival.events)
         low, high = low + least, high + greatest
         if arrival.counts is not None:
-            least, greatest = reach(arrival.connection, *arrival.counts)
+            least, greatest = bound_current(arrival.connection, *arrival.counts)
             total_low, total_high = total_low + least, total_high + greatest
     current = neuron.reach(np.maximum(np.abs(low), np.abs(high)))
     counts = population.count_range
@@ -125,29 +125,29 @@ def worst_case(
     return current, np.maximum(np.abs(total_low), np.abs(total_high))
 
 
-def bound(network: Network, population: Population) -> Bound:
+def bound_population(network: Network, population: Population) -> Bound:
     """The worst case of ``population``, proved from weights, payload limits and count limits alone."""
     if population.neuron is None:
         return Bound(population.name, 0, None)
     arrivals = []
     for connection in network.incoming(population.name):
         source = network.population(connection.source)
-        arrivals.append(Arrival(connection, event_range(network, source), source.count_range))
-    current, membrane = worst_case(population, arrivals, mode=network.mode, one_shot=network.one_shot)
+        arrivals.append(Arrival(connection, bound_payloads(network, source), source.count_range))
+    current, membrane = bound_states(population, arrivals, mode=network.mode, one_shot=network.one_shot)
     return Bound(population.name, int(current.max()), None if membrane is None else int(membrane.max()))
 
 
 def prove(network: Network) -> tuple[Bound, ...]:
     """Bounds of all populations; :class:`OverflowProofError` names every population whose worst case leaves 24 bits."""
-    bounds = tuple(bound(network, population) for population in network.populations[1:])
+    bounds = tuple(bound_population(network, population) for population in network.populations[1:])
     failures = [
         (
-            f"{item.population}: worst case {max(item.current, item.membrane or 0)} exceeds {STATE_MAX} "
-            f"(2**23 - 1); divide its thresholds and weights by 2**{int(np.ceil(-item.headroom_bits))} "
+            f"{bound.population}: worst case {max(bound.current, bound.membrane or 0)} exceeds {STATE_MAX} "
+            f"(2**23 - 1); divide its thresholds and weights by 2**{int(np.ceil(-bound.headroom_bits))} "
             "(fewer weight bits) or lower the levels of its sources"
         )
-        for item in bounds
-        if max(item.current, item.membrane or 0) > STATE_MAX
+        for bound in bounds
+        if max(bound.current, bound.membrane or 0) > STATE_MAX
     ]
     if failures:
         raise OverflowProofError("; ".join(failures))

@@ -55,18 +55,20 @@ def _network(left: Network, right: Network) -> Iterator[Change]:
         yield from _scalar("network", what, getattr(left, what), getattr(right, what))
     for key in sorted({*left.config, *right.config}):
         yield from _scalar("network", f"config {key}", left.config.get(key), right.config.get(key))
-    outputs = [{item.name: (item.population, item.host) for item in network.outputs} for network in (left, right)]
+    outputs = [
+        {output.name: (output.population, output.host) for output in network.outputs} for network in (left, right)
+    ]
     yield from _scalar("network", "outputs", outputs[0], outputs[1])
 
 
 def _populations(left: Network, right: Network) -> Iterator[Change]:
-    sides = [{item.name: item for item in network.populations} for network in (left, right)]
+    sides = [{population.name: population for population in network.populations} for network in (left, right)]
     for name in dict.fromkeys((*sides[0], *sides[1])):
-        one, other = sides[0].get(name), sides[1].get(name)
-        if one is None or other is None:
-            yield Change(name, "population", _presence(one), _presence(other))
+        before, after = sides[0].get(name), sides[1].get(name)
+        if before is None or after is None:
+            yield Change(name, "population", _presence(before), _presence(after))
         else:
-            yield from _population(one, other)
+            yield from _population(before, after)
 
 
 def _population(left: Population, right: Population) -> Iterator[Change]:
@@ -79,23 +81,23 @@ def _population(left: Population, right: Population) -> Iterator[Change]:
         return
     yield from _scalar(left.name, "neuron", left.neuron.kind, right.neuron.kind)
     for name in dict.fromkeys(field.name for neuron in (left.neuron, right.neuron) for field in fields(neuron)):
-        one, other = getattr(left.neuron, name, None), getattr(right.neuron, name, None)
-        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-            yield from _array(left.name, name, one, other)
-        elif isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-            yield from _scalar(left.name, name, _presence(one), _presence(other))
+        before, after = getattr(left.neuron, name, None), getattr(right.neuron, name, None)
+        if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+            yield from _array(left.name, name, before, after)
+        elif isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
+            yield from _scalar(left.name, name, _presence(before), _presence(after))
         else:
-            yield from _scalar(left.name, name, one, other)
+            yield from _scalar(left.name, name, before, after)
 
 
 def _connections(left: Network, right: Network) -> Iterator[Change]:
-    sides = [{item.name: item for item in network.connections} for network in (left, right)]
+    sides = [{connection.name: connection for connection in network.connections} for network in (left, right)]
     for name in dict.fromkeys((*sides[0], *sides[1])):
-        one, other = sides[0].get(name), sides[1].get(name)
-        if one is None or other is None:
-            yield Change(name, "connection", _presence(one), _presence(other))
+        before, after = sides[0].get(name), sides[1].get(name)
+        if before is None or after is None:
+            yield Change(name, "connection", _presence(before), _presence(after))
         else:
-            yield from _connection(one, other)
+            yield from _connection(before, after)
 
 
 def _connection(left: Connection, right: Connection) -> Iterator[Change]:
@@ -109,11 +111,11 @@ def _kernel(where: str, left: Kernel, right: Kernel) -> Iterator[Change]:
         yield Change(where, "kernel", type(left).__name__, type(right).__name__)
         return
     for field in fields(left):
-        one, other = getattr(left, field.name), getattr(right, field.name)
-        if isinstance(one, np.ndarray):
-            yield from _array(where, field.name, one, other)
+        before, after = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(before, np.ndarray):
+            yield from _array(where, field.name, before, after)
         else:
-            yield from _scalar(where, field.name, one, other)
+            yield from _scalar(where, field.name, before, after)
 
 
 def _scalar(where: str, what: str, left: object, right: object) -> Iterator[Change]:

@@ -67,7 +67,7 @@ def advance(neuron: Neuron, v: Int64, second: Int64, current: Int64) -> tuple[In
     return neuron.step(v, second, current)
 
 
-def initial_membrane(population: Population, batch: int) -> Int64:
+def initialize_membrane(population: Population, batch: int) -> Int64:
     """Membranes (batch, C, H, W) int64 before the first step."""
     if population.neuron is None:
         raise NetworkError(f"{population.name}: the input has no membrane")
@@ -75,14 +75,14 @@ def initial_membrane(population: Population, batch: int) -> Int64:
     return np.broadcast_to(v0, (batch, *population.shape)).astype(np.int64, copy=True)
 
 
-def bias_at(network: Network, population: Population, step: int) -> Int64 | None:
+def select_bias(network: Network, population: Population, step: int) -> Int64 | None:
     """The bias (C, 1, 1) or (C, H, W) that enters at global ``step``; ``None`` where none does."""
     if step < population.start or (network.mode == "exact" and step > population.start):
         return None
     return population.bias
 
 
-def current(connection: Connection, payload: Int64) -> Int64:
+def transmit(connection: Connection, payload: Int64) -> Int64:
     """Current (B, C, H, W) int64 that payloads (B, C, H, W) int64 of one step send through ``connection``."""
     return np.left_shift(apply(connection.kernel, payload), connection.exponent)
 
@@ -96,7 +96,7 @@ def apply(kernel: Kernel, payload: Int64) -> Int64:
     return _resample(kernel, payload)
 
 
-def fit(maps: Int64, pads: tuple[int, int, int, int]) -> Int64:
+def pad(maps: Int64, pads: tuple[int, int, int, int]) -> Int64:
     """Zeros added around the last two axes (top, left, bottom, right); a negative number cuts."""
     top, left, bottom, right = pads
     rows, columns = maps.shape[-2:]
@@ -110,7 +110,7 @@ def _convolve(kernel: ConvKernel, payload: Int64) -> Int64:
     _, rows, columns = kernel.output_shape((channels, height, width))
     weight = kernel.weight.astype(np.int64)
     outputs, inputs, kernel_rows, kernel_columns = weight.shape
-    padded = fit(payload, kernel.pads).reshape(
+    padded = pad(payload, kernel.pads).reshape(
         batch, kernel.groups, inputs, -1, width + kernel.pads[1] + kernel.pads[3]
     )
     weight = weight.reshape(kernel.groups, outputs // kernel.groups, inputs, kernel_rows, kernel_columns)
@@ -144,7 +144,7 @@ def _convolve_transposed(kernel: TransposedKernel, payload: Int64) -> Int64:
                 w * gap_x : w * gap_x + (width - 1) * step_x + 1 : step_x,
             ] += np.einsum("gio,bgiyx->bgoyx", weight[..., h, w], maps)
     top, left, bottom, right = kernel.pads
-    return fit(full.reshape(batch, outputs, *full.shape[-2:]), (-top, -left, -bottom, -right))
+    return pad(full.reshape(batch, outputs, *full.shape[-2:]), (-top, -left, -bottom, -right))
 
 
 def _resample(kernel: SpatialKernel, payload: Int64) -> Int64:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from snn_deploy.arrays import Int8, Int64, frozen
+from snn_deploy.arrays import Int8, Int64, freeze
 from snn_deploy.errors import NetworkError
 from snn_deploy.shapes import Pads, Pair, Shape
 
@@ -53,7 +53,7 @@ class ConvKernel:
     groups: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(self.weight, np.int8))
+        object.__setattr__(self, "weight", freeze(self.weight, np.int8))
         _check_window(self.weight, self.strides, self.pads, self.dilations, self.groups)
         if self.weight.shape[0] % self.groups:
             raise NetworkError(f"{self.weight.shape[0]} output channels do not split into {self.groups} groups")
@@ -87,7 +87,7 @@ class TransposedKernel:
     groups: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(self.weight, np.int8))
+        object.__setattr__(self, "weight", freeze(self.weight, np.int8))
         _check_window(self.weight, self.strides, self.pads, self.dilations, self.groups)
         if self.weight.shape[0] % self.groups:
             raise NetworkError(f"{self.weight.shape[0]} input channels do not split into {self.groups} groups")
@@ -126,9 +126,9 @@ class SpatialKernel:
     data: Int8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "indptr", frozen(self.indptr, np.int64))
-        object.__setattr__(self, "indices", frozen(self.indices, np.int64))
-        object.__setattr__(self, "data", frozen(self.data, np.int8))
+        object.__setattr__(self, "indptr", freeze(self.indptr, np.int64))
+        object.__setattr__(self, "indices", freeze(self.indices, np.int64))
+        object.__setattr__(self, "data", freeze(self.data, np.int8))
         rows, columns = self.output_size[0] * self.output_size[1], self.input_size[0] * self.input_size[1]
         # Neighbours are compared, not subtracted: the difference of two int64 may not fit int64.
         if self.indptr.shape != (rows + 1,) or self.indptr[0] != 0 or np.any(self.indptr[1:] < self.indptr[:-1]):

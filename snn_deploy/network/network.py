@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int64, frozen, largest_magnitude, lies_within
+from snn_deploy.arrays import Float64, Int64, find_largest_magnitude, freeze, lies_within
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.limits import MAX_EXPONENT, MAX_NEURONS, MAX_STEPS, STATE_MAX
@@ -51,14 +51,14 @@ class Population:
 
     def __post_init__(self) -> None:
         channels, height, width = self.shape
-        object.__setattr__(self, "bias", frozen(self.bias, np.int64))
-        object.__setattr__(self, "unit", frozen(self.unit, np.float64))
+        object.__setattr__(self, "bias", freeze(self.bias, np.int64))
+        object.__setattr__(self, "unit", freeze(self.unit, np.float64))
         if min(self.shape) < 1:
             raise NetworkError(f"{self.name}: shape {self.shape} has an empty axis")
         if self.bias.shape not in {(channels, 1, 1), (channels, height, width)}:
             raise NetworkError(f"{self.name}: bias {self.bias.shape} is neither ({channels}, 1, 1) nor {self.shape}")
         if not lies_within(self.bias, -STATE_MAX, STATE_MAX):
-            raise NetworkError(f"{self.name}: bias reaches {largest_magnitude(self.bias)}, more than {STATE_MAX}")
+            raise NetworkError(f"{self.name}: bias reaches {find_largest_magnitude(self.bias)}, more than {STATE_MAX}")
         if self.unit.shape != (channels,) or not np.all(np.isfinite(self.unit)) or self.unit.min() <= 0:
             raise NetworkError(f"{self.name}: unit must be ({channels},), finite and positive")
         if self.neuron is not None and self.neuron.theta.shape != (channels,):
@@ -190,10 +190,10 @@ class Network:
 
     @cached_property
     def _incoming(self) -> dict[str, tuple[Connection, ...]]:
-        found: dict[str, list[Connection]] = {population.name: [] for population in self.populations}
+        incoming: dict[str, list[Connection]] = {population.name: [] for population in self.populations}
         for connection in self.connections:
-            found[connection.target].append(connection)
-        return {name: tuple(connections) for name, connections in found.items()}
+            incoming[connection.target].append(connection)
+        return {name: tuple(connections) for name, connections in incoming.items()}
 
     def population(self, name: str) -> Population:
         """The population called ``name``; :class:`NetworkError` where there is none."""
@@ -242,9 +242,9 @@ class Network:
         shapes: dict[str, Shape] = {self.input.name: (self.input.shape[0], height, width)}
         populations = [replace(self.input, shape=shapes[self.input.name])]
         for population, connections in self.layers():
-            found = {connection.kernel.output_shape(shapes[connection.source]) for connection in connections}
-            if len(found) != 1:
-                raise NetworkError(f"{population.name}: sources disagree at {height}x{width}: {sorted(found)}")
-            shapes[population.name] = found.pop()
+            candidates = {connection.kernel.output_shape(shapes[connection.source]) for connection in connections}
+            if len(candidates) != 1:
+                raise NetworkError(f"{population.name}: sources disagree at {height}x{width}: {sorted(candidates)}")
+            shapes[population.name] = candidates.pop()
             populations.append(replace(population, shape=shapes[population.name]))
         return replace(self, populations=tuple(populations))

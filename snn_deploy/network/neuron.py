@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from snn_deploy.arrays import Array, Int64, frozen, lies_within
+from snn_deploy.arrays import Array, Int64, freeze, lies_within
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.record import Record, RecordReader
@@ -58,8 +58,8 @@ class Neuron(ABC):
     """Bits by which synaptic input is shifted left before it joins the first state."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", frozen(self.theta, np.int64))
-        object.__setattr__(self, "v0", frozen(self.v0, np.int64))
+        object.__setattr__(self, "theta", freeze(self.theta, np.int64))
+        object.__setattr__(self, "v0", freeze(self.v0, np.int64))
         if self.theta.ndim != 1 or self.theta.shape != self.v0.shape:
             raise NetworkError(f"theta {self.theta.shape} and v0 {self.v0.shape} must both be (C,)")
         if self.theta.size == 0 or not lies_within(self.theta, 1, STATE_MAX):
@@ -181,7 +181,7 @@ class StockNeuron(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "offset", frozen(self.offset, np.int64))
+        object.__setattr__(self, "offset", freeze(self.offset, np.int64))
         if self.offset.shape != self.theta.shape or not lies_within(self.offset, -STATE_MAX, STATE_MAX):
             raise NetworkError(f"offsets {self.offset.shape} must be {self.theta.shape} and lie in +-{STATE_MAX}")
 

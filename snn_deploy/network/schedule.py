@@ -17,18 +17,18 @@ from snn_deploy.network.network import Mode, Network, Population
 from snn_deploy.network.neuron import Neuron
 
 
-def depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+def measure_depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
     """Longest path in synapses from the input to each population; ``names`` in topological order."""
     sources: dict[str, list[str]] = {name: [] for name in names}
     for source, target in edges:
         sources[target].append(source)
-    found: dict[str, int] = {}
+    depth: dict[str, int] = {}
     for name, before in sources.items():
-        found[name] = 1 + max(found[source] for source in before) if before else 0
-    return found
+        depth[name] = 1 + max(depth[source] for source in before) if before else 0
+    return depth
 
 
-def silence_steps(
+def bound_window(
     populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int
 ) -> int:
     """Window length after which every neuron is silent.
@@ -70,7 +70,7 @@ def _slowest_payload(neuron: Neuron) -> int:
 def align(network: Network) -> Network:
     """``network`` with each population starting at its depth and every connection delayed to match."""
     edges = [(connection.source, connection.target) for connection in network.connections]
-    start = depths([population.name for population in network.populations], edges)
+    start = measure_depths([population.name for population in network.populations], edges)
     aligned = replace(
         network,
         populations=tuple(replace(population, start=start[population.name]) for population in network.populations),
@@ -80,7 +80,7 @@ def align(network: Network) -> Network:
         ),
     )
     named = {population.name: population for population in aligned.populations}
-    return replace(aligned, steps=silence_steps(named, edges, network.mode, network.steps))
+    return replace(aligned, steps=bound_window(named, edges, network.mode, network.steps))
 
 
 def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
@@ -106,7 +106,7 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
         replace(connection, delay=int(rng.integers(1, longest_delay + 1))) for connection in network.connections
     )
     edges = [(connection.source, connection.target) for connection in connections]
-    depth = max(depths([population.name for population in network.populations], edges).values())
+    depth = max(measure_depths([population.name for population in network.populations], edges).values())
     per_layer = max(
         -(-(counts[1] - counts[0]) // _slowest_payload(population.neuron))
         for population in network.populations[1:]

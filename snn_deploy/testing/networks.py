@@ -162,20 +162,26 @@ def special_cases() -> Iterator[tuple[Network, Int64]]:
     """What a backend may refuse: hard reset; a bias of its own for each neuron; membranes that reach their limit."""
     rng = np.random.default_rng(0)
     network = random_unet("rate", 3)
-    strong = (replace(item, exponent=5) if item.target == "enc1/a" else item for item in network.connections)
+    strong = (replace(edge, exponent=5) if edge.target == "enc1/a" else edge for edge in network.connections)
     changes: tuple[tuple[str, Network, Callable[[Population, Neuron], Population]], ...] = (
-        ("hard-reset", network, lambda item, neuron: replace(item, neuron=replace(neuron, reset="zero"))),
-        ("bias-map", network, lambda item, _: replace(item, bias=rng.integers(-300, 900, item.shape))),
+        ("hard-reset", network, lambda population, neuron: replace(population, neuron=replace(neuron, reset="zero"))),
+        (
+            "bias-map",
+            network,
+            lambda population, _: replace(population, bias=rng.integers(-300, 900, population.shape)),
+        ),
         (
             "saturating",
             replace(network, steps=16, connections=tuple(strong)),
-            lambda item, neuron: replace(item, neuron=replace(neuron, payload_max=1)),
+            lambda population, neuron: replace(population, neuron=replace(neuron, payload_max=1)),
         ),
     )
     for name, base, change in changes:
         populations = (
-            change(item, item.neuron) if item.neuron is not None and not item.neuron.relays else item
-            for item in base.populations
+            change(population, population.neuron)
+            if population.neuron is not None and not population.neuron.relays
+            else population
+            for population in base.populations
         )
         changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))
         yield align(changed), random_stimulus(changed, 3)

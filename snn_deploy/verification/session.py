@@ -16,7 +16,7 @@ from typing import TypeAlias
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Progress, Record, Run
 from snn_deploy.backend.registry import load_backend, run_backend
-from snn_deploy.backend.stimulus import stimulus_digest
+from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.comparison import Comparison
@@ -93,7 +93,7 @@ class Session:
                     comparison.warn(f"{recording.name}: {warning}" for warning in aligned.warnings)
                     batch.append(aligned.trace)
                 comparison.add(batch)
-                digests.append(stimulus_digest(payloads))
+                digests.append(digest_stimulus(payloads))
                 engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
                 cause = cause.after(network, comparison.verdict(), batch)
         verdict = replace(comparison.verdict(), cause=cause.text)

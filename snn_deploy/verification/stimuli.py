@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import VerificationError
@@ -84,4 +84,4 @@ def _payloads(network: Network, folder: FolderImages, index: int) -> Int64:
             f"{folder.paths[index]}: is {image.shape[2]}x{image.shape[3]}, the first image {height}x{width}; one network "
             "is verified, so crop them to one size (--crop)"
         )
-    return stimulus_of(network, image)
+    return quantize_images(network, image)

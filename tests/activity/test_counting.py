@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from snn_deploy.activity.counting import assume, count, per_step
-from snn_deploy.activity.synapses import dense_macs, fan_out, synapse_count
+from snn_deploy.activity.counting import assume_activity, count_activity, count_per_step
+from snn_deploy.activity.synapses import count_dense_macs, count_fan_out, count_synapses
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import NetworkError
@@ -80,8 +80,8 @@ def geometries(draw: st.DrawFn) -> tuple[Kernel, Shape]:
 @given(geometries())
 def test_fan_out_is_the_walk_over_all_synapses(geometry: tuple[Kernel, Shape]) -> None:
     kernel, shape = geometry
-    assert np.array_equal(fan_out(kernel, shape), walk(kernel, shape))
-    assert synapse_count(kernel, shape) == walk(kernel, shape).sum()
+    assert np.array_equal(count_fan_out(kernel, shape), walk(kernel, shape))
+    assert count_synapses(kernel, shape) == walk(kernel, shape).sum()
 
 
 def test_the_usual_rules_count_too_much() -> None:
@@ -89,10 +89,10 @@ def test_the_usual_rules_count_too_much() -> None:
     weight = np.ones((1, 1, 3, 3), np.int8)
     weight[0, 0, 1, 1] = 0
     kernel = ConvKernel(weight, pads=(1, 1, 1, 1))
-    assert synapse_count(kernel, (1, 8, 8)) == 484 - 64
-    assert dense_macs(kernel, (1, 8, 8)) == 576
+    assert count_synapses(kernel, (1, 8, 8)) == 484 - 64
+    assert count_dense_macs(kernel, (1, 8, 8)) == 576
     transposed = TransposedKernel(np.ones((2, 3, 3, 3), np.int8), (2, 2), (1, 1, 0, 0))
-    assert dense_macs(transposed, (2, 4, 4)) == 2 * 3 * 9 * 16
+    assert count_dense_macs(transposed, (2, 4, 4)) == 2 * 3 * 9 * 16
 
 
 @pytest.fixture(params=["exact", "rate"], scope="module")
@@ -103,8 +103,8 @@ def recorded(request: pytest.FixtureRequest) -> tuple[Network, Run]:
 
 def test_a_run_counts_what_its_events_meet(recorded: tuple[Network, Run]) -> None:
     network, run = recorded
-    activity = count(network, run)
-    steps = per_step(network, run)
+    activity = count_activity(network, run)
+    steps = count_per_step(network, run)
     for connection, found in zip(network.connections, activity.connections, strict=True):
         expected = walk(connection.kernel, network.population(connection.source).shape)
         assert np.array_equal(found.synaptic_operations, (run.events[connection.source] * expected).sum((1, 2, 3)))
@@ -126,8 +126,8 @@ def test_unit_spikes_without_trains() -> None:
     for mode in ("exact", "rate"):
         network = random_unet(mode, 3)
         stimulus = random_stimulus(network, 3)
-        full = count(network, load_backend("reference").run(network, stimulus, Record.TRAINS))
-        plain = count(network, load_backend("reference").run(network, stimulus))
+        full = count_activity(network, load_backend("reference").run(network, stimulus, Record.TRAINS))
+        plain = count_activity(network, load_backend("reference").run(network, stimulus))
         assert plain.events == full.events
         known = [item.unit_spikes is not None for item in plain.populations]
         assert known == ([True] * len(known) if mode == "exact" else [True] + [False] * (len(known) - 1))
@@ -139,7 +139,7 @@ def test_unit_spikes_without_trains() -> None:
 
 def test_every_neuron_is_updated_in_every_step() -> None:
     network = random_unet("rate", 1)
-    activity = count(network, load_backend("reference").run(network, random_stimulus(network, 1)))
+    activity = count_activity(network, load_backend("reference").run(network, random_stimulus(network, 1)))
     for population in activity.populations[1:]:
         assert np.array_equal(population.active, population.events)
         assert np.array_equal(population.active + population.inactive, [population.neurons * network.steps] * 2)
@@ -147,17 +147,17 @@ def test_every_neuron_is_updated_in_every_step() -> None:
 
 def test_an_assumed_rate() -> None:
     network = random_unet("rate", 1)
-    activity = assume(network, 0.25)
+    activity = assume_activity(network, 0.25)
     assert activity.basis == "assumed: 0.25 events per neuron and step"
     for connection, found in zip(network.connections, activity.connections, strict=True):
         total = walk(connection.kernel, network.population(connection.source).shape).sum()
         assert found.synaptic_operations[0] == round(0.25 * network.steps * total)
     with pytest.raises(NetworkError, match=r"must lie in 0..1$"):
-        assume(network, 1.5)
+        assume_activity(network, 1.5)
 
 
 def test_a_run_without_trains_cannot_be_counted_by_step() -> None:
     network = random_unet("exact", 1)
     run = load_backend("reference").run(network, random_stimulus(network, 1))
     with pytest.raises(NetworkError, match=r"record them to count step by step$"):
-        per_step(network, run)
+        count_per_step(network, run)

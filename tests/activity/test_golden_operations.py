@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from snn_deploy.activity.synapses import dense_macs, fan_out
+from snn_deploy.activity.synapses import count_dense_macs, count_fan_out
 from snn_deploy.mapping.layout import count_weight_bits
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel
@@ -83,12 +83,12 @@ def test_synaptic_operations_of_the_record() -> None:
         pattern = ConvKernel((kernel.weight != 0).astype(np.int8), kernel.strides, kernel.pads)
         walked = dynamics.apply(pattern, events)
         shape = (events.shape[1], events.shape[2], events.shape[3])
-        operations = np.tensordot(events, fan_out(kernel, shape), 3)
+        operations = np.tensordot(events, count_fan_out(kernel, shape), 3)
         assert operations.shape == (STEPS,)
         assert np.array_equal(operations, walked.sum((1, 2, 3)))
         if source.startswith("conv"):
             exact += int(operations.sum())
-            usual += int(events.sum()) * dense_macs(kernel, shape) // int(np.prod(shape))
+            usual += int(events.sum()) * count_dense_macs(kernel, shape) // int(np.prod(shape))
     assert usual > 1.3 * exact
 
 
@@ -112,7 +112,7 @@ def silent_run() -> tuple[npt.NDArray[np.float64], float]:
         layers = [file["layer"][key] for key in ("1", "2", "3", "4", "5", "7", "8", "9", "10")]
         bias = [layer["bias"][()].astype(np.int64)[:, None, None] << 6 for layer in layers]
         numbers = [(int(layer["neuron"]["vDecay"][()]), int(layer["neuron"]["vThMant"][()]) << 6) for layer in layers]
-    fans = [fan_out(kernel, shape) for kernel, shape in zip(steps.values(), shapes, strict=False)]
+    fans = [count_fan_out(kernel, shape) for kernel, shape in zip(steps.values(), shapes, strict=False)]
     sent = [np.zeros(shape, np.int64) for shape in shapes]
     membranes = [np.zeros(shape, np.int64) for shape in shapes[1:]]
     operations, fired = [], []

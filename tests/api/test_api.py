@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import snn_deploy as sd
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.errors import StimulusError, VerificationError
 from tests.cli.models import write_unet
 
@@ -70,7 +70,7 @@ def test_a_network_runs_images_of_other_sizes(net: sd.SpikingNetwork) -> None:
 
 def test_counts_are_those_of_the_integer_network(net: sd.SpikingNetwork) -> None:
     result = net.run(PHOTO, backend="reference")
-    expected = integer_network(result.network, result.counts[result.network.input.name])
+    expected = compute_integer_counts(result.network, result.counts[result.network.input.name])
     assert all(np.array_equal(expected[name], result.counts[name]) for name in expected)
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from snn_deploy.backend import registry
 from snn_deploy.backend.protocol import Backend, Record, Run
-from snn_deploy.backend.registry import backend_names, load_backend
-from snn_deploy.backend.stimulus import check_stimulus, stimulus_digest, stimulus_of
+from snn_deploy.backend.registry import list_backends, load_backend
+from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus, quantize_images
 from snn_deploy.errors import BackendError, BackendUnavailableError, StimulusError
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -22,8 +22,8 @@ NETWORK = random_unet(size=8, width=2)
 def test_the_three_backends_are_listed_and_none_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("reference", "cpu", "lava"):
         monkeypatch.delitem(sys.modules, f"snn_deploy_{name}", raising=False)
-    assert {"reference", "cpu", "lava", "onnx"} <= set(backend_names())
-    assert backend_names() == tuple(sorted(backend_names()))
+    assert {"reference", "cpu", "lava", "onnx"} <= set(list_backends())
+    assert list_backends() == tuple(sorted(list_backends()))
     assert not {"snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava"} & set(sys.modules)
 
 
@@ -80,7 +80,7 @@ def test_stimuli_are_rounded_to_even_and_clipped() -> None:
     """Unit 1/255, payloads -255..255."""
     image = np.zeros((1, 1, 8, 8))
     image[0, 0, 0, :8] = np.array([0.5, 1.5, 2.5, -0.5, 254.4, 300, -300, 255.5]) / 255
-    stimulus = stimulus_of(NETWORK, image)
+    stimulus = quantize_images(NETWORK, image)
     assert stimulus.dtype == np.int64
     assert stimulus[0, 0, 0].tolist() == [0, 2, 2, 0, 254, 255, -255, 255]
 
@@ -89,7 +89,7 @@ def test_stimuli_are_rounded_to_even_and_clipped() -> None:
 def test_every_payload_survives_the_way_to_reals_and_back(payload: int) -> None:
     image = np.full((1, 1, 8, 8), payload) * NETWORK.input.unit[0]
     for dtype in (np.float32, np.float64):
-        assert np.all(stimulus_of(NETWORK, image.astype(dtype)) == payload)
+        assert np.all(quantize_images(NETWORK, image.astype(dtype)) == payload)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_images_that_do_not_fit_are_refused(
     image: np.ndarray[tuple[int, ...], np.dtype[np.float64]], message: str
 ) -> None:
     with pytest.raises(StimulusError, match=message):
-        stimulus_of(NETWORK, image)
+        quantize_images(NETWORK, image)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_the_digest_of_a_stimulus_depends_on_values_and_shape_and_on_nothing_els
     stimulus = random_stimulus(NETWORK)
     other = stimulus.copy()
     other[0, 0, 0, 0] += 1
-    names = {stimulus_digest(stimulus), stimulus_digest(other), stimulus_digest(stimulus.reshape(1, 2, 8, 8))}
+    names = {digest_stimulus(stimulus), digest_stimulus(other), digest_stimulus(stimulus.reshape(1, 2, 8, 8))}
     assert len(names) == 3
     assert (
-        stimulus_digest(np.asfortranarray(stimulus))
-        == stimulus_digest(stimulus.astype(">i8"))
-        == stimulus_digest(stimulus)
+        digest_stimulus(np.asfortranarray(stimulus))
+        == digest_stimulus(stimulus.astype(">i8"))
+        == digest_stimulus(stimulus)
     )
 
 

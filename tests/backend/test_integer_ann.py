@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network.network import Network
@@ -39,7 +39,7 @@ def test_reference_integer_network_and_onnx_agree(strict: bool, start: str, sign
         net = network(seed, strict, start, signed, payload)
         stimulus = random_stimulus(net, seed)
         expected = load_backend("reference").run(net, stimulus).counts
-        for counts in (integer_network(net, stimulus), compute_counts(encode_onnx(net), stimulus)):
+        for counts in (compute_integer_counts(net, stimulus), compute_counts(encode_onnx(net), stimulus)):
             assert set(counts) == set(expected)
             for name, values in expected.items():
                 assert np.array_equal(counts[name], values), name

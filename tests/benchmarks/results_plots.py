@@ -12,7 +12,7 @@ from results_page import UNITS, Parts, lines_of, loss
 from results_studies import VARIANTS, Study
 
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import Statistics, calibrate, percentile
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import group_layers
@@ -94,7 +94,7 @@ def _rates(axes: Any, noisy: Image) -> None:
     for name, steps in (("multi-threshold", 4), ("spiking-unet", 16), ("if", 64), ("exact", 1)):
         options = preset(name) if name == "exact" else preset(name, steps=steps)
         network = convert(MODEL, [noisy], options).conversion.network
-        run = load_backend("cpu").run(network, stimulus_of(network, noisy))
+        run = load_backend("cpu").run(network, quantize_images(network, noisy))
         rates = [float(run.events[item].mean()) / network.steps for item in fired]
         axes.plot(range(1, len(fired) + 1), rates, marker="o", ms=3, label=f"{name}, T = {steps}")
     axes.set(xlabel="ReLU layer, from input to output", ylabel="events per neuron and step", ylim=(0, 1))

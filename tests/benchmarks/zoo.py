@@ -23,9 +23,9 @@ import numpy.typing as npt
 import onnxruntime
 from rich.table import Table
 
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
@@ -65,9 +65,9 @@ def examine(path: Path) -> Row:
         wanted = graph_output(graph, images[0])
         float_error = difference(path, model, wanted, images[0])
         exact = lower(graph, graph, images, Options())
-        stimulus = stimulus_of(exact.network, images[0])
+        stimulus = quantize_images(exact.network, images[0])
         counts = [load_backend(name).run(exact.network, stimulus).counts for name in ("reference", "cpu")]
-        counts.append(integer_network(exact.network, stimulus))
+        counts.append(compute_integer_counts(exact.network, stimulus))
         equal = all(np.array_equal(counts[0][name], other[name]) for other in counts[1:] for name in counts[0])
         wide = lower(graph, graph, images, Options(normalization="channel-wise", scale="max"))
         rate = lower(graph, graph, images, preset("multi-threshold", steps=32))
@@ -120,7 +120,7 @@ def difference(path: Path, model: Imported, found: Array, image: Array) -> float
 def spiking_error(conversion: Conversion, wanted: Array, image: Array) -> float:
     """Relative error of the spiking output in the 2-norm, on cpu."""
     network = conversion.network
-    values = load_backend("cpu").run(network, stimulus_of(network, image)).values(network)
+    values = load_backend("cpu").run(network, quantize_images(network, image)).values(network)
     return float(np.linalg.norm(values - wanted) / np.linalg.norm(wanted))
 
 
@@ -132,7 +132,7 @@ def score(path: Path, conversions: Sequence[Conversion]) -> str:
     target = record["target"].astype(np.float32) / np.float32(255)
     outputs = [record["y"]]
     for network in (conversion.network for conversion in conversions):
-        stimulus = stimulus_of(network, record["x"].astype(np.float32))
+        stimulus = quantize_images(network, record["x"].astype(np.float32))
         outputs.append(load_backend("cpu").run(network, stimulus).values(network))
     decibels = [
         float(np.mean([psnr_db(output[index : index + 1], target[index : index + 1]) for index in range(len(target))]))

@@ -7,7 +7,7 @@ import pytest
 
 from snn_deploy.arrays import Float64
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import PRESETS, Options, preset
@@ -43,7 +43,7 @@ def converted(graph: Graph, images: Images, options: Options) -> tuple[Conversio
     """The conversion and the largest error (C,) of each output channel, relative to the channel's largest value."""
     conversion = lower(graph, graph, images, options)
     network = conversion.network
-    found = load_backend("cpu").run(network, stimulus_of(network, images[0])).values(network)
+    found = load_backend("cpu").run(network, quantize_images(network, images[0])).values(network)
     (expected,) = ActivationProbe(graph, ())(images[0]).values()
     error = np.abs(found - expected).max((0, 2, 3)) / np.abs(expected).max((0, 2, 3))
     return conversion, error
@@ -69,7 +69,7 @@ def test_a_bias_alone_beside_channels_with_weights(images: Images) -> None:
 def test_a_read_out_of_nothing_is_nothing(images: Images) -> None:
     graph = chain(usual(), np.zeros(2), np.zeros((1, 2)), np.zeros(1))
     network = lower(graph, graph, images, Options()).network
-    assert not load_backend("cpu").run(network, stimulus_of(network, images[0])).values(network).any()
+    assert not load_backend("cpu").run(network, quantize_images(network, images[0])).values(network).any()
 
 
 def test_a_resampling_read_out_has_one_unit(images: Images) -> None:
@@ -107,7 +107,7 @@ def test_neurons_that_never_fire_take_no_room(name: str, images: Images) -> None
     conversion, error = converted(graph, images, options)
     assert error.max() < converted(usually, images, options)[1].max() + 1e-3
     network = conversion.network
-    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate([*images, 1 - images[0]])))
+    run = load_backend("reference").run(network, quantize_images(network, np.concatenate([*images, 1 - images[0]])))
     assert not run.counts["r"][:, 1].any()
     assert run.counts["r"][:, 0].any()
 

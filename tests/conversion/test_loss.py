@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import group_layers
@@ -53,7 +53,7 @@ def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, op
     probe = ActivationProbe(graph, names)
     steps = network.steps if network.mode == "rate" else 1
     batch = np.concatenate(images)
-    run = load_backend("reference").run(network, stimulus_of(network, batch))
+    run = load_backend("reference").run(network, quantize_images(network, batch))
     references = [probe(image) for image in images]
     for name in names:
         float_values = np.concatenate([values[name] for values in references]).astype(np.float64)

@@ -9,7 +9,7 @@ import pytest
 
 from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe, calibrate
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.lower import check_function, lower, normalize_graph
@@ -42,7 +42,7 @@ def function_error(graph: Graph, images: Images, options: Options) -> float:
 
 def restore(graph: Graph, images: Images, options: Options) -> Array:
     network = lower(graph, graph, images, options).network
-    run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(images)))
+    run = load_backend("cpu").run(network, quantize_images(network, np.concatenate(images)))
     return run.values(network)
 
 

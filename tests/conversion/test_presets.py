@@ -9,7 +9,7 @@ import pytest
 
 from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
 from snn_deploy.data.images import Images
@@ -83,10 +83,10 @@ def test_hard_reset_loses_and_is_kept_in_the_artifact(small_unet: UNet, small_im
         network = lower(graph, graph, small_images, preset(name, steps=16)).network
         artifact.save(network, tmp_path / "n.snn")
         loaded = artifact.load(tmp_path / "n.snn")
-        run = load_backend("reference").run(loaded, stimulus_of(loaded, small_images[0]))
+        run = load_backend("reference").run(loaded, quantize_images(loaded, small_images[0]))
         totals.append(int(run.counts["a.relu"].sum()))
     assert totals[1] < totals[0]
-    on_cpu = load_backend("cpu").run(loaded, stimulus_of(loaded, small_images[0]))
+    on_cpu = load_backend("cpu").run(loaded, quantize_images(loaded, small_images[0]))
     assert all(np.array_equal(on_cpu.counts[name], counts) for name, counts in run.counts.items())
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from snn_deploy.arrays import Array, Int8
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import RELAYS, scale_op
@@ -44,7 +44,7 @@ def float_weight_levels(conversion: Conversion, image: Array) -> Array:
     """The exact-mode network with integer counts but float weights: what 8 bits are measured against."""
     torch = pytest.importorskip("torch", reason="torch is absent: its convolutions stand for the float ones")
     network, layers, scales = conversion.network, conversion.layers, conversion.scales
-    counts = {layers.input: torch.tensor(stimulus_of(network, image), dtype=torch.float64)}
+    counts = {layers.input: torch.tensor(quantize_images(network, image), dtype=torch.float64)}
     for layer in layers.layers:
         unit = torch.tensor(scales.unit[layer.name])[:, None, None]
         total = torch.tensor(layer.bias) / unit
@@ -70,7 +70,7 @@ def score(network_values: Array, clean: Array) -> float:
 def test_weight_bits_cost(denoiser: Graph, noisy: Images, clean: Images, bits: int, allowed_db: float) -> None:
     conversion = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=bits))
     network, target = conversion.network, np.concatenate(clean)
-    run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
+    run = load_backend("cpu").run(network, quantize_images(network, np.concatenate(noisy)))
     reference = score(float_weight_levels(conversion, np.concatenate(noisy)), target)
     assert reference - score(run.values(network), target) <= allowed_db
 
@@ -80,9 +80,9 @@ def test_weight_bits_cost(denoiser: Graph, noisy: Images, clean: Images, bits: i
 def test_exact_counts_are_the_integer_networks(small_unet: UNet, small_images: Images, pool: str, levels: int) -> None:
     graph = small_unet(pool=pool, skip=3.0)
     network = lower(graph, graph, small_images, preset("exact", levels=levels)).network
-    stimulus = stimulus_of(network, np.concatenate(small_images))
+    stimulus = quantize_images(network, np.concatenate(small_images))
     run = load_backend("reference").run(network, stimulus)
-    expected = integer_network(network, stimulus)
+    expected = compute_integer_counts(network, stimulus)
     assert set(expected) == {population.name for population in network.populations}
     for name, counts in expected.items():
         np.testing.assert_array_equal(run.counts[name], counts, err_msg=name)
@@ -92,7 +92,7 @@ def test_exact_counts_are_the_integer_networks(small_unet: UNet, small_images: I
 def test_average_pool_relays_the_whole_sum(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
     network = lower(graph, graph, small_images, Options()).network
-    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate(small_images)))
+    run = load_backend("reference").run(network, quantize_images(network, np.concatenate(small_images)))
     sources = run.counts["b.relu"]
     sums = sum(sources[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1))
     np.testing.assert_array_equal(run.counts["pool"], sums)
@@ -103,7 +103,7 @@ def test_average_pool_relays_the_whole_sum(small_unet: UNet, small_images: Image
 def test_max_pool_is_the_maximum(small_unet: UNet, small_images: Images, mode: str) -> None:
     graph = small_unet(pool="max")
     network = lower(graph, graph, small_images, Options(mode=mode)).network  # type: ignore[arg-type]
-    run = load_backend("reference").run(network, stimulus_of(network, np.concatenate(small_images)))
+    run = load_backend("reference").run(network, quantize_images(network, np.concatenate(small_images)))
     sources = run.counts["b.relu"]
     highest = np.max([sources[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)], axis=0)
     np.testing.assert_array_equal(run.counts["pool"], highest)
@@ -171,7 +171,7 @@ def test_coarse_weights_are_helped(denoiser: Graph, noisy: Images, clean: Images
     scores = []
     for used in (True, False):
         network = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=4, **{field: used})).network
-        run = load_backend("cpu").run(network, stimulus_of(network, np.concatenate(noisy)))
+        run = load_backend("cpu").run(network, quantize_images(network, np.concatenate(noisy)))
         scores.append(score(run.values(network), np.concatenate(clean)))
     assert scores[0] > scores[1] + gain_db
 
@@ -227,7 +227,7 @@ def test_channels_that_could_overflow_are_narrowed() -> None:
     ]
     assert np.all(largest[0][:3] < largest[1][:3])
     assert max(bound.current for bound in conversion.bounds) <= STATE_MAX
-    expected = integer_network(conversion.network, stimulus_of(conversion.network, image[0]))
-    run = load_backend("reference").run(conversion.network, stimulus_of(conversion.network, image[0]))
+    expected = compute_integer_counts(conversion.network, quantize_images(conversion.network, image[0]))
+    run = load_backend("reference").run(conversion.network, quantize_images(conversion.network, image[0]))
     for name, counts in expected.items():
         np.testing.assert_array_equal(run.counts[name], counts)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.activity.counting import Activity, assume, count
+from snn_deploy.activity.counting import Activity, assume_activity, count_activity
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
@@ -26,7 +26,7 @@ from snn_deploy.testing import random_stimulus, random_unet
 @pytest.fixture(scope="module")
 def measured() -> tuple[Network, Activity]:
     network = random_unet("exact", 5)
-    return network, count(network, load_backend("reference").run(network, random_stimulus(network, 5)))
+    return network, count_activity(network, load_backend("reference").run(network, random_stimulus(network, 5)))
 
 
 def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
@@ -68,7 +68,7 @@ def test_a_step_across_chips_waits_for_the_slower_barrier(cores_per_chip: int, c
     loihi1 = load_target("loihi1")
     limit = replace(loihi1.figure("limits.cores_per_chip"), value=float(cores_per_chip))
     target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
-    timing = estimate(network, assume(network, 0.0), target).timing
+    timing = estimate(network, assume_activity(network, 0.0), target).timing
     assert timing is not None
     assert (timing.cores, timing.chips) == (3, chips)
     assert timing.step_s.value == pytest.approx(8.4e-9 + barrier_s, rel=1e-12)  # one neuron a core, no spikes
@@ -176,7 +176,7 @@ def test_a_missing_coefficient_is_refused(key: str, measured: tuple[Network, Act
 def test_unknown_unit_spikes_are_refused() -> None:
     network = random_unet("rate", 1)
     with pytest.raises(TargetError, match=r"unit spikes of enc1/a are unknown; record trains in a run$"):
-        estimate(network, assume(network, 0.1), load_target("spiking-unet-formula"))
+        estimate(network, assume_activity(network, 0.1), load_target("spiking-unet-formula"))
 
 
 def test_the_activity_of_another_network_is_refused(measured: tuple[Network, Activity]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend import Backend, Record, Run, load_backend
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.errors import BackendUnavailableError, ConversionError, NetworkError
 from snn_deploy.network.network import Network
 from snn_deploy.network.schedule import shuffle
@@ -51,7 +51,7 @@ def differences(network: Network, stimulus: Int64, backends: dict[str, Backend])
 
 def _counts_without_time(network: Network, stimulus: Int64) -> dict[str, dict[str, Int64]]:
     """Counts of an ``exact`` network by everything that computes them without its schedule, where it can."""
-    counts = {"integer network": integer_network(network, stimulus)}
+    counts = {"integer network": compute_integer_counts(network, stimulus)}
     with suppress(ConversionError):  # sigma-delta thresholds above one count, and neurons that only count up
         counts["integer ONNX"] = dict(load_backend("onnx").run(network, stimulus).counts)
     for seed in range(SCHEDULES):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from snn_deploy.backend import stimulus_of
+from snn_deploy.backend import quantize_images
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
@@ -67,7 +67,7 @@ def test_drawn_conversions(random: Random) -> None:
     network = converted(drawn.model.SerializeToString(), images, options)
     if network is not None:
         note(described(network))
-        assert differences(network, stimulus_of(network, rng.random((2, *drawn.shape))), BACKENDS) == []
+        assert differences(network, quantize_images(network, rng.random((2, *drawn.shape))), BACKENDS) == []
 
 
 def converted(model: bytes, images: list[npt.NDArray[np.float32]], options: Options) -> Network | None:

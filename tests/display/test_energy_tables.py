@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console, RenderableType
 
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cost.energy import estimate
 from snn_deploy.display.tables import activity_table, energy_table
@@ -23,7 +23,7 @@ def rendered(item: RenderableType) -> str:
 
 def test_tables() -> None:
     network = random_unet("rate", 1)
-    activity = count(network, load_backend("reference").run(network, random_stimulus(network, 1)))
+    activity = count_activity(network, load_backend("reference").run(network, random_stimulus(network, 1)))
     text = rendered(activity_table(activity))
     assert f"{activity.synaptic_operations / 2:,.0f}" in text
     assert "unknown" in text

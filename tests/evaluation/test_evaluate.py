@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.app import main
 from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
@@ -100,7 +100,9 @@ def test_a_fixed_size_is_the_tile() -> None:
     image = images.add_noise(np.full((1, 1, 30, 30), 0.5, np.float32), 60.0, 0)
     prediction = SpikingPredictor(network, load_backend("reference"), overlap=8)(image)
     assert prediction.values.shape == (1, 1, 30, 30)
-    first = load_backend("reference").run(network, stimulus_of(network, np.ascontiguousarray(image[:, :, :16, :16])))
+    first = load_backend("reference").run(
+        network, quantize_images(network, np.ascontiguousarray(image[:, :, :16, :16]))
+    )
     np.testing.assert_array_equal(prediction.values[0, 0, :8, :8], first.values(network)[0, 0, :8, :8])
     with pytest.raises(NetworkError, match="does not support a size near 20x20"):
         SpikingPredictor(network, load_backend("reference"), (20, 20), 8)(image)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs 
 
 from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
@@ -65,7 +65,7 @@ def test_the_surrogate_computes_what_the_network_computes(options: Options, pool
     graph = net(pool)
     conversion = converted(graph, options)
     network = conversion.network
-    run = load_backend("reference").run(network, stimulus_of(network, image()))
+    run = load_backend("reference").run(network, quantize_images(network, image()))
     firing = find_firing(graph, conversion, options, "cpu")
     surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
     with torch.no_grad():

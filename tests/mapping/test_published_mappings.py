@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
-from snn_deploy.activity.counting import assume
+from snn_deploy.activity.counting import assume_activity
 from snn_deploy.cost.energy import estimate
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import GroupKind, Layer, SynapseGroup
@@ -188,7 +188,7 @@ def network_of(layers: list[Layer], size: int) -> Network:
 def test_the_worked_estimate() -> None:
     """Base 16 at 128x128, 0.1 events per neuron and step: 591 M MACs, 59.1 M operations and 1.54 mJ per step."""
     network = network_of(unet(16, 3, 128), 128)
-    activity = assume(network, 0.1)
+    activity = assume_activity(network, 0.1)
     assert activity.macs == 591_028_864
     energy = estimate(network, activity, load_target("loihi2"), streamed=True)
     parts = {part.name: part for part in energy.parts}
@@ -207,7 +207,7 @@ def test_a_large_unet_is_estimated_without_a_run() -> None:
     network = network_of(unet(64, 4, 256), 256)
     target = load_target("loihi2")
     mapping = map_network(network, target)
-    activity = assume(network, 0.1)
+    activity = assume_activity(network, 0.1)
     energy = estimate(network, activity, target, mapping=mapping)
     assert activity.macs == 49_591_099_904
     assert mapping.cores == 20_576

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from snn_deploy.activity.counting import assume, count
+from snn_deploy.activity.counting import assume_activity, count_activity
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
@@ -89,7 +89,7 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
     """Each operation is done on the core that holds its target; each event is sent at least once and at most to all."""
     target = small(tmp_path, name, neurons=200, cores=10)
     network = random_unet("exact", 4)
-    activity = count(network, load_backend("reference").run(network, random_stimulus(network, 4)))
+    activity = count_activity(network, load_backend("reference").run(network, random_stimulus(network, 4)))
     mapping = map_network(network, target)
     assert mapping.chips > 2
     measured = measure_traffic(network, activity, mapping, target)
@@ -135,7 +135,7 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     )
     target = small(tmp_path, "loihi1", neurons=32, cores=60)
     mapping = map_network(network, target)
-    measured = measure_traffic(network, assume(network, 0.5), mapping, target)
+    measured = measure_traffic(network, assume_activity(network, 0.5), mapping, target)
     here, there = measured.blocks["a"], measured.blocks["b"]
     begin = locate_cores(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
     numbers = there.first + tile_numbers(network.population("b").shape, there.tile)

@@ -204,7 +204,7 @@ def _file(name: str, data: bytes) -> Callable[[dict[str, Any], dict[str, bytes]]
 
 BIAS = "tensors/population0001.bias.npy"
 WEIGHT = "tensors/connection0000.weight.npy"
-NO_ARRAY = "is no little-endian int8, int64 or float64 array in C order$"
+NO_ARRAY = "is not a little-endian int8, int64 or float64 array in C order$"
 SURPLUS = r"holds something that the network in it does not need; it was not written by this program$"
 
 

@@ -12,7 +12,7 @@ from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import OverflowProofError
 from snn_deploy.network import dynamics
-from snn_deploy.network.bounds import Bound, bound, event_range, prove, reach, weight_sums
+from snn_deploy.network.bounds import Bound, bound_current, bound_payloads, bound_population, prove, sum_weights
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -66,7 +66,7 @@ def test_a_one_layer_bound_is_the_exact_extreme_over_all_inputs(seed: int, kind:
             (3, 3), (1, 1), np.array([0, 9]), np.arange(9), rng.integers(-128, 128, 9).astype(np.int8)
         )
     least, greatest = brute_force(kernel, shape, low, high)
-    got_least, got_greatest = reach(Connection("c", "in", "a", kernel, 3), low, high)
+    got_least, got_greatest = bound_current(Connection("c", "in", "a", kernel, 3), low, high)
     if kind == "transposed":  # four phases: positive and negative sums are maximized apart, over all of them
         assert got_least.min() <= 8 * least
         assert got_greatest.max() >= 8 * greatest
@@ -86,7 +86,7 @@ def test_transposed_sums_are_those_of_the_taps_that_meet(
     kernel = TransposedKernel(weight, (sy, sx), dilations=(gap, gap), groups=2)
     ones = np.ones((1, 4, 14, 14), np.int64)
     reached = dynamics.apply(kernel, ones).max((0, 2, 3))
-    positive, negative = weight_sums(kernel)
+    positive, negative = sum_weights(kernel)
     assert np.array_equal(positive, reached)
     assert np.array_equal(negative, np.zeros(4))
 
@@ -101,9 +101,9 @@ def test_an_adversarial_image_reaches_the_one_layer_bound(low: int, high: int, b
     for out in range(3):
         for toward in (low, high), (high, low):
             image = np.where(weight[out] < 0, *toward)[None].astype(np.int64)
-            worst.append(int(dynamics.current(network.connections[0], image)[0, out, 0, 0]) + bias)
+            worst.append(int(dynamics.transmit(network.connections[0], image)[0, out, 0, 0]) + bias)
             worst.append(worst[-1] - bias)
-    result = bound(network, network.population("a"))
+    result = bound_population(network, network.population("a"))
     assert result.current == max(map(abs, worst))
     assert result.membrane == max(abs(value + 8) for value in worst)
 
@@ -123,7 +123,7 @@ def test_no_run_ever_leaves_the_bounds(seed: int, kind: str) -> None:
     assert run.states is not None
     for population, _ in network.layers():
         assert population.neuron is not None
-        limits = bound(network, population)
+        limits = bound_population(network, population)
         train, state = run.trains[population.name].astype(np.int64), run.states[population.name].astype(np.int64)
         membrane = state + train * population.neuron.theta[:, None, None]
         before = np.roll(state, 1, 1)
@@ -161,14 +161,14 @@ def test_a_free_schedule_reaches_the_membrane_bound() -> None:
     assert run.states is not None
     membrane = run.states["n"].astype(np.int64) + 100 * run.trains["n"]
     assert membrane.reshape(-1).tolist() == [0, 0, 900, -1800]
-    assert bound(network, network.population("n")).membrane == 1800
+    assert bound_population(network, network.population("n")).membrane == 1800
 
 
 def test_one_shot_bounds_are_no_looser_than_those_of_any_schedule() -> None:
     network = random_unet(size=8, width=2)
     free = shuffle(network, 0)
     for population in network.populations[1:]:
-        tight, loose = bound(network, population), bound(free, free.population(population.name))
+        tight, loose = bound_population(network, population), bound_population(free, free.population(population.name))
         assert tight.current <= loose.current
         assert (tight.membrane or 0) <= (loose.membrane or 0)
 
@@ -177,18 +177,18 @@ def test_events_carry_no_more_than_payload_and_counts_allow() -> None:
     network = random_unet(size=8, width=2, levels=63, payload=10)
     dec = network.population("dec")
     assert not network.one_shot
-    assert event_range(network, dec) == (-10, 10)
+    assert bound_payloads(network, dec) == (-10, 10)
     whole = random_unet(size=8, width=2, levels=63)
-    assert event_range(whole, whole.population("dec")) == (0, 63)
+    assert bound_payloads(whole, whole.population("dec")) == (0, 63)
     free = shuffle(whole, 0)
-    assert event_range(free, free.population("dec")) == (-63, 63)
+    assert bound_payloads(free, free.population("dec")) == (-63, 63)
     rate = random_unet("rate", size=8)
-    assert event_range(rate, rate.population("dec")) == (0, 15)
+    assert bound_payloads(rate, rate.population("dec")) == (0, 15)
 
 
 def test_the_input_needs_no_proof() -> None:
     network = random_unet(size=8)
-    assert bound(network, network.input) == Bound("input", 0, None)
+    assert bound_population(network, network.input) == Bound("input", 0, None)
     assert [item.population for item in prove(network)] == [item.name for item in network.populations[1:]]
 
 

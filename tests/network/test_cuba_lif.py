@@ -50,7 +50,7 @@ def test_the_current_reaches_the_geometric_sum_and_no_more(amount: int) -> None:
 
 def test_the_proof_takes_what_the_current_reaches() -> None:
     network = one_layer(neurons(current_decay=16), weight=100)
-    assert bounds.bound(network, network.populations[1]).current == 100 * 64 * 256
+    assert bounds.bound_population(network, network.populations[1]).current == 100 * 64 * 256
     with pytest.raises(
         OverflowProofError, match=r"^n: worst case 13107200 exceeds 8388607 .* lower the levels of its sources$"
     ):

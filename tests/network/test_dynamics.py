@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import dynamics
-from snn_deploy.network.dynamics import advance, bias_at, current, fire, fire_ladder, initial_membrane, saturate
+from snn_deploy.network.dynamics import advance, fire, fire_ladder, initialize_membrane, saturate, select_bias, transmit
 from snn_deploy.network.kernels import identity
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -106,35 +106,35 @@ def test_thresholds_belong_to_channels() -> None:
 
 def test_the_exponent_is_a_left_shift_of_either_sign() -> None:
     connection = Connection("c", "a", "b", identity(1, -3), exponent=4)
-    assert current(connection, _cell(5)).item() == -240
-    assert current(connection, _cell(-5)).item() == 240
+    assert transmit(connection, _cell(5)).item() == -240
+    assert transmit(connection, _cell(-5)).item() == 240
 
 
 def test_the_bias_enters_once_in_exact_mode_and_every_step_in_rate_mode() -> None:
     for mode, expected in (("exact", [False, False, True, False]), ("rate", [False, False, True, True])):
         network = random_unet(mode, size=8, width=2)  # type: ignore[arg-type]
         population = next(item for item in network.populations if item.start == 2)
-        got = [bias_at(network, population, step) is not None for step in range(4)]
+        got = [select_bias(network, population, step) is not None for step in range(4)]
         assert got == expected
-        assert bias_at(network, population, 2) is population.bias
+        assert select_bias(network, population, 2) is population.bias
 
 
 def test_initial_membranes_are_v0_of_each_channel_and_writable() -> None:
     network = random_unet(size=8, width=2)
     population = network.population("enc2")
-    v = initial_membrane(population, 3)
+    v = initialize_membrane(population, 3)
     assert v.shape == (3, *population.shape)
     assert population.neuron is not None
     assert np.array_equal(v[2, :, 3, 0], population.neuron.v0)
     v += 1
     with pytest.raises(NetworkError, match=r"^input: the input has no membrane$"):
-        initial_membrane(network.input, 1)
+        initialize_membrane(network.input, 1)
 
 
 def test_fit_pads_and_cuts() -> None:
     maps = np.arange(1, 10).reshape(1, 1, 3, 3)
-    assert dynamics.fit(maps, (0, 1, -1, -2))[0, 0].tolist() == [[0, 1], [0, 4]]
-    assert dynamics.fit(maps, (-1, 0, 1, 0))[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]
+    assert dynamics.pad(maps, (0, 1, -1, -2))[0, 0].tolist() == [[0, 1], [0, 4]]
+    assert dynamics.pad(maps, (-1, 0, 1, 0))[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [0, 0, 0]]
 
 
 def _cell(value: int) -> Int64:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snn_deploy.arrays import largest_magnitude, lies_within, round_to_int64
+from snn_deploy.arrays import find_largest_magnitude, lies_within, round_to_int64
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.network.artifact import decode, encode
 from snn_deploy.network.cuba_lif import CubaLif
@@ -165,13 +165,13 @@ def test_row_pointers_that_wrap_are_refused() -> None:
 def test_ranges_are_checked_without_magnitudes() -> None:
     least = np.array([0, LEAST])
     assert np.abs(least).max() == 0  # the trap
-    assert largest_magnitude(least) == 2**63
+    assert find_largest_magnitude(least) == 2**63
     assert not lies_within(least, -5, 5)
     assert lies_within(np.array([-5, 5]), -5, 5)
     assert not lies_within(np.array([-6, 5]), -5, 5)
     assert not lies_within(np.array([0.0, np.nan]), -5, 5)
     assert lies_within(np.array([]), 1, 0)
-    assert largest_magnitude(np.array([], np.int64)) == 0
+    assert find_largest_magnitude(np.array([], np.int64)) == 0
 
 
 def test_rounding_gives_integers_or_an_error() -> None:

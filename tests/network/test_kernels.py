@@ -14,7 +14,7 @@ from onnx import helper
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import NetworkError
-from snn_deploy.network.dynamics import apply, fit
+from snn_deploy.network.dynamics import apply, pad
 from snn_deploy.network.kernels import MAX_GEOMETRY, ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
 
 PAYLOAD = 255
@@ -84,13 +84,13 @@ def test_convolutions_equal_onnxruntime(
         "group": kernel.groups,
     }
     if isinstance(kernel, ConvKernel):
-        cut = fit(maps, tuple(min(pad, 0) for pad in kernel.pads))  # type: ignore[arg-type]
+        cut = pad(maps, tuple(min(pad, 0) for pad in kernel.pads))  # type: ignore[arg-type]
         pads = tuple(max(pad, 0) for pad in kernel.pads)
         expected = onnx_result("Conv", cut, weight, pads=pads, **attributes)
     else:
         full = onnx_result("ConvTranspose", maps, weight, **attributes)
         top, left, bottom, right = kernel.pads
-        expected = fit(full, (-top, -left, -bottom, -right))
+        expected = pad(full, (-top, -left, -bottom, -right))
     got = apply(kernel, maps)
     assert got.dtype == np.int64
     assert got.shape == (2, *shape)

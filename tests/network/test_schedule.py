@@ -14,7 +14,7 @@ from snn_deploy.network.kernels import ConvKernel, identity
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
-from snn_deploy.network.schedule import align, depths, shuffle, silence_steps
+from snn_deploy.network.schedule import align, bound_window, measure_depths, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 
 REFERENCE = load_backend("reference")
@@ -22,7 +22,7 @@ REFERENCE = load_backend("reference")
 
 def test_depth_is_the_longest_path() -> None:
     edges = [("in", "a"), ("a", "b"), ("b", "c"), ("a", "c"), ("in", "c"), ("c", "d")]
-    assert depths(["in", "a", "b", "c", "d"], edges) == {"in": 0, "a": 1, "b": 2, "c": 3, "d": 4}
+    assert measure_depths(["in", "a", "b", "c", "d"], edges) == {"in": 0, "a": 1, "b": 2, "c": 3, "d": 4}
 
 
 def test_alignment_makes_skip_and_decoder_meet() -> None:
@@ -104,11 +104,11 @@ def test_aligned_runs_of_rate_mode_equal_layers_run_one_after_the_other() -> Non
     assert run.trains is not None
     for population, incoming in network.layers():
         assert population.neuron is not None
-        v = dynamics.initial_membrane(population, 2)
+        v = dynamics.initialize_membrane(population, 2)
         count = np.zeros_like(v)
         for step in range(network.steps):
             total = sum(
-                dynamics.current(connection, run.trains[connection.source][:, step].astype(np.int64))
+                dynamics.transmit(connection, run.trains[connection.source][:, step].astype(np.int64))
                 for connection in incoming
             )
             v, count, payload = dynamics.advance(population.neuron, v, count, total + population.bias)
@@ -219,4 +219,4 @@ def test_exact_mode_needs_count_limits_to_end() -> None:
         "a": Population("a", (1, 1, 1), MultiThreshold(one, 0 * one, 0, 9), np.zeros((1, 1, 1), np.int64), np.ones(1)),
     }
     with pytest.raises(NetworkError, match="^a: exact mode needs count limits$"):
-        silence_steps(populations, [("in", "a")], "exact", 1)
+        bound_window(populations, [("in", "a")], "exact", 1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendError, NetworkError
 from snn_deploy.network import artifact, bounds, dynamics
@@ -100,7 +100,7 @@ def test_a_count_is_the_quantized_activation(backend: str, threshold: int, recti
     network = one_layer(neuron)
     run = load_backend(backend).run(network, SWEEP)
     assert run.counts["n"].reshape(-1).tolist() == expected
-    assert integer_network(network, SWEEP)["n"].reshape(-1).tolist() == expected
+    assert compute_integer_counts(network, SWEEP)["n"].reshape(-1).tolist() == expected
 
 
 @pytest.mark.parametrize("rectify", [True, False])
@@ -136,7 +136,7 @@ def test_it_quantizes_where_no_change_waits(shift: int, threshold: int, rectify:
 def test_the_proof_counts_the_offset(offset: int) -> None:
     neuron = SigmaDelta.of(np.array([offset]), shift=4, payloads=(-(2**20), 2**20), counts=(0, 2**20))
     network = one_layer(neuron)
-    assert bounds.bound(network, network.populations[1]).membrane == 2**22 + 90
+    assert bounds.bound_population(network, network.populations[1]).membrane == 2**22 + 90
 
 
 def test_files_keep_everything() -> None:

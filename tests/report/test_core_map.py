@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from snn_deploy.activity.counting import assume
+from snn_deploy.activity.counting import assume_activity
 from snn_deploy.cost.energy import estimate
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
@@ -19,7 +19,7 @@ from snn_deploy.testing import random_unet
 def test_every_core_is_drawn_once() -> None:
     network, target = random_unet("rate", 0, size=64), load_target("loihi2")
     mapping = map_network(network, target)
-    moved = measure_traffic(network, assume(network, 0.2), mapping, target)
+    moved = measure_traffic(network, assume_activity(network, 0.2), mapping, target)
     for picture in (core_map(mapping, target), core_map(mapping, target, moved)):
         ET.fromstring(picture)
         corners = re.findall(r"M[\d.]+ [\d.]+", picture)
@@ -40,7 +40,7 @@ def test_names_are_escaped() -> None:
 def test_bars_show_every_population() -> None:
     network, target = random_unet("rate", 0), load_target("loihi2")
     mapping = map_network(network, target)
-    found = estimate(network, assume(network, 0.2), target, mapping=mapping)
+    found = estimate(network, assume_activity(network, 0.2), target, mapping=mapping)
     picture = layer_bars(mapping, found)
     ET.fromstring(picture)
     assert picture.count('class="bar"') == 2 * len(mapping.layers)

@@ -1,7 +1,7 @@
 """Which number formats compute a connection exactly: proved from weights and payload limits, before anything runs.
 
-* float32 holds every integer up to 2**24. :func:`snn_deploy.network.bounds.bound` bounds every partial sum of a population's
-  current, in any order, so a bound below 2**23 makes each product, sum and ``v + current`` exact (``f32``).
+* float32 holds every integer up to 2**24. :func:`snn_deploy.network.bounds.bound_population` bounds every partial sum of a
+  population's current, in any order, so a bound below 2**23 makes each product, sum and ``v + current`` exact (``f32``).
 * 8-bit kernels sum u8 x s8 products in 32 bits and return float32; a payload wider than 8 bits is split into *planes*,
   ``x = sum_j 2**(b j) * plane_j``, the last of them signed through a zero point. Each plane's sum must stay below 2**24
   (``int8``). Without VNNI instructions two products are added in 16 bits, saturating; planes of 7 bits exclude that:
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.arrays import Array
-from snn_deploy.network.bounds import Bound, event_range, reach, weight_sums
+from snn_deploy.network.bounds import Bound, bound_current, bound_payloads, sum_weights
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Connection, Network, Population
@@ -75,7 +75,7 @@ def split_planes(smallest: int, largest: int, bits: int) -> tuple[Plane, ...]:
 
 def planes_fit_float32(kernel: Kernel, planes: tuple[Plane, ...]) -> bool:
     """Whether every plane's 32-bit sum is an integer that float32 holds: below 2**24 in magnitude."""
-    positive, negative = weight_sums(kernel)
+    positive, negative = sum_weights(kernel)
     one_sign = int(np.maximum(positive, -negative).max())
     # u - zero_point takes both signs, so weights of both signs may push a sum the same way
     both_signs = int((positive - negative).max())
@@ -102,7 +102,7 @@ def passes_through(network: Network, population: Population, connection: Connect
     if neuron is None or not neuron.relays or np.any(population.bias):
         return False
     source, counts = network.population(connection.source), population.count_range
-    low, high = reach(connection, *event_range(network, source))
+    low, high = bound_current(connection, *bound_payloads(network, source))
     if low.min() < neuron.payload_min or high.max() > neuron.payload_max:
         return False
     if counts is None:
@@ -111,7 +111,7 @@ def passes_through(network: Network, population: Population, connection: Connect
     if source.count_range is None:
         return False
     # a step within its limits is not enough: the running count may bind after several
-    low, high = reach(connection, *source.count_range)
+    low, high = bound_current(connection, *source.count_range)
     return bool(low.min() >= counts[0] and high.max() <= counts[1])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from snn_deploy.backend.registry import backend_names, load_backend, run_backend
+from snn_deploy.backend.registry import list_backends, load_backend, run_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show, show_json
@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace) -> int:
     network = random_unet(size=8, width=2, levels=15)
     stimulus = random_stimulus(network, batch=1)
     states = {}
-    for name in backend_names():
+    for name in list_backends():
         try:
             seconds = run_backend(load_backend(name), network, stimulus).seconds
             states[name] = {"name": name, "runs": True, "note": f"a network of 8x8 pixels took {seconds:.2f} s"}

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy.activity.counting import count
-from snn_deploy.backend.integer_ann import integer_network
+from snn_deploy.activity.counting import count_activity
+from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.backend.protocol import Record, Run
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
 from snn_deploy.cli.commands.estimate import show_energy
@@ -98,14 +98,14 @@ def execute(arguments: argparse.Namespace) -> int:
         show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
 
     restored_float = next(iter(open_float_probe(model, size)(noisy).values()))
-    payloads = stimulus_of(network, noisy)
+    payloads = quantize_images(network, noisy)
     whole = shared.run("cpu", network, payloads)
     restored = whole.values(network).astype(np.float32)
     with progress("the integer network, for comparison"):
-        integers = integer_network(network, payloads)
+        integers = compute_integer_counts(network, payloads)
     differing = sum(int(np.count_nonzero(counts != whole.counts[name])) for name, counts in integers.items())
     verdict, missing = _compared(network, noisy, arguments.crop)
-    activity = count(network, whole)
+    activity = count_activity(network, whole)
     energy = estimate(network, activity, target)
     pictures = {"noisy": noisy, "float": restored_float, "spiking": restored}
     scores = {name: float(psnr_db(picture, clean)) for name, picture in pictures.items()}
@@ -133,7 +133,7 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
     Also the backends that are not installed, and why.
     """
     part = network.at_size(*crop)
-    stimulus = stimulus_of(part, images.center_crop(noisy, *crop))
+    stimulus = quantize_images(part, images.center_crop(noisy, *crop))
     note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
     runs: list[Run] = []
     missing: dict[str, str] = {}

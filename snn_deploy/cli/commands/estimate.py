@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.activity.counting import assume, count
+from snn_deploy.activity.counting import assume_activity, count_activity
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
@@ -68,10 +68,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if (arguments.input is None) == (arguments.rate is None):
         raise StimulusError("give either --input FILE, or --rate R to assume an activity")
     if arguments.rate is not None:
-        activity = assume(network, arguments.rate)
+        activity = assume_activity(network, arguments.rate)
     else:
         network, _, payloads = shared.stimulus(arguments, network)
-        activity = count(network, shared.run(arguments.backend, network, payloads))
+        activity = count_activity(network, shared.run(arguments.backend, network, payloads))
     mapping = map_network(network, target) if target.kind == "chip" else None
     fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
     found = estimate(network, activity, target, mapping=mapping) if fits else None

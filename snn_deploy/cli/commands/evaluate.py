@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.backend.registry import backend_names, load_backend
+from snn_deploy.backend.registry import list_backends, load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
@@ -62,7 +62,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
     parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--backend", choices=backend_names(), default="cpu", help="default: cpu")
+    parser.add_argument("--backend", choices=list_backends(), default="cpu", help="default: cpu")
     parser.add_argument(
         "--noise",
         type=shared.real(0, 1000),

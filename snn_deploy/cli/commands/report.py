@@ -15,10 +15,10 @@ import numpy as np
 
 from snn_deploy import __version__
 from snn_deploy.activity.activity import Activity
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64
 from snn_deploy.backend.protocol import Record, Run
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.verify import LEVELS
 from snn_deploy.cli.modes import Mode, Modes, Need
@@ -138,7 +138,7 @@ def execute(arguments: argparse.Namespace) -> int:
     missing: dict[str, str] = {}
     verdict = _verdict(arguments, unsized, shown, missing)
     scores, pictures = _compared(clean, shown, output, expected, noise=arguments.noise)
-    activity = count(network, run)
+    activity = count_activity(network, run)
     mapping, drawn = _mapping(network, activity, target, missing)
     placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
     contents = Contents(
@@ -272,7 +272,7 @@ def _over_steps(
     if network.steps < 2 or 4 * network.steps * sum(item.size for item in network.populations) > TRAINS_LIMIT:
         missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
         return None
-    run = shared.run(arguments.backend, network, stimulus_of(network, shown), Record.TRAINS)
+    run = shared.run(arguments.backend, network, quantize_images(network, shown), Record.TRAINS)
     population = network.population(network.outputs[0].population)
     trains = (run.trains or {})[population.name]
     sums = np.cumsum(trains.astype(np.int64), axis=1) * population.unit[:, None, None]
@@ -303,7 +303,7 @@ def _over_levels(
             report(done, len(budgets))
             options = Options(**(config | {"levels": levels}))  # type: ignore[arg-type]  # written by Options.record
             converted = convert(arguments.model, patches, options, (shown.shape[2], shown.shape[3])).conversion.network
-            run = shared.run(arguments.backend, converted, stimulus_of(converted, shown), bar=False)
+            run = shared.run(arguments.backend, converted, quantize_images(converted, shown), bar=False)
             points.append((levels, psnr_db(_values(converted, run), truth)))
     return Curve("levels N", against, tuple(points), chosen, limit)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import WORKERS, Mode, Modes
 from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
@@ -131,10 +131,10 @@ class Scoring:
         changes = {name: value for name, value in settings.items() if name != "preset"}
         options = preset(str(settings.get("preset", "exact")), **changes)
         network = convert(self.model, self.calibration, options, size).conversion.network
-        run = load_backend("cpu").run(network, stimulus_of(network, self.image))
+        run = load_backend("cpu").run(network, quantize_images(network, self.image))
         wanted = next(iter(open_float_probe(self.model, size)(self.image).values()))
         error = float(np.mean(np.square(run.values(network) - wanted)))
-        activity = count(network, run)
+        activity = count_activity(network, run)
         found = estimate(network, activity, self.target)
         scores = {
             "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands import verify_folder, verify_recordings
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
@@ -313,7 +313,7 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
         image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
         shown.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
     with progress("mutation score") as report:
-        score = score_mutants(part, np.concatenate([stimulus_of(part, image) for image in shown]), progress=report)
+        score = score_mutants(part, np.concatenate([quantize_images(part, image) for image in shown]), progress=report)
     level = LEVELS[arguments.level]
     chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:

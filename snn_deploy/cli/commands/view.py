@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.activity.counting import count
+from snn_deploy.activity.counting import count_activity
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
@@ -96,7 +96,7 @@ def _onnx(arguments: argparse.Namespace) -> bytes:
 
 def _measured(network: Network, run: Run) -> Measured:
     """Events per neuron and step of every population, synaptic operations per image of every connection."""
-    activity = count(network, run)
+    activity = count_activity(network, run)
     rates = {
         item.name: {"spike_rate": int(item.events.sum()) / (activity.images * item.neurons * network.steps)}
         for item in activity.populations

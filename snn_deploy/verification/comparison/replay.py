@@ -132,7 +132,7 @@ class SynapticCurrents:
         key = (id(connection.kernel), connection.exponent, connection.source, sending)
         if key in self._known:
             return self._known[key][1]
-        current = dynamics.current(connection, payload)
+        current = dynamics.transmit(connection, payload)
         if current.nbytes <= self._left:
             self._left -= current.nbytes
             self._known[key] = (connection.kernel, current)
@@ -160,7 +160,7 @@ def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> 
     second_states = (
         np.zeros_like(trains) if population.neuron is not None and population.neuron.has_second_state else None
     )
-    v = dynamics.initial_membrane(population, batch)
+    v = dynamics.initialize_membrane(population, batch)
     count = np.zeros_like(v)
     for step in range(first + length - min(site.shift, 0)):
         current = synapses.total(site.incoming, step, v)

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from snn_deploy.backend.protocol import Record
-from snn_deploy.backend.stimulus import stimulus_of
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.options import preset
 from snn_deploy.network.network import Network
@@ -39,7 +39,7 @@ def test_all_paths_agree_on_a_photograph(root: Path, model: str, options: object
     image = (data.camera()[:256, :256] / np.float32(255))[None, None]
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
     network = converted.conversion.network
-    _agree(network, stimulus_of(network, image), Record.COUNTS)
+    _agree(network, quantize_images(network, image), Record.COUNTS)
 
 
 def _agree(network: Network, stimulus: npt.NDArray[np.int64], record: Record) -> None:

@@ -20,7 +20,7 @@ import snn_deploy_lava
 from snn_deploy.arrays import Array
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_digest
+from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import ArtifactError, BackendUnavailableError
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
@@ -154,17 +154,17 @@ def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: Array, me
 
 
 def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: Network, tmp_path: Path) -> None:
-    from snn_deploy.backend.stimulus import stimulus_of
+    from snn_deploy.backend.stimulus import quantize_images
 
     image = np.random.default_rng(0).normal(0, 0.7, (2, 1, 8, 8))
     np.save(tmp_path / "x.npy", image)
     got = command._payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
-    assert np.array_equal(got, stimulus_of(network, image))
+    assert np.array_equal(got, quantize_images(network, image))
 
 
 def test_digests_are_those_of_snn_deploy(network: Network) -> None:
     stimulus = random_stimulus(network, 3)
-    assert trace.digest_stimulus(stimulus) == stimulus_digest(stimulus)
+    assert trace.digest_stimulus(stimulus) == digest_stimulus(stimulus)
 
 
 def test_an_existing_folder_is_not_overwritten(network: Network, tmp_path: Path) -> None:

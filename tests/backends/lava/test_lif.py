@@ -63,7 +63,7 @@ def test_the_record_of_a_chip_is_reproduced_step_by_step(pilotnet: Network) -> N
             if step in (layer, layer + INTERVAL):
                 v, u = np.zeros_like(v), np.zeros_like(u)
             arriving = before[step - 1][None] if step else np.zeros((1, *before.shape[1:]), np.int64)
-            v, u, payload = dynamics.advance(neuron, v, u, dynamics.current(connection, arriving))
+            v, u, payload = dynamics.advance(neuron, v, u, dynamics.transmit(connection, arriving))
             assert np.array_equal(payload[0], spikes[step]), (name, step)
             assert np.array_equal(u[0], currents[step]), (name, step)
             silent = spikes[step] == 0

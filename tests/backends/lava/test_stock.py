@@ -60,7 +60,9 @@ def stock_unet(kind: str, seed: int) -> Network:
     built = {"input": replace(network.input, input_min=-20, input_max=20)}
     for population, connections in network.layers():
         channels, neuron = population.shape[0], population.neuron
-        reached = [bounds.reach(connection, *built[connection.source].payload_range) for connection in connections]
+        reached = [
+            bounds.bound_current(connection, *built[connection.source].payload_range) for connection in connections
+        ]
         worst = max(
             int(np.sum([-low for low, _ in reached], axis=0).max()),
             int(np.sum([high for _, high in reached], axis=0).max()),

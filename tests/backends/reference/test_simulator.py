@@ -8,7 +8,7 @@ import pytest
 
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import stimulus_digest
+from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, identity
@@ -243,7 +243,7 @@ def test_a_run_names_its_network_its_stimulus_and_its_engine() -> None:
     run = REFERENCE.run(network, stimulus)
     assert run.backend == "reference"
     assert run.network == artifact.digest(network)
-    assert run.stimulus == stimulus_digest(stimulus)
+    assert run.stimulus == digest_stimulus(stimulus)
     assert set(run.engines.values()) == {"int64"}
     assert set(run.engines) == set(run.counts) - {"input"}
     assert run.seconds > 0
