@@ -56,7 +56,7 @@ coverage: $(READY) ## run the tests and report the lines and branches that none 
 	@mkdir -p build/coverage
 	@$(RUN)python -m pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
-docs: $(READY) ## the documentation as pages in build/site (installs the extra "docs")
+docs: $(READY) ## build the documentation in build/site (installs the extra "docs"; a reference that leads nowhere fails)
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 

@@ -16,34 +16,34 @@ Lines = dict[str, dict[int, Mapping[str, Any]]]
 
 HEAD = """# Results
 
-Written by `make reproduce` (`tests/benchmarks/results.py`); every number is measured, none is copied, and each stands with
-its fingerprint, date and cost in [results.json](results.json). Backend `cpu`, which fires the same spikes as the reference
-and Lava. Noise: additive, white, Gaussian, not clipped, image i with seed i; PSNR on clipped restorations, all pixels.
-Activations are calibrated on 32 patches of 128x128, seed 0: photographs that scikit-image brings, with the same noise
-(denoising), or training images (segmentation). Weights: 8 bits. How each network was trained stands in `models/models.toml`.
+Written by `make reproduce` (`tests/benchmarks/results.py`). Every number is measured; [results.json](results.json) lists each with
+its fingerprint, date and cost. Backend: `cpu`, which fires the same spikes as the reference and Lava. Noise: additive, white,
+Gaussian, not clipped, image i with seed i; PSNR on clipped restorations, all pixels. Activations are calibrated on 32 patches of
+128x128, seed 0: scikit-image's photographs with the same noise (denoising), or training images (segmentation). Weights: 8 bits.
+`models/models.toml` lists how each network was trained.
 
-*Events* are messages, whatever they carry; *operations* are synaptic operations, one event reaching one non-zero weight;
-*op/MAC* divides them by the multiplications of the float network. *Energy* is the estimate for Loihi 2 with everything it
-counts (`snn-deploy estimate`), not a measurement. T counts the steps of a population's window;
-a pipelined chip adds the network's depth to it, in every mode: an `exact` network has a window of one step.
+*Events* are messages, whatever their payload; *operations* are synaptic operations, one event reaching one non-zero weight;
+*op/MAC* divides them by the multiplications of the float network. *Energy* is the estimate for Loihi 2 with all its components
+(`snn-deploy estimate`), not a measurement. T counts the steps of a population's window; a pipelined chip adds the network's depth
+to it in every mode: an `exact` network has a window of one step.
 """
 
-NOTES = """## What to read with care
+NOTES = """## Limitations of these results
 
-* Sweeps over T use crops (64x64 pixels of denoising images, 256x256 of ISBI, 128x128 of CamSeq); whole images carry the rows
-  that matter. Whole images lose a little more than crops: the same network sees more rare bright activations.
+* Sweeps over T use crops (64x64 pixels of denoising images, 256x256 of ISBI, 128x128 of CamSeq); the most important rows are also
+  measured on whole images, which lose slightly more: the same network sees more of the rare bright activations.
 * The published neuron (thresholds 2, 1, 1/2, 1/4 of the 99.9 percentile, strict, from zero, spikes never taken back)
   spends most of its 15 levels above the percentile. Choosing thresholds by least square error for the levels that a
-  run of T steps can tell apart costs nothing and saves four to eight times the steps.
-* Fine-tuning here is short (minutes on one core, 90 training images). It helps every network it was tried on and is worth
-  most where few levels are left; thresholds by least square error, without training, are ahead of it at the same T.
-* The networks are small and were trained for minutes to an hour; their float scores are what conversions are compared with,
-  not records. One blind network serves sigma 15, 25 and 35, as in the paper.
-* CamSeq is less than seven seconds of one drive (frames 7959 to 8159 of a 30 Hz film); the test frames follow the training
-  frames at once, which flatters the float score. Its conversions may score above the float network: with 11 classes and a
-  network trained for minutes, some boundaries move to the right place by chance.
-* The color denoiser saw 81 frames of one drive and nine photographs: there were no color training images of the usual kind.
-  Its float score is a good dB below published ones; what conversion loses is measured all the same.
+  run of T steps can distinguish costs nothing and saves four to eight times the steps.
+* Fine-tuning here is short (minutes on one core, 90 training images). It improves every network it was applied to, most of all
+  with few levels; thresholds by least square error, without training, lose less at the same T.
+* The networks are small and were trained for minutes to an hour; their float scores are the baseline of the conversions, not
+  records. One blind network serves sigma 15, 25 and 35, as in the paper.
+* CamSeq is less than seven seconds of one drive (frames 7959 to 8159 of a 30 Hz film). The test frames directly follow the training
+  frames, which raises the float score. Conversions may score above the float network: with 11 classes and a network trained for
+  minutes, some boundaries improve by chance.
+* The color denoiser was trained on 81 frames of one drive and nine photographs, because the usual color training images were not
+  available. Its float score is a little more than 1 dB below published ones; the loss by conversion is measured as for the other networks.
 """
 
 TITLES = {"psnr_db": "PSNR [dB]", "f1": "F1", "miou": "mIoU", "jaccard": "Jaccard", "accuracy": "accuracy"}
@@ -176,7 +176,7 @@ def _within(parts: Parts, study: Study) -> str:
             share = f"{steps / base:.0%}" if base else f"below {steps / most:.0%}"
         rows.append([name, _steps_cell(steps, last), share])
     near = f"{study.tolerance:g} dB" if study.metric == "psnr_db" else f"one point of {UNITS[study.metric]}"
-    return f"Time steps to come within {near}:\n\n" + _markdown(["network", "T", f"of {BASE}"], rows)
+    return f"Smallest T within {near} of the float network:\n\n" + _markdown(["network", "T", f"of {BASE}"], rows)
 
 
 def _summary(parts: Parts, studies: Sequence[Study]) -> str:
@@ -207,8 +207,8 @@ def _summary(parts: Parts, studies: Sequence[Study]) -> str:
     if not rows:
         return ""
     text = (
-        "## In short\n\nTime steps (T) until a converted network is as good as the float one, within 0.1 dB or one point "
-        "of F1 or mIoU, on crops:\n\n"
+        "## Summary\n\nSmallest number of time steps T with which a converted network is within 0.1 dB or one point of F1 or mIoU "
+        "of the float network, on crops:\n\n"
     )
     return text + _markdown(["task", *kinds], rows)
 
@@ -236,7 +236,7 @@ def _tunings(parts: Parts, studies: Sequence[Study]) -> str:
     }
     if not commands:
         return ""
-    return "## How the fine-tuned networks were made\n\n```sh\n" + "\n".join(commands) + "\n```\n"
+    return "## Commands of the fine-tuned networks\n\n```sh\n" + "\n".join(commands) + "\n```\n"
 
 
 def _missing(parts: Parts, studies: Sequence[Study]) -> str:

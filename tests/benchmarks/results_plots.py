@@ -47,8 +47,8 @@ def write_plots(folder: Path, parts: Parts, studies: Sequence[Study], noisy: Ima
             axes.set_axis_off()
         figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, fontsize=8)
         captions["quality.png"] = (
-            "Loss against the float network over time steps; dashed: what counts as near. A point at a hundredth of that loses "
-            "no more, or gains."
+            "Loss against the float network over time steps; dashed: the tolerance of the summary. Points at a hundredth of it "
+            "stand for that loss or less, or a gain."
         )
         _save(figure, folder / "quality.png")
     for name, draw, caption in (
@@ -56,7 +56,7 @@ def write_plots(folder: Path, parts: Parts, studies: Sequence[Study], noisy: Ima
         (
             "units.png",
             _units,
-            "Each connection's source, from the median of what is not zero to the 99.9 percentile, before and after normalization.",
+            "Each connection's source, from the median of its non-zero activations to the 99.9 percentile, before and after normalization.",
         ),
     ):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
