@@ -43,7 +43,8 @@ NOTES = """## Limitations of these results
   frames, which raises the float score. Conversions may score above the float network: with 11 classes and a network trained for
   minutes, some boundaries improve by chance.
 * The color denoiser was trained on 81 frames of one drive and nine photographs, because the usual color training images were not
-  available. Its float score is a little more than 1 dB below published ones; the loss by conversion is measured as for the other networks.
+  available. Its float score is a little more than 1 dB below published ones; the loss by conversion is measured as for the other
+  networks.
 """
 
 TITLES = {"psnr_db": "PSNR [dB]", "f1": "F1", "miou": "mIoU", "jaccard": "Jaccard", "accuracy": "accuracy"}

@@ -56,7 +56,8 @@ def write_plots(folder: Path, parts: Parts, studies: Sequence[Study], noisy: Ima
         (
             "units.png",
             _units,
-            "Each connection's source, from the median of its non-zero activations to the 99.9 percentile, before and after normalization.",
+            "Each connection's source, from the median of its non-zero activations to the 99.9 percentile, before and after "
+            "normalization.",
         ),
     ):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
