@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy_cpu import activations
 from snn_deploy_cpu.activations import Activations, OutputBuffers
 from snn_deploy_cpu.buffer_pool import BufferPool
@@ -25,7 +26,7 @@ def test_deferred_payloads_are_computed_once_and_only_when_read() -> None:
     pool, computed = BufferPool(), []
     payloads = Activations({"input": np.ones((2, 3, 3, 1), np.int16)}, pool)
 
-    def compute() -> np.ndarray:
+    def compute() -> Array:
         computed.append(1)
         return np.zeros((2, 3, 3, 1), np.int16)
 
@@ -44,7 +45,7 @@ def test_buffers_go_back_to_the_pool_when_payloads_are_released() -> None:
     pool = BufferPool()
     payloads = Activations({}, pool)
     buffer = payloads.buffer("a", outputs((2, 3, 3, 1)), 4, np.int16)
-    assert (buffer.shape, buffer.dtype) == ((4, 18), np.int16)
+    assert (buffer.shape, buffer.dtype) == ((4, 18), np.dtype(np.int16))
     payloads["a"] = buffer
     payloads.release("a")
     assert "a" not in payloads
@@ -103,6 +104,7 @@ def test_count_events(
     bands = [(0, 2), (2, 6)] if images == 1 else [(0, 6)]
     parts = [buffers.count_events(payloads.reshape(4, -1), most, *band) for band in bands]
     np.testing.assert_array_equal(buffers.counts, 1 + payloads.sum(0, dtype=np.int64))
+    assert buffers.events is not None
     np.testing.assert_array_equal(buffers.events, np.count_nonzero(payloads, axis=0))
 
     stats = PayloadStats.merged([part for part in parts if part is not None])

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array, Int8
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.errors import BackendError, BackendUnavailableError
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
-from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, random_stimulus, random_unet
@@ -74,7 +75,7 @@ def assert_fields_equal(found: Run, expected: Run, *fields: str) -> None:
             np.testing.assert_array_equal(getattr(found, field)[name], values, err_msg=f"{field} of {name}")
 
 
-def both(network: Network, stimulus: np.ndarray, engine: Engine | None = None) -> tuple[Run, Run]:
+def both(network: Network, stimulus: Array, engine: Engine | None = None) -> tuple[Run, Run]:
     return (
         CpuBackend(engine).run(network, stimulus, Record.STATES),
         ReferenceBackend().run(network, stimulus, Record.STATES),
@@ -219,22 +220,26 @@ def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, fa
         assert_counts_equal(CpuBackend(sparse_below=0.0, direct=False).run(network, stimulus), expected)
 
 
-def doubled(kernel: ConvKernel, factor: int, mode: str = "rate") -> Network:
+def doubled(kernel: ConvKernel, factor: int, mode: Mode = "rate") -> Network:
     """A convolution of a map whose pixels a relay repeats ``factor`` times each way."""
     first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 7), 700)
     repeat = (factor * 6, factor * 7)
     rows, columns = (np.repeat(np.arange(length), factor) for length in (6, 7))
     indices = (rows[:, None] * 7 + columns[None, :]).reshape(-1)
-    pixels = SpatialKernel((6, 7), repeat, np.arange(indices.size + 1), indices, np.ones(indices.size))
+    pixels = SpatialKernel((6, 7), repeat, np.arange(indices.size + 1), indices, np.ones(indices.size, np.int8))
     one, limit = np.ones(4, np.int64), 300
     counts = (-limit, limit) if mode == "exact" else (None, None)
     relay = Population(
-        "twice", (4, *repeat), MultiThreshold(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one
+        "twice",
+        (4, *repeat),
+        MultiThreshold(one, 0 * one, -limit, limit, *counts),
+        np.zeros((4, 1, 1), np.int64),
+        np.ones(4),
     )
     shape = kernel.output_shape(relay.shape)
     theta = np.full(shape[0], 800)
     neuron = MultiThreshold(theta, theta // 2, -90, 90, *((-90, 90) if mode == "exact" else (None, None)))
-    after = Population("after", shape, neuron, np.zeros((shape[0], 1, 1)), np.ones(shape[0]))
+    after = Population("after", shape, neuron, np.zeros((shape[0], 1, 1), np.int64), np.ones(shape[0]))
     return align(
         replace(
             first,
@@ -254,7 +259,7 @@ def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
     """Payloads of more than 8 bits travel as planes; a silent one is left out, a sparse one taken payload by payload."""
     if compiled_kernels() is None or providers.select_int8() is None:
         pytest.skip("needs numba and PyTorch with an exact oneDNN")
-    passing = ConvKernel(16 * np.eye(8, dtype=np.int64)[:, :, None, None])
+    passing = ConvKernel(16 * np.eye(8, dtype=np.int8)[:, :, None, None])
     kernels = [passing, ConvKernel(weights(8, 8, 3, 3) // 4, pads=(1, 1, 1, 1))]
     network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
     stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
@@ -276,8 +281,10 @@ def test_engines_are_named() -> None:
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (1, 3), (5, 2)])
-def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = random_unet(mode, 7, steps=11)  # type: ignore[arg-type]
+def test_strips_groups_chunks_and_threads(
+    mode: Mode, batch: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_unet(mode, 7, steps=11)
     stimulus = random_stimulus(network, 7, batch)
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
@@ -291,7 +298,11 @@ def test_strips_groups_chunks_and_threads(mode: str, batch: int, threads: int, m
 
 
 def line(
-    kernels: list[ConvKernel | TransposedKernel], mode: str, shape: tuple[int, int, int], theta: int, **options: object
+    kernels: Sequence[ConvKernel | TransposedKernel],
+    mode: Mode,
+    shape: tuple[int, int, int],
+    theta: int,
+    **options: object,
 ) -> Network:
     """A chain of populations, one for each kernel."""
     one = np.zeros((shape[0], 1, 1), np.int64)
@@ -313,16 +324,16 @@ def line(
         4 if mode == "rate" else 1,
         tuple(populations),
         tuple(connections),
-        (Output("out", populations[-1].name),),  # type: ignore[arg-type]
+        (Output("out", populations[-1].name),),
     )
     return align(network)
 
 
-def weights(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+def weights(*shape: int) -> Int8:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape).astype(np.int8)
 
 
-KERNELS = {
+KERNELS: dict[str, ConvKernel | TransposedKernel] = {
     "asymmetric pads": ConvKernel(weights(8, 6, 3, 2), pads=(2, 0, 1, 3)),
     "negative pads": ConvKernel(weights(8, 6, 3, 3), pads=(-2, 1, -1, -3)),
     "stride beyond kernel": ConvKernel(weights(8, 6, 1, 2), (3, 3), (1, 0, 0, 2)),
@@ -351,14 +362,18 @@ def test_every_geometry(name: str, engine: Engine | None, block: int, monkeypatc
 @pytest.mark.parametrize("mode", ["exact", "rate"])
 @pytest.mark.parametrize("weight", [1, 3, -2])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_resampling_relays(mode: str, weight: int, threads: int) -> None:
+def test_resampling_relays(mode: Mode, weight: int, threads: int) -> None:
     first = line([ConvKernel(weights(4, 2, 3, 3), pads=(1, 1, 1, 1))], mode, (2, 6, 6), 700)
     source = first.populations[-1]
     limit = 900
     counts = (-limit, limit) if mode == "exact" else (None, None)
     one = np.ones(4, np.int64)
     relay = Population(
-        "twice", (4, 12, 12), MultiThreshold(one, 0 * one, -limit, limit, *counts), np.zeros((4, 1, 1)), one
+        "twice",
+        (4, 12, 12),
+        MultiThreshold(one, 0 * one, -limit, limit, *counts),
+        np.zeros((4, 1, 1), np.int64),
+        np.ones(4),
     )
     double = np.repeat(np.arange(6), 2)
     indices = (double[:, None] * 6 + double[None, :]).reshape(-1)

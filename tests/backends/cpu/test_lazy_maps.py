@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy_cpu.lazy_maps import LazyMaps
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 @pytest.mark.parametrize("leading", [(2,), (2, 5)])
 def test_maps_are_read_channels_first(dtype: type, leading: tuple[int, ...]) -> None:
-    stored = np.arange(np.prod(leading) * 24).reshape(*leading, 2, 3, 4).astype(dtype)
+    stored: Array = np.arange(np.prod(leading) * 24).reshape(*leading, 2, 3, 4).astype(dtype)
     maps = LazyMaps({"a": stored, "b": stored[..., :1]}, np.int64)
     assert (list(maps), len(maps), maps["b"].shape) == (["a", "b"], 2, (*leading, 1, 2, 3))
     read = maps["a"]
-    assert (read.dtype, read.shape, read.flags.c_contiguous) == (np.int64, (*leading, 4, 2, 3), True)
+    assert (read.dtype, read.shape, read.flags.c_contiguous) == (np.dtype(np.int64), (*leading, 4, 2, 3), True)
     for channel in range(4):
         np.testing.assert_array_equal(read[..., channel, :, :], stored[..., channel])
 

@@ -98,8 +98,8 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
     double = np.arange(16).reshape(4, 4).repeat(2, 0).repeat(2, 1).reshape(-1)
     relay = MultiThreshold(one, 0 * one, -99, 99)
     wide = MultiThreshold(7 * one, 0 * one, 0, 9)
-    pixels = SpatialKernel((4, 4), (8, 8), np.arange(65), double, np.ones(64))
-    kernel = ConvKernel(np.ones((8, 8, 3, 3)), pads=(1, 1, 1, 1))
+    pixels = SpatialKernel((4, 4), (8, 8), np.arange(65), double, np.ones(64, np.int8))
+    kernel = ConvKernel(np.ones((8, 8, 3, 3), np.int8), pads=(1, 1, 1, 1))
     network = align(
         replace(
             network,
@@ -110,7 +110,7 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
                 Population("after", (8, 8, 8), wide, zero, unit),
             ),
             connections=(
-                Connection("a", "input", "small", ConvKernel(np.ones((8, 1, 1, 1))), 0),
+                Connection("a", "input", "small", ConvKernel(np.ones((8, 1, 1, 1), np.int8)), 0),
                 Connection("b", "small", "large", pixels, 0),
                 Connection("c", "large", "after", kernel, 0),
             ),

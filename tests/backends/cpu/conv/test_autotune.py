@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy_cpu.conv import autotune
 from snn_deploy_cpu.conv.autotune import MIN_MACS, TRIALS, WARMUP_MACS, Autotuner, Overrides, time_in_turn
@@ -27,7 +28,7 @@ def task(macs: int) -> ConvTask:
     return ConvTask("source", POINTWISE, np.float32(1), (1, macs // 64))
 
 
-def payloads(density: float, maps: int = 1) -> np.ndarray:
+def payloads(density: float, maps: int = 1) -> Array:
     x = np.zeros((maps, 10, 10, 8), np.uint8)
     x.reshape(-1)[: round(density * x.size)] = 5
     return x
@@ -73,7 +74,7 @@ class Timed:
         return [self.seconds[conv.name], 1.0]
 
 
-def best(tuner: Autotuner, x: np.ndarray, overrides: Overrides | None = None) -> str | None:
+def best(tuner: Autotuner, x: Array, overrides: Overrides | None = None) -> str | None:
     found = tuner.best(x, lambda: PayloadStats.of(x), ALL_BITS, lambda *_: None, overrides or Overrides())
     return None if found is None else found.name
 
@@ -85,7 +86,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timed]:
         monkeypatch.setattr(autotune, "time_in_turn", clock)
         monkeypatch.setattr(autotune, "_compiled", set())
         # without AVX2 there is no direct path; these tests are about choosing
-        monkeypatch.setattr(autotune.DirectConv, "of", classmethod(lambda *_: None))
+        monkeypatch.setattr(DirectConv, "of", classmethod(lambda *_: None))
         return clock
 
     return replace
@@ -168,7 +169,7 @@ def test_rows_too_long_for_lists_have_no_candidates() -> None:
     ("real", "groups", "covered"), [(np.float32, 1, True), (np.float64, 1, False), (np.float32, 2, False)]
 )
 def test_what_is_covered(real: type, groups: int, covered: bool) -> None:
-    conv = Convolution.of(ConvKernel(np.ones((8, 8 // groups, 1, 1)), groups=groups))
+    conv = Convolution.of(ConvKernel(np.ones((8, 8 // groups, 1, 1), np.int8), groups=groups))
     assert Autotuner.covers(conv, real) == (covered and compiled_kernels() is not None)
 
 
@@ -199,7 +200,7 @@ def test_depth_that_16_bits_hold(weight: int, channel_max: int, depth: int) -> N
 
 @pytest.mark.parametrize("dilations", [(1, 1), (1, 2)])
 def test_words_of_a_dilated_kernel_neighbour_within_a_tap(dilations: tuple[int, int]) -> None:
-    conv = Convolution.of(ConvKernel(np.ones((1, 8, 1, 3)), dilations=dilations))
+    conv = Convolution.of(ConvKernel(np.ones((1, 8, 1, 3), np.int8), dilations=dilations))
     assert exact_depth(conv, np.ones(8, np.int64)) == (6 if dilations == (1, 1) else 2)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array, Int8
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy_cpu.conv import providers
@@ -16,11 +17,11 @@ from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
 
 
-def weights(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+def weights(*shape: int) -> Int8:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape).astype(np.int8)
 
 
-KERNELS = {
+KERNELS: dict[str, ConvKernel | TransposedKernel] = {
     "same": ConvKernel(weights(6, 4, 3, 3), pads=(1, 1, 1, 1)),
     "uneven pads": ConvKernel(weights(6, 4, 3, 2), (1, 2), (2, 0, 1, 3)),
     "groups": ConvKernel(weights(6, 2, 3, 3), (2, 1), (1, 1, 1, 1), (1, 2), groups=2),
@@ -28,7 +29,7 @@ KERNELS = {
 }
 
 
-def check(operators: list[Operator], kernel: Kernel, exponent: int, x: np.ndarray) -> None:
+def check(operators: list[Operator], kernel: Kernel, exponent: int, x: Array) -> None:
     expected = np.moveaxis(apply(kernel, np.moveaxis(x.astype(np.int64), -1, 1)) << exponent, 1, -1)
     height = expected.shape[1]
     for begin, end in ((0, height), (0, 1), (1, height), (height // 2, height // 2 + 2)):

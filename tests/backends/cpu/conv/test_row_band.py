@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Int8
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
 from snn_deploy_cpu.conv.float_conv import NumpyConvolution
@@ -12,8 +13,8 @@ from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.row_band import RowBand, RowBands
 
 
-def weights(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).integers(-128, 128, shape)
+def weights(*shape: int) -> Int8:
+    return np.random.default_rng(sum(shape)).integers(-128, 128, shape).astype(np.int8)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_fused_upsampling(
         cut, added = min(pads[axis], 0) + min(pads[axis + 2], 0), pads[axis] + pads[axis + 2]
         if length + cut < 1 or length + added < side[axis]:
             reject()
-    kernel = ConvKernel(rng.integers(-127, 128, (outputs, inputs, *side)), pads=pads)
+    kernel = ConvKernel(rng.integers(-127, 128, (outputs, inputs, *side)).astype(np.int8), pads=pads)
     _, height, width = kernel.output_shape((inputs, *large))
     active = rng.random((3, *size, inputs)) < 0.4
     maps = rng.integers(-payload if signed else 0, payload + 1, active.shape) * active

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Array
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel
 from snn_deploy_cpu.conv.geometry import Convolution
@@ -18,7 +19,7 @@ def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(pass_through, "compiled_kernels", lambda: None)
 
 
-def check(operator: PassThrough, kernel: ConvKernel | SpatialKernel, exponent: int, x: np.ndarray) -> None:
+def check(operator: PassThrough, kernel: ConvKernel | SpatialKernel, exponent: int, x: Array) -> None:
     expected = np.moveaxis(apply(kernel, np.moveaxis(x.astype(np.int64), -1, 1)) << exponent, 1, -1)
     for dtype in (np.int16, np.int32, np.int64):
         out = np.zeros(expected.shape, dtype)
@@ -41,8 +42,8 @@ def test_pooling(
     compiled: None,
 ) -> None:
     weight = np.random.default_rng(0).integers(-3, 4, (5, 1, 2, 2))
-    kernel = ConvKernel(weight, strides, pads, dilations, groups=5)
-    x = np.random.default_rng(1).integers(0, 90, (2, 8, 9, 5)).astype(dtype)
+    kernel = ConvKernel(weight.astype(np.int8), strides, pads, dilations, groups=5)
+    x: Array = np.random.default_rng(1).integers(0, 90, (2, 8, 9, 5)).astype(dtype)
     check(SumPooling(Convolution.of(kernel), exponent), kernel, exponent, x)
 
 
@@ -67,8 +68,8 @@ def test_pixel_copies(weight: int, exponent: int, copies: bool, dtype: type, com
         (pixels([5, 0, 0, 4]), True),
         (pixels([5, 0, 0, 4], [2, 2, 2, 2]), True),
         (pixels([5, 0, 0, 4], [2, 2, 1, 2]), False),
-        (SpatialKernel((2, 3), (1, 2), np.array([0, 2, 3]), np.array([0, 1, 2]), np.ones(3)), False),
-        (SpatialKernel((2, 3), (1, 2), np.array([0, 0, 1]), np.array([2]), np.ones(1)), False),
+        (SpatialKernel((2, 3), (1, 2), np.array([0, 2, 3]), np.array([0, 1, 2]), np.ones(3, np.int8)), False),
+        (SpatialKernel((2, 3), (1, 2), np.array([0, 0, 1]), np.array([2]), np.ones(1, np.int8)), False),
     ],
 )
 def test_what_copies_cover(kernel: SpatialKernel, covered: bool) -> None:
