@@ -256,7 +256,7 @@ def test_aliases_of_arrays_are_defined_once() -> None:
     wrong = [
         f"{module}:{node.lineno}: import {target} from snn_deploy.arrays"
         for module, tree in TREES.items()
-        if module != "snn_deploy.arrays" and not _is_inside(module, (*COPIED_INTO_BUNDLES, "snn_deploy_cpu"))
+        if module != "snn_deploy.arrays" and not _is_inside(module, COPIED_INTO_BUNDLES)
         for node in ast.walk(tree)
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and "NDArray[" in ast.unparse(node.value or node)
         for target in map(ast.unparse, node.targets if isinstance(node, ast.Assign) else [node.target])
