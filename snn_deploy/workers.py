@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from snn_deploy.errors import BackendError, BackendUnavailableError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -95,17 +95,27 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory() as folder,
         dask.config.set(SETTINGS | {"temporary-directory": folder}),
-        LocalCluster(
+        _started(LocalCluster, workers) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _started(kind: type[LocalCluster], workers: int) -> LocalCluster:
+    """A cluster of local processes; :class:`BackendError` where one dies before it is ready."""
+    try:
+        return kind(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
             preload=[__name__],
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+        )
+    except (RuntimeError, OSError) as error:  # TimeoutError is an OSError
+        raise BackendError(
+            f"--workers {workers}: a worker ended before it was ready ({error}); try fewer workers"
+        ) from error
 
 
 def _connect(client_class: type[Client], scheduler: str) -> Client:

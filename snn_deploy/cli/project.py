@@ -113,7 +113,7 @@ def _path(given: Sequence[str]) -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_limited(path, ProjectError, MAX_TEXT).decode())
-    except ValueError as error:  # bad TOML and bad UTF-8 alike
+    except (ValueError, RecursionError) as error:  # bad TOML and bad UTF-8 alike
         raise ProjectError(f"{path}: not a TOML file: {error}") from error
 
 

@@ -65,16 +65,21 @@ def convert(
     calibration_graph = normal_form(read(model, (height, width)).graph)
     imported = read(model, target_size)
     graph = calibration_graph if target_size == (height, width) else normal_form(imported.graph)
-    name = model.stem if isinstance(model, Path) else "model"
+    name, file = (_utf8(model.stem), _utf8(model.name)) if isinstance(model, Path) else ("model", "model")
     conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
     config = {
         **conversion.network.config,
-        "model": model.name if isinstance(model, Path) else name,
+        "model": file,
         "model_sha256": imported.sha256,
         "calibration_images": sum(image.shape[0] for image in images),
         "calibration_sha256": _digest(images),
     }
     return Converted(imported, replace(conversion, network=replace(conversion.network, config=config)))
+
+
+def _utf8(name: str) -> str:
+    """A file name as text that an artifact can hold: bytes that are not UTF-8, surrogates to Python, are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _digest(images: Images) -> str:

@@ -26,7 +26,8 @@ def one_line(text: str) -> str:
 
 
 def _hidden(character: str, *, lines: bool) -> bool:
-    return unicodedata.category(character) in HIDDEN and not (lines and character == "\n")
+    noncharacter = ord(character) & 0xFFFE == 0xFFFE  # U+FFFE, U+FFFF, ...: XML cannot hold them
+    return (noncharacter or unicodedata.category(character) in HIDDEN) and not (lines and character == "\n")
 
 
 def _escaped(character: str) -> str:

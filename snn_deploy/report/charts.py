@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from snn_deploy.arrays import Int64
+from snn_deploy.report.text import escape
 from snn_deploy.targets.quantity import Quantity
 
 WIDTH, HEIGHT = 640, 300

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from snn_deploy.errors import ReportError
 from snn_deploy.mapping.fit import LayerMapping, Mapping
 from snn_deploy.mapping.traffic import Traffic, locate_cores, place_layers
 from snn_deploy.report.svg import COLOURS, STYLE
+from snn_deploy.report.text import escape
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.quantity import rounded
 
@@ -126,6 +126,6 @@ def _bar(x: int, y: int, share: float, colour: str, text: str, title: str) -> li
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-        f'role="img" aria-label="{escape(title, quote=True)}">{STYLE}'
+        f'role="img" aria-label="{escape(title)}">{STYLE}'
         f'<text x="{MARGIN / 2:g}" y="16">{escape(title)}</text>{"".join(body)}</svg>\n'
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
 
 import numpy as np
@@ -13,6 +12,7 @@ from snn_deploy.data import images
 from snn_deploy.display.labels import labels
 from snn_deploy.report import charts
 from snn_deploy.report.contents import Contents, Picture
+from snn_deploy.report.text import escape
 from snn_deploy.verification import Status
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -62,39 +62,34 @@ def _lead(contents: Contents) -> str:
     word = "counts up to" if network.mode == "exact" else "time steps:"
     shape = " x ".join(map(str, network.input.shape))
     return (
-        f'<p class="lead">Spiking network in {network.mode} mode, {word} {budget}; {len(network.populations)} populations, '
+        f'<p class="lead">Spiking network in {network.mode} mode, {word} {escape(budget)}; {len(network.populations)} populations, '
         f"{sum(item.size for item in network.populations):,} neurons at an image of {shape}.</p>"
     )
 
 
 def _tiles(contents: Contents) -> str:
     energy, verdict = contents.energy, contents.verdict
-    tiles = [(name, value, "") for name, value in contents.scores]
+    tiles = [_tile(name, escape(value)) for name, value in contents.scores]
     if verdict is not None:
         compared = f"{', '.join(verdict.backends)}; every {_strictness(verdict.asked.label)}"
-        tiles.append(
-            (
-                "counts of the backends",
-                f'<span class="{_COLORS[verdict.status]}">{verdict.status.value}</span>',
-                compared,
-            )
-        )
+        status = f'<span class="{_COLORS[verdict.status]}">{escape(verdict.status.value)}</span>'
+        tiles.append(_tile("counts of the backends", status, compared))
     if energy is not None:
-        tiles.append((f"energy per image on {energy.target}", *_split(energy.total_j.text("J"))))
+        value, band = _split(energy.total_j.text("J"))
+        tiles.append(_tile(f"energy per image on {energy.target}", escape(value), band))
         if energy.timing is not None:
-            tiles.append(("latency", *_split(energy.timing.latency_s.text("s"))))
+            value, band = _split(energy.timing.latency_s.text("s"))
+            tiles.append(_tile("latency", escape(value), band))
     operations = contents.activity.synaptic_operations / contents.activity.images
     share = operations / contents.activity.macs if contents.activity.macs else 0
-    tiles.append(
-        ("synaptic operations per image", f"{operations:,.0f}", f"{share:.0%} of the multiplications of the ANN")
-    )
-    return '<div class="tiles">' + "".join(map(_tile, tiles)) + "</div>"
+    part = f"{share:.0%} of the multiplications of the ANN"
+    tiles.append(_tile("synaptic operations per image", f"{operations:,.0f}", part))
+    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _tile(tile: tuple[str, str, str]) -> str:
-    name, value, small = tile
-    shown = value if value.startswith("<span") else escape(value)
-    return f'<div class="tile"><span>{escape(name)}</span><b>{shown}</b><small>{escape(small)}</small></div>'
+def _tile(name: str, value: str, small: str = "") -> str:
+    """``value`` is HTML already."""
+    return f'<div class="tile"><span>{escape(name)}</span><b>{value}</b><small>{escape(small)}</small></div>'
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -131,7 +126,7 @@ def _curve(contents: Contents) -> str:
     if curve is None:
         return _missing(contents, "Quality over the budget")
     drawn = charts.line(curve.points, curve.budget, f"PSNR in dB {curve.against}", curve.chosen, curve.limit)
-    return f'{drawn}<p class="quiet">The ring marks the budget of this network, {curve.chosen}.</p>'
+    return f'{drawn}<p class="quiet">The ring marks the budget of this network, {escape(curve.chosen)}.</p>'
 
 
 def _activity(contents: Contents) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 from snn_deploy.errors import ReportError
 from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.report.svg import COLOURS, STYLE
+from snn_deploy.report.text import escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 440, 84, 56, 36
 """Picture and margins, in pixels."""
@@ -57,12 +57,12 @@ def pareto_plot(points: Sequence[Point], cost: str, quality: str, *, goal: Goal 
         text = ", ".join(f"{name}={value}" for name, value in point.settings.items())
         body.append(
             f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="{7 if best else 4}" '
-            f'fill="{COLOURS[0] if best else COLOURS[4]}"><title>{escape(text)}: {cost} {point.scores[cost]:.3g}, '
-            f"{quality} {point.scores[quality]:.4g}</title></circle>"
+            f'fill="{COLOURS[0] if best else COLOURS[4]}"><title>{escape(text)}: {escape(cost)} {point.scores[cost]:.3g}, '
+            f"{escape(quality)} {point.scores[quality]:.4g}</title></circle>"
         )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
-        f'aria-label="{escape(quality, quote=True)} over {escape(cost, quote=True)}">{STYLE}{"".join(body)}</svg>\n'
+        f'aria-label="{escape(quality)} over {escape(cost)}">{STYLE}{"".join(body)}</svg>\n'
     )
 
 

@@ -70,7 +70,7 @@ def _load(name_or_path: str, above: tuple[str, ...]) -> Target:
     where, text = _read(name_or_path)
     try:
         document: Document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TargetError(f"target {where}: not TOML: {error}") from error
     parent = None
     if "inherit" in document:

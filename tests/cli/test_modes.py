@@ -79,12 +79,16 @@ def words_for(action: argparse.Action) -> tuple[str, ...]:
     raise AssertionError(option)
 
 
-@pytest.fixture
-def stands_for(tmp_path: Path, network: Path, picture: Path, pictures: Path, tool: Tool) -> dict[str, object]:
-    certificate = tmp_path / "certificate.json"
-    made = tool("verify", network, "--input", picture, "--crop", "16x16", "--certificate", certificate)
-    assert made.status == 0, made.err
-    model = write_unet(tmp_path / "unet.onnx")
+@pytest.fixture(scope="session")
+def stands_for(
+    tmp_path_factory: pytest.TempPathFactory, network: Path, picture: Path, pictures: Path
+) -> dict[str, object]:
+    """Files that words in capitals stand for."""
+    folder = tmp_path_factory.mktemp("files")
+    certificate = folder / "certificate.json"
+    words = ["verify", network, "--input", picture, "--crop", "16x16", "--certificate", certificate]
+    assert cli.main([str(word) for word in words]) == 0
+    model = write_unet(folder / "unet.onnx")
     return {"NET": network, "PIC": picture, "PICS": pictures, "MODEL": model, "CERTIFICATE": certificate}
 
 

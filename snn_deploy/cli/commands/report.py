@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Mapping as Values
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +30,7 @@ from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress, show_json
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import ConversionError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
@@ -291,9 +291,8 @@ def _over_levels(
     against: str,
     limit: tuple[str, float] | None,
 ) -> Curve:
-    known = {field.name for field in fields(Options)}
-    config = {key: value for key, value in network.config.items() if key in known}
-    chosen = int(config.get("levels") or LADDER[-1])
+    recorded = _recorded_options(arguments.network, network)
+    chosen = recorded.levels
     own = input_size(arguments.model)
     patches = load_calibration_images(arguments.calibration, shown.shape[1], arguments.noise, arguments.seed, own)
     points = []
@@ -301,11 +300,23 @@ def _over_levels(
     with progress("quality over the levels") as report:
         for done, levels in enumerate(budgets):
             report(done, len(budgets))
-            options = Options(**(config | {"levels": levels}))  # type: ignore[arg-type]  # written by Options.record
+            options = replace(recorded, levels=levels)
             converted = convert(arguments.model, patches, options, (shown.shape[2], shown.shape[3])).conversion.network
             run = shared.run(arguments.backend, converted, quantize_images(converted, shown), bar=False)
             points.append((levels, psnr_db(_values(converted, run), truth)))
     return Curve("levels N", against, tuple(points), chosen, limit)
+
+
+def _recorded_options(path: Path, network: Network) -> Options:
+    """The options that the artifact says it was converted with; :class:`ReportError` where they cannot be."""
+    known = {field.name for field in fields(Options)}
+    recorded: dict[str, Any] = {key: value for key, value in network.config.items() if key in known}
+    try:
+        return Options(**recorded)
+    except (ConversionError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"{path}: the options recorded in it are damaged ({error}); leave the curve out with --no-curve"
+        ) from error
 
 
 def _ledger(arguments: argparse.Namespace, image: images.Image, missing: dict[str, str]) -> Ledger | None:
