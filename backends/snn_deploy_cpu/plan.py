@@ -14,6 +14,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.bounds import Bound, bound_payloads, bound_population
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import SpatialKernel
+from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.sigma_delta import SigmaDelta
@@ -234,8 +235,12 @@ def _neurons(
 ) -> Neurons:
     if isinstance(neuron, SigmaDelta):
         return SigmaDeltaNeurons.of(population, neuron, bias, real)
-    if not isinstance(neuron, CubaLif):
+    if isinstance(neuron, MultiThreshold):
         return ThresholdNeurons.of(neuron, bias, real, _quotient_format(network, population, neuron, real), settles)
+    if not isinstance(neuron, CubaLif):
+        raise BackendUnavailableError(
+            f"{population.name}: {neuron.kind} neurons are not implemented; run the network on the reference backend"
+        )
     if not decay_fits_float64(bound_population(network, population)):
         raise BackendUnavailableError(
             f"{population.name}: its decaying current is wider than float64 computes exactly; run the network on the "

@@ -20,6 +20,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound_population
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
+from snn_deploy_lava import rules
 from snn_deploy_lava.runtime import description, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
@@ -102,6 +103,7 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
+        rules.require_known_neurons(network)
         if (self.stream or _needs_stream(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: streaming needs an aligned network; align it, or run images one after another"

@@ -31,6 +31,9 @@ WIDTH_MAX = 255
 """Columns of a map; beyond, "spikes originating from x_in=n*256-1 and its neighbours might get dropped" (compiler)."""
 
 
+SECTIONS = (None, "cuba_lif", "sigma_delta")
+"""Sections of an artifact's neurons that the runtime reads; ``None`` is the multi-threshold neuron."""
+
 THRESHOLD_MAX = 2**17 - 1
 """Threshold mantissa of a LIF neuron, 17 bits (lava-nc ``proc/lif/models.py``)."""
 
@@ -42,6 +45,16 @@ def list_violations(network: Network) -> tuple[str, ...]:
     """One line for every violation in ``network``."""
     violations = [line for population in network.populations for line in _population(network, population)]
     return (*violations, *(line for connection in network.connections for line in _connection(connection)))
+
+
+def require_known_neurons(network: Network) -> None:
+    """:class:`BackendUnavailableError` for neurons of which the runtime has no process."""
+    for population in network.populations:
+        if population.neuron is not None and population.neuron.section not in SECTIONS:
+            raise BackendUnavailableError(
+                f"{population.name}: {population.neuron.kind} neurons are not implemented in Lava; run the network on the "
+                "reference backend"
+            )
 
 
 def check(network: Network) -> None:

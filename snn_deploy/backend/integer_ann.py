@@ -37,6 +37,10 @@ def compute_integer_counts(network: Network, stimulus: Int64) -> dict[str, Int64
         total += population.bias + neuron.v0[:, None, None]
         if isinstance(neuron, SigmaDelta):
             levels = _changes(neuron, total)
+        elif not neuron.quantizes:
+            raise NetworkError(
+                f"{population.name}: counts of {neuron.kind} neurons are not those of an integer network"
+            )
         else:
             levels = (total - neuron.strict) / neuron.theta[:, None, None]
         counts[population.name] = np.clip(np.floor(levels), *limits).astype(np.int64)

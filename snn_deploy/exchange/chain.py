@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.errors import NetworkError
+from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import Connection, Network, Population
+
+
+def get_cuba_lif(population: Population) -> CubaLif | None:
+    """The neurons of ``population`` if they are CUBA-LIF, the only ones of which both formats know all numbers."""
+    return population.neuron if isinstance(population.neuron, CubaLif) else None
 
 
 def follow_chain(network: Network) -> list[tuple[Connection, Population]]:

@@ -80,7 +80,8 @@ def _check(network: Network) -> None:
     ]
     if waiting:
         raise ConversionError(
-            f"{', '.join(waiting)}: changes below a threshold of more than one count cannot be written as ONNX"
+            f"{', '.join(waiting)}: counts that are not the floor of a sum over the threshold, as where changes wait below it, "
+            "cannot be written as ONNX"
         )
     growing = [
         population.name

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import covers_map, follow_chain, is_identity, require_convolution
+from snn_deploy.exchange.chain import covers_map, follow_chain, get_cuba_lif, is_identity, require_convolution
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
 from snn_deploy.network.network import Connection, Network, Population
@@ -112,13 +112,14 @@ def _layer(connection: Connection, source: Population, population: Population) -
 
 
 def _cuba(population: Population) -> CubaLif:
-    if not isinstance(population.neuron, CubaLif):
+    neuron = get_cuba_lif(population)
+    if neuron is None:
         raise NetworkError(f"{population.name}: its neurons are not CUBA-LIF; only these can be written")
     if np.any(population.bias):
         raise NetworkError(
             f"{population.name}: a bias of the current cannot be written; only a bias of the membrane can"
         )
-    return population.neuron
+    return neuron
 
 
 def _bias(population: Population) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from snn_deploy.arrays import Array, Float64, Int64, lies_within, round_to_int64
 from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import covers_map, follow_chain, require_convolution
+from snn_deploy.exchange.chain import covers_map, follow_chain, get_cuba_lif, require_convolution
 from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.files import replacing
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
@@ -122,16 +122,12 @@ def _read(graph: Any, name_of_network: str, steps: int, input_limits: tuple[int,
     return align(Network(name_of_network, "rate", steps, tuple(populations), tuple(connections), outputs))
 
 
-def _leaky(population: Population) -> CubaLif | None:
-    return population.neuron if isinstance(population.neuron, CubaLif) else None
-
-
 def _bias(population: Population) -> Float64:
     """Bias (C,) that joins the current; where no decay tells them apart, with that of the membrane."""
     if population.bias.shape[1:] != (1, 1):
         raise NetworkError(f"{population.name}: a bias for each pixel; NIR has one for each channel")
     bias = population.bias[:, 0, 0]
-    leaky = _leaky(population)
+    leaky = get_cuba_lif(population)
     if leaky is not None and not leaky.voltage_decay:
         mantissa = leaky.offset >> CURRENT_SHIFT
         if np.any(mantissa << CURRENT_SHIFT != leaky.offset):
@@ -168,7 +164,7 @@ def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
         numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
         return np.broadcast_to(numbers, population.shape).reshape(shape).copy()
 
-    neuron, leaky = population.neuron, _leaky(population)
+    neuron, leaky = population.neuron, get_cuba_lif(population)
     if leaky is not None:
         slow, leak = leaky.current_decay, leaky.voltage_decay
         if (slow, leak) == (DECAY_ONE, 0):

@@ -123,6 +123,8 @@ def _population_record(index: int, population: Population, tensors: dict[str, Ar
     }
     if population.neuron is None:
         return record | {"input_min": population.input_min, "input_max": population.input_max}
+    if type(population.neuron) not in NEURON_KINDS:
+        raise ArtifactError(f"{population.name}: {population.neuron.kind} neurons have no place in an .snn file")
     return record | {"neuron": _with_names(population.neuron.to_record(), key, tensors)}
 
 
