@@ -326,8 +326,8 @@ def compress_nonzero(
         masked = emit.load_vector(emit.address(0, line, index), kinds[0].dtype, 0, GROUP)
         masked = builder.and_(masked, emit.broadcast(bits, masked.type))
         nonzero = builder.icmp_unsigned("!=", masked, ir.Constant(masked.type, None))
-        pattern = builder.zext(builder.bitcast(nonzero, ir.IntType(GROUP)), ir.IntType(64))
-        entry = emit.address(3, table, emit.multiply(pattern, emit.integer(GROUP)))
+        pattern = builder.bitcast(nonzero, ir.IntType(GROUP))
+        entry = emit.address(3, table, emit.multiply(builder.zext(pattern, ir.IntType(64)), emit.integer(GROUP)))
         order = builder.load(builder.bitcast(entry, ir.VectorType(ir.IntType(8), GROUP).as_pointer()), align=GROUP)
         index, pitch = (emit.broadcast(builder.trunc(number, word), marks) for number in (index, pitch))
         places = builder.mul(builder.add(builder.zext(order, marks), index), pitch)
@@ -336,7 +336,7 @@ def compress_nonzero(
         masked = _reordered(emit, builder, masked, order)
         pointer = builder.bitcast(emit.address(6, payloads, end), masked.type.as_pointer())
         builder.store(masked, pointer, align=masked.type.element.width // 8)
-        return builder.add(end, builder.ctpop(pattern))
+        return builder.add(end, builder.zext(builder.ctpop(pattern), ir.IntType(64)))
 
     word = types.int64
     return word(line, word, line.dtype, table, word, offsets, payloads, word), code

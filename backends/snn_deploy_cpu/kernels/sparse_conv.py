@@ -6,12 +6,9 @@ weights of one run of that list, in accumulators that stay in registers until th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
 
-from snn_deploy.arrays import Array
 from snn_deploy_cpu.kernels.arguments import ConvGeometry, RowRing
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.simd import GROUP, black_box, compress_nonzero, load, scatter_scaled
@@ -22,18 +19,6 @@ compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="nu
 
 # accumulators that a real call returned would pass through memory
 inlined = numba.njit(inline="always")
-
-
-class EventLists(NamedTuple):
-    """What is not 0 in a ring of input rows: ``payloads`` and ``offsets`` int32, and where each pixel's ``starts`` (slots, W + 1).
-
-    An offset is ``(x C + c)`` times the bytes of a row of weights.
-    """
-
-    payloads: Array
-    offsets: Array
-    starts: Array
-    slots: int
 
 
 @inlined
@@ -47,9 +32,11 @@ def accumulate_events(total, rows, base, offsets, payloads, event, end):  # type
 
 @compiled
 def list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, slots):  # type: ignore[no-untyped-def]
-    """List row y of map n in the fields of :class:`EventLists`, each pixel filled up to an even number with a payload of 0.
+    """List what is not 0 in row y of map n, each pixel filled up to an even number of entries with a payload of 0.
 
-    ``pitch`` are the bytes of a row of weights, ``table`` is :func:`snn_deploy_cpu.kernels.simd.compress_table`.
+    An entry is one of ``payloads``, uint8 or int16, and one of ``offsets``, int32: ``(x C + c) * pitch``, ``pitch`` being the
+    bytes of a row of weights. ``starts`` (slots, W + 1) are the first entries of each pixel. ``table`` is
+    :func:`snn_deploy_cpu.kernels.simd.compress_table`.
     """
     _, _, width, channels = x.shape
     slot, line, whole = y % slots, x[n, y].reshape(width * channels), channels - channels % GROUP
@@ -68,19 +55,19 @@ def list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, slots):  # 
 
 
 @inlined
-def list_rows(x, n, row, bits, table, pitch, geometry, events, listed):  # type: ignore[no-untyped-def]
+def list_rows(x, n, row, bits, table, pitch, geometry, payloads, offsets, starts, listed):  # type: ignore[no-untyped-def]
     """List the input rows of map n that positions ``row`` read; returns how many entries they have together.
 
     ``listed`` (slots,) are the rows whose lists are there.
     """
     _, height, width, _ = x.shape
-    starts, entries = events.starts, np.int64(0)
+    slots, entries = listed.size, np.int64(0)
     for h in range(geometry.kernel[0]):
         y = row * geometry.strides[0] - geometry.pads[0] + h * geometry.dilations[0]
         if 0 <= y < height:
-            slot = y % events.slots
+            slot = y % slots
             if listed[slot] != y:
-                list_row(x, n, y, bits, table, pitch, events.payloads, events.offsets, starts, events.slots)
+                list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, slots)
                 listed[slot] = y
             entries += starts[slot * (width + 1) + width] - starts[slot * (width + 1)]
     return entries
@@ -130,7 +117,6 @@ def convolve(x, bits, table, rows, depth, geometry, ring, target, neurons):  # t
     first, last = crop[1] // phases[1], -(-(columns + crop[1]) // phases[1])
     payloads, offsets = ring.values, np.empty(ring.values.size, np.int32)
     starts, listed = np.empty(ring.slots * (width + 1), np.int64), np.empty(ring.slots, np.int64)
-    events = EventLists(payloads, offsets, starts, ring.slots)
     runs, parts = np.empty(3 * kernel[0] * kernel[1], np.int64), np.empty(kernel[0] * kernel[1], np.int64)
     sums, aside, flat = np.empty(size, np.float32), np.arange(0, size, GROUP), out.reshape(out.size)
     groups = group_offsets(tiles * size, phases, columns, out_channels)
@@ -141,7 +127,7 @@ def convolve(x, bits, table, rows, depth, geometry, ring, target, neurons):  # t
         for tile in range(tiles):
             for row in range((row_begin + crop[0]) // phases[0], -(-(row_begin + lines + crop[0]) // phases[0])):
                 line = row * phases[0] - crop[0] - row_begin
-                entries = list_rows(x, n, row, bits, table, pitch, geometry, events, listed)
+                entries = list_rows(x, n, row, bits, table, pitch, geometry, payloads, offsets, starts, listed)
                 ended = list_runs(row, tile, x.shape, depth, geometry, ring.slots, runs, parts)
                 for column in range(first, last if entries > 0 or overwrite else first):
                     pixel, j = column * phases[1] - crop[1], 0

@@ -17,7 +17,7 @@ from snn_deploy_cpu.kernels.direct_conv import accumulate_run, copy_row
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.register_tile import KR_BYTES, MR, store_tile, vectors_per_tile, zero_tile
 from snn_deploy_cpu.kernels.simd import GROUP, WIDE, accumulate_wide, black_box, load, scatter_scaled, store, zero_wide
-from snn_deploy_cpu.kernels.sparse_conv import EventLists, accumulate_events, list_row
+from snn_deploy_cpu.kernels.sparse_conv import accumulate_events, list_row
 from snn_deploy_cpu.kernels.sparse_rows import row_bytes, row_width, zero_row
 from snn_deploy_cpu.kernels.threshold import step_rows
 
@@ -85,11 +85,10 @@ def sum_row(products, plan, line, height, geometry, target, n, neurons):  # type
 
 
 @compiled
-def multiply_events(x, n, y, bits, table, rows, events, products, left):  # type: ignore[no-untyped-def]
+def multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, products, left):  # type: ignore[no-untyped-def]
     """The products of row y of map n, event by event, into its row of ``products``, ``left`` pixels before the first."""
     _, _, width, channels = x.shape
     (slots, pixels, row_products), size, pitch = products.shape, row_width(rows), row_bytes(rows)
-    payloads, offsets, starts, _ = events
     ring = products.reshape(products.size)
     list_row(x, n, y, bits, table, pitch, payloads, offsets, starts, 1)
     for tile in range(row_products // size):
@@ -106,14 +105,13 @@ def convolve_events(x, bits, table, rows, geometry, products, payloads, target, 
     count, height, width, _ = x.shape
     geometry, (out, row_begin, _, _) = UpsampleGeometry(*geometry), target
     offsets, starts = np.empty(payloads.size, np.int32), np.empty(width + 1, np.int64)
-    events = EventLists(payloads, offsets, starts, 1)
     plan, saturated = gather_plan(products, out, geometry), np.int64(0)
     for n in range(count):
         done = 0
         for line in range(out.shape[1]):
             low, high = rows_read(row_begin + line, height, geometry)
             for y in range(max(low, done), high):
-                multiply_events(x, n, y, bits, table, rows, events, products, geometry.left)
+                multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, products, geometry.left)
             # rows of products are used by several rows of the target and made once
             done = max(done, high)
             saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
