@@ -227,7 +227,7 @@ def _meant(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
     """The options of ``parser`` nearest to those that it does not know."""
     known = [option for action in parser._actions for option in action.option_strings]
     near = [get_close_matches(word.partition("=")[0], known, 1) for word in unknown if word.startswith("--")]
-    return "".join(f"; did you mean {found[0]}?" for found in near if found)
+    return "".join(f"; did you mean {matches[0]}?" for matches in near if matches)
 
 
 def _limit_threads(number: str | None) -> None:
@@ -249,6 +249,6 @@ def _text(error: SnnDeployError) -> str:
     if isinstance(error, UnsupportedModelError) and len(error.reasons) > REASONS_SHOWN:
         rest = len(error.reasons) - REASONS_SHOWN
         head = str(error).partition(error.reasons[0])[0]
-        shown = "; ".join(error.reasons[:REASONS_SHOWN])
-        return f"{head}{shown}; and {rest} more, see snn-deploy inspect"
+        first = "; ".join(error.reasons[:REASONS_SHOWN])
+        return f"{head}{first}; and {rest} more, see snn-deploy inspect"
     return str(error)

@@ -189,19 +189,19 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
 
 def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, Int64]:
     """The network at the image's size, the (noisy) image, and its input payloads."""
-    _, shown = clean_and_shown(arguments, network)
+    _, noisy = clean_and_noisy(arguments, network)
     unit, source = network.input.unit[:, None, None], network.input
-    beyond = float(np.mean((shown / unit < source.input_min - 1) | (shown / unit > source.input_max + 1)))
+    beyond = float(np.mean((noisy / unit < source.input_min - 1) | (noisy / unit > source.input_max + 1)))
     if beyond > CLIPPED:
         note(
             f"warning: {arguments.input}: {beyond:.0%} of its values lie outside of what the network was calibrated for and are "
             "clipped; images are 0 to 1"
         )
-    sized, payloads = prepare_stimulus(network, shown, str(arguments.input))
-    return sized, shown, payloads
+    sized, payloads = prepare_stimulus(network, noisy, str(arguments.input))
+    return sized, noisy, payloads
 
 
-def clean_and_shown(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
+def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
     """The image of the command line, cropped, without and with its noise."""
     image = images.read_image(arguments.input, network.input.shape[0])
     if arguments.crop is not None:

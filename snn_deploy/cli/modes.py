@@ -59,12 +59,12 @@ class Modes:
     def idle(self, arguments: argparse.Namespace, options: Collection[str]) -> dict[str, str]:
         """Those of ``options`` (destinations) that have no effect, and where they have none."""
         mode = self.chosen(arguments)
-        found = {option: mode.where for option in options if option not in mode.acting | GENERAL}
+        idle = {option: mode.where for option in options if option not in mode.acting | GENERAL}
         for need in self.needs:
-            asked = [option for option in need.options.split() if option in options and option not in found]
+            asked = [option for option in need.options.split() if option in options and option not in idle]
             if asked and not need.met(arguments):
-                found |= dict.fromkeys(asked, need.where)
-        return found
+                idle |= dict.fromkeys(asked, need.where)
+        return idle
 
 
 def refusal(idle: dict[str, str]) -> str:
@@ -79,5 +79,5 @@ def named(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, .
     """Destinations of the options of ``parser`` that stand among ``words``, in their order."""
     end = words.index("--") if "--" in words else len(words)
     actions = parser._option_string_actions  # argparse offers no public way to them
-    found = [actions[option].dest for word in words[:end] if (option := word.partition("=")[0]) in actions]
-    return tuple(dict.fromkeys(found))
+    destinations = [actions[option].dest for word in words[:end] if (option := word.partition("=")[0]) in actions]
+    return tuple(dict.fromkeys(destinations))

@@ -58,8 +58,8 @@ class CommandLine:
 
     def without(self, options: Collection[str]) -> CommandLine:
         """The same, but for ``options`` (with their dashes) of the project file."""
-        kept = tuple(word for word in self.added if word.partition("=")[0] not in options)
-        return replace(self, added=kept)
+        added = tuple(word for word in self.added if word.partition("=")[0] not in options)
+        return replace(self, added=added)
 
 
 def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> CommandLine:

@@ -40,23 +40,23 @@ def fit(table: Table, width: int, *, silent: Collection[str] = (), optional: Seq
         if _heading(column) not in silent or not all(_plain(cell) in NOTHING for cell in column.cells)
     ]
     missed: list[str] = []
-    found = _of(table, columns)
+    fitted = _of(table, columns)
     for heading in optional:
-        if _RULER.measure(found).maximum <= width:
+        if _RULER.measure(fitted).maximum <= width:
             break
         if heading in map(_heading, columns):
             columns = [column for column in columns if _heading(column) != heading]
             missed.append(heading)
-            found = _of(table, columns)
+            fitted = _of(table, columns)
     if missed:
         text = f"not shown in {width} columns: {', '.join(missed)}"
-        found.caption = f"{table.caption}; {text}" if table.caption else text
-    return found
+        fitted.caption = f"{table.caption}; {text}" if table.caption else text
+    return fitted
 
 
 def _of(table: Table, columns: Sequence[Column]) -> Table:
     """``table`` with these of its columns, drawn lightly."""
-    found = PlainTable(
+    fitted = PlainTable(
         title=table.title,
         caption=table.caption,
         box=box.SIMPLE_HEAD,
@@ -64,17 +64,17 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    found.title_justify = found.caption_justify = "left"
+    fitted.title_justify = fitted.caption_justify = "left"
     cells = [_shortened(column) if _heading(column) in NAMES else list(column.cells) for column in columns]
     for column, values in zip(columns, cells, strict=True):
         number = column.justify == "right"
         widest = max(map(_width, values), default=0)
         heading = _stacked(_heading(column), widest) if number else column.header
         no_wrap = _heading(column) not in NAMES and ((number and widest <= NUMBER) or column.no_wrap)
-        found.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
-    for row, shown in zip(table.rows, zip(*cells, strict=True), strict=True):
-        found.add_row(*shown, style=row.style, end_section=row.end_section)
-    return found
+        fitted.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
+    for row, texts in zip(table.rows, zip(*cells, strict=True), strict=True):
+        fitted.add_row(*texts, style=row.style, end_section=row.end_section)
+    return fitted
 
 
 def _stacked(heading: str, width: int) -> str:

@@ -21,21 +21,21 @@ SILENT = ("dead", "error", "clipping", "rounding")
 def trial_table(trials: Sequence[Trial]) -> PlainTable:
     """What each candidate of a search loses."""
     chosen = choose_best(trials)
-    shown = PlainTable(
+    table = PlainTable(
         title=f"search: output against the float network's, {IMAGES} calibration images",
         caption="chosen: the least error",
     )
     for heading in ("normalization", "scale", "error", "SNR dB", ""):
-        shown.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
+        table.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
     for item in trials:
         error, ratio = ("", "") if item.loss is None else (f"{item.loss.error:.3%}", f"{item.loss.snr_db:.2f}")
-        shown.add_row(
+        table.add_row(
             item.options.normalization, item.options.scale, error, ratio, "chosen" if item is chosen else item.refusal
         )
-    return shown
+    return table
 
 
-def table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
+def population_table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
     """Populations with their thresholds, scales and proved headroom, and what each has lost."""
     network = conversion.network
     headroom = {bound.population: bound.headroom_bits for bound in conversion.bounds}
@@ -46,7 +46,7 @@ def table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
             f"\nerror: relative RMS error against the float network on {IMAGES} calibration images; clipping, "
             f"rounding: share from this layer's own quantization\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
         )
-    shown = PlainTable(title=title, caption=caption)
+    table = PlainTable(title=title, caption=caption)
     for heading in (
         "population",
         "shape",
@@ -59,10 +59,10 @@ def table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
         "clipping",
         "rounding",
     ):
-        shown.add_column(heading, justify="left" if heading == "population" else "right")
+        table.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
         theta, unit = thresholds_and_unit(population)
-        shown.add_row(
+        table.add_row(
             population.name,
             "x".join(map(str, population.shape)),
             str(population.start),
@@ -72,28 +72,28 @@ def table(conversion: Conversion, loss: Loss | None = None) -> PlainTable:
             str(conversion.scales.dead.get(population.name, 0) or ""),
             *_lost(None if loss is None else loss.layer(population.name)),
         )
-    return shown
+    return table
 
 
-def _lost(found: LayerLoss | None) -> tuple[str, str, str]:
+def _lost(loss: LayerLoss | None) -> tuple[str, str, str]:
     """Error, clipping and rounding of a layer; a layer without levels of its own has the error alone."""
-    if found is None:
+    if loss is None:
         return "", "", ""
-    own = found.clipping or found.rounding
-    return f"{found.error:.2%}", f"{found.clipping:.2%}" if own else "", f"{found.rounding:.2%}" if own else ""
+    own = loss.clipping or loss.rounding
+    return f"{loss.error:.2%}", f"{loss.clipping:.2%}" if own else "", f"{loss.rounding:.2%}" if own else ""
 
 
 def connection_table(conversion: Conversion) -> PlainTable:
     """What normalization chose for every connection."""
-    shown = PlainTable(
+    table = PlainTable(
         title="connections",
         caption="unit: real value of one count of the source; clipped: share of its calibration values beyond the top count",
     )
     for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
-        shown.add_column(heading, justify="left" if heading in ("source", "target") else "right")
+        table.add_column(heading, justify="left" if heading in ("source", "target") else "right")
     for item in report_connections(conversion):
         low, high = item.unit
-        shown.add_row(
+        table.add_row(
             item.source,
             item.target,
             f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
@@ -101,4 +101,4 @@ def connection_table(conversion: Conversion) -> PlainTable:
             str(item.dead or ""),
             f"{item.weight_error:.2%}",
         )
-    return shown
+    return table

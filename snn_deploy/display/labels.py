@@ -22,19 +22,19 @@ def labels(names: Iterable[str], width: int = WIDTH) -> dict[str, str]:
 
 def _without_repeats(name: str) -> str:
     parts = [part for part in name.split("/") if part]
-    kept = [
+    scopes = [
         part
         for part, following in zip(parts, [*parts[1:], ""], strict=False)
         if following != part and not following.startswith(f"{part}.")
     ]
-    return "/".join(kept) or name
+    return "/".join(scopes) or name
 
 
 def _tail(label: str, width: int) -> str:
     if len(label) <= width:
         return label
-    kept = label[-(width - 1) :]
-    return f"…{kept[kept.find('/') :] if '/' in kept[: width // 2] else kept}"
+    end = label[-(width - 1) :]
+    return f"…{end[end.find('/') :] if '/' in end[: width // 2] else end}"
 
 
 def _distinct(shortened: dict[str, str]) -> dict[str, str]:

@@ -99,27 +99,27 @@ def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> PlainTabl
         table.add_column(column, justify="right")
     for point in points:
         marks = "*" if point in front else ""
-        found = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
-        if point.error is not None and found:
-            found[0] = point.error
-        table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *found)
+        texts = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
+        if point.error is not None and texts:
+            texts[0] = point.error
+        table.add_row(marks, *(str(point.settings.get(name, "")) for name in settings), *texts)
     return table
 
 
 def network_table(network: Network) -> PlainTable:
     """Populations: shape, start step, thresholds, what one count is worth."""
-    shown = PlainTable(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
+    table = PlainTable(title=f"{network.name}: {network.mode} mode, {network.duration} steps")
     for heading in ("population", "shape", "start", "threshold", "unit", "sources"):
-        shown.add_column(heading, justify="left" if heading == "population" else "right")
+        table.add_column(heading, justify="left" if heading == "population" else "right")
     for population in network.populations:
-        shown.add_row(
+        table.add_row(
             population.name,
             "x".join(map(str, population.shape)),
             str(population.start),
             *thresholds_and_unit(population),
             str(len(network.incoming(population.name)) or ""),
         )
-    return shown
+    return table
 
 
 def thresholds_and_unit(population: Population) -> tuple[str, str]:
@@ -135,15 +135,15 @@ def thresholds_and_unit(population: Population) -> tuple[str, str]:
 def run_table(network: Network, run: Run) -> PlainTable:
     """Events, and magnitudes of counts, of every population, summed over the images of one run."""
     batch = next(iter(run.counts.values())).shape[0]
-    shown = PlainTable(
+    table = PlainTable(
         title=f"{network.name} on {run.backend}: {batch} image(s) of "
         f"{'x'.join(map(str, network.input.shape))} in {run.seconds:.2f} s"
     )
     for heading in ("population", "neurons", "engine", "events", "spikes", "active", "saturated"):
-        shown.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
+        table.add_column(heading, justify="left" if heading in ("population", "engine") else "right")
     for population in network.populations:
         events = run.events[population.name]
-        shown.add_row(
+        table.add_row(
             population.name,
             f"{population.size:,}",
             run.engines.get(population.name, "host"),
@@ -152,4 +152,4 @@ def run_table(network: Network, run: Run) -> PlainTable:
             f"{float((events > 0).mean()):.1%}",
             f"{run.saturations.get(population.name, 0):,}",
         )
-    return shown
+    return table

@@ -142,7 +142,7 @@ def test_sweep_keeps_its_journal(empty_folder: Path, network: Path, pictures: Pa
     """What was finished stays, whole lines only, and a later run goes on from it."""
     words = ("sweep", network.with_name("unet.onnx"), "--input", picture, "--crop", "16x16", "--calibration", pictures)
     grid = ("--grid", "levels=15,31", "--journal", "journal.jsonl")
-    check(interrupt("snn_deploy.cli.commands.sweep:count", empty_folder, *words, *grid), "sweep")
+    check(interrupt("snn_deploy.cli.commands.sweep:count_activity", empty_folder, *words, *grid), "sweep")
     assert [path.name for path in empty_folder.iterdir()] == ["journal.jsonl"]
     assert (empty_folder / "journal.jsonl").read_text().endswith("}\n")
 

@@ -18,7 +18,7 @@ from snn_deploy.conversion.report import record, record_trial
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show, show_json
-from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, table, trial_table
+from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
@@ -74,12 +74,12 @@ def execute(arguments: argparse.Namespace) -> int:
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     chosen = choose_best(trials).loss if trials else None
     if arguments.json:
-        found = record(converted.conversion, chosen) | {"search": [record_trial(item) for item in trials]}
-        show_json(found | {"artifact": str(arguments.out), "sha256": digest})
+        document = record(converted.conversion, chosen) | {"search": [record_trial(item) for item in trials]}
+        show_json(document | {"artifact": str(arguments.out), "sha256": digest})
     else:
         if arguments.search:
             show(trial_table(trials))
-        show(table(converted.conversion, chosen), silent=SILENT, optional=OPTIONAL)
+        show(population_table(converted.conversion, chosen), silent=SILENT, optional=OPTIONAL)
         show(connection_table(converted.conversion))
     return 0
 
@@ -94,12 +94,12 @@ def _trials(model: Path, images: Images, options: Options, converted: Converted,
         note(f"what the conversion loses was not measured: {error}")
         return ()
     tried = list_candidates(options) if search else (options,)
-    truth, statistics, found = Truth.of(model, images), converted.conversion.statistics, []
+    truth, statistics, trials = Truth.of(model, images), converted.conversion.statistics, []
     with progress("measuring what is lost") as report:
         for number, item in enumerate(tried, 1):
-            found.append(try_options(model, images, item, statistics, truth, backend))
+            trials.append(try_options(model, images, item, statistics, truth, backend))
             report(number, len(tried))
-    return tuple(found)
+    return tuple(trials)
 
 
 def _frozen(arguments: argparse.Namespace) -> Path:

@@ -25,7 +25,7 @@ from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.console import note, progress, show, show_json, verbose
 from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
-from snn_deploy.display.conversion_tables import table as conversion_table
+from snn_deploy.display.conversion_tables import population_table
 from snn_deploy.display.picture import write_comparison
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.display.tables import activity_table
@@ -95,7 +95,7 @@ def execute(arguments: argparse.Namespace) -> int:
     network = converted.conversion.network
     artifact.save(network, arguments.out / "denoiser.snn")
     if verbose() and not arguments.json:
-        show(conversion_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
+        show(population_table(converted.conversion), silent=("dead",), optional=CONVERSION_OPTIONAL)
 
     restored_float = next(iter(open_float_probe(model, size)(noisy).values()))
     payloads = quantize_images(network, noisy)
@@ -148,13 +148,13 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
 
 def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainTable:
     """PSNR of the three images, and the check against the integer network."""
-    shown = PlainTable(
+    table = PlainTable(
         title=title, caption=f"{differing} of the whole image's counts differ from the integer network's"
     )
-    shown.add_column("image")
-    shown.add_column("PSNR", justify="right")
-    shown.add_column("to the float network", justify="right")
-    shown.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
-    shown.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
-    shown.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{psnr_db['spiking'] - psnr_db['float']:+.3f} dB")
-    return shown
+    table.add_column("image")
+    table.add_column("PSNR", justify="right")
+    table.add_column("to the float network", justify="right")
+    table.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
+    table.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
+    table.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{psnr_db['spiking'] - psnr_db['float']:+.3f} dB")
+    return table

@@ -74,41 +74,41 @@ def execute(arguments: argparse.Namespace) -> int:
         activity = count_activity(network, shared.run(arguments.backend, network, payloads))
     mapping = map_network(network, target) if target.kind == "chip" else None
     fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
-    found = estimate(network, activity, target, mapping=mapping) if fits else None
+    energy = estimate(network, activity, target, mapping=mapping) if fits else None
     if mapping is not None and arguments.map is not None:
         write(arguments.map, core_map(mapping, target, None))
         note(f"wrote {arguments.map}")
     if arguments.json:
         show_json(
             {
-                "energy": None if found is None else found.record(),
+                "energy": None if energy is None else energy.record(),
                 "mapping": None if mapping is None else mapping.record(),
             }
         )
         return 0 if mapping is None else mapping.exit_status
     show(activity_table(activity), optional=OPTIONAL)
     if mapping is not None:
-        shown, *remarks = mapping_table(mapping).renderables
-        show(shown)
+        table, *remarks = mapping_table(mapping).renderables
+        show(table)
         for remark in remarks:
             show(str(remark))
-    if found is not None:
-        show_energy(found)
+    if energy is not None:
+        show_energy(energy)
     return 0 if mapping is None else mapping.exit_status
 
 
-def show_energy(found: EnergyEstimate) -> None:
+def show_energy(energy: EnergyEstimate) -> None:
     """Energy with its bands, and the basis of its coefficients; with ``--verbose`` every coefficient."""
-    shown, *basis = energy_table(found).renderables
-    show(shown)
+    table, *basis = energy_table(energy).renderables
+    show(table)
     if verbose():
         for line in basis:
             show(str(line))
         return
     kinds: dict[str, int] = {}
-    for figure in found.figures:
+    for figure in energy.figures:
         kinds[figure.basis] = kinds.get(figure.basis, 0) + 1
     known = ", ".join(f"{number} {basis}" for basis, number in kinds.items())
     show(f"energy coefficients: {known}; sources with --verbose, all in --json")
-    for text in found.notes:
+    for text in energy.notes:
         show(f"note: {text}")

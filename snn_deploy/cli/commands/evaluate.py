@@ -89,10 +89,10 @@ def _is_float(path: Path) -> bool:
 
 def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, ...]:
     """The chosen entries of ``folder`` for ``task``."""
-    found = (list_clean_images if task == "denoise" else list_labelled_images)(folder)
-    chosen = found[images] if images is not None else found
+    entries = (list_clean_images if task == "denoise" else list_labelled_images)(folder)
+    chosen = entries[images] if images is not None else entries
     if not chosen:
-        raise StimulusError(f"{folder}: holds {len(found)} images; none of them is chosen")
+        raise StimulusError(f"{folder}: holds {len(entries)} images; none of them is chosen")
     return chosen
 
 
@@ -110,7 +110,7 @@ def execute(arguments: argparse.Namespace) -> int:
         backend = load_backend(arguments.backend)
         predictor = SpikingPredictor(network, backend, arguments.tile, arguments.overlap, target)
     with progress(f"evaluate {arguments.network.name}") as report:
-        found = evaluate(
+        evaluation = evaluate(
             predictor,
             entries,
             arguments.task,
@@ -123,19 +123,19 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        show_json(record(found, priced=arguments.target is not None))
+        show_json(record(evaluation, priced=arguments.target is not None))
     else:
-        show(table(found, f"{arguments.network.name} on {arguments.data.name}"))
+        show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}"))
     return 0
 
 
-def record(found: Evaluation, *, priced: bool) -> dict[str, Any]:
+def record(evaluation: Evaluation, *, priced: bool) -> dict[str, Any]:
     """For machines: every image, all together, and the mean cost of one; energy only where a target gave it."""
-    cost = found.cost
+    cost = evaluation.cost
     return {
-        "task": found.task,
-        "images": [{"image": item.image} | item.scores for item in found.images],
-        "overall": found.overall,
+        "task": evaluation.task,
+        "images": [{"image": item.image} | item.scores for item in evaluation.images],
+        "overall": evaluation.overall,
         "cost_per_image": {
             "events": cost.events,
             "synaptic_operations": cost.synaptic_operations,
@@ -147,25 +147,25 @@ def record(found: Evaluation, *, priced: bool) -> dict[str, Any]:
     }
 
 
-def table(found: Evaluation, title: str) -> PlainTable:
+def score_table(evaluation: Evaluation, title: str) -> PlainTable:
     """One row per image, and one for all."""
-    cost = found.cost
+    cost = evaluation.cost
     caption = (
         f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations "
         f"({cost.synaptic_operations / cost.macs:.2f} per MAC)" + (f", {cost.energy_j:.3g} J" if cost.energy_j else "")
         if cost.macs
         else None
     )
-    shown = PlainTable(title=title, caption=caption)
-    shown.add_column("image")
-    for name in found.overall:
-        shown.add_column(UNITS[name], justify="right")
-    for item in found.images:
-        shown.add_row(item.image, *(_number(name, item.scores.get(name)) for name in found.overall))
-    shown.add_section()
-    label = "mean" if found.task == "denoise" else "all pixels"
-    shown.add_row(label, *(_number(name, value) for name, value in found.overall.items()))
-    return shown
+    table = PlainTable(title=title, caption=caption)
+    table.add_column("image")
+    for name in evaluation.overall:
+        table.add_column(UNITS[name], justify="right")
+    for item in evaluation.images:
+        table.add_row(item.image, *(_number(name, item.scores.get(name)) for name in evaluation.overall))
+    table.add_section()
+    label = "mean" if evaluation.task == "denoise" else "all pixels"
+    table.add_row(label, *(_number(name, value) for name, value in evaluation.overall.items()))
+    return table
 
 
 def _number(name: str, value: float | None) -> str:

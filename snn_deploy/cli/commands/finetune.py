@@ -110,10 +110,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _table(tuned: Tuned) -> PlainTable:
     """Every check, the best one marked."""
-    shown = PlainTable(title="converted network on the validation images")
-    shown.add_column("iteration", justify="right")
-    shown.add_column(tuned.metric, justify="right")
-    shown.add_column("")
+    table = PlainTable(title="converted network on the validation images")
+    table.add_column("iteration", justify="right")
+    table.add_column(tuned.metric, justify="right")
+    table.add_column("")
     for item in tuned.checks:
-        shown.add_row(str(item.iteration), f"{item.score:.4f}", "written" if item == tuned.best else "")
-    return shown
+        table.add_row(str(item.iteration), f"{item.score:.4f}", "written" if item == tuned.best else "")
+    return table

@@ -50,10 +50,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _table(ledger: Ledger, title: str) -> PlainTable:
     """One row for every node; refused ones stand out."""
-    shown = PlainTable(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
+    table = PlainTable(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
     for column in ("node", "operator", "fate", "into what, or why not"):
-        shown.add_column(column)
+        table.add_column(column)
     for row in ledger.rows:
         style = "bold red" if row.fate == "refused" else None
-        shown.add_row(row.node, row.operator, row.fate, row.note, style=style)
-    return shown
+        table.add_row(row.node, row.operator, row.fate, row.note, style=style)
+    return table

@@ -125,19 +125,19 @@ def execute(arguments: argparse.Namespace) -> int:
     check_writable(arguments.out)
     target = load_target(arguments.target)
     unsized = artifact.load(arguments.network)
-    clean, shown = shared.clean_and_shown(arguments, unsized)
-    clean, shown = clean[:1], shown[:1]
-    network, payloads = prepare_stimulus(unsized, shown, str(arguments.input))
+    clean, noisy = shared.clean_and_noisy(arguments, unsized)
+    clean, noisy = clean[:1], noisy[:1]
+    network, payloads = prepare_stimulus(unsized, noisy, str(arguments.input))
     run = shared.run(arguments.backend, network, payloads)
     output = _values(network, run)
-    expected = None if arguments.model is None else next(iter(_float(arguments.model, shown).values()))
+    expected = None if arguments.model is None else next(iter(_float(arguments.model, noisy).values()))
     if expected is not None and expected.shape != output.shape:
         raise ReportError(
             f"{arguments.model}: gives {expected.shape}, the artifact {output.shape}; it is another model's"
         )
     missing: dict[str, str] = {}
-    verdict = _verdict(arguments, unsized, shown, missing)
-    scores, pictures = _compared(clean, shown, output, expected, noise=arguments.noise)
+    verdict = _verdict(arguments, unsized, noisy, missing)
+    scores, pictures = _compared(clean, noisy, output, expected, noise=arguments.noise)
     activity = count_activity(network, run)
     mapping, drawn = _mapping(network, activity, target, missing)
     placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
@@ -150,8 +150,8 @@ def execute(arguments: argparse.Namespace) -> int:
         energy=estimate(network, activity, target, mapping=mapping) if placed else None,
         mapping=mapping,
         verdict=verdict,
-        curve=_curve(arguments, network, clean, shown, expected, missing),
-        ledger=_ledger(arguments, shown, missing),
+        curve=_curve(arguments, network, clean, noisy, expected, missing),
+        ledger=_ledger(arguments, noisy, missing),
         core_map=drawn,
         provenance=_provenance(arguments, unsized, run),
         missing=missing,
@@ -174,7 +174,7 @@ def _float(model: Path, image: images.Image) -> Values[str, Float32]:
 
 def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
     """All backends on the middle of the image; slow ones would take minutes for all of it."""
-    height, width = (min(side, wanted) for side, wanted in zip(image.shape[2:], arguments.verify_crop, strict=True))
+    height, width = (min(side, largest) for side, largest in zip(image.shape[2:], arguments.verify_crop, strict=True))
     part, payloads = prepare_stimulus(
         network, images.center_crop(image, height, width), f"--verify-crop of {arguments.input}"
     )
@@ -187,7 +187,7 @@ def _verdict(arguments: argparse.Namespace, network: Network, image: images.Imag
 
 def _compared(
     clean: images.Image,
-    shown: images.Image,
+    noisy: images.Image,
     output: Float64,
     expected: Float32 | None,
     *,
@@ -199,7 +199,7 @@ def _compared(
     def score(values: Float64 | Float32) -> str:
         return f"{psnr_db(values, clean):.2f} dB" if restores else ""
 
-    pictures = [Picture("input", shown, score(shown))]
+    pictures = [Picture("input", noisy, score(noisy))]
     if noise > 0:
         pictures.append(Picture("clean", clean))
     scores = []
@@ -233,7 +233,7 @@ def _curve(
     arguments: argparse.Namespace,
     network: Network,
     clean: images.Image,
-    shown: images.Image,
+    noisy: images.Image,
     expected: Float32 | None,
     missing: dict[str, str],
 ) -> Curve | None:
@@ -252,17 +252,17 @@ def _curve(
         missing[title] = "left out on request"
         return None
     if network.mode == "rate":
-        return _over_steps(arguments, network, shown, truth, against, limit, missing)
+        return _over_steps(arguments, network, noisy, truth, against, limit, missing)
     if arguments.model is None:
         missing[title] = "other levels N need a conversion each; name the ONNX file with --model"
         return None
-    return _over_levels(arguments, network, shown, truth, against, limit)
+    return _over_levels(arguments, network, noisy, truth, against, limit)
 
 
 def _over_steps(
     arguments: argparse.Namespace,
     network: Network,
-    shown: images.Image,
+    noisy: images.Image,
     truth: images.Image,
     against: str,
     limit: tuple[str, float] | None,
@@ -272,7 +272,7 @@ def _over_steps(
     if network.steps < 2 or 4 * network.steps * sum(item.size for item in network.populations) > TRAINS_LIMIT:
         missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
         return None
-    run = shared.run(arguments.backend, network, quantize_images(network, shown), Record.TRAINS)
+    run = shared.run(arguments.backend, network, quantize_images(network, noisy), Record.TRAINS)
     population = network.population(network.outputs[0].population)
     trains = (run.trains or {})[population.name]
     sums = np.cumsum(trains.astype(np.int64), axis=1) * population.unit[:, None, None]
@@ -286,7 +286,7 @@ def _over_steps(
 def _over_levels(
     arguments: argparse.Namespace,
     network: Network,
-    shown: images.Image,
+    noisy: images.Image,
     truth: images.Image,
     against: str,
     limit: tuple[str, float] | None,
@@ -294,15 +294,15 @@ def _over_levels(
     recorded = _recorded_options(arguments.network, network)
     chosen = recorded.levels
     own = input_size(arguments.model)
-    patches = load_calibration_images(arguments.calibration, shown.shape[1], arguments.noise, arguments.seed, own)
+    patches = load_calibration_images(arguments.calibration, noisy.shape[1], arguments.noise, arguments.seed, own)
     points = []
     budgets = sorted({*LADDER, chosen})
     with progress("quality over the levels") as report:
         for done, levels in enumerate(budgets):
             report(done, len(budgets))
             options = replace(recorded, levels=levels)
-            converted = convert(arguments.model, patches, options, (shown.shape[2], shown.shape[3])).conversion.network
-            run = shared.run(arguments.backend, converted, quantize_images(converted, shown), bar=False)
+            converted = convert(arguments.model, patches, options, (noisy.shape[2], noisy.shape[3])).conversion.network
+            run = shared.run(arguments.backend, converted, quantize_images(converted, noisy), bar=False)
             points.append((levels, psnr_db(_values(converted, run), truth)))
     return Curve("levels N", against, tuple(points), chosen, limit)
 
@@ -341,7 +341,7 @@ def _mapping(
 
 
 def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> dict[str, str]:
-    found = {
+    provenance = {
         "artifact": str(arguments.network),
         "artifact SHA-256": artifact.digest(network),
         "input": str(arguments.input),
@@ -354,7 +354,7 @@ def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> di
     }
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            provenance[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return provenance

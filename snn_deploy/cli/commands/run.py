@@ -46,13 +46,13 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_output(arguments.out)
     network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
-    found = shared.run(arguments.backend, network, payloads)
+    result = shared.run(arguments.backend, network, payloads)
     if arguments.out is not None:
-        write_output(arguments.out, network, found)
+        write_output(arguments.out, network, result)
     if arguments.json:
-        show_json(record(network, found))
+        show_json(record(network, result))
     else:
-        show(run_table(network, found), silent=("saturated",), optional=("engine", "neurons"))
+        show(run_table(network, result), silent=("saturated",), optional=("engine", "neurons"))
     return 0
 
 

@@ -120,10 +120,10 @@ class Scoring:
     @property
     def digest(self) -> str:
         """SHA-256 of the images and the target."""
-        found = hashlib.sha256(repr(self.target).encode())
+        digest = hashlib.sha256(repr(self.target).encode())
         for image in (self.image, *self.calibration):
-            found.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
-        return found.hexdigest()
+            digest.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
+        return digest.hexdigest()
 
     def __call__(self, settings: Settings) -> Mapping[str, float]:
         """One point: convert, run on cpu, count, estimate."""
@@ -132,16 +132,16 @@ class Scoring:
         options = preset(str(settings.get("preset", "exact")), **changes)
         network = convert(self.model, self.calibration, options, size).conversion.network
         run = load_backend("cpu").run(network, quantize_images(network, self.image))
-        wanted = next(iter(open_float_probe(self.model, size)(self.image).values()))
-        error = float(np.mean(np.square(run.values(network) - wanted)))
+        expected = next(iter(open_float_probe(self.model, size)(self.image).values()))
+        error = float(np.mean(np.square(run.values(network) - expected)))
         activity = count_activity(network, run)
-        found = estimate(network, activity, self.target)
+        energy = estimate(network, activity, self.target)
         scores = {
-            "quality_db": 10 * float(np.log10(np.mean(np.square(wanted)) / max(error, 1e-30))),
-            "energy_j": found.total_j.value,
+            "quality_db": 10 * float(np.log10(np.mean(np.square(expected)) / max(error, 1e-30))),
+            "energy_j": energy.total_j.value,
             "synaptic_operations": float(activity.synaptic_operations) / activity.images,
             "duration_steps": float(network.duration),
         }
-        if found.timing is not None:
-            scores |= {"latency_s": found.timing.latency_s.value, "cores": float(found.timing.cores)}
+        if energy.timing is not None:
+            scores |= {"latency_s": energy.timing.latency_s.value, "cores": float(energy.timing.cores)}
         return scores

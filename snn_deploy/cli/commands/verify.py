@@ -146,24 +146,24 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.probe_plan is not None:
         return _plan(arguments, network)
     if arguments.input is None:
-        raise VerificationError("give --input FILE, the image that all are shown")
+        raise VerificationError("give --input FILE, the image for every backend")
     if arguments.certificate is not None:
         check_target(arguments.certificate)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
     if _is_folder(arguments):
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
-    found, score = _compared(arguments, network)
+    outcome, score = _compared(arguments, network)
     if arguments.json:
         scored = None if score is None else record_score(score)
-        show_json({**verdict_record(found.verdict), "mutation": scored})
+        show_json({**verdict_record(outcome.verdict), "mutation": scored})
     else:
-        show_verdict(found.verdict)
+        show_verdict(outcome.verdict)
         if score is not None:
-            show(score.line(found.verdict.asked))
+            show(score.line(outcome.verdict.asked))
     if arguments.certificate is not None:
-        _certify(arguments, found, score)
-    return found.verdict.exit_code
+        _certify(arguments, outcome, score)
+    return outcome.verdict.exit_code
 
 
 def _is_folder(arguments: argparse.Namespace) -> bool:
@@ -180,14 +180,16 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome,
         share=arguments.share,
         readout=verify_recordings.readout_of(arguments),
     )
-    found = session.verify(_stimuli(arguments, network), progress)
+    outcome = session.verify(_stimuli(arguments, network), progress)
     if not arguments.mutation:
-        return found, None
-    if len(found.stimuli) > 1:
-        raise VerificationError(f"--mutation goes with one image or batch; {arguments.input} was {len(found.stimuli)}")
+        return outcome, None
+    if len(outcome.stimuli) > 1:
+        raise VerificationError(
+            f"--mutation goes with one image or batch; {arguments.input} was {len(outcome.stimuli)}"
+        )
     with progress("mutation score") as report:
-        score = score_mutants(found.network, found.payloads, progress=report)
-    return replace(found, verdict=add_score(found.verdict, score)), score
+        score = score_mutants(outcome.network, outcome.payloads, progress=report)
+    return replace(outcome, verdict=add_score(outcome.verdict, score)), score
 
 
 def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:
@@ -239,14 +241,14 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-def _certify(arguments: argparse.Namespace, found: Outcome, score: MutationScore | None) -> None:
+def _certify(arguments: argparse.Namespace, outcome: Outcome, score: MutationScore | None) -> None:
     certificate = certify(
-        found.verdict,
-        found.network,
+        outcome.verdict,
+        outcome.network,
         files=_files(arguments),
-        stimuli=found.stimuli,
+        stimuli=outcome.stimuli,
         score=score,
-        engines=found.engines,
+        engines=outcome.engines,
         options=_options(arguments),
     )
     write_certificate(certificate, arguments.certificate)
@@ -295,12 +297,12 @@ def _again(arguments: argparse.Namespace, network: Network, certificate: Certifi
         words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
     told = arguments.parser.parse_args(["verify", *words])
     told.input, told.trace = arguments.input, arguments.trace
-    found, score = _compared(told, network)
-    again = certify(found.verdict, found.network, stimuli=found.stimuli, score=score)
+    outcome, score = _compared(told, network)
+    again = certify(outcome.verdict, outcome.network, stimuli=outcome.stimuli, score=score)
     differs = [
         key for key in ("verdict", "stimuli", "mutation", "cause") if again.body[key] != certificate.body.get(key)
     ]
-    return (f"a new run has another {', '.join(differs)}: {found.verdict.line}",) if differs else ()
+    return (f"a new run has another {', '.join(differs)}: {outcome.verdict.line}",) if differs else ()
 
 
 def _suggest(arguments: argparse.Namespace, network: Network) -> int:
@@ -308,12 +310,12 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     paths = images.list_image_paths(arguments.suggest_stimulus)
     height, width = arguments.crop or (32, 32)
     part = network.at_size(height, width)
-    shown = []
+    noisy = []
     for path in paths:
         image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
-        shown.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
+        noisy.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
     with progress("mutation score") as report:
-        score = score_mutants(part, np.concatenate([quantize_images(part, image) for image in shown]), progress=report)
+        score = score_mutants(part, np.concatenate([quantize_images(part, image) for image in noisy]), progress=report)
     level = LEVELS[arguments.level]
     chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:

@@ -50,10 +50,10 @@ def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImag
 def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> PlainTable:
     """One row per image."""
     first = named[0][1]
-    shown = PlainTable(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
+    table = PlainTable(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
     for heading in ("image", "neurons", "values compared", "status"):
-        shown.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
+        table.add_column(heading, justify="right" if heading in ("neurons", "values compared") else "left")
     for name, verdict in named:
         seen = verdict.coverage
-        shown.add_row(name, f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
-    return shown
+        table.add_row(name, f"{seen.neurons:,}", f"{seen.values:,}", verdict.status.value)
+    return table
