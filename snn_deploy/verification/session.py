@@ -37,13 +37,14 @@ class Outcome:
     """A verdict with what a certificate of it needs.
 
     ``network`` has the size of the images; ``stimuli`` are digests of the batches, ``payloads`` (B, C, H, W) int64 the
-    last of them; ``engines`` says what computed each backend.
+    last of them; ``backends`` ran, and ``engines`` says what computed each.
     """
 
     verdict: Verdict
     network: Network
     stimuli: tuple[str, ...]
     payloads: Int64
+    backends: tuple[Backend, ...]
     engines: Mapping[str, str]
 
 
@@ -97,7 +98,7 @@ class Session:
                 engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
                 cause = cause.after(network, comparison.verdict(), batch)
         verdict = replace(comparison.verdict(), cause=cause.text)
-        return Outcome(verdict, network, tuple(digests), payloads, engines)
+        return Outcome(verdict, network, tuple(digests), payloads, tuple(backends), engines)
 
 
 @dataclass(frozen=True)

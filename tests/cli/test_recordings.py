@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,8 @@ from snn_deploy.data.images import center_crop, read_image
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.network import artifact
 from snn_deploy.verification import Probe, Trace
-from snn_deploy.verification.certificate import Certificate, write_certificate
+from snn_deploy.verification.certificate import Certificate, read_certificate, write_certificate
+from snn_deploy.verification.certificate.statement import digest_statement
 from snn_deploy.verification.traces.trace_file import write_trace
 
 from .conftest import Tool
@@ -234,27 +234,22 @@ def test_a_certificate_is_checked_by_running_again(
     words = ("--input", picture, *CROP, "--trace", trace, "--level", "state", "--certificate", path)
     assert tool("verify", network, *words).status == 0
     values = json.loads(path.read_text())
-    assert values["configuration"]["model_sha256"]
-    assert set(values["files"]) == {"artifact", "stimulus", "trace 1"}
+    assert len(values["predicate"]["model"]["digest"]["sha256"]) == 64
+    assert set(read_certificate(path).files) == {"artifact", "stimulus", "trace 1"}
     found = tool("verify", network, "--check", path)
     assert found.status == 0
     assert "not run again" in found.out
     assert "give them, so that it can be run again" in tool("verify", network, "--check", path, "--input", picture).out
     found = tool("verify", network, "--check", path, "--input", picture, "--trace", trace)
     assert (found.status, "a new run agrees" in found.out) == (0, True), found.out + found.err
-    forged = {key: value for key, value in values.items() if key != "digest"}
-    for row in forged["verdict"]["populations"]:
+    for row in values["predicate"]["verdict"]["populations"]:
         row["sides"][0]["counts"] = 7
-    write_certificate(Certificate(forged, canonical_digest(forged)), path)
+    values["predicate"]["digest"] = digest_statement(Certificate(values))
+    write_certificate(Certificate(values), path)
     assert tool("verify", network, "--check", path).status == 0, "nothing in it contradicts itself"
     found = tool("verify", network, "--check", path, "--input", picture, "--trace", trace)
     assert found.status == 1
     assert "a new run has another verdict" in found.out
-
-
-def canonical_digest(body: object) -> str:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_certificate_of_a_difference_is_no_pass(
@@ -270,7 +265,7 @@ def test_a_certificate_of_a_difference_is_no_pass(
     found = tool("verify", network, *words, "--certificate", path, "--json")
     assert found.status == 1
     assert json.loads(found.out)["cause"].startswith("/up/Relu: 1 of ")
-    assert json.loads(path.read_text())["cause"] == json.loads(found.out)["cause"]
+    assert read_certificate(path).predicate["cause"] == json.loads(found.out)["cause"]
     checked = tool("verify", network, "--check", path, "--input", picture, "--trace", tmp_path / "chip.npz")
     assert checked.status == 1
     assert "DIFFERENT at level train" in checked.out

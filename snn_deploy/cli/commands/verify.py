@@ -12,32 +12,22 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
-from snn_deploy.cli.commands import verify_folder, verify_recordings
+from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_recordings
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
-from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level
 from snn_deploy.verification import record as verdict_record
-from snn_deploy.verification.certificate import (
-    Certificate,
-    certify,
-    check_certificate,
-    check_target,
-    read_certificate,
-    record_score,
-    write_certificate,
-)
+from snn_deploy.verification.certificate import record_score
 from snn_deploy.verification.comparison.schedules import compare_schedules
-from snn_deploy.verification.comparison.verdict_record import Json, restore
 from snn_deploy.verification.diagnosis.mutation import MutationScore, add_score, score_mutants, suggest_stimulus
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 from snn_deploy.verification.session import Outcome, Session
 from snn_deploy.verification.stimuli import Stimuli
-from snn_deploy.verification.traces.recordings import list_recording_files
 
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
@@ -47,7 +37,7 @@ MODES = Modes(
     (
         Mode(
             "with --check, which takes options from the certificate",
-            "network check input trace json",
+            "network check key input trace json",
             lambda arguments: arguments.check is not None,
         ),
         Mode(
@@ -68,12 +58,13 @@ MODES = Modes(
         ),
         Mode(
             "where one batch after the other is compared",
-            "network input crop noise seed backends level mutation certificate trace share mark bits dt json",
+            "network input crop noise seed backends level mutation certificate sign trace share mark bits dt json",
         ),
     ),
     (
         NOISE,
         WORKERS,
+        Need("sign", "without --certificate", lambda arguments: arguments.certificate is not None),
         Need("share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),
         Need(
             "dt",
@@ -124,12 +115,9 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--mutation", action="store_true", help="tell how many injected faults this image would reveal")
     parser.add_argument(
-        "--certificate", type=Path, metavar="FILE.json", help="write the verdict as JSON; HTML and JUnit XML beside it"
-    )
-    parser.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate instead")
-    parser.add_argument(
         "--suggest-stimulus", type=Path, metavar="FOLDER", help="name the images that reveal most faults instead"
     )
+    verify_certificate.add_options(parser)
     verify_recordings.add_options(parser)
     shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
@@ -140,15 +128,14 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run, compare, explain, certify."""
     network = artifact.load(arguments.network)
     if arguments.check is not None:
-        return _check(arguments, network)
+        return verify_certificate.check(arguments, network, _compared)
     if arguments.suggest_stimulus is not None:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
         return _plan(arguments, network)
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image for every backend")
-    if arguments.certificate is not None:
-        check_target(arguments.certificate)
+    key = verify_certificate.prepare(arguments)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
     if _is_folder(arguments):
@@ -162,7 +149,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if score is not None:
             show(score.line(outcome.verdict.asked))
     if arguments.certificate is not None:
-        _certify(arguments, outcome, score)
+        verify_certificate.write(arguments, outcome, score, key)
     return outcome.verdict.exit_code
 
 
@@ -226,83 +213,6 @@ def _plan(arguments: argparse.Namespace, network: Network) -> int:
     else:
         show(f"record next: {plan.next or 'nothing is left'}")
     return 0
-
-
-def _files(arguments: argparse.Namespace) -> dict[str, Path]:
-    """The files that a certificate vouches for, by the names it gives them."""
-    files = {"artifact": arguments.network}
-    if arguments.input is not None and arguments.input.is_dir():
-        paths = images.list_image_paths(arguments.input)
-        files |= {f"stimulus {index + 1}": path for index, path in enumerate(paths)}
-    elif arguments.input is not None:
-        files["stimulus"] = arguments.input
-    for index, path in enumerate(arguments.trace):
-        files |= {f"trace {index + 1} {label}".rstrip(): file for label, file in list_recording_files(path).items()}
-    return files
-
-
-def _certify(arguments: argparse.Namespace, outcome: Outcome, score: MutationScore | None) -> None:
-    certificate = certify(
-        outcome.verdict,
-        outcome.network,
-        files=_files(arguments),
-        stimuli=outcome.stimuli,
-        score=score,
-        engines=outcome.engines,
-        options=_options(arguments),
-    )
-    write_certificate(certificate, arguments.certificate)
-    note(f"wrote {arguments.certificate}, and .html and .xml beside it")
-
-
-def _options(arguments: argparse.Namespace) -> dict[str, Json]:
-    """What the command line of the same comparison says beside its files; see :func:`_again`."""
-    crop = None if arguments.crop is None else "x".join(map(str, arguments.crop))
-    given = {"backends": ",".join(arguments.backends), "level": arguments.level, "crop": crop}
-    given |= {name: getattr(arguments, name) for name in ("noise", "seed", "share", "mark", "bits", "dt", "mutation")}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _check(arguments: argparse.Namespace, network: Network) -> int:
-    """Check a certificate by itself, against the files given and, with an image, against a new run."""
-    certificate = read_certificate(arguments.check)
-    wrong = check_certificate(arguments.check, _files(arguments))
-    if not wrong and arguments.input is not None:
-        wrong = _again(arguments, network, certificate)
-    verdict = None if wrong else restore(certificate.body["verdict"])
-    status = 1 if verdict is None else verdict.exit_code
-    rerun = arguments.input is not None
-    if arguments.json:
-        recorded = None if verdict is None else verdict_record(verdict)
-        show_json({"exit_code": status, "wrong": list(wrong), "run_again": rerun, "verdict": recorded})
-        return status
-    for line in wrong:
-        show(f"{arguments.check}: {line}")
-    if verdict is not None:
-        checked = "a new run agrees" if rerun else "not run again, give --input (and --trace) for that"
-        show(f"{arguments.check} is valid; {checked}")
-        show(verdict.line)
-    return status
-
-
-def _again(arguments: argparse.Namespace, network: Network, certificate: Certificate) -> tuple[str, ...]:
-    """What a new run of the certified comparison says otherwise."""
-    certified = certificate.body["files"]
-    absent = sorted(set(certified) - set(_files(arguments))) if isinstance(certified, dict) else ["files"]
-    if absent:
-        return (f"it certifies {', '.join(absent)}; give them, so that it can be run again",)
-    given = certificate.body.get("options")
-    words = [str(arguments.network)]
-    for name, value in given.items() if isinstance(given, dict) else ():
-        words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]
-    told = arguments.parser.parse_args(["verify", *words])
-    told.input, told.trace = arguments.input, arguments.trace
-    outcome, score = _compared(told, network)
-    again = certify(outcome.verdict, outcome.network, stimuli=outcome.stimuli, score=score)
-    differs = [
-        key for key in ("verdict", "stimuli", "mutation", "cause") if again.body[key] != certificate.body.get(key)
-    ]
-    return (f"a new run has another {', '.join(differs)}: {outcome.verdict.line}",) if differs else ()
 
 
 def _suggest(arguments: argparse.Namespace, network: Network) -> int:

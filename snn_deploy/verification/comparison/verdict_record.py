@@ -178,6 +178,13 @@ def _restored_side(values: Any, population: str) -> Side:
     )
 
 
+def as_mapping(value: Json) -> dict[str, Json]:
+    """``value``, a record; ``TypeError`` for anything else."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{type(value).__name__} stands where a record belongs")
+    return value
+
+
 def _is(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{type(value).__name__} stands where {kind.__name__} belongs")

@@ -1,6 +1,6 @@
 """A certificate for people and for build servers: one HTML page, and JUnit XML.
 
-Both are made of the certificate's values alone, so that anyone can make them again and compare.
+Both are renderings of the statement alone, so that anyone can make them again and compare; they prove nothing by themselves.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from snn_deploy.verification.comparison.levels import Status
-from snn_deploy.verification.comparison.verdict_record import Json
+from snn_deploy.verification.comparison.verdict_record import Json, as_mapping
 
 
-def render_junit(body: Mapping[str, Json]) -> str:
+def render_junit(statement: Mapping[str, Json]) -> str:
     """JUnit XML: one test case per population and backend beside the baseline, and one for the verdict."""
-    verdict = as_mapping(body["verdict"])
+    verdict = as_mapping(as_mapping(statement["predicate"])["verdict"])
     suite = ET.Element("testsuite", name=_printable(f"snn-deploy verify {verdict['network']}"))
     counts = {"tests": 0, "failures": 0, "errors": 0}
     for row in _rows(verdict):
@@ -44,9 +44,10 @@ def _outcome(case: ET.Element, status: str, message: str, counts: dict[str, int]
         ET.SubElement(case, "error", message=_printable(message))
 
 
-def render_page(body: Mapping[str, Json], digest: str) -> str:
+def render_page(statement: Mapping[str, Json]) -> str:
     """One self-contained HTML page: no script, no address, nothing fetched."""
-    verdict = as_mapping(body["verdict"])
+    predicate = as_mapping(statement["predicate"])
+    verdict = as_mapping(predicate["verdict"])
     names = [str(name) for name in cast("list[Json]", verdict["backends"])]
     head = ["population", "neurons", "probed", *names, "differing", "status"]
     rows = []
@@ -63,7 +64,7 @@ def render_page(body: Mapping[str, Json], digest: str) -> str:
         ]
         rows.append(_row("td", cells, str(row["status"])))
     warnings = "".join(f"<li>{_text(warning)}</li>" for warning in cast("list[Json]", verdict["warnings"]))
-    facts = {key: body[key] for key in _FACTS}
+    facts = {"subject": statement["subject"], **{key: predicate[key] for key in _FACTS}}
     return "\n".join(
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -74,13 +75,16 @@ def render_page(body: Mapping[str, Json], digest: str) -> str:
             f"<table><caption>Counts of every population; asked for level {_text(verdict['asked'])}, reached "
             f"{_text(verdict['reached'])}</caption>{_row('th', head, '')}{''.join(rows)}</table>",
             f"<pre>{_text(json.dumps(facts, indent=1, sort_keys=True))}</pre>",
-            f"<p>certificate {_text(digest)}; check it with",
+            f"<p>certificate {_text(predicate['digest'])}; check it with",
             "<code>snn-deploy verify --check FILE.json</code></p></html>",
         ]
     )
 
 
-_FACTS = ("files", "stimuli", "cause", "mutation", "options", "schedule", "configuration", "engines", "versions")
+_FACTS = (
+    *("model", "files", "stimuli", "cause", "mutation", "options", "schedule", "configuration"),
+    *("verifier", "backends", "libraries"),
+)
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
@@ -116,13 +120,6 @@ def _pairs(values: Json) -> str:
     return ", ".join(
         f"{key} {number:,}" for key, number in sorted(as_mapping(values).items()) if isinstance(number, int)
     )
-
-
-def as_mapping(value: Json) -> dict[str, Json]:
-    """``value``, a record; ``TypeError`` for anything else."""
-    if not isinstance(value, dict):
-        raise TypeError(f"{type(value).__name__} stands where a record belongs")
-    return value
 
 
 def _list(value: Json) -> list[dict[str, Json]]:
