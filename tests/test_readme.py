@@ -1,4 +1,4 @@
-"""The documents tell the truth: marked commands run as written, and every link and every file named exists."""
+"""README and its neighbours are correct: marked commands run as written; links and named files exist."""
 
 import os
 import re

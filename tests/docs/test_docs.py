@@ -1,4 +1,4 @@
-"""The documentation tells the truth: its blocks run as written, its links lead somewhere, generated pages are current."""
+"""The documentation is correct: its blocks run as written, its links resolve, generated pages are current."""
 
 import os
 import re
@@ -77,8 +77,10 @@ def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
 
 
 def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
-    found = {str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))}
-    assert found == {
+    with_blocks = {
+        str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))
+    }
+    assert with_blocks == {
         "tutorial.md",
         "how-to/backend.md",
         "how-to/many-images.md",

@@ -104,13 +104,13 @@ def test_every_role_of_the_lava_backend_names_an_object_that_exists() -> None:
 
 
 def test_every_cross_reference_of_a_page_names_an_object_that_exists() -> None:
-    found = {
+    references = {
         (str(page.name), path)
         for page in (SOURCES[0] / "docs").rglob("*.md")
         for path in re.findall(r"\]\[(\w[\w.]*)\]", page.read_text(encoding="utf-8"))
     }
-    assert ("api.md", "snn_deploy.api.convert") in found
-    assert [(page, path) for page, path in sorted(found) if not _exists("snn_deploy", (), path)] == []
+    assert ("api.md", "snn_deploy.api.convert") in references
+    assert [(page, path) for page, path in sorted(references) if not _exists("snn_deploy", (), path)] == []
 
 
 def test_names_that_do_not_exist_are_noticed() -> None:
