@@ -168,7 +168,8 @@ def test_what_stands_beside_is_checked_too(network: Network, file: Path, tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"not a certificate as snn-deploy writes it: Expecting value: line 1 column 1 \(char 0\)$"),
+        ("", r"not a certificate as snn-deploy writes it: no line feed at its end$"),
+        ("\n", r"not a certificate as snn-deploy writes it: Expecting value: line 1 column 1 \(char 0\)$"),
         ("[]\n", rf"not a certificate of type {PREDICATE}; have it issued again by this version$"),
         ('{"format":"snn-deploy certificate","version":2}\n', r"have it issued again by this version$"),
         ('{"_type":"https://in-toto.io/Statement/v1"}\n', r"have it issued again by this version$"),
@@ -326,6 +327,14 @@ def test_control_characters_are_shown(network: Network, file: Path, tmp_path: Pa
     assert suite.get("name") == r"snn-deploy verify a\x00b\x1b[31m\ufffe\ud800"
     with pytest.raises(VerificationError, match=r"cannot be written as JSON: .* surrogates not allowed$"):
         write_certificate(Certificate(statement), tmp_path / "c.json")
+
+
+def test_what_would_not_be_read_is_not_written(network: Network, file: Path, tmp_path: Path) -> None:
+    statement = json.loads(certificate(network, file).payload)
+    statement["predicate"]["stimuli"] = ["0" * 64] * 70_000
+    with pytest.raises(VerificationError, match=r"at most 4194304 are read; certify fewer images at once$"):
+        write_certificate(Certificate(statement), tmp_path / "c.json")
+    assert list(tmp_path.glob("c.*")) == []
 
 
 def test_a_device_is_not_read_for_ever() -> None:

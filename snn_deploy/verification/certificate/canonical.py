@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 from snn_deploy.verification.comparison.verdict_record import Json
 
 MAX_DIGITS = 40
 """Most characters of a number that is read; int64 needs 20, a float 25."""
+
+
+_LITERALS = {None: "null", True: "true", False: "false"}
 
 
 def to_bytes(value: Json | Mapping[str, Json]) -> bytes:
@@ -38,6 +42,12 @@ def from_bytes(data: bytes) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None or isinstance(value, bool):
+        return _LITERALS[value]
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, Mapping):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
         return "{" + ",".join(f"{_text(key)}:{_text(value[key])}" for key in keys) + "}"
@@ -45,8 +55,6 @@ def _text(value: Any) -> str:
         return "[" + ",".join(map(_text, value)) + "]"
     if isinstance(value, float):
         return _ecmascript(value)
-    if value is None or isinstance(value, (str, bool, int)):
-        return json.dumps(value, ensure_ascii=False)
     raise ValueError(f"{type(value).__name__} is not a JSON value")
 
 

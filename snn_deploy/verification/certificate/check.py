@@ -21,8 +21,11 @@ from snn_deploy.verification.certificate.statement import (
 )
 from snn_deploy.verification.comparison.verdict_record import as_mapping, find_contradictions
 
-SIZE_LIMIT = 2**24
-"""Largest certificate in bytes that is read; about 100,000 images."""
+SIZE_LIMIT = 2**22
+"""Largest certificate in bytes that is written and read: about 16,000 images; the worst file of it takes some seconds."""
+
+PAGE_LIMIT = 8 * SIZE_LIMIT
+"""Largest page in bytes that is read; HTML writes a quote with six characters."""
 
 
 def write_certificate(certificate: Certificate, path: Path) -> None:
@@ -31,7 +34,12 @@ def write_certificate(certificate: Certificate, path: Path) -> None:
     :class:`VerificationError` for what :func:`check_target` refuses.
     """
     check_target(path)
-    write_all({path: certificate.data} | _pages(certificate, path), VerificationError)
+    data = certificate.data
+    if len(data) > SIZE_LIMIT:
+        raise VerificationError(
+            f"{path}: a certificate of {len(data)} bytes; at most {SIZE_LIMIT} are read; certify fewer images at once"
+        )
+    write_all({path: data} | _pages(certificate, path), VerificationError)
 
 
 def check_target(path: Path) -> None:
@@ -49,7 +57,7 @@ def check_target(path: Path) -> None:
         neighbor = path.with_suffix(suffix)
         check_writable(neighbor)
         if neighbor.exists() and not (
-            neighbor.is_file() and mark in read_limited(neighbor, VerificationError, SIZE_LIMIT)
+            neighbor.is_file() and mark in read_limited(neighbor, VerificationError, PAGE_LIMIT)
         ):
             raise VerificationError(
                 f"{neighbor}: stands where the certificate's {suffix} belongs, and is not one; choose another name"
@@ -154,5 +162,5 @@ def _find_foreign_pages(certificate: Certificate, path: Path) -> list[str]:
     return [
         f"{page} is not the one that was written with it"
         for page in beside
-        if read_limited(page, VerificationError, SIZE_LIMIT) != pages[page]
+        if read_limited(page, VerificationError, PAGE_LIMIT) != pages[page]
     ]
