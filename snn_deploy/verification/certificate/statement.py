@@ -142,5 +142,6 @@ def record_score(score: MutationScore) -> Json:
 
 
 def _describe(name: str, sha256: str) -> Json:
-    """An in-toto resource descriptor."""
+    r"""An in-toto resource descriptor; bytes of a file name that are not UTF-8 are written as ``\udcXX``."""
+    name = name.encode(errors="backslashreplace").decode()
     return {"name": name, "digest": {"sha256": sha256}}
