@@ -26,6 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST_REASONS = 20
+"""Reasons that the message of :class:`UnsupportedModelError` quotes."""
+
 
 class SnnDeployError(Exception):
     """Base of all errors raised on purpose; the command line prints its one line and exits with status 3."""
@@ -40,7 +43,9 @@ class UnsupportedModelError(ModelError):
 
     def __init__(self, where: str, reasons: Sequence[str]) -> None:
         self.where, self.reasons = where, tuple(reasons)
-        super().__init__(f"{where}: {len(self.reasons)} node(s) cannot be mapped: " + "; ".join(self.reasons))
+        named, left = self.reasons[:MOST_REASONS], len(self.reasons) - MOST_REASONS
+        more = f"; and {left} more, which snn-deploy inspect lists" if left > 0 else ""
+        super().__init__(f"{where}: {len(self.reasons)} node(s) cannot be mapped: {'; '.join(named)}{more}")
 
     def __reduce__(self) -> tuple[type[UnsupportedModelError], tuple[str, tuple[str, ...]]]:
         """Errors travel between processes, and are built again from what they were built from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -162,8 +162,8 @@ def _stock_population(
     options: Options,
 ) -> Population:
     """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
-    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, 0)
-    counts = _worst_case(incoming, {name: population.count_range or (0, 0) for name, population in sources.items()}, 0)
+    step = _worst_case(incoming, [sources[item.source].payload_range for item in incoming], 0)
+    counts = _worst_case(incoming, [sources[item.source].count_range or (0, 0) for item in incoming], 0)
     neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
     unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
     return Population(
@@ -189,22 +189,21 @@ def _linear_neuron(
     layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
 ) -> Neuron:
     """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
-    step = _worst_case(incoming, {name: population.payload_range for name, population in sources.items()}, bias)
+    step = _worst_case(incoming, [sources[item.source].payload_range for item in incoming], bias)
     theta = np.ones(layer.shape[0], np.int64)
     rectified = layer.kind == "rectified relay"
     if options.mode == "rate":
         if rectified:
             return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
         return MultiThreshold(theta, 0 * theta, step[0], step[1])
-    counts = {name: population.count_range or (0, 0) for name, population in sources.items()}
-    low, high = _worst_case(incoming, counts, bias)
+    low, high = _worst_case(incoming, [sources[item.source].count_range or (0, 0) for item in incoming], bias)
     payload = max(-step[0], step[1])
     return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
 
 
-def _worst_case(incoming: tuple[Connection, ...], ranges: Mapping[str, tuple[int, int]], bias: int) -> tuple[int, int]:
+def _worst_case(incoming: Sequence[Connection], ranges: Sequence[tuple[int, int]], bias: int) -> tuple[int, int]:
     low, high = -bias, bias
-    for connection in incoming:
-        least, greatest = bounds.bound_current(connection, *ranges[connection.source])
+    for connection, reach in zip(incoming, ranges, strict=True):
+        least, greatest = bounds.bound_current(connection, *reach)
         low, high = low + int(least.min()), high + int(greatest.max())
     return max(low, -STATE_MAX), min(max(high, 1), STATE_MAX)

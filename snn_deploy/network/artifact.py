@@ -197,7 +197,9 @@ def decode(data: bytes) -> Network:
     if schema != SCHEMA:
         raise ArtifactError(f"schema version {schema!r}; this program reads version {SCHEMA}, convert the model again")
     try:
-        network = _network(RecordReader(manifest, _tensors(manifest["sha256"], files)))
+        tensors = _tensors(manifest["sha256"], files)
+        _check_references(manifest, tensors)
+        network = _network(RecordReader(manifest, tensors))
         if encode(network) != data:
             raise ArtifactError(
                 "holds something that the network in it does not need; it was not written by this program"
@@ -207,6 +209,21 @@ def decode(data: bytes) -> Network:
         raise ArtifactError(f"describes no valid network: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"manifest.json is incomplete or contradictory: {type(error).__name__}: {error}") from error
+
+
+def _check_references(manifest: Record, tensors: Mapping[str, Array]) -> None:
+    """Tensors are copied where they are used: one that is used a thousand times would make a small file a large network."""
+    used, waiting = 0, [value for key, value in manifest.items() if key != "sha256"]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and value in tensors:
+            used += tensors[value].nbytes
+    if used > 2 * sum(array.nbytes for array in tensors.values()):
+        raise ArtifactError("uses a tensor several times; it was not written by this program")
 
 
 def _tensors(hashes: Mapping[str, str], files: Mapping[str, bytes]) -> dict[str, Array]:

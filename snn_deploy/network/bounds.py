@@ -62,8 +62,8 @@ def _phase_sums(kernel: TransposedKernel, weight: Int64) -> Int64:
     phase_y = np.arange(rows) * kernel.dilations[0] % kernel.strides[0]
     phase_x = np.arange(columns) * kernel.dilations[1] % kernel.strides[1]
     sums = []
-    for y in range(kernel.strides[0]):
-        for x in range(kernel.strides[1]):
+    for y in np.unique(phase_y):
+        for x in np.unique(phase_x):
             taps = weight[:, :, phase_y == y][..., phase_x == x].sum((2, 3))
             sums.append(taps.reshape(kernel.groups, inputs // kernel.groups, per_group).sum(1).reshape(-1))
     return np.stack(sums)

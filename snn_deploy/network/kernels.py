@@ -58,6 +58,12 @@ class ConvKernel:
         if self.weight.shape[0] % self.groups:
             raise NetworkError(f"{self.weight.shape[0]} output channels do not split into {self.groups} groups")
 
+    def workspace(self, shape: Shape) -> int:
+        """Values of the padded input of ``shape``."""
+        channels, height, width = shape
+        top, left, bottom, right = (max(pad, 0) for pad in self.pads)
+        return channels * (height + top + bottom) * (width + left + right)
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape (C, H, W) that an input of ``shape`` is mapped to."""
         channels, height, width = shape
@@ -98,6 +104,12 @@ class TransposedKernel:
             (height - 1) * self.strides[0] + self.dilations[0] * (self.weight.shape[2] - 1) + 1,
             (width - 1) * self.strides[1] + self.dilations[1] * (self.weight.shape[3] - 1) + 1,
         )
+
+    def workspace(self, shape: Shape) -> int:
+        """Values of the output of an input of ``shape`` before ``pads`` cut it, or after they enlarged it."""
+        rows, columns = self.full_size(*shape[1:])
+        top, left, bottom, right = (max(-pad, 0) for pad in self.pads)
+        return self.weight.shape[1] * self.groups * (rows + top + bottom) * (columns + left + right)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape (C, H, W) that an input of ``shape`` is mapped to."""
@@ -144,6 +156,10 @@ class SpatialKernel:
     def rows(self) -> Int64:
         """Output pixel of each entry of ``data``."""
         return np.repeat(np.arange(self.indptr.size - 1, dtype=np.int64), np.diff(self.indptr))
+
+    def workspace(self, shape: Shape) -> int:
+        """Values of the output of an input of ``shape``."""
+        return shape[0] * self.output_size[0] * self.output_size[1]
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape (C, H, W) that an input of ``shape`` is mapped to."""

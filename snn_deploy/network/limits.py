@@ -11,5 +11,11 @@ MAX_EXPONENT = 15
 MAX_STEPS = 2**20
 """Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""
 
-MAX_NEURONS = 2**31
-"""Most neurons of one population, for the same reason."""
+MAX_NEURONS = 2**27
+"""Most neurons of one population; the largest of a 64-channel U-Net on 1024 x 1024 pixels has half of it."""
+
+MAX_GROWTH = 2**13
+"""Most neurons of all populations, and of a padded map, for each pixel of the input; a 64-channel U-Net has 2,000."""
+
+MIN_GROWTH = 2**24
+"""Neurons that even the smallest input may lead to; a run of so many takes about 700 MiB."""

@@ -22,7 +22,7 @@ import numpy as np
 from snn_deploy.arrays import Float64, Int64, find_largest_magnitude, freeze, lies_within
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import Kernel
-from snn_deploy.network.limits import MAX_EXPONENT, MAX_NEURONS, MAX_STEPS, STATE_MAX
+from snn_deploy.network.limits import MAX_EXPONENT, MAX_GROWTH, MAX_NEURONS, MAX_STEPS, MIN_GROWTH, STATE_MAX
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.shapes import Shape
 
@@ -166,6 +166,8 @@ class Network:
                     f"{connection.name}: maps {source.name} {source.shape} to {shape}, "
                     f"but {target.name} is {target.shape}"
                 )
+        if self.populations:
+            self._check_growth()
         for population in self.populations[1:]:
             if not self.incoming(population.name):
                 raise NetworkError(f"{population.name}: nothing reaches it")
@@ -178,6 +180,23 @@ class Network:
         for output in self.outputs:
             if output.population not in order:
                 raise NetworkError(f"output {output.name}: no population is called {output.population!r}")
+
+    def _check_growth(self) -> None:
+        """A small image must not lead to maps that no memory holds, as strides and pads of thousands of pixels would."""
+        _, height, width = self.input.shape
+        allowed = max(MAX_GROWTH * height * width, MIN_GROWTH)
+        total = sum(population.size for population in self.populations)
+        if total > allowed:
+            raise NetworkError(
+                f"{total} neurons for an input of {height}x{width} pixels; at most {allowed} are allowed"
+            )
+        for connection in self.connections:
+            workspace = connection.kernel.workspace(self.population(connection.source).shape)
+            if workspace > allowed:
+                raise NetworkError(
+                    f"{connection.name}: pads or strides make a map of {workspace} values for an input of {height}x{width}"
+                    f" pixels; at most {allowed} are allowed"
+                )
 
     @property
     def input(self) -> Population:
@@ -214,7 +233,7 @@ class Network:
         for population in self.populations[1:]:
             yield population, self._incoming[population.name]
 
-    @property
+    @cached_property
     def aligned(self) -> bool:
         """Whether every delay equals ``target.start - source.start``."""
         return all(

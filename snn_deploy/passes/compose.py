@@ -13,6 +13,9 @@ from snn_deploy.arrays import Float64
 from snn_deploy.graph.ops import Conv, ConvTranspose, Nearest, Op, Resample
 from snn_deploy.shapes import Pads
 
+MAX_GROWTH = 64
+"""How many times the taps of a convolution repetition before it may make; beyond that a population of copies is cheaper."""
+
 
 def identity(scale: Float64, pads: Pads = (0, 0, 0, 0)) -> Conv:
     """Each channel times its ``scale`` (C,); ``pads`` pad with zeros or crop."""
@@ -136,6 +139,8 @@ def _after_nearest(first: Nearest, second: Conv) -> ConvTranspose | None:
     rows, columns = second.weight.shape[2:]
     pads = (rows - 1 - top, columns - 1 - left, rows - 1 - bottom, columns - 1 - right)
     if second.groups > 1 or second.strides != (1, 1) or second.dilations != (1, 1) or min(pads) < 0:
+        return None
+    if (rows + first.scale[0] - 1) * (columns + first.scale[1] - 1) > MAX_GROWTH * rows * columns:
         return None
     flipped = second.weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     weight = np.zeros((*flipped.shape[:2], rows + first.scale[0] - 1, columns + first.scale[1] - 1))

@@ -16,7 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from snn_deploy.arrays import Float64
+from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.limits import MAX_RELAYS, MAX_TAPS, Budget
 from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Add, Conv, MaxPool, Relay, Relu, Resample
 from snn_deploy.passes.compose import identity
@@ -29,42 +31,61 @@ Winner = tuple[tuple[int, int], tuple[str, ...]]
 
 def expand_max_pool(graph: Graph) -> Graph:
     """Replace every ``MaxPool``, which must read an activation, by relays; the last keeps its name."""
-    return rewrite(graph, _expand)
+    return rewrite(graph, _Expansion(graph))
 
 
-def is_nonnegative(graph: Graph, value: str) -> bool:
-    """Whether ``value`` is known never to be negative."""
-    node = graph.node_of.get(value)
-    if node is None:
-        return False
-    if isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify):
-        return True
-    if isinstance(node.op, MaxPool):
-        return is_nonnegative(graph, node.inputs[0])
-    return isinstance(node.op, Relay) and is_nonnegative(graph, graph.node_of[node.inputs[0]].inputs[0])
+def find_nonnegative(graph: Graph) -> frozenset[str]:
+    """Values that are known never to be negative: rectified ones, and maxima and relays of such."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        source = node.inputs[0]
+        if isinstance(node.op, Relay) and not node.op.rectify and source in graph.node_of:
+            source = graph.node_of[source].inputs[0]
+        rectifies = isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify)
+        if rectifies or (isinstance(node.op, MaxPool | Relay) and source in found):
+            found.add(node.name)
+    return frozenset(found)
 
 
-def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
-    if not isinstance(node.op, MaxPool):
-        yield node
-        return
-    pool, source = node.op, node.inputs[0]
-    channels = graph.shapes[source][0]
-    if any(pool.pads) and not is_nonnegative(graph, source):
-        edged = names.fresh(f"{node.name}.edge")
-        copied = names.fresh(f"{edged}<-{source}")
-        yield Node(copied, pad_edges(graph.shapes[source][1:], pool.pads), (source,), node.origin)
-        yield Node(edged, Relay(), (copied,), node.origin)
-        pool, source = replace(pool, pads=(0, 0, 0, 0)), edged
-    yield from _Tournament(node, pool, source, channels, names).nodes()
+class _Expansion:
+    """The rule of this pass, with what it may make in all."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nonnegative = find_nonnegative(graph)
+        self.relays = Budget(MAX_RELAYS, "populations for maxima", GraphError)
+        self.taps = Budget(MAX_TAPS, "weights for maxima", GraphError)
+
+    def __call__(self, graph: Graph, node: Node, names: Names) -> Iterator[Node]:
+        if not isinstance(node.op, MaxPool):
+            yield node
+            return
+        pool, source = node.op, node.inputs[0]
+        channels, height, width = graph.shapes[source]
+        window = pool.kernel[0] * pool.kernel[1]
+        self.relays.spend(window, node.name)
+        self.taps.spend(window * window * channels, node.name)
+        if any(pool.pads) and source not in self.nonnegative:
+            top, left, bottom, right = pool.pads
+            self.taps.spend((height + top + bottom) * height + (width + left + right) * width, node.name)
+            edged = names.fresh(f"{node.name}.edge")
+            copied = names.fresh(f"{edged}<-{source}")
+            yield Node(copied, pad_edges((height, width), pool.pads), (source,), node.origin)
+            yield Node(edged, Relay(), (copied,), node.origin)
+            pool, source = replace(pool, pads=(0, 0, 0, 0)), edged
+        yield from _Tournament(node, pool, source, channels, names).nodes()
 
 
 def pad_edges(size: tuple[int, int], pads: Pads) -> Resample:
     """Copies of the border pixels around a map of ``size``."""
     height, width = size
-    rows = np.clip(np.arange(-pads[0], height + pads[2]), 0, height - 1)
-    columns = np.clip(np.arange(-pads[1], width + pads[3]), 0, width - 1)
-    return Resample(np.eye(height)[rows], np.eye(width)[columns])
+    top, left, bottom, right = pads
+    return Resample(_nearest_pixels(height, top, bottom), _nearest_pixels(width, left, right))
+
+
+def _nearest_pixels(extent: int, before: int, after: int) -> Float64:
+    matrix: Float64 = np.zeros((before + extent + after, extent))
+    matrix[np.arange(len(matrix)), np.clip(np.arange(-before, extent + after), 0, extent - 1)] = 1
+    return matrix
 
 
 class _Tournament:

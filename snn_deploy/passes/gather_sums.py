@@ -15,6 +15,7 @@ repetition, padding and cropping (integer sums of counts, exact), else a signed 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -42,6 +43,7 @@ from snn_deploy.graph.ops import (
 from snn_deploy.passes.compose import is_identity, is_shift, scale_of, ungroup
 from snn_deploy.passes.constant_map import propagate_bias
 from snn_deploy.passes.segment import Form, Segment, Term, add, enumerate_channels, join, read_activation
+from snn_deploy.passes.work import Work
 from snn_deploy.shapes import Shape
 
 Weighted: TypeAlias = Conv | ConvTranspose
@@ -61,7 +63,9 @@ class _Walk:
     """The forms of all values seen so far, and the nodes written for them."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph, self.work = graph, Work(graph)
+        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
+        self.readers.update(value for _, value in graph.outputs)
         self.nodes: list[Node] = []
         self.forms: dict[str, Form] = {graph.input: (read_activation(graph.input, graph.input_shape),)}
         self.hosted: dict[str, str] = {}
@@ -77,6 +81,7 @@ class _Walk:
             self.hosted[node.name] = self._write(node.name, op, (self.output(node.inputs[0]),), node.origin)
             return
         inputs = [self.forms[name] for name in node.inputs]
+        self.work.compose(node.name, op, inputs)
         form = inputs[0]
         if isinstance(op, Concat):
             form = tuple(segment for part in inputs for segment in part)
@@ -98,6 +103,14 @@ class _Walk:
         else:
             raise TypeError(f"{node.name}: {type(op).__name__} must be expanded by an earlier pass")
         self.forms[node.name] = form
+        self._release(node.inputs)
+
+    def _release(self, names: tuple[str, ...]) -> None:
+        """Forget forms that no later node reads: each may hold a copy of a layer's weights."""
+        for name in names:
+            self.readers[name] -= 1
+            if not self.readers[name] and name != self.graph.input:
+                del self.forms[name]
 
     def output(self, value: str) -> str:
         """Write ``value`` as a sum, unless it is an activation, and return its name."""
@@ -110,13 +123,18 @@ class _Walk:
         if key not in self.populations:
             prepared = (self._carried(form[0]),) if len(form) == 1 else tuple(map(self._weighted_only, form))
             name = value if value not in self.written else self.names.fresh(f"{value}.out")
+            self.work.join(value, prepared)
             self.populations[key] = self._sum(join(value, prepared), name)
         return self.populations[key]
 
     def _add(self, node: Node, forms: list[Form]) -> Form:
         if all([s.shape for s in form] == [s.shape for s in forms[0]] for form in forms):
             return tuple(add(node.name, parts, node.origin) for parts in zip(*forms, strict=True))
-        whole = (join(node.name, tuple(map(self._weighted_only, form))) for form in forms)
+        whole = []
+        for form in forms:
+            prepared = tuple(map(self._weighted_only, form))
+            self.work.join(node.name, prepared)
+            whole.append(join(node.name, prepared))
         return (add(node.name, tuple(whole), node.origin),)
 
     def _weighted(self, node: Node, op: Weighted, form: Form) -> Form:
@@ -152,7 +170,10 @@ class _Walk:
             segment = self._population(segment)
             terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
         composed = tuple(term for term in terms if term is not None)
-        return Segment(node.name, shape, composed, propagate_bias(op, segment.bias, segment.shape))
+        self.work.propagate_bias(node.name, op, segment.bias, shape)
+        made = Segment(node.name, shape, composed, propagate_bias(op, segment.bias, segment.shape))
+        self.work.hold_bias(node.name, made)
+        return made
 
     def _activate(self, segment: Segment, op: Op, name: str, node: Node) -> Segment:
         source = segment.activation

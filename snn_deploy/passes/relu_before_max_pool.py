@@ -11,7 +11,7 @@ from snn_deploy.graph.ops import MaxPool, Relu
 def relu_before_max_pool(graph: Graph) -> Graph:
     """Swap every ``Relu`` with the ``MaxPool`` it reads, where no other node reads that pool."""
     outputs = {value for _, value in graph.outputs}
-    nodes: list[Node] = []
+    nodes: dict[str, Node] = {}
     for node in graph.nodes:
         pool = graph.node_of.get(node.inputs[0])
         if (
@@ -21,9 +21,9 @@ def relu_before_max_pool(graph: Graph) -> Graph:
             or pool.name in outputs
             or len(graph.users[pool.name]) > 1
         ):
-            nodes.append(node)
+            nodes[node.name] = node
             continue
-        nodes.remove(pool)
-        nodes.append(Node(pool.name, node.op, pool.inputs, node.origin))
-        nodes.append(Node(node.name, pool.op, (pool.name,), pool.origin))
-    return replace(graph, nodes=tuple(nodes))
+        del nodes[pool.name]  # its place is the end now, behind whatever it reads
+        nodes[pool.name] = Node(pool.name, node.op, pool.inputs, node.origin)
+        nodes[node.name] = Node(node.name, pool.op, (pool.name,), pool.origin)
+    return replace(graph, nodes=tuple(nodes.values()))

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_deploy.errors import ArtifactError
+from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.network import artifact
 from snn_deploy.network.artifact import decode, digest, encode, load, save
-from snn_deploy.network.kernels import SpatialKernel
-from snn_deploy.network.network import Mode
+from snn_deploy.network.bounds import sum_weights
+from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.testing import random_unet
 
 Constant = str | int | float | bool | None
@@ -472,3 +474,44 @@ def test_any_value_anywhere_in_the_manifest_gives_a_network_or_an_artifact_error
         assert "\n" not in str(error)  # noqa: PT017 - a network is the other good outcome
     else:
         assert encode(network) == data
+
+
+GEOMETRY: dict[str, dict[str, Any]] = {
+    "pads": {"pads": (4096, 4096, 4096, 4096), "strides": (4096, 4096)},
+    "cropped strides": {"pads": (4096, 4096, 4096, 4096), "strides": (4096, 4096)},
+    "appended": {"pads": (0, 0, -4096, -4096)},
+}
+
+
+def of_one_kernel(kernel: ConvKernel | TransposedKernel) -> Network:
+    shape, zeros = (8, 16, 16), np.zeros((8, 1, 1), np.int64)
+    image = Population("image", shape, None, zeros, np.ones(8), input_max=1)
+    neuron = MultiThreshold(np.ones(8, np.int64), np.zeros(8, np.int64), 0, 1, 0, 1)
+    target = Population("y", kernel.output_shape(shape), neuron, zeros, np.ones(8), start=1)
+    return Network("n", "exact", 1, (image, target), (Connection("c", "image", "y", kernel),), (Output("y", "y"),))
+
+
+@pytest.mark.parametrize("case", GEOMETRY)
+def test_small_files_do_not_lead_to_large_maps(case: str) -> None:
+    """Strides and pads of 4096 pixels: a few kilobytes that would take gigabytes and a minute."""
+    kind = ConvKernel if case == "pads" else TransposedKernel
+    with pytest.raises(NetworkError, match=r"at most (16777216|134217728) are allowed$"):
+        of_one_kernel(kind(np.ones((8, 8, 2, 2), np.int8), **GEOMETRY[case]))
+
+
+def test_phases_of_wide_strides_are_counted_quickly() -> None:
+    kernel = TransposedKernel(np.arange(1, 5, dtype=np.int8).reshape(1, 1, 2, 2), strides=(4096, 4096))
+    positive, negative = sum_weights(kernel)
+    assert (positive.tolist(), negative.tolist()) == ([4], [0])
+
+
+def test_a_tensor_is_used_once() -> None:
+    """A thousand populations that share one tensor would copy it a thousand times."""
+
+    def share(manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+        largest = max(files, key=lambda name: len(files[name]))
+        for population in manifest["populations"]:
+            population["origin"] = [largest] * 10
+
+    with pytest.raises(ArtifactError, match=r"^uses a tensor several times; it was not written by this program$"):
+        decode(rebuilt(share))

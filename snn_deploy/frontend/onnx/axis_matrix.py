@@ -15,23 +15,43 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.frontend.onnx.call import RefusedError
+from snn_deploy.frontend.onnx.call import Call, RefusedError
 from snn_deploy.frontend.onnx.export import IR_VERSION
 from snn_deploy.frontend.onnx.runtime import reason, session
+from snn_deploy.graph.limits import MAX_EXTENT, MIN_MATRIX_WORK
+from snn_deploy.shapes import Pair
 
-MAX_EXTENT = 4096
-"""Longest axis; the unit vectors of one take 4 * 4096**2 bytes."""
+CACHED = 2**18
+"""Largest matrix that is remembered, in numbers: a model is read several times for one conversion."""
 
 Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 
 
-@lru_cache(maxsize=256)
 def axis_matrix(
-    operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...] = ()
+    call: Call,
+    operator: str,
+    extents: Pair,
+    attributes: Attributes,
+    constants: tuple[tuple[float, ...] | None, ...] = (),
+    window: int = 1,
 ) -> Float64:
-    """Matrix (outputs, ``extent``) of a one-node model along the height axis; ``constants`` are its other inputs."""
+    """Matrix of a one-node model along the height axis, for ``extents`` (pixels before and, at most, after it).
+
+    ``constants`` are the operator's other inputs; each output reads a ``window`` of pixels.
+    """
+    extent, outputs = extents
     if extent > MAX_EXTENT:
         raise RefusedError(f"an axis of {extent} pixels is longer than {MAX_EXTENT}")
+    call.matrices.spend(max(extent * outputs * window, MIN_MATRIX_WORK))
+    call.weights.check(extent * outputs)
+    read = _read_off if extent * outputs <= CACHED else _read_off.__wrapped__
+    return read(operator, call.opset, extent, attributes, constants)
+
+
+@lru_cache(maxsize=32)
+def _read_off(
+    operator: str, opset: int, extent: int, attributes: Attributes, constants: tuple[tuple[float, ...] | None, ...]
+) -> Float64:
     names = ["x"] + ["" if values is None else f"c{index}" for index, values in enumerate(constants)]
     stored = [
         numpy_helper.from_array(

@@ -11,13 +11,11 @@ from onnx import NodeProto, helper
 
 from snn_deploy.arrays import Array, Float64
 from snn_deploy.frontend.ledger import Fate
+from snn_deploy.graph.limits import MAX_LIST, Budget
 from snn_deploy.graph.ops import Op
 from snn_deploy.shapes import Shape
 
 Constant: TypeAlias = Array
-
-MAX_LIST = 2**12
-"""Longest list of axes, sizes or amounts; real ones have two to eight entries, splits as many as there are channels."""
 
 
 class RefusedError(Exception):
@@ -68,7 +66,11 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One node with its inputs resolved. ``emit`` adds a node to the float graph and returns its wire."""
+    """One node with its inputs resolved. ``emit`` adds a node to the float graph and returns its wire.
+
+    ``weights`` bounds the arrays of all nodes (``emit`` spends them; whoever makes large ones checks first),
+    ``matrices`` the work of onnxruntime for :mod:`~snn_deploy.frontend.onnx.axis_matrix`.
+    """
 
     node: NodeProto
     name: str
@@ -77,6 +79,8 @@ class Call:
     batch: int
     inputs: tuple[Wire | Constant | None, ...]
     emit: Callable[[Op, tuple[Wire, ...], str], Wire]
+    weights: Budget
+    matrices: Budget
 
     # ------------------------------------------------------------------ attributes
     def attribute(self, name: str) -> Any:

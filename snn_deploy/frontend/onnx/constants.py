@@ -11,9 +11,13 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.frontend.onnx.call import Constant, RefusedError
+from snn_deploy.graph.limits import MAX_CONSTANT_WORK, MAX_CONSTANTS, MIN_CONSTANT_WORK, Budget
 
-MAX_ELEMENTS = 2**24
-"""Largest constant that may be computed; larger ones (kernels of wide nets) are stored in the file, not computed."""
+NUMERIC = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13))
+"""Element types (``TensorProto.DataType``) that constants are cast to; others are texts, or slow in the evaluator."""
+
+SLOW = {"ScatterND": 64}
+"""Operators that the evaluator computes number by number, and how many numbers of others one of theirs counts."""
 
 # fmt: off
 FOLDABLE = frozenset((
@@ -31,11 +35,25 @@ def foldable(node: NodeProto) -> bool:
     return node.domain in ("", "ai.onnx") and node.op_type in FOLDABLE
 
 
-def evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -> tuple[Constant, ...]:
-    """The outputs of ``node`` for known ``inputs``."""
+class Constants:
+    """Evaluates nodes of one model; what they make, and the work for it, is bounded over all of them."""
+
+    def __init__(self) -> None:
+        self._numbers = Budget(MAX_CONSTANTS, "numbers of computed constants", RefusedError)
+        self._work = Budget(MAX_CONSTANT_WORK, "numbers read and written for constants", RefusedError)
+
+    def evaluate(self, node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -> tuple[Constant, ...]:
+        """The outputs of ``node`` for known ``inputs``."""
+        size = _size(node, inputs)
+        self._numbers.spend(size)
+        read = sum(value.size for value in inputs if value is not None)
+        self._work.spend(max((read + size) * SLOW.get(node.op_type, 1), MIN_CONSTANT_WORK))
+        return _evaluate(node, inputs, opset)
+
+
+def _evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) -> tuple[Constant, ...]:
     from onnx.reference import ReferenceEvaluator
 
-    _check_size(node, inputs)
     names = [name for name in node.input if name]
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
     graph = helper.make_graph(
@@ -68,28 +86,39 @@ def constant_of(node: NodeProto) -> Constant:
 
 
 def tensor(proto: TensorProto) -> Constant:
-    """A stored tensor as an array."""
+    """A stored tensor as an array of numbers."""
     try:
-        return numpy_helper.to_array(proto)
+        values = numpy_helper.to_array(proto)
     except (TypeError, ValueError, KeyError, NotImplementedError, OverflowError, MemoryError) as error:
         raise RefusedError(f"tensor {proto.name!r} cannot be decoded ({str(error)[:120]})") from error
+    if values.dtype.kind in "OSU":
+        raise RefusedError(f"tensor {proto.name!r} holds texts; only numbers are supported")
+    return values
 
 
-def _check_size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> None:
-    """Refuse what would become larger than :data:`MAX_ELEMENTS`, before it is computed."""
+def _size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> int:
+    """How many numbers the outputs of ``node`` will have, or a few more; :class:`RefusedError` where that has no bound."""
     arrays = [np.asarray(value) for value in inputs if value is not None]
+    if node.op_type == "Cast" and not any(item.name == "to" and item.i in NUMERIC for item in node.attribute):
+        raise RefusedError("turns a constant into another type than numbers of 8 to 64 bits")
     if node.op_type in ("ConstantOfShape", "Expand") and arrays:
-        extents = np.abs(arrays[-1].reshape(-1).astype(np.float64))
-        size = float(np.prod(np.maximum(extents, 1))) * (max(arrays[0].size, 1) if node.op_type == "Expand" else 1)
+        extents = arrays[-1].reshape(-1)
+        size = float(np.prod(np.maximum(np.abs(extents.astype(np.float64)), 1)))
+        size *= max(arrays[0].size, 1) if node.op_type == "Expand" else 1
     elif node.op_type == "Range" and len(arrays) == 3 and all(array.size == 1 for array in arrays):
         start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
         size = abs((limit - start) / delta) if delta else np.inf
     elif node.op_type == "Gather" and len(arrays) == 2:
-        size = float(arrays[1].size) * arrays[0].size
+        axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
+        extent = arrays[0].shape[axis] if -arrays[0].ndim <= axis < arrays[0].ndim else 1
+        size = float(arrays[1].size) * arrays[0].size / max(extent, 1)
+    elif node.op_type == "ScatterND" and len(arrays) == 3:
+        size = float(max(array.size for array in arrays))
     else:
         size = float(max(sum(array.size for array in arrays), _broadcast(arrays)))
-    if not size <= MAX_ELEMENTS:
-        raise RefusedError(f"its constant value may have {size:.3g} elements, more than {MAX_ELEMENTS}")
+    if not size <= MAX_CONSTANTS:
+        raise RefusedError(f"its constant value may have {size:.3g} elements, more than {MAX_CONSTANTS}")
+    return int(size)
 
 
 def _broadcast(arrays: list[Constant]) -> float:

@@ -17,18 +17,24 @@ from snn_deploy.errors import GraphError, ModelError, UnsupportedModelError
 from snn_deploy.frontend.ledger import Ledger, Row
 from snn_deploy.frontend.onnx import registry
 from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, RefusedError, Wire
-from snn_deploy.frontend.onnx.constants import constant_of, evaluate, foldable, tensor
+from snn_deploy.frontend.onnx.constants import Constants, constant_of, foldable, tensor
 from snn_deploy.frontend.onnx.file import Source, load
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.limits import (
+    MAX_BATCH,
+    MAX_CHANNELS,
+    MAX_GROWTH,
+    MAX_LINKS,
+    MAX_MATRIX_WORK,
+    MAX_NEURONS,
+    MAX_SIDE,
+    MAX_WEIGHTS,
+    MIN_GROWTH,
+    Budget,
+)
 from snn_deploy.graph.names import Names
-from snn_deploy.graph.ops import Host, Op
+from snn_deploy.graph.ops import AveragePool, Host, Nearest, Op, Resample
 from snn_deploy.shapes import Pair, Shape
-
-MAX_NEURONS = 2**27
-"""Largest map; the largest of a 64-channel U-Net on 1024 x 1024 pixels has half of it."""
-
-MAX_CHANNELS = 2**13
-"""Most channels of a map; the widest published U-Nets have a quarter of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,7 @@ def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported
 
 
 def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledger:
-    """What would become of every node; raises :class:`ModelError` only where the file is no sound ONNX."""
+    """What would become of every node; raises :class:`ModelError` only where the file is not sound ONNX."""
     return _Walk(load(given), input_shape).run()
 
 
@@ -97,6 +103,10 @@ class _Walk:
         self.input = self._only_input(set(stored))
         self.input_axes = "NHWC" if self._channels_last() else "NCHW"
         self.batch, shape = self._pinned(input_shape)
+        self.constants = Constants()
+        self.weights = Budget(MAX_WEIGHTS + source.size, "weights", RefusedError)
+        self.matrices = Budget(MAX_MATRIX_WORK, "multiplications to read resizing and averaging off", RefusedError)
+        self.maps = Budget(max(MAX_GROWTH * shape[1] * shape[2], MIN_GROWTH), "values of maps", RefusedError)
         self.names = Names((self.input.name,))
         self.shapes[self.input.name] = shape
         self.values[self.input.name] = Wire(self.input.name, shape, self.input_axes, self.input.name)
@@ -147,8 +157,12 @@ class _Walk:
         if input_shape is None and min(dims["H"], dims["W"]) < 1:
             raise ModelError(f"{where}: height and width are open; say which with --size HEIGHTxWIDTH")
         height, width = input_shape or (dims["H"], dims["W"])
-        if min(height, width) < 1 or channels > MAX_CHANNELS or channels * height * width > MAX_NEURONS:
-            raise ModelError(f"{where}: a map of {channels}x{height}x{width} is not within 1 and {MAX_NEURONS} pixels")
+        if min(height, width) < 1 or _is_too_large((channels, height, width)):
+            raise ModelError(f"{where}: a map of {channels}x{height}x{width}; {_LARGEST}")
+        if dims["N"] > MAX_BATCH:
+            raise ModelError(
+                f"{where}: a batch of {dims['N']} images; at most {MAX_BATCH} are read, leave the batch open"
+            )
         return max(dims["N"], 1), (channels, height, width)
 
     # ------------------------------------------------------------------ the walk
@@ -167,7 +181,15 @@ class _Walk:
                 outcome = self._refused(node, name, str(error))
             except RefusedError as error:
                 outcome = self._refused(node, name, str(error))
-            except (GraphError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+            except (
+                GraphError,
+                ValueError,
+                TypeError,
+                LookupError,
+                ArithmeticError,
+                MemoryError,
+                RecursionError,
+            ) as error:
                 outcome = self._refused(node, name, f"its attributes or shapes do not fit ({str(error)[:200]})")
             self.values.update(zip(node.output, outcome.values, strict=False))
             self.rows[index] = Row(name, node.op_type, outcome.fate, outcome.note)
@@ -212,13 +234,13 @@ class _Walk:
             return Outcome((constant_of(node),), "folded", "a constant")
         if foldable(node) and not any(isinstance(value, Wire) for value in inputs):
             constants = tuple(value for value in inputs if not isinstance(value, Wire))
-            return Outcome(evaluate(node, constants, self.source.opset), "folded", "a constant")
+            return Outcome(self.constants.evaluate(node, constants, self.source.opset), "folded", "a constant")
         try:
             since = int(onnx.defs.get_schema(node.op_type, self.source.opset).since_version)
         except onnx.defs.SchemaError as error:
-            raise RefusedError(f"is no operator of set {self.source.opset}") from error
+            raise RefusedError(f"is not an operator of set {self.source.opset}") from error
         self.stem, self.origin = name, (name,)
-        call = Call(node, name, since, self.source.opset, self.batch, inputs, self._emit)
+        call = Call(node, name, since, self.source.opset, self.batch, inputs, self._emit, self.weights, self.matrices)
         before = len(self.nodes)
         try:
             with np.errstate(all="ignore"):  # _emit refuses what is not finite
@@ -232,16 +254,21 @@ class _Walk:
             return None
         value = self.values.get(name)
         if value is None:
-            raise RefusedError(f"reads {name!r}, which nothing gives")
+            raise RefusedError(f"reads {name!r}, which no node or initializer produces")
         if isinstance(value, Wire) and not value.known:
             raise RefusedError(f"reads {value.maker}, which is refused")
         return value
 
     def _emit(self, op: Op, wires: tuple[Wire, ...], part: str) -> Wire:
         shape = op.infer(tuple(wire.shape for wire in wires))
-        if shape[0] > MAX_CHANNELS or shape[0] * shape[1] * shape[2] > MAX_NEURONS:
-            raise RefusedError(f"its map {shape} has more than {MAX_CHANNELS} channels or {MAX_NEURONS} pixels")
-        if not all(np.all(np.isfinite(value)) for value in vars(op).values() if isinstance(value, np.ndarray)):
+        if _is_too_large(shape):
+            raise RefusedError(f"its map is {shape}; {_LARGEST}")
+        arrays = [value for value in vars(op).values() if isinstance(value, np.ndarray)]
+        if isinstance(op, Resample) and np.count_nonzero(op.rows) * np.count_nonzero(op.columns) > MAX_LINKS:
+            raise RefusedError(f"joins more than {MAX_LINKS} pairs of pixels; resize or average in smaller steps")
+        self.maps.spend(shape[0] * shape[1] * shape[2])
+        self.weights.spend(sum(value.size for value in arrays) + _window(op) * shape[0])
+        if not all(np.all(np.isfinite(value)) for value in arrays):
             raise RefusedError("its weights overflow to NaN or infinity")
         name = self.names.fresh(f"{self.stem}.{part}" if part else self.stem)
         self.shapes[name] = shape
@@ -268,6 +295,21 @@ class _Walk:
         """A host function whose result is used inside the network is refused beside its user."""
         index = self.row_of[wire.value]
         self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
+
+
+_LARGEST = f"at most {MAX_CHANNELS} channels, {MAX_SIDE} pixels a side and {MAX_NEURONS} values are allowed"
+
+
+def _is_too_large(shape: Shape) -> bool:
+    channels, height, width = shape
+    return channels > MAX_CHANNELS or max(height, width) > MAX_SIDE or channels * height * width > MAX_NEURONS
+
+
+def _window(op: Op) -> int:
+    """Weights per channel of an operator that has none of its own but becomes a convolution."""
+    if isinstance(op, AveragePool):
+        return op.kernel[0] * op.kernel[1]
+    return op.scale[0] * op.scale[1] if isinstance(op, Nearest) else 0
 
 
 def _name(node: NodeProto) -> str:

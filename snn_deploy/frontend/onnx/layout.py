@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT
+from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.graph.limits import MAX_CHANNELS, MAX_EXTENT
 from snn_deploy.graph.ops import Affine, Concat, Conv, Resample
 
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -74,7 +75,7 @@ def transpose(call: Call) -> Outcome:
     wire = call.last_wire(0)
     order = call.integers("perm", (3, 2, 1, 0))
     if sorted(order) != [0, 1, 2, 3]:
-        raise RefusedError(f"perm {list(order)} is no order of four axes")
+        raise RefusedError(f"perm {list(order)} is not an order of four axes")
     return call.folded(replace(wire, axes="".join(wire.axes[axis] for axis in order)), "the order of axes")
 
 
@@ -140,6 +141,9 @@ def reshape(call: Call) -> Outcome:
 
 def select_channels(call: Call, wire: Wire, indices: Indices, part: str = "") -> Wire:
     """Channels ``indices`` of ``wire`` in this order; -1 stands for zeros."""
+    if len(indices) > MAX_CHANNELS:
+        raise RefusedError(f"makes {len(indices)} channels; at most {MAX_CHANNELS} are allowed")
+    call.weights.check(len(indices) * wire.shape[0])
     weight = np.zeros((len(indices), wire.shape[0], 1, 1))
     for output, channel in enumerate(indices):
         if channel >= 0:
@@ -159,7 +163,14 @@ def select_pixels(call: Call, wire: Wire, rows: Indices, columns: Indices, part:
         return wire if not any(pads) else shift(call, wire, pads, part)
     if max(height, width, rows.size, columns.size) > MAX_EXTENT:
         raise RefusedError(f"rearranges an axis of more than {MAX_EXTENT} pixels")
-    return call.add(Resample(np.eye(height)[rows], np.eye(width)[columns]), wire, part=part)
+    call.weights.check(rows.size * height + columns.size * width)
+    return call.add(Resample(_rows_of_identity(rows, height), _rows_of_identity(columns, width)), wire, part=part)
+
+
+def _rows_of_identity(indices: Indices, extent: int) -> Float64:
+    matrix = np.zeros((indices.size, extent))
+    matrix[np.arange(indices.size), indices] = 1
+    return matrix
 
 
 def shift(call: Call, wire: Wire, pads: tuple[int, int, int, int], part: str = "") -> Wire:
@@ -208,6 +219,8 @@ def gather(call: Call) -> Outcome:
     """A constant list of channels, rows or columns."""
     wire, indices = call.any_wire(0), np.asarray(call.constant(1))
     axis = call.integer("axis", 0)
+    if indices.dtype.kind not in "iu":
+        raise RefusedError(f"indices of type {indices.dtype} are not integers")
     if indices.ndim != 1:
         raise RefusedError(f"indices {indices.shape} would change the number of axes")
     picked = np.arange(wire.extents(call.batch)[axis])[indices]

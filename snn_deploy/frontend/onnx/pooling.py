@@ -10,11 +10,9 @@ from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.convolution import dilated, pair, same_pads
 from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.graph.limits import MAX_WINDOW
 from snn_deploy.graph.ops import AveragePool, MaxPool, Resample
 from snn_deploy.shapes import Pads, Pair
-
-MAX_WINDOW = 2**8
-"""Most pixels of a max-pooling window; spatial pyramids use 13 x 13."""
 
 
 def _window(call: Call, wire: Wire) -> tuple[Pair, Pair, Pads, Pair]:
@@ -71,7 +69,9 @@ def average_pool(call: Call) -> Outcome:
         ]
         attributes += [("ceil_mode", ceil)] if call.since >= 10 else []
         attributes += [("dilations", (dilations[axis], 1))] if call.since >= 19 else []
-        matrices.append(axis_matrix("AveragePool", call.opset, wire.shape[axis + 1], tuple(attributes)))
+        extent = wire.shape[axis + 1]
+        extents = extent, (extent + max(pads[axis], 0) + max(pads[axis + 2], 0)) // strides[axis] + 1
+        matrices.append(axis_matrix(call, "AveragePool", extents, tuple(attributes), window=kernel[axis]))
     return call.mapped(call.add(Resample(*matrices), wire), "fixed connections")
 
 

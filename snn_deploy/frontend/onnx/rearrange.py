@@ -25,6 +25,7 @@ def depth_to_space(call: Call) -> Outcome:
     if channels % block**2 or mode not in ("DCR", "CRD"):
         raise RefusedError(f"{channels} channels do not fill blocks of {block} (mode {mode})")
     outputs = channels // block**2
+    call.weights.check(channels * channels)
     weight = np.zeros((channels, outputs, block, block))
     for output, row, column in np.ndindex(outputs, block, block):
         place = row * block + column
@@ -41,6 +42,7 @@ def space_to_depth(call: Call) -> Outcome:
     block, channels = _block(call), wire.shape[0]
     if wire.shape[1] % block or wire.shape[2] % block:
         raise RefusedError(f"blocks of {block} do not divide {wire.shape[1]}x{wire.shape[2]}")
+    call.weights.check(channels**2 * block**4)
     weight = np.zeros((channels * block**2, channels, block, block))
     for row, column, channel in np.ndindex(block, block, channels):
         weight[(row * block + column) * channels + channel, channel, row, column] = 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.arrays import Float64
-from snn_deploy.frontend.onnx.axis_matrix import MAX_EXTENT, Attributes, axis_matrix
+from snn_deploy.frontend.onnx.axis_matrix import Attributes, axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.graph.limits import MAX_EXTENT
 from snn_deploy.graph.ops import Nearest, Resample
 
 PASSED_ON = (
@@ -57,10 +58,13 @@ def _resized(
         if wanted != (1 if scales else extents[wire.axes.index(letter)]):
             raise RefusedError("resizes other axes than height and width")
     attributes = tuple((item, call.attribute(item)) for item in PASSED_ON if call.attribute(item) is not None)
+    made: dict[tuple[int, float], Float64] = {}
     matrices = []
     for letter, extent in (("H", wire.shape[1]), ("W", wire.shape[2])):
         value = by_letter.get(letter, 1.0 if scales else extent)
-        matrices.append(_matrix(call, operator_name, extent, attributes, value, bool(scales)))
+        if (extent, value) not in made:  # height and width are often alike
+            made[extent, value] = _matrix(call, operator_name, extent, attributes, value, bool(scales))
+        matrices.append(made[extent, value])
     repeat = tuple(_repeats(matrix) for matrix in matrices)
     if repeat == (1, 1):
         return call.folded(wire, "nothing: it changes nothing")
@@ -75,14 +79,15 @@ def _matrix(call: Call, name: str, extent: int, attributes: Attributes, value: f
     target = value * extent if by_scale else value
     if not 1 <= target <= 2 * MAX_EXTENT:
         raise RefusedError(f"makes {target} pixels out of {extent}")
+    extents = extent, int(np.ceil(target)) + 1
     if name == "Upsample" and call.since == 7:
-        return axis_matrix(name, call.opset, extent, (*attributes, ("scales", (1.0, 1.0, float(value), 1.0))))
+        return axis_matrix(call, name, extents, (*attributes, ("scales", (1.0, 1.0, float(value), 1.0))))
     scales = (1.0, 1.0, float(value), 1.0)
     if name == "Upsample" or call.since == 10:
-        return axis_matrix(name, call.opset, extent, attributes, (scales,))
+        return axis_matrix(call, name, extents, attributes, (scales,))
     if by_scale:
-        return axis_matrix(name, call.opset, extent, attributes, ((), scales))
-    return axis_matrix(name, call.opset, extent, attributes, ((), (), (1, extent, int(value), 1)))
+        return axis_matrix(call, name, extents, attributes, ((), scales))
+    return axis_matrix(call, name, extents, attributes, ((), (), (1, extent, int(value), 1)))
 
 
 def _repeats(matrix: Float64) -> int:
