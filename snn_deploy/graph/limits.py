@@ -12,6 +12,9 @@ from dataclasses import dataclass
 MAX_NODES = 10_000
 """Nodes of a file, those of functions as often as they are called; the deepest published U-Nets have a fifth of that."""
 
+MAX_ENTRIES = 2**18
+"""Nodes, inputs, outputs, attributes and weights that a file lists; a node has ten or so."""
+
 MAX_FUNCTION_BYTES = 2**26
 """Bytes of the nodes that function calls stand for; exporters put weights into initializers, not into functions."""
 

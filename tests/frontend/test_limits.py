@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from snn_deploy.errors import ModelError, UnsupportedModelError
 from snn_deploy.frontend.onnx import inspect, portable, read, to_onnx
@@ -103,6 +103,21 @@ def test_nodes_inside_branches_count() -> None:
     nodes = [helper.make_node("If", ["k"], ["y"], then_branch=branch, else_branch=branch)]
     with pytest.raises(ModelError, match=rf"^model: {MAX_NODES + 1} nodes; at most {MAX_NODES} are read, simplify .*$"):
         read(build(17, nodes, {"k": np.array(True)}, (1, 1, 4, 4)).SerializeToString())
+
+
+@pytest.mark.parametrize("field", ["attribute", "input", "initializer", "value_info", "node", "graphs"])
+def test_long_lists_are_refused_by_their_length(field: str) -> None:
+    """Two bytes of the file each: looking at them would take a second and a hundred megabytes per million."""
+    model = build(17, [node("Relu", "x")], {}, (1, 1, 4, 4))
+    target = model.graph.node[0] if field in ("attribute", "input") else model.graph
+    if field == "graphs":
+        target = model.graph.node[0].attribute.add(name="g", type=AttributeProto.GRAPHS)
+    tag = target.DESCRIPTOR.fields_by_name[field].number << 3 | 2
+    target.MergeFromString(bytes([tag, 0]) * 300_000)
+    with pytest.raises(
+        ModelError, match=r"^model: more than 262144 nodes, inputs, .*; simplify the model before export$"
+    ):
+        read(model.SerializeToString())
 
 
 def test_many_refusals_are_cut() -> None:

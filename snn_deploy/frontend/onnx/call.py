@@ -136,7 +136,7 @@ class Call:
         """Input ``index``, which must come from the image and have axes NCHW."""
         value = self.any_wire(index)
         if value.axes != "NCHW":
-            raise RefusedError(f"reads a map with axes {value.axes}; ONNX wants NCHW here")
+            raise RefusedError(f"reads a map with axes {value.axes}; this operator reads NCHW")
         return value
 
     def constant(self, index: int) -> Constant:

@@ -34,7 +34,7 @@ def same_pads(call: Call, sizes: Pair, window: Pair, strides: Pair) -> Pads:
     if mode == "SAME_LOWER":
         less, more = more, less
     elif mode != "SAME_UPPER":
-        raise RefusedError(f"auto_pad {mode!r} is none of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+        raise RefusedError(f"auto_pad {mode!r} is unknown; NOTSET, VALID, SAME_UPPER and SAME_LOWER are supported")
     return less[0], less[1], more[0], more[1]
 
 

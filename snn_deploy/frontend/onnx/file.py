@@ -14,12 +14,12 @@ from typing import TypeAlias
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError, EncodeError
-from onnx import ModelProto, NodeProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from snn_deploy.errors import ModelError
 from snn_deploy.files import MAX_READ, read_limited
 from snn_deploy.frontend.onnx.external import external_tensors, graphs, load_external, nodes
-from snn_deploy.graph.limits import MAX_FUNCTION_BYTES, MAX_NODES, MAX_OUTPUTS
+from snn_deploy.graph.limits import MAX_ENTRIES, MAX_FUNCTION_BYTES, MAX_NODES, MAX_OUTPUTS
 
 MIN_OPSET = 9
 """Operators of older sets have other attributes; ``onnx.version_converter`` upgrades such files."""
@@ -94,6 +94,7 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
 
 def _check_sizes(model: ModelProto, where: str) -> None:
     """Nodes and bytes with every function counted as often as it is called, before any is inlined."""
+    _check_entries(model, where)
     if len(model.graph.output) > MAX_OUTPUTS:
         raise ModelError(f"{where}: {len(model.graph.output)} outputs; at most {MAX_OUTPUTS} are read, remove some")
     count = sum(len(graph.node) for graph in graphs(model))
@@ -108,6 +109,34 @@ def _check_sizes(model: ModelProto, where: str) -> None:
         raise ModelError(
             f"{where}: calls of its functions stand for {count} nodes of {size} bytes; at most {MAX_NODES} nodes of"
             f" {MAX_FUNCTION_BYTES} bytes are read"
+        )
+
+
+def _check_entries(model: ModelProto, where: str) -> None:
+    """Everything that the file lists, by lengths of lists alone: protobuf makes an object of each entry that is looked at."""
+    waiting: list[GraphProto | FunctionProto] = [model.graph, *list(model.functions)[:MAX_ENTRIES]]
+    total = len(model.functions) + len(model.opset_import)
+    while waiting:
+        body = waiting.pop()
+        total += len(body.node) + len(body.input) + len(body.output) + len(body.value_info)
+        if isinstance(body, GraphProto):
+            total += len(body.initializer) + len(body.sparse_initializer)
+        _check_total(total, where)
+        for node in body.node:
+            total += len(node.input) + len(node.output) + len(node.attribute)
+            _check_total(total, where)
+            for attribute in node.attribute:
+                total += len(attribute.strings) + len(attribute.tensors) + len(attribute.graphs)
+                _check_total(total, where)
+                waiting += attribute.graphs
+                if attribute.HasField("g"):
+                    waiting.append(attribute.g)
+
+
+def _check_total(total: int, where: str) -> None:
+    if total > MAX_ENTRIES:
+        raise ModelError(
+            f"{where}: more than {MAX_ENTRIES} nodes, inputs, outputs, attributes and weights; simplify the model before export"
         )
 
 

@@ -98,7 +98,7 @@ def squeeze(call: Call) -> Outcome:
 
 @operator("Unsqueeze", 1, 11, 13, 21, 23, 24, 25)
 def unsqueeze(call: Call) -> Outcome:
-    """Only where it gives back an axis that Squeeze or ArgMax took."""
+    """Only where it restores an axis that Squeeze or ArgMax took."""
     wire, axes = call.last_wire(0), _axes(call)
     missing = [letter for letter in "NCHW" if letter not in wire.axes]
     if len(axes) != 1 or len(missing) != 1:
@@ -296,7 +296,7 @@ def _constant_pad(call: Call, wire: Wire, before: tuple[int, ...], after: tuple[
 
 def _padded_indices(extent: int, before: int, after: int, mode: str) -> Indices:
     if mode not in ("edge", "reflect", "wrap"):
-        raise RefusedError(f"mode {mode!r} is none of constant, edge, reflect, wrap")
+        raise RefusedError(f"mode {mode!r} is unknown; constant, edge, reflect and wrap are supported")
     kept = np.arange(extent)[max(-before, 0) : extent - max(-after, 0)]
     if kept.size == 0 or (mode == "reflect" and max(before, after) >= kept.size):
         raise RefusedError(f"pads {extent} pixels by {before} and {after} in mode {mode!r}")
