@@ -24,7 +24,7 @@ from snn_deploy_cpu.kernels.threshold import step_rows
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
-# accumulators that a real call returned would pass through memory
+# accumulators that a real call returned would pass through memory, and named tuples must not enter a cached signature
 inlined = numba.njit(inline="always")
 
 
@@ -74,7 +74,7 @@ def fill_ring(x, n, row, bits, geometry, ring, present, pitch):  # type: ignore[
             present[y % ring.slots] = y
 
 
-@compiled
+@inlined
 def list_runs(row, height, words, geometry, ring, runs):  # type: ignore[no-untyped-def]
     """The runs of neighbouring words that a row of positions reads; returns how many numbers of ``runs`` they fill.
 

@@ -17,7 +17,7 @@ from snn_deploy_cpu.kernels.threshold import step_rows
 
 compiled = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 
-# accumulators that a real call returned would pass through memory
+# accumulators that a real call returned would pass through memory, and named tuples must not enter a cached signature
 inlined = numba.njit(inline="always")
 
 
@@ -73,7 +73,7 @@ def list_rows(x, n, row, bits, table, pitch, geometry, payloads, offsets, starts
     return entries
 
 
-@compiled
+@inlined
 def list_runs(row, tile, shape, depth, geometry, slots, runs, parts):  # type: ignore[no-untyped-def]
     """Runs of listed events that a row of positions adds, three numbers each, and how many numbers each part ends with.
 

@@ -2,7 +2,8 @@
 
 :class:`snn_deploy_cpu.conv.geometry.UpsampledConv` says which products a pixel of the target adds. A row ring buffer
 ``products`` (slots, pixel, product) holds those of as many rows of the input as one row of the target reads, products
-being (h, w, o): int16 sums for int8 weights, int32 for int16. Other arguments are those of
+being (h, w, o): int16 sums for int8 weights, int32 for int16. ``geometry`` are the fields of
+:class:`snn_deploy_cpu.kernels.arguments.UpsampleGeometry`. Other arguments are those of
 :func:`snn_deploy_cpu.kernels.sparse_conv.convolve` and :func:`snn_deploy_cpu.kernels.direct_conv.convolve`, and exact for the same
 reasons.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from snn_deploy_cpu.kernels.arguments import UpsampleGeometry
 from snn_deploy_cpu.kernels.direct_conv import accumulate_run, copy_row
 from snn_deploy_cpu.kernels.pixel_shuffle import group_offsets, scatter_pixel
 from snn_deploy_cpu.kernels.register_tile import KR_BYTES, MR, store_tile, vectors_per_tile, zero_tile
@@ -103,7 +103,7 @@ def multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, produ
 def convolve_events(x, bits, table, rows, geometry, products, payloads, target, neurons):  # type: ignore[no-untyped-def]
     """Products event by event; ``payloads`` has room for the list of one row of the input."""
     count, height, width, _ = x.shape
-    geometry, (out, row_begin, _, _) = UpsampleGeometry(*geometry), target
+    (out, row_begin, _, _), (_, _, _, left) = target, geometry
     offsets, starts = np.empty(payloads.size, np.int32), np.empty(width + 1, np.int64)
     plan, saturated = gather_plan(products, out, geometry), np.int64(0)
     for n in range(count):
@@ -111,7 +111,7 @@ def convolve_events(x, bits, table, rows, geometry, products, payloads, target, 
         for line in range(out.shape[1]):
             low, high = rows_read(row_begin + line, height, geometry)
             for y in range(max(low, done), high):
-                multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, products, geometry.left)
+                multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, products, left)
             # rows of products are used by several rows of the target and made once
             done = max(done, high)
             saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
@@ -134,7 +134,7 @@ def multiply_words(row, width, weights, words, depth, products, slot, left):  # 
 def convolve_words(x, bits, weights, depth, geometry, products, row, target, neurons):  # type: ignore[no-untyped-def]
     """Products of everything; ``row``, zeros, has room for one row of the input, filled up to whole tiles of positions."""
     count, height, width, channels = x.shape
-    geometry, (out, row_begin, _, _) = UpsampleGeometry(*geometry), target
+    (out, row_begin, _, _), (_, _, _, left) = target, geometry
     per_word = KR_BYTES // row.itemsize
     words = -(-channels // per_word)
     plan, saturated = gather_plan(products, out, geometry), np.int64(0)
@@ -144,7 +144,7 @@ def convolve_words(x, bits, weights, depth, geometry, products, row, target, neu
             low, high = rows_read(row_begin + line, height, geometry)
             for y in range(max(low, done), high):
                 copy_row(x[n, y].reshape(width * channels), bits, channels, row, 0, words * per_word)
-                multiply_words(row, width, weights, words, depth, products, y % products.shape[0], geometry.left)
+                multiply_words(row, width, weights, words, depth, products, y % products.shape[0], left)
             done = max(done, high)
             saturated += sum_row(products, plan, line, height, geometry, target, n, neurons)
     return saturated
