@@ -31,7 +31,8 @@ MEMORY = 2**30
 
 
 PROBE = """
-import json, resource, sys, time
+# Not ru_maxrss: a process that was forked off begins with the peak of its parent.
+import json, re, sys, time
 from pathlib import Path
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.frontend.onnx import read
@@ -42,7 +43,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         normal_form(read(path).graph)
     except SnnDeployError as error:
         said = str(error)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
     print(json.dumps([path.stem, said, time.process_time() - started, peak]), flush=True)
 """
 

@@ -63,9 +63,10 @@ def stock_unet(kind: str, seed: int) -> Network:
         reached = [
             bounds.bound_current(connection, *built[connection.source].payload_range) for connection in connections
         ]
+        none = np.zeros(1, np.int64)  # a pixel map reaches as much in every channel
         worst = max(
-            int(np.sum([-low for low, _ in reached], axis=0).max()),
-            int(np.sum([high for _, high in reached], axis=0).max()),
+            int(sum((-low for low, _ in reached), start=none).max()),
+            int(sum((high for _, high in reached), start=none).max()),
         )
         passes = neuron is not None and neuron.relays
         own = relay(channels, worst) if passes else (leaky if kind == "lif" else changing)(rng, channels, worst)
