@@ -100,8 +100,8 @@ class SpikingNetwork:
         sized, payloads = prepare_stimulus(self.network, images)
         engine = load_backend(backend)
         with _watched(f"{backend}: {sized.name}") as report:
-            found = engine.run(sized, payloads, record, report)
-        return Result(sized, found, apply_host(sized.outputs[0].host, found.values(sized)))
+            run = engine.run(sized, payloads, record, report)
+        return Result(sized, run, apply_host(sized.outputs[0].host, run.values(sized)))
 
     def estimate(self, images: Image, target: str | Path = "loihi2", backend: str = "cpu") -> EnergyEstimate:
         """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources."""
@@ -181,7 +181,7 @@ def verify(
     at a spike (Loihi: 128); ``bits``: words were read as unsigned; ``dt``: length of a step in NIRData with event times.
     :class:`~snn_deploy.errors.VerificationError` for a recording that is damaged, or of another network or other images.
     """
-    labels = {item.label: item for item in Level}
+    labels = {known.label: known for known in Level}
     if isinstance(level, str) and level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
     asked = labels[level] if isinstance(level, str) else level
@@ -217,7 +217,7 @@ def _html(shown: SpikingNetwork | Result) -> str | None:
 
 
 def _offer_tables() -> None:
-    """Verdicts and estimates come from rooms that know no notebook; there they are shown as the command line shows them."""
+    """Let notebooks show verdicts and estimates as the command line does; their packages do not import rich."""
     try:
         from rich.console import Group
         from rich.text import Text
@@ -229,7 +229,7 @@ def _offer_tables() -> None:
         return
     offer(
         {
-            Verdict: lambda found: Group(tabulate(found), *map(Text, list_lines(found))),
+            Verdict: lambda verdict: Group(tabulate(verdict), *map(Text, list_lines(verdict))),
             EnergyEstimate: energy_table,
         }
     )

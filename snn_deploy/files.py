@@ -231,14 +231,14 @@ def check_regular(path: Path, failure: type[SnnDeployError], limit: int = MAX_RE
     ``failure`` where it is a folder, device or pipe, cannot be reached, or has more than ``limit`` bytes.
     """
     try:
-        found = path.stat()
+        state = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise failure(f"{path}: cannot be read: {_reason(error)}") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise failure(f"{path}: is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}; name a regular file")
-    if found.st_size > limit:
-        raise failure(f"{path}: {found.st_size} bytes; at most {limit} are read")
-    return found.st_size
+    if not stat.S_ISREG(state.st_mode):
+        raise failure(f"{path}: is {_KINDS.get(stat.S_IFMT(state.st_mode), 'a special file')}; name a regular file")
+    if state.st_size > limit:
+        raise failure(f"{path}: {state.st_size} bytes; at most {limit} are read")
+    return state.st_size
 
 
 def read_limited(path: Path, failure: type[SnnDeployError], limit: int = MAX_READ) -> bytes:

@@ -50,18 +50,18 @@ def table_rows(network: Network, stimulus: Int64, faults: Sequence[Fault] = CUBA
     """One row for each of ``faults`` that any population of ``network`` can have."""
     right = forward(network, repeat(network, stimulus))
     rows = []
-    for item in faults:
-        sites = {name: site for name in right.trace.probes if (site := _site(network, item, name)) is not None}
+    for fault in faults:
+        sites = {name: site for name in right.trace.probes if (site := _site(network, fault, name)) is not None}
         if sites:
-            rows.append(_row(network, right, item, sites))
+            rows.append(_row(network, right, fault, sites))
     return tuple(rows)
 
 
-def _site(network: Network, item: Fault, name: str) -> Site | None:
-    return None if network.population(name).neuron is None else item.change(Site.of(network, name))
+def _site(network: Network, fault: Fault, name: str) -> Site | None:
+    return None if network.population(name).neuron is None else fault.change(Site.of(network, name))
 
 
-def _row(network: Network, right: Replay, item: Fault, sites: dict[str, Site]) -> TableRow:
+def _row(network: Network, right: Replay, fault: Fault, sites: dict[str, Site]) -> TableRow:
     levels, located, named, alone = [], 0, 0, 0
     for name, site in sites.items():
         wrong = forward(network, right.sent[network.input.name], {name: site}, right)
@@ -71,10 +71,10 @@ def _row(network: Network, right: Replay, item: Fault, sites: dict[str, Site]) -
             continue
         located += _first_culprit(network, right, wrong) == name
         causes = diagnose(network, wrong.trace, name).causes
-        named += (item.name,) in causes
-        alone += causes == ((item.name,),)
+        named += (fault.name,) in causes
+        alone += causes == ((fault.name,),)
     caught = tuple(sum(level <= limit for level in levels) for limit in Level)
-    return TableRow(item.name, len(sites), levels.count(INVISIBLE), caught, located, named, alone)
+    return TableRow(fault.name, len(sites), levels.count(INVISIBLE), caught, located, named, alone)
 
 
 def _first_culprit(network: Network, right: Replay, wrong: Replay) -> str | None:

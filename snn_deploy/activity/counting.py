@@ -65,7 +65,7 @@ def count_activity(network: Network, run: Recorded) -> Activity:
     """The activity of ``run``; its event counts are enough, recorded trains add the unit spikes where counts cannot."""
     missing = [population.name for population in network.populations if population.name not in run.events]
     if missing:
-        raise NetworkError(f"the run of {run.backend} holds no events of {', '.join(missing)}")
+        raise NetworkError(f"the run of {run.backend} contains no events of {', '.join(missing)}")
     populations: list[PopulationActivity] = []
     connections: dict[str, ConnectionActivity] = {}
     for population in network.populations:  # events are read once: a backend may keep them packed
@@ -137,7 +137,7 @@ class Steps:
 def count_per_step(network: Network, run: Recorded) -> Steps:
     """Count a run whose trains were recorded, step by step."""
     if run.trains is None:
-        raise NetworkError(f"the run of {run.backend} holds no trains; record them to count step by step")
+        raise NetworkError(f"the run of {run.backend} contains no trains; record them to count step by step")
     trains = {population.name: run.trains[population.name] for population in network.populations}
     sent = {name: train != 0 for name, train in trains.items()}
     return Steps(

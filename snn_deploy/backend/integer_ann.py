@@ -24,7 +24,7 @@ from snn_deploy.network.sigma_delta import SigmaDelta
 def compute_integer_counts(network: Network, stimulus: Int64) -> dict[str, Int64]:
     """Counts (B, C, H, W) int64 of every population for input counts ``stimulus``; ``exact`` mode only."""
     if network.mode != "exact":
-        raise NetworkError("a rate-mode network equals no integer network; convert in exact mode")
+        raise NetworkError("a rate-mode network has no equal integer network; convert in exact mode")
     check_stimulus(network, stimulus)
     counts = {network.input.name: stimulus}
     for population, connections in network.layers():

@@ -58,7 +58,7 @@ class Run:
         """Real values (B, C, H, W) of an output (the first by default), before the host's functions."""
         chosen = next((each for each in network.outputs if output in (None, each.name)), None)
         if chosen is None:
-            raise BackendError(f"no output is called {output!r}; there are {[each.name for each in network.outputs]}")
+            raise BackendError(f"unknown output {output!r}; outputs: {[each.name for each in network.outputs]}")
         unit = network.population(chosen.population).unit[:, None, None]
         steps = network.steps if network.mode == "rate" else 1
         return self.counts[chosen.population] * (unit / steps)

@@ -27,7 +27,7 @@ def load_backend(name: str) -> Backend:
     """The backend called ``name``; :class:`BackendUnavailableError` says what is missing."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if not points:
-        raise BackendUnavailableError(f"no backend is called {name!r}; installed are {', '.join(list_backends())}")
+        raise BackendUnavailableError(f"unknown backend {name!r}; installed: {', '.join(list_backends())}")
     try:
         backend = points[0].load()()
     except ImportError as error:

@@ -32,7 +32,7 @@ def check_stimulus(network: Network, stimulus: Int64) -> None:
             f"{', '.join(map(str, network.input.shape))})"
         )
     if stimulus.shape[0] < 1:
-        raise StimulusError("the stimulus holds no image")
+        raise StimulusError("the stimulus contains no images")
     low, high = network.input.input_min, network.input.input_max
     if stimulus.min() < low or stimulus.max() > high:
         raise StimulusError(f"stimulus spans {stimulus.min()}..{stimulus.max()}; the input carries {low}..{high}")

@@ -108,7 +108,7 @@ def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
         "--workers", type=whole(1, 1024), default=1, metavar="N", help=f"local processes that share {what} (default: 1)"
     )
     group.add_argument(
-        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler's workers instead: tcp://host:8786"
+        "--scheduler", metavar="ADDRESS", help="use the workers of a running Dask scheduler, as tcp://host:8786"
     )
 
 

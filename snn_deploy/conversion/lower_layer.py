@@ -162,8 +162,8 @@ def _stock_population(
     options: Options,
 ) -> Population:
     """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
-    step = _worst_case(incoming, [sources[item.source].payload_range for item in incoming], 0)
-    counts = _worst_case(incoming, [sources[item.source].count_range or (0, 0) for item in incoming], 0)
+    step = _worst_case(incoming, [sources[connection.source].payload_range for connection in incoming], 0)
+    counts = _worst_case(incoming, [sources[connection.source].count_range or (0, 0) for connection in incoming], 0)
     neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
     unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
     return Population(
@@ -189,14 +189,16 @@ def _linear_neuron(
     layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
 ) -> Neuron:
     """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
-    step = _worst_case(incoming, [sources[item.source].payload_range for item in incoming], bias)
+    step = _worst_case(incoming, [sources[connection.source].payload_range for connection in incoming], bias)
     theta = np.ones(layer.shape[0], np.int64)
     rectified = layer.kind == "rectified relay"
     if options.mode == "rate":
         if rectified:
             return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
         return MultiThreshold(theta, 0 * theta, step[0], step[1])
-    low, high = _worst_case(incoming, [sources[item.source].count_range or (0, 0) for item in incoming], bias)
+    low, high = _worst_case(
+        incoming, [sources[connection.source].count_range or (0, 0) for connection in incoming], bias
+    )
     payload = max(-step[0], step[1])
     return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
 

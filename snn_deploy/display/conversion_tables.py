@@ -27,10 +27,14 @@ def trial_table(trials: Sequence[Trial]) -> PlainTable:
     )
     for heading in ("normalization", "scale", "error", "SNR dB", ""):
         table.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
-    for item in trials:
-        error, ratio = ("", "") if item.loss is None else (f"{item.loss.error:.3%}", f"{item.loss.snr_db:.2f}")
+    for trial in trials:
+        error, ratio = ("", "") if trial.loss is None else (f"{trial.loss.error:.3%}", f"{trial.loss.snr_db:.2f}")
         table.add_row(
-            item.options.normalization, item.options.scale, error, ratio, "chosen" if item is chosen else item.refusal
+            trial.options.normalization,
+            trial.options.scale,
+            error,
+            ratio,
+            "chosen" if trial is chosen else trial.refusal,
         )
     return table
 
@@ -91,14 +95,14 @@ def connection_table(conversion: Conversion) -> PlainTable:
     )
     for heading in ("source", "target", "unit", "clipped", "dead", "weight error"):
         table.add_column(heading, justify="left" if heading in ("source", "target") else "right")
-    for item in report_connections(conversion):
-        low, high = item.unit
+    for report in report_connections(conversion):
+        low, high = report.unit
         table.add_row(
-            item.source,
-            item.target,
+            report.source,
+            report.target,
             f"{low:.4g}" if low == high else f"{low:.3g}..{high:.3g}",
-            f"{item.clipped:.3%}",
-            str(item.dead or ""),
-            f"{item.weight_error:.2%}",
+            f"{report.clipped:.3%}",
+            str(report.dead or ""),
+            f"{report.weight_error:.2%}",
         )
     return table

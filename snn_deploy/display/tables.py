@@ -23,7 +23,7 @@ def activity_table(activity: Activity) -> PlainTable:
         table.add_column(column, justify="left" if column == "population" else "right")
     for population in activity.populations:
         operations = int(activity.arriving(population.name).sum()) / activity.images
-        macs = sum(item.synapses for item in activity.connections if item.target == population.name)
+        macs = sum(connection.synapses for connection in activity.connections if connection.target == population.name)
         units = None if population.unit_spikes is None else int(population.unit_spikes.sum()) / activity.images
         table.add_row(
             population.name,
@@ -39,7 +39,7 @@ def activity_table(activity: Activity) -> PlainTable:
     table.add_section()
     table.add_row(
         "total",
-        f"{sum(item.neurons for item in activity.populations):,}",
+        f"{sum(population.neurons for population in activity.populations):,}",
         f"{activity.events / activity.images:,.0f}",
         "unknown" if units is None else f"{units / activity.images:,.0f}",
         f"{total:,.0f}",
@@ -64,19 +64,19 @@ def energy_table(estimate: EnergyEstimate) -> Group:
 
 def mapping_table(mapping: NetworkMapping) -> Group:
     """Tile, cores and used / limit of every resource per population; bounds, machine, problems and warnings below."""
-    resources = list(dict.fromkeys(use.resource for item in mapping.layers for use in item.uses))
+    resources = list(dict.fromkeys(use.resource for mapped in mapping.layers for use in mapped.uses))
     table = PlainTable(title=f"{mapping.network} on {mapping.target}: {'fits' if mapping.fits else 'does not fit'}")
     for column in ("population", "shape", "tile (C x H x W)", "cores", *resources, "limited by"):
         table.add_column(column, justify="left" if column in ("population", "limited by") else "right")
-    for item in mapping.layers:
-        tile = item.tile
+    for mapped in mapping.layers:
+        tile = mapped.tile
         table.add_row(
-            item.layer.name,
-            "x".join(map(str, item.layer.shape)),
+            mapped.layer.name,
+            "x".join(map(str, mapped.layer.shape)),
             "none" if tile is None else f"{tile.channels}x{tile.rows}x{tile.columns}",
-            "none" if tile is None else f"{item.cores:,}",
-            *(f"{item.used(resource).used:,} / {item.used(resource).limit:,}" for resource in resources),
-            item.limit.resource,
+            "none" if tile is None else f"{mapped.cores:,}",
+            *(f"{mapped.used(resource).used:,} / {mapped.used(resource).limit:,}" for resource in resources),
+            mapped.limit.resource,
         )
     free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
     board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"

@@ -36,8 +36,8 @@ class Ledger:
     @property
     def counts(self) -> dict[Fate, int]:
         """Number of nodes of each fate; their sum is the number of nodes in the file."""
-        found = Counter(row.fate for row in self.rows)
-        return {fate: found[fate] for fate in FATES}
+        counts = Counter(row.fate for row in self.rows)
+        return {fate: counts[fate] for fate in FATES}
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -97,7 +97,9 @@ class Conv(Op):
         channels, height, width = shapes[0]
         outputs, inputs, rows, columns = self.weight.shape
         if channels != inputs * self.groups or outputs % self.groups:
-            raise GraphError(f"Conv: weight {self.weight.shape} in {self.groups} groups reads no {channels} channels")
+            raise GraphError(
+                f"Conv: weight {self.weight.shape} in {self.groups} groups does not fit {channels} input channels"
+            )
         top, left, bottom, right = self.pads
         height = (height + top + bottom - self.dilations[0] * (rows - 1) - 1) // self.strides[0] + 1
         width = (width + left + right - self.dilations[1] * (columns - 1) - 1) // self.strides[1] + 1
@@ -133,7 +135,7 @@ class ConvTranspose(Op):
         channels, height, width = shapes[0]
         inputs, per_group, rows, columns = self.weight.shape
         if channels != inputs or inputs % self.groups:
-            raise GraphError(f"ConvTranspose: weight {self.weight.shape} reads no {channels} channels")
+            raise GraphError(f"ConvTranspose: weight {self.weight.shape} does not fit {channels} input channels")
         top, left, bottom, right = self.pads
         height = (height - 1) * self.strides[0] + self.dilations[0] * (rows - 1) + 1 - top - bottom
         width = (width - 1) * self.strides[1] + self.dilations[1] * (columns - 1) + 1 - left - right
@@ -310,7 +312,7 @@ class Host(Op):
 
     def __post_init__(self) -> None:
         if self.function not in HOST_FUNCTIONS:
-            raise GraphError(f"host function {self.function!r} is none of {', '.join(HOST_FUNCTIONS)}")
+            raise GraphError(f"unknown host function {self.function!r}; available: {', '.join(HOST_FUNCTIONS)}")
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
         """See :meth:`Op.infer`; ``argmax`` keeps one channel, ``to_channels_last`` gives (H, W, C)."""

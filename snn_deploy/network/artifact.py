@@ -206,7 +206,7 @@ def decode(data: bytes) -> Network:
             )
         return network
     except NetworkError as error:
-        raise ArtifactError(f"describes no valid network: {error}") from error
+        raise ArtifactError(f"not a valid network: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"manifest.json is incomplete or contradictory: {type(error).__name__}: {error}") from error
 

@@ -23,5 +23,5 @@ def apply_host(functions: Sequence[str], values: Float64) -> Float64:
         elif function == "to_channels_last":
             values = np.moveaxis(values, 1, -1)
         else:
-            raise NetworkError(f"the host knows no function {function!r}")
+            raise NetworkError(f"unknown host function {function!r}")
     return values

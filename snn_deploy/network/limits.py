@@ -6,7 +6,7 @@ STATE_MAX = 2**23 - 1
 """Largest magnitude of a membrane: 24 bits signed, saturating symmetrically (nengo-loihi issue 130)."""
 
 MAX_EXPONENT = 15
-"""Largest left shift of a connection; beyond it no int8 weight leaves room in 24 bits for any payload."""
+"""Largest left shift of a connection; beyond it no payload times an int8 weight fits in 24 bits."""
 
 MAX_STEPS = 2**20
 """Largest start, delay and window: a file from a stranger must not ask for a run that never ends."""

@@ -156,7 +156,7 @@ class Network:
         for connection in self.connections:
             for end in (connection.source, connection.target):
                 if end not in order:
-                    raise NetworkError(f"{connection.name}: no population is called {end!r}")
+                    raise NetworkError(f"{connection.name}: unknown population {end!r}")
             if order[connection.source] >= order[connection.target]:
                 raise NetworkError(f"{connection.name}: {connection.source} does not stand before {connection.target}")
             source, target = (self.populations[order[end]] for end in (connection.source, connection.target))
@@ -179,7 +179,7 @@ class Network:
             raise NetworkError("no output")
         for output in self.outputs:
             if output.population not in order:
-                raise NetworkError(f"output {output.name}: no population is called {output.population!r}")
+                raise NetworkError(f"output {output.name}: unknown population {output.population!r}")
 
     def _check_growth(self) -> None:
         """A small image must not lead to maps that no memory holds, as strides and pads of thousands of pixels would."""
@@ -217,7 +217,7 @@ class Network:
     def population(self, name: str) -> Population:
         """The population called ``name``; :class:`NetworkError` where there is none."""
         if name not in self._by_name:
-            raise NetworkError(f"no population is called {name!r}; there are {', '.join(self._by_name)}")
+            raise NetworkError(f"unknown population {name!r}; populations: {', '.join(self._by_name)}")
         return self._by_name[name]
 
     def incoming(self, name: str) -> tuple[Connection, ...]:

@@ -36,15 +36,15 @@ def expand_max_pool(graph: Graph) -> Graph:
 
 def find_nonnegative(graph: Graph) -> frozenset[str]:
     """Values that are known never to be negative: rectified ones, and maxima and relays of such."""
-    found: set[str] = set()
+    rectified: set[str] = set()
     for node in graph.nodes:
         source = node.inputs[0]
         if isinstance(node.op, Relay) and not node.op.rectify and source in graph.node_of:
             source = graph.node_of[source].inputs[0]
         rectifies = isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify)
-        if rectifies or (isinstance(node.op, MaxPool | Relay) and source in found):
-            found.add(node.name)
-    return frozenset(found)
+        if rectifies or (isinstance(node.op, MaxPool | Relay) and source in rectified):
+            rectified.add(node.name)
+    return frozenset(rectified)
 
 
 class _Expansion:

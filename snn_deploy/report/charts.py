@@ -24,7 +24,7 @@ def bar(share: float, text: str) -> str:
 
 def band(quantity: Quantity, top: float) -> str:
     """A value with its band, on a scale from 0 to ``top``."""
-    low, value, high = (item / top if top else 0.0 for item in (quantity.low, quantity.value, quantity.high))
+    low, value, high = (joules / top if top else 0.0 for joules in (quantity.low, quantity.value, quantity.high))
     return f'<div class="band" style="--low:{low:.4f};--value:{value:.4f};--high:{high:.4f}"><i></i><b></b></div>'
 
 

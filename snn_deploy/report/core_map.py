@@ -23,7 +23,7 @@ from snn_deploy.targets.device import Target
 from snn_deploy.targets.quantity import rounded
 
 CORE, GAP, MARGIN, HEAD = 10, 2, 24, 28
-"""Side of a core, gap between mesh tiles, margin around chips and room for the title, in pixels."""
+"""Side of a core, gap between mesh tiles, margin around chips and height of the title, in pixels."""
 
 
 def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -> str:
@@ -40,14 +40,14 @@ def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -
     y = HEAD + chip // across * height + MARGIN + row * (tile * CORE + GAP) + place // tile * CORE
     shade = np.minimum((load * len(COLOURS)).astype(np.int64), len(COLOURS) - 1)
     body = []
-    for item in mapping.layers:
-        block = blocks[item.layer.name]
-        cores = range(block.first, block.first + item.cores)
+    for mapped in mapping.layers:
+        block = blocks[mapped.layer.name]
+        cores = range(block.first, block.first + mapped.cores)
         squares: dict[int, list[str]] = defaultdict(list)
         for core in cores:
             squares[int(shade[core])].append(f"M{x[core]:g} {y[core]:g}h{CORE - 1}v{CORE - 1}h-{CORE - 1}z")
-        paths = "".join(f'<path fill="{COLOURS[key]}" d="{"".join(found)}"/>' for key, found in sorted(squares.items()))
-        body.append(f"<g><title>{escape(_caption(item))}</title>{paths}</g>")
+        paths = "".join(f'<path fill="{COLOURS[key]}" d="{"".join(parts)}"/>' for key, parts in sorted(squares.items()))
+        body.append(f"<g><title>{escape(_caption(mapped))}</title>{paths}</g>")
     frames = []
     for number in range(mapping.chips):
         left, top = number % across * width + MARGIN / 2, HEAD + number // across * height + MARGIN
@@ -76,14 +76,14 @@ def _loads(mapping: Mapping, traffic: Traffic | None) -> tuple[np.ndarray[tuple[
         return np.asarray(
             traffic.operations / busiest, np.float64
         ), "synaptic operations over those of the busiest core"
-    parts = [np.full(item.cores, item.limit.fraction) for item in mapping.layers]
+    parts = [np.full(mapped.cores, mapped.limit.fraction) for mapped in mapping.layers]
     return np.concatenate(parts), "share of the scarcest resource of a core"
 
 
-def _caption(item: LayerMapping) -> str:
-    tile = item.tile
+def _caption(mapped: LayerMapping) -> str:
+    tile = mapped.tile
     size = "" if tile is None else f", tiles of {tile.channels} x {tile.rows} x {tile.columns}"
-    return f"{item.layer.name}: {item.cores:,} cores{size}, {item.limit.resource} {item.limit.fraction:.0%}"
+    return f"{mapped.layer.name}: {mapped.cores:,} cores{size}, {mapped.limit.resource} {mapped.limit.fraction:.0%}"
 
 
 def _legend(top: int, what: str) -> list[str]:
@@ -98,17 +98,17 @@ def _legend(top: int, what: str) -> list[str]:
 def layer_bars(mapping: Mapping, estimate: EnergyEstimate | None = None) -> str:
     """Two bars per population: its cores, and its dynamic energy per image where an ``estimate`` is given."""
     energies = {} if estimate is None else {layer.population: layer.energy.value for layer in estimate.layers}
-    most_cores = max(item.cores for item in mapping.layers)
-    most_joules = max([energies.get(item.layer.name, 0.0) for item in mapping.layers] + [1e-300])
+    most_cores = max(mapped.cores for mapped in mapping.layers)
+    most_joules = max([energies.get(mapped.layer.name, 0.0) for mapped in mapping.layers] + [1e-300])
     body = []
-    for index, item in enumerate(mapping.layers):
+    for index, mapped in enumerate(mapping.layers):
         top = 44 + 22 * index
-        joules = energies.get(item.layer.name)
-        body.append(f'<text x="8" y="{top + 12}">{escape(item.layer.name)}</text>')
-        body += _bar(180, top, item.cores / most_cores, COLOURS[4], f"{item.cores:,}", _caption(item))
+        joules = energies.get(mapped.layer.name)
+        body.append(f'<text x="8" y="{top + 12}">{escape(mapped.layer.name)}</text>')
+        body += _bar(180, top, mapped.cores / most_cores, COLOURS[4], f"{mapped.cores:,}", _caption(mapped))
         if joules is not None:
             text = rounded(joules, "J")
-            body += _bar(480, top, joules / most_joules, COLOURS[1], text, f"{item.layer.name}: {text} per image")
+            body += _bar(480, top, joules / most_joules, COLOURS[1], text, f"{mapped.layer.name}: {text} per image")
     heads = [(180, "cores")] + ([(480, "dynamic energy per image")] if energies else [])
     body += [f'<text x="{x}" y="36">{escape(text)}</text>' for x, text in heads]
     return _svg(800, 56 + 22 * len(mapping.layers), f"{mapping.network} on {mapping.target}, by population", body)

@@ -63,7 +63,7 @@ def _lead(contents: Contents) -> str:
     shape = " x ".join(map(str, network.input.shape))
     return (
         f'<p class="lead">Spiking network in {network.mode} mode, {word} {escape(budget)}; {len(network.populations)} populations, '
-        f"{sum(item.size for item in network.populations):,} neurons at an image of {shape}.</p>"
+        f"{sum(population.size for population in network.populations):,} neurons at an image of {shape}.</p>"
     )
 
 
@@ -203,23 +203,25 @@ def _cores(contents: Contents) -> str:
         return _missing(contents, "Cores")
     color, text = ("good", "fits") if mapping.fits else ("bad", "does not fit")
     board = "" if mapping.board is None else f", on {mapping.board.name}"
-    found = f"{mapping.cores:,} cores, {mapping.chips:,} chip(s){board}"
-    reasons = [("bad", problem.text) for problem in mapping.problems] + [("warn", item) for item in mapping.warnings]
+    placed = f"{mapping.cores:,} cores, {mapping.chips:,} chip(s){board}"
+    reasons = [("bad", problem.text) for problem in mapping.problems] + [
+        ("warn", warning) for warning in mapping.warnings
+    ]
     listed = "".join(f'<li class="{kind}">{escape(reason)}</li>' for kind, reason in reasons)
     drawn = "" if contents.core_map is None else contents.core_map.replace(f' xmlns="{SVG}"', "")
-    short = labels(item.layer.name for item in mapping.layers)
+    short = labels(mapped.layer.name for mapped in mapping.layers)
     rows = [
         (
-            _name(item.layer.name, short),
-            f"{item.cores:,}",
-            "" if item.tile is None else f"{item.tile.channels} x {item.tile.rows} x {item.tile.columns}",
-            charts.bar(item.limit.fraction, f"{item.limit.fraction:.0%}"),
-            escape(item.limit.resource),
+            _name(mapped.layer.name, short),
+            f"{mapped.cores:,}",
+            "" if mapped.tile is None else f"{mapped.tile.channels} x {mapped.tile.rows} x {mapped.tile.columns}",
+            charts.bar(mapped.limit.fraction, f"{mapped.limit.fraction:.0%}"),
+            escape(mapped.limit.resource),
         )
-        for item in mapping.layers
+        for mapped in mapping.layers
     ]
     return (
-        f'<p class="verdict {color}">{text} {escape(mapping.target)}: {escape(found)}</p>'
+        f'<p class="verdict {color}">{text} {escape(mapping.target)}: {escape(placed)}</p>'
         + (f"<ul>{listed}</ul>" if listed else "")
         + f'<div class="scroll">{drawn}</div><details><summary>cores of every population</summary>'
         + _table(("population", "cores", "neurons of a core", "used", "of"), rows, numbers=(1,), wide=(3,))
@@ -304,7 +306,7 @@ def _table(
     *,
     total: bool = False,
 ) -> str:
-    """Cells are HTML already; columns ``numbers`` go to the right, ``wide`` ones get room, the last row may be a total."""
+    """Cells are HTML already; columns ``numbers`` go to the right, ``wide`` ones are wide, the last row may be a total."""
 
     def style(index: int) -> str:
         kinds = ["number"] * (index in numbers) + ["wide"] * (index in wide) + ["name"] * (index == 0)

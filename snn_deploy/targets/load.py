@@ -84,7 +84,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         raise TargetError(
-            f"no target is called {name_or_path!r}; there are {', '.join(target_names())}, or give a .toml file"
+            f"unknown target {name_or_path!r}; available: {', '.join(target_names())}, or give a .toml file"
         )
     try:
         return str(path), read_limited(path, TargetError, MAX_TEXT).decode()
@@ -107,7 +107,7 @@ def _build(document: Document, parent: Target | None, where: str) -> Target:
             figures[f"{section}.{key}"] = _figure(f"{section}.{key}", entry, sources, where)
     kind = document.get("kind", parent.kind if parent else None)
     if kind not in get_args(Kind):
-        raise TargetError(f"target {where}: kind {kind!r} is none of {', '.join(get_args(Kind))}")
+        raise TargetError(f"target {where}: unknown kind {kind!r}; allowed: {', '.join(get_args(Kind))}")
     boards = tuple(_board(board, sources, where) for board in document.get("boards", []))
     return Target(
         name=_string(document, "name", where),
@@ -200,7 +200,7 @@ def _figure(key: str, entry: object, sources: Mapping[str, Source], where: str) 
     if counted and int(value) != value:
         raise TargetError(f"target {where}: {key}: value {value!r} must be an integer")
     if basis not in get_args(Basis):
-        raise TargetError(f"target {where}: {key}: basis {basis!r} is none of {', '.join(get_args(Basis))}")
+        raise TargetError(f"target {where}: {key}: unknown basis {basis!r}; allowed: {', '.join(get_args(Basis))}")
     if "band" not in entry and not counted:
         raise TargetError(f"target {where}: {key}: a coefficient needs its error band, such as [0.8, 1.2]")
     band = _band(entry.get("band", [1.0, 1.0]), key, where)

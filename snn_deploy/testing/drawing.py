@@ -63,7 +63,8 @@ def _halved(network: Network) -> Network:
         return replace(kernel, weight=np.trunc(kernel.weight / 2).astype(np.int8))
 
     lower = (
-        replace(item, kernel=half(item.kernel), exponent=max(item.exponent - 1, 0)) for item in network.connections
+        replace(connection, kernel=half(connection.kernel), exponent=max(connection.exponent - 1, 0))
+        for connection in network.connections
     )
     return replace(network, connections=tuple(lower))
 
@@ -95,7 +96,9 @@ class _Drawing:
                 for source, between in edges
             ]
         read = {connection.source for connection in connections}
-        outputs = tuple(Output(item.name, item.name) for item in populations if item.name not in read)
+        outputs = tuple(
+            Output(population.name, population.name) for population in populations if population.name not in read
+        )
         steps = self.random.randint(1, 12) if self.mode == "rate" else 1
         network = Network("drawn", self.mode, steps, tuple(populations), tuple(connections), outputs)
         try:

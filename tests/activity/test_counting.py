@@ -129,7 +129,7 @@ def test_unit_spikes_without_trains() -> None:
         full = count_activity(network, load_backend("reference").run(network, stimulus, Record.TRAINS))
         plain = count_activity(network, load_backend("reference").run(network, stimulus))
         assert plain.events == full.events
-        known = [item.unit_spikes is not None for item in plain.populations]
+        known = [population.unit_spikes is not None for population in plain.populations]
         assert known == ([True] * len(known) if mode == "exact" else [True] + [False] * (len(known) - 1))
         for got, wanted in zip(plain.populations, full.populations, strict=True):
             if got.unit_spikes is not None and wanted.unit_spikes is not None:

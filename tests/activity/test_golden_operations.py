@@ -35,7 +35,7 @@ SPIKES = {
     "fc-1": 49,
     "fc-2": 8,
 }
-"""Spikes of each recorded population in 24 steps (of arrays nobody here wrote)."""
+"""Spikes of each recorded population in 24 steps (of published arrays of other authors)."""
 
 
 def spikes(name: str) -> Int64:
@@ -135,7 +135,7 @@ def silent_run() -> tuple[npt.NDArray[np.float64], float]:
 def test_the_chip_counted_the_same_operations_and_energy() -> None:
     """Loihi 2 on PilotNet LIF: its counters say 2.291 M operations per step, its power meter 68.3 uJ.
 
-    (0.447 W dynamic in steps of 152.85 us.) Ours: 2.270 M, 0.9 % below, and 62.8 uJ with Loihi 1's prices, 8 % below.
+    (0.447 W dynamic in steps of 152.85 us.) Ours: 2.270 M, 0.9 % below, and 62.8 uJ with Loihi 1's coefficients, 8 % below.
     The usual rules are 31 to 48 % above.
     """
     operations, fired = silent_run()

@@ -34,7 +34,7 @@ def test_loading_gives_an_object_with_the_protocol() -> None:
 
 
 def test_unknown_backends_are_refused_with_the_list() -> None:
-    with pytest.raises(BackendUnavailableError, match=r"^no backend is called 'loihi9'; installed are .*reference.*$"):
+    with pytest.raises(BackendUnavailableError, match=r"^unknown backend 'loihi9'; installed: .*reference.*$"):
         load_backend("loihi9")
 
 
@@ -115,7 +115,7 @@ def test_images_that_do_not_fit_are_refused(
         (np.zeros((1, 1, 8, 8)), "^stimulus float64 "),
         (np.zeros((1, 8, 8), np.int64), r"^stimulus int64 \(1, 8, 8\): "),
         (np.zeros((1, 1, 8, 9), np.int64), r"^stimulus int64 \(1, 1, 8, 9\): "),
-        (np.zeros((0, 1, 8, 8), np.int64), "^the stimulus holds no image$"),
+        (np.zeros((0, 1, 8, 8), np.int64), "^the stimulus contains no images$"),
         (np.full((1, 1, 8, 8), 256), r"^stimulus spans 256\.\.256; the input carries -255\.\.255$"),
         (np.full((1, 1, 8, 8), -256), r"^stimulus spans -256\.\.-256; the input carries -255\.\.255$"),
     ],
@@ -149,7 +149,7 @@ def test_values_are_counts_times_unit_over_the_steps_of_rate_mode(mode: str, div
     expected = run.counts["output"] * 0.01 / divisor
     assert np.allclose(run.values(network), expected, rtol=1e-15, atol=0)
     assert np.array_equal(run.values(network), run.values(network, "output"))
-    with pytest.raises(BackendError, match=r"^no output is called 'mask'; there are \['output'\]$"):
+    with pytest.raises(BackendError, match=r"^unknown output 'mask'; outputs: \['output'\]$"):
         run.values(network, "mask")
 
 

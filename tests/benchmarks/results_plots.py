@@ -108,11 +108,13 @@ def _units(axes: Any, noisy: Image) -> None:
     statistics = calibrate(graph, layers, [noisy])
     connections = [item for layer in layers.layers for item in layer.inputs if item.source != layers.input]
     places = np.arange(len(connections))
-    spans = np.array([[_magnitude(statistics[item.source], percent) for percent in (50, 99.9)] for item in connections])
+    spans = np.array(
+        [[_magnitude(statistics[connection.source], percent) for percent in (50, 99.9)] for connection in connections]
+    )
     series = {"real values": spans}
     for name in ("connection-wise", "layer-wise"):
         scales = choose_scales(layers, statistics, preset("spiking-unet", normalization=name))
-        units = np.array([4 * float(np.max(scales.assumed[item.name])) for item in connections])
+        units = np.array([4 * float(np.max(scales.assumed[connection.name])) for connection in connections])
         series[f"over lambda, {name}"] = spans / units[:, None]
     for index, (name, values) in enumerate(series.items()):
         x = places + 0.2 * (index - 1)

@@ -148,7 +148,7 @@ def main() -> int:
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("*.onnx"))
     if not paths:
-        parser.exit(3, f"{folder}: holds no .onnx file\n")
+        parser.exit(3, f"{folder}: contains no .onnx file\n")
     rows = []
     with progress("zoo") as report:
         for index, path in enumerate(paths):

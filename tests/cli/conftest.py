@@ -27,7 +27,7 @@ Tool = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test starts in a folder of its own, so that nobody's project file is read."""
+    """Every test starts in a folder of its own, so that no project file of the caller is read."""
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -136,8 +136,8 @@ def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) 
             break
         answers.append(f"{name}={'different' if names.index(name) >= names.index(culprit) else 'equal'}")
     assert (outcome, name) == ("culprit", culprit)
-    assert tool("verify", network, "--probe-plan", "nobody=equal").status == 3
-    assert tool("verify", network, "--probe-plan", "nobody=maybe").status == 3
+    assert tool("verify", network, "--probe-plan", "absent=equal").status == 3
+    assert tool("verify", network, "--probe-plan", "absent=maybe").status == 3
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_tables_of_sana_fe_are_found_in_a_folder(
     lines = ["neuron,timestep", *(f"{name}.{index},{start}" for index in single)]
     (folder / "spikes.csv").write_text("\n".join(lines) + "\n")
     found = tool("verify", network, *words)
-    assert found.status == 1, "graded payloads are no single spikes" + found.err
+    assert found.status == 1, "graded payloads are not single spikes" + found.err
     assert f"first {name}, image 0, step 0, neuron " in found.out
 
 

@@ -64,9 +64,9 @@ def test_convert_run_verify_estimate(tool: Tool, tmp_path: Path, pictures: Path,
     assert verified.status == 0, verified.err
     assert verified.out.rstrip().endswith("| exit 0")
 
-    priced = tool("estimate", network, "--input", picture, "--backend", "reference", "--json")
-    assert priced.status == 0, priced.err
-    total = json.loads(priced.out)["energy"]["total_j"]
+    estimated = tool("estimate", network, "--input", picture, "--backend", "reference", "--json")
+    assert estimated.status == 0, estimated.err
+    total = json.loads(estimated.out)["energy"]["total_j"]
     assert total["low"] < total["high"]
     assert tool("estimate", network, "--rate", "0.1").status == 0
 
@@ -125,7 +125,7 @@ def test_view_writes_onnx_that_shows_thresholds(tool: Tool, tmp_path: Path, netw
     names = {node.name for node in model.graph.node}
     assert "/mid/Relu (neurons)" in names
     (node,) = (node for node in model.graph.node if node.name == "/mid/Relu (neurons)")
-    theta = next(item for item in node.attribute if item.name == "theta")
+    theta = next(attribute for attribute in node.attribute if attribute.name == "theta")
     neuron = artifact.load(network).population("/mid/Relu").neuron
     assert neuron is not None
     assert list(theta.ints) == neuron.theta.tolist()
@@ -145,7 +145,7 @@ def test_quiet_says_nothing_but_results(tool: Tool, tmp_path: Path, network: Pat
     assert tool(*words, "-q").err == ""
 
 
-def test_verbose_names_every_price(tool: Tool, network: Path) -> None:
+def test_verbose_names_every_coefficient(tool: Tool, network: Path) -> None:
     plain, full = (tool("estimate", network, "--rate", "0.1", *more).out for more in ((), ("-v",)))
     assert "energy.synapse_pj = 23.6" in full
     assert "energy.synapse_pj" not in plain

@@ -112,10 +112,10 @@ def test_a_search_keeps_the_least_error(images: Images, truth: Truth) -> None:
     options = preset("exact", scale="percentile", percentile=90.0)
     tried = list_candidates(options)
     statistics = convert(MODEL, images, options).conversion.statistics
-    trials = [try_options(MODEL, images, item, statistics, truth, BACKEND) for item in tried]
-    assert [item.options for item in trials] == list(tried)
+    trials = [try_options(MODEL, images, options, statistics, truth, BACKEND) for options in tried]
+    assert [trial.options for trial in trials] == list(tried)
     assert len(tried) == 5
-    errors = [item.loss.error for item in trials if item.loss is not None]
+    errors = [trial.loss.error for trial in trials if trial.loss is not None]
     chosen = choose_best(trials).loss
     assert chosen is not None
     assert chosen.error == min(errors)

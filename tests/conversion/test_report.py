@@ -27,9 +27,9 @@ def test_clipped_shares_and_dead_channels(
         percentile=90.0,
     )
     conversion = lower(graph, graph, small_images, options)
-    reports = {item.name: item for item in report_connections(conversion)}
-    assert set(reports) == {item.name for item in conversion.network.connections}
-    report = next(item for item in reports.values() if item.source == "a.relu")
+    reports = {report.name: report for report in report_connections(conversion)}
+    assert set(reports) == {connection.name for connection in conversion.network.connections}
+    report = next(report for report in reports.values() if report.source == "a.relu")
     probe = ActivationProbe(graph, ["a.relu"])
     values = np.concatenate([probe(image)["a.relu"] for image in small_images])
     unit = conversion.scales.unit["a.relu"]

@@ -37,13 +37,15 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     energy = estimate(network, activity, target, mapping=mapping)
     moved = measure_traffic(network, activity, mapping, target)
     firing = activity.populations[1:]
-    active = sum(int(item.events.sum()) for item in firing) / activity.images
-    neurons = sum(item.neurons for item in firing)
+    active = sum(int(population.events.sum()) for population in firing) / activity.images
+    neurons = sum(population.neurons for population in firing)
     expected = (
         23.6e-12 * activity.synaptic_operations / activity.images
         + 81e-12 * active
         + 52e-12 * (neurons * network.duration - active)
-        + sum(1.7e-12 * item.sent + 3.0e-12 * item.hops_ew + 4.0e-12 * item.hops_ns for item in moved.messages)
+        + sum(
+            1.7e-12 * message.sent + 3.0e-12 * message.hops_ew + 4.0e-12 * message.hops_ns for message in moved.messages
+        )
     )
     assert energy.dynamic_j.value == pytest.approx(expected, rel=1e-12)
     assert (energy.dynamic_j.low, energy.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
@@ -136,7 +138,7 @@ def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Acti
 
 def test_kinds_of_synapses_have_their_own_coefficient(measured: tuple[Network, Activity]) -> None:
     network, activity = measured
-    parts = {item.name: item for item in estimate(network, activity, load_target("loihi1-sanafe")).parts}
+    parts = {part.name: part for part in estimate(network, activity, load_target("loihi1-sanafe")).parts}
     part = parts["synaptic operations"]
     assert part.energy.value == pytest.approx(24.0e-12 * part.count, rel=1e-12)
     assert parts["spikes"].energy.value == pytest.approx(69.3e-12 * parts["spikes"].count, rel=1e-12)

@@ -44,8 +44,10 @@ def search(examples: int) -> settings:
 def described(network: Network) -> str:
     """The options of ``network``, so that a failing example can be read."""
     lines = [f"{network.mode} mode, {network.steps} steps, aligned {network.aligned}"]
-    lines += [f"{item.name} {item.shape}: {item.neuron}" for item in network.populations]
-    lines += [f"{item.name}: {item.kernel}, exponent {item.exponent}" for item in network.connections]
+    lines += [f"{population.name} {population.shape}: {population.neuron}" for population in network.populations]
+    lines += [
+        f"{connection.name}: {connection.kernel}, exponent {connection.exponent}" for connection in network.connections
+    ]
     return "\n".join(lines)
 
 

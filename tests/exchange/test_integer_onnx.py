@@ -137,11 +137,11 @@ def test_pixel_maps_with_empty_and_long_rows() -> None:
 def test_every_operator_is_of_integers_and_standard() -> None:
     network = random_unet("exact", 0)
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(encode_onnx(network)), strict_mode=True)
-    assert {item.domain: item.version for item in model.opset_import} == {"": 17}
+    assert {opset.domain: opset.version for opset in model.opset_import} == {"": 17}
     values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
     assert not [value.name for value in values if value.type.tensor_type.elem_type in FLOATING]
     assert not [constant.name for constant in model.graph.initializer if constant.data_type in FLOATING]
-    assert [output.name for output in model.graph.output] == [item.name for item in network.populations[1:]]
+    assert [output.name for output in model.graph.output] == [population.name for population in network.populations[1:]]
     assert model.metadata_props[0].value == artifact.digest(network)
 
 
@@ -161,8 +161,10 @@ def test_what_depends_on_the_schedule_is_refused() -> None:
         network,
         steps=3,
         populations=tuple(
-            item if item.neuron is None else replace(item, neuron=replace(item.neuron, payload_min=0))
-            for item in network.populations
+            population
+            if population.neuron is None
+            else replace(population, neuron=replace(population.neuron, payload_min=0))
+            for population in network.populations
         ),
     )
     with pytest.raises(

@@ -212,7 +212,7 @@ def test_what_lava_dl_would_drop_is_refused(tmp_path: Path, entry: str, value: o
                 for key, item in layer.items():
                     file[f"layer/{index}/{key}"] = item
         if valid:
-            assert [item.shape for item in read_net(path).populations] == [(1, 2, 2), (1, 2, 2), (2, 1, 1)]
+            assert [population.shape for population in read_net(path).populations] == [(1, 2, 2), (1, 2, 2), (2, 1, 1)]
         else:
             with pytest.raises(NetworkError, match=message):
                 read_net(path)

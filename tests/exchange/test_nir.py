@@ -70,7 +70,7 @@ def test_a_graph_that_was_read_back_fires_the_same_spikes(seed: int, tmp_path: P
     again = read_nir(tmp_path / "chain.nir", steps=30, input_limits=(-99, 99))
     stimulus = random_stimulus(network, seed)
     expected, actual = (load_backend("reference").run(item, stimulus, Record.STATES) for item in (network, again))
-    assert [item.name for item in again.populations[1:]] == ["enc.if", "enc.leaky", "head"]
+    assert [population.name for population in again.populations[1:]] == ["enc.if", "enc.leaky", "head"]
     assert expected.trains is not None
     assert expected.states is not None
     assert actual.trains is not None
@@ -78,7 +78,7 @@ def test_a_graph_that_was_read_back_fires_the_same_spikes(seed: int, tmp_path: P
     for name, values in expected.states.items():
         assert np.array_equal(actual.states[name.replace("/", ".")], values), name
         assert np.array_equal(actual.trains[name.replace("/", ".")], expected.trains[name]), name
-    assert all(expected.events[item.name].sum() > 0 for item in network.populations)
+    assert all(expected.events[population.name].sum() > 0 for population in network.populations)
 
 
 def test_the_numbers_are_those_of_the_differential_equations(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_input_transposed_to_channels_first_is_not_mistaken() -> None:
     nodes = [node("Conv", "x w b", "c"), node("Transpose", "c", perm=[0, 2, 3, 1])]
     imported = read(build(13, nodes, weights(4, 3), (1, 3, 6, 8)).SerializeToString())
     assert not imported.channels_last
-    assert [item.op.function for item in imported.graph.nodes if hasattr(item.op, "function")] == ["to_channels_last"]
+    assert [node.op.function for node in imported.graph.nodes if hasattr(node.op, "function")] == ["to_channels_last"]
 
 
 def computed_pad(shape: tuple[int | str, ...]) -> onnx.ModelProto:
@@ -279,7 +279,7 @@ def test_shared_weights_and_initializers_listed_as_inputs() -> None:
     model = build(13, [node("Conv", "x w b", "c"), node("Conv", "c w b")], weights(2, 2), (1, 2, 8, 8))
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 2, 3, 3]))
     form = normal_form(read(model.SerializeToString()).graph)
-    assert [type(item.op).__name__ for item in form.nodes] == ["Conv", "Linear", "Conv"]
+    assert [type(node.op).__name__ for node in form.nodes] == ["Conv", "Linear", "Conv"]
     assert difference(model, form, numbers(1, 2, 8, 8)) < 1e-5
 
 
@@ -355,5 +355,5 @@ def test_frozen_norm_is_exact_for_one_image_and_says_what_it_costs_for_more() ->
 
 
 def test_nothing_to_freeze() -> None:
-    with pytest.raises(ModelError, match=r"holds no InstanceNormalization to freeze$"):
+    with pytest.raises(ModelError, match=r"contains no InstanceNormalization to freeze$"):
         freeze_norm(build(13, [node("Relu", "x")], {}, (1, 2, 4, 4)).SerializeToString(), numbers(1, 2, 4, 4))

@@ -288,7 +288,7 @@ def test_values_called_like_parts_of_others_are_exported() -> None:
     nodes = [node("BatchNormalization", "x s s s v", "n"), node("Relu", "n", "n/scale"), node("Add", "n n/scale")]
     model = build(17, nodes, {"s": numbers(2), "v": np.ones(2, np.float32)}, (1, 2, 4, 4))
     graph: Graph = read(model.SerializeToString()).graph
-    assert len({output for item in to_onnx(graph).graph.node for output in item.output}) == len(
+    assert len({output for node in to_onnx(graph).graph.node for output in node.output}) == len(
         to_onnx(graph).graph.node
     )
     assert difference(model, graph, numbers(1, 2, 4, 4)) < 1e-6

@@ -392,14 +392,14 @@ def test_upsampling_before_conv_becomes_one_transposed_conv() -> None:
     form = check(
         17, [node("Resize", "x - scales", mode="nearest")], {"scales": np.array([1, 1, 2, 3], np.float32)}, SHAPE
     )
-    assert "Nearest" not in [type(item.op).__name__ for item in form.nodes]
-    assert [type(item.op).__name__ for item in form.nodes if item.name.startswith("y")] == ["ConvTranspose", "Relu"]
+    assert "Nearest" not in [type(node.op).__name__ for node in form.nodes]
+    assert [type(node.op).__name__ for node in form.nodes if node.name.startswith("y")] == ["ConvTranspose", "Relu"]
 
 
 def test_upsampling_before_strided_conv_keeps_a_population() -> None:
     nodes = [node("Resize", "x - scales", "u", mode="nearest"), node("Conv", "u w b", strides=[2, 2])]
     form = check(17, nodes, {"scales": np.array([1, 1, 2, 2], np.float32)} | weights(3, 4, 3, 3), SHAPE)
-    assert "Nearest" in [type(item.op).__name__ for item in form.nodes]
+    assert "Nearest" in [type(node.op).__name__ for node in form.nodes]
 
 
 @pytest.mark.parametrize("operator", ["AveragePool", "Resize"])
@@ -409,7 +409,7 @@ def test_averages_and_copies_before_an_activation_are_its_synapses(operator: str
         first = node("Resize", "x - scales", "t", mode="nearest")
     nodes = [first, node("Add", "t shift", "u"), node("Relu", "u")]
     form = check(17, nodes, {"scales": np.array([1, 1, 2, 2], np.float32), "shift": numbers(4, 1, 1) - 1}, SHAPE)
-    assert not {"AveragePool", "Nearest", "Relay", "Linear"} & {type(item.op).__name__ for item in form.nodes}
+    assert not {"AveragePool", "Nearest", "Relay", "Linear"} & {type(node.op).__name__ for node in form.nodes}
 
 
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])

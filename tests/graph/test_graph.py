@@ -82,7 +82,7 @@ def test_dead_nodes_go_and_the_rest_keeps_its_order() -> None:
         (
             (Node("enc", conv(4, 3), ("x",)),),
             (("y", "enc"),),
-            r"^enc: Conv: weight \(4, 3, 3, 3\) in 1 groups reads no 1 ch",
+            r"^enc: Conv: weight \(4, 3, 3, 3\) in 1 groups does not fit 1 input ch",
         ),
     ],
 )

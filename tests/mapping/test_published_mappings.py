@@ -153,7 +153,7 @@ def test_worked_unets(
     """Two U-Nets that an independent prototype had mapped (2026-11)."""
     layers = unet(base, levels, size)
     mapping = map_layers("unet", layers, load_target("loihi2"))
-    assert sum(item.size for item in layers) == neurons
+    assert sum(layer.size for layer in layers) == neurons
     assert (mapping.cores, mapping.free_bound, mapping.neuron_bound, mapping.chips) == (cores, free, bound, chips)
     assert mapping.fits
     assert mapping.exit_status == 0
@@ -166,13 +166,13 @@ def network_of(layers: list[Layer], size: int) -> Network:
     """The same U-Net with weights of 1, in rate mode over 10 steps."""
     populations = [Population("image", (1, size, size), None, np.zeros((1, 1, 1), np.int64), np.ones(1), input_max=1)]
     connections = []
-    for item in layers:
-        channels, theta = item.shape[0], np.ones(item.shape[0], np.int64)
+    for layer in layers:
+        channels, theta = layer.shape[0], np.ones(layer.shape[0], np.int64)
         neuron = MultiThreshold(theta, 0 * theta, 0, 15)
         populations.append(
-            Population(item.name, item.shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels))
+            Population(layer.name, layer.shape, neuron, np.zeros((channels, 1, 1), np.int64), np.ones(channels))
         )
-        for group in item.groups:
+        for group in layer.groups:
             kernel: Kernel
             if group.kind == "transposed":
                 weight = np.full((group.shape[0], channels, 3, 3), 127, np.int8)
@@ -181,7 +181,7 @@ def network_of(layers: list[Layer], size: int) -> Network:
                 pads = (1, 1, 1, 1) if group.taps == (3, 3) else (0, 0, 0, 0)
                 weight = np.full((channels, group.shape[0] // group.groups, *group.taps), -127, np.int8)
                 kernel = ConvKernel(weight, group.strides, pads, groups=group.groups)
-            connections.append(Connection(f"{group.source}->{item.name}", group.source, item.name, kernel))
+            connections.append(Connection(f"{group.source}->{layer.name}", group.source, layer.name, kernel))
     return align(Network("unet", "rate", 10, tuple(populations), tuple(connections), (Output("out", "out"),)))
 
 

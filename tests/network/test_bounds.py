@@ -189,7 +189,7 @@ def test_events_carry_no_more_than_payload_and_counts_allow() -> None:
 def test_the_input_needs_no_proof() -> None:
     network = random_unet(size=8)
     assert bound_population(network, network.input) == Bound("input", 0, None)
-    assert [item.population for item in prove(network)] == [item.name for item in network.populations[1:]]
+    assert [bound.population for bound in prove(network)] == [population.name for population in network.populations[1:]]
 
 
 def test_rate_mode_proves_the_current_only() -> None:
@@ -213,7 +213,7 @@ def test_a_proof_that_fails_names_every_population_and_the_bits_to_give_up() -> 
         with pytest.raises(OverflowProofError, match=message):
             prove(outside)
     network = random_unet(size=8, width=2)
-    loud = replace(network, connections=tuple(replace(item, exponent=15) for item in network.connections))
+    loud = replace(network, connections=tuple(replace(connection, exponent=15) for connection in network.connections))
     with pytest.raises(OverflowProofError, match=r"^enc1/a: worst case .*; enc1/b: worst case .*; output: worst case"):
         prove(loud)
 

@@ -113,7 +113,7 @@ def test_the_exponent_is_a_left_shift_of_either_sign() -> None:
 def test_the_bias_enters_once_in_exact_mode_and_every_step_in_rate_mode() -> None:
     for mode, expected in (("exact", [False, False, True, False]), ("rate", [False, False, True, True])):
         network = random_unet(mode, size=8, width=2)  # type: ignore[arg-type]
-        population = next(item for item in network.populations if item.start == 2)
+        population = next(population for population in network.populations if population.start == 2)
         got = [select_bias(network, population, step) is not None for step in range(4)]
         assert got == expected
         assert select_bias(network, population, 2) is population.bias

@@ -38,7 +38,9 @@ def every_kind() -> Network:
         "enc1/a": CubaLif.of(theta, offset, current_decay=2048, voltage_decay=128),
         "dec": SigmaDelta.of(offset, shift=4, payloads=(-99, 99)),
     }
-    populations = (replace(item, neuron=stock.get(item.name, item.neuron)) for item in network.populations)
+    populations = (
+        replace(population, neuron=stock.get(population.name, population.neuron)) for population in network.populations
+    )
     return replace(network, populations=tuple(populations))
 
 
@@ -127,7 +129,7 @@ def test_integers_of_the_tensors(name: str) -> None:
             for chosen in (slice(None), slice(-1, None)):
                 changed = array.copy()
                 changed.reshape(-1)[chosen] = value
-                with pytest.raises(ArtifactError, match=r"^describes no valid network: .*") as caught:
+                with pytest.raises(ArtifactError, match=r"^not a valid network: .*") as caught:
                     decode(forged(json.loads(json.dumps(manifest)), files | {tensor: npy(changed)}))
                 assert "\n" not in str(caught.value), tensor
     assert seen >= {"bias", "theta", "v0", "indptr", "indices"}

@@ -112,10 +112,10 @@ def test_impossible_connections_are_refused(changes: dict[str, object], message:
         ),
         (
             {"populations": (), "connections": ()},
-            "^(no output|output y: no population is called 'a'|the first population)",
+            "^(no output|output y: unknown population 'a'|the first population)",
         ),
-        ({"connections": (link(begin="q"),)}, "^in->a: no population is called 'q'$"),
-        ({"connections": (link(end="q"),)}, "^in->a: no population is called 'q'$"),
+        ({"connections": (link(begin="q"),)}, "^in->a: unknown population 'q'$"),
+        ({"connections": (link(end="q"),)}, "^in->a: unknown population 'q'$"),
         ({"connections": (link(), link("loop", "a", "a"))}, "^loop: a does not stand before a$"),
         ({"connections": (link(), link("back", "a", "in"))}, "^back: a does not stand before in$"),
         (
@@ -128,7 +128,7 @@ def test_impossible_connections_are_refused(changes: dict[str, object], message:
             "^a: exact mode needs count limits$",
         ),
         ({"outputs": ()}, "^no output$"),
-        ({"outputs": (Output("y", "z"),)}, "^output y: no population is called 'z'$"),
+        ({"outputs": (Output("y", "z"),)}, "^output y: unknown population 'z'$"),
     ],
 )
 def test_impossible_networks_are_refused(changes: dict[str, object], message: str) -> None:
@@ -145,9 +145,11 @@ def test_ranges_sizes_and_neighbors() -> None:
     assert dec.size == 2 * 8 * 8
     assert [connection.source for connection in net.incoming("dec")] == ["enc1/b", "up1"]
     assert [connection.target for connection in net.outgoing("enc1/b")] == ["pool", "dec"]
-    assert [population.name for population, _ in net.layers()] == [item.name for item in net.populations[1:]]
+    assert [population.name for population, _ in net.layers()] == [
+        population.name for population in net.populations[1:]
+    ]
     assert random_unet("rate", size=8).population("dec").count_range is None
-    with pytest.raises(NetworkError, match=r"^no population is called 'deck'; there are input, enc1/a, .*, output$"):
+    with pytest.raises(NetworkError, match=r"^unknown population 'deck'; populations: input, enc1/a, .*, output$"):
         net.population("deck")
 
 
@@ -164,9 +166,9 @@ def test_relays_pass_every_sum_on() -> None:
 def test_duration_and_input_steps_follow_mode_and_schedule() -> None:
     exact, rate = random_unet(size=8), random_unet("rate", size=8, steps=5)
     assert exact.one_shot
-    assert (exact.input_steps, exact.duration) == (1, 1 + max(item.start for item in exact.populations))
+    assert (exact.input_steps, exact.duration) == (1, 1 + max(population.start for population in exact.populations))
     assert not rate.one_shot
-    assert (rate.input_steps, rate.duration) == (5, 5 + max(item.start for item in rate.populations))
+    assert (rate.input_steps, rate.duration) == (5, 5 + max(population.start for population in rate.populations))
     several = random_unet(size=8, levels=15, payload=4)
     assert (several.input_steps, several.steps > 1) == (1, True)
     assert exact.aligned

@@ -119,7 +119,10 @@ def test_a_missing_skip_delay_changes_trains_in_rate_mode() -> None:
     network = random_unet("rate", 4, size=8, width=2, steps=6)
     skip = next(connection for connection in network.connections if connection.name == "enc1/b->dec")
     early = replace(
-        network, connections=tuple(replace(item, delay=1) if item is skip else item for item in network.connections)
+        network,
+        connections=tuple(
+            replace(connection, delay=1) if connection is skip else connection for connection in network.connections
+        ),
     )
     stimulus = random_stimulus(network)
     expected, got = REFERENCE.run(network, stimulus, Record.TRAINS), REFERENCE.run(early, stimulus, Record.TRAINS)

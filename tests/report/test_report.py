@@ -155,7 +155,7 @@ def test_rate_mode_shows_quality_over_steps(write: Write) -> None:
     assert abs(float(circles[-1][1]) - float(last[1])) < 0.006, "the last step is the whole run, to the digits shown"
 
 
-def test_what_does_not_fit_is_shown_and_not_priced(write: Write) -> None:
+def test_what_does_not_fit_is_shown_without_an_estimate(write: Write) -> None:
     words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "loihi1")).words)
     assert "does not fit loihi1" in words
 

@@ -184,7 +184,7 @@ def _strict(network: Network) -> Network:
 
 
 def _early_skip(network: Network) -> Network:
-    return replace(network, connections=tuple(replace(item, delay=1) for item in network.connections))
+    return replace(network, connections=tuple(replace(connection, delay=1) for connection in network.connections))
 
 
 @pytest.mark.parametrize("alter", [_weight, _flip, _strict, _early_skip])
@@ -201,8 +201,8 @@ def _soft(network: Network) -> Network:
 
 def _neurons(network: Network, **changes: object) -> Network:
     populations = (
-        item if item.neuron is None else replace(item, neuron=replace(item.neuron, **changes))  # type: ignore[arg-type]
-        for item in network.populations
+        population if population.neuron is None else replace(population, neuron=replace(population.neuron, **changes))  # type: ignore[arg-type]
+        for population in network.populations
     )
     return replace(network, populations=tuple(populations))
 

@@ -152,7 +152,7 @@ def test_a_forged_verdict_contradicts_its_rows(network: Network, file: Path, tmp
             side.update(status="equal", first=None)
     whitewashed["predicate"]["verdict"].update(status="equal", exit_code=0, reached="train")
     write_certificate(redigested(whitewashed), path)
-    assert any("is called equal beside a difference" in text for text in check_certificate(path))
+    assert any("reported equal despite a difference" in text for text in check_certificate(path))
 
 
 def test_what_stands_beside_is_checked_too(network: Network, file: Path, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_three_files_are_written_or_none(
     """The disk is full while any of them is written: the old ones stay."""
     path = tmp_path / "certificate.json"
     write_certificate(certificate(network, file, wrong=True), path)
-    before = {item.name: item.read_bytes() for item in tmp_path.iterdir()}
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     whole = Path.write_bytes
 
     def full(target: Path, data: bytes) -> int:
@@ -277,7 +277,7 @@ def test_three_files_are_written_or_none(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(VerificationError, match=rf"certificate\{suffix}: cannot be written: No space left on device$"):
         write_certificate(certificate(network, file), path)
-    assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
 
 TAGS = {"html", "meta", "title", "style", "h1", "p", "ul", "li", "table", "caption", "tr", "th", "td", "pre", "code"}

@@ -171,7 +171,7 @@ def test_each_fault_is_found_located_and_named(
     network: Network, simulated: Replay, raw: Trace, name: str, layer: str | None, shows: str
 ) -> None:
     faults = (EXTRA, *CUBA_FAULTS)
-    change: Callable[[Site], Site | None] = next(item.change for item in faults if item.name == name)
+    change: Callable[[Site], Site | None] = next(fault.change for fault in faults if fault.name == name)
     network = cut(network, shows)
     assert layer in (None, shows)
     site = change(Site.of(network, shows, rule(shows)))

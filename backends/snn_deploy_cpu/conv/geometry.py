@@ -64,7 +64,7 @@ class UpsampledConv:
         return (self.kernel[0] - 2) // self.factor + 2
 
     def ring_pixels(self, width: int, columns: int) -> int:
-        """Pixels of a ring row that has room for ``width`` and for what ``columns`` of the target read beside it."""
+        """Pixels of a ring row that holds ``width`` and what ``columns`` of the target read beside it."""
         last = (columns - 1 - self.pads[1] + self.kernel[1] - 1) // self.factor
         return self._left + max(last + 1, width)
 

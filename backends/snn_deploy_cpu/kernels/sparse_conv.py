@@ -102,7 +102,7 @@ def convolve(x, bits, table, rows, depth, geometry, ring, target, neurons):  # t
 
     ``bits`` mask the payloads, a scalar of ``x``'s format; ``rows`` are those of
     :func:`snn_deploy_cpu.kernels.sparse_rows.pack_rows`, int8 for a ``ring`` of uint8 payloads, int16 for int16; ``table`` is
-    :func:`snn_deploy_cpu.kernels.simd.compress_table`. ``ring.values`` have room for the lists of its slots. ``neurons``
+    :func:`snn_deploy_cpu.kernels.simd.compress_table`. ``ring.values`` hold the lists of its slots. ``neurons``
     (:class:`snn_deploy_cpu.kernels.arguments.FusedNeurons`), if any, step when their row is complete; returns how many
     membranes left 24 bits.
 

@@ -101,7 +101,7 @@ def multiply_events(x, n, y, bits, table, rows, payloads, offsets, starts, produ
 
 @compiled
 def convolve_events(x, bits, table, rows, geometry, products, payloads, target, neurons):  # type: ignore[no-untyped-def]
-    """Products event by event; ``payloads`` has room for the list of one row of the input."""
+    """Products event by event; ``payloads`` holds the list of one row of the input."""
     count, height, width, _ = x.shape
     (out, row_begin, _, _), (_, _, _, left) = target, geometry
     offsets, starts = np.empty(payloads.size, np.int32), np.empty(width + 1, np.int64)
@@ -132,7 +132,7 @@ def multiply_words(row, width, weights, words, depth, products, slot, left):  # 
 
 @compiled
 def convolve_words(x, bits, weights, depth, geometry, products, row, target, neurons):  # type: ignore[no-untyped-def]
-    """Products of everything; ``row``, zeros, has room for one row of the input, filled up to whole tiles of positions."""
+    """Products of everything; ``row``, zeros, holds one row of the input, filled up to whole tiles of positions."""
     count, height, width, channels = x.shape
     (out, row_begin, _, _), (_, _, _, left) = target, geometry
     per_word = KR_BYTES // row.itemsize

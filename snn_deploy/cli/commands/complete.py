@@ -21,7 +21,7 @@ def add(verbs: Any) -> None:
         description="Print a script that completes verbs, options and files.",
         epilog='example: eval "$(snn-deploy complete bash)"',
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="shell that runs the script")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
 

@@ -74,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     chosen = choose_best(trials).loss if trials else None
     if arguments.json:
-        document = record(converted.conversion, chosen) | {"search": [record_trial(item) for item in trials]}
+        document = record(converted.conversion, chosen) | {"search": [record_trial(trial) for trial in trials]}
         show_json(document | {"artifact": str(arguments.out), "sha256": digest})
     else:
         if arguments.search:
@@ -93,12 +93,12 @@ def _trials(model: Path, images: Images, options: Options, converted: Converted,
             raise
         note(f"what the conversion loses was not measured: {error}")
         return ()
-    tried = list_candidates(options) if search else (options,)
+    candidates = list_candidates(options) if search else (options,)
     truth, statistics, trials = Truth.of(model, images), converted.conversion.statistics, []
     with progress("measuring what is lost") as report:
-        for number, item in enumerate(tried, 1):
-            trials.append(try_options(model, images, item, statistics, truth, backend))
-            report(number, len(tried))
+        for number, candidate in enumerate(candidates, 1):
+            trials.append(try_options(model, images, candidate, statistics, truth, backend))
+            report(number, len(candidates))
     return tuple(trials)
 
 

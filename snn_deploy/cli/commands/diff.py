@@ -44,14 +44,17 @@ def execute(arguments: argparse.Namespace) -> int:
         changes = (*changes, *diff_counts(runs[0].counts, runs[1].counts))
     if arguments.json:
         show_json(
-            [{"where": item.where, "what": item.what, "left": item.left, "right": item.right} for item in changes]
+            [
+                {"where": change.where, "what": change.what, "left": change.left, "right": change.right}
+                for change in changes
+            ]
         )
     elif changes:
         table = PlainTable(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
         for heading in ("where", "what", "left", "right"):
             table.add_column(heading, overflow="fold")
-        for item in changes:
-            table.add_row(item.where, item.what, item.left, item.right)
+        for change in changes:
+            table.add_row(change.where, change.what, change.left, change.right)
         show(table)
     else:
         show(f"{arguments.left} and {arguments.right} are the same network")

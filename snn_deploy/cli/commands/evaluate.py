@@ -61,8 +61,8 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
-    parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--backend", choices=list_backends(), default="cpu", help="default: cpu")
+    parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
+    parser.add_argument("--backend", choices=list_backends(), default="cpu", help="backend that runs the network (default: cpu)")
     parser.add_argument(
         "--noise",
         type=shared.real(0, 1000),
@@ -76,7 +76,7 @@ def add(verbs: Any) -> None:
         "--overlap", type=shared.whole(0), default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)"
     )
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
-    parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
+    parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0")
     parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
     shared.add_workers(parser, "the images")
     shared.add_json(parser)
@@ -123,24 +123,24 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        show_json(record(evaluation, priced=arguments.target is not None))
+        show_json(record(evaluation, with_energy=arguments.target is not None))
     else:
         show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}"))
     return 0
 
 
-def record(evaluation: Evaluation, *, priced: bool) -> dict[str, Any]:
+def record(evaluation: Evaluation, *, with_energy: bool) -> dict[str, Any]:
     """For machines: every image, all together, and the mean cost of one; energy only where a target gave it."""
     cost = evaluation.cost
     return {
         "task": evaluation.task,
-        "images": [{"image": item.image} | item.scores for item in evaluation.images],
+        "images": [{"image": scored.image} | scored.scores for scored in evaluation.images],
         "overall": evaluation.overall,
         "cost_per_image": {
             "events": cost.events,
             "synaptic_operations": cost.synaptic_operations,
             "macs": cost.macs,
-            "energy_j": cost.energy_j if priced else None,
+            "energy_j": cost.energy_j if with_energy else None,
         }
         if cost.macs  # nothing is counted in a float model
         else None,
@@ -160,8 +160,8 @@ def score_table(evaluation: Evaluation, title: str) -> PlainTable:
     table.add_column("image")
     for name in evaluation.overall:
         table.add_column(UNITS[name], justify="right")
-    for item in evaluation.images:
-        table.add_row(item.image, *(_number(name, item.scores.get(name)) for name in evaluation.overall))
+    for scored in evaluation.images:
+        table.add_row(scored.image, *(_number(name, scored.scores.get(name)) for name in evaluation.overall))
     table.add_section()
     label = "mean" if evaluation.task == "denoise" else "all pixels"
     table.add_row(label, *(_number(name, value) for name, value in evaluation.overall.items()))

@@ -41,20 +41,20 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FOLDER", help="training images; never the test set"
     )
-    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
     parser.add_argument("--out", type=Path, required=True, help="model to write (.onnx); its .snn lies beside it")
     group = parser.add_argument_group("training")
-    group.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="use these only, counted from 0")
-    group.add_argument("--iterations", type=shared.whole(1), default=400, help="at most (default: 400)")
-    group.add_argument("--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="default: 8")
-    group.add_argument("--patch", type=shared.whole(1), default=64, metavar="SIDE", help="default: 64")
+    group.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0")
+    group.add_argument("--iterations", type=shared.whole(1), default=400, help="largest number of training steps (default: 400)")
+    group.add_argument("--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="patches in a training step (default: 8)")
+    group.add_argument("--patch", type=shared.whole(1), default=64, metavar="SIDE", help="side of a patch in pixels (default: 64)")
     group.add_argument("--rate", type=shared.real(0, 10), default=1e-4, help="Adam's learning rate (default: 1e-4)")
     group.add_argument(
-        "--validation", type=shared.real(0, 1), default=0.1, metavar="SHARE", help="of the images (default: 0.1)"
+        "--validation", type=shared.real(0, 1), default=0.1, metavar="SHARE", help="share of the images kept for validation (default: 0.1)"
     )
-    group.add_argument("--check-every", type=shared.whole(1), default=50, metavar="ITERATIONS", help="default: 50")
+    group.add_argument("--check-every", type=shared.whole(1), default=50, metavar="ITERATIONS", help="training steps between checks (default: 50)")
     group.add_argument(
-        "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="without a better score (default: 4)"
+        "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="stop after so many checks without a better score (default: 4)"
     )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
     shared.add_conversion(parser, calibration=False)
@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
     digest = artifact.save(tuned.conversion.network, spiking)
     note(f"wrote {arguments.out} and {spiking} (sha256 {digest[:16]}) in {tuned.seconds:.0f} s")
     if arguments.json:
-        checks = [{"iteration": item.iteration, "score": item.score} for item in tuned.checks]
+        checks = [{"iteration": check.iteration, "score": check.score} for check in tuned.checks]
         show_json({"metric": tuned.metric, "best": tuned.best.iteration, "checks": checks, "sha256": digest})
     else:
         show(_table(tuned))
@@ -114,6 +114,6 @@ def _table(tuned: Tuned) -> PlainTable:
     table.add_column("iteration", justify="right")
     table.add_column(tuned.metric, justify="right")
     table.add_column("")
-    for item in tuned.checks:
-        table.add_row(str(item.iteration), f"{item.score:.4f}", "written" if item == tuned.best else "")
+    for check in tuned.checks:
+        table.add_row(str(check.iteration), f"{check.score:.4f}", "written" if check == tuned.best else "")
     return table

@@ -31,7 +31,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
     )
-    parser.add_argument("--view", action="store_true", help="then open the file in netron")
+    parser.add_argument("--view", action="store_true", help="open the file in netron afterwards")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
 

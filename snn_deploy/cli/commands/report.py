@@ -94,7 +94,7 @@ def add(verbs: Any) -> None:
     shared.add_backend(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="HTML file to write")
     parser.add_argument(
-        "--model", type=Path, metavar="ONNX", help="adds the float network, the curve and the operators"
+        "--model", type=Path, metavar="ONNX", help="float model; adds its output, the curve and the operators"
     )
     parser.add_argument(
         "--calibration", type=Path, metavar="FOLDER", help="images for the curve's conversions (default: as in convert)"
@@ -105,9 +105,9 @@ def add(verbs: Any) -> None:
         type=shared.backends,
         default="reference,cpu",
         metavar="A,B",
-        help="compared (default: reference,cpu)",
+        help="backends to compare (default: reference,cpu)",
     )
-    parser.add_argument("--level", choices=tuple(LEVELS), default="train", help="strictness (default: train)")
+    parser.add_argument("--level", choices=tuple(LEVELS), default="train", help="level of the comparison (default: train)")
     parser.add_argument(
         "--verify-crop",
         type=shared.size,
@@ -269,7 +269,10 @@ def _over_steps(
     missing: dict[str, str],
 ) -> Curve | None:
     """The read-out after t steps is the mean of the first t payloads of its window: one run gives all points."""
-    if network.steps < 2 or 4 * network.steps * sum(item.size for item in network.populations) > TRAINS_LIMIT:
+    if (
+        network.steps < 2
+        or 4 * network.steps * sum(population.size for population in network.populations) > TRAINS_LIMIT
+    ):
         missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
         return None
     run = shared.run(arguments.backend, network, quantize_images(network, noisy), Record.TRAINS)
@@ -335,7 +338,7 @@ def _mapping(
         return None, None
     mapping = map_network(network, target)
     if any(layer.tile is None for layer in mapping.layers):
-        missing["Energy and time"] = "a population fits on no core, see below"
+        missing["Energy and time"] = "a population does not fit on a core, see below"
         return mapping, None
     return mapping, core_map(mapping, target, measure_traffic(network, activity, mapping, target))
 

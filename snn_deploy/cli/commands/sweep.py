@@ -45,7 +45,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "sweep",
         help="try a grid of options; table and Pareto front",
-        description="Convert and run under every combination of options; a run goes on from its journal.",
+        description="Convert and run under every combination of options; an interrupted sweep resumes from its journal.",
         epilog="example: snn-deploy sweep models/denoiser_s25.onnx --input photo.png --crop 64x64 --grid levels=31,63,127",
     )
     parser.add_argument("model", type=Path, help="ONNX file")
@@ -54,7 +54,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
     parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     parser.add_argument(
-        "--journal", type=Path, metavar="FILE", help="results as they come; a later run goes on from it"
+        "--journal", type=Path, metavar="FILE", help="results as they are computed; a later run resumes from it"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot")
     shared.add_workers(parser, "the points")

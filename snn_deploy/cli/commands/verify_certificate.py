@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sign", type=Path, metavar="KEY.pem", help="sign the certificate with an Ed25519 key (PKCS#8, not encrypted)"
     )
-    group.add_argument("--check", type=Path, metavar="FILE.json", help="check a certificate instead")
+    group.add_argument("--check", type=Path, metavar="FILE.json", help="check this certificate")
     group.add_argument("--key", type=Path, metavar="PUB.pem", help="public key that must have signed the certificate")
 
 
@@ -134,7 +134,7 @@ def _repeat(arguments: argparse.Namespace, options: dict[str, Json]) -> argparse
     """The command line of the certified comparison, with the files of this one."""
     strange = sorted(set(options) - {"backends", "level", "crop", *OPTIONS})
     if strange:  # --help among them would end the program with status 0
-        raise VerificationError(f"{arguments.check}: its options hold {strange[0]!r}, which no certificate has")
+        raise VerificationError(f"{arguments.check}: unknown option {strange[0]!r}")
     words = [str(arguments.network)]
     for name, value in options.items():
         words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={value}"]

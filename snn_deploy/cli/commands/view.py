@@ -98,11 +98,13 @@ def _measured(network: Network, run: Run) -> Measured:
     """Events per neuron and step of every population, synaptic operations per image of every connection."""
     activity = count_activity(network, run)
     rates = {
-        item.name: {"spike_rate": int(item.events.sum()) / (activity.images * item.neurons * network.steps)}
-        for item in activity.populations
+        population.name: {
+            "spike_rate": int(population.events.sum()) / (activity.images * population.neurons * network.steps)
+        }
+        for population in activity.populations
     }
     operations = {
-        item.name: {"synaptic_operations": int(item.synaptic_operations.sum()) // activity.images}
-        for item in activity.connections
+        connection.name: {"synaptic_operations": int(connection.synaptic_operations.sum()) // activity.images}
+        for connection in activity.connections
     }
     return {**rates, **operations}

@@ -25,8 +25,8 @@ def _sum(call: Call, *wires: Wire) -> Outcome:
 
 
 def _maps(call: Call) -> list[int]:
-    found = [index for index, value in enumerate(call.inputs) if isinstance(value, Wire)]
-    return [index for index in found if call.any_wire(index)]
+    wires = [index for index, value in enumerate(call.inputs) if isinstance(value, Wire)]
+    return [index for index in wires if call.any_wire(index)]
 
 
 @operator("Add", 7, 13, 14)

@@ -108,10 +108,12 @@ class Call:
     def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """A list of integers, of the length of ``default``."""
         value = self.attribute(name)
-        found = default if value is None else tuple(int(entry) for entry in value)
-        if default and len(found) != len(default):
-            raise RefusedError(f"{name} {list(found)} has {len(found)} entries; only two spatial axes are supported")
-        return found
+        entries = default if value is None else tuple(int(entry) for entry in value)
+        if default and len(entries) != len(default):
+            raise RefusedError(
+                f"{name} {list(entries)} has {len(entries)} entries; only two spatial axes are supported"
+            )
+        return entries
 
     # ------------------------------------------------------------------ inputs
     def has(self, index: int) -> bool:

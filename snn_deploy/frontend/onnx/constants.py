@@ -99,7 +99,9 @@ def tensor(proto: TensorProto) -> Constant:
 def _size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> int:
     """How many numbers the outputs of ``node`` will have, or a few more; :class:`RefusedError` where that has no bound."""
     arrays = [np.asarray(value) for value in inputs if value is not None]
-    if node.op_type == "Cast" and not any(item.name == "to" and item.i in NUMERIC for item in node.attribute):
+    if node.op_type == "Cast" and not any(
+        attribute.name == "to" and attribute.i in NUMERIC for attribute in node.attribute
+    ):
         raise RefusedError("turns a constant into another type than numbers of 8 to 64 bits")
     if node.op_type in ("ConstantOfShape", "Expand") and arrays:
         extents = arrays[-1].reshape(-1)
@@ -109,7 +111,7 @@ def _size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> int:
         start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
         size = abs((limit - start) / delta) if delta else np.inf
     elif node.op_type == "Gather" and len(arrays) == 2:
-        axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
         extent = arrays[0].shape[axis] if -arrays[0].ndim <= axis < arrays[0].ndim else 1
         size = float(arrays[1].size) * arrays[0].size / max(extent, 1)
     elif node.op_type == "ScatterND" and len(arrays) == 3:

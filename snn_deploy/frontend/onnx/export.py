@@ -52,7 +52,7 @@ def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
     names = tuple(dict.fromkeys([value for _, value in graph.outputs] + list(values)))
     unknown = [name for name in names if name not in graph.shapes]
     if unknown:
-        raise GraphError(f"{graph.name}: no value is called {unknown[0]!r}")
+        raise GraphError(f"{graph.name}: unknown value {unknown[0]!r}")
     outputs = [
         name if name != graph.input else writer.add("Identity", [name], writer.names.fresh(f"{name}/copy"))
         for name in names

@@ -72,7 +72,7 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     _check_sizes(model, where)
     _check_names(model, where)
     if not any(entry.domain in ONNX_DOMAINS for entry in model.opset_import):
-        raise ModelError(f"{where}: imports no operator set of ONNX")
+        raise ModelError(f"{where}: does not import an ONNX operator set")
     outside = load_external(model, where, folder)
     try:
         onnx.checker.check_model(model)

@@ -41,22 +41,22 @@ def freeze_norm(given: str | Path | bytes, images: Images) -> Frozen:
     source = load(given)
     model = ModelProto()
     model.CopyFrom(source.model)
-    found = [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
-    if not found:
-        raise ModelError(f"{source.where}: holds no InstanceNormalization to freeze")
+    norms = [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
+    if not norms:
+        raise ModelError(f"{source.where}: contains no InstanceNormalization to freeze")
     if images.ndim != 4 or len(images) == 0:
         raise ModelError(
             f"{source.where}: calibration images of shape {images.shape}; (images, channels, height, width) expected"
         )
-    maps = tuple(dict.fromkeys(node.input[0] for node in found))
+    maps = tuple(dict.fromkeys(node.input[0] for node in norms))
     statistics = _statistics(model, maps, images, source.where)
     original = _run(model, (), images, source.where)
-    for number, node in enumerate(found):
+    for number, node in enumerate(norms):
         _freeze(model, node, f"frozen_{number}", *statistics[node.input[0]])
-    names = tuple(item.name for item in model.graph.output)
+    names = tuple(output.name for output in model.graph.output)
     frozen = _run(model, (), images, source.where)
     loss = tuple((name, _relative(frozen[name], original[name])) for name in names)
-    return Frozen(model.SerializeToString(), tuple(node.name or node.output[0] for node in found), loss)
+    return Frozen(model.SerializeToString(), tuple(node.name or node.output[0] for node in norms), loss)
 
 
 def _freeze(model: ModelProto, node: NodeProto, stem: str, mean: Images, variance: Images) -> None:
@@ -90,12 +90,12 @@ def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) 
     """Outputs of ``model`` and the values ``extra``, image by image, joined along the batch."""
     wanted = ModelProto()
     wanted.CopyFrom(model)
-    present = {item.name for item in wanted.graph.output}
+    present = {output.name for output in wanted.graph.output}
     added = [name for name in extra if name not in present]
     wanted.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in added)
-    names = [item.name for item in wanted.graph.output]
-    stored = {item.name for item in wanted.graph.initializer}
-    image_input = next(item.name for item in wanted.graph.input if item.name not in stored)
+    names = [output.name for output in wanted.graph.output]
+    stored = {tensor.name for tensor in wanted.graph.initializer}
+    image_input = next(value.name for value in wanted.graph.input if value.name not in stored)
     try:
         opened = session(wanted.SerializeToString())
         answers = [opened.run(names, {image_input: image[None]}) for image in images]

@@ -55,7 +55,7 @@ def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported
     """Import an ONNX file (or its bytes) whole.
 
     ``input_shape`` (H, W) pins an open height and width, or replaces the file's. :class:`ModelError` where the file is
-    no sound ONNX, :class:`UnsupportedModelError` with every reason where nodes have no rule.
+    not sound ONNX, :class:`UnsupportedModelError` with every reason where nodes have no rule.
     """
     source = load(given)
     walk = _Walk(source, input_shape)
@@ -97,7 +97,7 @@ class _Walk:
         self.row_of: dict[str, int] = {}
         self.origin: tuple[str, ...] = ()
         self.stem = ""
-        stored = {item.name: item for item in self.onnx_graph.initializer}
+        stored = {tensor.name: tensor for tensor in self.onnx_graph.initializer}
         for name, proto in stored.items():
             self.values[name] = self._stored(name, proto)
         self.input = self._only_input(set(stored))
@@ -119,18 +119,17 @@ class _Walk:
             raise ModelError(f"{self.source.where}: weight {name!r}: {error}") from error
 
     def _only_input(self, stored: set[str]) -> ValueInfoProto:
-        found = [item for item in self.onnx_graph.input if item.name not in stored]
-        if len(found) != 1:
-            names = ", ".join(item.name for item in found) or "none"
-            raise ModelError(f"{self.source.where}: one image input is expected, not {len(found)} ({names})")
-        rank = len(found[0].type.tensor_type.shape.dim)
+        inputs: list[ValueInfoProto] = [value for value in self.onnx_graph.input if value.name not in stored]
+        if len(inputs) != 1:
+            names = ", ".join(value.name for value in inputs) or "none"
+            raise ModelError(f"{self.source.where}: one image input is expected, not {len(inputs)} ({names})")
+        rank = len(inputs[0].type.tensor_type.shape.dim)
         if rank != 4:
             raise ModelError(
-                f"{self.source.where}: input {found[0].name!r} has {rank} axes;"
+                f"{self.source.where}: input {inputs[0].name!r} has {rank} axes;"
                 " (batch, channels, height, width) expected"
             )
-        item: ValueInfoProto = found[0]
-        return item
+        return inputs[0]
 
     def _channels_last(self) -> bool:
         """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
@@ -201,24 +200,24 @@ class _Walk:
     def graph(self) -> Graph:
         """The float graph; only meaningful where nothing was refused."""
         outputs: list[tuple[str, str]] = []
-        for item in self.onnx_graph.output:
-            wire = self.values[item.name]
+        for output in self.onnx_graph.output:
+            wire = self.values[output.name]
             if not isinstance(wire, Wire):
-                raise ModelError(f"{self.source.where}: output {item.name!r} does not depend on the image")
+                raise ModelError(f"{self.source.where}: output {output.name!r} does not depend on the image")
             if wire.axes not in ("NCHW", "NHWC", "NHW", "CHW", "HW"):
                 raise ModelError(
-                    f"{self.source.where}: output {item.name!r} has axes {wire.axes}; NCHW or NHWC expected"
+                    f"{self.source.where}: output {output.name!r} has axes {wire.axes}; NCHW or NHWC expected"
                 )
             if wire.axes == "NHWC":
-                self.stem, self.origin = item.name, (wire.maker,)
+                self.stem, self.origin = output.name, (wire.maker,)
                 wire = self._emit(Host("to_channels_last"), (replace(wire, axes="NCHW"),), "channels-last")
-            outputs.append((item.name, wire.value))
+            outputs.append((output.name, wire.value))
         name = self.onnx_graph.name or Path(self.source.where).stem
         return Graph(name, self.input.name, self.shapes[self.input.name], tuple(self.nodes), tuple(outputs))
 
     def _live(self) -> set[int]:
         """Indices of the nodes that some output needs."""
-        needed, live = {item.name for item in self.onnx_graph.output}, set()
+        needed, live = {output.name for output in self.onnx_graph.output}, set()
         for index in range(len(self.onnx_graph.node) - 1, -1, -1):
             node = self.onnx_graph.node[index]
             if needed.intersection(node.output):

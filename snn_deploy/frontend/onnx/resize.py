@@ -57,7 +57,7 @@ def _resized(
         wanted = by_letter.get(letter, 1 if scales else extents[wire.axes.index(letter)])
         if wanted != (1 if scales else extents[wire.axes.index(letter)]):
             raise RefusedError("resizes other axes than height and width")
-    attributes = tuple((item, call.attribute(item)) for item in PASSED_ON if call.attribute(item) is not None)
+    attributes = tuple((key, call.attribute(key)) for key in PASSED_ON if call.attribute(key) is not None)
     made: dict[tuple[int, float], Float64] = {}
     matrices = []
     for letter, extent in (("H", wire.shape[1]), ("W", wire.shape[2])):

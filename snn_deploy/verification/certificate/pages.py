@@ -113,7 +113,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r -~\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U000
 
 def _printable(text: str) -> str:
     """``text`` with control characters, halves of surrogate pairs and non-characters written as in Python."""
-    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def _pairs(values: Json) -> str:

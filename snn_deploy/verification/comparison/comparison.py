@@ -197,14 +197,14 @@ class Comparison:
 
     def _beyond(self) -> list[str]:
         """Warnings for arrays that differ although the asked level does not look at them."""
-        found: dict[tuple[str, Check], list[str]] = {}
+        differing: dict[tuple[str, Check], list[str]] = {}
         for pair in self._pairs.values():
             for check in set(Check) - list_required_checks(self.level, self.network, pair.population):
                 if pair.differing[check]:
-                    found.setdefault((pair.backend, check), []).append(pair.population.name)
+                    differing.setdefault((pair.backend, check), []).append(pair.population.name)
         return [
             f"{backend}: {check.label} of {', '.join(names)} differ, which level {self.level.label} does not look at"
-            for (backend, check), names in sorted(found.items(), key=lambda item: (item[0][0], item[0][1].value))
+            for (backend, check), names in sorted(differing.items(), key=lambda entry: (entry[0][0], entry[0][1].value))
         ]
 
     def _reached(self) -> Level | None:

@@ -137,7 +137,7 @@ def find_first_divergence(
         ("events", reference.events, probe.events),
         ("total", reference.totals, probe.totals),
     )
-    found: list[tuple[tuple[int, float, int], Divergence]] = []
+    divergences: list[tuple[tuple[int, float, int], Divergence]] = []
     for rank, (quantity, expected, got) in enumerate(pairs):
         place = None if expected is None or got is None else _first_place(expected, got)
         if place is None or expected is None or got is None:
@@ -153,8 +153,8 @@ def find_first_divergence(
             expected=int(expected[place]),
             found=int(got[place]),
         )
-        found.append(((place[0], np.inf if step is None else step, rank), divergence))
-    return min(found, key=lambda item: item[0])[1] if found else None
+        divergences.append(((place[0], np.inf if step is None else step, rank), divergence))
+    return min(divergences, key=lambda ranked: ranked[0])[1] if divergences else None
 
 
 def _neuron(population: Population, probe: Probe, column: int) -> Shape:

@@ -111,7 +111,7 @@ def find_contradictions(values: Mapping[str, Json]) -> list[str]:
     again = record(verdict)
     derived = [key for key in again if key != "cause"]
     wrong = [f"its {key} does not follow from its rows" for key in derived if again[key] != values.get(key)]
-    wrong += [f"it holds {key!r}, which no verdict has" for key in values if key not in again]
+    wrong += [f"unknown field {key!r}" for key in values if key not in again]
     for row in verdict.rows:
         if tuple(side.backend for side in row.sides) != verdict.backends:
             wrong.append(f"{row.population}: its backends are not those of the verdict")
@@ -130,13 +130,13 @@ def find_contradictions(values: Mapping[str, Json]) -> list[str]:
 def _side_at_odds(verdict: Verdict, side: Side) -> Iterator[str]:
     made = {check: number for check, number in side.differing if verdict.asked >= _LOOKS_AT[check]}
     if side.status is Status.EQUAL and (any(made.values()) or side.missing or side.first is not None):
-        yield "is called equal beside a difference, or something missing"
+        yield "reported equal despite a difference or missing data"
     if side.status is Status.EQUAL and not side.differing:
-        yield "is called equal, and nothing was compared"
+        yield "reported equal, but nothing was compared"
     if side.status is Status.DIFFERENT and not any(number for _, number in side.differing):
-        yield "is called different, and no value differs"
+        yield "reported different, but no value differs"
     if side.status is Status.NOT_COMPARED and not side.missing:
-        yield "is called not compared, and nothing is missing"
+        yield "reported not compared, but nothing is missing"
 
 
 def _restored_row(values: Any) -> Row:

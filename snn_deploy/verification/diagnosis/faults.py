@@ -345,5 +345,5 @@ def find_fault(name: str) -> Fault:
     """The fault called ``name``."""
     named = {fault.name: fault for fault in FAULTS}
     if name not in named:
-        raise VerificationError(f"no fault is called {name!r}; there are {', '.join(named)}")
+        raise VerificationError(f"unknown fault {name!r}; faults: {', '.join(named)}")
     return named[name]

@@ -155,9 +155,9 @@ def _differences(right: Trace, wrong: Trace, name: str) -> list[tuple[Level, Boo
         Level.TRAIN: "trains",
         Level.STATE: "states",
     }
-    found = []
+    differing = []
     for level, kind in kinds.items():
         left, other = getattr(right.probes[name], kind), getattr(wrong.probes[name], kind)
         if left is not None and other is not None:
-            found.append((level, (left != other).reshape(right.images, -1).any(1)))
-    return found
+            differing.append((level, (left != other).reshape(right.images, -1).any(1)))
+    return differing

@@ -2,7 +2,7 @@
 
 A chip cannot record everything at once. A population that differs proves that it, or one of those it can hear from,
 errs; one that is equal clears all of these, if errors propagate. Each question is the one that splits the suspects most
-evenly. The last suspect is only convicted when it was itself seen to differ while all its sources were seen equal.
+evenly. The last suspect is the culprit only if it was found to differ while all its sources were found equal.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class ProbePlan:
     @classmethod
     def of(cls, network: Network) -> ProbePlan:
         """The plan for a run whose outputs differ; the input is what the host sent and is not suspected."""
-        found: dict[str, frozenset[str]] = {network.input.name: frozenset()}
+        ancestors: dict[str, frozenset[str]] = {network.input.name: frozenset()}
         sources = []
         for population, connections in network.layers():
             before = frozenset(connection.source for connection in connections) - {network.input.name}
             sources.append(before)
-            found[population.name] = frozenset({population.name}).union(*(found[name] for name in before))
+            ancestors[population.name] = frozenset({population.name}).union(*(ancestors[name] for name in before))
         order = tuple(population.name for population, _ in network.layers())
-        return cls(order, tuple(sources), tuple(found[name] for name in order), frozenset(order))
+        return cls(order, tuple(sources), tuple(ancestors[name] for name in order), frozenset(order))
 
     @property
     def next(self) -> str | None:

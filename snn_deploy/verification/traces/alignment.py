@@ -50,11 +50,11 @@ def find_lag(window: Probe, recording: Probe) -> int | None:
         return None
     if recording.neurons is not None:
         window = window.at(recording.neurons)
-    expected, found = np.asarray(window.trains), np.asarray(recording.trains)
+    expected, recorded = np.asarray(window.trains), np.asarray(recording.trains)
     steps = expected.shape[1]
     scores = []
-    for lag in range(found.shape[1] - steps + 1):
-        part = found[:, lag : lag + steps]
+    for lag in range(recorded.shape[1] - steps + 1):
+        part = recorded[:, lag : lag + steps]
         agree, differ = (part == expected) & (expected != 0), part != expected
         scores.append(int(np.count_nonzero(agree)) - int(np.count_nonzero(differ)))
     best = max(scores, default=0)

@@ -66,7 +66,7 @@ def read_sana_fe(
         padded = None if states is None else np.pad(states, widths, constant_values=UNRECORDED)
         probes[name] = Probe(neurons=neurons, trains=train, states=padded)
     if not probes:
-        raise VerificationError(f"{spikes or potentials}: holds nothing of any population")
+        raise VerificationError(f"{spikes or potentials}: contains no data of any population")
     return Trace("sana-fe", 1, probes, time="recording")
 
 
@@ -113,7 +113,7 @@ def _potentials(path: Path, network: Network) -> tuple[dict[str, tuple[Int64, In
             raise VerificationError(f"{where}: step {step} follows {first + len(values) - 1}")
         values.append([_whole(where, field) for field in fields[1:]])
     if first is None:
-        raise VerificationError(f"{path}: holds no step")
+        raise VerificationError(f"{path}: contains no steps")
     check_size(path, 1, first + len(values), len(labels))
     table = np.pad(np.array(values, np.int64), ((first, 0), (0, 0)), constant_values=UNRECORDED)
     membranes = {}

@@ -150,7 +150,7 @@ class Trace:
 
     def __post_init__(self) -> None:
         if self.images < 1:
-            raise VerificationError(f"{self.name}: the trace holds no image")
+            raise VerificationError(f"{self.name}: the trace contains no images")
 
     def unclaimed(self, name: str | None = None) -> Trace:
         """The same arrays without the claim that they come from a certain network; ``name`` replaces the name."""
@@ -165,7 +165,7 @@ class Trace:
         """The trace of a backend's ``run``; arrays are seen flattened, not copied."""
         label = name or run.backend
         if not run.counts:
-            raise VerificationError(f"{label}: the run holds no population")
+            raise VerificationError(f"{label}: the run contains no populations")
         timed = {"trains": run.trains or {}, "states": run.states or {}, "second_states": run.second_states or {}}
         parts = {"events": run.events, **timed}
         for kind, arrays in parts.items():

@@ -193,7 +193,7 @@ class TraceFile:
             raise VerificationError("two entries share a name")
         manifest = next((info for info in infos if info.filename == "manifest.npy"), None)
         if manifest is None:
-            raise VerificationError("no array is called 'manifest'; this is not a trace file")
+            raise VerificationError("not a trace file: no array 'manifest'")
         header = _parse(self._text(manifest))
         entries: _Entries = {index: {} for index in range(len(header.images))}
         for info in infos:
@@ -205,7 +205,7 @@ class TraceFile:
             entries[batch].setdefault(population, {})[kind] = info
         empty = [index for index, found in entries.items() if not found]
         if empty:
-            raise VerificationError(f"batch {empty[0]} holds no array")
+            raise VerificationError(f"batch {empty[0]} contains no arrays")
         return header, entries
 
     def _text(self, info: zipfile.ZipInfo) -> str:
@@ -283,7 +283,7 @@ def _parse(text: str) -> TraceHeader:
             stimuli=tuple(batch["stimulus"] for batch in record["batches"]),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise VerificationError(f"the manifest is incomplete or no JSON: {_reason(error)}") from error
+        raise VerificationError(f"the manifest is incomplete or not JSON: {_reason(error)}") from error
     texts = (header.network, *header.stimuli)
     if (
         not isinstance(header.name, str)

@@ -406,10 +406,10 @@ def test_any_threshold(theta: int, strict: bool) -> None:
 def test_hard_resets(seed: int) -> None:
     network = random_unet("rate", seed)
     populations = tuple(
-        replace(item, neuron=replace(item.neuron, reset="zero"))
-        if item.neuron is not None and not item.neuron.relays
-        else item
-        for item in network.populations
+        replace(population, neuron=replace(population.neuron, reset="zero"))
+        if population.neuron is not None and not population.neuron.relays
+        else population
+        for population in network.populations
     )
     hard = replace(network, populations=populations)
     stimulus = random_stimulus(network, seed)

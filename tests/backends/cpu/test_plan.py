@@ -78,10 +78,10 @@ def test_a_single_step_settles_what_its_payloads_can_hold(counts: tuple[int, int
     """Payloads of -63..63; where counts reach farther, membranes are needed to see that they end silent."""
     network = random_unet("exact")
     populations = tuple(
-        replace(item, neuron=replace(item.neuron, count_min=counts[0], count_max=counts[1]))
-        if item.neuron is not None and item.name == "dec"
-        else item
-        for item in network.populations
+        replace(population, neuron=replace(population.neuron, count_min=counts[0], count_max=counts[1]))
+        if population.neuron is not None and population.name == "dec"
+        else population
+        for population in network.populations
     )
     layers = {layer.population.name: layer for layer in prepare(replace(network, populations=populations), None).layers}
     layer = layers["dec"]

@@ -83,7 +83,7 @@ def test_the_manifest_hashes_every_file_and_leads_back_to_onnx(bundle: Path, net
     assert set(manifest["files"]) == files
     for name, expected in manifest["files"].items():
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == expected
-    assert [item["name"] for item in manifest["populations"]] == [item.name for item in network.populations]
+    assert [item["name"] for item in manifest["populations"]] == [population.name for population in network.populations]
 
 
 @needs_lava

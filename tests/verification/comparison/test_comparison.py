@@ -54,13 +54,14 @@ def with_kernel(network: Network, name: str, weight: npt.NDArray[np.int8]) -> Ne
     return replace(
         network,
         connections=tuple(
-            replace(item, kernel=swap(item.kernel)) if item.name == name else item for item in network.connections
+            replace(connection, kernel=swap(connection.kernel)) if connection.name == name else connection
+            for connection in network.connections
         ),
     )
 
 
 def weight_of(network: Network, name: str) -> npt.NDArray[np.int8]:
-    kernel = next(item.kernel for item in network.connections if item.name == name)
+    kernel = next(connection.kernel for connection in network.connections if connection.name == name)
     assert isinstance(kernel, ConvKernel)
     return kernel.weight.copy()
 
@@ -78,10 +79,10 @@ def flipped_kernel(network: Network) -> Network:
 def other_comparison(network: Network) -> Network:
     """``>`` for ``>=`` (or the reverse) in the read-out, where every membrane meets its threshold."""
     populations = tuple(
-        item
-        if item.neuron is None or item.name != "output"
-        else replace(item, neuron=replace(item.neuron, strict=not item.neuron.strict))
-        for item in network.populations
+        population
+        if population.neuron is None or population.name != "output"
+        else replace(population, neuron=replace(population.neuron, strict=not population.neuron.strict))
+        for population in network.populations
     )
     return replace(network, populations=populations)
 
@@ -90,7 +91,8 @@ def missing_skip_delay(network: Network) -> Network:
     return replace(
         network,
         connections=tuple(
-            replace(item, delay=1) if item.name == "enc1/b->dec" else item for item in network.connections
+            replace(connection, delay=1) if connection.name == "enc1/b->dec" else connection
+            for connection in network.connections
         ),
     )
 
@@ -309,7 +311,9 @@ def test_silence_is_named_and_never_a_pass(network: Network, baseline: Run) -> N
     nothing = np.zeros((2, *network.input.shape), np.int64)
     quiet = replace(
         network,
-        populations=tuple(replace(item, bias=np.zeros_like(item.bias)) for item in network.populations),
+        populations=tuple(
+            replace(population, bias=np.zeros_like(population.bias)) for population in network.populations
+        ),
     )
     silent = run(quiet, nothing)
     for level in (Level.OUTPUT_COUNT, Level.NEURON_COUNT, Level.TRAIN):

@@ -80,19 +80,19 @@ def test_altered_with_nothing_altered_is_the_specification(
 
 def test_every_fault_shows_first_in_its_own_population_or_nowhere(network: Network, right: Replay) -> None:
     shown = set()
-    for item in FAULTS:
+    for fault in FAULTS:
         for population in ("enc1/b", "up2", "dec"):
-            site = item.change(Site.of(network, population))
+            site = fault.change(Site.of(network, population))
             if site is None:
                 continue
             wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
             verdict = compare(network, [right.trace, wrong], Level.STATE)
             if verdict.exit_code == 1:
-                shown.add(item.name)
+                shown.add(fault.name)
                 assert verdict.first is not None
                 assert verdict.first.population == population
     assert len(shown) >= 14, "the stimulus must show most faults"
-    assert len({item.name for item in FAULTS}) == len(FAULTS)
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
 
 
 def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, right: Replay) -> None:
@@ -119,8 +119,10 @@ def test_errors_are_introduced_by_one_and_inherited_by_others(network: Network, 
 def test_neurons_that_reset_to_zero_are_judged_by_their_own_rule() -> None:
     soft = random_unet("rate", 1, size=8, steps=4)
     populations = tuple(
-        item if item.neuron is None else replace(item, neuron=replace(item.neuron, reset="zero"))
-        for item in soft.populations
+        population
+        if population.neuron is None
+        else replace(population, neuron=replace(population.neuron, reset="zero"))
+        for population in soft.populations
     )
     network = replace(soft, populations=populations)
     right = forward(network, repeat(network, random_stimulus(network)))
@@ -153,16 +155,16 @@ def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None
 
 @pytest.mark.parametrize("population", ["enc1/b", "dec"])
 def test_the_autopsy_names_the_fault(network: Network, right: Replay, population: str) -> None:
-    for item in FAULTS:
-        site = item.change(Site.of(network, population))
+    for fault in FAULTS:
+        site = fault.change(Site.of(network, population))
         if site is None:
             continue
         wrong = forward(network, right.sent["input"], {population: site}, right, "chip").trace
         diagnosis = diagnose(network, wrong, population)
         if find_horizon(network, site) < 0:
-            assert (item.name,) not in diagnosis.causes, "no step's inputs are wholly known, so it must not be named"
+            assert (fault.name,) not in diagnosis.causes, "no step's inputs are wholly known, so it must not be named"
         else:
-            assert not diagnosis.differing or (item.name,) in diagnosis.causes, (item.name, diagnosis.text)
+            assert not diagnosis.differing or (fault.name,) in diagnosis.causes, (fault.name, diagnosis.text)
 
 
 def test_the_autopsy_names_a_pair(network: Network, right: Replay) -> None:
@@ -210,7 +212,8 @@ def test_late_events_outside_windows_are_not_guessed() -> None:
     early = replace(
         network,
         connections=tuple(
-            replace(item, delay=1) if item.name == "enc1/b->dec" else item for item in network.connections
+            replace(connection, delay=1) if connection.name == "enc1/b->dec" else connection
+            for connection in network.connections
         ),
     )
     assert is_replayable(network, "dec")

@@ -21,7 +21,7 @@ def test_rows_add_up_and_every_visible_fault_is_located_and_named() -> None:
     network = random_unet("exact", 1, size=8)
     faults = [find_fault(name) for name in ("comparison", "wrap", "skip missing", "kernel flipped")]
     rows = table_rows(network, random_stimulus(network), faults)
-    assert [row.fault for row in rows] == [item.name for item in faults]
+    assert [row.fault for row in rows] == [fault.name for fault in faults]
     for row in rows:
         assert row.caught == tuple(sorted(row.caught))
         assert row.caught[Level.STATE] == row.mutants - row.invisible == row.located == row.named

@@ -77,7 +77,7 @@ def test_an_error_that_does_not_propagate_everywhere_is_still_found() -> None:
 def test_a_plan_learns_from_verdicts() -> None:
     network = random_unet("exact", 1, size=8)
     right = forward(network, repeat(network, random_stimulus(network)))
-    site = next(item for item in FAULTS if item.name == "kernel flipped").change(Site.of(network, "enc2"))
+    site = next(fault for fault in FAULTS if fault.name == "kernel flipped").change(Site.of(network, "enc2"))
     assert site is not None
     wrong = forward(network, right.sent["input"], {"enc2": site}, right, "chip").trace
     plan, asked = ProbePlan.of(network), []
@@ -102,8 +102,8 @@ def test_a_network_does_not_differ_from_itself() -> None:
 
 def test_every_fault_that_changes_numbers_shows_in_a_diff() -> None:
     network = random_unet("rate", 1, size=8)
-    for item in FAULTS:
-        site = item.change(Site.of(network, "dec"))
+    for fault in FAULTS:
+        site = fault.change(Site.of(network, "dec"))
         if site is None or (site.rule, site.shift, site.repeat_bias) != (Site.of(network, "dec").rule, 0, True):
             continue
         populations = tuple(site.population if old.name == "dec" else old for old in network.populations)
@@ -112,8 +112,8 @@ def test_every_fault_that_changes_numbers_shows_in_a_diff() -> None:
             incoming.get(old.name, old) for old in network.connections if old.target != "dec" or old.name in incoming
         )
         changes = diff(network, replace(network, populations=populations, connections=connections))
-        assert changes, item.name
-        assert {change.where for change in changes} <= {"dec", "up1->dec", "enc1/b->dec"}, item.name
+        assert changes, fault.name
+        assert {change.where for change in changes} <= {"dec", "up1->dec", "enc1/b->dec"}, fault.name
 
 
 def test_a_diff_of_neurons_of_another_kind_says_so() -> None:
@@ -125,7 +125,10 @@ def test_a_diff_of_neurons_of_another_kind_says_so() -> None:
         offsets = np.full_like(dec.neuron.theta, offset) if dec.neuron is not None else np.zeros(1, np.int64)
         neuron = CubaLif.of(np.full_like(offsets, 64), offsets, current_decay=4096, voltage_decay=decay)
         changed = replace(dec, neuron=neuron, bias=np.zeros_like(dec.bias))
-        return replace(left, populations=tuple(changed if item.name == "dec" else item for item in left.populations))
+        return replace(
+            left,
+            populations=tuple(changed if population.name == "dec" else population for population in left.populations),
+        )
 
     texts = [change.text for change in diff(left, leaky(0, 512))]
     assert "dec: neuron: multi-threshold -> CUBA-LIF" in texts
@@ -142,7 +145,7 @@ def test_a_diff_says_what_changed() -> None:
     changed = replace(dec, start=9, neuron=replace(dec.neuron, theta=2 * dec.neuron.theta, payload_max=7))
     right = replace(
         left,
-        populations=tuple(changed if item.name == "dec" else item for item in left.populations),
+        populations=tuple(changed if population.name == "dec" else population for population in left.populations),
         connections=left.connections[:-1],
         config={"levels": 15},
     )

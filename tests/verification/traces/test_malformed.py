@@ -92,7 +92,7 @@ def test_spikes_of_sana_fe(network: Network, tmp_path: Path, text: str, message:
         ("timestep,neuron dec.1,\n1,5,6,\n", r"line 2: 3 columns, not 2; the file may be cut off$"),
         ("timestep,neuron dec.1,\n1,5.0,\n", r"line 2: '5.0' is not an integer printed in full$"),
         ("timestep,neuron dec.1,\n1,nan,\n", r"line 2: 'nan' is not an integer printed in full$"),
-        ("timestep,neuron dec.1,\n", r"holds no step$"),
+        ("timestep,neuron dec.1,\n", r"contains no steps$"),
     ],
 )
 def test_potentials_of_sana_fe(network: Network, tmp_path: Path, text: str, message: str) -> None:

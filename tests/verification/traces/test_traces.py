@@ -60,7 +60,7 @@ def test_a_file_gives_back_what_was_written(network: Network, batches: list[Trac
     wrong = [batches[0], batches[1].unclaimed(), batches[2]]
     with pytest.raises(VerificationError, match=r"those before it of another recorder, network or time$"):
         write_trace(path.with_name("mixed.npz"), wrong)
-    assert [item.name for item in path.parent.iterdir()] == ["chip.npz"], "a failed write leaves nothing"
+    assert [entry.name for entry in path.parent.iterdir()] == ["chip.npz"], "a failed write leaves nothing"
     with pytest.raises(VerificationError, match=r"a trace without a batch would compare nothing$"):
         write_trace(path.with_name("none.npz"), [])
 
@@ -138,12 +138,12 @@ def npy(array: npt.NDArray[np.generic], tmp_path: Path) -> bytes:
         ("empty", r"not a trace file, or damaged: .*"),
         ("not a zip", r"not a trace file, or damaged: .*"),
         ("flipped bit", r"damaged: .*"),
-        ("no manifest", r"no array is called 'manifest'; this is not a trace file$"),
+        ("no manifest", r"not a trace file: no array 'manifest'$"),
         ("other version", r"this program reads 'snn-deploy trace' version 1$"),
-        ("no json", r"the manifest is incomplete or no JSON: .*"),
+        ("no json", r"the manifest is incomplete or not JSON: .*"),
         ("surplus entry", r"is not BATCH/KIND/POPULATION with .*states, currents$"),
         ("surplus batch", r"the manifest has 3 batches, numbered from 0$"),
-        ("missing batch", r"batch 2 holds no array$"),
+        ("missing batch", r"batch 2 contains no arrays$"),
         ("floats", r"float64; integers are compared$"),
         ("lying header", r"promises 8000000 bytes, holds \d+$"),
         ("short data", r"does not hold the \d+ bytes that its header promises$"),
@@ -399,7 +399,7 @@ def test_sana_fe_tables_are_read(network: Network, batches: list[Trace], tmp_pat
         ("neuron,timestep\ndec.1\n", None, r"line 2: 1 columns, not 2; the file may be cut off$"),
         ("neuron,timestep\ndec.256,3\n", None, r"neuron 256 of dec, which has 0\.\.255$"),
         ("neuron,timestep\nenc9.1,3\n", None, r"enc9 is not in network .*output$"),
-        ("neuron,timestep\n", None, r"holds nothing of any population$"),
+        ("neuron,timestep\n", None, r"contains no data of any population$"),
         (None, "timestep,\n", r"line 1 is not SANA-FE's 'timestep,neuron GROUP.ID,...'$"),
         (None, "timestep,neuron dec.1,\n1,5,\n3,5,\n", r"line 3: step 3 follows 1$"),
         (None, "timestep,neuron dec.1,\n1,1.23457e+06,\n", r"'1.23457e\+06' is not an integer printed in full$"),
