@@ -47,7 +47,8 @@ class Curve:
 class Contents:
     """All parts. ``missing`` says, by heading, why a part is not there: a report hides nothing.
 
-    ``energy`` is ``None`` where a population does not fit on a core. ``mapping`` and its drawing ``core_map``, SVG, are there for targets
+    ``energy`` is ``None`` where a population does not fit on a core.
+    ``mapping`` and its drawing ``core_map``, SVG, are there for targets
     that are chips. ``provenance`` is text by name.
     """
 

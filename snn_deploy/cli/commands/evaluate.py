@@ -62,7 +62,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
     parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
-    parser.add_argument("--backend", choices=list_backends(), default="cpu", help="backend that runs the network (default: cpu)")
+    parser.add_argument(
+        "--backend", choices=list_backends(), default="cpu", help="backend that runs the network (default: cpu)"
+    )
     parser.add_argument(
         "--noise",
         type=shared.real(0, 1000),
@@ -76,7 +78,9 @@ def add(verbs: Any) -> None:
         "--overlap", type=shared.whole(0), default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)"
     )
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
-    parser.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0")
+    parser.add_argument(
+        "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
+    )
     parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
     shared.add_workers(parser, "the images")
     shared.add_json(parser)

@@ -44,17 +44,39 @@ def add(verbs: Any) -> None:
     parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
     parser.add_argument("--out", type=Path, required=True, help="model to write (.onnx); its .snn lies beside it")
     group = parser.add_argument_group("training")
-    group.add_argument("--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0")
-    group.add_argument("--iterations", type=shared.whole(1), default=400, help="largest number of training steps (default: 400)")
-    group.add_argument("--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="patches in a training step (default: 8)")
-    group.add_argument("--patch", type=shared.whole(1), default=64, metavar="SIDE", help="side of a patch in pixels (default: 64)")
+    group.add_argument(
+        "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
+    )
+    group.add_argument(
+        "--iterations", type=shared.whole(1), default=400, help="largest number of training steps (default: 400)"
+    )
+    group.add_argument(
+        "--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="patches in a training step (default: 8)"
+    )
+    group.add_argument(
+        "--patch", type=shared.whole(1), default=64, metavar="SIDE", help="side of a patch in pixels (default: 64)"
+    )
     group.add_argument("--rate", type=shared.real(0, 10), default=1e-4, help="Adam's learning rate (default: 1e-4)")
     group.add_argument(
-        "--validation", type=shared.real(0, 1), default=0.1, metavar="SHARE", help="share of the images kept for validation (default: 0.1)"
+        "--validation",
+        type=shared.real(0, 1),
+        default=0.1,
+        metavar="SHARE",
+        help="share of the images kept for validation (default: 0.1)",
     )
-    group.add_argument("--check-every", type=shared.whole(1), default=50, metavar="ITERATIONS", help="training steps between checks (default: 50)")
     group.add_argument(
-        "--patience", type=shared.whole(1), default=4, metavar="CHECKS", help="stop after so many checks without a better score (default: 4)"
+        "--check-every",
+        type=shared.whole(1),
+        default=50,
+        metavar="ITERATIONS",
+        help="training steps between checks (default: 50)",
+    )
+    group.add_argument(
+        "--patience",
+        type=shared.whole(1),
+        default=4,
+        metavar="CHECKS",
+        help="stop after so many checks without a better score (default: 4)",
     )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
     shared.add_conversion(parser, calibration=False)

@@ -107,7 +107,9 @@ def add(verbs: Any) -> None:
         metavar="A,B",
         help="backends to compare (default: reference,cpu)",
     )
-    parser.add_argument("--level", choices=tuple(LEVELS), default="train", help="level of the comparison (default: train)")
+    parser.add_argument(
+        "--level", choices=tuple(LEVELS), default="train", help="level of the comparison (default: train)"
+    )
     parser.add_argument(
         "--verify-crop",
         type=shared.size,

@@ -99,7 +99,10 @@ def add(verbs: Any) -> None:
         help="the first is the baseline (default: reference,cpu)",
     )
     parser.add_argument(
-        "--level", choices=tuple(LEVELS), default=Level.TRAIN.label, help="level of the comparison (default: train, every event)"
+        "--level",
+        choices=tuple(LEVELS),
+        default=Level.TRAIN.label,
+        help="level of the comparison (default: train, every event)",
     )
     parser.add_argument(
         "--shuffle",
@@ -113,9 +116,14 @@ def add(verbs: Any) -> None:
         metavar="NAME=ANSWER",
         help="which population to record next, after the answers (equal, different) to earlier ones",
     )
-    parser.add_argument("--mutation", action="store_true", help="report how many injected faults this image would reveal")
     parser.add_argument(
-        "--suggest-stimulus", type=Path, metavar="FOLDER", help="only name the images of a folder that reveal most faults"
+        "--mutation", action="store_true", help="report how many injected faults this image would reveal"
+    )
+    parser.add_argument(
+        "--suggest-stimulus",
+        type=Path,
+        metavar="FOLDER",
+        help="only name the images of a folder that reveal most faults",
     )
     verify_certificate.add_options(parser)
     verify_recordings.add_options(parser)

@@ -31,9 +31,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mark", type=shared.whole(1), metavar="V", help="membrane that the read-out shows at a spike (Loihi: 128)"
     )
     group.add_argument(
-        "--bits", type=shared.whole(2, 63), metavar="N", help="words were read as unsigned N-bit integers; decode them as signed"
+        "--bits",
+        type=shared.whole(2, 63),
+        metavar="N",
+        help="words were read as unsigned N-bit integers; decode them as signed",
     )
-    group.add_argument("--dt", type=shared.real(1e-12, 1e12), help="duration of a step, in the unit of a .nir file's event times")
+    group.add_argument(
+        "--dt", type=shared.real(1e-12, 1e12), help="duration of a step, in the unit of a .nir file's event times"
+    )
 
 
 def readout_of(arguments: argparse.Namespace) -> Readout:
