@@ -6,6 +6,8 @@ over images, and F1, Jaccard, accuracy and mIoU are those of all pixels together
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from snn_deploy.arrays import Float32, Float64, Int64
@@ -73,8 +75,18 @@ def score_segmentation(pairs: Int64) -> dict[str, float]:
 
 
 def psnr_db(restored: Float32 | Float64, clean: Image) -> float:
-    """Peak signal-to-noise ratio in dB of ``restored``, clipped to [0, 1], against ``clean``; all pixels."""
+    """Peak signal-to-noise ratio in dB of ``restored``, clipped to [0, 1], against ``clean``; all pixels.
+
+    Infinite where they are equal.
+    """
     from skimage.metrics import peak_signal_noise_ratio
 
     clipped = np.clip(restored, 0.0, 1.0).astype(np.float64)
+    if np.array_equal(clean.astype(np.float64), clipped):
+        return math.inf
     return float(peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0))
+
+
+def gain_db(after_db: float, before_db: float) -> float:
+    """By how many dB a score rose; 0 where both are infinite."""
+    return 0.0 if after_db == before_db else after_db - before_db

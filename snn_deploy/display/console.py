@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
@@ -81,8 +82,22 @@ def show(renderable: RenderableType, *, silent: Collection[str] = (), optional: 
 
 
 def show_json(value: Any) -> None:
-    """Print ``value`` as JSON, for machines; names come back from it unchanged."""
-    show_raw(json.dumps(value, allow_nan=False, indent=2))
+    """Print ``value`` as JSON, for machines; names come back from it unchanged.
+
+    JSON has no infinity: such numbers are the strings ``"Infinity"``, ``"-Infinity"`` and ``"NaN"``, which ``float`` of
+    Python and ``Number`` of JavaScript read back; ``null`` stays what was not computed.
+    """
+    show_raw(json.dumps(_writable(value), allow_nan=False, indent=2))
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(float(value))  # the names that JSON's own extensions use
+    if isinstance(value, Mapping):
+        return {key: _writable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(entry) for entry in value]
+    return value
 
 
 def show_raw(text: str) -> None:

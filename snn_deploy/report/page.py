@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -125,8 +126,15 @@ def _curve(contents: Contents) -> str:
     curve = contents.curve
     if curve is None:
         return _missing(contents, "Quality over the budget")
-    drawn = charts.line(curve.points, curve.budget, f"PSNR in dB {curve.against}", curve.chosen, curve.limit)
-    return f'{drawn}<p class="quiet">The ring marks the budget of this network, {escape(curve.chosen)}.</p>'
+    finite = [point for point in curve.points if math.isfinite(point[1])]
+    limit = curve.limit if curve.limit is not None and math.isfinite(curve.limit[1]) else None
+    equal = ", ".join(str(budget) for budget, score in curve.points if not math.isfinite(score))
+    left_out = f"Without any error, and not drawn: {curve.budget} = {equal}." if equal else ""
+    if len(finite) < 2:
+        return f'<p class="quiet">{escape(left_out)}</p>'
+    drawn = charts.line(finite, curve.budget, f"PSNR in dB {curve.against}", curve.chosen, limit)
+    ring = f"The ring marks the budget of this network, {curve.chosen}. {left_out}".strip()
+    return f'{drawn}<p class="quiet">{escape(ring)}</p>'
 
 
 def _activity(contents: Contents) -> str:

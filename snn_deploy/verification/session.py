@@ -7,7 +7,7 @@ they compare or find out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Progress, Record, Run
 from snn_deploy.backend.registry import load_backend, run_backend
 from snn_deploy.backend.stimulus import digest_stimulus
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.comparison import Comparison
 from snn_deploy.verification.comparison.levels import Level, Status
@@ -37,7 +37,7 @@ class Outcome:
     """A verdict with what a certificate of it needs.
 
     ``network`` has the size of the images; ``stimuli`` are digests of the batches, ``payloads`` (B, C, H, W) int64 the
-    last of them; ``backends`` ran, and ``engines`` says what computed each.
+    last of them; ``backends`` ran, and ``engines`` says what computed each. ``unavailable`` says why others did not.
     """
 
     verdict: Verdict
@@ -46,6 +46,7 @@ class Outcome:
     payloads: Int64
     backends: tuple[Backend, ...]
     engines: Mapping[str, str]
+    unavailable: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Session:
 
     Backends are named, or given. ``share`` is the part of each population that must have been probed; ``readout`` says
     how to read the recordings. At levels ``train`` and ``state`` errors are attributed, and the first is explained.
+    ``skip_unavailable`` leaves out backends that raise :class:`BackendUnavailableError`, as long as there is
+    something to compare; otherwise that error ends the session.
     """
 
     backends: tuple[str | Backend, ...] = ("reference", "cpu")
@@ -61,6 +64,7 @@ class Session:
     traces: tuple[Path | Trace, ...] = ()
     share: float = 1.0
     readout: Readout = AS_RECORDED
+    skip_unavailable: bool = False
 
     def __post_init__(self) -> None:
         if not self.backends:
@@ -76,7 +80,8 @@ class Session:
     def verify(self, stimuli: Stimuli, watch: Watch | None = None) -> Outcome:
         """Run the backends on one batch after the other, and compare them with what was recorded of it."""
         network, watched = stimuli.network, watch or _unwatched
-        backends = [load_backend(backend) if isinstance(backend, str) else backend for backend in self.backends]
+        unavailable: dict[str, str] = {}
+        backends = self._load(unavailable)
         comparison = Comparison(network, self.level, share=self.share, replay=self.level >= Level.TRAIN)
         digests: list[str] = []
         engines: dict[str, str] = {}
@@ -86,7 +91,13 @@ class Session:
             whole = any(recording.time == "recording" for recording in recordings)
             record = max(self.level.record, Record.TRAINS if whole else Record.COUNTS)
             for index, payloads in enumerate(_batches(stimuli, recordings)):
-                runs = [_run(backend, network, payloads, record, watched) for backend in backends]
+                runs = []
+                for backend in backends:
+                    with self._skipping(backend.name, unavailable):
+                        runs.append(_run(backend, network, payloads, record, watched))
+                backends = [backend for backend in backends if backend.name not in unavailable]
+                if unavailable and len(backends) + len(recordings) < 2:
+                    raise BackendUnavailableError("; ".join(unavailable.values()))
                 baseline = Trace.of(runs[0])
                 batch: list[Run | Trace] = list(runs)
                 for recording in recordings:
@@ -98,7 +109,27 @@ class Session:
                 engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
                 cause = cause.after(network, comparison.verdict(), batch)
         verdict = replace(comparison.verdict(), cause=cause.text)
-        return Outcome(verdict, network, tuple(digests), payloads, tuple(backends), engines)
+        return Outcome(verdict, network, tuple(digests), payloads, tuple(backends), engines, unavailable)
+
+    def _load(self, unavailable: dict[str, str]) -> list[Backend]:
+        loaded: list[Backend] = []
+        for backend in self.backends:
+            if isinstance(backend, str):
+                with self._skipping(backend, unavailable):
+                    loaded.append(load_backend(backend))
+            else:
+                loaded.append(backend)
+        return loaded
+
+    @contextmanager
+    def _skipping(self, name: str, unavailable: dict[str, str]) -> Iterator[None]:
+        """Why backend ``name`` is unavailable goes to ``unavailable``, if it may be skipped."""
+        try:
+            yield
+        except BackendUnavailableError as error:
+            if not self.skip_unavailable:
+                raise
+            unavailable[name] = str(error)
 
 
 @dataclass(frozen=True)

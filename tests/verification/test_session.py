@@ -15,9 +15,9 @@ import pytest
 
 import snn_deploy as sd
 from snn_deploy.arrays import Float32, Int64
-from snn_deploy.backend.protocol import Progress, Record
+from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
@@ -217,3 +217,28 @@ def test_folders_and_single_images_come_to_the_same_verdict(network: Network, tm
     uneven = replace(folder, paths=(tmp_path / "even.png", tmp_path / "odd.png"), crop=None)
     with pytest.raises(VerificationError, match=r"odd.png: is 8x12, the first image 8x8; .* to one size \(--crop\)$"):
         Session().verify(Stimuli.of_folder(network, uneven))
+
+
+class Refusing:
+    """A backend that refuses every network."""
+
+    name = "refusing"
+
+    def run(self, network: Network, *_: object, **__: object) -> Run:
+        raise BackendUnavailableError(f"{network.name} is refused")
+
+
+def test_unavailable_backends_end_a_session_or_are_skipped_and_named(network: Network) -> None:
+    stimuli = Stimuli.of_payloads(network, random_stimulus(network))
+    backends = ("reference", Refusing(), "absent", "cpu")
+    with pytest.raises(BackendUnavailableError, match="is refused$"):
+        Session(("reference", Refusing())).verify(stimuli)
+    with pytest.raises(BackendUnavailableError, match="^unknown backend 'absent'"):
+        Session(backends).verify(stimuli)
+    outcome = Session(backends, skip_unavailable=True).verify(stimuli)
+    assert [backend.name for backend in outcome.backends] == ["reference", "cpu"]
+    assert set(outcome.unavailable) == {"refusing", "absent"}
+    assert outcome.unavailable["refusing"].endswith(" is refused")
+    assert outcome.verdict.exit_code == 0
+    with pytest.raises(BackendUnavailableError, match="^unknown backend 'absent'.*; .* is refused$"):
+        Session(("reference", Refusing(), "absent"), skip_unavailable=True).verify(stimuli)

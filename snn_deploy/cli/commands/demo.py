@@ -11,7 +11,6 @@ import numpy as np
 
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.backend.integer_ann import compute_integer_counts
-from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.estimate import OPTIONAL as ACTIVITY_OPTIONAL
@@ -22,7 +21,7 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
-from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.metrics import gain_db, psnr_db
 from snn_deploy.display.console import note, progress, show, show_json, verbose
 from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
 from snn_deploy.display.conversion_tables import population_table
@@ -30,11 +29,11 @@ from snn_deploy.display.picture import write_comparison
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.display.tables import activity_table
 from snn_deploy.display.verdict_table import show_verdict
-from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError
+from snn_deploy.errors import ModelError, ReportError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
-from snn_deploy.verification import Level, Verdict, compare
+from snn_deploy.verification import Level, Session, Stimuli, Verdict
 from snn_deploy.verification import record as verdict_record
 
 MODEL = "denoiser_s25.onnx"
@@ -132,18 +131,12 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
 
     Also the backends that are not installed, and why.
     """
-    part = network.at_size(*crop)
-    stimulus = quantize_images(part, images.center_crop(noisy, *crop))
     note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
-    runs: list[Run] = []
-    missing: dict[str, str] = {}
-    for name in BACKENDS:
-        try:
-            runs.append(shared.run(name, part, stimulus, Record.STATES))
-        except BackendUnavailableError as error:
-            note(f"{name} is not compared: {error}")
-            missing[name] = str(error)
-    return compare(part, runs, Level.STATE), missing
+    stimuli = Stimuli.of_images(network, images.center_crop(noisy, *crop), "--crop")
+    outcome = Session(BACKENDS, Level.STATE, skip_unavailable=True).verify(stimuli, progress)
+    for name, reason in outcome.unavailable.items():
+        note(f"{name} is not compared: {reason}")
+    return outcome.verdict, dict(outcome.unavailable)
 
 
 def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainTable:
@@ -156,5 +149,6 @@ def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainT
     table.add_column("to the float network", justify="right")
     table.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
     table.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
-    table.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{psnr_db['spiking'] - psnr_db['float']:+.3f} dB")
+    gain = gain_db(psnr_db["spiking"], psnr_db["float"])
+    table.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{gain:+.3f} dB")
     return table

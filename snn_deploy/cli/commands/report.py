@@ -27,7 +27,7 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
-from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.metrics import gain_db, psnr_db
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import ConversionError, ReportError
@@ -43,7 +43,7 @@ from snn_deploy.report import Contents, Curve, Picture, render_page
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.load import load_target
-from snn_deploy.verification import Verdict, compare
+from snn_deploy.verification import Session, Stimuli, Verdict
 from snn_deploy.verification import record as verdict_record
 
 LADDER = (7, 15, 31, 63, 127, 255)
@@ -177,14 +177,11 @@ def _float(model: Path, image: images.Image) -> Values[str, Float32]:
 def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
     """All backends on the middle of the image; slow ones would take minutes for all of it."""
     height, width = (min(side, largest) for side, largest in zip(image.shape[2:], arguments.verify_crop, strict=True))
-    part, payloads = prepare_stimulus(
-        network, images.center_crop(image, height, width), f"--verify-crop of {arguments.input}"
-    )
+    part = images.center_crop(image, height, width)
     if (height, width) != image.shape[2:]:
         missing["compared"] = f"Compared on the middle {height} x {width} pixels of the image."
-    level = LEVELS[arguments.level]
-    runs = [shared.run(name, part, payloads, level.record) for name in arguments.backends]
-    return compare(part, runs, level)
+    session = Session(tuple(arguments.backends), LEVELS[arguments.level])
+    return session.verify(Stimuli.of_images(network, part, f"--verify-crop of {arguments.input}"), progress).verdict
 
 
 def _compared(
@@ -216,8 +213,8 @@ def _compared(
         values = (difference / top if top else difference).astype(np.float32)
         pictures.append(Picture("difference to the float network", values, f"white is {top:.2g}"))
         if restores:
-            lost = psnr_db(output, clean) - psnr_db(expected, clean)
-            scores.append(("change against the float network", f"{lost:+.3f} dB"))
+            gain = gain_db(psnr_db(output, clean), psnr_db(expected, clean))
+            scores.append(("change against the float network", f"{gain:+.3f} dB"))
         else:
             scores.append(("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))
     return tuple(scores), tuple(pictures)
