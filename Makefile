@@ -11,11 +11,15 @@ LAVA := lava-nc==0.10.0
 PYTHONS ?= python3.10 python3.11 python3.12
 MODELS := ../shared/models
 N ?= 2000
+SAMPLE ?= 10%
+SEED ?= 0
+ONLY ?=
+JOBS ?= 2
 # One thread per process: the arithmetic is the same with any number, the timings and the load are not.
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all coverage differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation operators installation build clean
+.PHONY: help setup demo test test-all coverage differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +59,10 @@ differential: $(READY) ## compare all engines on N networks of each kind, other 
 coverage: $(READY) ## run the tests and report the lines and branches that none of them reaches (pages in build/coverage)
 	@mkdir -p build/coverage
 	@$(RUN)python -m pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
+
+mutants: $(READY) ## break our own source, see whether tests notice (SAMPLE=10%|N per module|all SEED=0 ONLY="bounds plan" JOBS=2)
+	@$(PIP) install --quiet -c constraints.txt -e ".[mutants]"
+	@$(RUN)python tests/mutants/mutate.py --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 docs: $(READY) ## build the documentation in build/site (installs the extra "docs"; a reference that leads nowhere fails)
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"

@@ -73,6 +73,15 @@ NEURON_KINDS = {"Neuron", "StockNeuron", "MultiThreshold", "CubaLif", "SigmaDelt
 KIND_QUESTIONS = 8
 """Most places that ask which kind of neuron they have; all others ask the neuron itself (CONTRIBUTING.md, "A neuron")."""
 
+CHANGING = {
+    "snn_deploy.verification.comparison.pair",
+    "snn_deploy.graph.limits",
+    "snn_deploy.finetuning.training",
+    "snn_deploy_reference.simulator",
+    "snn_deploy_lava.runtime.graph",
+}
+"""Modules with a dataclass that adds something up while it runs; all others are values."""
+
 COPIED_INTO_BUNDLES = ("snn_deploy_lava.runtime", "snn_deploy_lava.bundle")
 """Modules that run without this package, with neurons and aliases of their own."""
 
@@ -263,6 +272,20 @@ def test_aliases_of_arrays_are_defined_once() -> None:
         if target in aliases
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_values_are_frozen() -> None:
+    decorators = [
+        (module, node.name, ast.unparse(decorator))
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).startswith("dataclass")
+    ]
+    changing = [(module, name) for module, name, text in decorators if "frozen=True" not in text]
+    assert {module for module, _ in changing} == CHANGING, changing
+    assert len(decorators) > 100
 
 
 def test_few_modules_stand_outside_packages() -> None:

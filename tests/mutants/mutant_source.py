@@ -1,0 +1,159 @@
+"""Mutants of a module by cosmic-ray's operators, without those that cannot tell a good test from a bad one.
+
+A *place* is a position in the source and a family of operators (``ReplaceBinaryOperator``, ``NumberReplacer``, ...); a sample
+takes places at random and one mutation of each, so that an operator with eleven replacements does not count eleven times.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+FAMILIES = ("ReplaceBinaryOperator", "ReplaceComparisonOperator", "ReplaceUnaryOperator")
+"""Operators that cosmic-ray splits into one class per pair of signs."""
+
+NOT_USED = ("core/VariableInserter", "core/VariableReplacer")
+"""Operators that need names of variables as arguments."""
+
+SAME_MEANING = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
+"""Equality for identity and back: the same for members of an enumeration, small integers and interned strings."""
+
+Position = tuple[int, int]
+"""Line, from 1, and column in characters, from 0."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one module; ``occurrence`` counts the places of ``operator`` in it."""
+
+    path: str
+    operator: str
+    occurrence: int
+    start: Position
+    source: str
+
+    @property
+    def family(self) -> str:
+        """Operator without the signs that it replaces."""
+        name = self.operator.removeprefix("core/")
+        return next((family for family in FAMILIES if name.startswith(family)), name)
+
+    @property
+    def place(self) -> tuple[str, Position, str]:
+        """What a sample draws from."""
+        return self.path, self.start, self.family
+
+    @cached_property
+    def mutated(self) -> str:
+        """The module with the change."""
+        code = mutate_code(self.source, get_operator(self.operator)(), self.occurrence)
+        if code is None:
+            raise ValueError(f"{self.path}: {self.operator} has no occurrence {self.occurrence}")
+        return str(code)
+
+    @cached_property
+    def change(self) -> tuple[str, str]:
+        """Lines before and after, stripped, several joined by spaces: what identifies the mutant when lines move."""
+        removed, added = [], []
+        for line in difflib.unified_diff(self.source.splitlines(), self.mutated.splitlines(), n=0, lineterm=""):
+            if line.startswith("-") and not line.startswith("---"):
+                removed.append(line[1:].strip())
+            elif line.startswith("+") and not line.startswith("+++"):
+                added.append(line[1:].strip())
+        return " ".join(removed), " ".join(added)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Parts of a module, each from its first position up to its last."""
+
+    spans: tuple[tuple[Position, Position], ...]
+
+    def __contains__(self, position: Position) -> bool:
+        return any(first <= position < last for first, last in self.spans)
+
+
+def mutants(root: Path, path: str) -> tuple[list[Mutant], dict[str, int]]:
+    """Every mutant of the module, and how many were left out, by reason."""
+    source = (root / path).read_text(encoding="utf-8")
+    annotations, messages = _annotations(source), _messages(source)
+    kept: list[Mutant] = []
+    left_out: dict[str, int] = defaultdict(int)
+    nodes = list(ast_nodes(get_ast(source)))
+    for name in operator_names():
+        if name in NOT_USED:
+            continue
+        operator = get_operator(name)()
+        positions = [position for node in nodes for position in operator.mutation_positions(node)]
+        for occurrence, (start, _) in enumerate(positions):
+            if start in annotations:
+                left_out["annotation"] += 1
+            elif start in messages:
+                left_out["text of an error"] += 1
+            elif name.endswith(SAME_MEANING):
+                left_out["equality for identity"] += 1
+            else:
+                kept.append(Mutant(path, name, occurrence, start, source))
+    return kept, dict(left_out)
+
+
+def sample(found: list[Mutant], count: Callable[[int], int], seed: int) -> list[Mutant]:
+    """``count(places)`` places of one module, drawn with ``seed`` and the module's path, and one mutant of each, in order."""
+    places: dict[tuple[str, Position, str], list[Mutant]] = defaultdict(list)
+    for mutant in found:
+        places[mutant.place].append(mutant)
+    if not places:
+        return []
+    rng = random.Random(f"{seed} {found[0].path}")
+    drawn = rng.sample(sorted(places), min(count(len(places)), len(places)))
+    return sorted((rng.choice(places[place]) for place in drawn), key=lambda mutant: mutant.start)
+
+
+def _annotations(source: str) -> Spans:
+    """Annotations, aliases of types, and what only type checkers import."""
+    lines = source.splitlines()
+    nodes: list[ast.AST] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+            nodes.append(node.annotation)
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).endswith("TypeAlias"):
+                nodes.append(node)
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+            nodes.append(node.returns)
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            nodes.append(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"cast", "TypeVar"}:
+            nodes += node.args[:1]
+    return Spans(tuple(_span(node, lines) for node in nodes))
+
+
+def _messages(source: str) -> Spans:
+    """Formatted texts in ``raise`` statements."""
+    lines = source.splitlines()
+    raises = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
+    return Spans(tuple(_span(node, lines) for statement in raises for node in _formatted(statement)))
+
+
+def _formatted(statement: ast.Raise) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(statement) if isinstance(node, ast.JoinedStr))
+
+
+def _span(node: ast.AST, lines: list[str]) -> tuple[Position, Position]:
+    """First and last position, with columns in characters; ``ast`` counts bytes."""
+
+    def column(line: int, byte: int) -> int:
+        return len(lines[line - 1].encode()[:byte].decode(errors="ignore"))
+
+    line, byte = int(getattr(node, "lineno", 0)), int(getattr(node, "col_offset", 0))
+    last_line, last_byte = int(getattr(node, "end_lineno", line)), int(getattr(node, "end_col_offset", byte))
+    return (line, column(line, byte)), (last_line, column(last_line, last_byte))

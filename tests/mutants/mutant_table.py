@@ -1,0 +1,64 @@
+"""``table.toml`` and ``equivalent.toml``, read and checked."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """A module and the tests that concern it."""
+
+    path: str
+    tests: tuple[str, ...]
+    """Run against every mutant."""
+
+    more: tuple[str, ...]
+    """Run against those that survive the first: slower tests, and laws over the whole tree."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A change of a module that no test can see, and why."""
+
+    path: str
+    line: str
+    mutant: str
+    reason: str
+
+    def matches(self, path: str, change: tuple[str, str]) -> bool:
+        """Whether this is that change."""
+        return (self.path, self.line, self.mutant) == (path, *change)
+
+
+def read_table() -> list[Row]:
+    """Every module, once, in the order of the file."""
+    table = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
+
+    def below_tests(names: list[str]) -> tuple[str, ...]:
+        return tuple(f"tests/{name}" for name in names)
+
+    return [
+        Row(
+            f"{group['folder']}/{module}",
+            below_tests(group["tests"]),
+            below_tests([*group.get("more", []), *table["laws"]]),
+        )
+        for group in table["group"]
+        for module in group["modules"]
+    ]
+
+
+def read_equivalents() -> list[Equivalent]:
+    """Every mutant that computes the same."""
+    entries = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8")).get("equivalent", [])
+    return [Equivalent(**entry) for entry in entries]

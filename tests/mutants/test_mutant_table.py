@@ -1,0 +1,29 @@
+"""What ``make mutants`` reads names modules, tests and lines that exist."""
+
+from collections import Counter
+from pathlib import Path
+
+from mutant_table import read_equivalents, read_table
+
+
+def test_every_module_stands_once_and_its_tests_exist(root: Path) -> None:
+    rows = read_table()
+    assert max(Counter(row.path for row in rows).values()) == 1
+    assert not [row.path for row in rows if not (root / row.path).is_file()]
+    tests = {test.partition("::")[0] for row in rows for test in (*row.tests, *row.more)}
+    assert not [test for test in tests if not (root / test).is_file()]
+
+
+def test_whole_packages_are_mutated(root: Path) -> None:
+    paths = {row.path for row in read_table()}
+    for folder in ("conversion", "passes", "verification/comparison", "activity", "mapping", "cost", "frontend/onnx"):
+        modules = (path for path in (root / "snn_deploy" / folder).glob("*.py") if path.name != "__init__.py")
+        assert {path.relative_to(root).as_posix() for path in modules} <= paths
+
+
+def test_every_equivalent_mutant_is_of_a_line_that_is_still_there(root: Path) -> None:
+    for known in read_equivalents():
+        lines = {line.strip() for line in (root / known.path).read_text(encoding="utf-8").splitlines()}
+        assert known.line in lines, known
+        assert known.line != known.mutant, known
+        assert len(known.reason) > 20, known
