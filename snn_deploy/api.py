@@ -162,9 +162,10 @@ def verify(
     network: SpikingNetwork,
     images: Image,
     backends: Sequence[str] = ("reference", "cpu"),
-    level: str | Level = Level.TRAIN,
+    level: str | Level | None = None,
     *,
     traces: Sequence[str | Path | Trace] = (),
+    spread: bool = False,
     share: float = 1.0,
     mark: int | None = None,
     bits: int | None = None,
@@ -174,19 +175,23 @@ def verify(
 
     The first backend is the baseline. ``level``: output-count, layer-count, neuron-count, train (every event) or state
     (every membrane too). The verdict's ``exit_code`` is 0 equal, 1 different, 2 not compared; at levels train and state
-    its ``story`` says which population introduced the first error and its ``cause`` which mistake explains that.
+    its ``story`` says which population introduced the first error and its ``cause`` which mistake explains that. The
+    default is train; neuron-count with ``spread``.
 
     ``traces`` are files (.npz, .nir, SANA-FE's .csv or a folder of these) or :class:`Trace` values, whose batches follow
-    the images. ``share``: part of each population that must have been probed. ``mark``: membrane that a read-out shows
-    at a spike (Loihi: 128); ``bits``: words were read as unsigned; ``dt``: length of a step in NIRData with event times.
+    the images. ``spread``: they are two or more recordings of one chip that is not deterministic, judged by how much they
+    differ from each other; the verdict may then be "within spread" (exit code 2). ``share``: part of each population that
+    must have been probed. ``mark``: membrane that a read-out shows at a spike (Loihi: 128); ``bits``: words were read as
+    unsigned; ``dt``: length of a step in NIRData with event times.
     :class:`~snn_deploy.errors.VerificationError` for a recording that is damaged, or of another network or other images.
     """
     labels = {known.label: known for known in Level}
     if isinstance(level, str) and level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
-    asked = labels[level] if isinstance(level, str) else level
+    usual = Level.NEURON_COUNT if spread else Level.TRAIN
+    asked = usual if level is None else labels[level] if isinstance(level, str) else level
     paths = (Path(trace) if isinstance(trace, str) else trace for trace in traces)
-    session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt))
+    session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt), spread=spread)
     return session.verify(Stimuli.of_images(network.network, images), _watched).verdict
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from snn_deploy.display.console import show
 from snn_deploy.display.names import visible
 from snn_deploy.verification.comparison.levels import Check, Level, Status
+from snn_deploy.verification.comparison.spread import Distance, Spread, find_widest
 from snn_deploy.verification.comparison.verdict import Divergence, Row, Verdict
 
 if TYPE_CHECKING:
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
 
 PLACE = "first (image, step, neuron): found, expected"
 
+HIDDEN = 8
+"""Hidden faults that are named in text."""
+
 _COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.SECOND_STATES))
 """Checks whose differences share a column."""
 
-_STYLES = {Status.EQUAL: "green", Status.DIFFERENT: "bold red", Status.NOT_COMPARED: "yellow"}
+_STYLES = {
+    Status.EQUAL: "green",
+    Status.DIFFERENT: "bold red",
+    Status.NOT_COMPARED: "yellow",
+    Status.WITHIN_SPREAD: "yellow",
+}
 
 
 def tabulate(verdict: Verdict) -> Table:
@@ -66,6 +75,8 @@ def render_text(verdict: Verdict, width: int = 160) -> str:
 
     console = Console(file=buffer, width=width, no_color=True, markup=False, emoji=False, highlight=False)
     console.print(tabulate(verdict))
+    if verdict.spread is not None:
+        console.print(tabulate_spread(verdict.spread))
     for line in list_lines(verdict):
         console.print(visible(line), soft_wrap=True)
     return buffer.getvalue()
@@ -74,7 +85,37 @@ def render_text(verdict: Verdict, width: int = 160) -> str:
 def list_lines(verdict: Verdict) -> tuple[str, ...]:
     """What stands below the table: warnings, whose error it is, what explains it, and the verdict line last."""
     warnings = (f"warning: {warning}" for warning in verdict.warnings)
-    return (*warnings, *(text for text in (verdict.story, verdict.cause) if text), verdict.line)
+    hidden = () if verdict.spread is None else _hidden(verdict.spread)
+    return (*warnings, *(text for text in (verdict.story, verdict.cause, *hidden) if text), verdict.line)
+
+
+def tabulate_spread(spread: Spread) -> Table:
+    """One row per population: how far recordings are from each other at most, and from the baseline."""
+    from snn_deploy.display.plain_table import PlainTable
+
+    rows = PlainTable(title=f"spread of {len(spread.recordings)} recordings: from each other / from the baseline")
+    for heading in ("population", "counts differ", "sum of differences", "largest", "outside"):
+        rows.add_column(heading, justify="left" if heading in ("population", "outside") else "right")
+    for each in spread.populations:
+        among, apart = each.widest, find_widest(each.apart)
+        rows.add_row(
+            each.population,
+            f"{among.differing / max(1, each.values):.2%} / {apart.differing / max(1, each.values):.2%}",
+            f"{among.total:,} / {apart.total:,}",
+            f"{among.largest:,} / {apart.largest:,}",
+            ", ".join(spread.list_outside(each.population)),
+        )
+    return rows
+
+
+def _hidden(spread: Spread) -> tuple[str, ...]:
+    """The faults that the spread hides although they move counts: the first of them, with how many each moves."""
+    shown = [each for each in spread.hidden if each.moved != Distance()]
+    if not shown:
+        return ()
+    listed = ", ".join(f"{each.fault!r} in {each.population} ({each.moved.differing:,})" for each in shown[:HIDDEN])
+    more = f" and {len(shown) - HIDDEN} more, which --json lists" if len(shown) > HIDDEN else ""
+    return (f"not excluded, with the number of counts that each moves: {listed}{more}",)
 
 
 def _number(value: int | None) -> str:
@@ -107,6 +148,8 @@ def _place(divergence: Divergence | None) -> str:
 def show_verdict(verdict: Verdict) -> None:
     """Table, and the lines below it."""
     show(tabulate(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
+    if verdict.spread is not None:
+        show(tabulate_spread(verdict.spread))
     for line in list_lines(verdict):
         show(line)
 

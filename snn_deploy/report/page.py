@@ -24,7 +24,7 @@ SVG = "http://www.w3.org/2000/svg"
 SMALL = 96
 """Pictures of fewer pixels a side are shown with visible pixels."""
 
-_COLORS = {Status.EQUAL: "good", Status.DIFFERENT: "bad", Status.NOT_COMPARED: "warn"}
+_COLORS = {Status.EQUAL: "good", Status.DIFFERENT: "bad", Status.NOT_COMPARED: "warn", Status.WITHIN_SPREAD: "warn"}
 
 
 def render_page(contents: Contents) -> str:

@@ -21,12 +21,23 @@ from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.comparison import Comparison
 from snn_deploy.verification.comparison.levels import Level, Status
-from snn_deploy.verification.comparison.verdict import Divergence, Verdict
+from snn_deploy.verification.comparison.replay import forward, repeat
+from snn_deploy.verification.comparison.spread import Spread
+from snn_deploy.verification.comparison.spread_tally import SpreadTally
+from snn_deploy.verification.comparison.verdict import Divergence, Verdict, judge_spread
 from snn_deploy.verification.diagnosis.autopsy import explain
+from snn_deploy.verification.diagnosis.hidden_faults import HiddenFaults
 from snn_deploy.verification.stimuli import Stimuli
 from snn_deploy.verification.traces.alignment import align_batch
 from snn_deploy.verification.traces.recordings import AS_RECORDED, Batches, Readout, open_recording
 from snn_deploy.verification.traces.trace import Trace
+
+SPREAD_LEVELS = (Level.OUTPUT_COUNT, Level.NEURON_COUNT)
+"""Levels at which recordings may be judged by their spread: they compare the counts of single neurons, and no time.
+
+In one step a neuron sends 0 or little else, so that two recordings with a spike and without one admit every value; and an
+event that comes a step late is two differences of trains and none of what was computed.
+"""
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
 """From the description of a run to a context, in which its progress is reported to what the context gives."""
@@ -57,6 +68,8 @@ class Session:
     how to read the recordings. At levels ``train`` and ``state`` errors are attributed, and the first is explained.
     ``skip_unavailable`` leaves out backends that raise :class:`BackendUnavailableError`, as long as there is
     something to compare; otherwise that error ends the session.
+    ``spread``: the recordings are of one chip that is not deterministic, and are judged by how much they differ from each
+    other (:mod:`snn_deploy.verification.comparison.spread`), at one of :data:`SPREAD_LEVELS`.
     """
 
     backends: tuple[str | Backend, ...] = ("reference", "cpu")
@@ -65,6 +78,7 @@ class Session:
     share: float = 1.0
     readout: Readout = AS_RECORDED
     skip_unavailable: bool = False
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if not self.backends:
@@ -76,6 +90,15 @@ class Session:
             )
         if not 0 <= self.share <= 1:
             raise VerificationError(f"share {self.share} is not between 0 and 1, all neurons")
+        if self.spread and len(self.traces) < 2:
+            raise VerificationError(
+                f"{len(self.traces)} recording(s) show no spread; give two or more of the same stimulus, better ten"
+            )
+        if self.spread and self.level not in SPREAD_LEVELS:
+            raise VerificationError(
+                f"level {self.level.label} cannot be judged by a spread, only counts of neurons can; choose "
+                f"{' or '.join(level.label for level in SPREAD_LEVELS)}"
+            )
 
     def verify(self, stimuli: Stimuli, watch: Watch | None = None) -> Outcome:
         """Run the backends on one batch after the other, and compare them with what was recorded of it."""
@@ -90,25 +113,31 @@ class Session:
             recordings = [opened.enter_context(open_recording(trace, network, self.readout)) for trace in self.traces]
             whole = any(recording.time == "recording" for recording in recordings)
             record = max(self.level.record, Record.TRAINS if whole else Record.COUNTS)
+            tally: SpreadTally | None = None
             for index, payloads in enumerate(_batches(stimuli, recordings)):
                 runs = []
                 for backend in backends:
                     with self._skipping(backend.name, unavailable):
                         runs.append(_run(backend, network, payloads, record, watched))
                 backends = [backend for backend in backends if backend.name not in unavailable]
-                if unavailable and len(backends) + len(recordings) < 2:
+                if unavailable and (not runs or len(runs) + len(recordings) < 2):
                     raise BackendUnavailableError("; ".join(unavailable.values()))
                 baseline = Trace.of(runs[0])
-                batch: list[Run | Trace] = list(runs)
-                for recording in recordings:
-                    aligned = align_batch(network, baseline, recording.read(index))
-                    comparison.warn(f"{recording.name}: {warning}" for warning in aligned.warnings)
-                    batch.append(aligned.trace)
+                aligned = [align_batch(network, baseline, recording.read(index)) for recording in recordings]
+                for recording, alignment in zip(recordings, aligned, strict=True):
+                    comparison.warn(f"{recording.name}: {warning}" for warning in alignment.warnings)
+                traces = [alignment.trace for alignment in aligned]
+                batch: list[Run | Trace] = [*runs, *traces]
                 comparison.add(batch)
+                if self.spread:
+                    tally = tally or SpreadTally(comparison.backends[len(runs) :], comparison.expected)
+                    tally.add(baseline, traces)
                 digests.append(digest_stimulus(payloads))
                 engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
                 cause = cause.after(network, comparison.verdict(), batch)
-        verdict = replace(comparison.verdict(), cause=cause.text)
+            verdict = replace(comparison.verdict(), cause=cause.text)
+            if tally is not None:
+                verdict = _judge(verdict, tally.spread(), stimuli, recordings, watched)
         return Outcome(verdict, network, tuple(digests), payloads, tuple(backends), engines, unavailable)
 
     def _load(self, unavailable: dict[str, str]) -> list[Backend]:
@@ -130,6 +159,29 @@ class Session:
             if not self.skip_unavailable:
                 raise
             unavailable[name] = str(error)
+
+
+def _judge(verdict: Verdict, spread: Spread, stimuli: Stimuli, recordings: Sequence[Batches], watch: Watch) -> Verdict:
+    """``verdict`` by ``spread`` and, where it says "within", with the faults that it does not exclude."""
+    if not spread.differs:
+        note = "the recordings do not differ from each other in any count; they are compared like any other"
+        return replace(verdict, warnings=(*verdict.warnings, note))
+    notes = tuple(f"{one} and {two} are equal in every count; was one given twice?" for one, two in spread.twins)
+    notes += tuple(
+        f"{name} is further from the baseline than the other recordings are from each other" for name in spread.outliers
+    )
+    verdict = replace(verdict, warnings=verdict.warnings + notes)
+    judged = judge_spread(verdict, spread)
+    if judged.status is not Status.WITHIN_SPREAD:
+        return judged
+    network = stimuli.network
+    faults = HiddenFaults(network, spread)
+    for index, payloads in enumerate(_batches(stimuli, recordings)):
+        right = forward(network, repeat(network, payloads)).trace
+        traces = [align_batch(network, right, recording.read(index)).trace for recording in recordings]
+        with watch("faults that the spread hides") as report:
+            faults.add(payloads, traces, report)
+    return judge_spread(verdict, faults.spread_with_hidden())
 
 
 @dataclass(frozen=True)

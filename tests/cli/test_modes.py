@@ -128,6 +128,7 @@ NEEDS = [
     (("run", "NET", "--input", "PIC"), "--seed 1", "without --noise"),
     (("verify", "NET", "--input", "PIC"), "--seed 1", "without --noise"),
     (("verify", "NET", "--input", "PIC"), "--share 0.5", "without --trace"),
+    (("verify", "NET", "--input", "PIC"), "--spread", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--mark 128", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--bits 8", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--dt 1", "without --trace"),
@@ -172,8 +173,8 @@ NEEDS = [
 def test_an_option_that_needs_another(
     tool: Tool, stands_for: dict[str, object], empty_folder: Path, words: tuple[str, ...], option: str, reason: str
 ) -> None:
-    name, value = option.split()
-    found = tool(*(stands_for.get(word, word) for word in (*words, name, value)))
+    name, *value = option.split()
+    found = tool(*(stands_for.get(word, word) for word in (*words, name, *value)))
     assert (found.status, found.out, found.err.count("\n")) == (3, "", 1)
     assert found.err.startswith(f"snn-deploy {words[0]}: {name} has no effect ")
     assert reason in found.err

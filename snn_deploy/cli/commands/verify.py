@@ -58,14 +58,14 @@ MODES = Modes(
         ),
         Mode(
             "where one batch after the other is compared",
-            "network input crop noise seed backends level mutation certificate sign trace share mark bits dt json",
+            "network input crop noise seed backends level mutation certificate sign trace spread share mark bits dt json",
         ),
     ),
     (
         NOISE,
         WORKERS,
         Need("sign", "without --certificate", lambda arguments: arguments.certificate is not None),
-        Need("share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),
+        Need("spread share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),
         Need(
             "dt",
             "without a .nir file as --trace",
@@ -86,7 +86,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "verify",
         help="compare the spikes of several backends and recordings",
-        description="Compare spikes; status 0 equal, 1 different, 2 not compared, 3 bad input.",
+        description="Compare spikes; status 0 equal, 1 different, 2 not compared or within a chip's own spread, 3 bad input.",
         epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
@@ -101,8 +101,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--level",
         choices=tuple(LEVELS),
-        default=Level.TRAIN.label,
-        help="level of the comparison (default: train, every event)",
+        help="level of the comparison (default: train, every event; with --spread neuron-count)",
     )
     parser.add_argument(
         "--shuffle",
@@ -134,6 +133,8 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, compare, explain, certify."""
+    if arguments.level is None:
+        arguments.level = (Level.NEURON_COUNT if arguments.spread else Level.TRAIN).label
     network = artifact.load(arguments.network)
     if arguments.check is not None:
         return verify_certificate.check(arguments, network, _compared)
@@ -174,6 +175,7 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome,
         traces=tuple(arguments.trace),
         share=arguments.share,
         readout=verify_recordings.readout_of(arguments),
+        spread=arguments.spread,
     )
     outcome = session.verify(_stimuli(arguments, network), progress)
     if not arguments.mutation:

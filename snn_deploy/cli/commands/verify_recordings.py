@@ -21,6 +21,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a recording: .npz, .nir, SANA-FE .csv, or a folder with spikes.csv and potentials.csv",
     )
     group.add_argument(
+        "--spread",
+        action="store_true",
+        help="the recordings are of one chip that is not deterministic: judge them by how much they differ themselves",
+    )
+    group.add_argument(
         "--share",
         type=shared.real(0, 1),
         default=1.0,

@@ -39,7 +39,7 @@ def _outcome(case: ET.Element, status: str, message: str, counts: dict[str, int]
     if status == Status.DIFFERENT.value:
         counts["failures"] += 1
         ET.SubElement(case, "failure", message=_printable(message))
-    elif status == Status.NOT_COMPARED.value:
+    elif status != Status.EQUAL.value:  # not established: not compared, or within the spread
         counts["errors"] += 1
         ET.SubElement(case, "error", message=_printable(message))
 
@@ -90,7 +90,7 @@ _STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
     "td,th{padding:.25em .7em;border-bottom:1px solid #ccc;text-align:right}"
     "td:first-child,th:first-child{text-align:left}"
-    ".equal{color:#06623b}.different{color:#a4133c;font-weight:600}.not-compared{color:#8a5a00}"
+    ".equal{color:#06623b}.different{color:#a4133c;font-weight:600}.not-compared,.within-spread{color:#8a5a00}"
 )
 
 

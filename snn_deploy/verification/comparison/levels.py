@@ -65,6 +65,8 @@ class Status(Enum):
     EQUAL = "equal"
     DIFFERENT = "different"
     NOT_COMPARED = "not compared"
+    WITHIN_SPREAD = "within spread"
+    """Recordings differ from the baseline, and not more than from each other: neither equal nor shown to be different."""
 
 
 def list_state_checks(population: Population) -> frozenset[Check]:

@@ -75,7 +75,7 @@ class Pair:
         if reference is None or probe is None:
             self.probed = 0
             return False
-        reference, probe = _common(reference, probe)
+        reference, probe = restrict_to_common(reference, probe)
         width = self.population.size if probe.neurons is None else int(probe.neurons.size)
         self.probed = width if self.probed is None else min(self.probed, width)
         if retimed:
@@ -178,7 +178,7 @@ def _first_place(expected: Array, found: Array) -> tuple[int, ...] | None:
     return tuple(int(axis) for axis in np.unravel_index(flat, expected.shape)) if differs[flat] else None
 
 
-def _common(reference: Probe, probe: Probe) -> tuple[Probe, Probe]:
+def restrict_to_common(reference: Probe, probe: Probe) -> tuple[Probe, Probe]:
     """Both sides at the neurons that both probed."""
     if reference.neurons is None and probe.neurons is None:
         return reference, probe

@@ -1,15 +1,17 @@
 """The verdict: one row per population, what differs first and where, how much was really compared, and an exit code.
 
 "Not compared" is never a pass: 0 means every array that the level asks for was there, on every side, for every expected
-population, and equal; 1 means a difference; 2 means no difference was found but something was missing or silent.
+population, and equal; 1 means a difference; 2 means no difference was found but something was missing or silent, or that
+recordings differ, and not more than from each other (:mod:`snn_deploy.verification.comparison.spread`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snn_deploy.shapes import Shape
 from snn_deploy.verification.comparison.levels import Check, Level, Status
+from snn_deploy.verification.comparison.spread import Spread
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Row:
     def status(self) -> Status:
         """The worst status of any side."""
         statuses = {side.status for side in self.sides[1:]}
-        for status in (Status.DIFFERENT, Status.NOT_COMPARED):
+        for status in (Status.DIFFERENT, Status.NOT_COMPARED, Status.WITHIN_SPREAD):
             if status in statuses:
                 return status
         return Status.EQUAL
@@ -137,6 +139,7 @@ class Verdict:
     """The outcome of comparing ``backends`` (baseline first) on one network; ``digest`` names it.
 
     ``cause`` is what the autopsy of the first introduced error says; empty where no error was introduced, or attributed.
+    ``spread`` is there where recordings of a chip that is not deterministic were judged by how much they differ themselves.
     """
 
     network: str
@@ -148,6 +151,7 @@ class Verdict:
     coverage: Coverage
     warnings: tuple[str, ...] = ()
     cause: str = ""
+    spread: Spread | None = None
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -162,17 +166,20 @@ class Verdict:
 
     @property
     def status(self) -> Status:
-        """Equal at the asked level, different, or not compared."""
-        if any(row.status is Status.DIFFERENT for row in self.rows):
+        """Equal at the asked level, different, not compared, or within the spread of recordings that differ themselves."""
+        statuses = {row.status for row in self.rows}
+        if Status.DIFFERENT in statuses:
             return Status.DIFFERENT
-        if self.reached is None or self.reached < self.asked or self.vacuous:
+        if Status.NOT_COMPARED in statuses or self.vacuous:
             return Status.NOT_COMPARED
-        return Status.EQUAL
+        if Status.WITHIN_SPREAD in statuses:
+            return Status.WITHIN_SPREAD
+        return Status.NOT_COMPARED if self.reached is None or self.reached < self.asked else Status.EQUAL
 
     @property
     def exit_code(self) -> int:
-        """0 equal at the asked level, 1 different, 2 not compared. Bad input raises instead and ends with 3."""
-        return {Status.EQUAL: 0, Status.DIFFERENT: 1, Status.NOT_COMPARED: 2}[self.status]
+        """0 equal at the asked level, 1 different, 2 not compared or within spread. Bad input raises and ends with 3."""
+        return {Status.EQUAL: 0, Status.DIFFERENT: 1, Status.NOT_COMPARED: 2, Status.WITHIN_SPREAD: 2}[self.status]
 
     @property
     def first(self) -> Divergence | None:
@@ -236,6 +243,11 @@ class Verdict:
                 f"DIFFERENT at level {self.asked.label}: {len(rows)} of {len(self.rows)} populations; "
                 f"first {where}; {covered} | exit 1"
             )
+        if self.status is Status.WITHIN_SPREAD and self.spread is not None:
+            return (
+                f"WITHIN THE CHIP'S OWN SPREAD at level {self.asked.label}, which is not equal: {names}; "
+                f"{self.spread.text}; {covered} | exit 2"
+            )
         reasons = self.missing or (("every compared value is 0",) if self.vacuous else ("nothing was compared",))
         more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         reached = "no level" if self.reached is None else self.reached.label
@@ -243,3 +255,27 @@ class Verdict:
             f"NOT COMPARED at level {self.asked.label} (reached {reached}): {'; '.join(reasons[:3])}{more}; "
             f"{covered} | exit 2"
         )
+
+
+def judge_spread(verdict: Verdict, spread: Spread) -> Verdict:
+    """``verdict`` with ``spread``: recordings that differ from the baseline within it are not called different.
+
+    Nor are they where a recording lacks a population, whose spread is then not known. Where no two recordings differ,
+    there is nothing to judge by, and ``verdict`` stands as it is.
+    """
+    if not spread.differs:
+        return verdict
+    inside = {each.population: spread.list_inside(each.population) for each in spread.populations}
+
+    def side_of(row: Row, side: Side) -> Side:
+        if side.backend not in spread.recordings or side.status is not Status.DIFFERENT:
+            return side
+        if row.population not in inside:
+            phrase = "not in every recording, so that its spread is not known"
+            return replace(side, status=Status.NOT_COMPARED, first=None, missing=(*side.missing, phrase))
+        if side.backend in inside[row.population]:
+            return replace(side, status=Status.WITHIN_SPREAD, first=None)
+        return side
+
+    rows = tuple(replace(row, sides=tuple(side_of(row, side) for side in row.sides)) for row in verdict.rows)
+    return replace(verdict, rows=rows, spread=spread)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from snn_deploy.errors import VerificationError
 from snn_deploy.verification.comparison.levels import Check, Level, Status
+from snn_deploy.verification.comparison.spread_record import find_spread_contradictions, record_spread, restore_spread
 from snn_deploy.verification.comparison.verdict import Attribution, Coverage, Divergence, Row, Side, Verdict
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -39,6 +40,7 @@ def record(verdict: Verdict) -> dict[str, Json]:
         "cause": verdict.cause,
         "warnings": list(verdict.warnings),
         "coverage": dict(asdict(verdict.coverage)),
+        "spread": record_spread(verdict.spread),
         "populations": [_row(row) for row in verdict.rows],
     }
 
@@ -100,6 +102,7 @@ def restore(values: Any) -> Verdict:
             coverage=Coverage(**{key: _is(int, value) for key, value in values["coverage"].items()}),
             warnings=tuple(_is(str, text) for text in _is(list, values["warnings"])),
             cause=_is(str, values.get("cause", "")),
+            spread=restore_spread(values["spread"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(f"not the record of a verdict: {type(error).__name__} {error}") from error
@@ -120,6 +123,7 @@ def find_contradictions(values: Mapping[str, Json]) -> list[str]:
             for side in row.sides[1:]
             for text in _side_at_odds(verdict, side)
         ]
+    wrong += find_spread_contradictions(verdict)
     seen = verdict.coverage
     counted = (len(verdict.rows), sum(row.probed for row in verdict.rows), sum(row.neurons for row in verdict.rows))
     if len(verdict.backends) > 1 and counted != (seen.populations_expected, seen.neurons, seen.neurons_expected):
@@ -133,8 +137,8 @@ def _side_at_odds(verdict: Verdict, side: Side) -> Iterator[str]:
         yield "reported equal despite a difference or missing data"
     if side.status is Status.EQUAL and not side.differing:
         yield "reported equal, but nothing was compared"
-    if side.status is Status.DIFFERENT and not any(number for _, number in side.differing):
-        yield "reported different, but no value differs"
+    if side.status in (Status.DIFFERENT, Status.WITHIN_SPREAD) and not any(number for _, number in side.differing):
+        yield f"reported {side.status.value}, but no value differs"
     if side.status is Status.NOT_COMPARED and not side.missing:
         yield "reported not compared, but nothing is missing"
 

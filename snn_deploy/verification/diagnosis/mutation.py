@@ -87,12 +87,7 @@ def score_mutants(
     """Inject every one of ``faults`` into every one of ``populations`` (all by default); ``stimulus`` (B, C, H, W)."""
     sent = repeat(network, stimulus)
     right = forward(network, sent)
-    names = [
-        population.name for population, _ in network.layers() if populations is None or population.name in populations
-    ]
-    cases = [
-        (name, fault, site) for name in names for fault in faults if (site := fault.change(Site.of(network, name)))
-    ]
+    cases = list_cases(network, populations, faults)
     if not cases:
         raise VerificationError("no fault applies to the populations asked for; the score would be empty")
     mutants = []
@@ -102,6 +97,16 @@ def score_mutants(
         if progress is not None:
             progress(done + 1, len(cases))
     return MutationScore(tuple(mutants))
+
+
+def list_cases(
+    network: Network, populations: Collection[str] | None = None, faults: Sequence[Fault] = CUBA_FAULTS
+) -> list[tuple[str, Fault, Site]]:
+    """Every one of ``faults`` in every one of ``populations`` (all by default) that can have it, and the faulty site."""
+    names = [
+        population.name for population, _ in network.layers() if populations is None or population.name in populations
+    ]
+    return [(name, fault, site) for name in names for fault in faults if (site := fault.change(Site.of(network, name)))]
 
 
 def suggest_stimulus(score: MutationScore, level: Level, images: int) -> tuple[int, ...]:

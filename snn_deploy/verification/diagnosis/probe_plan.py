@@ -84,10 +84,10 @@ class ProbePlan:
         )
 
     def learn(self, verdict: Verdict) -> ProbePlan:
-        """The plan after a comparison with the chip; rows that were not compared teach nothing."""
+        """The plan after a comparison with the chip; rows that were not compared, or are within a spread, teach nothing."""
         plan = self
         for row in verdict.rows:
-            if row.population in self.order and row.status is not Status.NOT_COMPARED:
+            if row.population in self.order and row.status in (Status.EQUAL, Status.DIFFERENT):
                 plan = plan.answer(row.population, equal=row.status is Status.EQUAL)
         return plan
 
