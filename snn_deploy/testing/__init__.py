@@ -6,7 +6,8 @@ A third-party backend is tested with::
     check_backend(MyBackend())
 """
 
-from snn_deploy.testing.conformance import Conformance, check_backend
+from snn_deploy.testing.conformance import Conformance, check_backend, fixed_cases
+from snn_deploy.testing.drawing import draw_case, draw_network, draw_stimulus
 from snn_deploy.testing.networks import conformance_cases, random_stimulus, random_unet, special_cases
 from snn_deploy.testing.options import neuron_option_cases
 
@@ -14,6 +15,10 @@ __all__ = [
     "Conformance",
     "check_backend",
     "conformance_cases",
+    "draw_case",
+    "draw_network",
+    "draw_stimulus",
+    "fixed_cases",
     "neuron_option_cases",
     "random_stimulus",
     "random_unet",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError, VerificationError
+from snn_deploy.network.network import Network
+from snn_deploy.testing.drawing import draw_case
 from snn_deploy.testing.networks import conformance_cases, special_cases
+from snn_deploy.testing.options import neuron_option_cases
 from snn_deploy.verification import Level, Status, compare
 
 
@@ -20,22 +26,42 @@ class Conformance:
     refused: Mapping[str, str]
 
     def __str__(self) -> str:
-        refused = "".join(f"; {name} refused: {reason}" for name, reason in self.refused.items())
+        names: dict[str, list[str]] = {}
+        for name, reason in self.refused.items():
+            names.setdefault(reason, []).append(name)
+        refused = "".join(f"; {', '.join(several)} refused: {reason}" for reason, several in names.items())
         return f"{len(self.equal)} networks, every event and every membrane equal{refused}"
 
 
-def check_backend(backend: Backend, record: Record = Record.STATES) -> Conformance:
+@cache
+def fixed_cases() -> tuple[tuple[Network, Int64], ...]:
+    """Networks and stimuli that do not depend on a seed: U-Nets, special cases, every three options of a neuron."""
+    optioned = ((network, stimulus) for _, network, stimulus in neuron_option_cases())
+    return (*conformance_cases(), *special_cases(), *optioned)
+
+
+def check_backend(
+    backend: Backend,
+    record: Record = Record.STATES,
+    *,
+    drawn: int = 20,
+    seed: int = 0,
+    cases: Iterable[tuple[Network, Int64]] | None = None,
+) -> Conformance:
     """Compare ``backend`` with the reference on all cases, every event and state, with ``==``.
 
-    A network that it refuses with ``BackendUnavailableError`` is not compared, and listed. :class:`VerificationError`
-    for whatever else it returns: a contract that is broken (formats, digests, populations), or the first difference
-    with its image, step, neuron and both values.
+    The cases are ``cases`` (default: :func:`fixed_cases`) and ``drawn`` random networks over all kernels, neuron kinds
+    and options, those of :func:`snn_deploy.testing.drawing.draw_case` for ``seed``, ``seed + 1`` and so on: another
+    ``seed`` draws others. A network that it refuses with ``BackendUnavailableError`` is not compared, and listed.
+    :class:`VerificationError` for whatever else it returns: a contract that is broken (formats, digests, populations),
+    or the first difference with its image, step, neuron and both values. ``drawn-17`` is the name of ``draw_case(17)``.
     """
     reference = load_backend("reference")
     level = {Record.COUNTS: Level.NEURON_COUNT, Record.TRAINS: Level.TRAIN, Record.STATES: Level.STATE}[record]
     equal: list[str] = []
     refused: dict[str, str] = {}
-    for network, stimulus in (*conformance_cases(), *special_cases()):
+    draws = (draw_case(number) for number in range(seed, seed + drawn))
+    for network, stimulus in chain(fixed_cases() if cases is None else cases, draws):
         try:
             run = backend.run(network, stimulus, record)
         except BackendUnavailableError as error:

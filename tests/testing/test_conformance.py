@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,48 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import prove
+from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
-from snn_deploy.network.network import Network
-from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Network, Population
+from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.testing import (
+    check_backend,
+    conformance_cases,
+    draw_case,
+    fixed_cases,
+    random_stimulus,
+    random_unet,
+    special_cases,
+)
 
 
 def test_the_reference_passes() -> None:
-    found = check_backend(load_backend("reference"))
-    names = [network.name for network, _ in (*conformance_cases(), *special_cases())]
-    assert (found.equal, found.refused) == (tuple(names), {})
-    assert str(found) == "8 networks, every event and every membrane equal"
+    found = check_backend(load_backend("reference"), drawn=3, seed=5)
+    names = [network.name for network, _ in fixed_cases()]
+    assert (found.equal, found.refused) == ((*names, "drawn-5", "drawn-6", "drawn-7"), {})
+    assert str(found) == "42 networks, every event and every membrane equal"
+    few = check_backend(load_backend("reference"), drawn=0, cases=special_cases())
+    assert str(few) == "3 networks, every event and every membrane equal"
+
+
+def test_twenty_drawn_networks_have_every_kernel_neuron_and_reset() -> None:
+    networks = [draw_case(seed)[0] for seed in range(20)]
+    neurons = {population.neuron for network in networks for population in network.populations[1:]}
+    thresholds = {
+        (neuron.reset, neuron.count_max is not None) for neuron in neurons if isinstance(neuron, MultiThreshold)
+    }
+    assert {type(neuron) for neuron in neurons} == {MultiThreshold, SigmaDelta, CubaLif}
+    assert thresholds == set(product(("subtract", "zero"), (True, False)))
+    kernels = {type(connection.kernel) for network in networks for connection in network.connections}
+    assert kernels == {ConvKernel, TransposedKernel, SpatialKernel}
+
+
+def test_a_seed_draws_the_same_case_again() -> None:
+    (network, stimulus), (again, same) = draw_case(17), draw_case(17)
+    assert network.name == "drawn-17"
+    assert artifact.digest(network) == artifact.digest(again)
+    assert np.array_equal(stimulus, same)
 
 
 def test_the_cases_use_every_kernel_mode_and_option() -> None:
@@ -140,10 +173,11 @@ def test_what_is_refused_is_listed_and_not_counted() -> None:
                 raise BackendUnavailableError("altered runs exact mode only")
             return super().run(network, stimulus, *others)
 
-    found = check_backend(ExactOnly())
-    assert (len(found.equal), len(found.refused)) == (3, 5)
-    assert str(found).startswith(
-        "3 networks, every event and every membrane equal; random-rate-0 refused: altered runs"
+    found = check_backend(ExactOnly(), drawn=4, cases=(*conformance_cases(), *special_cases()))
+    assert (len(found.equal), len(found.refused)) == (5, 7)
+    assert str(found) == (
+        "5 networks, every event and every membrane equal; random-rate-0, random-rate-1, random-rate-hard-reset, "
+        "random-rate-bias-map, random-rate-saturating, drawn-1, drawn-3 refused: altered runs exact mode only"
     )
 
     def refuse(network: Network) -> Network:
@@ -215,3 +249,46 @@ def test_a_backend_that_knows_no_hard_reset_is_caught_at_the_network_that_has_it
 def test_membranes_reach_their_limit_in_one_of_the_networks() -> None:
     runs = [load_backend("reference").run(*case) for case in special_cases()]
     assert [sum(run.saturations.values()) > 0 for run in runs] == [False, False, True]
+
+
+MISTAKES: dict[str, Callable[[Network, Any], dict[str, object]]] = {
+    "hard resets ignore the limits of counts": lambda network, neuron: (
+        {"count_min": None, "count_max": None} if neuron.reset == "zero" else {}
+    ),
+    "hard resets compare with >=": lambda network, neuron: {"strict": False} if neuron.reset == "zero" else {},
+    "hard resets send nothing negative": lambda network, neuron: {"payload_min": 0} if neuron.reset == "zero" else {},
+    "limited counts of rate mode are compared with >=": lambda network, neuron: (
+        {"strict": False} if network.mode == "rate" and neuron.count_max is not None else {}
+    ),
+    "limited counts of rate mode start at 0": lambda network, neuron: (
+        {"v0": 0 * neuron.v0} if network.mode == "rate" and neuron.count_max is not None and not neuron.is_stock else {}
+    ),
+    "every sigma-delta neuron rectifies": lambda network, neuron: (
+        {"rectify": True} if hasattr(neuron, "rectify") else {}
+    ),
+}
+"""Mistakes that show only where two options stand together: what a neuron's fields become."""
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_options_that_are_wrong_only_together_are_caught(mistake: str) -> None:
+    def changed(network: Network, population: Population) -> Population:
+        neuron: Any = population.neuron
+        if neuron is None:
+            return population
+        return replace(population, neuron=replace(neuron, **MISTAKES[mistake](network, neuron)))
+
+    def mishandled(network: Network) -> Network:
+        return replace(network, populations=tuple(changed(network, population) for population in network.populations))
+
+    with pytest.raises(VerificationError, match=r"^(options-\d+|drawn-\d+|random-rate-hard-reset): DIFFERENT"):
+        check_backend(Altered(network=mishandled))
+
+
+def test_a_difference_names_the_seed_that_draws_it_again() -> None:
+    def one_less(run: Run) -> Run:
+        name = list(run.counts)[-1]
+        return replace(run, counts=dict(run.counts) | {name: run.counts[name] - 1})
+
+    with pytest.raises(VerificationError, match=r"^drawn-40: DIFFERENT at level state: .* layer\d"):
+        check_backend(Altered(run=one_less), drawn=2, seed=40, cases=())

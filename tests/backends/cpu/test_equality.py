@@ -18,7 +18,7 @@ from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.shapes import Pads
-from snn_deploy.testing import check_backend, random_stimulus, random_unet
+from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
 from snn_deploy_cpu import CpuBackend, backend, executor
 from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.autotune import Autotuner
@@ -31,7 +31,8 @@ from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 from snn_deploy_cpu.plan import Engine
 from snn_deploy_reference import ReferenceBackend
 
-CASES = 8
+FEW = (*conformance_cases(), *special_cases())
+"""What every way of computing runs; drawn networks and options are run by tests/differential and test_neuron_options.py."""
 
 COMPILED = {
     "sparse": CpuBackend(sparse_below=1.0, direct=False),
@@ -87,14 +88,20 @@ def both(network: Network, stimulus: Array, engine: Engine | None = None) -> tup
 def test_conformance(engine: Engine | None, record: Record) -> None:
     if engine == "int8" and providers.select_int8() is None:
         pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
-    assert len(check_backend(CpuBackend(engine), record).equal) == CASES
+    found = check_backend(CpuBackend(engine), record, drawn=0, cases=FEW)
+    assert (len(found.equal), found.refused) == (len(FEW), {})
+
+
+def test_the_whole_suite() -> None:
+    found = check_backend(CpuBackend())
+    assert (len(found.equal), found.refused) == (59, {})
 
 
 @pytest.mark.parametrize(
     "without", [("torch",), ("torch", "onnxruntime"), ("numba",), ("torch", "onnxruntime", "numba")], indirect=True
 )
 def test_conformance_with_packages_missing(without: None) -> None:
-    assert len(check_backend(CpuBackend()).equal) == CASES
+    assert len(check_backend(CpuBackend(), drawn=0, cases=FEW).equal) == len(FEW)
 
 
 def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,14 +110,14 @@ def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     try:
         assert compiled_kernels() is None
-        assert len(check_backend(CpuBackend(sparse_below=1.0)).equal) == CASES
+        assert len(check_backend(CpuBackend(sparse_below=1.0), drawn=0, cases=FEW).equal) == len(FEW)
     finally:
         compiled_kernels.cache_clear()
 
 
 @pytest.mark.parametrize("path", COMPILED)
 def test_compiled_convolutions(path: str) -> None:
-    assert len(check_backend(COMPILED[path]).equal) == CASES
+    assert len(check_backend(COMPILED[path], drawn=0, cases=FEW).equal) == len(FEW)
     for name, first in KERNELS.items():
         network = line([ConvKernel(weights(6, 2, 3, 3), pads=(1, 1, 1, 1)), first], "rate", (2, 11, 9), 700)
         stimulus = random_stimulus(network)

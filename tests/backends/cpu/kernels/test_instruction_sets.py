@@ -17,11 +17,12 @@ PROGRAM = """
 import warnings
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.conv import providers
-from snn_deploy.testing import check_backend
+from snn_deploy.testing import check_backend, conformance_cases, special_cases
+few = *conformance_cases(), *special_cases()
 int8 = providers.select_int8()
 if int8 is not None:
-    check_backend(CpuBackend("int8"))
-check_backend(CpuBackend())
+    check_backend(CpuBackend("int8"), drawn=0, cases=few)
+check_backend(CpuBackend(), drawn=0, cases=few)
 print("bits", int8 and int8.payload_bits)
 """
 
@@ -29,9 +30,9 @@ print("bits", int8 and int8.payload_bits)
 EVENTS = """
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.kernels import simd
-from snn_deploy.testing import check_backend
+from snn_deploy.testing import check_backend, conformance_cases, special_cases
 assert not simd.has_avx2()
-check_backend(CpuBackend(sparse_below=1.0, direct=True))
+check_backend(CpuBackend(sparse_below=1.0, direct=True), drawn=0, cases=(*conformance_cases(), *special_cases()))
 """
 
 
