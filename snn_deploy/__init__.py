@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from snn_deploy.api import Result, SpikingNetwork, convert, load, read_image, verify
+    from snn_deploy.api import Result, SpikingNetwork, convert, load, prove, read_image, verify
     from snn_deploy.backend.protocol import Backend, Record, Run
     from snn_deploy.conversion.options import Options, preset
     from snn_deploy.errors import SnnDeployError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snn_deploy.targets.load import Target, load_target
     from snn_deploy.verification.comparison.levels import Level
     from snn_deploy.verification.comparison.verdict import Verdict
+    from snn_deploy.verification.proof.obligation import Proof
 
 __version__ = "0.2.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "Level",
     "Network",
     "Options",
+    "Proof",
     "Record",
     "Result",
     "Run",
@@ -39,17 +41,19 @@ __all__ = [
     "load",
     "load_target",
     "preset",
+    "prove",
     "read_image",
     "verify",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Result", "SpikingNetwork", "convert", "load", "read_image", "verify"), "snn_deploy.api"),
+    **dict.fromkeys(("Result", "SpikingNetwork", "convert", "load", "prove", "read_image", "verify"), "snn_deploy.api"),
     **dict.fromkeys(("Backend", "Record", "Run"), "snn_deploy.backend.protocol"),
     **dict.fromkeys(("Options", "preset"), "snn_deploy.conversion.options"),
     **dict.fromkeys(("Target", "load_target"), "snn_deploy.targets.load"),
     "Level": "snn_deploy.verification.comparison.levels",
     "Network": "snn_deploy.network.network",
+    "Proof": "snn_deploy.verification.proof.obligation",
     "SnnDeployError": "snn_deploy.errors",
     "Verdict": "snn_deploy.verification.comparison.verdict",
 }

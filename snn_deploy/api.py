@@ -41,6 +41,7 @@ from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
 from snn_deploy.verification import Level, Trace, Verdict
+from snn_deploy.verification.proof import Proof, prove_backend
 from snn_deploy.verification.session import Session
 from snn_deploy.verification.stimuli import Stimuli
 from snn_deploy.verification.traces.recordings import Readout
@@ -193,6 +194,15 @@ def verify(
     paths = (Path(trace) if isinstance(trace, str) else trace for trace in traces)
     session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt), spread=spread)
     return session.verify(Stimuli.of_images(network.network, images), _watched).verdict
+
+
+def prove(network: SpikingNetwork, backend: str = "cpu") -> Proof:
+    """Prove that ``backend`` computes the counts of ``network`` for all inputs, not only for images that were run.
+
+    The proof's ``exit_code`` is 0 proved, 1 refuted by an example, 2 open; its ``obligations`` say why.
+    """
+    with _watched(f"proving {backend}: {network.network.name}") as report:
+        return prove_backend(network.network, load_backend(backend), report)
 
 
 def read_image(path: str | Path, channels: int = 1) -> Image:

@@ -13,7 +13,8 @@
     ├── StimulusError              an image or array that does not fit the network
     ├── TargetError                a device description that is incomplete or contradictory
     ├── BackendError               a backend that failed, or timed out
-    │   └── BackendUnavailableError  one that is not installed, or cannot run this network
+    │   ├── BackendUnavailableError  one that is not installed, or cannot run this network
+    │   └── CompiledFormError      what it has compiled cannot be read back
     ├── VerificationError          traces that cannot be compared
     ├── OptionError                an option of the command line that has no effect
     ├── ProjectError               a project file with an unknown key or a wrong value
@@ -86,6 +87,10 @@ class BackendError(SnnDeployError):
 
 class BackendUnavailableError(BackendError):
     """A backend that is not installed, or that cannot run this network."""
+
+
+class CompiledFormError(BackendError):
+    """What a backend has compiled a network into cannot be read back, so that nothing is proved of it."""
 
 
 class VerificationError(SnnDeployError):

@@ -40,6 +40,7 @@ HEAVY = {
         "snn_deploy.exchange",
         "snn_deploy.conversion",
         "snn_deploy.finetuning",
+        "snn_deploy.verification.proof.checker",
         "snn_deploy_cpu",
         "models",
     ),

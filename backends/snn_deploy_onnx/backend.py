@@ -10,9 +10,11 @@ import time
 import numpy as np
 
 from snn_deploy.arrays import Int64
+from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.exchange.integer_onnx import encode_onnx
+from snn_deploy.exchange.integer_onnx_reader import read_integer_onnx
 from snn_deploy.frontend.onnx import session
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -59,3 +61,7 @@ class OnnxBackend:
             engines={population.name: "onnxruntime int8" for population in network.populations[1:]},
             seconds=time.perf_counter() - started,
         )
+
+    def read_compiled(self, network: Network) -> CompiledForm:
+        """What the nodes of the file compute, read back from its bytes."""
+        return read_integer_onnx(encode_onnx(network), network.input.input_min, network.input.input_max)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from snn_deploy.arrays import Float64, Int32, Int64
+from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.errors import BackendError
 from snn_deploy.network.network import Network
 
@@ -89,5 +90,17 @@ class Emitter(Protocol):
         """Write the folder, with ``stimulus`` as its self-check; ``checked`` refuses what the device's rules forbid.
 
         Returns the SHA-256 of its manifest.
+        """
+        ...
+
+
+@runtime_checkable
+class Provable(Protocol):
+    """A backend of which equality for all inputs can be proved, because what it compiles can be read back."""
+
+    def read_compiled(self, network: Network) -> CompiledForm:
+        """Compile ``network`` as :meth:`Backend.run` does, and read the result back.
+
+        :class:`~snn_deploy.errors.CompiledFormError` for anything in it that the reader does not recognise.
         """
         ...

@@ -12,7 +12,7 @@ INTERRUPTED = 130
 MEANINGS = {
     DONE: "done, or equal",
     DIFFERENT: "different, refused or does not fit",
-    NOT_COMPARED: "not compared: a backend is missing, refuses or fails; or within a chip's own spread",
+    NOT_COMPARED: "not compared or not proved: a backend is missing, refuses or fails; or within a chip's own spread",
     BAD_INPUT: "bad input, or output that cannot be written",
     INTERNAL_ERROR: "internal error: a defect of this program",
     INTERRUPTED: "interrupted",

@@ -12,7 +12,7 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
-from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_recordings
+from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.display.console import progress, show, show_json
@@ -40,6 +40,7 @@ MODES = Modes(
             "network check key input trace json",
             lambda arguments: arguments.check is not None,
         ),
+        Mode("with --prove", "network prove backends emitted out json", lambda arguments: arguments.prove),
         Mode(
             "with --suggest-stimulus",
             "network suggest_stimulus crop noise seed level json",
@@ -71,6 +72,7 @@ MODES = Modes(
             "without a .nir file as --trace",
             lambda arguments: any(path.suffix in (".nir", ".nird") for path in arguments.trace),
         ),
+        *verify_proof.NEEDS,
         Need(
             "backends",
             "with --shuffle beyond its first name",
@@ -86,7 +88,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "verify",
         help="compare the spikes of several backends and recordings",
-        description="Compare spikes; status 0 equal, 1 different, 2 not compared or within a chip's own spread, 3 bad input.",
+        description="Compare spikes; status 0 equal, 1 different, 2 not compared, not proved or within a chip's spread, 3 bad.",
         epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
@@ -126,6 +128,7 @@ def add(verbs: Any) -> None:
     )
     verify_certificate.add_options(parser)
     verify_recordings.add_options(parser)
+    verify_proof.add_options(parser)
     shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -138,6 +141,8 @@ def execute(arguments: argparse.Namespace) -> int:
     network = artifact.load(arguments.network)
     if arguments.check is not None:
         return verify_certificate.check(arguments, network, _compared)
+    if arguments.prove:
+        return verify_proof.execute(arguments, network)
     if arguments.suggest_stimulus is not None:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
