@@ -48,17 +48,17 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 	@$(RUN)snn-deploy demo
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
-	@$(RUN)python -m pytest -n 2 $(ARGS)
+	@$(RUN)python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, every net in Lava, every instruction set)
-	@$(RUN)python -m pytest -n 2 -m '' $(ARGS)
+	@$(RUN)python -m pytest -n 2 --dist worksteal -m '' $(ARGS)
 
 differential: $(READY) ## compare all engines on N networks of each kind, other ones each time (N=2000)
 	@SNN_DEPLOY_EXAMPLES=$(N) $(RUN)python -m pytest -n 2 tests/differential
 
 coverage: $(READY) ## run the tests and report the lines and branches that none of them reaches (pages in build/coverage)
 	@mkdir -p build/coverage
-	@$(RUN)python -m pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
+	@$(RUN)python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 mutants: $(READY) ## break our own source, see whether tests notice (SAMPLE=10%|N per module|all SEED=0 ONLY="bounds plan" JOBS=2)
 	@$(PIP) install --quiet -c constraints.txt -e ".[mutants]"

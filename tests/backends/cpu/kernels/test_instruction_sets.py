@@ -28,11 +28,19 @@ print("bits", int8 and int8.payload_bits)
 
 
 EVENTS = """
+from snn_deploy.backend import Record
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.verification import Level, compare
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.kernels import simd
-from snn_deploy.testing import check_backend, conformance_cases, special_cases
+from snn_deploy_reference import ReferenceBackend
 assert not simd.has_avx2()
-check_backend(CpuBackend(sparse_below=1.0, direct=True), drawn=0, cases=(*conformance_cases(), *special_cases()))
+network = random_unet("rate")
+backends = ReferenceBackend(), CpuBackend(sparse_below=1.0, direct=True)
+runs = [backend.run(network, random_stimulus(network), Record.STATES) for backend in backends]
+assert any("sparse" in engine for engine in runs[1].engines.values()), runs[1].engines
+verdict = compare(network, runs, Level.STATE)
+assert verdict.exit_code == 0, verdict.line
 """
 
 
