@@ -5,9 +5,11 @@ Each test collects every violation of its law and fails once with all of them.
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -275,18 +277,52 @@ def test_aliases_of_arrays_are_defined_once() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def _dataclasses() -> Iterator[tuple[str, ast.ClassDef, str]]:
+    """Every dataclass with its module and the text of its decorator."""
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                decorators = map(ast.unparse, node.decorator_list)
+                yield from ((module, node, text) for text in decorators if text.startswith("dataclass"))
+
+
+@cache
+def _names(module: str) -> dict[str, str]:
+    """Names of classes and aliases that ``module`` defines or imports, and their full names."""
+    names: dict[str, str] = {}
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names | {node.name: f"{module}.{node.name}" for node in TREES[module].body if isinstance(node, ast.ClassDef)}
+
+
+def _parts(node: ast.ClassDef) -> Iterator[str]:
+    """Types of the fields and bases of a class, as they are written."""
+    yield from map(ast.unparse, node.bases)
+    fields = (ast.unparse(field.annotation) for field in node.body if isinstance(field, ast.AnnAssign))
+    yield from (text for text in fields if not text.startswith("ClassVar[") and "Callable[" not in text)
+
+
 def test_values_are_frozen() -> None:
-    decorators = [
-        (module, node.name, ast.unparse(decorator))
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for decorator in node.decorator_list
-        if ast.unparse(decorator).startswith("dataclass")
-    ]
-    changing = [(module, name) for module, name, text in decorators if "frozen=True" not in text]
+    found = list(_dataclasses())
+    changing = [(module, node.name) for module, node, text in found if "frozen=True" not in text]
     assert {module for module, _ in changing} == CHANGING, changing
-    assert len(decorators) > 100
+    assert len(found) > 100
+
+
+def test_what_holds_arrays_is_never_compared_as_one() -> None:
+    """``==`` of two arrays is an array, so what holds one, or something that holds one, has ``eq=False``."""
+    arrays = re.compile(r"\b(Array|Bool|Int8|Int32|Int64|Float32|Float64|NDArray)\b")
+    apart = {f"{module}.{node.name}" for module, node, text in _dataclasses() if "eq=False" in text}
+    wrong = [
+        f"{module}.{node.name}: {part}"
+        for module, node, text in _dataclasses()
+        if "eq=False" not in text
+        for part in _parts(node)
+        if arrays.search(part) or any(_names(module).get(word) in apart for word in re.findall(r"\w+", part))
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert len(apart) > 50
 
 
 def test_few_modules_stand_outside_packages() -> None:

@@ -90,7 +90,7 @@ def bound_payloads(network: Network, population: Population) -> tuple[int, int]:
     return max(smallest, -spread), min(largest, spread)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arrival:
     """A connection with the payloads one event can carry and, where they are bounded, the running counts behind it."""
 

@@ -17,7 +17,7 @@ Record: TypeAlias = dict[str, Any]
 Value = TypeVar("Value", str, bool, int)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecordReader:
     """The fields of ``record`` by name; :class:`ArtifactError` where one has another type, ``KeyError`` where it is missing.
 

@@ -43,7 +43,7 @@ Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress | None]]
 """From the description of a run to a context, in which its progress is reported to what the context gives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """A verdict with what a certificate of it needs.
 
@@ -60,7 +60,7 @@ class Outcome:
     unavailable: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Session:
     """What is compared, and how strictly: ``backends``, the first being the baseline, then recordings (``traces``).
 

@@ -17,7 +17,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stimuli:
     """``count`` images for ``network``, which has their size.
 

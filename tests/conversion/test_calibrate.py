@@ -118,3 +118,87 @@ def test_activations_as_good_as_zero_are_counted() -> None:
     nodes = (Node("tiny", Conv(np.full((1, 1, 1, 1), 1e-42), np.zeros(1)), ("x",)), Node("relu", Relu(), ("tiny",)))
     graph = Graph("tiny", "x", (1, 4, 4), nodes, (("relu", "relu"),))
     assert calibrate(graph, group_layers(graph), [np.ones((1, 1, 4, 4), np.float32)])["relu"].histogram.sum() == 16
+
+
+def by_hand(counts: list[list[int]], edges: list[float]) -> Statistics:
+    channels = len(counts)
+    return Statistics(np.array(edges), np.array(counts, np.int64), np.zeros(channels), np.ones(channels))
+
+
+@pytest.mark.parametrize(
+    ("edges", "centers"),
+    [
+        ([0.0, 1.0, 2.0, 4.0], [0.0, 1.5, 3.0]),
+        ([-2.0, -1.0, 0.0, 1.0], [-1.5, -0.5, 0.0]),
+        ([-3.0, -1.0, 1.0, 3.0], [-2.0, 0.0, 2.0]),
+        ([1.0, 2.0, 3.0, 5.0], [1.5, 2.5, 4.0]),
+    ],
+)
+def test_the_bin_of_zero_stands_for_zero(edges: list[float], centers: list[float]) -> None:
+    assert by_hand([[1, 1, 1]], edges).centers.tolist() == centers
+
+
+@pytest.mark.parametrize(
+    ("counts", "extent"),
+    [([[0, 1, 0, 0]], 1.0), ([[1, 0, 0, 0]], 2.0), ([[0, 1, 0, 1]], 4.0), ([[0, 0, 1, 0]], 1.0), ([[0, 1, 1, 0]], 1.0)],
+)
+def test_the_extent_is_the_far_edge_of_the_last_bin(counts: list[list[int]], extent: float) -> None:
+    statistics = by_hand(counts, [-2.0, -1.0, 0.0, 1.0, 4.0])
+    assert statistics.extent == extent
+    assert by_hand([[0, 0, 0, 1], *counts], [-2.0, -1.0, 0.0, 1.0, 4.0]).channel(1).extent == extent
+    assert Statistics(statistics.edges, statistics.histogram, statistics.mean, np.zeros(1)).extent == 0
+
+
+@pytest.mark.parametrize(
+    ("percent", "zeros", "value"),
+    [
+        (20, True, 1.0),
+        (21, True, 2.0),
+        (50, True, 2.0),
+        (51, True, 3.0),
+        (100, True, 4.0),
+        (37, False, 2.0),
+        (38, False, 3.0),
+        (62, False, 3.0),
+        (63, False, 4.0),
+    ],
+)
+def test_percentiles_by_hand(percent: float, zeros: bool, value: float) -> None:
+    """Magnitudes 1 (the bin of zero), 2, 3 and 4, of two layers together: 2, 3, 2 and 3 values."""
+    one = by_hand([[3, 1, 1], [0, 1, 0]], [-4.0, -2.0, 0.0, 1.0])
+    two = by_hand([[1, 1, 2]], [0.0, 1.0, 2.0, 3.0])
+    assert percentile([one], 100, zeros=True) == 4.0
+    counted = [by_hand([[2, 3, 2, 3]], [0.0, 1.0, 2.0, 3.0, 4.0])]
+    assert percentile(counted, percent, zeros=zeros) == value
+    assert percentile([two, one], 100, zeros=zeros) == 4.0
+
+
+def test_percentiles_of_nothing_are_zero() -> None:
+    assert percentile([by_hand([[7, 0]], [0.0, 1.0, 2.0])], 50, zeros=False) == 0.0
+    assert percentile([by_hand([[7, 0]], [0.0, 1.0, 2.0])], 50, zeros=True) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [([0.0, 3.0], 0.0, 3.0), ([-3.0, 0.0], -3.0, 0.0), ([-1.0, 3.0], None, None), ([0.0, 0.0], 0.0, 1.0)],
+)
+def test_bins_have_an_edge_at_zero(values: list[float], low: float | None, high: float | None) -> None:
+    graph = Graph("one", "x", (1, 1, 2), (Node("y", Conv(np.ones((1, 1, 1, 1)), np.zeros(1)), ("x",)),), (("y", "y"),))
+    image = np.array(values, np.float32).reshape(1, 1, 1, 2)
+    statistics = calibrate(graph, group_layers(graph), [image, image / 2])["x"]
+    edges = statistics.edges
+    assert (edges.size, statistics.histogram.shape) == (BINS + 1, (1, BINS))
+    assert statistics.histogram.sum() == 4
+    assert np.abs(edges).min() < 1e-12
+    if low is not None:
+        assert (edges[0], edges[-1]) == (low, high)
+    else:
+        width = 4 / (BINS - 1)
+        assert np.allclose(np.diff(edges), width)
+        assert -1 - width < edges[0] <= -1
+        assert 3 - 1e-9 <= edges[-1] < 3 + width
+    for value in (*values, *(value / 2 for value in values)):
+        place = min(int(np.searchsorted(edges, value + 1e-12, side="right")) - 1, BINS - 1)
+        assert statistics.histogram[0, place] >= 1
+    assert statistics.mean[0] == sum(values) * 1.5 / 4
+    assert statistics.power[0] == sum(value**2 for value in values) * 1.25 / 4

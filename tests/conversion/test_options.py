@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.conversion.options import PRESETS, RANGES, Options, preset
 from snn_deploy.errors import ConversionError
 
 
@@ -66,3 +66,57 @@ def test_the_record_holds_every_field() -> None:
     record = preset("spiking-unet", steps=7).record()
     assert record["steps"] == 7
     assert Options(**record) == preset("spiking-unet", steps=7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("levels", 1, 65535),
+        ("steps", 1, 65536),
+        ("thresholds", 1, 16),
+        ("percentile", 50, 100),
+        ("weight_bits", 2, 8),
+        ("input_levels", 1, 65535),
+        ("slack", 1, 256),
+    ],
+)
+def test_both_ends_of_a_range_are_allowed(field: str, low: int, high: int) -> None:
+    assert RANGES[field] == (low, high)
+    for value in (low, high):
+        assert preset("exact", **{field: value}).record()[field] == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(ConversionError, match=f"^option {field} is {value}; allowed are {low} to {high}$"):
+            preset("exact", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "exact"}, "Lava's LIF runs in rate mode"),
+        ({"thresholds": 2}, "Lava's LIF runs in rate mode"),
+        ({"reset": "subtract"}, "Lava's LIF runs in rate mode"),
+        ({"strict": False}, "Lava's LIF runs in rate mode"),
+        ({"neuron": "sigma-delta"}, "sigma-delta neurons run in exact mode only"),
+    ],
+)
+def test_lavas_neurons_have_modes_of_their_own(changes: dict[str, str | int | bool], message: str) -> None:
+    others: dict[str, str | int | bool] = (
+        {"pool": "relay", "reset": "subtract"} if changes.get("mode") == "exact" else {}
+    )
+    with pytest.raises(ConversionError, match=message):
+        preset("lif", **(others | changes))
+    assert preset("lif", normalization="layer-wise").payload_max == 1
+    assert preset("multi-threshold", reset="zero", pool="neuron", normalization="layer-wise").payload_max == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "payload", "budget"),
+    [
+        ("exact", {"levels": 9, "thresholds": 3, "steps": 7}, 9, 9),
+        ("multi-threshold", {"levels": 9, "thresholds": 3, "steps": 7}, 7, 49),
+        ("if", {"steps": 5}, 1, 5),
+    ],
+)
+def test_payloads_and_levels(name: str, changes: dict[str, str | int | bool], payload: int, budget: int) -> None:
+    options = preset(name, **changes)
+    assert (options.payload_max, options.level_budget) == (payload, budget)

@@ -16,12 +16,19 @@ from snn_deploy.conversion.layers import LinearOp
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.normalize import RELAYS, scale_op
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.conversion.quantize import NormalizedInput, quantize, quantize_bias, quantize_output
+from snn_deploy.conversion.quantize import (
+    NormalizedInput,
+    greatest_sum,
+    quantize,
+    quantize_bias,
+    quantize_output,
+    quantize_relay,
+)
 from snn_deploy.data.images import Images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Conv, ConvTranspose, Relu
+from snn_deploy.graph.ops import Conv, ConvTranspose, Relu, Resample
 from snn_deploy.network.kernels import Kernel, SpatialKernel
 from snn_deploy.network.limits import STATE_MAX
 
@@ -231,3 +238,106 @@ def test_channels_that_could_overflow_are_narrowed() -> None:
     run = load_backend("reference").run(conversion.network, quantize_images(conversion.network, image[0]))
     for name, counts in expected.items():
         np.testing.assert_array_equal(run.counts[name], counts)
+
+
+OPS: list[LinearOp] = [
+    Conv(np.arange(-24.0, 24.0).reshape(4, 2, 3, 2) + 0.5, np.zeros(4), (2, 1), (1, 0, 0, 1), (1, 2), 2),
+    ConvTranspose(np.arange(-36.0, 36.0).reshape(4, 3, 2, 3) + 0.5, np.zeros(6), (2, 3), (1, 0, 0, 1), (2, 1), 2),
+    ConvTranspose(np.arange(-9.0, 9.0).reshape(3, 2, 1, 3) + 0.5, np.zeros(2), (3, 1)),
+    Resample(np.array([[0.0, 2.0, 0.0], [1.0, 0.5, 0.0]]), np.array([[1.0, 0.5], [0.0, 2.0], [0.0, 0.0]])),
+]
+
+
+def channels_of(op: LinearOp) -> tuple[int, int]:
+    """Input and output channels."""
+    if isinstance(op, Conv):
+        return op.weight.shape[1] * op.groups, op.weight.shape[0]
+    return (3, 3) if isinstance(op, Resample) else (op.weight.shape[0], op.weight.shape[1] * op.groups)
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("bits", [8, 3])
+def test_rounded_weights_stand_where_the_float_ones_stood(op: LinearOp, bits: int) -> None:
+    """All weights fit 8 bits without error, so these must be the float operator; with 3 bits, error and noise by hand."""
+    inputs, outputs = channels_of(op)
+    rng = np.random.default_rng(0)
+    mean, variance = rng.uniform(1, 9, inputs), rng.uniform(1, 9, inputs)
+    source = NormalizedInput("w", op, mean, variance + mean**2)
+    quantized = quantize("layer", [source], outputs, bits)
+    (kernel,), (exponent,) = quantized.kernels, quantized.exponents
+    step = 2.0**exponent / quantized.theta
+    offset, noise = np.zeros(outputs), 0.0
+    if isinstance(kernel, SpatialKernel):
+        assert isinstance(op, Resample)
+        assert len(set(step)) == 1
+        found = np.zeros((6, 6))
+        np.add.at(found, (kernel.rows, kernel.indices), kernel.data * step[0])
+        assert (kernel.input_size, kernel.output_size) == ((3, 2), (2, 3))
+        error = found - np.kron(op.rows, op.columns)
+        offset = error.sum() * mean / 6
+        noise = float((np.square(error).sum() * variance / 6).sum())
+    else:
+        assert not isinstance(op, Resample)
+        assert kernel.weight.shape == op.weight.shape
+        for field in ("strides", "pads", "dilations", "groups"):
+            assert getattr(kernel, field) == getattr(op, field)
+        places = op.strides[0] * op.strides[1] if isinstance(op, ConvTranspose) else 1
+        for first, second in np.ndindex(op.weight.shape[:2]):
+            if isinstance(op, Conv):
+                output, channel = first, first // (outputs // op.groups) * (inputs // op.groups) + second
+            else:
+                output, channel = first // (inputs // op.groups) * (outputs // op.groups) + second, first
+            error = kernel.weight[first, second] * step[output] - op.weight[first, second]
+            offset[output] += error.sum() * mean[channel] / places
+            noise += float(np.square(error).sum() * variance[channel] / places)
+    if bits == 8:
+        assert noise == 0
+    np.testing.assert_allclose(quantized.offset, offset, rtol=1e-9, atol=1e-12)
+    assert quantized.noise == pytest.approx(noise, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("size", "theta", "exponent"),
+    [
+        (2.0**-30, 2.0**22, 0),
+        (127 * 2.0**-22, 2.0**22, 0),
+        (128 * 2.0**-22, 2.0**21, 0),
+        (127.0, 1.0, 0),
+        (128.0, 1.0, 1),
+        (2.0**20, 1.0, 14),
+    ],
+)
+def test_thresholds_are_the_largest_powers_of_two_up_to_two_to_the_22(size: float, theta: float, exponent: int) -> None:
+    quantized = quantize("layer", [_normalized(np.full((1, 1, 1, 1), size))], 1, 8)
+    assert (quantized.theta.tolist(), quantized.exponents) == ([theta], (exponent,))
+
+
+@pytest.mark.parametrize(
+    ("payloads", "greatest"),
+    [((0, 3), [3 * 3.0, 3 * 5.0]), ((-2, 3), [3 * 3.0 + 2 * 1.0, 3 * 5.0]), ((-4, 0), [4.0, 0.0])],
+)
+def test_the_greatest_sum_takes_the_better_end_of_each_payload(
+    payloads: tuple[int, int], greatest: list[float]
+) -> None:
+    source = _normalized(np.array([[[[1.0, -1.0]], [[2.0, 0.0]]], [[[5.0, 0.0]], [[0.0, 0.0]]]]))
+    assert greatest_sum([source], 2, [payloads]).tolist() == greatest
+    assert greatest_sum([source, source], 2, [payloads, (0, 1)]).tolist() == [greatest[0] + 3, greatest[1] + 5]
+
+
+@pytest.mark.parametrize(
+    ("weight", "fits"), [(127.0, True), (-127.0, True), (128.0, False), (2.5, False), (3 + 1e-10, True)]
+)
+def test_relays_have_integer_weights(weight: float, fits: bool) -> None:
+    source = _normalized(np.array([[[[weight, 1.0]]]]))
+    if fits:
+        quantized = quantize_relay("pool", [source], 1)
+        assert (quantized.theta.tolist(), quantized.exponents, weight_of(quantized.kernels[0]).tolist()) == (
+            [1.0],
+            (0,),
+            [[[[round(weight), 1]]]],
+        )
+    else:
+        with pytest.raises(
+            ConversionError, match=r"^pool: a relay's weights must be integers of at most 127; w has others$"
+        ):
+            quantize_relay("pool", [source], 1)

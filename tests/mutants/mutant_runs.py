@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,10 @@ LEFT_OUT = shutil.ignore_patterns(
 OPTIONS = ("-x", "-q", "--tb=line", "-p", "no:xdist", "-p", "no:cov", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 LIBRARIES = (
-    *("numpy", "onnx", "onnxruntime", "numba", "scipy.sparse", "rich.table"),
+    *("numpy", "onnx", "onnxruntime", "numba", "scipy.sparse", "rich.table", "torch", "skimage.metrics", "PIL.Image"),
     *("hypothesis.strategies", "hypothesis.extra.numpy"),
 )
-"""Imported once, before processes are forked; nothing of the package itself may be among them."""
+"""Imported once, before processes are forked, where they are installed; nothing of the package itself may be among them."""
 
 MEMORY_BYTES = 12 * 2**30
 """Address space of one run: a mutant that asks for more fails alone."""
@@ -119,7 +120,8 @@ class Tree:
 def prepare() -> None:
     """Import what all runs need."""
     for name in LIBRARIES:
-        __import__(name)
+        with contextlib.suppress(ImportError):
+            import_module(name)
 
 
 def run(jobs: Iterable[Job], trees: list[Tree]) -> dict[Job, Result]:

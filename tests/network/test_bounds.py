@@ -74,17 +74,18 @@ def test_a_one_layer_bound_is_the_exact_extreme_over_all_inputs(seed: int, kind:
         assert (int(got_least.min()), int(got_greatest.max())) == (8 * least, 8 * greatest)
 
 
-@given(
-    st.integers(0, 2**16), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)
-)
+size = st.integers(1, 4)
+
+
+@given(st.integers(0, 2**16), st.tuples(size, size), st.tuples(size, size), st.tuples(size, size))
 def test_transposed_sums_are_those_of_the_taps_that_meet(
-    seed: int, sy: int, sx: int, kh: int, kw: int, gap: int
+    seed: int, strides: tuple[int, int], taps: tuple[int, int], gaps: tuple[int, int]
 ) -> None:
     """All-ones input in the middle of a large map: every phase appears, and positive weights alone give its sum."""
     rng = np.random.default_rng(seed)
-    weight = np.abs(rng.integers(-127, 128, (4, 2, kh, kw))).astype(np.int8)
-    kernel = TransposedKernel(weight, (sy, sx), dilations=(gap, gap), groups=2)
-    ones = np.ones((1, 4, 14, 14), np.int64)
+    weight = np.abs(rng.integers(-127, 128, (4, 2, *taps))).astype(np.int8)
+    kernel = TransposedKernel(weight, strides, dilations=gaps, groups=2)
+    ones = np.ones((1, 4, 18, 18), np.int64)
     reached = dynamics.apply(kernel, ones).max((0, 2, 3))
     positive, negative = sum_weights(kernel)
     assert np.array_equal(positive, reached)

@@ -15,7 +15,7 @@ from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network import artifact
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Network
-from snn_deploy.network.neuron import Neuron, read_common_fields
+from snn_deploy.network.neuron import Neuron, Reset, read_common_fields
 from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
@@ -99,3 +99,12 @@ def test_channels_are_chosen_with_all_that_is_theirs() -> None:
     neuron = MultiThreshold(np.array([3, 5, 7]), np.array([0, 1, 2]), -9, 9)
     chosen = neuron.channels(np.array([2, 0]))
     assert (chosen.theta.tolist(), chosen.v0.tolist(), chosen.payload_max) == ([7, 3], [2, 0], 9)
+
+
+@pytest.mark.parametrize(("reset", "limits"), [("subtract", (0, 9)), ("zero", (None, None))])
+def test_records_name_the_reset_where_it_is_not_the_usual_one(
+    reset: Reset, limits: tuple[int | None, int | None]
+) -> None:
+    neuron = MultiThreshold(np.array([3]), np.array([1]), -9, 9, *limits, reset=reset)
+    assert ("reset" in neuron.to_record()) == (reset == "zero")
+    assert neuron.to_record().get("reset", "subtract") == reset

@@ -40,7 +40,7 @@ class Totals:
             self.zero &= not any(array is not None and np.any(array) for array in arrays)
 
 
-@dataclass
+@dataclass(eq=False)
 class Pair:
     """One population of one backend beside the baseline's.
 

@@ -20,7 +20,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.verification.traces.trace import UNRECORDED, Probe, Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Alignment:
     """A recording cut to windows, the ``lags`` used (steps), and populations whose own best lag is another (``odd``).
 

@@ -7,12 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snn_deploy.network.kernels import ConvKernel, SpatialKernel, identity
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, identity
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
+from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import random_unet
-from snn_deploy_cpu.plan import Formats, NeuronLayer, PassThroughLayer, prepare
+from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons
+from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
+from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
+from snn_deploy_cpu.plan import Engine, Formats, NeuronLayer, PassThroughLayer, prepare
 
 
 def single(payload_min: int, payload_max: int, steps: int) -> tuple[Network, Population]:
@@ -127,3 +137,155 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
     assert (connection.source, connection.autotuner.task.source) == ("large", "small")
     assert connection.autotuner.task.macs == 16 * 8 * 8 * 9
     assert connection.autotuner.task.channels == 8
+
+
+def planned(
+    kernel: Kernel,
+    *,
+    payload: tuple[int, int] = (0, 9),
+    exponent: int = 0,
+    neuron: Neuron | None = None,
+    channels: int = 1,
+    engine: Engine | None = None,
+) -> NeuronLayer:
+    """One layer behind an input of 4x4 pixels, in rate mode, over two steps."""
+    shape = kernel.output_shape((channels, 4, 4))
+    count = shape[0]
+    neuron = neuron or MultiThreshold(np.full(count, 7), np.zeros(count, np.int64), 0, 9)
+    populations = (
+        Population(
+            "input",
+            (channels, 4, 4),
+            None,
+            np.zeros((channels, 1, 1), np.int64),
+            np.ones(channels),
+            input_min=payload[0],
+            input_max=payload[1],
+        ),
+        Population("fires", shape, neuron, np.zeros((count, 1, 1), np.int64), np.ones(count)),
+    )
+    connection = Connection("edge", "input", "fires", kernel, exponent)
+    network = Network("one", "rate", 2, populations, (connection,), (Output("output", "fires"),))
+    (layer,) = prepare(align(network), engine).layers
+    assert isinstance(layer, NeuronLayer)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("payload", "engine", "found"),
+    [
+        (85, None, "f32"),
+        (85, "f32", "f32"),
+        (85, "int8", "f32"),  # the depthwise convolution has no 8-bit one
+        (85, "f64", "f64"),
+        (86, None, "f64"),
+        (86, "f64", "f64"),
+    ],
+)
+def test_currents_choose_the_format(payload: int, engine: Engine | None, found: str) -> None:
+    """3 * 85 * 2**15 is below 2**23, and 3 * 86 * 2**15 is not."""
+    layer = planned(identity(1, 3), payload=(0, payload), exponent=15, engine=engine)
+    assert (layer.engine, layer.real) == (found, {"f32": np.float32, "f64": np.float64}[found])
+
+
+@pytest.mark.parametrize(
+    ("channels", "payload", "engine"),
+    [(1, 2**22, "f32"), (1, 2**22, "int8"), (260, STATE_MAX, None), (260, STATE_MAX, "f64")],
+)
+def test_currents_that_no_format_holds_are_refused(channels: int, payload: int, engine: Engine | None) -> None:
+    worst = 127 * channels * payload << 15
+    message = f"^fires: its current reaches {worst}, more than engine {engine or 'f64'} computes exactly; .*"
+    with pytest.raises(BackendUnavailableError, match=message + "reference backend$"):
+        planned(
+            ConvKernel(np.full((1, channels, 1, 1), 127, np.int8)),
+            payload=(0, payload),
+            exponent=15,
+            channels=channels,
+            engine=engine,
+        )
+
+
+@pytest.mark.parametrize(
+    ("neuron", "state"),
+    [
+        (MultiThreshold(np.array([7]), np.array([0]), 0, 9), ThresholdNeurons),
+        (CubaLif.of(np.array([640]), np.array([0]), current_decay=4096, voltage_decay=0), CubaLifNeurons),
+        (SigmaDelta.of(np.array([0]), shift=1, payloads=(-9, 9)), SigmaDeltaNeurons),
+    ],
+)
+def test_every_kind_of_neuron_has_its_own_state(neuron: Neuron, state: type) -> None:
+    assert isinstance(planned(identity(1, 3), neuron=neuron).neurons, state)
+
+
+def test_a_decaying_current_wider_than_float64_is_refused() -> None:
+    neuron = CubaLif.of(np.array([640]), np.array([0]), current_decay=1, voltage_decay=0)
+    with pytest.raises(
+        BackendUnavailableError, match=r"^fires: its decaying current is wider than float64 .* backend$"
+    ):
+        planned(identity(1, 127), payload=(0, STATE_MAX), neuron=neuron, engine="f64")
+
+
+class EightBits:
+    """A library whose convolutions are never called."""
+
+    payload_bits = 8
+
+    def convolution(self, *_: object) -> None:
+        return None
+
+
+PIXELS = SpatialKernel((4, 4), (4, 4), np.arange(17), np.arange(16)[::-1].copy(), np.ones(16, np.int8))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "payload", "engine", "operators"),
+    [
+        (3, (0, 255), None, [Int8PlaneConv]),
+        (3, (0, 256), None, [FloatConv]),  # two planes are slower than float32 for few channels
+        (4, (0, 256), None, [Int8PlaneConv] * 2),
+        (4, (0, 2**17), None, [Int8PlaneConv] * 3),
+        (4, (0, 2**17), "f32", [FloatConv]),
+        (3, (0, 256), "int8", [Int8PlaneConv] * 2),
+        (4, (0, 2**17), "f64", [FloatConv]),
+    ],
+)
+def test_eight_bits_are_taken_where_they_are_exact_and_fast(
+    inputs: int, payload: tuple[int, int], engine: Engine | None, operators: list[type], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "select_int8", EightBits)
+    kernel = ConvKernel(np.ones((2, inputs, 2, 2), np.int8))
+    layer = planned(kernel, payload=payload, channels=inputs, engine=engine)
+    (connection,) = layer.constant_inputs
+    assert [type(plane.operator) for plane in connection.operators] == operators
+    assert layer.engine == ("int8" if operators[0] is Int8PlaneConv else engine or "f32")
+
+
+def test_many_planes_are_slower_than_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "select_int8", EightBits)
+    monkeypatch.setattr(EightBits, "payload_bits", 4)
+    kernel = ConvKernel(np.ones((2, 4, 2, 2), np.int8))
+    assert planned(kernel, payload=(0, 2**12 - 1), channels=4).engine == "int8"
+    assert planned(kernel, payload=(0, 2**12), channels=4).engine == "f32"
+    assert planned(kernel, payload=(0, 2**12), channels=4, engine="int8").engine == "int8"
+
+
+def test_without_a_library_eight_bits_are_refused_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "select_int8", lambda: None)
+    kernel = ConvKernel(np.ones((2, 4, 2, 2), np.int8))
+    assert planned(kernel, channels=4).engine == "f32"
+    with pytest.raises(BackendUnavailableError, match=r"^edge: engine int8 needs PyTorch .*; install .* engine f32$"):
+        planned(kernel, channels=4, engine="int8")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "channels", "operator"),
+    [
+        (PIXELS, 1, PixelMap),
+        (identity(2, 3), 2, DepthwiseConv),
+        (ConvKernel(np.ones((2, 3, 1, 1), np.int8)), 3, FloatConv),
+    ],
+)
+def test_kernels_have_their_operators(kernel: Kernel, channels: int, operator: type[Operator]) -> None:
+    (connection,) = planned(kernel, channels=channels, engine="f32").constant_inputs
+    assert [type(plane.operator) for plane in connection.operators] == [operator]
+    assert connection.operators[0].plane is None

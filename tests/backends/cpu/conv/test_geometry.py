@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
 from snn_deploy_cpu.conv.geometry import Convolution, UpsampledConv, Window, padded_crop
 
@@ -96,6 +97,7 @@ def test_taps_read_strided_and_dilated_pixels(strides: tuple[int, int], dilation
         (ConvKernel(np.ones((4, 1, 2, 2), np.int8), groups=4), True),
         (ConvKernel(np.ones((8, 1, 2, 2), np.int8), groups=4), False),
         (ConvKernel(np.ones((4, 2, 2, 2), np.int8), groups=2), False),
+        (ConvKernel(np.ones((2, 2, 2, 2), np.int8), groups=2), False),
         (ConvKernel(np.ones((1, 1, 2, 2), np.int8)), True),
         (TransposedKernel(np.ones((4, 1, 1, 1), np.int8), (1, 1), groups=4), True),
         (TransposedKernel(np.ones((4, 1, 2, 2), np.int8), (2, 2), groups=4), False),
@@ -142,3 +144,39 @@ def test_rings_have_room_for_what_is_read(factor: int, kernel: int, pad: int) ->
     pixels = [(target - pad + tap) // factor + left for target in range(columns) for tap in range(kernel)]
     assert min(pixels) >= 0
     assert upsampled.ring_pixels(width, columns) == max(max(pixels) + 1, left + width)
+
+
+def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+    return np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        ConvKernel(weights(4, 3, 3, 2), (2, 1), (1, 0, 2, 1), (1, 3), 2),
+        ConvKernel(weights(3, 2, 1, 4), (1, 3), (0, 2, 1, 1)),
+        TransposedKernel(weights(4, 3, 5, 4), (2, 3), (1, 2, 0, 1), groups=2),
+        TransposedKernel(weights(2, 3, 4, 7), (3, 2), (2, 1, 1, 0), dilations=(2, 1)),
+        TransposedKernel(weights(2, 1, 3, 4), (3, 4), (0, 0, 0, 0), dilations=(1, 3)),
+        TransposedKernel(weights(2, 2, 4, 5), (1, 1), (1, 1, 2, 2), dilations=(2, 1)),
+    ],
+)
+def test_the_normal_form_slid_over_its_windows_is_the_convolution(kernel: ConvKernel | TransposedKernel) -> None:
+    form, groups = Convolution.of(kernel), kernel.groups
+    channels = kernel.weight.shape[0] if isinstance(kernel, TransposedKernel) else kernel.weight.shape[1] * groups
+    x = np.random.default_rng(1).integers(-9, 10, (2, channels, 6, 9))
+    expected = dynamics.apply(kernel, x)
+    _, depth, height, width = expected.shape
+    windows = form.input_window(0, 0, height), form.input_window(1, 0, width)
+    crop = padded_crop(x.transpose(0, 2, 3, 1), *windows)
+    positions = windows[0].outputs, windows[1].outputs
+    outputs, inputs = form.weight.shape[:2]
+    weight = form.weight.astype(np.int64).reshape(groups, outputs // groups, inputs, *form.weight.shape[2:])
+    sums = np.zeros((2, *positions, groups, outputs // groups), np.int64)
+    for h, w in np.ndindex(form.weight.shape[2], form.weight.shape[3]):
+        read = form.tap_view(crop, (h, w), positions).reshape(2, *positions, groups, inputs)
+        sums += np.einsum("nyxgi,goi->nyxgo", read, weight[..., h, w])
+    phases = sums.reshape(2, *positions, groups, *form.phases, depth // groups).transpose(0, 1, 4, 2, 5, 3, 6)
+    whole = phases.reshape(2, positions[0] * form.phases[0], positions[1] * form.phases[1], depth)
+    result = whole[:, windows[0].skip : windows[0].skip + height, windows[1].skip : windows[1].skip + width]
+    assert np.array_equal(result.transpose(0, 3, 1, 2), expected)

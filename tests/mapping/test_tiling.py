@@ -1,0 +1,144 @@
+"""The search for tiles against trying every tile, and words of memory against a walk over every list of synapses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from math import ceil
+
+import pytest
+
+from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.tiling import Tile, Use, choose_free_tile, choose_tile, count_synaptic_words, fits, measure_uses
+from snn_deploy.targets.load import Target, load_target
+
+LAYERS = (
+    Layer("conv", (5, 7, 6), (SynapseGroup("a", (3, 7, 6), taps=(3, 3)),)),
+    Layer("strided", (6, 3, 9), (SynapseGroup("a", (4, 6, 18), taps=(3, 2), strides=(2, 2)),)),
+    Layer("grouped", (6, 4, 4), (SynapseGroup("a", (4, 4, 4), taps=(3, 3), groups=2), SynapseGroup("b", (2, 4, 4)))),
+    Layer("up", (3, 8, 10), (SynapseGroup("a", (2, 4, 5), "transposed", (2, 2), (2, 2)),)),
+    Layer("dense", (23, 1, 1), (SynapseGroup("a", (5, 2, 2), "dense"),)),
+    Layer("pixels", (2, 6, 6), (SynapseGroup("a", (2, 3, 3), "pixels", entries=36),)),
+)
+
+
+def limited(name: str, **limits: int) -> Target:
+    target = load_target(name)
+    changed = {
+        f"limits.{key}": replace(target.figure(f"limits.{key}"), value=float(value)) for key, value in limits.items()
+    }
+    return replace(target, figures={**target.figures, **changed})
+
+
+TARGETS = {
+    "loihi1, few neurons": limited("loihi1", neurons_per_core=36),
+    "loihi1, few words": limited("loihi1", synaptic_memory_words=90),
+    "loihi1, few axons": limited("loihi1", input_axons_per_core=40),
+    "loihi2, few neurons": limited("loihi2", neurons_per_core=20),
+    "loihi2, few words": limited("loihi2", synaptic_memory_words=40),
+    "loihi2, little memory": limited("loihi2", core_memory_words=70),
+    "loihi2": load_target("loihi2"),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("name", TARGETS)
+def test_free_tiles_need_the_fewest_cores_of_all(name: str, layer: Layer) -> None:
+    target = TARGETS[name]
+    tiles = [Tile(*sides) for sides in product(*(range(1, length + 1) for length in layer.shape))]
+    cores = [tile.cores(layer) for tile in tiles if fits(target, layer, tile)]
+    chosen = choose_free_tile(target, layer)
+    assert (chosen is None) == (not cores)
+    if chosen is not None:
+        assert fits(target, layer, chosen)
+        assert chosen.cores(layer) == min(cores)
+        assert max(a - b for a, b in zip((chosen.channels, chosen.rows, chosen.columns), layer.shape, strict=True)) <= 0
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("name", TARGETS)
+def test_tiles_are_those_of_the_compilers_rule(name: str, layer: Layer) -> None:
+    """The most channels that fit anywhere, then the fewest cores, then the shortest border, then the smallest tile."""
+    target = TARGETS[name]
+    chosen = choose_tile(target, layer)
+    if name.startswith("loihi1"):
+        assert chosen == choose_free_tile(target, layer)
+        return
+    channels, height, width = layer.shape
+    blocks = {ceil(channels / 2**j) for j in range(8)}
+    if layer.dense:
+        blocks = {ceil(channels / parts) for parts in range(1, channels + 1)}
+    columns = {2**j for j in range(8) if 2**j < 2 * width}
+    tiles = [Tile(*sides) for sides in product(blocks, {ceil(height / 2**j) for j in range(8)}, columns)]
+    tiles = [tile for tile in tiles if fits(target, layer, tile)]
+    order = [(-tile.channels, tile.cores(layer), tile.rows + tile.columns, tile.size) for tile in tiles]
+    if chosen is None:
+        assert not tiles
+    else:
+        assert (-chosen.channels, chosen.cores(layer), chosen.rows + chosen.columns, chosen.size) == min(order)
+
+
+def lists_of_loihi1(group: SynapseGroup, tile: Tile) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Distinct sets of taps by which a source pixel meets the tile, far from the borders of the map."""
+    along = []
+    for axis, length in enumerate((tile.rows, tile.columns)):
+        taps, stride, dilation = group.taps[axis], group.strides[axis], group.dilations[axis]
+        sets = set()
+        for pixel, phase in product(range(200), range(stride)):
+            if group.kind == "conv":
+                at = [divmod(pixel - 50 - tap * dilation, stride) for tap in range(taps)]
+            else:
+                at = [((pixel - 50) * stride + phase + tap * dilation, 0) for tap in range(taps)]
+            sets.add(tuple(tap for tap, (row, rest) in enumerate(at) if rest == 0 and 0 <= row < length))
+        along.append(sets - {()})
+    return {(rows, columns) for rows in along[0] for columns in along[1]}
+
+
+@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4)])
+@pytest.mark.parametrize("layer", LAYERS[:4], ids=lambda layer: layer.name)
+def test_words_are_those_of_all_lists(layer: Layer, tile: Tile) -> None:
+    """Loihi 1: words of 64 bits, headers of 10 for each 60 synapses, 10 bits of index. Loihi 2: headers of 20."""
+    one = two = 0
+    for group in layer.groups:
+        per_group = layer.shape[0] // group.groups
+        sources = min(group.groups, ceil(tile.channels / per_group)) * (group.shape[0] // group.groups)
+        synapses = min(tile.channels, per_group)
+        for rows, columns in lists_of_loihi1(group, tile):
+            length = len(rows) * len(columns) * synapses
+            one += sources * ceil((length * (8 + 10) + 10 * ceil(length / 60)) / 64)
+        bits = 9 if group.strides[1] > 1 else 8
+        two += sources * group.taps[0] * group.taps[1] * ceil((synapses * bits + 20) / 64)
+    assert count_synaptic_words(load_target("loihi1"), layer, tile) == one
+    assert count_synaptic_words(load_target("loihi2"), layer, tile) == two
+
+
+@pytest.mark.parametrize(("name", "bits"), [("loihi1", 8 + 10), ("loihi2", 8 + 12)])
+def test_words_of_explicit_synapses(name: str, bits: int) -> None:
+    """A list per source neuron: of the whole tile where dense, of the share of the entries for a map of pixels."""
+    target, dense, pixels = load_target(name), LAYERS[4], LAYERS[5]
+    for neurons in (1, 6, 7, 23):
+        words = 5 * 2 * 2 * ceil((neurons * bits + 10) / 64)
+        assert count_synaptic_words(target, dense, Tile(neurons, 1, 1)) == words
+    for tile in (Tile(1, 1, 1), Tile(2, 1, 1), Tile(2, 3, 4), Tile(2, 6, 6)):
+        synapses = ceil(36 * tile.rows * tile.columns / 36) * tile.channels
+        lists = min(2 * 3 * 3, synapses)
+        words = lists * ceil((ceil(synapses / lists) * bits + 10) / 64)
+        assert count_synaptic_words(target, pixels, tile) == words
+
+
+def test_uses_of_a_core_by_hand() -> None:
+    tile = Tile(2, 3, 4)
+    words = {name: count_synaptic_words(load_target(name), LAYERS[2], tile) for name in ("loihi1", "loihi2")}
+    assert measure_uses(load_target("loihi1"), LAYERS[2], tile) == (
+        Use("neurons", 48, 1024),
+        Use("synaptic words", words["loihi1"], 16384),
+        Use("input axons", 2 * 4 * 4 + 2 * 3 * 4, 4096),
+    )
+    assert measure_uses(load_target("loihi2"), LAYERS[2], tile) == (
+        Use("neurons", 24, 4095),
+        Use("synaptic words", words["loihi2"], 16000),
+        Use("input axons", 2, 16000),
+        Use("core memory words", 24 + words["loihi2"] + 12, 20000),
+    )
+    assert Use("neurons", 3, 4).fraction == 0.75
+    assert (tile.size, tile.cores(LAYERS[2])) == (24, 3 * 2 * 1)
