@@ -12,6 +12,7 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,24 @@ class Equivalent:
 
 
 def read_table() -> list[Row]:
-    """Every module, once, in the order of the file."""
+    """Every module, once, in the order of the file; ``*`` stands for the modules of the folder that no other group names."""
     table = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
-
-    def below_tests(names: list[str]) -> tuple[str, ...]:
-        return tuple(f"tests/{name}" for name in names)
-
+    named = {f"{group['folder']}/{module}" for group in table["group"] for module in group["modules"]}
     return [
-        Row(
-            f"{group['folder']}/{module}",
-            below_tests(group["tests"]),
-            below_tests([*group.get("more", []), *table["laws"]]),
-        )
+        Row(path, _below_tests(group["tests"]), _below_tests([*group.get("more", []), *table["laws"]]))
         for group in table["group"]
         for module in group["modules"]
+        for path in (_others(group["folder"], named) if module == "*" else [f"{group['folder']}/{module}"])
     ]
+
+
+def _below_tests(names: list[str]) -> tuple[str, ...]:
+    return tuple(f"tests/{name}" for name in names)
+
+
+def _others(folder: str, named: set[str]) -> list[str]:
+    paths = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob("*.py"))
+    return [path for path in paths if path not in named and not path.endswith("/__init__.py")]
 
 
 def read_equivalents() -> list[Equivalent]:
