@@ -11,7 +11,7 @@ import pytest
 
 from snn_deploy.activity.counting import Activity, assume_activity, count_activity
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.energy import EVENT_COEFFICIENTS, estimate
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.mapping.traffic import measure_traffic
@@ -75,6 +75,69 @@ def test_a_step_across_chips_waits_for_the_slower_barrier(cores_per_chip: int, c
     assert (timing.cores, timing.chips) == (3, chips)
     assert timing.step_s.value == pytest.approx(8.4e-9 + barrier_s, rel=1e-12)  # one neuron a core, no spikes
     assert timing.static_w.value == pytest.approx(0.104 * chips, rel=1e-12)
+
+
+def test_the_busiest_core_is_named(measured: tuple[Network, Activity]) -> None:
+    """The population whose cores hold the one with the most time for operations and neurons."""
+    network, activity = measured
+    target = load_target("loihi1")
+    mapping = map_network(network, target)
+    moved = measure_traffic(network, activity, mapping, target)
+    loads = moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9
+    timing = estimate(network, activity, target).timing
+    assert timing is not None
+    peaks = {
+        name: loads[block.first : block.first + int(np.prod(block.grid))].max() for name, block in moved.blocks.items()
+    }
+    assert timing.busiest == max(peaks, key=lambda name: peaks[name])
+    assert (timing.cores, timing.chips) == (mapping.cores, mapping.chips)
+
+
+@pytest.mark.parametrize(
+    ("cores_per_chip", "streamed", "notes"),
+    [
+        (3, False, ["images one at a time; streamed images share leakage and idle updates"]),
+        (3, True, ["images stream through the pipeline"]),
+        (
+            1,
+            False,
+            [
+                "images one at a time; streamed images share leakage and idle updates",
+                "4 messages per image cross chips; their energy is unknown and not included",
+            ],
+        ),
+    ],
+)
+def test_notes_say_what_is_not_included(cores_per_chip: int, streamed: bool, notes: list[str]) -> None:
+    """Of three populations the first two send 0.5 events in each of four steps; the input's messages cross nothing."""
+    network, loihi1 = copies(3), load_target("loihi1")
+    limit = replace(loihi1.figure("limits.cores_per_chip"), value=float(cores_per_chip))
+    target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
+    energy = estimate(network, assume_activity(network, 0.5), target, streamed=streamed)
+    step = "step time uses the busiest core's average load; messages from the host are counted without hops"
+    assert energy.notes == (*loihi1.notes, notes[0], step, *notes[1:])
+    assert (energy.network, energy.target) == ("copies", "loihi1")
+    assert energy.activity == "assumed: 0.5 events per neuron and step"
+    keys = [figure.key for figure in energy.figures]
+    assert keys[0] == "energy.synapse_pj"
+    assert keys[1:7] == [*EVENT_COEFFICIENTS]
+
+
+def test_what_does_not_fit_is_noted() -> None:
+    network = copies(3)
+    loihi1 = load_target("loihi1")
+    limit = replace(loihi1.figure("limits.payload_bits"), value=0.0)
+    target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
+    assert estimate(network, assume_activity(network, 0.5), target).notes[-1] == (
+        "the network does not fit: 4 problem(s), see the mapping"
+    )
+
+
+def test_a_mapping_of_something_else_is_refused(measured: tuple[Network, Activity]) -> None:
+    network, activity = measured
+    for mapping in (map_network(copies(3), load_target("loihi1")), map_network(network, load_target("loihi2"))):
+        with pytest.raises(TargetError, match=r"^the mapping is of '.*' on 'loihi[12]'$"):
+            estimate(network, activity, load_target("loihi1"), mapping=mapping)
 
 
 def copies(number: int) -> Network:
