@@ -63,14 +63,23 @@ class Mutant:
 
     @cached_property
     def change(self) -> tuple[str, str]:
-        """Lines before and after, stripped, several joined by spaces: what identifies the mutant when lines move."""
-        removed, added = [], []
-        for line in difflib.unified_diff(self.source.splitlines(), self.mutated.splitlines(), n=0, lineterm=""):
-            if line.startswith("-") and not line.startswith("---"):
-                removed.append(line[1:].strip())
-            elif line.startswith("+") and not line.startswith("+++"):
-                added.append(line[1:].strip())
-        return " ".join(removed), " ".join(added)
+        """Lines before and after, stripped, several joined by spaces: what identifies the mutant when lines move.
+
+        A line that is only taken away stands with the one below it.
+        """
+        before, after = self.source.splitlines(), self.mutated.splitlines()
+        removed: list[str] = []
+        added: list[str] = []
+        for kind, i, i_end, j, j_end in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            if kind != "equal":
+                below = int(kind == "delete")
+                removed += before[i : i_end + below]
+                added += after[j : j_end + below]
+        return _joined(removed), _joined(added)
+
+
+def _joined(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 @dataclass(frozen=True)

@@ -139,3 +139,9 @@ def test_fit_pads_and_cuts() -> None:
 
 def _cell(value: int) -> Int64:
     return np.full((1, 1, 1, 1), value, np.int64)
+
+
+def test_membranes_are_read_and_left_as_they_were() -> None:
+    v = np.array([7, 40, -3], np.int64)
+    assert fire_ladder(v, np.array([2, 3, 4]), 3, strict=False).tolist() == [3, 7, 0]
+    assert v.tolist() == [7, 40, -3]

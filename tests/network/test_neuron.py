@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,11 +13,13 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendUnavailableError, ConversionError, NetworkError
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network import artifact
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Network
 from snn_deploy.network.neuron import Neuron, Reset, read_common_fields
 from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.schedule import shuffle
+from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import random_stimulus, random_unet
 
 
@@ -108,3 +110,96 @@ def test_records_name_the_reset_where_it_is_not_the_usual_one(
     neuron = MultiThreshold(np.array([3]), np.array([1]), -9, 9, *limits, reset=reset)
     assert ("reset" in neuron.to_record()) == (reset == "zero")
     assert neuron.to_record().get("reset", "subtract") == reset
+
+
+@pytest.mark.parametrize("missing", ["charge", "step", "from_record"])
+def test_a_kind_without_a_step_or_a_record_is_no_kind(missing: str) -> None:
+    methods = {name: vars(Doubling)[name] for name in ("charge", "step", "from_record") if name != missing}
+    half = type("Half", (Neuron,), methods)
+    with pytest.raises(TypeError, match=missing):
+        half(np.array([1]), np.array([0]), -1, 1)
+
+
+def numbers(*values: int) -> Int64:
+    return np.array(values, np.int64)
+
+
+USUAL: dict[str, Any] = {
+    "theta": numbers(3, 5),
+    "v0": numbers(0, 1),
+    "payload_min": -9,
+    "payload_max": 9,
+    "count_min": -1,
+    "count_max": 7,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"theta": numbers(1, STATE_MAX)}, None),
+        ({"theta": numbers(3)}, r"theta \(1,\) and v0 \(2,\) must both be \(C,\)"),
+        (
+            {"theta": np.ones((1, 2), np.int64), "v0": np.ones((1, 2), np.int64)},
+            r"theta \(1, 2\) and v0 .* must both be \(C,\)",
+        ),
+        ({"v0": numbers(-STATE_MAX, STATE_MAX)}, None),
+        ({"v0": numbers(STATE_MAX + 1, 0)}, r"initial membranes must lie in \+-8388607"),
+        ({"payload_min": -STATE_MAX, "payload_max": STATE_MAX}, None),
+        ({"payload_min": 0, "payload_max": 1}, None),
+        ({"payload_min": -STATE_MAX - 1}, r"payload limits .* must hold 0 and lie in \+-8388607"),
+        ({"count_min": -STATE_MAX, "count_max": STATE_MAX}, None),
+        ({"count_min": 0, "count_max": 1}, None),
+        ({"count_min": None, "count_max": None}, None),
+        ({"count_min": 1}, r"count limits 1\.\.7 must hold 0 and lie in \+-8388607"),
+        ({"count_max": 0}, r"count limits -1\.\.0 must hold 0 and lie in \+-8388607"),
+        ({"count_min": -STATE_MAX - 1}, r"count limits .* must hold 0 and lie in \+-8388607"),
+        ({"count_max": STATE_MAX + 1}, r"count limits .* must hold 0 and lie in \+-8388607"),
+        ({"reset": "zero"}, None),
+        ({"reset": "half"}, "reset 'half' is neither 'subtract' nor 'zero'"),
+    ],
+)
+def test_the_other_ends_of_limits(fields: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        MultiThreshold(**(USUAL | fields))
+    else:
+        with pytest.raises(NetworkError, match=f"^{message}$"):
+            MultiThreshold(**(USUAL | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts", "relays"),
+    [
+        ({}, (-1, 7), False),
+        ({"payload_min": 0}, (0, 7), False),
+        ({"count_min": None, "count_max": None}, None, False),
+        ({"theta": numbers(1, 1), "v0": numbers(0, 0)}, (-1, 7), True),
+        ({"theta": numbers(1, 2), "v0": numbers(0, 0)}, (-1, 7), False),
+        ({"theta": numbers(1, 1), "v0": numbers(0, 1)}, (-1, 7), False),
+        ({"theta": numbers(1, 1), "v0": numbers(0, 0), "strict": True}, (-1, 7), False),
+        ({"theta": numbers(1, 1), "v0": numbers(0, 0), "reset": "zero"}, (-1, 7), False),
+    ],
+)
+def test_what_is_asked_of_every_kind(fields: dict[str, Any], counts: tuple[int, int] | None, relays: bool) -> None:
+    neuron = MultiThreshold(**(USUAL | fields))
+    assert (neuron.count_range, neuron.resting_count_range, neuron.relays) == (counts, counts, relays)
+    assert neuron.quantizes
+    assert not neuron.has_second_state
+    assert neuron.is_schedule_free
+    assert (neuron.section, neuron.is_stock, neuron.current_shift) == (None, False, 0)
+    assert np.array_equal(neuron.quantum, neuron.theta)
+    assert np.array_equal(neuron.membrane_bias, [0, 0])
+    assert neuron.reach(numbers(3, 4)).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("largest", [STATE_MAX, -STATE_MAX])
+def test_offsets_of_lavas_neurons_lie_in_24_bits(largest: int) -> None:
+    neuron = SigmaDelta.of(numbers(largest, 1), shift=2, payloads=(-9, 9))
+    assert neuron.membrane_bias.tolist() == [largest, 1]
+    assert neuron.channels(numbers(1)).membrane_bias.tolist() == [1]
+    assert neuron.is_stock
+    assert neuron.has_second_state
+    with pytest.raises(NetworkError, match=r"^offsets \(2,\) must be \(2,\) and lie in \+-8388607$"):
+        replace(neuron, offset=numbers(largest + largest // STATE_MAX, 1))
+    with pytest.raises(NetworkError, match=r"^offsets \(1,\) must be \(2,\) and lie in \+-8388607$"):
+        replace(neuron, offset=numbers(1))
