@@ -1,6 +1,6 @@
 """A kind of neuron that nothing knows, added as CONTRIBUTING.md says: the reference runs it, all others refuse it by name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import ArtifactError, BackendUnavailableError, ConversionError, NetworkError
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network import artifact
+from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Network
@@ -203,3 +204,17 @@ def test_offsets_of_lavas_neurons_lie_in_24_bits(largest: int) -> None:
         replace(neuron, offset=numbers(largest + largest // STATE_MAX, 1))
     with pytest.raises(NetworkError, match=r"^offsets \(1,\) must be \(2,\) and lie in \+-8388607$"):
         replace(neuron, offset=numbers(1))
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        MultiThreshold(**USUAL),
+        CubaLif.of(numbers(64), numbers(0), current_decay=4096, voltage_decay=0),
+        SigmaDelta.of(numbers(0), shift=2, payloads=(-9, 9)),
+    ],
+)
+def test_neurons_are_values(neuron: Neuron) -> None:
+    for name in ("theta", "note"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(neuron, name, numbers(1))
