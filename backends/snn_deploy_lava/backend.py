@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from snn_deploy.arrays import Int32, Int64
+from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
-from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.errors import BackendError, BackendUnavailableError, CompiledFormError
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound_population
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
 from snn_deploy_lava import rules
-from snn_deploy_lava.runtime import description, trace
+from snn_deploy_lava.runtime import description, lava_import, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
@@ -88,6 +89,21 @@ class LavaBackend:
             engines={population.name: self._engine for population in network.populations[1:]},
             seconds=time.perf_counter() - started,
         )
+
+    def read_compiled(self, network: Network) -> CompiledForm:
+        """What the processes of its graph compute, read back from them; the graph is built in this process, and not run."""
+        self._check_network(network)
+        if self.stream or _needs_stream(network):
+            raise CompiledFormError(
+                f"{network.name}: a stream of images, and what Lava's own neurons are compiled into, cannot be read back yet"
+            )
+        lava_import.prepare()
+        from snn_deploy_lava.compiled import read_graph
+
+        with tempfile.TemporaryDirectory(prefix="snn-lava-") as name:
+            artifact.save(network, Path(name) / "network.snn")
+            read = description.read(Path(name) / "network.snn")
+        return read_graph(read, network.input.payload_range, "stock" if self.stock_conv else "exact")
 
     def _job(self, record: Record) -> Job:
         return Job(

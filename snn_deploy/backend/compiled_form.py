@@ -10,7 +10,7 @@ itself, or one of its digits) and applies a linear map to what it has read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -132,7 +132,29 @@ class OpaqueFiring:
     per_channel: bool
 
 
-Firing: TypeAlias = Quantizer | OpaqueFiring
+Number: TypeAlias = Int64 | int | bool | str | None
+"""A number of a neuron: one per channel, or one for all."""
+
+
+@dataclass(frozen=True, eq=False)
+class SteppedFiring:
+    """Neurons that are stepped in time by the equations of a known ``kind`` (:attr:`~snn_deploy.network.neuron.Neuron.kind`).
+
+    ``numbers`` are theirs, named as an artifact names them. The population fires from step ``start`` on; ``bias`` (C, 1, 1) or
+    (C, H, W) joins its current then, once or in every step (``bias_repeats``).
+    """
+
+    kind: str
+    numbers: Mapping[str, Number]
+    bias: Int64
+    start: int
+    bias_repeats: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", freeze(self.bias, np.int64))
+
+
+Firing: TypeAlias = Quantizer | OpaqueFiring | SteppedFiring
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +177,20 @@ class Accumulator:
     greatest: int
 
 
+@dataclass(frozen=True)
+class Timing:
+    """Every image has ``interval`` steps of its own, in the first ``input_steps`` of which the source sends it.
+
+    ``interval`` is ``None`` where nothing of one image can meet the next.
+    """
+
+    interval: int | None
+    input_steps: int
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledForm:
-    """Everything that a backend computes of a network.
+    """Everything that a backend computes of a network; a form without ``timing`` computes counts alone.
 
     ``digest`` is the SHA-256 of the emission, where it is a file. ``outside`` names what the form takes for granted: the kernels
     of libraries, the chip.
@@ -171,3 +204,4 @@ class CompiledForm:
     connections: tuple[CompiledConnection, ...]
     accumulators: tuple[Accumulator, ...]
     outside: tuple[str, ...]
+    timing: Timing | None = None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.compiled_form import Firing, LinearMap, OpaqueFiring, Quantizer
+from snn_deploy.backend.compiled_form import Firing, LinearMap, OpaqueFiring, Quantizer, SteppedFiring
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.network.network import Population
 from snn_deploy.shapes import Pair, Shape
@@ -89,6 +89,8 @@ def specify(population: Population) -> Quantizer:
 
 def compare_firing(expected: Quantizer, found: Firing, shape: Shape, drive: Drive) -> str | Divergence:
     """How equality was shown, or where it fails; :class:`CompiledFormError` where neither can be decided."""
+    if isinstance(found, SteppedFiring):
+        raise CompiledFormError("its neurons are stepped in time, and no step is known")
     if isinstance(found, Quantizer) and _same(expected, found, shape):
         return "offsets, thresholds and limits are equal"
     if isinstance(found, OpaqueFiring):

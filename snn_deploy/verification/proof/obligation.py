@@ -5,11 +5,12 @@ What is open is never a pass: :attr:`Proof.exit_code` is 0 only where every obli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from snn_deploy.errors import CompiledFormError, ConversionError
 from snn_deploy.verification.comparison.verdict_record import Json
 
 Kind = Literal["structure", "linear", "firing", "formats", "bounds", "schedule", "form"]
@@ -36,6 +37,19 @@ class Obligation:
     outcome: Outcome
     reason: str
     evidence: Mapping[str, int] = field(default_factory=dict)
+
+
+Shown: TypeAlias = tuple[Outcome, str, dict[str, int]]
+"""An outcome, its reason and its evidence."""
+
+
+def state(kind: Kind, subject: str, show: Callable[[], Shown]) -> Obligation:
+    """The obligation with the outcome of ``show``; what cannot be decided is open."""
+    try:
+        outcome, reason, evidence = show()
+    except (CompiledFormError, ConversionError) as error:
+        return Obligation(kind, subject, Outcome.OPEN, str(error))
+    return Obligation(kind, subject, outcome, reason, evidence)
 
 
 @dataclass(frozen=True)

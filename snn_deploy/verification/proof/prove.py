@@ -14,23 +14,21 @@ from math import gcd
 
 import numpy as np
 
-from snn_deploy.backend.compiled_form import CompiledForm, CompiledPopulation, LinearMap, Windows
+from snn_deploy.backend.compiled_form import CompiledForm, CompiledPopulation, Windows
 from snn_deploy.backend.protocol import Backend, Progress, Provable
-from snn_deploy.errors import CompiledFormError, ConversionError, SnnDeployError
+from snn_deploy.errors import CompiledFormError, SnnDeployError
 from snn_deploy.network import artifact, bounds
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network, Population
 from snn_deploy.shapes import Pair
 from snn_deploy.verification.proof.firing import Divergence, Drive, compare_firing, reach, specify
 from snn_deploy.verification.proof.linear import Difference, Edge, compare_edge
-from snn_deploy.verification.proof.obligation import Kind, Obligation, Outcome, Proof
+from snn_deploy.verification.proof.obligation import Obligation, Outcome, Proof, Shown, state
 from snn_deploy.verification.proof.settling import find_last_events
-from snn_deploy.verification.proof.windows import describe_kernel
+from snn_deploy.verification.proof.stepped import prove_steps
+from snn_deploy.verification.proof.windows import describe_connections
 
 OUTSIDE = ("the Python interpreter and NumPy, which ran this proof",)
-
-Shown = tuple[Outcome, str, dict[str, int]]
-"""An outcome, its reason and its evidence."""
 
 
 def prove_backend(network: Network, backend: Backend, progress: Progress | None = None) -> Proof:
@@ -47,28 +45,23 @@ def prove_backend(network: Network, backend: Backend, progress: Progress | None 
 def prove_reading(
     network: Network, name: str, read: Callable[[], CompiledForm], progress: Progress | None = None
 ) -> Proof:
-    """The proof for the form that ``read`` gives of backend ``name``; open where it raises one of our errors."""
+    """The proof for the form that ``read`` gives of backend ``name``; open where it fails."""
     try:
         form = read()
-    except SnnDeployError as error:
-        unread = Obligation("form", network.name, Outcome.OPEN, str(error))
+    except Exception as error:  # whatever is wrong with a stranger's backend, nothing is proved of it
+        reason = str(error) if isinstance(error, SnnDeployError) else f"{type(error).__name__}: {error}"
+        unread = Obligation("form", network.name, Outcome.OPEN, reason)
         return Proof(network.name, artifact.digest(network), name, "", (unread,))
     return prove_form(network, form, progress)
 
 
 def prove_form(network: Network, form: CompiledForm, progress: Progress | None = None) -> Proof:
     """All obligations for ``network`` and ``form``, in order; ``progress`` counts populations."""
-    obligations = [_show("structure", network.name, lambda: _compare_structure(network, form))]
-    compiled = {population.name: population for population in form.populations}
-    counts = {network.input.name: network.input.payload_range}
-    for place, population in enumerate(network.populations[1:]):
-        obligations += _Induction(network, form, counts).prove(population, compiled.get(population.name))
-        if progress is not None:
-            progress(place + 1, len(network.populations) - 1)
+    obligations = [state("structure", network.name, lambda: _compare_structure(network, form))]
+    obligations += (_prove_counts if form.timing is None else prove_steps)(network, form, progress)
     obligations += [
-        _show("formats", form.backend, lambda: _compare_formats(form)),
-        _show("bounds", network.name, lambda: _prove_bounds(network)),
-        _show("schedule", network.name, lambda: _prove_schedule(network)),
+        state("formats", form.backend, lambda: _compare_formats(form)),
+        state("bounds", network.name, lambda: _prove_bounds(network)),
     ]
     assumed = [
         population.name for population, _ in network.layers() if population.neuron and population.neuron.is_stock
@@ -82,15 +75,6 @@ def prove_form(network: Network, form: CompiledForm, progress: Progress | None =
     return Proof(network.name, artifact.digest(network), form.backend, form.digest, tuple(obligations), outside)
 
 
-def _show(kind: Kind, subject: str, show: Callable[[], Shown]) -> Obligation:
-    """The obligation with the outcome of ``show``; what cannot be decided is open."""
-    try:
-        outcome, reason, evidence = show()
-    except (CompiledFormError, ConversionError) as error:
-        return Obligation(kind, subject, Outcome.OPEN, str(error))
-    return Obligation(kind, subject, outcome, reason, evidence)
-
-
 def _compare_structure(network: Network, form: CompiledForm) -> Shown:
     expected = {population.name: population.shape for population in network.populations}
     found = {form.source: form.source_shape, **{population.name: population.shape for population in form.populations}}
@@ -100,6 +84,17 @@ def _compare_structure(network: Network, form: CompiledForm) -> Shown:
         names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
         return Outcome.REFUTED, f"{names[0]} is {found.get(names[0])}, {expected.get(names[0])} expected", {}
     return Outcome.PROVED, "same populations of the same shapes", {"populations": len(expected)}
+
+
+def _prove_counts(network: Network, form: CompiledForm, progress: Progress | None) -> Iterator[Obligation]:
+    """That counts are equal, by induction over the populations, and final."""
+    compiled = {population.name: population for population in form.populations}
+    counts = {network.input.name: network.input.payload_range}
+    for place, population in enumerate(network.populations[1:]):
+        yield from _Induction(network, form, counts).prove(population, compiled.get(population.name))
+        if progress is not None:
+            progress(place + 1, len(network.populations) - 1)
+    yield state("schedule", network.name, lambda: _prove_schedule(network))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +110,8 @@ class _Induction:
         name = population.name
         found = [each.source for each in self.form.connections if each.target == name]
         for source in dict.fromkeys((*(each.source for each in self.network.incoming(name)), *found)):
-            yield _show("linear", f"{source} -> {name}", partial(self.compare_maps, population, source))
-        yield _show("firing", name, partial(self.compare_counts, population, compiled))
-
-    def maps(self, source: str, target: str) -> tuple[LinearMap, ...]:
-        """What the specification has between two populations."""
-        shape = self.network.population(source).shape
-        return tuple(
-            describe_kernel(connection.kernel, connection.exponent, shape)
-            for connection in self.network.incoming(target)
-            if connection.source == source
-        )
+            yield state("linear", f"{source} -> {name}", partial(self.compare_maps, population, source))
+        yield state("firing", name, partial(self.compare_counts, population, compiled))
 
     def compare_maps(self, population: Population, source: str) -> Shown:
         """All that ``source`` sends ``population``."""
@@ -136,7 +122,7 @@ class _Induction:
             self.network.population(source).shape,
             population.shape,
             self.counts[source],
-            self.maps(source, population.name),
+            describe_connections(self.network, source, population.name),
             tuple(part for each in compiled for part in each.parts),
         )
         result = compare_edge(edge)
@@ -165,7 +151,7 @@ class _Induction:
         divisor = 0
         afferents = []
         for source in dict.fromkeys(connection.source for connection in self.network.incoming(population.name)):
-            maps = self.maps(source, population.name)
+            maps = describe_connections(self.network, source, population.name)
             afferents.append((self.network.population(source).shape, self.counts[source], maps))
             weights = (linear.weight if isinstance(linear, Windows) else linear.weights for linear in maps)
             divisor = gcd(divisor, *(int(np.gcd.reduce(each, axis=None)) for each in weights))

@@ -18,6 +18,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.compiled_form import NOWHERE, LinearMap, Pixels, Synapses, Windows
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.network import Network
 from snn_deploy.shapes import Pair, Shape
 
 MOST_SYNAPSES = 2**25
@@ -53,6 +54,16 @@ def describe_kernel(kernel: Kernel, exponent: int, source: Shape) -> LinearMap:
     inputs, per_group, *taps = weight.shape
     grouped = weight.reshape(kernel.groups, inputs // kernel.groups, per_group, *taps).swapaxes(1, 2)
     return Windows(grouped.reshape(-1, inputs // kernel.groups, *taps), rows, columns, kernel.groups)
+
+
+def describe_connections(network: Network, source: str, target: str, delay: int | None = None) -> tuple[LinearMap, ...]:
+    """The maps of all connections between two populations, or of those of one ``delay``."""
+    shape = network.population(source).shape
+    return tuple(
+        describe_kernel(connection.kernel, connection.exponent, shape)
+        for connection in network.incoming(target)
+        if connection.source == source and delay in (None, connection.delay)
+    )
 
 
 def _axis(kernel: ConvKernel | TransposedKernel, axis: int) -> tuple[int, int, int]:

@@ -1,0 +1,220 @@
+"""Equality step by step of a network and a form that is stepped in time: the same membranes and payloads at every step.
+
+A simulation argument. Both start from the same membranes; if at some step all membranes, running counts and events under way are
+equal, equal linear maps and delays bring equal currents, the same bias joins them, and the same equations with the same
+numbers make equal membranes, counts and payloads of them. So they are equal at the next step, and at all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from snn_deploy.arrays import Int64
+from snn_deploy.backend.compiled_form import CompiledForm, CompiledPopulation, Number, SteppedFiring
+from snn_deploy.backend.protocol import Progress
+from snn_deploy.errors import CompiledFormError, NetworkError
+from snn_deploy.network.bounds import bound_current, bound_payloads, bound_population
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Network, Population
+from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.record import Record
+from snn_deploy.verification.proof.linear import Difference, Edge, compare_edge
+from snn_deploy.verification.proof.obligation import Obligation, Outcome, Shown, state
+from snn_deploy.verification.proof.windows import describe_connections
+
+REACH = 4
+"""Multiples of the threshold around which a difference of two neurons is looked for."""
+
+
+def prove_steps(network: Network, form: CompiledForm, progress: Progress | None) -> Iterator[Obligation]:
+    """Linear maps by source, target and delay; then each population's firing; then what begins and ends an image."""
+    compiled = {population.name: population for population in form.populations}
+    for place, population in enumerate(network.populations[1:]):
+        name = population.name
+        arriving = [(each.source, each.delay) for each in network.incoming(name)]
+        found = [(each.source, each.delay) for each in form.connections if each.target == name]
+        for source, delay in dict.fromkeys((*arriving, *found)):
+            show = partial(_compare_maps, network, population, form, source, delay)
+            yield state("linear", f"{source} -> {name} after {delay}", show)
+        yield state("firing", name, partial(_compare_firing, network, population, compiled.get(name)))
+        if progress is not None:
+            progress(place + 1, len(network.populations) - 1)
+    yield state("schedule", network.name, partial(_compare_timing, network, form))
+
+
+def _compare_maps(
+    network: Network, population: Population, form: CompiledForm, source: str, delay: int | None
+) -> Shown:
+    if source not in {each.name for each in network.populations}:
+        raise CompiledFormError(f"nothing is known of the events of {source!r}")
+    key = (source, population.name, delay)
+    edge = Edge(
+        network.population(source).shape,
+        population.shape,
+        bound_payloads(network, network.population(source)),
+        describe_connections(network, source, population.name, -1 if delay is None else delay),
+        tuple(
+            part for each in form.connections if (each.source, each.target, each.delay) == key for part in each.parts
+        ),
+    )
+    result = compare_edge(edge)
+    if isinstance(result, Difference):
+        return Outcome.REFUTED, result.text, {}
+    reason = f"{result.weights:,} weights are equal for each of {result.payloads:,} payloads"
+    return Outcome.PROVED, reason, {"weights": result.weights}
+
+
+def _compare_firing(network: Network, population: Population, compiled: CompiledPopulation | None) -> Shown:
+    neuron, firing = population.neuron, None if compiled is None else compiled.firing
+    if (
+        neuron is None
+        or compiled is None
+        or compiled.shape != population.shape
+        or not isinstance(firing, SteppedFiring)
+    ):
+        raise CompiledFormError("the form has no such population that is stepped in time")
+    if firing.kind != neuron.kind:
+        return Outcome.REFUTED, f"its neurons are {firing.kind}, {neuron.kind} expected", {}
+    timed = _compare_drive(network, population, firing)
+    if timed is not None:
+        return Outcome.REFUTED, timed, {}
+    expected = dict(_flatten(neuron.to_record()))
+    expected.setdefault("reset", neuron.reset)
+    if set(expected) != set(firing.numbers):
+        raise CompiledFormError(f"its numbers are {sorted(firing.numbers)}, not {sorted(expected)}")
+    names = [name for name, value in expected.items() if not _same(value, firing.numbers[name])]
+    if names:
+        return _refute(network, population, neuron, {name: firing.numbers[name] for name in names})
+    if firing.start != population.start:
+        return _compare_start(network, population, neuron, firing.start)
+    return Outcome.PROVED, "start, bias and all numbers of the neurons are equal", {"neurons": population.size}
+
+
+def _compare_start(network: Network, population: Population, neuron: Neuron, start: int) -> Shown:
+    """What another start changes: nothing where no event comes before the later one and no membrane fires by itself."""
+    arrivals = [
+        (0 if connection.source == network.input.name else network.population(connection.source).start)
+        + connection.delay
+        for connection in network.incoming(population.name)
+    ]
+    words = f"it fires from step {start} on, {population.start} expected"
+    # limits of the first membrane that fires on time: all that came until then
+    high, low = neuron.v0, neuron.v0
+    for connection, arrival in zip(network.incoming(population.name), arrivals, strict=True):
+        if arrival <= population.start:
+            ends = bound_current(connection, *bound_payloads(network, network.population(connection.source)))
+            low, high = low + ends[0], high + ends[1]
+    still = np.zeros_like(neuron.v0)[:, None, None]
+    bias = population.bias if start > population.start else 0 * population.bias
+    if start > population.start and any(
+        neuron.step((end + 0 * neuron.v0)[:, None, None], still, bias)[2].any() for end in (low, high)
+    ):
+        return Outcome.REFUTED, f"{words}; the largest currents make it fire in step {population.start}", {}
+    alone = neuron.step(neuron.v0[:, None, None], still, still)
+    rests = not alone[2].any() and np.array_equal(alone[0], neuron.v0[:, None, None]) and not alone[1].any()
+    if start < population.start <= min(arrivals) and rests:
+        reason = f"{words}, but no event comes before, and no membrane changes by itself; all numbers are equal"
+        return Outcome.PROVED, reason, {"neurons": population.size}
+    raise CompiledFormError(words)
+
+
+def _compare_drive(network: Network, population: Population, firing: SteppedFiring) -> str | None:
+    """The first step at which another bias joins, in words."""
+    repeats = network.mode == "rate"
+    starts = {population.start, firing.start}
+    for step in sorted({start + later for start in starts for later in (0, 1)} & set(range(network.duration))):
+        right = (
+            population.bias
+            if step == population.start or (repeats and step > population.start)
+            else 0 * population.bias
+        )
+        found = (
+            firing.bias if step == firing.start or (firing.bias_repeats and step > firing.start) else 0 * firing.bias
+        )
+        right, found = np.broadcast_to(right, population.shape), np.broadcast_to(found, population.shape)
+        if not np.array_equal(right, found):
+            channel, y, x = (int(place) for place in np.argwhere(right != found)[0])
+            values = f"{int(found[channel, y, x])} joins neuron {(channel, y, x)}, {int(right[channel, y, x])} expected"
+            return f"in step {step} a bias of {values}"
+    return None
+
+
+def _flatten(record: Record) -> Iterator[tuple[str, Number]]:
+    """All numbers of a neuron's record by their names."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flatten(value)
+        else:
+            yield name, value
+
+
+def _same(value: Number, other: Number) -> bool:
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(np.asarray(value), np.asarray(other))
+    return value == other
+
+
+def _refute(network: Network, population: Population, neuron: Neuron, changed: dict[str, Number]) -> Shown:
+    """A state from which one step of the neurons with ``changed`` numbers differs; the equations are the specification's."""
+    words = ", ".join(changed)
+    if "v0" in changed:
+        channel = int(np.flatnonzero(np.asarray(changed["v0"]) != neuron.v0)[0])
+        found, right = int(np.asarray(changed["v0"])[channel]), int(neuron.v0[channel])
+        return Outcome.REFUTED, f"membranes of channel {channel} start at {found}, {right} expected", {}
+    try:
+        other = replace(neuron, **changed)  # type: ignore[arg-type]  # names and values are those of the neuron's record
+    except (NetworkError, ValueError, TypeError) as error:
+        raise CompiledFormError(f"{words} differ, and make no neuron: {error}") from error
+    bound = bound_population(network, population)
+    limit = STATE_MAX if bound.membrane is None else min(bound.membrane, STATE_MAX)
+    if set(changed) <= {"payload_min", "payload_max"}:
+        ends = [
+            int(abs(value).max())
+            for value in ((limit - int(neuron.strict)) // neuron.theta, -(limit + 1) // neuron.theta)
+        ]
+        if all(-each.payload_min >= max(ends) and each.payload_max >= max(ends) for each in (neuron, other)):
+            return Outcome.PROVED, f"{words} differ, beyond all that a membrane can send", {"neurons": population.size}
+    for v, count in _states(neuron, other, limit):
+        zero = np.zeros_like(v)
+        sides = [each.step(v, np.full_like(v, count), zero) for each in (neuron, other)]
+        differs = np.argwhere(np.any([right != found for right, found in zip(*sides, strict=True)], axis=0))
+        if differs.size:
+            place = tuple(differs[0])
+            expected, sent = (tuple(int(values[place]) for values in side) for side in sides)
+            text = (
+                f"channel {place[1]}: a step from membrane {int(v[place])} and running count {count} leaves and sends"
+            )
+            return Outcome.REFUTED, f"{text} {sent}, {expected} expected ({words} differ)", {}
+    raise CompiledFormError(f"{words} differ, and no state was found from which a step differs")
+
+
+def _states(neuron: Neuron, other: Neuron, limit: int) -> Iterator[tuple[Int64, int]]:
+    """Membranes (n, C, 1, 1) around thresholds within ``limit``, and running counts that both may have."""
+    multiples = np.arange(-REACH, REACH + 1)[:, None, None]
+    near = [
+        (multiples * each.theta + np.array([-1, 0, 1])[:, None]).reshape(-1, neuron.theta.size)
+        for each in (neuron, other)
+    ]
+    ends = np.full((2, neuron.theta.size), limit) * np.array([[1], [-1]])
+    payloads = np.array([each.payload_max + 1 for each in (neuron, other)])[:, None] * neuron.theta
+    v = np.clip(np.concatenate([*near, ends, payloads]), -limit, limit)[:, :, None, None]
+    counts = {each for each in (0, neuron.count_min, neuron.count_max) if each is not None}
+    for count in sorted(counts, key=abs):
+        yield v, count
+
+
+def _compare_timing(network: Network, form: CompiledForm) -> Shown:
+    timing = form.timing
+    if timing is None:
+        raise CompiledFormError("the form is not stepped in time")
+    if timing.input_steps != network.input_steps:
+        reason = f"the image is sent in {timing.input_steps} step(s), {network.input_steps} expected"
+        return Outcome.REFUTED, reason, {}
+    if timing.interval is not None and timing.interval < network.duration:
+        reason = f"an image has {timing.interval} steps, {network.duration} expected"
+        return Outcome.REFUTED, reason, {}
+    return Outcome.PROVED, "each image has all its steps, and starts from the same state", {"steps": network.duration}
