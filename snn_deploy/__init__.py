@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snn_deploy.api import Result, SpikingNetwork, convert, load, prove, read_image, verify
     from snn_deploy.backend.protocol import Backend, Record, Run
     from snn_deploy.conversion.options import Options, preset
-    from snn_deploy.errors import SnnDeployError
+    from snn_deploy.errors import ClippedInputWarning, SnnDeployError
     from snn_deploy.network.network import Network
     from snn_deploy.targets.load import Target, load_target
     from snn_deploy.verification.comparison.levels import Level
@@ -25,6 +25,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Backend",
+    "ClippedInputWarning",
     "Level",
     "Network",
     "Options",
@@ -54,7 +55,7 @@ _HOMES = {
     "Level": "snn_deploy.verification.comparison.levels",
     "Network": "snn_deploy.network.network",
     "Proof": "snn_deploy.verification.proof.obligation",
-    "SnnDeployError": "snn_deploy.errors",
+    **dict.fromkeys(("ClippedInputWarning", "SnnDeployError"), "snn_deploy.errors"),
     "Verdict": "snn_deploy.verification.comparison.verdict",
 }
 """Where each public name lives."""

@@ -20,7 +20,8 @@
     ├── ProjectError               a project file with an unknown key or a wrong value
     └── ReportError                a report or picture that cannot be written
 
-A message says where, what was found, what is allowed, and what to do; it is one line.
+A message says where, what was found, what is allowed, and what to do; it is one line. One warning,
+:class:`ClippedInputWarning`, tells of a result that is right and probably not wanted.
 """
 
 from __future__ import annotations
@@ -107,3 +108,21 @@ class ProjectError(SnnDeployError):
 
 class ReportError(SnnDeployError):
     """A report, table or picture that cannot be written."""
+
+
+class ClippedInputWarning(UserWarning):
+    """Images outside of the range that a network was calibrated for: their values were clipped to it.
+
+    ``share`` of their values is outside; ``extreme`` is the one of largest magnitude, ``low`` and ``high`` the range.
+    """
+
+    def __init__(self, share: float, extreme: float, low: float, high: float) -> None:
+        self.share, self.extreme, self.low, self.high = share, extreme, low, high
+        super().__init__(share, extreme, low, high)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.share:.2%} of the input's values are outside of {self.low:.4g} to {self.high:.4g}, what the network was "
+            f"calibrated for, and are clipped; the largest is {self.extreme:.4g}; give images from 0 to 1, or calibrate "
+            "with images like these"
+        )

@@ -12,13 +12,14 @@ import logging
 import signal
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from snn_deploy.errors import BackendError, BackendUnavailableError
+from snn_deploy.errors import BackendError, BackendUnavailableError, ClippedInputWarning
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -48,8 +49,8 @@ def spread(
     """``(index, function(inputs[index]))`` as results arrive; inputs are taken from the iterable shortly before they are sent.
 
     ``scheduler`` is the address of a running one (``tcp://host:8786``); otherwise ``workers`` local processes are started,
-    or none where that is 1. ``function``, inputs and results must survive pickling. Errors of ``function`` are raised here;
-    :class:`BackendError` where an input loses one worker after the other.
+    or none where that is 1. ``function``, inputs and results must survive pickling. Errors of ``function`` are raised here,
+    and its :class:`ClippedInputWarning` are issued here; :class:`BackendError` where an input loses one worker after the other.
     """
     if workers < 1:
         raise BackendError(f"{workers} workers; at least 1 is needed")
@@ -175,7 +176,7 @@ def _distribute(
     for future in arriving:
         index = indices.pop(future.key)
         try:
-            result = future.result()
+            result, told = future.result()
         except KilledWorker as error:
             raise BackendError(
                 f"input {index}: one worker after the other ended while computing it, perhaps for lack of memory; "
@@ -183,6 +184,8 @@ def _distribute(
             ) from error
         except ModuleNotFoundError as error:
             raise BackendError(f"a worker lacks {error.name}; install there what is installed here") from error
+        for warning in told:
+            warnings.warn(warning, stacklevel=2)
         arriving.update(submit(1))
         yield index, result
 
@@ -198,6 +201,13 @@ def _unpack(packed: bytes) -> Any:
     return loads(packed)
 
 
-def _call(function: Callable[[Input], Result], packed: bytes) -> Result:
+def _call(function: Callable[[Input], Result], packed: bytes) -> tuple[Result, tuple[ClippedInputWarning, ...]]:
+    """The result, and the warnings that whoever asked for it must see."""
     with _lock:
-        return function(_unpack(packed))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ClippedInputWarning)
+            result = function(_unpack(packed))
+        for entry in caught:
+            if not isinstance(entry.message, ClippedInputWarning):
+                warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
+    return result, tuple(entry.message for entry in caught if isinstance(entry.message, ClippedInputWarning))

@@ -121,7 +121,7 @@ def verified(network: Network, folder: Path, report: Report, scheduler: str | No
 def evaluated(network: Network, folder: Path, report: Report, scheduler: str | None = None) -> object:
     predictor = SpikingPredictor(network, load_backend("reference"))
     return evaluate(
-        predictor, list_clean_images(folder), "denoise", 1, sigma=25, seed=7, scheduler=scheduler, progress=report
+        predictor, list_clean_images(folder), "denoise", 1, sigma=15, seed=7, scheduler=scheduler, progress=report
     )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from snn_deploy import __version__
 from snn_deploy.cli import modes, project
+from snn_deploy.cli.clipping import noting_clipping
 from snn_deploy.cli.status import BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, MEANINGS, NOT_COMPARED
 from snn_deploy.display.names import one_line
 from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployError, UnsupportedModelError
@@ -201,7 +202,8 @@ def _execute(given: list[str]) -> int:
         console.note(f"options of [{parsed.verb}] from {line.path}")
     parsed = _acting(whole, line, parsed)
     parsed.parser = whole
-    status: int = parsed.execute(parsed)
+    with noting_clipping(parsed):
+        status: int = parsed.execute(parsed)
     return status
 
 

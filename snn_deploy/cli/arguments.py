@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import list_backends, load_backend, run_backend
@@ -16,12 +14,9 @@ from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
 from snn_deploy.data.stimulus import prepare_stimulus
-from snn_deploy.display.console import note, progress
+from snn_deploy.display.console import progress
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
-
-CLIPPED = 0.05
-"""Share of clipped values above which an image is suspect."""
 
 
 def size(text: str) -> Size:
@@ -190,13 +185,6 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
 def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, Int64]:
     """The network at the image's size, the (noisy) image, and its input payloads."""
     _, noisy = clean_and_noisy(arguments, network)
-    unit, source = network.input.unit[:, None, None], network.input
-    beyond = float(np.mean((noisy / unit < source.input_min - 1) | (noisy / unit > source.input_max + 1)))
-    if beyond > CLIPPED:
-        note(
-            f"warning: {arguments.input}: {beyond:.0%} of its values lie outside of what the network was calibrated for and are "
-            "clipped; images are 0 to 1"
-        )
     sized, payloads = prepare_stimulus(network, noisy, str(arguments.input))
     return sized, noisy, payloads
 

@@ -10,6 +10,7 @@ from typing import Any
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import BackendUnavailableError
@@ -71,5 +72,6 @@ def execute(arguments: argparse.Namespace) -> int:
             backend.emit(network, arguments.out, stimulus, checked=not arguments.simulator_only)
     note(f"wrote {arguments.out}")
     if arguments.json:
-        show_json({"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)})
+        written = {"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)}
+        show_json(written | {"clipped": record_clipping(arguments)})
     return 0

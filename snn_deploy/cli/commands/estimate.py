@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.activity.counting import assume_activity, count_activity
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
@@ -83,6 +84,7 @@ def execute(arguments: argparse.Namespace) -> int:
             {
                 "energy": None if energy is None else energy.record(),
                 "mapping": None if mapping is None else mapping.record(),
+                "clipped": record_clipping(arguments),
             }
         )
         return 0 if mapping is None else mapping.exit_status

@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.backend.registry import list_backends, load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
@@ -127,7 +128,8 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        show_json(record(evaluation, with_energy=arguments.target is not None))
+        values = record(evaluation, with_energy=arguments.target is not None)
+        show_json(values | {"clipped": record_clipping(arguments)})
     else:
         show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}"))
     return 0

@@ -20,6 +20,7 @@ from snn_deploy.arrays import Float32, Float64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands.verify import LEVELS
 from snn_deploy.cli.modes import Mode, Modes, Need
 from snn_deploy.conversion.convert import convert, input_size, open_float_probe
@@ -162,6 +163,7 @@ def execute(arguments: argparse.Namespace) -> int:
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB)")
     if arguments.json:
         written = {"written": str(arguments.out), "exit_code": verdict.exit_code, "missing": missing}
+        written |= {"clipped": record_clipping(arguments)}
         show_json(written | {"verdict": verdict_record(verdict)})
     return verdict.exit_code
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, Mode, Modes
 from snn_deploy.data import images
 from snn_deploy.display.console import note, show, show_json
@@ -50,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         write_output(arguments.out, network, result)
     if arguments.json:
-        show_json(record(network, result))
+        show_json(record(network, result) | {"clipped": record_clipping(arguments)})
     else:
         show(run_table(network, result), silent=("saturated",), optional=("engine", "neurons"))
     return 0

@@ -15,6 +15,7 @@ from snn_deploy.activity.counting import count_activity
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import WORKERS, Mode, Modes
 from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import Options, preset
@@ -88,7 +89,13 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         write(arguments.plot, pareto_plot(points, "energy_j", "quality_db"))
     if arguments.json:
-        show_json([{"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} for p in points])
+        common = {"clipped": record_clipping(arguments)}
+        show_json(
+            [
+                {"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} | common
+                for p in points
+            ]
+        )
     else:
         show(sweep_table(points, GOALS))
     return 0

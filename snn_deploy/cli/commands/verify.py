@@ -12,6 +12,7 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
@@ -157,7 +158,8 @@ def execute(arguments: argparse.Namespace) -> int:
     outcome, score = _compared(arguments, network)
     if arguments.json:
         scored = None if score is None else record_score(score)
-        show_json({**verdict_record(outcome.verdict), "mutation": scored})
+        clipped = record_clipping(arguments)
+        show_json({**verdict_record(outcome.verdict), "mutation": scored, "clipped": clipped})
     else:
         show_verdict(outcome.verdict)
         if score is not None:
@@ -207,7 +209,7 @@ def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
     network, _, payloads = shared.stimulus(arguments, network)
     verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
     if arguments.json:
-        show_json(verdict_record(verdict))
+        show_json({**verdict_record(verdict), "clipped": record_clipping(arguments)})
     else:
         show_verdict(verdict)
     return verdict.exit_code

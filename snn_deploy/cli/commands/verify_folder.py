@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.data import images
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
@@ -32,7 +33,8 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
     named = [(path.name, verdict) for path, verdict in zip(folder.paths, verdicts, strict=True)]
     if arguments.json:
         records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
-        show_json({"exit_code": combine_exit_codes(verdicts), "images": records})
+        clipped = record_clipping(arguments)
+        show_json({"exit_code": combine_exit_codes(verdicts), "images": records, "clipped": clipped})
     else:
         show(_summary(named, network.name))
         for name, verdict in named:

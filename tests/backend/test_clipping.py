@@ -1,0 +1,73 @@
+"""Images outside of the range that a network was calibrated for: told by every way in, with share and extreme value."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import snn_deploy as sd
+from snn_deploy.backend.stimulus import quantize_images
+from snn_deploy.errors import ClippedInputWarning
+from snn_deploy.testing import random_unet
+from snn_deploy.workers import _call, gather
+
+NETWORK = random_unet(size=8, width=2)
+"""Unit 1/255, payloads -255..255."""
+
+
+def picture(beyond: float, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """64 pixels of 0.5, of which ``number`` are ``beyond``."""
+    image = np.full((1, 1, 8, 8), 0.5, np.float32)
+    image.reshape(-1)[:number] = beyond
+    return image
+
+
+@pytest.mark.parametrize(
+    ("beyond", "number", "told"),
+    [
+        (1.5, 3, False),
+        (1.5, 4, True),
+        (-1.5, 4, True),
+        (1.003, 64, False),
+        (1.99, 1, False),
+        (2.01, 1, True),
+        (-2.01, 1, True),
+    ],
+)
+def test_a_share_or_a_far_value_is_told(beyond: float, number: int, told: bool) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        payloads = quantize_images(NETWORK, picture(beyond, number))
+    assert abs(payloads).max() == 255
+    assert [entry.category for entry in caught] == [ClippedInputWarning] * told
+    if told:
+        warning = caught[0].message
+        assert isinstance(warning, ClippedInputWarning)
+        assert (warning.share, warning.low, warning.high) == (number / 64, -1.0, 1.0)
+        assert warning.extreme == pytest.approx(beyond)
+        assert f"{number / 64:.2%} of the input's values are outside of -1 to 1" in str(warning)
+        assert "\n" not in str(warning)
+        again = pickle.loads(pickle.dumps(warning))  # noqa: S301, TID251  # it travels between processes
+        assert str(again) == str(warning)
+
+
+def test_python_tells_where_the_image_was_given() -> None:
+    net = sd.SpikingNetwork(NETWORK)
+    with pytest.warns(
+        sd.ClippedInputWarning, match=r"^100.00% of the input's values .* the largest is 25; give images"
+    ):
+        net.run(50 * picture(0.5, 0), backend="reference")
+    with pytest.warns(sd.ClippedInputWarning, match="are clipped"):
+        sd.verify(net, 50 * picture(0.5, 0), backends=("reference", "reference"), level="neuron-count")
+
+
+def test_workers_hand_the_warning_over() -> None:
+    import cloudpickle
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, told = _call(lambda image: quantize_images(NETWORK, image), cloudpickle.dumps(picture(9, 9)))
+    assert [warning.extreme for warning in told] == [9.0]
+    with pytest.warns(ClippedInputWarning):
+        gather(lambda image: quantize_images(NETWORK, image), [picture(9, 9)], 1)
