@@ -11,6 +11,7 @@ LAVA := lava-nc==0.10.0
 PYTHONS ?= python3.10 python3.11 python3.12
 MODELS := ../shared/models
 N ?= 2000
+MINUTES ?= 10
 SAMPLE ?= 10%
 SEED ?= 0
 ONLY ?=
@@ -19,7 +20,7 @@ JOBS ?= 2
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all coverage differential docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
+.PHONY: help setup demo test test-all coverage differential fuzz docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +56,9 @@ test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, ever
 
 differential: $(READY) ## compare all engines on N networks of each kind, other ones each time (N=2000)
 	@SNN_DEPLOY_EXAMPLES=$(N) $(RUN)python -m pytest -n 2 tests/differential
+
+fuzz: $(READY) ## read changed files of every format for MINUTES=10, other ones each time; what is found goes to build/fuzz
+	@SNN_DEPLOY_FUZZ_MINUTES=$(MINUTES) $(RUN)python -m pytest -q -s tests/fuzzing $(ARGS)
 
 coverage: $(READY) ## run the tests and report the lines and branches that none of them reaches (pages in build/coverage)
 	@mkdir -p build/coverage

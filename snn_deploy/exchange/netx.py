@@ -126,8 +126,16 @@ class _Builder:
         )
 
     def _input(self, where: str, layer: Layer, limits: tuple[int, int]) -> None:
-        channels, height, width = (_whole(where, "shape", size) for size in layer["shape"])
-        weight = float(layer["weight"]) if "weight" in layer else 1.0
+        shape = _integers(where, "shape", np.asarray(layer["shape"]))
+        if shape.shape != (3,):
+            raise NetworkError(f"{where}: shape holds {shape.size} numbers; a map has three, (C, H, W)")
+        channels, height, width = (int(size) for size in shape)
+        factor = np.asarray(layer.get("weight", 1.0))
+        if factor.size != 1 or factor.dtype.kind not in "iuf":
+            raise NetworkError(
+                f"{where}: the weight of the input holds {factor.size} {factor.dtype} values, not one number"
+            )
+        weight = float(factor.reshape(-1)[0])
         if not (np.isfinite(weight) and weight > 0):
             raise NetworkError(f"{where}: the input is multiplied by {weight}; a positive number is needed")
         self.populations.append(
@@ -180,9 +188,7 @@ def _neuron(where: str, layer: Layer, channels: int) -> CubaLif:
 
 
 def _convolution(where: str, layer: Layer) -> ConvKernel:
-    stride, padding, dilation = (
-        [_whole(where, key, size) for size in layer[key]] for key in ("stride", "padding", "dilation")
-    )
+    stride, padding, dilation = (_pair(where, key, layer[key]) for key in ("stride", "padding", "dilation"))
     return ConvKernel(
         _weights(where, layer),
         (stride[0], stride[1]),
@@ -207,6 +213,14 @@ def _weights(where: str, layer: Layer) -> Int8:
     return values.astype(np.int8)
 
 
+def _pair(where: str, entry: str, values: Any) -> tuple[int, int]:
+    """The two integers that an entry holds."""
+    pair = _integers(where, entry, np.asarray(values))
+    if pair.shape != (2,):
+        raise NetworkError(f"{where}: {entry} has shape {pair.shape}; it holds two numbers")
+    return int(pair[0]), int(pair[1])
+
+
 def _whole(where: str, entry: str, value: Any) -> int:
     """The one integer that an entry holds."""
     values = _integers(where, entry, np.asarray(value))
@@ -216,6 +230,8 @@ def _whole(where: str, entry: str, value: Any) -> int:
 
 
 def _integers(where: str, entry: str, values: Array) -> Int64:
+    if values.dtype.kind not in "iuf":
+        raise NetworkError(f"{where}: {entry} holds {values.dtype} values, which are not real numbers")
     if not lies_within(values, -STATE_MAX, STATE_MAX):
         raise NetworkError(f"{where}: {entry} spans {values.min()}..{values.max()}; at most {STATE_MAX} is read")
     if np.any(values != np.rint(values)):

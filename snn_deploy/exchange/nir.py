@@ -249,7 +249,10 @@ def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
 
     def channels(entry: str) -> Float64:
         """One number for each channel."""
-        values = np.asarray(getattr(node, entry), np.float64)
+        values = np.asarray(getattr(node, entry))
+        if values.dtype.kind not in "iuf":
+            raise NetworkError(f"{name}: {entry} holds {values.dtype} values, which are not real numbers")
+        values = values.astype(np.float64)
         values = values.reshape(shape) if values.shape == shape[:1] and shape[1:] == (1, 1) else values
         if values.shape != shape or np.any(values != values[:, :1, :1]):
             raise NetworkError(f"{name}: {entry} {values.shape} must be {shape}, with one number for each channel")
@@ -288,6 +291,8 @@ def _decay(name: str, entry: str, tau: Float64) -> int:
 
 
 def _integers(name: str, entry: str, values: Array) -> Int64:
+    if np.asarray(values).dtype.kind not in "iuf":
+        raise NetworkError(f"{name}: {entry} holds {np.asarray(values).dtype} values, which are not real numbers")
     if not lies_within(values, -STATE_MAX, STATE_MAX) or np.any(values != np.rint(values)):
         raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")
     return round_to_int64(values)

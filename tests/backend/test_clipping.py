@@ -1,12 +1,13 @@
 """Images outside of the range that a network was calibrated for: told by every way in, with share and extreme value."""
 
-import pickle
 import warnings
 
+import cloudpickle
 import numpy as np
 import pytest
 
 import snn_deploy as sd
+from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.errors import ClippedInputWarning
 from snn_deploy.testing import random_unet
@@ -16,7 +17,7 @@ NETWORK = random_unet(size=8, width=2)
 """Unit 1/255, payloads -255..255."""
 
 
-def picture(beyond: float, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def picture(beyond: float, number: int) -> Float32:
     """64 pixels of 0.5, of which ``number`` are ``beyond``."""
     image = np.full((1, 1, 8, 8), 0.5, np.float32)
     image.reshape(-1)[:number] = beyond
@@ -48,7 +49,7 @@ def test_a_share_or_a_far_value_is_told(beyond: float, number: int, told: bool) 
         assert warning.extreme == pytest.approx(beyond)
         assert f"{number / 64:.2%} of the input's values are outside of -1 to 1" in str(warning)
         assert "\n" not in str(warning)
-        again = pickle.loads(pickle.dumps(warning))  # noqa: S301, TID251  # it travels between processes
+        again = cloudpickle.loads(cloudpickle.dumps(warning))  # it travels between processes
         assert str(again) == str(warning)
 
 
@@ -63,11 +64,12 @@ def test_python_tells_where_the_image_was_given() -> None:
 
 
 def test_workers_hand_the_warning_over() -> None:
-    import cloudpickle
+    def quantize(image: Float32) -> Int64:
+        return quantize_images(NETWORK, image)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, told = _call(lambda image: quantize_images(NETWORK, image), cloudpickle.dumps(picture(9, 9)))
+        _, told = _call(quantize, cloudpickle.dumps(picture(9, 9)))
     assert [warning.extreme for warning in told] == [9.0]
     with pytest.warns(ClippedInputWarning):
-        gather(lambda image: quantize_images(NETWORK, image), [picture(9, 9)], 1)
+        gather(quantize, [picture(9, 9)], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.errors import NetworkError
+from snn_deploy.exchange import hdf5_guard
 from snn_deploy.exchange.hdf5 import MAX_ELEMENTS, check_hdf5
 
 
@@ -94,3 +97,33 @@ def test_forged_files_are_refused_unread(case: str, tmp_path: Path) -> None:
         write(file)
     with pytest.raises(NetworkError, match=message):
         check_hdf5(tmp_path / "a.h5", NetworkError)
+
+
+DAMAGED = Path(__file__).parent / "damaged"
+
+
+def test_a_file_on_which_the_library_hangs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``hangs.nird`` keeps HDF5 1.14 busy for ever while it looks for an attribute; ``make fuzz`` found it."""
+    with h5py.File(tmp_path / "sound.h5", "w") as file:
+        file["x"] = np.arange(3)
+    check_hdf5(tmp_path / "sound.h5", NetworkError)
+    lost = hdf5_guard._running[os.getpid()]
+    monkeypatch.setattr(hdf5_guard, "SECONDS", 0.5)
+    with pytest.raises(
+        NetworkError, match=r"hangs.nird: the HDF5 library did not come to an end .* or made to do this$"
+    ):
+        check_hdf5(DAMAGED / "hangs.nird", NetworkError)
+    assert lost.returncode == -signal.SIGKILL
+    monkeypatch.undo()
+    check_hdf5(tmp_path / "sound.h5", NetworkError)
+
+
+def test_a_guard_that_crashed_is_started_again(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a\nb é.h5", "w") as file:
+        file["x"] = np.arange(3)
+    check_hdf5(tmp_path / "a\nb é.h5", NetworkError)
+    lost = hdf5_guard._running[os.getpid()]
+    lost.kill()
+    lost.wait()
+    check_hdf5(tmp_path / "a\nb é.h5", NetworkError)
+    assert hdf5_guard._running[os.getpid()] is not lost
