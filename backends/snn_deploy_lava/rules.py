@@ -47,14 +47,19 @@ def list_violations(network: Network) -> tuple[str, ...]:
     return (*violations, *(line for connection in network.connections for line in _connection(connection)))
 
 
-def require_known_neurons(network: Network) -> None:
-    """:class:`BackendUnavailableError` for neurons of which the runtime has no process."""
+def require_runnable_neurons(network: Network) -> None:
+    """:class:`BackendUnavailableError` for neurons of which the runtime has no process, or whose numbers it cannot have."""
+    violations: list[str] = []
     for population in network.populations:
         if population.neuron is not None and population.neuron.section not in SECTIONS:
             raise BackendUnavailableError(
                 f"{population.name}: {population.neuron.kind} neurons are not implemented in Lava; run the network on the "
                 "reference backend"
             )
+        if isinstance(population.neuron, CubaLif):
+            violations += _leaky(population.name, population.neuron)
+    if violations:
+        raise BackendUnavailableError(f"{network.name} cannot run in Lava: " + "; ".join(violations))
 
 
 def check(network: Network) -> None:

@@ -229,9 +229,16 @@ class _Drawing:
         return MultiThreshold(one, 0 * one, -limit, limit, *((-limit, limit) if limited else (None, None)))
 
     def cuba_lif(self, channels: int) -> Neuron:
+        mantissas = self.integers(-4096, 4095, channels)
+        biases = (
+            mantissas,
+            mantissas << 1,
+            mantissas << 3,
+            self.integers(-5000, 9000, channels),
+        )  # Lava refuses the last
         return CubaLif.of(
             np.full(channels, 64 * self.random.randint(1, 400), np.int64),
-            self.integers(-5000, 9000, channels),
+            self.choice((*biases, mantissas, mantissas, mantissas << 1)),
             current_decay=self.choice((1, 400, 2048, 4096)),
             voltage_decay=self.choice((0, 1, 128, 2048, 4096)),
         )

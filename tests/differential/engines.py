@@ -46,7 +46,7 @@ def differences(network: Network, stimulus: Int64, backends: dict[str, Backend])
             run = backend.run(network, stimulus, Record.STATES)
         except BackendUnavailableError:
             continue
-        wrong += [f"{name}: {what}" for what in _unequal(run, expected)]
+        wrong += [f"{name}: {what}" for what in unequal(run, expected)]
     if network.mode == "exact":
         for name, counts in _counts_without_time(network, stimulus).items():
             wrong += [f"{name}: counts of {population}" for population in _unequal_arrays(counts, expected.counts)]
@@ -75,7 +75,8 @@ def _counts_without_time(network: Network, stimulus: Int64) -> dict[str, dict[st
     return counts
 
 
-def _unequal(run: Run, expected: Run) -> list[str]:
+def unequal(run: Run, expected: Run) -> list[str]:
+    """What is not equal in ``run``, in words."""
     wrong = [f"counts of {name}" for name in _unequal_arrays(dict(run.counts), dict(expected.counts))]
     wrong += [f"events of {name}" for name in _unequal_arrays(dict(run.events), dict(expected.events))]
     for quantity in ("trains", "states", "second_states"):

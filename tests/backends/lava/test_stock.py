@@ -210,6 +210,10 @@ def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
     wrong = replace(network, populations=tuple(odd(population) for population in network.populations))
     with pytest.raises(BackendUnavailableError, match=r"enc1/a: biases .* by two; .*dec: thresholds \d+..\d+;"):
         rules.check(wrong)
+    with pytest.raises(
+        BackendUnavailableError, match=r"cannot run in Lava: enc1/a: biases .* by two; .*dec: thresholds"
+    ):
+        LavaBackend().run(wrong, random_stimulus(wrong))
 
 
 def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

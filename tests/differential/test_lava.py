@@ -1,0 +1,76 @@
+"""Drawn networks in Lava: every event, membrane and saturation is that of the specification.
+
+Sixteen run in ``make test``, hundreds of other ones by ``make differential N=2000``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend import quantize_images
+from snn_deploy.testing.drawing import draw_case
+from tests.differential.models import draw_model, draw_options
+from tests.differential.test_differential import EXAMPLES, converted
+
+if TYPE_CHECKING:
+    from tests.differential.lava_batch import Case
+
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed"),
+]
+
+BATCH = 16
+"""Networks of one process."""
+
+FIRST = Random().randrange(10**9) * BATCH if EXAMPLES else 0
+"""The first seed of a session: 0, or another one each time that ``make differential`` runs."""
+
+BATCHES = range(FIRST, FIRST + max(EXAMPLES // 4, BATCH), BATCH)
+
+
+def check(cases: list[Case]) -> None:
+    from tests.differential.lava_batch import lava_differences
+
+    wrong, refused = lava_differences(cases)
+    assert wrong == []
+    assert len(refused) <= len(cases) / 4, refused
+
+
+@pytest.mark.parametrize("first", BATCHES)
+def test_drawn_networks(first: int) -> None:
+    """In both forms of the neuron and both models of ``Conv``, image by image and in a stream."""
+    from snn_deploy_lava import LavaBackend
+    from tests.differential.lava_batch import Case
+
+    cases = []
+    for seed in range(first, first + BATCH):
+        network, stimulus = draw_case(seed)
+        way = seed // 8 % 3
+        backend = LavaBackend(stream=way == 0, ladder=way == 1, stock_conv=way == 2)
+        cases.append(Case(f"draw_case({seed})", network, stimulus[: 2 if way == 0 else 1], backend))
+    check(cases)
+
+
+@(pytest.mark.lava if EXAMPLES else pytest.mark.slow)
+@pytest.mark.parametrize("first", BATCHES)
+def test_drawn_conversions(first: int) -> None:
+    from snn_deploy_lava import LavaBackend
+    from tests.differential.lava_batch import Case
+
+    cases = []
+    for seed in range(first, first + BATCH):
+        random = Random(seed)
+        drawn, options = draw_model(random), draw_options(random)
+        rng = np.random.default_rng(seed)
+        images = [rng.random((1, *drawn.shape), np.float32) for _ in range(3)]
+        network = converted(drawn.model.SerializeToString(), images, options)
+        if network is not None:
+            stimulus = quantize_images(network, rng.random((1, *drawn.shape)))
+            cases.append(Case(f"model and options of Random({seed})", network, stimulus, LavaBackend()))
+    check(cases)
