@@ -56,8 +56,7 @@ def require_runnable_neurons(network: Network) -> None:
                 f"{population.name}: {population.neuron.kind} neurons are not implemented in Lava; run the network on the "
                 "reference backend"
             )
-        if isinstance(population.neuron, CubaLif):
-            violations += _leaky(population.name, population.neuron)
+        violations += _leaky(population)
     if violations:
         raise BackendUnavailableError(f"{network.name} cannot run in Lava: " + "; ".join(violations))
 
@@ -81,8 +80,7 @@ def _population(network: Network, population: Population) -> list[str]:
         violations.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; split the image into strips")
     worst = bounds.bound_population(network, population)
     reach = max(worst.current, worst.membrane or 0)
-    if isinstance(population.neuron, CubaLif):
-        violations += _leaky(name, population.neuron)
+    violations += _leaky(population)
     if reach > STATE_MAX:
         violations.append(
             f"{name}: current or membrane can reach {reach}, more than {STATE_MAX}; convert with fewer levels"
@@ -90,7 +88,11 @@ def _population(network: Network, population: Population) -> list[str]:
     return violations
 
 
-def _leaky(name: str, neuron: CubaLif) -> list[str]:
+def _leaky(population: Population) -> list[str]:
+    """What Lava's LIF cannot have, in the simulator neither."""
+    name, neuron = population.name, population.neuron
+    if not isinstance(neuron, CubaLif):
+        return []
     violations = []
     thresholds = np.unique(neuron.theta)
     if thresholds.size != 1 or thresholds[0] % (1 << CURRENT_SHIFT) or thresholds[0] >> CURRENT_SHIFT > THRESHOLD_MAX:
