@@ -299,6 +299,8 @@ def _int8_operators(
             f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
             "install torch or choose engine f32"
         )
+    if conv.groups > 1 and conv.weight.shape[1] == 1:
+        return None  # around a zero point, oneDNN 3.12 errs in such groups that have 33 to 48 or more than 64 outputs
     planes = split_planes(*bound_payloads(network, network.population(connection.source)), library.payload_bits)
     slow = len(planes) > MAX_PLANES or (len(planes) > 1 and conv.weight.shape[1] < MIN_PLANE_INPUTS)
     if not planes_fit_float32(connection.kernel, planes) or (slow and engine is None):

@@ -38,7 +38,8 @@ class TorchConvolution:
         """The sums, float32."""
         torch, conv = self._torch, self._conv
         planar = torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)
-        y = torch.mkldnn_convolution(planar, self._weight, None, pads, conv.strides, conv.dilations, conv.groups)
+        strides = conv.needed_strides(x, pads)
+        y = torch.mkldnn_convolution(planar, self._weight, None, pads, strides, conv.dilations, conv.groups)
         return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 

@@ -132,6 +132,16 @@ class Convolution:
         """Input rows (columns) that one position of the dilated kernel spans."""
         return self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
 
+    def needed_strides(self, x: Maps, pads: Pair) -> Pair:
+        """The strides on ``x`` (N, H, W, C) with ``pads`` on both sides; 1 where the kernel has a single position.
+
+        Any stride gives the same there, but oneDNN 3.12 misplaces sums of single channels, in 8 bits and in float32, unless
+        it is 1.
+        """
+        spans = (x.shape[1 + axis] + 2 * pads[axis] - self.kernel_extent(axis) for axis in (0, 1))
+        rows, columns = (1 if span == 0 else stride for span, stride in zip(spans, self.strides, strict=True))
+        return rows, columns
+
     def tap_view(self, x: Maps, tap: Pair, positions: Pair) -> Maps:
         """The pixels of ``x`` (N, H, W, ...), padded already, that ``tap`` (h, w) reads at ``positions`` (rows, columns)."""
         (top, left), (rows, columns) = (tap[axis] * self.dilations[axis] for axis in (0, 1)), positions

@@ -44,6 +44,7 @@ class Int8Primitive:
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The convolution of ``x``, zero-padded by ``pads`` (rows, columns) on both sides (0 where ``zero_point`` is not)."""
         conv, torch = self._conv, self._torch
+        strides = conv.needed_strides(x, pads)
         planar = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
         # weights are packed for one shape of input: oneDNN chooses its blocking by it
         key = (x.shape, pads)
@@ -54,7 +55,7 @@ class Int8Primitive:
                 self._scales,
                 self._scale,
                 self._zero_point,
-                conv.strides,
+                strides,
                 pads,
                 conv.dilations,
                 conv.groups,
@@ -68,7 +69,7 @@ class Int8Primitive:
             self._scales,
             self._zeros,
             None,
-            conv.strides,
+            strides,
             pads,
             conv.dilations,
             conv.groups,

@@ -18,6 +18,9 @@ class RowBand:
     ``pads`` has rows too only where the windows span the ``whole`` map and as much above as below it; otherwise the
     input rows are cut out, so that the library computes exactly this band and returns it without gaps. ``cropped`` are
     the columns cut out then. ``size`` is (rows, columns) of the band.
+
+    No library sees pads as large as its kernel, whose outermost outputs read nothing of the map (oneDNN 3.12 crashes in
+    8 bits), or more columns than a single output reads (:meth:`Convolution.needed_strides` relies on it).
     """
 
     conv: Convolution
@@ -35,8 +38,8 @@ class RowBand:
         above, left = -rows.start, -across.start
         outputs = (width + 2 * left - conv.kernel_extent(1)) // conv.strides[1] + 1
         # the library pads as much on the right as on the left; this asks whether that is right here
-        symmetric = left >= 0 and outputs == across.outputs
-        whole = symmetric and above >= 0 and rows.stop == height + above
+        symmetric = 0 <= left < conv.kernel_extent(1) and outputs == across.outputs > 1
+        whole = symmetric and 0 <= above < conv.kernel_extent(0) and rows.stop == height + above
         pads = (above if whole else 0, left if symmetric else 0)
         cropped = Window(0, width, across.outputs, across.skip) if symmetric else across
         return cls(conv, rows, across, (row_end - row_begin, columns), pads, whole, cropped)

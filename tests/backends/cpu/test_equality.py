@@ -466,3 +466,32 @@ def test_wide_layers_of_small_payloads_stay_in_8_bits() -> None:
     found, expected = both(network, random_stimulus(network))
     assert found.engines["layer1"] == "int8"
     assert_equal(found, expected)
+
+
+ODD = {
+    "one sum to a row": ConvKernel(weights(4, 1, 1, 3), (1, 3), groups=2),
+    "one sum to a row of one map": ConvKernel(weights(8, 1, 5, 3), (1, 4), (2, 0, 2, 0), (2, 1)),
+    "pads as large as the kernel": ConvKernel(weights(4, 2, 3, 1), (1, 2), (1, 1, 1, 1)),
+    "many outputs of a group that reads one map": TransposedKernel(weights(2, 3, 3, 5), (3, 4), groups=2),
+}
+"""Where oneDNN 3.12 computes other sums, or crashes."""
+
+
+@pytest.mark.parametrize("engine", [None, "int8", "f32"])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_geometry(name: str, engine: Engine | None) -> None:
+    if engine == "int8" and providers.select_int8() is None:
+        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
+    inputs = 1 if ODD[name].weight.shape[1] * ODD[name].groups == 1 and isinstance(ODD[name], ConvKernel) else 2
+    for width in (3, 4):
+        network = line(
+            [ConvKernel(weights(inputs, 2, 1, 1)), ODD[name]],
+            "rate",
+            (2, 7, width),
+            700,
+            payload_min=-40,
+            payload_max=40,
+        )
+        stimulus = random_stimulus(network)
+        found = CpuBackend(engine).run(network, stimulus, Record.STATES)
+        assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
