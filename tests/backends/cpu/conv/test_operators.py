@@ -95,8 +95,9 @@ def draw_geometry(random: Random) -> tuple[Kernel, tuple[int, int, int]] | None:
     groups, inputs, outputs = random.choice((1, 1, 2, 4)), random.choice((1, 1, 1, 2, 3)), random.choice((1, 2, 3, 8))
     shape = (groups * outputs, inputs, random.randint(1, 5), random.randint(1, 5))
     strides, dilations = (random.randint(1, 2), random.randint(1, 4)), (random.randint(1, 2), random.randint(1, 2))
-    pads = tuple(random.randint(0, 2) for _ in range(4))
-    kernel = ConvKernel(weights(*shape), strides, random.choice((pads, 2 * pads[:2])), dilations, groups)
+    top, left, bottom, right = (random.randint(0, 2) for _ in range(4))
+    pads = random.choice(((top, left, bottom, right), (top, left, top, left)))
+    kernel = ConvKernel(weights(*shape), strides, pads, dilations, groups)
     reads = (groups * inputs, random.randint(1, 9), random.randint(1, 5))
     try:
         kernel.output_shape(reads)
