@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from snn_deploy.arrays import Int64
+from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.errors import BackendError
@@ -121,6 +122,13 @@ class CpuBackend:
                 "the schedule's window is too short"
             )
         return runners
+
+    def read_compiled(self, network: Network) -> CompiledForm:
+        """What its plan computes with, read back from operators and neurons."""
+        from snn_deploy_cpu.compiled import read_plan
+
+        with single_thread():
+            return read_plan(self._plan(network))
 
     def _plan(self, network: Network) -> Plan:
         plan = self._plans.get(network)

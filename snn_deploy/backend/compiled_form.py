@@ -181,11 +181,13 @@ class Accumulator:
 class Timing:
     """Every image has ``interval`` steps of its own, in the first ``input_steps`` of which the source sends it.
 
-    ``interval`` is ``None`` where nothing of one image can meet the next.
+    ``is_local``: every population counts its own steps from its start, and sees at a step what its sources send at the same
+    number; delays and starts are 0 then, and ``interval`` is the window.
     """
 
-    interval: int | None
+    interval: int
     input_steps: int
+    is_local: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,9 @@ def test_the_specification_is_not_proved_of_itself(tool: Tool, network: Path) ->
     found = tool("verify", network, "--prove", "--backends", "reference")
     assert (found.status, found.out) == (3, "")
     assert found.err.endswith("is the specification itself; name another one with --backends\n")
+    default = tool("verify", network, "--prove")
+    assert default.status == 0
+    assert default.out.splitlines()[-1].startswith("PROVED EQUAL for all inputs: ")
 
 
 def test_from_python(network: Path) -> None:

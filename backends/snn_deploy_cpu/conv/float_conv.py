@@ -19,6 +19,11 @@ Real: TypeAlias = type[np.float32] | type[np.float64]
 class Primitive(Protocol):
     """A convolution of ``x`` (N, H, W, C), zero-padded by ``pads`` (rows, columns) on both sides: (N, h, w, O) floats."""
 
+    @property
+    def weights(self) -> Array:
+        """What it multiplies with, (O, I, K_h, K_w), read back from where it keeps them."""
+        ...
+
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums."""
         ...
@@ -33,6 +38,12 @@ class TorchConvolution:
         self._torch, self._conv = torch, conv
         weight = torch.from_numpy(conv.weight.astype(np.float32))
         self._weight = weight.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def weights(self) -> Array:
+        """The tensor's numbers."""
+        numbers: Array = self._weight.contiguous().numpy()
+        return numbers
 
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums, float32."""
@@ -49,6 +60,11 @@ class OnnxRuntimeConvolution:
     def __init__(self, conv: Convolution) -> None:
         self._conv = conv
         self._sessions: dict[Pair, Any] = {}
+
+    @property
+    def weights(self) -> Array:
+        """Those that every session is made of."""
+        return self._conv.weight.astype(np.float32)
 
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums, float32."""
@@ -94,6 +110,12 @@ class NumpyConvolution:
         self._conv, self._real = conv, real
         weight = conv.weight.reshape(conv.groups, -1, *conv.weight.shape[1:]).astype(real)
         self._taps: Array = np.ascontiguousarray(weight.transpose(3, 4, 0, 2, 1))
+
+    @property
+    def weights(self) -> Array:
+        """The taps (K_h, K_w, groups, I, O / groups) in the common order of axes."""
+        rows, columns, groups, inputs, outputs = self._taps.shape
+        return self._taps.transpose(2, 4, 3, 0, 1).reshape(groups * outputs, inputs, rows, columns)
 
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from snn_deploy.arrays import Array
 from snn_deploy.shapes import Pair
 from snn_deploy_cpu.conv.geometry import Convolution, Maps
 
@@ -40,6 +41,16 @@ class Int8Primitive:
         self._zeros = torch.zeros(conv.weight.shape[0], dtype=torch.int32)
         self._packed: dict[tuple[object, ...], Any] = {}
         self._call = torch.ops.onednn.qconv2d_pointwise.default
+
+    @property
+    def weights(self) -> Array:
+        """What every packing is made of, times the scale: (O, I, K_h, K_w) float64."""
+        return self._weight.numpy().astype(np.float64) * self._scale
+
+    @property
+    def zero_point(self) -> int:
+        """The byte that stands for 0."""
+        return self._zero_point
 
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The convolution of ``x``, zero-padded by ``pads`` (rows, columns) on both sides (0 where ``zero_point`` is not)."""

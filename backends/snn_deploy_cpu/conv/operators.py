@@ -34,6 +34,11 @@ class FloatConv:
         self._scale = 2**exponent
         self._primitive = library(conv)
 
+    @property
+    def kernel(self) -> tuple[Convolution, Array]:
+        """The geometry, and the weights in its layout times the scale."""
+        return self._bands.conv, self._primitive.weights.astype(np.float64) * self._scale
+
     def __call__(self, x: Maps, row_begin: int, row_end: int) -> Array:
         """The currents."""
         band = self._bands.of(x, row_begin, row_end)
@@ -52,6 +57,15 @@ class Int8PlaneConv:
         self._plane = plane
         self._primitive = library.convolution(conv, float(2 ** (exponent + plane.shift)), plane.zero_point)
 
+    @property
+    def kernel(self) -> tuple[Convolution, Array]:
+        """The geometry, and the weights in its layout times the scale."""
+        return self._bands.conv, self._primitive.weights
+
+    def read(self, payloads: Array) -> Array:
+        """What it makes of payloads before it multiplies, int64."""
+        return self._plane.stored(payloads).astype(np.int64) - self._primitive.zero_point
+
     def __call__(self, x: Maps, row_begin: int, row_end: int) -> Array:
         """The currents."""
         band = self._bands.of(x, row_begin, row_end)
@@ -69,6 +83,11 @@ class DepthwiseConv:
         self._conv, self._width, self._real = conv, width, real
         taps: Array = conv.weight[:, 0].transpose(1, 2, 0).astype(real)
         self._taps = taps * 2.0**exponent
+
+    @property
+    def kernel(self) -> tuple[Convolution, Array]:
+        """The geometry, and the weights in its layout times the scale."""
+        return self._conv, self._taps.transpose(2, 0, 1)[:, None]
 
     def __call__(self, x: Maps, row_begin: int, row_end: int) -> Array:
         """The currents."""
@@ -93,6 +112,12 @@ class PixelMap:
         self._indices[entry, kernel.rows] = kernel.indices
         self._weights[entry, kernel.rows] = kernel.data
         self._weights *= 2.0**exponent
+
+    @property
+    def entries(self) -> tuple[Array, Array, Array]:
+        """Pixel of the target, pixel of the source and weight of every entry."""
+        targets = np.broadcast_to(np.arange(self._indices.shape[1]), self._indices.shape)
+        return targets.reshape(-1), self._indices.reshape(-1), self._weights.reshape(-1)
 
     def __call__(self, x: Maps, row_begin: int, row_end: int) -> Array:
         """The currents."""

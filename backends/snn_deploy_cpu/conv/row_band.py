@@ -67,7 +67,7 @@ class RowBands:
     """The bands of one connection, made once each; rows of its result have ``columns`` pixels."""
 
     def __init__(self, conv: Convolution, columns: int) -> None:
-        self._conv, self._columns = conv, columns
+        self.conv, self._columns = conv, columns
         self._bands: dict[tuple[int, int, int, int], RowBand] = {}
 
     def of(self, x: Maps, row_begin: int, row_end: int) -> RowBand:
@@ -75,5 +75,5 @@ class RowBands:
         key = (x.shape[1], x.shape[2], row_begin, row_end)
         band = self._bands.get(key)
         if band is None:
-            band = self._bands[key] = RowBand.of(self._conv, *key, self._columns)
+            band = self._bands[key] = RowBand.of(self.conv, *key, self._columns)
         return band

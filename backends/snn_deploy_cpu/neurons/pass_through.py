@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from snn_deploy.arrays import Array
 from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
 from snn_deploy_cpu.kernels.dispatch import compiled_kernels
@@ -38,6 +39,11 @@ class SumPooling:
         self._conv = conv
         self._taps = np.ascontiguousarray(conv.weight[:, 0].transpose(1, 2, 0).astype(np.int32) << exponent)
 
+    @property
+    def kernel(self) -> tuple[Convolution, Array]:
+        """The geometry, and the weights in its layout times the scale."""
+        return self._conv, self._taps.transpose(2, 0, 1)[:, None]
+
     def __call__(self, x: Maps, out: Integers) -> None:
         """Write the sums into ``out``."""
         conv, (_, height, width, _) = self._conv, out.shape
@@ -58,6 +64,11 @@ class PixelCopy:
     def __init__(self, kernel: SpatialKernel, exponent: int) -> None:
         self._indices = kernel.indices
         self._weight = int(kernel.data[0]) << exponent
+
+    @property
+    def entries(self) -> tuple[Array, Array, Array]:
+        """Pixel of the target, pixel of the source and weight of every entry."""
+        return np.arange(self._indices.size), self._indices, np.full(self._indices.size, self._weight)
 
     @property
     def copies_pixels(self) -> bool:

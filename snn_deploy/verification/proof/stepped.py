@@ -22,9 +22,13 @@ from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.record import Record
+from snn_deploy.shapes import Pair
 from snn_deploy.verification.proof.linear import Difference, Edge, compare_edge
 from snn_deploy.verification.proof.obligation import Obligation, Outcome, Shown, state
-from snn_deploy.verification.proof.windows import describe_connections
+from snn_deploy.verification.proof.windows import bound_sums, describe_connections
+
+LIMITS = {"payload_min", "payload_max", "count_min", "count_max"}
+"""Numbers that cut what a neuron would send."""
 
 REACH = 4
 """Multiples of the threshold around which a difference of two neurons is looked for."""
@@ -32,15 +36,17 @@ REACH = 4
 
 def prove_steps(network: Network, form: CompiledForm, progress: Progress | None) -> Iterator[Obligation]:
     """Linear maps by source, target and delay; then each population's firing; then what begins and ends an image."""
+    local = form.timing is not None and form.timing.is_local
     compiled = {population.name: population for population in form.populations}
     for place, population in enumerate(network.populations[1:]):
         name = population.name
-        arriving = [(each.source, each.delay) for each in network.incoming(name)]
+        arriving = [(each.source, 0 if local else each.delay) for each in network.incoming(name)]
         found = [(each.source, each.delay) for each in form.connections if each.target == name]
         for source, delay in dict.fromkeys((*arriving, *found)):
             show = partial(_compare_maps, network, population, form, source, delay)
-            yield state("linear", f"{source} -> {name} after {delay}", show)
-        yield state("firing", name, partial(_compare_firing, network, population, compiled.get(name)))
+            yield state("linear", f"{source} -> {name}{'' if local else f' after {delay}'}", show)
+        own = replace(population, start=0) if local else population
+        yield state("firing", name, partial(_compare_firing, network, own, compiled.get(name), local=local))
         if progress is not None:
             progress(place + 1, len(network.populations) - 1)
     yield state("schedule", network.name, partial(_compare_timing, network, form))
@@ -55,8 +61,8 @@ def _compare_maps(
     edge = Edge(
         network.population(source).shape,
         population.shape,
-        bound_payloads(network, network.population(source)),
-        describe_connections(network, source, population.name, -1 if delay is None else delay),
+        _bound_events(network, source, local=form.timing is not None and form.timing.is_local),
+        () if delay is None else describe_connections(network, source, population.name, delay or None),
         tuple(
             part for each in form.connections if (each.source, each.target, each.delay) == key for part in each.parts
         ),
@@ -68,7 +74,9 @@ def _compare_maps(
     return Outcome.PROVED, reason, {"weights": result.weights}
 
 
-def _compare_firing(network: Network, population: Population, compiled: CompiledPopulation | None) -> Shown:
+def _compare_firing(
+    network: Network, population: Population, compiled: CompiledPopulation | None, *, local: bool
+) -> Shown:
     neuron, firing = population.neuron, None if compiled is None else compiled.firing
     if (
         neuron is None
@@ -79,16 +87,24 @@ def _compare_firing(network: Network, population: Population, compiled: Compiled
         raise CompiledFormError("the form has no such population that is stepped in time")
     if firing.kind != neuron.kind:
         return Outcome.REFUTED, f"its neurons are {firing.kind}, {neuron.kind} expected", {}
-    timed = _compare_drive(network, population, firing)
+    timed = _compare_drive(
+        population, firing, repeats=network.mode == "rate", steps=network.steps if local else network.duration
+    )
     if timed is not None:
         return Outcome.REFUTED, timed, {}
     expected = dict(_flatten(neuron.to_record()))
     expected.setdefault("reset", neuron.reset)
     if set(expected) != set(firing.numbers):
         raise CompiledFormError(f"its numbers are {sorted(firing.numbers)}, not {sorted(expected)}")
-    names = [name for name, value in expected.items() if not _same(value, firing.numbers[name])]
+    found = dict(firing.numbers)
+    if network.steps == 1 and local:
+        expected, found = _limit_once(expected), _limit_once(found)
+    names = [name for name, value in expected.items() if not _same(value, found[name])]
+    if set(names) <= LIMITS and neuron.relays and all(found[name] is None for name in LIMITS):
+        _pass_on(network, population, local=local)
+        return Outcome.PROVED, "it passes on all of its current, which no limit can cut", {"neurons": population.size}
     if names:
-        return _refute(network, population, neuron, {name: firing.numbers[name] for name in names})
+        return _refute(network, population, neuron, {name: found[name] for name in names})
     if firing.start != population.start:
         return _compare_start(network, population, neuron, firing.start)
     return Outcome.PROVED, "start, bias and all numbers of the neurons are equal", {"neurons": population.size}
@@ -122,11 +138,10 @@ def _compare_start(network: Network, population: Population, neuron: Neuron, sta
     raise CompiledFormError(words)
 
 
-def _compare_drive(network: Network, population: Population, firing: SteppedFiring) -> str | None:
-    """The first step at which another bias joins, in words."""
-    repeats = network.mode == "rate"
+def _compare_drive(population: Population, firing: SteppedFiring, *, repeats: bool, steps: int) -> str | None:
+    """The first of ``steps`` at which another bias joins, in words."""
     starts = {population.start, firing.start}
-    for step in sorted({start + later for start in starts for later in (0, 1)} & set(range(network.duration))):
+    for step in sorted({start + later for start in starts for later in (0, 1)} & set(range(steps))):
         right = (
             population.bias
             if step == population.start or (repeats and step > population.start)
@@ -150,6 +165,57 @@ def _flatten(record: Record) -> Iterator[tuple[str, Number]]:
             yield from _flatten(value)
         else:
             yield name, value
+
+
+def _limit_once(numbers: dict[str, Number]) -> dict[str, Number]:
+    """The same where a single step is all there is: counts start from 0, so their limits are limits of the payload."""
+    least, greatest, low, high = (numbers[name] for name in ("payload_min", "payload_max", "count_min", "count_max"))
+    if not (isinstance(least, int) and isinstance(greatest, int) and isinstance(low, int) and isinstance(high, int)):
+        return numbers
+    once: dict[str, Number] = {"payload_min": max(least, low), "payload_max": min(greatest, high)}
+    return numbers | once | {"count_min": None, "count_max": None}
+
+
+def _bound_events(network: Network, name: str, *, local: bool) -> Pair:
+    """Payloads that one event of a population can carry; a relay that no limit cuts sends what arrives in a step."""
+    population = network.population(name)
+    neuron, counts = population.neuron, population.count_range
+    low, high = bound_payloads(network, population)
+    if neuron is None:
+        return low, high
+    if (
+        counts is not None and not neuron.is_stock
+    ):  # from one limit to the other at most; in a window of one step, from 0
+        spread = counts[1] - counts[0]
+        least, greatest = counts if local and network.steps == 1 else (-spread, spread)
+        low, high = max(low, least), min(high, greatest)
+    if not neuron.relays:
+        return low, high
+    try:
+        arriving = _pass_on(network, population, local=local)
+    except CompiledFormError:
+        return low, high
+    return max(low, arriving[0]), min(high, arriving[1])
+
+
+def _pass_on(network: Network, population: Population, *, local: bool) -> Pair:
+    """What a relay sends in a step; :class:`CompiledFormError` where a limit of payload, membrane or count may cut it."""
+    neuron, counts = population.neuron, population.count_range
+    if neuron is None or np.any(population.bias):
+        raise CompiledFormError("a bias joins what it passes on")
+    event, total = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    for source in dict.fromkeys(connection.source for connection in network.incoming(population.name)):
+        limits = network.population(source).count_range
+        if counts is not None and limits is None:
+            raise CompiledFormError("its running counts are limited, and nothing bounds those of its sources")
+        for linear in describe_connections(network, source, population.name):
+            event = event + bound_sums(linear, _bound_events(network, source, local=local))
+            total = total if limits is None else total + bound_sums(linear, limits)
+    if event[0] < max(neuron.payload_min, -STATE_MAX) or event[1] > min(neuron.payload_max, STATE_MAX):
+        raise CompiledFormError("its limits are not in the form, and payloads may reach them")
+    if counts is not None and (total[0] < counts[0] or total[1] > counts[1]):
+        raise CompiledFormError("its limits are not in the form, and counts may reach them")
+    return int(event[0]), int(event[1])
 
 
 def _same(value: Number, other: Number) -> bool:
@@ -214,7 +280,9 @@ def _compare_timing(network: Network, form: CompiledForm) -> Shown:
     if timing.input_steps != network.input_steps:
         reason = f"the image is sent in {timing.input_steps} step(s), {network.input_steps} expected"
         return Outcome.REFUTED, reason, {}
-    if timing.interval is not None and timing.interval < network.duration:
-        reason = f"an image has {timing.interval} steps, {network.duration} expected"
-        return Outcome.REFUTED, reason, {}
-    return Outcome.PROVED, "each image has all its steps, and starts from the same state", {"steps": network.duration}
+    if timing.is_local and (not network.aligned or network.input.start != 0):
+        raise CompiledFormError("its populations count steps of their own, and the network is not aligned")
+    steps = network.steps if timing.is_local else network.duration
+    if timing.interval < steps:
+        return Outcome.REFUTED, f"an image has {timing.interval} steps, {steps} expected", {}
+    return Outcome.PROVED, "each image has all its steps, and starts from the same state", {"steps": steps}

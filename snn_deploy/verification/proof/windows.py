@@ -161,6 +161,22 @@ def list_synapses(linear: LinearMap, source: Shape, target: Shape) -> Synapses:
     )
 
 
+def bound_sums(linear: LinearMap, payloads: Pair) -> Pair:
+    """Least and greatest sum of any of the synapses of one neuron, for payloads within limits that hold 0."""
+    low, high = min(payloads[0], 0), max(payloads[1], 0)
+    if isinstance(linear, Windows):
+        reached = [(axis != NOWHERE).astype(np.int64) for axis in (linear.rows, linear.columns)]
+        weights = (np.maximum(linear.weight, 0).sum(1), np.minimum(linear.weight, 0).sum(1))
+        positive, negative = (np.einsum("ohw,yh,xw->oyx", each, *reached, optimize=True) for each in weights)
+    else:
+        weights = (np.maximum(linear.weights, 0), np.minimum(linear.weights, 0))
+        sums = np.zeros((2, int(linear.targets.max(initial=0)) + 1), np.int64)
+        for total, each in zip(sums, weights, strict=True):
+            np.add.at(total, linear.targets, each)
+        positive, negative = sums
+    return int((positive * low + negative * high).min()), int((positive * high + negative * low).max())
+
+
 def _refuse_many(synapses: int) -> None:
     if synapses > MOST_SYNAPSES:
         raise CompiledFormError(f"{synapses:,} synapses are too many to list; at most {MOST_SYNAPSES:,}")

@@ -1,0 +1,179 @@
+"""The cpu backend's plan, read back from packed weights and coefficients, equals the network for all inputs, or is refuted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from snn_deploy.backend.compiled_form import CompiledForm
+from snn_deploy.errors import CompiledFormError, NetworkError, SnnDeployError
+from snn_deploy.network.network import Network
+from snn_deploy.testing import conformance_cases, random_unet, special_cases
+from snn_deploy.testing.drawing import draw_network
+from snn_deploy.verification.comparison.replay import Site
+from snn_deploy.verification.diagnosis.faults import find_fault
+from snn_deploy.verification.proof import Outcome, prove_backend, prove_form
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.compiled import read_plan
+from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.conv.operators import FloatConv, Int8PlaneConv
+from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
+from snn_deploy_cpu.plan import Engine, NeuronLayer, Plan, prepare
+
+NUMBERS = (
+    "comparison",
+    "bias exponent up",
+    "bias missing",
+    "one bias off",
+    "threshold doubled",
+    "threshold off",
+    "v0 missing",
+    "payload clipped",
+    "kernel flipped",
+    "axes transposed",
+    "channels reversed",
+    "padding shifted",
+    "weight bit dropped",
+    "largest weight off",
+    "weight exponent up",
+    "weight exponent down",
+    "skip missing",
+)
+"""Faults of numbers and synapses, with which a plan can be made; a plan is of aligned networks only."""
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return random_unet("exact", 0, size=8)
+
+
+@pytest.mark.parametrize("engine", [None, "f32", "f64", "int8"])
+def test_plans_of_every_engine_are_proved(engine: Engine | None) -> None:
+    if engine == "int8" and providers.select_int8() is None:
+        pytest.skip("needs PyTorch with exact quantized convolutions")
+    every = [network for cases in (conformance_cases(), special_cases()) for network, _ in cases]
+    for network in every if engine is None else every[::4]:
+        proof = prove_backend(network, CpuBackend(engine))
+        assert proof.exit_code == 0, proof.line
+        assert {each.kind for each in proof.obligations} == {
+            "structure",
+            "linear",
+            "firing",
+            "formats",
+            "bounds",
+            "schedule",
+        }
+
+
+def test_drawn_networks_of_every_neuron_are_proved() -> None:
+    kinds: set[str] = set()
+    for seed in range(40):
+        network = draw_network(Random(seed))
+        proof = prove_backend(network, CpuBackend())
+        assert proof.exit_code == 0, (seed, proof.line)
+        kinds |= {each.neuron.kind for each in network.populations if each.neuron is not None}
+    assert kinds == {"multi-threshold", "CUBA-LIF", "sigma-delta"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("enc1/a", "up1", "dec"),
+        pytest.param(("enc1/b", "pool", "enc2", "down", "up2", "output"), marks=pytest.mark.slow),
+    ],
+    ids=["some", "others"],
+)
+@pytest.mark.parametrize("fault", NUMBERS)
+def test_a_fault_is_refuted_without_a_stimulus(network: Network, fault: str, names: tuple[str, ...]) -> None:
+    outcomes: Counter[Outcome] = Counter()
+    for name in names:
+        site = find_fault(fault).change(Site.of(network, name))
+        if site is None:
+            continue
+        changed = {connection.name: connection for connection in site.incoming}
+        try:
+            faulty = replace(
+                network,
+                populations=tuple(site.population if each.name == name else each for each in network.populations),
+                connections=tuple(
+                    changed.get(each.name, each)
+                    for each in network.connections
+                    if each.target != name or each.name in changed
+                ),
+            )
+            form = CpuBackend().read_compiled(faulty)
+        except (NetworkError, SnnDeployError):
+            continue
+        proof = prove_form(network, form)
+        outcomes[proof.outcome] += 1
+        equivalent = {("pool", "kernel flipped"), ("pool", "axes transposed"), ("output", "payload clipped")}
+        expected = Outcome.PROVED if (name, fault) in equivalent else Outcome.REFUTED
+        assert proof.outcome is expected, (name, proof.line)
+    assert outcomes[Outcome.REFUTED]
+
+
+def planned(network: Network, name: str, engine: Engine | None = "f32") -> tuple[Plan, NeuronLayer]:
+    """A plan of its own, and one of its layers."""
+    plan = prepare(network, engine)
+    (layer,) = (each for each in plan.layers if each.population.name == name)
+    assert isinstance(layer, NeuronLayer)
+    return plan, layer
+
+
+def with_neurons(plan: Plan, layer: NeuronLayer, neurons: ThresholdNeurons) -> CompiledForm:
+    """The form of ``plan`` with other neurons in ``layer``."""
+    layers = tuple(replace(each, neurons=neurons) if each is layer else each for each in plan.layers)
+    return read_plan(replace(plan, layers=layers))
+
+
+def test_a_packed_weight_that_is_altered_is_refuted(network: Network) -> None:
+    plan, layer = planned(network, "dec", "f64")
+    operator = layer.inputs[0].operators[0].operator
+    assert isinstance(operator, FloatConv)
+    operator._primitive._taps[0, 0, 0, 0, 0] += 1  # type: ignore[attr-defined]  # where NumPy's convolution keeps them
+    refuted = prove_form(network, read_plan(plan)).of(Outcome.REFUTED)
+    assert [each.subject for each in refuted] == ["enc1/b -> dec"]
+    operator._primitive._taps[0, 0, 0, 0, 0] += 0.5  # type: ignore[attr-defined]
+    with pytest.raises(CompiledFormError, match="^FloatConv: holds numbers that are not whole$"):
+        read_plan(plan)
+
+
+def test_a_plane_with_another_zero_point_is_refuted(network: Network) -> None:
+    if providers.select_int8() is None:
+        pytest.skip("needs PyTorch with exact quantized convolutions")
+    plan, layer = planned(network, "enc1/a", "int8")
+    operator = layer.inputs[0].operators[-1].operator
+    assert isinstance(operator, Int8PlaneConv)
+    operator._primitive._zero_point += 1
+    assert prove_form(network, read_plan(plan)).of(Outcome.REFUTED)[0].subject == "input -> enc1/a"
+
+
+def test_altered_neurons_are_refuted_or_refused(network: Network) -> None:
+    rate = random_unet("rate", 0, size=8)
+    plan, layer = planned(rate, "dec")
+    neurons = layer.neurons
+    assert isinstance(neurons, ThresholdNeurons)
+    hard = prove_form(rate, with_neurons(plan, layer, replace(neurons, reset_value=0.0)))
+    assert "(reset differ)" in hard.of(Outcome.REFUTED)[0].reason
+    rounding = neurons.thresholds._replace(rounding=0.5)
+    assert "(strict differ)" in prove_form(rate, with_neurons(plan, layer, replace(neurons, thresholds=rounding))).line
+    bias = neurons.bias + np.resize(np.arange(neurons.bias.size) == 0, neurons.bias.size)
+    with pytest.raises(CompiledFormError, match="^dec: a tile does not repeat the numbers of its channels$"):
+        with_neurons(plan, layer, replace(neurons, bias=bias))
+    low = neurons.thresholds._replace(
+        reciprocal=np.nextafter(neurons.thresholds.reciprocal, np.float32(0)) * np.float32(0.99)
+    )
+    with pytest.raises(CompiledFormError, match="in floats is not that of a division$"):
+        with_neurons(plan, layer, replace(neurons, thresholds=low))
+
+
+def test_networks_that_are_not_aligned_stay_open(network: Network) -> None:
+    late = replace(network, connections=tuple(replace(each, delay=each.delay + 1) for each in network.connections))
+    proof = prove_form(late, CpuBackend().read_compiled(network))
+    (schedule,) = proof.of(Outcome.OPEN)
+    assert schedule.kind == "schedule"
+    assert schedule.reason.endswith("and the network is not aligned")
