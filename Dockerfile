@@ -4,12 +4,14 @@ FROM python:3.11-slim
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY requirements.lock requirements-lava.lock ./
+# Lava's metadata refuses Python 3.11, where it works once imported through snn_deploy_lava; its requirements are in the first file.
+RUN pip install --require-hashes -r requirements.lock && pip install --no-deps --ignore-requires-python --require-hashes -r requirements-lava.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY snn_deploy snn_deploy
 COPY backends backends
 COPY models models
-# Lava's metadata refuses Python 3.11, where it works once imported through snn_deploy_lava; its requirements are the extra's pins.
-RUN pip install -c constraints.txt ".[cpu,report,lava]" && pip install --no-deps --ignore-requires-python lava-nc==0.10.0
+RUN pip install --no-deps --no-build-isolation .
 
 WORKDIR /out
 VOLUME /out

@@ -20,7 +20,7 @@ JOBS ?= 2
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all coverage differential fuzz docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
+.PHONY: help setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -74,6 +74,14 @@ docs: $(READY) ## build the documentation in build/site (installs the extra "doc
 
 cli-page: $(READY) ## write docs/cli.md again
 	@$(RUN)python docs/generate/cli.py > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+
+# uv writes hashes for every supported Python at once; pip cannot, and pip ignores hashes in constraints.txt.
+lock: $(READY) ## write requirements.lock and requirements-lava.lock again from constraints.txt (needs uv)
+	@echo hatchling | uv pip compile pyproject.toml - --extra cpu --extra report --extra lava -c constraints.txt --generate-hashes \
+	  --universal --python-version 3.10 --no-header --no-annotate --quiet --output-file build/requirements.lock
+	@sed "s/ and implementation_name == 'cpython'//; s/ and sys_platform == 'linux'//; s/python_full_version < '3.13' and //; \
+	  s/ ; python_full_version < '3.13'//; s/ and python_full_version < '3.13'//" build/requirements.lock > requirements.lock
+	@sed -n '/^lava-nc==/,/^[a-z]/{/^lava-nc==/{s/ ;.*/ \\/;p};/^ /p}' requirements.lock > requirements-lava.lock
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .

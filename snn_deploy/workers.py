@@ -121,6 +121,15 @@ def _started(kind: type[LocalCluster], workers: int) -> LocalCluster:
 
 def _connect(client_class: type[Client], scheduler: str) -> Client:
     """A client of ``scheduler``, once that has a worker."""
+    import dask
+
+    settings = [f"distributed.comm.tls.{name}" for name in ("ca-file", "client.cert", "client.key")]
+    absent = [name for name in settings if dask.config.get(name, None) is None]
+    if scheduler.startswith("tls://") and absent:
+        raise BackendUnavailableError(
+            f"--scheduler {scheduler}: TLS needs certificates; set {', '.join(absent)} of Dask, in its configuration or as "
+            f"DASK_{absent[0].upper().replace('.', '__').replace('-', '_')} and the like"
+        )
     try:
         client = client_class(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError

@@ -64,14 +64,40 @@ def test_a_wheel_builds_from_what_it_copies(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.whl"))) == 1
 
 
-def test_it_installs_the_extras_and_the_lava_of_the_makefile() -> None:
-    (command,) = operands("RUN")
+def test_every_package_it_installs_has_a_hash() -> None:
+    locked, own = operands("RUN")
+    assert own == "pip install --no-deps --no-build-isolation ."
+    files = re.findall(r"--require-hashes -r (\S+)", locked)
+    assert files == ["requirements.lock", "requirements-lava.lock"]
+    assert locked.count("pip install") == 2
+    assert subprocess.run(["sh", "-n", "-c", locked], check=False).returncode == 0
+
+
+def locked_versions(name: str) -> dict[str, set[str]]:
+    """The versions of every package in a lock, each of which must have a hash."""
+    found: dict[str, set[str]] = {}
+    for entry in re.split(r"\n(?=\S)", (ROOT / name).read_text(encoding="utf-8").strip()):
+        head, *hashes = entry.split(" \\\n")
+        package, _, version = head.partition(" ;")[0].partition("==")
+        assert hashes, entry
+        assert all(re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}", line) for line in hashes), entry
+        found.setdefault(package.lower().replace("_", "-"), set()).add(version)
+    return found
+
+
+def test_locks_hold_the_versions_that_were_tested() -> None:
+    pinned: dict[str, set[str]] = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            package, _, version = line.partition(";")[0].partition("==")
+            pinned.setdefault(package.lower().replace("_", "-"), set()).add(version)
+    locked = locked_versions("requirements.lock")
+    assert {name for name, versions in locked.items() if name in pinned and not versions <= pinned[name]} == set()
+    assert set(locked) - set(pinned) <= {"pyyaml"}
     lava = re.findall(r"^LAVA := (\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert f"--no-deps --ignore-requires-python {lava[0]}" in command
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for extra in re.findall(r"\.\[([\w,]+)\]", command)[0].split(","):
-        assert f"\n{extra} = [" in project
-    assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0
+    assert [f"lava-nc=={version}" for version in locked_versions("requirements-lava.lock")["lava-nc"]] == lava
+    for name in ("numpy", "onnx", "rich", "numba", "onnxruntime", "pillow", "hatchling", "scikit-image"):
+        assert name in locked
 
 
 def test_it_starts_a_command_that_exists() -> None:

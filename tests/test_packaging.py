@@ -18,6 +18,7 @@ TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy
 
 SDIST_TOP = {
     "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
+    "requirements.lock", "requirements-lava.lock",
     "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "Dockerfile", "docs",
     "examples", "mkdocs.yml", ".ci", ".dockerignore", ".github", ".gitignore",
 }  # fmt: skip

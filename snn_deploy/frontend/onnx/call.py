@@ -148,6 +148,8 @@ class Call:
             raise RefusedError(f"input {index} is missing")
         if isinstance(value, Wire):
             raise RefusedError(f"input {index} is computed from the image by {value.maker}; it must be a constant")
+        if np.iscomplexobj(value):
+            raise RefusedError(f"input {index} holds complex numbers")
         return value
 
     def real_constant(self, index: int) -> Float64:
