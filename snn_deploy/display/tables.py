@@ -80,8 +80,11 @@ def mapping_table(mapping: NetworkMapping) -> Group:
         )
     free = "unknown" if mapping.free_bound is None else f"{mapping.free_bound:,}"
     board = "no board holds it" if mapping.board is None else f"{mapping.board.name} ({mapping.board.chips:,} chips)"
+    machine = f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"
+    if not mapping.is_placed:
+        machine = f"no total: {len(mapping.unplaced):,} of {len(mapping.layers):,} populations fit on no core"
     lines = [
-        line(f"{mapping.cores:,} cores, {mapping.chips:,} chip(s) of {mapping.cores_per_chip}: {board}"),
+        line(machine),
         line(f"lower bounds: {mapping.neuron_bound:,} cores by neurons, {free} with tiles of free size", style="dim"),
         *(line(f"problem: {problem.text}", style="red") for problem in mapping.problems),
         *(line(f"warning: {warning}", style="yellow") for warning in mapping.warnings),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.layout import Layer, SynapseGroup, measure_receptive_field
 from snn_deploy.mapping.tiling import Tile, Use, count_synaptic_words, shares_taps
 from snn_deploy.network import bounds
 from snn_deploy.network.network import Network
@@ -53,6 +53,10 @@ def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool
 def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
     """Remedy for a fan-in that exceeds a core: a convolution is the sum of convolutions over parts of its channels."""
     largest = max(layer.groups, key=lambda group: group.shape[0] * group.taps[0] * group.taps[1])
+    explicit = [group for group in layer.groups if group.kind == "pixels"]
+    if explicit and len(explicit) == len(layer.groups):
+        pixels = max(measure_receptive_field(group, 0, 1) * measure_receptive_field(group, 1, 1) for group in explicit)
+        return f"it reads up to {pixels:,} pixels of its channel: resample in several steps, each of which reads fewer"
     rows, columns = largest.taps
     return (
         f"at most {_channels_allowed(layer, largest, target):,} input channels fit a {rows}x{columns} kernel: "

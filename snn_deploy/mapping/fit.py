@@ -83,13 +83,23 @@ class Mapping:
         return not self.problems
 
     @property
+    def is_placed(self) -> bool:
+        """Whether every population has cores. If not, there are no totals: cores, chips and a board would leave some out."""
+        return all(layer.tile is not None for layer in self.layers)
+
+    @property
+    def unplaced(self) -> tuple[str, ...]:
+        """Populations of which not even one neuron fits a core."""
+        return tuple(layer.layer.name for layer in self.layers if layer.tile is None)
+
+    @property
     def exit_status(self) -> int:
         """Exit status of a command that maps a network: 0 if it fits, else 1."""
         return int(not self.fits)
 
     @property
     def cores(self) -> int:
-        """Cores of all populations."""
+        """Cores of all populations; a lower bound, which is not shown, where some are not placed (``is_placed``)."""
         return sum(layer.cores for layer in self.layers)
 
     @property
@@ -110,7 +120,9 @@ class Mapping:
 
     @property
     def board(self) -> Board | None:
-        """The smallest board that holds the chips."""
+        """The smallest board that holds the chips; ``None`` too where some populations have no cores."""
+        if not self.is_placed:
+            return None
         return next((board for board in self.boards if board.chips >= self.chips), None)
 
     def record(self) -> dict[str, object]:
@@ -119,8 +131,8 @@ class Mapping:
             "network": self.network,
             "target": self.target,
             "fits": self.fits,
-            "cores": self.cores,
-            "chips": self.chips,
+            "cores": self.cores if self.is_placed else None,
+            "chips": self.chips if self.is_placed else None,
             "board": None if self.board is None else self.board.name,
             "neuron_bound": self.neuron_bound,
             "free_tile_bound": self.free_bound,
@@ -131,7 +143,7 @@ class Mapping:
                     "population": layer.layer.name,
                     "shape": list(layer.layer.shape),
                     "tile": None if layer.tile is None else [layer.tile.channels, layer.tile.rows, layer.tile.columns],
-                    "cores": layer.cores,
+                    "cores": None if layer.tile is None else layer.cores,
                     "limited_by": layer.limit.resource,
                     "uses": {use.resource: {"used": use.used, "limit": use.limit} for use in layer.uses},
                 }
@@ -181,7 +193,7 @@ def _mapping(
         (*problems, *more),
         (*check_widths(layers, target), *warnings),
     )
-    if target.boards and mapping.board is None:
+    if target.boards and mapping.is_placed and mapping.board is None:
         largest = target.boards[-1]
         too_many = Problem(
             name,

@@ -6,19 +6,23 @@ of the same cores, so a concatenation copies nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from snn_deploy.arrays import Int8
+from snn_deploy.arrays import Int8, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Pair, Shape
 
 GroupKind = Literal["conv", "transposed", "dense", "pixels"]
+
+LinesRead: TypeAlias = tuple[Pair, ...]
+"""Along one axis, each row (or column) of the layer with each one of the source that it reads, (layer, source)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class SynapseGroup:
 
     ``shape`` (C, H, W) of the source; ``taps``, ``strides``, ``dilations`` along (H, W); ``groups`` as in grouped
     convolutions; ``weight_bits`` a stored weight needs. A ``dense`` group has a weight of its own for each pair of
-    neurons; a ``pixels`` group keeps ``entries`` of a sparse map of pixels, the same for all channels.
+    neurons; a ``pixels`` group keeps ``entries`` of a sparse map of pixels, the same for all channels, and the rows
+    and columns that each one of the layer reads (``lines_read``).
     """
 
     source: str
@@ -39,6 +44,7 @@ class SynapseGroup:
     groups: int = 1
     weight_bits: int = 8
     entries: int = 0
+    lines_read: tuple[LinesRead, LinesRead] = ((), ())
 
     def __post_init__(self) -> None:
         if min(*self.shape, *self.taps, *self.strides, *self.dilations, self.groups, self.weight_bits) < 1:
@@ -87,7 +93,12 @@ def _group(network: Network, name: str) -> SynapseGroup:
     kernel, shape = connection.kernel, network.population(connection.source).shape
     if isinstance(kernel, SpatialKernel):
         return SynapseGroup(
-            connection.source, shape, "pixels", weight_bits=count_weight_bits(kernel.data), entries=kernel.data.size
+            connection.source,
+            shape,
+            "pixels",
+            weight_bits=count_weight_bits(kernel.data),
+            entries=int(np.count_nonzero(kernel.data)),
+            lines_read=_lines_read(kernel),
         )
     kind: GroupKind = "conv" if isinstance(kernel, ConvKernel) else "transposed"
     if kind == "conv" and kernel.groups == 1 and kernel.output_shape(shape)[1:] == (1, 1):
@@ -105,6 +116,23 @@ def _group(network: Network, name: str) -> SynapseGroup:
     )
 
 
+def _lines_read(kernel: SpatialKernel) -> tuple[LinesRead, LinesRead]:
+    connected = kernel.data != 0
+    ends, starts = kernel.rows[connected], kernel.indices[connected]
+    width, source_width = kernel.output_size[1], kernel.input_size[1]
+    return (
+        _pairs(ends // width, starts // source_width, kernel.output_size[0], kernel.input_size[0]),
+        _pairs(ends % width, starts % source_width, width, source_width),
+    )
+
+
+def _pairs(ends: Int64, starts: Int64, lines: int, source_lines: int) -> LinesRead:
+    """Distinct pairs of ``ends`` (0 to ``lines`` - 1) and ``starts`` (0 to ``source_lines`` - 1), in order."""
+    met = np.zeros((lines, source_lines), bool)
+    met[ends, starts] = True
+    return tuple((int(end), int(start)) for end, start in np.argwhere(met))
+
+
 def count_weight_bits(weight: Int8) -> int:
     """Signed bits that hold every weight once the power of two common to all is left to the exponent.
 
@@ -120,13 +148,22 @@ def count_weight_bits(weight: Int8) -> int:
 
 
 def measure_receptive_field(group: SynapseGroup, axis: int, length: int) -> int:
-    """Source rows (axis 0) or columns (axis 1) that reach ``length`` rows or columns of the layer, at most."""
-    if group.kind in ("dense", "pixels"):
+    """Source rows (axis 0) or columns (axis 1) that reach a tile of ``length`` rows or columns of the layer, at most."""
+    if group.kind == "dense":
         return group.shape[1 + axis]
+    if group.kind == "pixels":
+        return _count_lines_read(group.lines_read[axis], length)
     reach = (group.taps[axis] - 1) * group.dilations[axis]
     if group.kind == "conv":
         return min(group.shape[1 + axis], (length - 1) * group.strides[axis] + reach + 1)
     return min(group.shape[1 + axis], (length + reach - 1) // group.strides[axis] + 1)
+
+
+@lru_cache(maxsize=4096)
+def _count_lines_read(lines: LinesRead, length: int) -> int:
+    """The most distinct source lines that one of the tiles of ``length`` lines of the layer reads."""
+    per_tile = Counter(tile for tile, _ in {(line // length, source) for line, source in lines})
+    return max(per_tile.values(), default=0)
 
 
 @lru_cache(maxsize=4096)

@@ -5,8 +5,9 @@ the weights of a tile are shared by all its places, one list per input channel a
 
     words = sum over groups of  I * K_h * K_w * ceil((c * bits + header) / 64)
 
-with one bit more per weight where the stride along x exceeds 1. Tiles are powers of two wide, halvings of the height
-tall, and hold the largest halving of the channels whose words fit.
+with one bit more per weight where the stride along x exceeds 1. A map of pixels (interpolation, reflection) has explicit
+lists, as dense layers do: one list and one axon for each source neuron that reaches the tile (inferred). Tiles are powers
+of two wide, halvings of the height tall, and hold the largest halving of the channels whose words fit.
 
 Loihi 1: reset by subtraction takes two compartments, and such neurons have discrete axons only (NxTF): one input axon
 per source neuron that reaches the tile, lists shared by sources that meet the tile in the same way. This model is
@@ -89,12 +90,20 @@ def _explicit_words(target: Target, group: SynapseGroup, layer: Layer, tile: Til
     """One list per source neuron with an index beside each weight."""
     bits = group.weight_bits + target.integer("encoding.dense_index_bits")
     header = target.integer("encoding.dense_header_bits")
-    sources = group.shape[0] * group.shape[1] * group.shape[2]
     if group.kind == "dense":
-        return sources * -(-(tile.size * bits + header) // word)
+        return _count_sources(group, tile) * -(-(tile.size * bits + header) // word)
     synapses = math.ceil(group.entries * tile.rows * tile.columns / (layer.shape[1] * layer.shape[2])) * tile.channels
-    lists = min(sources, synapses)
+    lists = max(min(_count_sources(group, tile), synapses), 1)
     return lists * -(-(-(-synapses // lists) * bits + header) // word)
+
+
+def _count_sources(group: SynapseGroup, tile: Tile) -> int:
+    """Source neurons with a list of their own: all for a dense group, else the pixels that reach the tile, channel by channel.
+
+    Exact where rows and columns are read independently, as by every interpolation; at least as many otherwise.
+    """
+    channels = group.shape[0] if group.kind == "dense" else min(tile.channels, group.shape[0])
+    return channels * measure_receptive_field(group, 0, tile.rows) * measure_receptive_field(group, 1, tile.columns)
 
 
 def shares_taps(target: Target) -> bool:
@@ -118,11 +127,11 @@ def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
 
 
 def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
-    """Loihi 2: one per group, or per source of a dense one. Loihi 1: one per source neuron that reaches the tile."""
+    """Loihi 2: one per group, or per source neuron of explicit lists. Loihi 1: one per source neuron that reaches the tile."""
     axons = 0
     for group in layer.groups:
         if group.kind in ("dense", "pixels"):
-            axons += group.shape[0] * group.shape[1] * group.shape[2]
+            axons += _count_sources(group, tile)
         elif shares_taps(target):
             axons += 1
         else:

@@ -7,7 +7,7 @@ core that it reaches, so a pixel on the border of a tile is sent twice (visible 
 Per axis everything follows from where taps land: a source row reaches the row tiles on which its taps land, a source
 channel the blocks of channels to which it has a non-zero weight. Messages are exact where no tap is zero for a whole
 block of channels, and an upper bound otherwise. Hops are those between mesh tiles, weighted by the events of each
-source tile as if spread evenly within it.
+source tile as if spread evenly within it. A map of pixels is followed pixel by pixel instead, so both are exact.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from snn_deploy.arrays import Bool, Float64, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
 from snn_deploy.mapping.tiling import Tile
-from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Connection, Network
 from snn_deploy.shapes import Shape
 from snn_deploy.targets.device import Target
@@ -181,10 +181,9 @@ def count_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> 
 def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile: Tile) -> Int64:
     grid = -(-target[0] // tile.channels), -(-target[1] // tile.rows), -(-target[2] // tile.columns)
     if isinstance(kernel, SpatialKernel):
-        tile_of = kernel.rows // target[2] // tile.rows * grid[2] + kernel.rows % target[2] // tile.columns
-        pairs = np.unique(np.stack([kernel.indices, tile_of])[:, kernel.data != 0], axis=1)
-        pixels = np.bincount(pairs[0], minlength=source[1] * source[2]).astype(np.int64)
-        return np.broadcast_to(pixels.reshape(1, *source[1:]), source)
+        pixels, _ = _pixel_pairs(kernel, tile, grid)
+        reached = np.bincount(pixels, minlength=source[1] * source[2]).astype(np.int64)
+        return np.broadcast_to(reached.reshape(1, *source[1:]), source)
     rows, columns = locate_targets(kernel, source)
     blocks = np.count_nonzero(talks, axis=0)
     met = [
@@ -193,6 +192,16 @@ def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile
     ]
     messages: Int64 = np.einsum("c,y,x->cyx", blocks.astype(np.int64), *met)
     return messages
+
+
+def _pixel_pairs(kernel: SpatialKernel, tile: Tile, grid: Shape) -> tuple[Int64, Int64]:
+    """Every source pixel with every tile along (H, W) that it reaches: two lists of the same length."""
+    width, connected = kernel.output_size[1], kernel.data != 0
+    rows, columns = kernel.rows[connected] // width, kernel.rows[connected] % width
+    tiles = grid[1] * grid[2]
+    key = kernel.indices[connected] * tiles + rows // tile.rows * grid[2] + columns // tile.columns
+    pairs = np.unique(key)
+    return pairs // tiles, pairs % tiles
 
 
 def _messages(
@@ -207,23 +216,43 @@ def _messages(
     source, end = network.population(connection.source), network.population(connection.target)
     fan = _message_map(connection.kernel, talks, source.shape, end.shape, blocks[end.name].tile)
     sent = float(np.einsum("cyx,cyx->", mean, fan)) if any(mean.strides) else float(mean.flat[0] * fan.sum())
-    if source.neuron is None or isinstance(connection.kernel, SpatialKernel):
+    if source.neuron is None:
         return Messages(connection.name, sent, 0.0, 0.0, 0.0)
-    return _hops(connection, talks, mean, blocks, target, sent)
+    here, there = blocks[source.name], blocks[end.name]
+    events = mean if any(mean.strides) else np.broadcast_to(mean, source.shape)
+    if isinstance(connection.kernel, SpatialKernel):
+        begin, finish, weight = _pixel_routes(connection.kernel, events, here, there)
+    else:
+        begin, finish, weight = _routes(connection.kernel, talks, events, here, there)
+    return _hops(connection.name, begin + here.first, finish + there.first, weight, target, sent)
 
 
-def _hops(
-    connection: Connection,
-    talks: Bool,
-    mean: Float64,
-    blocks: MappingType[str, Block],
-    target: Target,
-    sent: float,
-) -> Messages:
-    """Distances of all pairs of tiles that talk, weighted by the source tile's events; scaled to ``sent`` in all."""
-    here, there = blocks[connection.source], blocks[connection.target]
-    source: Shape = (mean.shape[0], mean.shape[1], mean.shape[2])
-    rows, columns = locate_targets(connection.kernel, source)
+Routes = tuple[Int64, Int64, Float64]
+"""Core within its block, core within the other block, and events from the one to the other: three lists."""
+
+
+def _pixel_routes(kernel: SpatialKernel, events: Float64, here: Block, there: Block) -> Routes:
+    """All pairs of tiles of which one holds a pixel that the other reads; a channel talks to itself only."""
+    pixels, ends = _pixel_pairs(kernel, there.tile, there.grid)
+    width = kernel.input_size[1]
+    starts = pixels // width // here.tile.rows * here.grid[2] + pixels % width // here.tile.columns
+    starts_grid, ends_grid = here.grid[1] * here.grid[2], there.grid[1] * there.grid[2]
+    routes, of_route = np.unique(starts * ends_grid + ends, return_inverse=True)
+    channels = np.arange(events.shape[0])
+    blocks, first = np.unique(
+        np.stack([channels // here.tile.channels, channels // there.tile.channels]), axis=1, return_index=True
+    )
+    per_block = np.add.reduceat(events.reshape(events.shape[0], -1), np.sort(first), axis=0)
+    weight: Float64 = np.stack([np.bincount(of_route, block[pixels], routes.size) for block in per_block]).astype(float)
+    begin = blocks[0][:, None] * starts_grid + routes // ends_grid
+    finish = blocks[1][:, None] * ends_grid + routes % ends_grid
+    return begin.reshape(-1), finish.reshape(-1), weight.reshape(-1)
+
+
+def _routes(kernel: ConvKernel | TransposedKernel, talks: Bool, events: Float64, here: Block, there: Block) -> Routes:
+    """All pairs of tiles that talk, with the events of the one as if they were spread evenly within it."""
+    source: Shape = (events.shape[0], events.shape[1], events.shape[2])
+    rows, columns = locate_targets(kernel, source)
     reach = (
         talks.T,
         _reach(rows, there.tile.rows, there.grid[1]),
@@ -236,16 +265,20 @@ def _hops(
         pairs.append((*talk, share[talk] / _sizes(table.shape[0], part)[talk[0]]))
     begin = _index([axis[0] for axis in pairs], here.grid)
     finish = _index([axis[1] for axis in pairs], there.grid)
-    events = mean if any(mean.strides) else np.broadcast_to(mean, source)
     per_tile = _summed(_summed(_summed(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
     weight = np.einsum("c,y,x->cyx", *(axis[2] for axis in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
+    return begin, finish, weight
+
+
+def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Target, sent: float) -> Messages:
+    """Distances between cores ``begin`` and ``finish``, weighted; scaled to ``sent`` messages in all."""
     if not weight.sum():
-        return Messages(connection.name, sent, 0.0, 0.0, 0.0)
-    first, last = (locate_cores(target, index + block.first) for index, block in ((begin, here), (finish, there)))
+        return Messages(name, sent, 0.0, 0.0, 0.0)
+    first, last = locate_cores(target, begin), locate_cores(target, finish)
     same = first[0] == last[0]
     scale = sent / weight.sum()
     return Messages(
-        connection.name,
+        name,
         sent,
         float((weight * same * np.abs(first[1] - last[1])).sum() * scale),
         float((weight * same * np.abs(first[2] - last[2])).sum() * scale),

@@ -212,6 +212,8 @@ def _cores(contents: Contents) -> str:
     color, text = ("good", "fits") if mapping.fits else ("bad", "does not fit")
     board = "" if mapping.board is None else f", on {mapping.board.name}"
     placed = f"{mapping.cores:,} cores, {mapping.chips:,} chip(s){board}"
+    if not mapping.is_placed:
+        placed = f"no total, {len(mapping.unplaced):,} of {len(mapping.layers):,} populations fit on no core"
     reasons = [("bad", problem.text) for problem in mapping.problems] + [
         ("warn", warning) for warning in mapping.warnings
     ]
@@ -221,7 +223,7 @@ def _cores(contents: Contents) -> str:
     rows = [
         (
             _name(mapped.layer.name, short),
-            f"{mapped.cores:,}",
+            "none" if mapped.tile is None else f"{mapped.cores:,}",
             "" if mapped.tile is None else f"{mapped.tile.channels} x {mapped.tile.rows} x {mapped.tile.columns}",
             charts.bar(mapped.limit.fraction, f"{mapped.limit.fraction:.0%}"),
             escape(mapped.limit.resource),

@@ -118,6 +118,27 @@ def test_targets_say_where_numbers_come_from(tool: Tool) -> None:
     assert json.loads(tool("targets", "loihi2", "--json").out)["figures"]["energy.synapse_pj"]["basis"] == "inherited"
 
 
+def test_a_mapping_that_fails_has_no_totals(tool: Tool, tmp_path: Path, network: Path) -> None:
+    """Cores of the populations that could be placed are no answer; the picture of them is left out, too."""
+    device, picture = tmp_path / "tiny.toml", tmp_path / "cores.svg"
+    device.write_text(
+        'name = "tiny"\ntitle = "tiny"\ninherit = "loihi2"\n[sources.test]\ntitle = "tiny"\ndate = "2026-11"\n'
+        '[limits]\nsynaptic_memory_words = {value = 20, source = "test", basis = "specified"}\n'
+    )
+    estimate = ("estimate", network, "--rate", "0.1", "--target", device)
+    shown = tool(*estimate, "--map", picture)
+    assert shown.status == 1
+    assert re.search(r"no total: \d of \d populations fit on no core", shown.out)
+    assert "chip(s) of" not in shown.out
+    assert "cores.svg is not written: " in shown.err
+    assert not picture.exists()
+    mapping = json.loads(tool(*estimate, "--json").out)["mapping"]
+    assert [mapping[key] for key in ("fits", "cores", "chips", "board")] == [False, None, None, None]
+    cores = [layer["cores"] for layer in mapping["layers"] if layer["tile"] is None]
+    assert cores
+    assert set(cores) == {None}
+
+
 def test_view_writes_onnx_that_shows_thresholds(tool: Tool, tmp_path: Path, network: Path) -> None:
     out = tmp_path / "view.onnx"
     assert tool("view", network, "--out", out).status == 0

@@ -28,6 +28,10 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
 PIXELS = SpatialKernel((6, 4), (3, 2), np.arange(7), np.arange(6), np.array([1, 1, 3, 1, 1, 1], np.int8))
 
 
+LINES = ((0, 0), (1, 0), (2, 1)), ((0, 0), (0, 2), (1, 1), (1, 3))
+"""Rows and columns of the 3 x 2 map with those that they read: pixel p reads pixel p of the 6 x 4 map."""
+
+
 @pytest.mark.parametrize(
     ("kernel", "shape", "group"),
     [
@@ -53,7 +57,7 @@ PIXELS = SpatialKernel((6, 4), (3, 2), np.arange(7), np.arange(6), np.array([1, 
             (3, 1, 1),
             SynapseGroup("p0", (3, 1, 1), "transposed", weight_bits=5),
         ),
-        (PIXELS, (2, 6, 4), SynapseGroup("p0", (2, 6, 4), "pixels", weight_bits=2, entries=6)),
+        (PIXELS, (2, 6, 4), SynapseGroup("p0", (2, 6, 4), "pixels", weight_bits=2, entries=6, lines_read=LINES)),
     ],
 )
 def test_every_kind_of_synapse(kernel: Kernel, shape: Shape, group: SynapseGroup) -> None:
@@ -142,10 +146,17 @@ def test_receptive_fields_are_those_of_the_worst_tile(taps: int, stride: int, di
             assert found == worst or (kind == "transposed" and dilation > 1 and found == worst + 1), (kind, source)
 
 
-@pytest.mark.parametrize("kind", ["dense", "pixels"])
-def test_explicit_synapses_read_the_whole_source(kind: GroupKind) -> None:
-    group = SynapseGroup("a", (2, 5, 7), kind)
+def test_dense_synapses_read_the_whole_source() -> None:
+    group = SynapseGroup("a", (2, 5, 7), "dense")
     assert [measure_receptive_field(group, axis, 1) for axis in (0, 1)] == [5, 7]
+
+
+def test_a_map_of_pixels_reads_the_lines_that_it_names() -> None:
+    group = SynapseGroup("a", (2, 6, 4), "pixels", entries=6, lines_read=LINES)
+    assert [[measure_receptive_field(group, axis, length) for length in (1, 2, 3, 8)] for axis in (0, 1)] == [
+        [1, 1, 2, 2],
+        [2, 4, 4, 4],
+    ]
 
 
 @pytest.mark.parametrize(("taps", "stride", "dilation", "length"), GEOMETRIES)

@@ -12,13 +12,16 @@ from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.tiling import Tile, Use, choose_free_tile, choose_tile, count_synaptic_words, fits, measure_uses
 from snn_deploy.targets.load import Target, load_target
 
+DOUBLED = tuple((line, line // 2) for line in range(6))
+"""Each line twice."""
+
 LAYERS = (
     Layer("conv", (5, 7, 6), (SynapseGroup("a", (3, 7, 6), taps=(3, 3)),)),
     Layer("strided", (6, 3, 9), (SynapseGroup("a", (4, 6, 18), taps=(3, 2), strides=(2, 2)),)),
     Layer("grouped", (6, 4, 4), (SynapseGroup("a", (4, 4, 4), taps=(3, 3), groups=2), SynapseGroup("b", (2, 4, 4)))),
     Layer("up", (3, 8, 10), (SynapseGroup("a", (2, 4, 5), "transposed", (2, 2), (2, 2)),)),
     Layer("dense", (23, 1, 1), (SynapseGroup("a", (5, 2, 2), "dense"),)),
-    Layer("pixels", (2, 6, 6), (SynapseGroup("a", (2, 3, 3), "pixels", entries=36),)),
+    Layer("pixels", (2, 6, 6), (SynapseGroup("a", (2, 3, 3), "pixels", entries=36, lines_read=(DOUBLED, DOUBLED)),)),
 )
 
 
@@ -114,14 +117,14 @@ def test_words_are_those_of_all_lists(layer: Layer, tile: Tile) -> None:
 
 @pytest.mark.parametrize(("name", "bits"), [("loihi1", 8 + 10), ("loihi2", 8 + 12)])
 def test_words_of_explicit_synapses(name: str, bits: int) -> None:
-    """A list per source neuron: of the whole tile where dense, of the share of the entries for a map of pixels."""
+    """A list per source neuron that reaches the tile: all where dense, the pixels that it reads for a map of pixels."""
     target, dense, pixels = load_target(name), LAYERS[4], LAYERS[5]
     for neurons in (1, 6, 7, 23):
         words = 5 * 2 * 2 * ceil((neurons * bits + 10) / 64)
         assert count_synaptic_words(target, dense, Tile(neurons, 1, 1)) == words
     for tile in (Tile(1, 1, 1), Tile(2, 1, 1), Tile(2, 3, 4), Tile(2, 6, 6)):
         synapses = ceil(36 * tile.rows * tile.columns / 36) * tile.channels
-        lists = min(2 * 3 * 3, synapses)
+        lists = tile.channels * ceil(tile.rows / 2) * ceil(tile.columns / 2)
         words = lists * ceil((ceil(synapses / lists) * bits + 10) / 64)
         assert count_synaptic_words(target, pixels, tile) == words
 

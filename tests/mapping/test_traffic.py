@@ -12,8 +12,8 @@ from snn_deploy.activity.counting import assume_activity, count_activity
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
-from snn_deploy.mapping.layout import Layer, SynapseGroup
-from snn_deploy.mapping.tiling import Tile
+from snn_deploy.mapping.layout import Layer, SynapseGroup, describe_layers
+from snn_deploy.mapping.tiling import Tile, measure_uses
 from snn_deploy.mapping.traffic import count_messages, locate_cores, measure_traffic, place_layers
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
@@ -153,6 +153,104 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
     )
     assert north > 0
     assert between > 0
+
+
+def bilinear(size: tuple[int, int]) -> SpatialKernel:
+    """Every pixel of a map of twice ``size`` from the (at most four) around it, weights 1, 3, 9 of 16."""
+    axes = []
+    for length in size:
+        matrix = np.zeros((2 * length, length), np.int64)
+        for line in range(2 * length):
+            near = line // 2
+            matrix[line, near] += 3
+            matrix[line, min(max(near + 2 * (line % 2) - 1, 0), length - 1)] += 1
+        axes.append(matrix)
+    full = np.kron(*axes)
+    rows, columns = np.nonzero(full)
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(full, axis=1))])
+    return SpatialKernel(size, (2 * size[0], 2 * size[1]), indptr, columns, full[rows, columns].astype(np.int8))
+
+
+def resampled(kernel: SpatialKernel, channels: int) -> Network:
+    """An input, a population ``a`` and what ``kernel`` makes of it, ``b``."""
+    theta = np.full(channels, 20)
+    neuron = MultiThreshold(theta, 0 * theta, 0, 15)
+    none = np.zeros((channels, 1, 1), np.int64)
+    small, large = (channels, *kernel.input_size), (channels, *kernel.output_size)
+    return Network(
+        "resampled",
+        "rate",
+        4,
+        (
+            Population("input", (1, *kernel.input_size), None, none[:1], np.ones(1), input_max=15),
+            Population("a", small, neuron, none, np.ones(channels)),
+            Population("b", large, neuron, none, np.ones(channels)),
+        ),
+        (
+            Connection("input->a", "input", "a", ConvKernel(np.arange(1, channels + 1).reshape(-1, 1, 1, 1))),
+            Connection("a->b", "a", "b", kernel),
+        ),
+        (Output("out", "b"),),
+    )
+
+
+PIXEL_MAPS = (
+    bilinear((10, 8)),
+    SpatialKernel(
+        (9, 7), (6, 11), np.arange(0, 133, 2), np.random.default_rng(1).integers(0, 63, 132), np.arange(132) % 3 - 1
+    ),
+)
+
+
+@pytest.mark.parametrize("kernel", PIXEL_MAPS)
+@pytest.mark.parametrize("neurons", [20, 32, 200])
+def test_hops_of_pixel_maps_are_those_of_each_pixel(kernel: SpatialKernel, neurons: int, tmp_path: Path) -> None:
+    """Neurons of unequal activity: a walk over all (source neuron, core reached) pairs."""
+    network = resampled(kernel, 5)
+    target = small(tmp_path, "loihi1", neurons=neurons, cores=60)
+    stimulus = random_stimulus(network, 2)
+    activity = count_activity(network, load_backend("reference").run(network, stimulus))
+    measured = measure_traffic(network, activity, map_network(network, target), target)
+    here, there = measured.blocks["a"], measured.blocks["b"]
+    mean = activity.population("a").mean.reshape(-1)
+    assert np.unique(mean).size > 2
+    begin = locate_cores(target, here.first + tile_numbers(network.population("a").shape, here.tile).reshape(-1))
+    numbers = there.first + tile_numbers(network.population("b").shape, there.tile)
+    expected = np.zeros(4)
+    for index, met in enumerate(reached(kernel, network.population("a").shape)):
+        chip, column, row = locate_cores(target, np.unique(numbers[met > 0]))
+        same = chip == begin[0][index]
+        east, north = np.abs(column - begin[1][index])[same].sum(), np.abs(row - begin[2][index])[same].sum()
+        expected += mean[index] * np.array([chip.size, east, north, np.count_nonzero(~same)])
+    moved = measured.sent("a->b")
+    assert [moved.sent, moved.hops_ew, moved.hops_ns, moved.between_chips] == pytest.approx(expected.tolist())
+    assert expected[1] > 0
+
+
+@pytest.mark.parametrize("kernel", PIXEL_MAPS)
+@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(3, 4, 2), Tile(5, 5, 8), Tile(8, 32, 32)])
+def test_input_axons_of_pixel_maps(kernel: SpatialKernel, tile: Tile) -> None:
+    """One for each source neuron that reaches the tile: exact for an interpolation, never fewer for any map."""
+    network = resampled(kernel, 5)
+    layer = describe_layers(network)[1]
+    shape = network.population("a").shape
+    sources = (reached(kernel, shape) > 0).reshape(int(np.prod(shape)), -1)
+    numbers = tile_numbers(layer.shape, tile).reshape(-1)
+    most = max(int(np.count_nonzero(sources[:, numbers == number].any(1))) for number in np.unique(numbers))
+    uses = {use.resource: use.used for use in measure_uses(load_target("loihi2"), layer, tile)}
+    if kernel is PIXEL_MAPS[0]:
+        assert uses["input axons"] == most
+    else:
+        assert most <= uses["input axons"] <= int(np.prod(shape))
+
+
+def test_bilinear_upsampling_fits_a_core_at_any_size() -> None:
+    """A neuron reads four pixels, not the whole map: 64 channels of 64x64 have 16 times the axons of a core."""
+    mapping = map_network(resampled(bilinear((64, 64)), 64), load_target("loihi2"))
+    upsampled = mapping.layers[1]
+    assert mapping.is_placed
+    assert upsampled.tile is not None
+    assert upsampled.cores <= 2 * upsampled.neuron_bound
 
 
 def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:

@@ -74,11 +74,14 @@ def execute(arguments: argparse.Namespace) -> int:
         network, _, payloads = shared.stimulus(arguments, network)
         activity = count_activity(network, shared.run(arguments.backend, network, payloads))
     mapping = map_network(network, target) if target.kind == "chip" else None
-    fits = mapping is None or all(layer.tile is not None for layer in mapping.layers)
-    energy = estimate(network, activity, target, mapping=mapping) if fits else None
+    is_placed = mapping is None or mapping.is_placed
+    energy = estimate(network, activity, target, mapping=mapping) if is_placed else None
     if mapping is not None and arguments.map is not None:
-        write(arguments.map, core_map(mapping, target, None))
-        note(f"wrote {arguments.map}")
+        if is_placed:
+            write(arguments.map, core_map(mapping, target, None))
+            note(f"wrote {arguments.map}")
+        else:
+            note(f"{arguments.map} is not written: {', '.join(mapping.unplaced)} fit on no core of {target.name}")
     if arguments.json:
         show_json(
             {
