@@ -7,6 +7,7 @@ which it does, and must be integers there. A population's steps are counted from
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -111,7 +112,8 @@ class _Reader:
         self.accumulators.append(Accumulator(f"currents of {name}", *ends.whole, -rest, rest))
         if isinstance(layer.neurons, CubaLifNeurons):
             self.accumulators.append(_bound_decay(name, ends.whole, numbers["current_decay"]))
-        firing = SteppedFiring(kind, numbers, bias, 0, driven_steps == steps)
+        step = None if isinstance(layer.neurons, SigmaDeltaNeurons) else partial(_step, layer)
+        firing = SteppedFiring(kind, numbers, bias, 0, driven_steps == steps, step)
         self._add(CompiledPopulation(name, shape, firing), _event_limits(kind, numbers, steps))
 
     def _add(self, population: CompiledPopulation, payloads: Pair) -> None:
@@ -144,6 +146,17 @@ class _Reader:
         if connection.autotuner is not None:
             _check_task(name, connection, base)
         return Ends(_span(base, self.payloads[source]), partial)
+
+
+def _step(layer: NeuronLayer, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+    """One step of the layer's own loop over neurons that lie flat, channels last; no bias joins."""
+    membranes, states = (each.astype(layer.neurons.start.dtype).reshape(-1) for each in (v, second))
+    payloads = np.zeros((1, v.size), layer.formats.payload)
+    kept = states if layer.neurons.has_second_state else None
+    layer.neurons.step_many(membranes, kept, current.astype(layer.real).reshape(1, -1), None, 0, payloads, 0)
+    after = (_integers(layer.population.name, each).reshape(v.shape) for each in (membranes, states, payloads[0]))
+    left, second_left, sent = after
+    return left, second_left, sent
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ class LavaBackend:
         with tempfile.TemporaryDirectory(prefix="snn-lava-") as name:
             artifact.save(network, Path(name) / "network.snn")
             read = description.read(Path(name) / "network.snn")
-        return read_graph(read, network.input.payload_range, "stock" if self.stock_conv else "exact")
+        job = self._job(Record.COUNTS)
+        return read_graph(read, network.input.payload_range, job.conv, job.fire)  # type: ignore[arg-type]  # names of models
 
     def _job(self, record: Record) -> Job:
         return Job(

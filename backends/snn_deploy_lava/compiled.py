@@ -8,7 +8,9 @@ Processes that are not ours, those of networks of Lava's own neurons, are refuse
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from snn_deploy.backend.compiled_form import (
     LinearMap,
     Part,
     Pixels,
+    Step,
     SteppedFiring,
     Timing,
     Windows,
@@ -47,16 +50,24 @@ FLOAT64_EXACT = 2**53
 """Integers up to here are exact in float64, which the models multiply in."""
 
 
-def read_graph(network: Description, payloads: Pair, conv: graphs.ConvModel) -> CompiledForm:
+def read_graph(network: Description, payloads: Pair, conv: graphs.ConvModel, fire: graphs.FireModel) -> CompiledForm:
     """The form of the graph that is built for one image of ``network``, whose input carries ``payloads``."""
     source = network.manifest["populations"][0]
     image = np.zeros((1, *source["shape"]), np.int64)
     schedule = graphs.plan(network, 1, stream=False)
-    return read_processes(graphs.build(network, image, schedule, graphs.Recording(Path()), conv), payloads)
+    graph = graphs.build(network, image, schedule, graphs.Recording(Path()), conv)
+    return read_processes(
+        graph, payloads, neurons.PyMultiThreshold if fire == "closed" else neurons.PyMultiThresholdLadder
+    )
 
 
-def read_processes(graph: graphs.Graph, payloads: Pair) -> CompiledForm:
-    """The form of ``graph``; :class:`~snn_deploy.errors.CompiledFormError` names a process that is not recognised."""
+def read_processes(
+    graph: graphs.Graph, payloads: Pair, model: type[neurons.PyMultiThreshold] = neurons.PyMultiThreshold
+) -> CompiledForm:
+    """The form of ``graph``, whose multi-threshold neurons run ``model``.
+
+    :class:`~snn_deploy.errors.CompiledFormError` names a process that is not recognised.
+    """
     source = graph.source
     if not isinstance(source, Source):
         raise CompiledFormError(
@@ -70,7 +81,7 @@ def read_processes(graph: graphs.Graph, payloads: Pair) -> CompiledForm:
     accumulators: list[Accumulator] = []
     limits = {source.name: payloads}
     for neuron in graph.neurons.values():
-        populations.append(_read_neuron(neuron, clock))
+        populations.append(_read_neuron(neuron, clock, model))
         limits[neuron.name] = neuron.proc_params["payloads"]
     for synapse in graph.synapses:
         if type(synapse) not in (Conv, Correlate, Transpose, SumPixels):
@@ -100,7 +111,36 @@ def _shape(shape: tuple[int, int, int]) -> Shape:
     return shape[2], shape[1], shape[0]
 
 
-def _read_neuron(process: Any, clock: Any) -> CompiledPopulation:
+def _step_of(process: Any, model: type[neurons.PyMultiThreshold]) -> Step:
+    """The code of the process's model, run by itself on neurons (n, 1, C) of which none has a bias."""
+
+    def step(v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
+        states = [each[:, None, :, 0, 0].copy() for each in (v, second)]
+        sent: list[Array] = []
+        clock, start = process.proc_params["clock"], process.proc_params["start"]
+        own = SimpleNamespace(
+            a_in=SimpleNamespace(recv=lambda: current[:, None, :, 0, 0].astype(np.int32)),
+            s_out=SimpleNamespace(send=sent.append),
+            v_out=SimpleNamespace(send=lambda _: None),
+            time_step=max(start, clock.onset + 1) + 1,
+            proc_params=process.proc_params,
+            theta=np.asarray(process.theta.init, np.int64),
+            v0=np.asarray(process.v0.init, np.int64),
+            bias=np.int64(0),
+            v=states[0],
+            count=states[1],
+            saturations=np.zeros(1, np.int64),
+            fire=model.fire,
+        )
+        own._fire = partial(model._fire, own)  # type: ignore[arg-type]  # it has all that the model reads
+        model.run_spk(own)  # type: ignore[arg-type]
+        after = (own.v, own.count, sent[0].astype(np.int64))
+        return after[0][:, 0, :, None, None], after[1][:, 0, :, None, None], after[2][:, 0, :, None, None]
+
+    return step
+
+
+def _read_neuron(process: Any, clock: Any, model: type[neurons.PyMultiThreshold]) -> CompiledPopulation:
     if type(process) is not neurons.MultiThreshold:
         raise CompiledFormError(f"{process.name}: the neurons of {type(process).__name__} are not recognised")
     own = process.proc_params
@@ -119,7 +159,8 @@ def _read_neuron(process: Any, clock: Any) -> CompiledPopulation:
         "strict": own["strict"],
         "reset": "zero" if own["hard"] else "subtract",
     }
-    firing = SteppedFiring("multi-threshold", numbers, bias.transpose(2, 1, 0), own["start"], own["bias_repeats"])
+    step = _step_of(process, model)
+    firing = SteppedFiring("multi-threshold", numbers, bias.transpose(2, 1, 0), own["start"], own["bias_repeats"], step)
     return CompiledPopulation(process.name, shape, firing)
 
 

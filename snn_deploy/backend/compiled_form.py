@@ -136,12 +136,17 @@ Number: TypeAlias = Int64 | int | bool | str | None
 """A number of a neuron: one per channel, or one for all."""
 
 
+Step: TypeAlias = Callable[[Int64, Int64, Int64], tuple[Int64, Int64, Int64]]
+"""One step: membranes, second states and payloads after it, from membranes, second states and currents, all (n, C, 1, 1) int64."""
+
+
 @dataclass(frozen=True, eq=False)
 class SteppedFiring:
     """Neurons that are stepped in time by the equations of a known ``kind`` (:attr:`~snn_deploy.network.neuron.Neuron.kind`).
 
     ``numbers`` are theirs, named as an artifact names them. The population fires from step ``start`` on; ``bias`` (C, 1, 1) or
-    (C, H, W) joins its current then, once or in every step (``bias_repeats``).
+    (C, H, W) joins its current then, once or in every step (``bias_repeats``). ``step`` is the backend's own code of one step,
+    no bias included, where it can be called by itself: it is run on states, which may refute it and proves nothing.
     """
 
     kind: str
@@ -149,6 +154,7 @@ class SteppedFiring:
     bias: Int64
     start: int
     bias_repeats: bool
+    step: Step | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", freeze(self.bias, np.int64))

@@ -7,14 +7,14 @@ numbers make equal membranes, counts and payloads of them. So they are equal at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.compiled_form import CompiledForm, CompiledPopulation, Number, SteppedFiring
+from snn_deploy.backend.compiled_form import CompiledForm, CompiledPopulation, Number, Step, SteppedFiring
 from snn_deploy.backend.protocol import Progress
 from snn_deploy.errors import CompiledFormError, NetworkError
 from snn_deploy.network.bounds import bound_current, bound_payloads, bound_population
@@ -30,8 +30,8 @@ from snn_deploy.verification.proof.windows import bound_sums, describe_connectio
 LIMITS = {"payload_min", "payload_max", "count_min", "count_max"}
 """Numbers that cut what a neuron would send."""
 
-REACH = 4
-"""Multiples of the threshold around which a difference of two neurons is looked for."""
+REACH = 8
+"""Halves of the threshold around which a difference of two neurons is looked for."""
 
 
 def prove_steps(network: Network, form: CompiledForm, progress: Progress | None) -> Iterator[Obligation]:
@@ -97,6 +97,7 @@ def _compare_firing(
     if set(expected) != set(firing.numbers):
         raise CompiledFormError(f"its numbers are {sorted(firing.numbers)}, not {sorted(expected)}")
     found = dict(firing.numbers)
+    once = network.one_shot or (network.steps == 1 and local)
     if network.steps == 1 and local:
         expected, found = _limit_once(expected), _limit_once(found)
     names = [name for name, value in expected.items() if not _same(value, found[name])]
@@ -104,10 +105,16 @@ def _compare_firing(
         _pass_on(network, population, local=local)
         return Outcome.PROVED, "it passes on all of its current, which no limit can cut", {"neurons": population.size}
     if names:
-        return _refute(network, population, neuron, {name: found[name] for name in names})
+        return _refute(network, population, neuron, {name: found[name] for name in names}, once=once)
     if firing.start != population.start:
         return _compare_start(network, population, neuron, firing.start)
-    return Outcome.PROVED, "start, bias and all numbers of the neurons are equal", {"neurons": population.size}
+    counts = firing.kind != "multi-threshold" or firing.numbers["count_min"] is not None
+    difference, tried = _run_code(network, population, neuron, firing.step, counts=counts, once=once)
+    if difference:
+        return Outcome.REFUTED, f"{difference} (its code differs from its numbers)", {}
+    words = "start, bias and all numbers of the neurons are equal"
+    ran = f"; {tried:,} steps of its own code agree" if tried else ""
+    return Outcome.PROVED, f"{words}{ran}", {"neurons": population.size}
 
 
 def _compare_start(network: Network, population: Population, neuron: Neuron, start: int) -> Shown:
@@ -224,7 +231,9 @@ def _same(value: Number, other: Number) -> bool:
     return value == other
 
 
-def _refute(network: Network, population: Population, neuron: Neuron, changed: dict[str, Number]) -> Shown:
+def _refute(
+    network: Network, population: Population, neuron: Neuron, changed: dict[str, Number], *, once: bool
+) -> Shown:
     """A state from which one step of the neurons with ``changed`` numbers differs; the equations are the specification's."""
     words = ", ".join(changed)
     if "v0" in changed:
@@ -235,8 +244,7 @@ def _refute(network: Network, population: Population, neuron: Neuron, changed: d
         other = replace(neuron, **changed)  # type: ignore[arg-type]  # names and values are those of the neuron's record
     except (NetworkError, ValueError, TypeError) as error:
         raise CompiledFormError(f"{words} differ, and make no neuron: {error}") from error
-    bound = bound_population(network, population)
-    limit = STATE_MAX if bound.membrane is None else min(bound.membrane, STATE_MAX)
+    limit = _bound_membrane(network, population)
     if set(changed) <= {"payload_min", "payload_max"}:
         ends = [
             int(abs(value).max())
@@ -244,33 +252,62 @@ def _refute(network: Network, population: Population, neuron: Neuron, changed: d
         ]
         if all(-each.payload_min >= max(ends) and each.payload_max >= max(ends) for each in (neuron, other)):
             return Outcome.PROVED, f"{words} differ, beyond all that a membrane can send", {"neurons": population.size}
-    for v, count in _states(neuron, other, limit):
-        zero = np.zeros_like(v)
-        sides = [each.step(v, np.full_like(v, count), zero) for each in (neuron, other)]
-        differs = np.argwhere(np.any([right != found for right, found in zip(*sides, strict=True)], axis=0))
-        if differs.size:
-            place = tuple(differs[0])
-            expected, sent = (tuple(int(values[place]) for values in side) for side in sides)
-            text = (
-                f"channel {place[1]}: a step from membrane {int(v[place])} and running count {count} leaves and sends"
-            )
-            return Outcome.REFUTED, f"{text} {sent}, {expected} expected ({words} differ)", {}
+    difference, _ = _find_difference(neuron, other.step, _states(neuron, other, limit, once=once), counts=True)
+    if difference:
+        return Outcome.REFUTED, f"{difference} ({words} differ)", {}
     raise CompiledFormError(f"{words} differ, and no state was found from which a step differs")
 
 
-def _states(neuron: Neuron, other: Neuron, limit: int) -> Iterator[tuple[Int64, int]]:
-    """Membranes (n, C, 1, 1) around thresholds within ``limit``, and running counts that both may have."""
-    multiples = np.arange(-REACH, REACH + 1)[:, None, None]
+def _run_code(
+    network: Network, population: Population, neuron: Neuron, step: Step | None, *, counts: bool, once: bool
+) -> tuple[str, int]:
+    """The first state from which a backend's own code steps otherwise, in words, and how many states were tried."""
+    if step is None:
+        return "", 0
+    limit = _bound_membrane(network, population)
+    states = list(_states(neuron, neuron, limit, once=once))
+    if network.mode == "rate":  # where membranes may saturate
+        push = np.full_like(states[0][0], min(bound_population(network, population).current, STATE_MAX))
+        states += [(v, second, current) for v, second, _ in states for current in (push, -push)]
+    return _find_difference(neuron, step, states, counts=counts)
+
+
+def _bound_membrane(network: Network, population: Population) -> int:
+    bound = bound_population(network, population)
+    return STATE_MAX if bound.membrane is None else min(bound.membrane, STATE_MAX)
+
+
+def _find_difference(
+    neuron: Neuron, step: Step, states: Iterable[tuple[Int64, Int64, Int64]], *, counts: bool
+) -> tuple[str, int]:
+    """The first of ``states`` from which ``step`` is not that of ``neuron``, in words, and how many were tried."""
+    tried = 0
+    for v, second, current in states:
+        tried += v.size
+        expected, found = (each(v.copy(), second.copy(), current.copy()) for each in (neuron.step, step))
+        compared = [0, 1, 2] if counts else [0, 2]
+        differs = np.argwhere(np.any([expected[each] != found[each] for each in compared], axis=0))
+        if differs.size:
+            place = tuple(int(index) for index in differs[0])
+            before = f"membrane {int(v[place])}, second state {int(second[place])} and current {int(current[place])}"
+            sides = [tuple(int(values[each][place]) for each in compared) for values in (found, expected)]
+            return f"channel {place[1]}: a step from {before} leaves and sends {sides[0]}, {sides[1]} expected", tried
+    return "", tried
+
+
+def _states(neuron: Neuron, other: Neuron, limit: int, *, once: bool) -> Iterator[tuple[Int64, Int64, Int64]]:
+    """Membranes (n, C, 1, 1) around thresholds within ``limit``, running counts, only 0 if neurons fire ``once``, no current."""
+    halves = np.arange(-REACH, REACH + 1)[:, None, None]
     near = [
-        (multiples * each.theta + np.array([-1, 0, 1])[:, None]).reshape(-1, neuron.theta.size)
+        (halves * each.theta // 2 + np.array([-1, 0, 1])[:, None]).reshape(-1, neuron.theta.size)
         for each in (neuron, other)
     ]
     ends = np.full((2, neuron.theta.size), limit) * np.array([[1], [-1]])
     payloads = np.array([each.payload_max + 1 for each in (neuron, other)])[:, None] * neuron.theta
     v = np.clip(np.concatenate([*near, ends, payloads]), -limit, limit)[:, :, None, None]
-    counts = {each for each in (0, neuron.count_min, neuron.count_max) if each is not None}
-    for count in sorted(counts, key=abs):
-        yield v, count
+    bounds = {0} if once else {0, neuron.count_min or 0, neuron.count_max or 0}
+    for count in sorted(bounds, key=abs):
+        yield v, np.full_like(v, count), np.zeros_like(v)
 
 
 def _compare_timing(network: Network, form: CompiledForm) -> Shown:
