@@ -19,6 +19,7 @@ from snn_deploy.errors import BackendError, NetworkError, OverflowProofError
 from snn_deploy.network.bounds import prove
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
@@ -30,6 +31,9 @@ Value = TypeVar("Value")
 
 MOST_PIXELS = 200
 """Pixels of a map; larger ones show nothing that these do not."""
+
+BIASES = (*((-400, 900),) * 8, (-(2**20), 2**20), (STATE_MAX - 9, STATE_MAX))
+"""Least and greatest bias, of which every population draws a pair."""
 
 EVENT_LIMIT = 2**15
 """Largest magnitude of a sigma-delta event that the proof assumes."""
@@ -53,7 +57,7 @@ def draw_case(seed: int) -> tuple[Network, Int64]:
 
 
 def draw_network(random: Random, mode: Mode | None = None, *, stock: bool | None = None) -> Network:
-    """A legal network: where the 24-bit proof fails, all weights are halved until it holds.
+    """A legal network: where the 24-bit proof fails, weights, biases and initial membranes are halved until it holds.
 
     ``mode`` and whether its neurons are Lava's own (``stock``) are drawn, too, unless they are given.
     """
@@ -88,7 +92,22 @@ def _halved(network: Network) -> Network:
         replace(connection, kernel=half(connection.kernel), exponent=max(connection.exponent - 1, 0))
         for connection in network.connections
     )
-    return replace(network, connections=tuple(lower))
+    populations = (
+        population
+        if population.neuron is None
+        else replace(
+            population,
+            bias=_half(population.bias),
+            neuron=replace(population.neuron, v0=_half(population.neuron.v0)),
+        )
+        for population in network.populations
+    )
+    return replace(network, connections=tuple(lower), populations=tuple(populations))
+
+
+def _half(values: Int64) -> Int64:
+    half: Int64 = np.sign(values) * (np.abs(values) >> 1)
+    return half
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,7 @@ class _Drawing:
                 edges.append((second, joined))
             populations.append(self.population(name, shape))
             connections += [
-                Connection(f"{source.name}->{name}", source.name, name, between, self.choice((0, 0, 1, 3)))
+                Connection(f"{source.name}->{name}", source.name, name, between, self.choice((0, 0, 0, 1, 3, 7, 15)))
                 for source, between in edges
             ]
         read = {connection.source for connection in connections}
@@ -137,8 +156,11 @@ class _Drawing:
         return rng.integers(low, high, shape, np.int64, endpoint=True)
 
     def weights(self, *shape: int) -> Int64:
-        """-128..127, a fifth of them 0."""
-        return np.where(self.integers(0, 4, *shape) > 0, self.integers(-128, 127, *shape), 0)
+        """-128..127, a fifth of them 0; in every eighth kernel all are 0, small, or 0 but for the first, which is extreme."""
+        values = np.where(self.integers(0, 4, *shape) > 0, self.integers(-128, 127, *shape), 0)
+        first = np.arange(values.size).reshape(shape) == 0
+        odd = (0 * values, np.sign(values), np.where(first, self.choice((-128, 127)), 0))
+        return self.choice((*odd, *(values,) * 21))
 
     def pair(self, low: int, high: int) -> Pair:
         return self.random.randint(low, high), self.random.randint(low, high)
@@ -195,7 +217,7 @@ class _Drawing:
 
     def population(self, name: str, shape: Shape) -> Population:
         channels = shape[0]
-        bias = self.integers(-400, 900, *self.choice((shape, (channels, 1, 1), (channels, 1, 1))))
+        bias = self.integers(*self.choice(BIASES), *self.choice((shape, (channels, 1, 1), (channels, 1, 1))))
         if self.stock:
             neuron: Neuron = self.cuba_lif(channels) if self.mode == "rate" else self.sigma_delta(channels)
             bias = np.zeros((channels, 1, 1), np.int64)
@@ -214,13 +236,18 @@ class _Drawing:
             counts = (self.choice((0, -1, -most)), most)
         return MultiThreshold(
             theta,
-            self.choice((0 * theta, theta // 2, self.integers(-500, 500, channels))),
+            self.choice((0 * theta, theta // 2, self.integers(-500, 500, channels), *self.extremes(channels))),
             least,
             payload,
             *counts,
             strict=self.random.random() < 0.3,
             reset="zero" if self.mode == "rate" and self.random.random() < 0.4 else "subtract",
         )
+
+    def extremes(self, channels: int) -> tuple[Int64, ...]:
+        """Membranes at either limit of 24 bits, in every tenth population."""
+        far = self.integers(0, 1, channels) * 2 * STATE_MAX - STATE_MAX
+        return (far,) if self.random.random() < 0.4 else ()
 
     def relay(self, channels: int) -> Neuron:
         limit = self.choice((100, 2**12, 2**16))

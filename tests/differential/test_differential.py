@@ -59,7 +59,7 @@ def test_drawn_networks(random: Random) -> None:
     assert differences(network, draw_stimulus(network, random), BACKENDS) == []
 
 
-@search(20)
+@search(12)
 @given(RANDOMS)
 def test_drawn_conversions(random: Random) -> None:
     drawn, options = draw_model(random), draw_options(random)
@@ -86,5 +86,6 @@ REFUSALS = (
     "cannot be sent in single spikes of Lava's LIF",
     "a bias for each pixel; Lava's own neurons",
     "a resampling shares its weights over channels",
+    "more than 24 bits hold beside its weights",  # activations a millionth of the bias, as of a clip that is never reached
 )
 """What no neuron of the chosen kind, or no scale of the chosen kind, can do."""

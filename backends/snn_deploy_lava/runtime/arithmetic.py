@@ -160,9 +160,9 @@ def encode_weights(weight: Array, exponent: int) -> tuple[Array, int]:
     """``weight * 2**exponent`` as the chip stores it: weights of mixed sign are even, in -256..254.
 
     Their lowest bit is not stored (lava ``utils/weightutils.py``), so they are doubled and the exponent is one
-    less. Weights of one sign fit 0..255 or -255..0 unchanged.
+    less. Weights of one sign fit 0..255 or -255..0 unchanged, as do none at all.
     """
-    if weight.min() < 0 < weight.max():
+    if np.any(weight < 0) and np.any(weight > 0):
         return weight * 2, exponent - 1
     return weight, exponent
 

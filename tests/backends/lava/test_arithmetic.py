@@ -11,7 +11,7 @@ from snn_deploy.arrays import Array
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
 from snn_deploy_lava.runtime import axes
-from snn_deploy_lava.runtime.arithmetic import Correlation, PixelSum, Transposition, fire, fire_ladder
+from snn_deploy_lava.runtime.arithmetic import Correlation, PixelSum, Transposition, encode_weights, fire, fire_ladder
 from snn_deploy_lava.runtime.schedule import Clock
 
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -104,3 +104,10 @@ def test_a_clock_counts_steps_of_an_image_from_its_onset() -> None:
     clock = Clock(onset=3, interval=4)
     assert [clock.image_step(step) for step in range(12)] == [0, 1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 3]
     assert [clock.image(step) for step in range(12)] == [-1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
+
+
+def test_weights_are_doubled_where_signs_are_mixed_alone() -> None:
+    mixed, positive, none = np.array([-128, 0, 127]), np.array([0, 127]), np.zeros(0, np.int64)
+    assert [encode_weights(weights, 3)[1] for weights in (mixed, positive, -positive, none)] == [2, 3, 3, 3]
+    assert np.array_equal(encode_weights(mixed, 3)[0], 2 * mixed)
+    assert encode_weights(none, 3)[0].size == 0
