@@ -65,6 +65,7 @@ class Tree:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
+        self._original = ("", b"")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(root, folder, ignore=LEFT_OUT, symlinks=True)
         shared = folder.parent / "shared"
@@ -74,6 +75,7 @@ class Tree:
     def start(self, job: Job) -> int:
         """Fork a process that runs the tests; its number."""
         path = self.folder / job.path
+        self._original = job.path, path.read_bytes()
         path.write_text(job.text, encoding="utf-8")
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
             compiled.unlink()
@@ -83,9 +85,10 @@ class Tree:
             self._run(job)
         return child
 
-    def restore(self, path: str) -> None:
+    def restore(self) -> None:
         """Put the module back."""
-        shutil.copy2(self.root / path, self.folder / path)
+        path, content = self._original
+        (self.folder / path).write_bytes(content)
 
     @property
     def log(self) -> Path:
@@ -124,9 +127,9 @@ def prepare() -> None:
             import_module(name)
 
 
-def run(jobs: Iterable[Job], trees: list[Tree]) -> dict[Job, Result]:
-    """Run every job in some tree, as many at a time as there are trees."""
-    results: dict[Job, Result] = {}
+def run(jobs: Iterable[Job], trees: list[Tree]) -> list[tuple[Job, Result]]:
+    """Run every job in some tree, as many at a time as there are trees, each of which gets one before any gets a second."""
+    results: list[tuple[Job, Result]] = []
     waiting, free = iter(jobs), list(trees)
     running: dict[int, tuple[Tree, Job, float]] = {}
     while True:
@@ -144,9 +147,9 @@ def run(jobs: Iterable[Job], trees: list[Tree]) -> dict[Job, Result]:
         _end_group(child)
         code = os.waitstatus_to_exitcode(status)
         outcome = "timeout" if code < 0 else OUTCOMES[code]
-        tree.restore(job.path)
+        tree.restore()
         free.append(tree)
-        results[job] = Result(outcome, usage.ru_utime + usage.ru_stime, tree.log.read_text(errors="replace"))
+        results.append((job, Result(outcome, usage.ru_utime + usage.ru_stime, tree.log.read_text(errors="replace"))))
 
 
 def _stop_late(running: dict[int, tuple[Tree, Job, float]]) -> None:

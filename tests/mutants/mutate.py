@@ -93,7 +93,7 @@ def _limit_s(path: str, tests: tuple[str, ...], trees: list[mutant_runs.Tree]) -
     need."""
     if tests not in _LIMITS_S:
         job = mutant_runs.Job(path, (ROOT / path).read_text(encoding="utf-8"), tests, 600)
-        results = [mutant_runs.run([job], [tree])[job] for tree in trees]
+        results = [result for _, result in mutant_runs.run([job] * len(trees), trees)]
         for result in results:
             if result.outcome != "survived":
                 raise SystemExit(f"{path}: its tests fail without a mutant\n{result.log}")
@@ -115,7 +115,7 @@ def _run(row: Row, found: list[Mutant], equivalents: list[Equivalent], trees: li
     for tests in (row.tests, row.more):
         limit_s = _limit_s(row.path, tests, trees) if waiting else 0
         jobs = [mutant_runs.Job(row.path, text, tests, limit_s) for text in waiting]
-        outcomes = {job.text: result.outcome for job, result in mutant_runs.run(jobs, trees).items()}
+        outcomes = {job.text: result.outcome for job, result in mutant_runs.run(jobs, trees)}
         done = [text for text in waiting if outcomes[text] != "survived"]
         records += [Record.of(waiting.pop(text), outcomes[text], "") for text in done]
     records += [Record.of(mutant, "survived", "") for mutant in waiting.values()]

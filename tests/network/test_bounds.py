@@ -12,7 +12,16 @@ from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import OverflowProofError
 from snn_deploy.network import dynamics
-from snn_deploy.network.bounds import Bound, bound_current, bound_payloads, bound_population, prove, sum_weights
+from snn_deploy.network.bounds import (
+    Arrival,
+    Bound,
+    bound_current,
+    bound_payloads,
+    bound_population,
+    bound_states,
+    prove,
+    sum_weights,
+)
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -223,3 +232,22 @@ def test_random_stimuli_stay_inside_what_is_proved() -> None:
     network = random_unet(size=8, width=2)
     stimulus = random_stimulus(network)
     assert network.input.input_min <= stimulus.min() < 0 < stimulus.max() <= network.input.input_max
+
+
+@pytest.mark.parametrize("one_shot", [True, False])
+def test_every_channel_has_its_own_bound(one_shot: bool) -> None:
+    """Weights 1 and -3, payloads -5..7, counts -2..9 of the source and -1..4 here; biases differ in channel and pixel."""
+    neuron = MultiThreshold(np.array([10, 20]), np.array([1, -2]), -9, 9, -1, 4)
+    bias = np.array([[[-50, 6]], [[30, 20]]])
+    population = Population("a", (2, 1, 2), neuron, bias, np.ones(2))
+    kernel = ConvKernel(np.array([1, -3], np.int8).reshape(2, 1, 1, 1))
+    arrival = Arrival(Connection("c", "in", "a", kernel, 1), (-5, 7), (-2, 9))
+    current, membrane = bound_states(population, [arrival], mode="exact", one_shot=one_shot)
+    assert current.tolist() == [50 + 2 * 5, 30 + 6 * 5]
+    least, greatest = [1 - 50 - 2 * 2, -2 + 0 - 6 * 9], [1 + 6 + 2 * 9, -2 + 30 + 6 * 2]
+    if not one_shot:
+        least = [least[0] - 10 * 4, least[1] - 20 * 4]
+        greatest = [greatest[0] + 10 * 1, greatest[1] + 20 * 1]
+    assert membrane is not None
+    assert membrane.tolist() == [max(-low, high) for low, high in zip(least, greatest, strict=True)]
+    assert bound_states(population, [arrival], mode="rate", one_shot=one_shot)[1] is None

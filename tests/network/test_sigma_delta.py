@@ -160,3 +160,24 @@ def test_what_it_cannot_be_is_refused() -> None:
         NetworkError, match=r"^n: counts of sigma-delta neurons depend on the schedule; keep it as it is$"
     ):
         shuffle(one_layer(SigmaDelta.of(np.array([8]), shift=4, payloads=(-50, 50), counts=(0, 50))), 0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "rectify", "resting"),
+    [((-7, 9), True, (0, 9)), ((-7, 9), False, (-7, 9)), (None, True, None), (None, False, None)],
+)
+def test_counts_at_rest(counts: tuple[int, int] | None, rectify: bool, resting: tuple[int, int] | None) -> None:
+    neuron = SigmaDelta.of(np.array([0]), shift=2, payloads=LIMITS, counts=counts, rectify=rectify)
+    assert neuron.resting_count_range == resting
+    assert neuron.count_range == counts
+
+
+@pytest.mark.parametrize(
+    ("shift", "threshold", "rectify", "quantizes"),
+    [(0, 1, True, True), (0, 1, False, True), (3, 1, True, True), (3, 1, False, False), (3, 2, True, False)],
+)
+def test_a_count_stands_for_two_to_the_shift(shift: int, threshold: int, rectify: bool, quantizes: bool) -> None:
+    neuron = SigmaDelta.of(np.array([0, 5]), shift=shift, payloads=LIMITS, threshold=threshold, rectify=rectify)
+    assert neuron.quantum.tolist() == [2**shift] * 2
+    assert neuron.theta.tolist() == [threshold * 2**shift] * 2
+    assert neuron.quantizes == quantizes

@@ -100,8 +100,9 @@ def test_a_single_step_settles_what_its_payloads_can_hold(counts: tuple[int, int
     assert layer.neurons.has_second_state != settles
 
 
-def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
-    """The convolution reads the payloads before the upsampling, whose own need not be computed."""
+@pytest.mark.parametrize("exponent", [0, 1])
+def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> None:
+    """The convolution reads the payloads before the upsampling, whose own need not be computed; one that scales is no copy."""
     pytest.importorskip("numba")
     one, zero, unit = np.ones(8, np.int64), np.zeros((8, 1, 1), np.int64), np.ones(8)
     network, _ = single(0, 9, 4)
@@ -121,7 +122,7 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
             ),
             connections=(
                 Connection("a", "input", "small", ConvKernel(np.ones((8, 1, 1, 1), np.int8)), 0),
-                Connection("b", "small", "large", pixels, 0),
+                Connection("b", "small", "large", pixels, exponent),
                 Connection("c", "large", "after", kernel, 0),
             ),
             outputs=(Output("output", "after"),),
@@ -129,11 +130,14 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it() -> None:
     )
     layers = {layer.population.name: layer for layer in prepare(network, None).layers}
     assert isinstance(layers["large"], PassThroughLayer)
-    assert layers["large"].operator.copies_pixels
+    assert layers["large"].operator.copies_pixels == (exponent == 0)
     after = layers["after"]
     assert isinstance(after, NeuronLayer)
     (connection,) = after.inputs
     assert connection.autotuner is not None
+    if exponent:
+        assert (connection.source, connection.autotuner.task.source) == ("large", "large")
+        return
     assert (connection.source, connection.autotuner.task.source) == ("large", "small")
     assert connection.autotuner.task.macs == 16 * 8 * 8 * 9
     assert connection.autotuner.task.channels == 8

@@ -10,6 +10,7 @@ import pytest
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
 from snn_deploy_cpu.conv.geometry import Convolution, UpsampledConv, Window, padded_crop
+from snn_deploy_cpu.kernels.arguments import ConvGeometry
 
 
 def conv(
@@ -163,6 +164,10 @@ def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
 )
 def test_the_normal_form_slid_over_its_windows_is_the_convolution(kernel: ConvKernel | TransposedKernel) -> None:
     form, groups = Convolution.of(kernel), kernel.groups
+    # no more taps than some phase has
+    assert all(np.any(form.weight[:, :, edge]) and np.any(form.weight[..., edge]) for edge in (0, -1))
+    size = form.weight.shape[2], form.weight.shape[3]
+    assert form.geometry == ConvGeometry(size, form.strides, form.dilations, form.pads, form.phases, form.crop)
     channels = kernel.weight.shape[0] if isinstance(kernel, TransposedKernel) else kernel.weight.shape[1] * groups
     x = np.random.default_rng(1).integers(-9, 10, (2, channels, 6, 9))
     expected = dynamics.apply(kernel, x)
