@@ -126,6 +126,7 @@ def test_the_same_run_twice_is_equal_at_every_level(network: Network, baseline: 
         assert verdict.exit_code == 0, verdict.line
         assert verdict.reached == level
         assert verdict.backends == ("reference", "reference (2)", "reference (3)")
+        assert all(tuple(side.backend for side in row.sides) == verdict.backends for row in verdict.rows)
     assert verdict.coverage.populations == len(network.populations)
     assert verdict.coverage.neurons == sum(population.size for population in network.populations)
     assert verdict.coverage.steps == network.steps

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from snn_deploy.errors import VerificationError
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.testing import random_unet
 from snn_deploy.verification.comparison.levels import Check, Level, Status, list_required_checks
@@ -240,3 +241,30 @@ def test_each_level_asks_for_more(level: Level, of_output: set[Check], of_others
             Check.TOTALS,
             Check.TRAINS,
         }
+
+
+def broken(key: str, value: object) -> dict[str, Any]:
+    values: dict[str, Any] = dict(record(verdict(row("a", DIFFERENT))))
+    if value is None:
+        del values[key]
+    else:
+        values[key] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("network", None, "KeyError"),
+        ("asked", None, "KeyError"),
+        ("asked", "everything", "KeyError"),
+        ("network", 3, "TypeError"),
+        ("backends", "ab", "TypeError"),
+        ("coverage", {}, "TypeError"),
+        ("coverage", [], "AttributeError"),
+        ("populations", [{}], "KeyError"),
+    ],
+)
+def test_what_is_not_a_record_is_refused(key: str, value: object, kind: str) -> None:
+    with pytest.raises(VerificationError, match=f"^not the record of a verdict: {kind} "):
+        restore(broken(key, value))
