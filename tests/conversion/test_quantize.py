@@ -341,3 +341,12 @@ def test_relays_have_integer_weights(weight: float, fits: bool) -> None:
             ConversionError, match=r"^pool: a relay's weights must be integers of at most 127; w has others$"
         ):
             quantize_relay("pool", [source], 1)
+
+
+@pytest.mark.parametrize("size", [2.0**-12, 2.0**-3, 2.0**9])
+def test_channels_without_weights_take_the_threshold_of_the_largest(size: float) -> None:
+    """Theirs matters to nothing but their bias."""
+    weight = np.array([127 * size, 0.0, 31 * size]).reshape(3, 1, 1, 1)
+    theta = quantize("layer", [_normalized(weight)], 3, 8).theta
+    assert theta[1] == theta[0] == max(1 / size, 1.0)
+    assert quantize("layer", [_normalized(np.zeros((2, 1, 1, 1)))], 2, 8).theta.tolist() == [64.0, 64.0]
