@@ -302,3 +302,16 @@ def test_lavas_own_neurons_have_no_bias_beside_their_own(name: str, kinds: tuple
         assert np.abs(found - values).max() < np.abs(values).max() * 0.05
     else:  # what a reset to zero loses is the same share everywhere, more or less
         assert np.corrcoef(found.ravel(), values.ravel())[0, 1] > 0.8
+
+
+def test_a_layer_that_reads_a_fixed_map_has_one_threshold_for_each_of_its_channels() -> None:
+    """Three pixels wide, two channels."""
+    resample = Resample(np.eye(8)[:5] / 2, np.eye(8)[:3])
+    graph = chain(
+        ("a", resample, "x"), ("relu", Relu(), "a"), ("head", Conv(np.ones((2, 2, 1, 1)), np.zeros(2)), "relu")
+    )
+    population = converted("exact", graph).network.population("relu")
+    assert population.shape == (2, 5, 3)
+    assert population.neuron is not None
+    assert population.neuron.theta.shape == (2,)
+    assert population.bias.shape == (2, 1, 1)
