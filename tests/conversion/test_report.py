@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from snn_deploy.conversion.calibrate import ActivationProbe
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
-from snn_deploy.conversion.report import report_connections
+from snn_deploy.conversion.report import record, record_trial, report_connections
 from snn_deploy.data.images import Images
 
 from .conftest import UNet
@@ -53,3 +56,48 @@ def test_weight_errors_fall_with_bits(small_unet: UNet, small_images: Images) ->
             assert errors[1][name] > error or error < 1e-9, name
     pooled = [error for name, error in errors[0].items() if name.startswith("pool<-")]
     assert pooled == [0.0]
+
+
+def test_the_record_holds_options_layers_and_connections(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet(dead=2)
+    conversion = lower(graph, graph, small_images, preset("multi-threshold", steps=5))
+    network = conversion.network
+    layers = tuple(
+        LayerLoss(name, 0.25, 0.125, np.inf) for name in [population.name for population in network.populations][1:]
+    )
+    found = record(conversion, Loss(layers, 0.5))
+    assert {key: found[key] for key in ("name", "mode", "steps", "options", "function_error", "loss")} == {
+        "name": network.name,
+        "mode": "rate",
+        "steps": 5,
+        "options": network.config,
+        "function_error": conversion.function_error,
+        "loss": {"error": 0.5, "images": IMAGES},
+    }
+    headroom = {bound.population: round(bound.headroom_bits, 2) for bound in conversion.bounds}
+    for population, each in zip(network.populations, found["populations"], strict=True):
+        assert each == {
+            "name": population.name,
+            "shape": list(population.shape),
+            "start": population.start,
+            "unit": [population.unit.min(), population.unit.max()],
+            "headroom_bits": headroom.get(population.name),
+            "dead_channels": 2 if population.name == "a.relu" else conversion.scales.dead.get(population.name, 0),
+            "loss": None if population.neuron is None else {"error": 0.25, "clipping": 0.125, "rounding": None},
+        }
+    assert found["connections"] == [asdict(report) for report in report_connections(conversion)]
+    plain = record(conversion)
+    assert plain["loss"] is None
+    assert [each["loss"] for each in plain["populations"]] == [None] * len(network.populations)
+
+
+@pytest.mark.parametrize("loss", [None, Loss((), 0.5), Loss((), np.inf)])
+@pytest.mark.parametrize("refusal", ["", "too wide"])
+def test_the_record_of_a_trial(loss: Loss | None, refusal: str) -> None:
+    trial = Trial(preset("exact", scale="max"), loss, refusal)
+    assert record_trial(trial) == {
+        "normalization": "connection-wise",
+        "scale": "max",
+        "error": 0.5 if loss is not None and np.isfinite(loss.error) else None,
+        "refusal": refusal or None,
+    }
