@@ -215,3 +215,44 @@ def test_the_table_shows_used_and_limit() -> None:
     assert "512 / 1,024" in text
     assert "problem: p1: events carry payloads 0..15" in text
     assert mapping.record()["fits"] is False
+
+
+def test_axons_limit_the_channels_that_a_neuron_of_loihi1_reads() -> None:
+    """Nine words and nine axons for each channel: 4096 axons are the narrower limit, 455 channels."""
+    wide = Layer("conv", (8, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
+    texts = [problem.text for problem in map_layers("wide", [wide], load_target("loihi1")).problems]
+    remedy = (
+        "at most 455 input channels fit a 3x3 kernel: use fewer, or split them into {} convolutions, each into a linear"
+    )
+    rest = " population of its own, and add these"
+    assert texts == [
+        "conv: one neuron alone needs 18,432 synaptic words, loihi1 has 16,384 per core; " + remedy.format(2) + rest,
+        "conv: one neuron alone needs 18,432 input axons, loihi1 has 4,096 per core; " + remedy.format(5) + rest,
+    ]
+
+
+def test_wide_maps_are_named_with_the_columns_that_may_be_lost() -> None:
+    target = load_target("loihi2")
+    group = SynapseGroup("source", (1, 4, 256))
+    layers = [Layer(f"l{index}", (1, 4, 256)) for index in range(5)] + [Layer("reads", (1, 4, 255), (group,))]
+    assert map_layers("wide", layers, target).warnings == (
+        "l0, l1, l2, l3 and 2 more: maps wider than 255 pixels; Intel's compiler warns that spikes from columns n*256-1 and "
+        "their neighbours might get dropped: split the image into strips",
+    )
+    assert map_layers("wide", [Layer("l", (1, 4, 255))], target).warnings == ()
+    assert map_layers("wide", layers, load_target("loihi1")).warnings == ()
+
+
+def test_sizes_are_suggested_in_steps_that_the_pools_divide() -> None:
+    """Pools by 4 rows and 2 columns: steps of 4 both ways, within 30 % of the shorter side."""
+    pool = ConvKernel(np.ones((2, 1, 4, 2), np.int8), (4, 2), groups=2)
+    options = suggest_sizes(chain(ones(2, 1, 3, 3), pool, shape=(1, 32, 64)), load_target("loihi2"))
+    assert sorted((option.height, option.width) for option in options) == [
+        (24, 56),
+        (28, 60),
+        (32, 64),
+        (36, 68),
+        (40, 72),
+    ]
+    for option in options:
+        assert option.cores_per_megapixel == option.cores / (option.height * option.width) * 1e6

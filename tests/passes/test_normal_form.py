@@ -352,3 +352,25 @@ def test_random_graphs(seed: int) -> None:
     net = graph(*nodes, outputs=" ".join(values[-2:]))
     assert Linear not in [type(node.op) for node in net.nodes]
     same(net, normal_form(net))
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_that_hold_whole_segments_make_no_zeros(groups: int) -> None:
+    """Each segment is read by its own groups only; the outputs stay apart."""
+    net = graph(
+        ("r", Relu(), "x"),
+        ("c", conv(4, 4), "x"),
+        ("s", Relu(), "c"),
+        ("j", Concat(), "r s"),
+        ("g", Conv(numbers(8, 8 // groups, 3, 3), numbers(8), pads=(1, 1, 1, 1), groups=groups), "j"),
+        ("y", Relu(), "g"),
+    )
+    form = same(net, normal_form(net))
+    read = [node.op.weight for node in form.nodes if isinstance(node.op, Conv) and node.name.startswith("y")]
+    assert sum(weight.size for weight in read if weight.shape[2] == 3) == 8 * (8 // groups) * 9
+
+
+@pytest.mark.parametrize("window", [(2, 3), (3, 1)])
+def test_oblong_averages_with_a_bias_are_synapses(window: tuple[int, int]) -> None:
+    net = graph(("r", Relu(), "x"), ("p", AveragePool(window, (1, 2)), "r"), ("b", affine(4), "p"), ("y", Relu(), "b"))
+    assert kinds(same(net, normal_form(net))) == ["Conv", "Relu", "Conv", "Relu"]
