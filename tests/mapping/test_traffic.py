@@ -113,7 +113,8 @@ def test_loads_of_every_core(name: str, tmp_path: Path) -> None:
     assert np.array_equal(measured.neurons, neurons)
 
 
-def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("neurons", "cores"), [(32, 60), (24, 70)])
+def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path, neurons: int, cores: int) -> None:
     """Two layers of ones, each neuron equally busy: a walk over all (neuron, core reached) pairs."""
     theta = np.ones(4, np.int64)
     neuron = MultiThreshold(theta, 0 * theta, 0, 15)
@@ -133,7 +134,7 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path) -> None:
         ),
         (Output("out", "b"),),
     )
-    target = small(tmp_path, "loihi1", neurons=32, cores=60)
+    target = small(tmp_path, "loihi1", neurons=neurons, cores=cores)
     mapping = map_network(network, target)
     measured = measure_traffic(network, assume_activity(network, 0.5), mapping, target)
     here, there = measured.blocks["a"], measured.blocks["b"]
