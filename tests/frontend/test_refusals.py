@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from onnx import NodeProto, helper
 
-from snn_deploy.frontend.onnx import inspect
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.frontend.onnx import axis_matrix, inspect
 from tests.frontend.oracle import build, node, numbers
 
 SHAPE = (1, 4, 6, 8)
@@ -333,3 +334,19 @@ def test_what_lies_beside_is_accepted(
     opset: int, nodes: list[NodeProto], constants: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     assert reasons(nodes, constants, opset=opset, shape=shape) == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BackendUnavailableError("install onnxruntime"), "install onnxruntime"),
+        (RuntimeError("no such kernel"), "onnxruntime cannot run it (no such kernel)"),
+    ],
+)
+def test_what_onnxruntime_cannot_do_is_refused(error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def session(_: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(axis_matrix, "session", session)
+    found = reasons([node("Resize", "x - s", mode="linear")], {"s": np.array([1, 1, 1.37, 1], np.float32)})
+    assert found == {"y": reason}
