@@ -92,7 +92,7 @@ def _limit_s(path: str, tests: tuple[str, ...], trees: list[mutant_runs.Tree]) -
     """CPU seconds that ``tests`` may take with a mutant; they must pass without one, for which every tree compiles what they
     need."""
     if tests not in _LIMITS_S:
-        job = mutant_runs.Job(path, (ROOT / path).read_text(encoding="utf-8"), tests, 600)
+        job = mutant_runs.Job(path, (trees[0].folder / path).read_text(encoding="utf-8"), tests, 600)
         results = [result for _, result in mutant_runs.run([job] * len(trees), trees)]
         for result in results:
             if result.outcome != "survived":
