@@ -1,6 +1,7 @@
 """``verify --prove``: proofs on the command line, their files and their statuses."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -56,9 +57,21 @@ def test_the_specification_is_not_proved_of_itself(tool: Tool, network: Path) ->
     found = tool("verify", network, "--prove", "--backends", "reference")
     assert (found.status, found.out) == (3, "")
     assert found.err.endswith("is the specification itself; name another one with --backends\n")
-    default = tool("verify", network, "--prove")
-    assert default.status == 0
-    assert default.out.splitlines()[-1].startswith("PROVED EQUAL for all inputs: ")
+
+
+@pytest.mark.slow
+def test_five_networks_on_three_backends(tool: Tool, tmp_path: Path) -> None:
+    """The shipped models at 64x64; each proof takes less than a second, once libraries are loaded."""
+    pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
+    backends = "cpu,onnx" if find_spec("lava") is None else "cpu,onnx,lava"
+    models = sorted((Path(__file__).parents[2] / "models").glob("*.onnx"))
+    assert len(models) == 5
+    for model in models:
+        path = tmp_path / f"{model.stem}.snn"
+        sd.convert(model, size=(64, 64)).save(path)
+        found = tool("verify", path, "--prove", "--backends", backends)
+        assert found.status == 0, found.out.splitlines()[-1]
+        assert found.out.count("PROVED EQUAL for all inputs: ") == backends.count(",") + 1
 
 
 def test_from_python(network: Path) -> None:

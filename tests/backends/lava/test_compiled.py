@@ -81,19 +81,19 @@ def test_graphs_are_proved() -> None:
 
 def test_drawn_networks_are_proved() -> None:
     outcomes: Counter[Outcome] = Counter()
-    for seed in range(25):
+    for seed in range(15):
         proof = prove_backend(draw_network(Random(seed)), LavaBackend())
         outcomes[proof.outcome] += 1
         if proof.exit_code:
             assert "and what Lava's own neurons are compiled into, cannot be read back yet" in proof.line
-    assert outcomes[Outcome.PROVED] > 12
+    assert outcomes[Outcome.PROVED] > 8
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        ("enc1/a", "up1", "output"),
-        pytest.param(("enc1/b", "pool", "enc2", "down", "up2", "dec"), marks=pytest.mark.slow),
+        ("up1", "dec"),
+        pytest.param(("enc1/a", "enc1/b", "pool", "enc2", "down", "up2", "output"), marks=pytest.mark.slow),
     ],
     ids=["some", "others"],
 )
