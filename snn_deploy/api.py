@@ -155,8 +155,8 @@ def convert(
     own = pipeline.input_size(path)
     source = Path(calibration) if isinstance(calibration, str) else calibration
     patches = load_calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
-    with _watched(f"converting {path.name}"):
-        return SpikingNetwork(pipeline.convert(path, patches, options, size).conversion.network)
+    with _watched(f"converting {path.name}") as report:
+        return SpikingNetwork(pipeline.convert(path, patches, options, size, progress=report).conversion.network)
 
 
 def verify(

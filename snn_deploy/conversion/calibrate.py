@@ -6,7 +6,8 @@ grow with the number of images. Percentiles and mean square errors are computed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
 from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph.graph import Graph
+from snn_deploy.graph.limits import MAX_CALIBRATION_BYTES
 
 BINS = 8192
 """Bins of a histogram; a percentile is exact to 1 / 8192 of the layer's range."""
@@ -93,10 +95,18 @@ class ActivationProbe:
         return dict(zip(self._names, values, strict=True))
 
 
-def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statistics]:
-    """Statistics of the input and of every layer that is not an output, over ``images`` (each (B, C, H, W) float32)."""
+def calibrate(
+    graph: Graph, layers: Layers, images: Images, done: Callable[[], None] | None = None
+) -> dict[str, Statistics]:
+    """Statistics of the input and of every layer that is not an output, over ``images`` (each (B, C, H, W) float32).
+
+    ``done`` is called twice for each image. :class:`ConversionError` where more memory would be needed than
+    :data:`~snn_deploy.graph.limits.MAX_CALIBRATION_BYTES`.
+    """
     if not images:
         raise ConversionError("calibration needs at least one image")
+    _check_memory(layers, max(image.shape[0] for image in images))
+    done = done or _nothing
     names = [layer.name for layer in layers.layers if layer.kind != "output"]
     probe = ActivationProbe(graph, names)
     ranges = dict.fromkeys((layers.input, *names), (0.0, 0.0))
@@ -108,6 +118,7 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
                 )
             low, high = ranges[name]
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
+        done()
     edges = {name: _edges(low, high) for name, (low, high) in ranges.items()}
     histograms: dict[str, Int64] = {}
     sums: dict[str, Float64] = {}
@@ -125,10 +136,28 @@ def calibrate(graph: Graph, layers: Layers, images: Images) -> dict[str, Statist
             sums[name] = sums.get(name, np.zeros(channels)) + flat.sum(1)
             squares[name] = squares.get(name, np.zeros(channels)) + np.square(flat).sum(1)
             totals[name] = totals.get(name, 0) + flat.shape[1]
+        done()
     return {
         name: Statistics(edges[name], histograms[name], sums[name] / totals[name], squares[name] / totals[name])
         for name in ranges
     }
+
+
+def _check_memory(layers: Layers, batch: int) -> None:
+    """Histograms (int64) of all channels, maps (float32) of all layers, and the largest of these as float64 and int64."""
+    shapes = [layers.input_shape, *(layer.shape for layer in layers.layers if layer.kind != "output")]
+    channels, sizes = sum(shape[0] for shape in shapes), [math.prod(shape) for shape in shapes]
+    histograms = 8 * BINS * (channels + 2 * max(shape[0] for shape in shapes))
+    needed = histograms + batch * (4 * sum(sizes) + 24 * max(sizes))
+    if needed > MAX_CALIBRATION_BYTES:
+        raise ConversionError(
+            f"calibration needs {needed / 2**30:.1f} GiB for histograms of {channels} channels and {sum(sizes)} values of "
+            f"every image; at most {MAX_CALIBRATION_BYTES / 2**30:g} GiB are used; give smaller images, or a narrower model"
+        )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _edges(low: float, high: float) -> Float64:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snn_deploy.backend.protocol import Progress
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
@@ -50,12 +51,13 @@ def convert(
     options: Options | None = None,
     size: Size | None = None,
     statistics: Mapping[str, Statistics] | None = None,
+    progress: Progress | None = None,
 ) -> Converted:
     """Convert ``model`` for images of ``size`` (H, W), by default the model's own, else that of the calibration images.
 
     ``images`` are float32 (B, C, H, W), all of one size, which may differ from ``size``. The network's ``config`` records
     the options and the digests of the model and the images. ``statistics`` of an earlier conversion of the same model
-    with the same images (``Conversion.statistics``) are reused instead of measured again.
+    with the same images (``Conversion.statistics``) are reused instead of measured again. ``progress`` is told how far it is.
     """
     sizes = {image.shape[2:] for image in images}
     if len(sizes) != 1:
@@ -66,7 +68,8 @@ def convert(
     imported = read(model, target_size)
     graph = calibration_graph if target_size == (height, width) else normal_form(imported.graph)
     name, file = (_utf8(model.stem), _utf8(model.name)) if isinstance(model, Path) else ("model", "model")
-    conversion = lower(replace(graph, name=name), calibration_graph, images, options or Options(), None, statistics)
+    named = replace(graph, name=name)
+    conversion = lower(named, calibration_graph, images, options or Options(), None, statistics, progress)
     config = {
         **conversion.network.config,
         "model": file,

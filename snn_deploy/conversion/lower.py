@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from snn_deploy.arrays import Float32
+from snn_deploy.backend.protocol import Progress
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics, calibrate
 from snn_deploy.conversion.double_precision import evaluate
 from snn_deploy.conversion.layers import Layers, group_layers
@@ -46,20 +48,22 @@ def lower(
     options: Options,
     scales: Scales | None = None,
     statistics: Mapping[str, Statistics] | None = None,
+    progress: Progress | None = None,
 ) -> Conversion:
     """The integer network of a normal-form ``graph``.
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
     activations are measured; it may be ``graph`` itself. ``scales``, where given, are used as they are: those that a
     network was trained for. ``statistics`` of an earlier conversion of the same graph and images are reused, since
-    measuring them takes longer than everything else here.
+    measuring them takes longer than everything else here. ``progress`` counts images, which are measured twice, and layers.
     """
     measured = group_layers(calibration_graph)
-    statistics = statistics or calibrate(calibration_graph, measured, images)
+    done = _count(progress, 2 * len(images) * (statistics is None) + len(measured.layers))
+    statistics = statistics or calibrate(calibration_graph, measured, images, done)
     scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = group_layers(graph)
-    network = _network(layers, scales, statistics, options)
+    network = _network(layers, scales, statistics, options, done)
     return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
 
 
@@ -126,7 +130,25 @@ def normalize_graph(layers: Layers, scales: Scales) -> Graph:
     )
 
 
-def _network(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics], options: Options) -> Network:
+def _count(progress: Progress | None, total: int) -> Callable[[], None]:
+    """A function that reports one more of ``total`` parts each time it is called."""
+    numbers = count(1)
+
+    def done() -> None:
+        number = next(numbers)
+        if progress is not None:
+            progress(min(number, total), total)
+
+    return done
+
+
+def _network(
+    layers: Layers,
+    scales: Scales,
+    statistics: Mapping[str, Statistics],
+    options: Options,
+    done: Callable[[], None],
+) -> Network:
     populations = [_input(layers, scales, statistics, options)]
     by_name = {layers.input: populations[0]}
     connections: list[Connection] = []
@@ -135,6 +157,7 @@ def _network(layers: Layers, scales: Scales, statistics: Mapping[str, Statistics
         populations.append(population)
         by_name[layer.name] = population
         connections.extend(added)
+        done()
     network = Network(
         layers.name,
         options.mode,

@@ -91,6 +91,10 @@ MAX_BIAS_WORK = 2**29
 """Multiplications for such biases: about a second."""
 
 
+MAX_CALIBRATION_BYTES = 2**33
+"""Memory of histograms and maps while activations are measured; FC-DenseNet103 takes a third of it."""
+
+
 @dataclass
 class Budget:
     """What of a bounded amount is spent; ``failure`` is raised by whoever asks for more, before it is used."""

@@ -65,8 +65,8 @@ def execute(arguments: argparse.Namespace) -> int:
     own = input_size(model)
     channels = input_channels(model, own)
     images = load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
-    with progress(f"converting {model.name}"):
-        converted = convert(model, images, options, arguments.size)
+    with progress(f"converting {model.name}") as report:
+        converted = convert(model, images, options, arguments.size, progress=report)
     trials = _trials(model, images, options, converted, search=arguments.search)
     if arguments.search:
         converted = convert(model, images, choose_best(trials).options, arguments.size, converted.conversion.statistics)
