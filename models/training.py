@@ -37,8 +37,8 @@ def train(
 ) -> Net:
     """The moving average of the weights after all steps; resumes from ``checkpoint`` if it exists."""
     rng = np.random.default_rng(schedule.seed)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare it
-    smooth = torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)  # type: ignore[no-untyped-call]
+    net = net.to(memory_format=torch.channels_last)
+    smooth = torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
     average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=smooth)
     optimizer = torch.optim.Adam(net.parameters(), lr=schedule.rate)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -58,7 +58,7 @@ def train(
         for step in range(start, schedule.steps):
             loss = loss_of_batch(net, rng)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             cycle.step()
@@ -75,7 +75,8 @@ def train(
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
     trained = cast(Net, average.module)
     measure_batch_statistics(trained, lambda: loss_of_batch(trained, rng))
-    return trained.eval()
+    trained.eval()
+    return trained
 
 
 def measure_batch_statistics(net: nn.Module, forward: Callable[[], torch.Tensor], batches: int = 100) -> None:

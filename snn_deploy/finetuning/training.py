@@ -193,7 +193,7 @@ class _Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate * (1 + math.cos(math.pi * self.iteration / self._schedule.iterations)) / 2
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        loss.backward()
         self._optimizer.step()
         self.iteration += 1
 

@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, dict[str, Any], str]] =
         rf"has signed integers; {BITS}",
     ),
     "floats to 255": (
-        lambda: Image.fromarray(np.float32(GRAY)),
+        lambda: Image.fromarray(np.asarray(GRAY, np.float32)),
         "a.tif",
         {},
         r"float values from 0 to 255; only values in \[0, 1\] are allowed: scale them, or save .* read unscaled$",

@@ -84,7 +84,7 @@ def test_the_bias_counts_in_every_step() -> None:
         options = preset("multi-threshold", steps=steps)
         network = GraphNetwork(graph)
         flow = Flow(find_firing(graph, converted(graph, options), options, "cpu"), options)
-        flow(network, torch.from_numpy(image())).mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        flow(network, torch.from_numpy(image())).mean().backward()
         gradients.append([bias.grad.clone() for bias in network.biases])
     plain = GraphNetwork(graph)
     plain(torch.from_numpy(image())).mean().backward()
@@ -103,7 +103,7 @@ def test_no_gradient_beyond_the_levels() -> None:
     given = torch.tensor([[[[-1.0, 0.6, 1.3, 9.0]]]], requires_grad=True)
     output = levels(GraphNetwork(graph), given)
     assert output.flatten().tolist() == [0.0, 0.5, 1.5, 2.0]
-    output.sum().backward()  # type: ignore[no-untyped-call]
+    output.sum().backward()
     assert given.grad is not None
     assert given.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
 

@@ -45,7 +45,8 @@ class Int8Primitive:
     @property
     def weights(self) -> Array:
         """What every packing is made of, times the scale: (O, I, K_h, K_w) float64."""
-        return self._weight.numpy().astype(np.float64) * self._scale
+        weights: Array = self._weight.numpy().astype(np.float64) * self._scale
+        return weights
 
     @property
     def zero_point(self) -> int:
