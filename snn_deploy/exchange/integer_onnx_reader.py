@@ -86,8 +86,10 @@ class _Reader:
                 raise CompiledFormError("no integer form has this operator")
             name = node.output[0]
             missing = [each for each in node.input if each not in self.values]
-            if missing or name in self.values:
-                raise CompiledFormError(f"{missing[0] if missing else name!r} has no value before it, or two")
+            if missing:
+                raise CompiledFormError(f"its input {missing[0]!r} has no value before it")
+            if name in self.values:
+                raise CompiledFormError(f"its output {name!r} has a value already")
             attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
             value = operator([self.values[each] for each in node.input], attributes)
             if (name in self.outputs) is not isinstance(value, Limited):

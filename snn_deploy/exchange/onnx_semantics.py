@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,7 @@ from snn_deploy.exchange.onnx_symbols import (
     Symbol,
     convolve,
     floor_modulo,
+    refuse_many,
     truncated_quotient,
     weigh_pixels,
 )
@@ -85,6 +87,9 @@ def pad(inputs: Inputs, attributes: Attributes) -> Maps:
         raise CompiledFormError(f"pads {pads.tolist()} cut, or touch the batch axis")
     if np.any(maps.pixels == NOWHERE) and value != maps.padding:
         raise CompiledFormError(f"it pads with {value} what was padded with {maps.padding}")
+    refuse_many(
+        prod(size + int(before[1 + axis]) + int(after[1 + axis]) for axis, size in enumerate(maps.pixels.shape))
+    )
     widths = list(zip(before[1:].tolist(), after[1:].tolist(), strict=True))
     return replace(maps, pixels=np.pad(maps.pixels, widths, constant_values=NOWHERE), padding=value)
 
@@ -108,6 +113,7 @@ def gather(inputs: Inputs, attributes: Attributes) -> Maps:
     maps, indices, axis = _maps(inputs[0]), _constant(inputs[1], np.int64), attributes.get("axis", 0)
     if not 1 <= axis <= maps.pixels.ndim or indices.min() < 0 or indices.max() >= maps.pixels.shape[axis - 1]:
         raise CompiledFormError(f"it gathers along axis {axis}, or beyond its end")
+    refuse_many(maps.pixels.size // maps.pixels.shape[axis - 1] * indices.size)
     return replace(maps, pixels=np.take(maps.pixels, indices, axis - 1))
 
 

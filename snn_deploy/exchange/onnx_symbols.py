@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +17,12 @@ from snn_deploy.arrays import Array, Int64
 from snn_deploy.backend.compiled_form import NOWHERE, Part, Pixels, Windows
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.shapes import Pair, Shape
+
+MOST_VALUES = 2**27
+"""Most values of a map: a file from a stranger must not ask for one that no memory holds."""
+
+MOST_COUNTS = 2**25
+"""Most counts that a population may have; 24 bits hold half of them."""
 
 Operation: TypeAlias = Callable[[Int64, Int64], Int64]
 Rule: TypeAlias = Literal["rest", "multiple", "quotient"]
@@ -39,6 +46,9 @@ class Maps:
     @classmethod
     def of(cls, source: str, shape: Shape, least: int, greatest: int) -> Maps:
         """The counts of ``source`` as they are."""
+        refuse_many(prod(shape))
+        if greatest - least > MOST_COUNTS:
+            raise CompiledFormError(f"counts {least}..{greatest} are more than 24 bits hold")
         pixels = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
         return cls(source, shape, pixels, np.arange(least, greatest + 1, dtype=np.int64), least)
 
@@ -206,6 +216,12 @@ def _scale(linear: object, factor: int) -> Windows | Pixels:
     if isinstance(linear, Pixels):
         return replace(linear, weights=linear.weights * factor)
     raise CompiledFormError("a list of synapses cannot come from an ONNX file")
+
+
+def refuse_many(values: int) -> None:
+    """:class:`~snn_deploy.errors.CompiledFormError` for a map of more ``values`` than a network may have."""
+    if values > MOST_VALUES:
+        raise CompiledFormError(f"a map of {values:,} values; at most {MOST_VALUES:,} are read")
 
 
 def floor_modulo(values: Int64, divisor: Int64) -> Int64:
