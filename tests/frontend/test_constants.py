@@ -121,7 +121,7 @@ def test_constants_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(RefusedError, match=r"^holds neither a tensor nor numbers$"):
         constant_of(node("Constant", "", "k", value_string="text"))
     with pytest.raises(RefusedError, match=r"^tensor 't' holds texts; only numbers are supported$"):
-        tensor(helper.make_tensor("t", TensorProto.STRING, [1], [b"text"]))
+        tensor(numpy_helper.from_array(np.array(["text"], object), "t"))
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, NotImplementedError, OverflowError, MemoryError])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +358,9 @@ def test_frozen_norm_is_exact_for_one_image_and_says_what_it_costs_for_more() ->
 def test_nothing_to_freeze() -> None:
     with pytest.raises(ModelError, match=r"contains no InstanceNormalization to freeze$"):
         freeze_norm(build(13, [node("Relu", "x")], {}, (1, 2, 4, 4)).SerializeToString(), numbers(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize(("name", "written"), [("net", "net"), ("", "graph")])
+def test_graphs_are_written_under_their_names(name: str, written: str) -> None:
+    graph = read(build(17, [node("Relu", "x")], {}, (1, 2, 4, 4)).SerializeToString()).graph
+    assert to_onnx(replace(graph, name=name)).graph.name == written
