@@ -65,7 +65,7 @@ def calling(times: int) -> bytes:
     model = build(17, nodes, {}, (1, 2, 4, 4))
     model.functions.append(function)
     model.opset_import.append(helper.make_opsetid("mine", 1))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def test_calls_of_functions_are_counted_as_often_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,3 +364,11 @@ def test_nothing_to_freeze() -> None:
 def test_graphs_are_written_under_their_names(name: str, written: str) -> None:
     graph = read(build(17, [node("Relu", "x")], {}, (1, 2, 4, 4)).SerializeToString()).graph
     assert to_onnx(replace(graph, name=name)).graph.name == written
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 6, 6), (2, 6, 6), (1, 2, 6)])
+def test_statistics_need_images(shape: tuple[int, ...]) -> None:
+    model = build(17, [node("InstanceNormalization", "x s b")], {"s": numbers(2), "b": numbers(2)}, (1, 2, 6, 6))
+    message = r"^model: calibration images of shape \(.*\); \(images, channels, height, width\) expected$"
+    with pytest.raises(ModelError, match=message):
+        freeze_norm(model.SerializeToString(), np.zeros(shape, np.float32))
