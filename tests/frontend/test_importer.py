@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import ModelError, UnsupportedModelError
 from snn_deploy.frontend.ledger import FATES
-from snn_deploy.frontend.onnx import freeze_norm, inspect, read, registry, to_onnx
+from snn_deploy.frontend.onnx import freeze_norm, importer, inspect, read, registry, to_onnx
 from snn_deploy.passes import normal_form
 from tests.frontend.oracle import Array, build, difference, node, numbers, relative, run
 
@@ -372,3 +372,14 @@ def test_statistics_need_images(shape: tuple[int, ...]) -> None:
     message = r"^model: calibration images of shape \(.*\); \(images, channels, height, width\) expected$"
     with pytest.raises(ModelError, match=message):
         freeze_norm(model.SerializeToString(), np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(("growth", "least", "fits"), [(4, 0, True), (3, 0, False), (0, 192, True), (0, 191, False)])
+def test_values_of_maps_are_bounded_by_the_size_of_the_image(
+    growth: int, least: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two maps of 2x6x8 values, four for each pixel of the input."""
+    monkeypatch.setattr(importer, "MAX_GROWTH", growth)
+    monkeypatch.setattr(importer, "MIN_GROWTH", least)
+    content = build(17, [node("Relu", "x", "r"), node("Neg", "r")], {}, (1, 2, 6, 8)).SerializeToString()
+    assert [row.node for row in inspect(content).refused] == ([] if fits else ["y"])
