@@ -193,7 +193,8 @@ def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[im
     """The image of the command line, cropped, without and with its noise."""
     image = images.read_image(arguments.input, network.input.shape[0])
     if arguments.crop is not None:
-        image = images.center_crop(image, *arguments.crop)
+        height, width = arguments.crop
+        image = images.center_crop(image, height, width, str(arguments.input))
     noisy = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
     return image, noisy
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.data.images import Image, list_image_paths, read_image
+from snn_deploy.data.images import Image, list_image_paths, read_image, require_folder
 from snn_deploy.data.metrics import VOID, Labels
 from snn_deploy.errors import StimulusError
 
@@ -56,8 +56,7 @@ def list_clean_images(folder: Path) -> tuple[Entry, ...]:
 
 def list_labelled_images(folder: Path) -> tuple[Entry, ...]:
     """Images and label maps of ``folder``, in any of the supported layouts."""
-    if not folder.is_dir():
-        raise StimulusError(f"{folder}: no such folder")
+    require_folder(folder)
     for holds, entries in LAYOUTS:
         if holds(folder):
             return entries(folder)

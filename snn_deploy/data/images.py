@@ -76,10 +76,17 @@ def _read_picture(path: Path, channels: int) -> Image:
     return np.ascontiguousarray(np.moveaxis(values, 2, 0)[None], np.float32)
 
 
+def require_folder(path: Path) -> None:
+    """:class:`StimulusError` unless ``path`` is a folder."""
+    if path.exists() and not path.is_dir():
+        raise StimulusError(f"{path}: is a file; name the folder that contains the images")
+    if not path.is_dir():
+        raise StimulusError(f"{path}: no such folder")
+
+
 def list_image_paths(folder: Path) -> tuple[Path, ...]:
     """Image files in ``folder``, sorted; :class:`StimulusError` if it has none."""
-    if not folder.is_dir():
-        raise StimulusError(f"{folder}: no such folder")
+    require_folder(folder)
     paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
     if not paths:
         raise StimulusError(f"{folder}: no images; supported are {', '.join(SUFFIXES)}")
@@ -107,11 +114,11 @@ def add_noise(image: Image, sigma: float, seed: int) -> Image:
     return noisy
 
 
-def center_crop(image: Image, height: int, width: int) -> Image:
-    """The middle ``height`` x ``width`` pixels; :class:`StimulusError` where the image is smaller."""
+def center_crop(image: Image, height: int, width: int, where: str = "image") -> Image:
+    """The middle ``height`` x ``width`` pixels; :class:`StimulusError`, naming ``where``, if the image is smaller."""
     if image.shape[2] < height or image.shape[3] < width:
         raise StimulusError(
-            f"image of {image.shape[2]}x{image.shape[3]} pixels is smaller than the crop of {height}x{width}"
+            f"{where}: {image.shape[2]}x{image.shape[3]} pixels, smaller than the crop of {height}x{width}; use a smaller crop"
         )
     top, left = (image.shape[2] - height) // 2, (image.shape[3] - width) // 2
     return np.ascontiguousarray(image[:, :, top : top + height, left : left + width])

@@ -304,7 +304,7 @@ class _Scoring:
 def _cropped(sample: Sample, side: int | None) -> Sample:
     if side is None:
         return sample
-    image, labels = images.center_crop(sample.image, side, side), sample.labels
+    image, labels = images.center_crop(sample.image, side, side, sample.name), sample.labels
     if labels is None:
         return Sample(sample.name, image)
     top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2

@@ -69,7 +69,7 @@ class FolderImages:
         """Image ``index`` (1, C, H, W) float32."""
         image = images.read_image(self.paths[index], self.channels)
         if self.crop is not None:
-            image = images.center_crop(image, *self.crop)
+            image = images.center_crop(image, *self.crop, str(self.paths[index]))
         return images.add_noise(image, self.noise, self.seed + index) if self.noise else image
 
     def __iter__(self) -> Iterator[tuple[str, images.Image]]:

@@ -50,6 +50,24 @@ DENOISE = ("--task", "denoise")
             "--levels has no effect in rate mode, which --preset or --neuron chooses; leave it out",
         ),
         (("convert", "MODEL", "--out", "o.txt"), "o.txt: name a .snn file"),
+        (("convert", "NET", "--out", "o.snn"), "a ZIP archive, as .snn files are; name the ONNX model"),
+        (
+            ("convert", "MODEL", "--calibration", "PIC", "--out", "o.snn"),
+            "is a file; name the folder that contains the images",
+        ),
+        (("evaluate", "NET", "--data", "PIC", *DENOISE), "is a file; name the folder that contains the images"),
+        (
+            ("verify", "NET", "--input", "PIC", "--crop", "99x99"),
+            "0.png: 32x48 pixels, smaller than the crop of 99x99; use",
+        ),
+        (
+            ("verify", "NET", "--input", "PICS", "--crop", "99x99"),
+            "0.png: 32x48 pixels, smaller than the crop of 99x99; use",
+        ),
+        (
+            ("sweep", "MODEL", "--input", "PIC", "--crop", "99x99", "--grid", "levels=7"),
+            "0.png: 32x48 pixels, smaller than",
+        ),
         (
             ("convert", "MODEL", "--nosie", "25", "--out", "o.snn"),
             "did you mean --noise?; see snn-deploy convert --help",

@@ -132,7 +132,7 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
     Also the backends that are not installed, and why.
     """
     note(f"comparing {', '.join(BACKENDS)} on the middle {crop[0]}x{crop[1]} pixels (the whole image runs on cpu)")
-    stimuli = Stimuli.of_images(network, images.center_crop(noisy, *crop), "--crop")
+    stimuli = Stimuli.of_images(network, images.center_crop(noisy, *crop, "the photograph"), "--crop")
     outcome = Session(BACKENDS, Level.STATE, skip_unavailable=True).verify(stimuli, progress)
     for name, reason in outcome.unavailable.items():
         note(f"{name} is not compared: {reason}")

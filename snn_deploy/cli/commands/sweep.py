@@ -106,7 +106,9 @@ def _scoring(arguments: argparse.Namespace) -> Scoring:
     own = input_size(arguments.model)
     channels = input_channels(arguments.model, own)
     image = images.read_image(arguments.input, channels)
-    image = image if arguments.crop is None else images.center_crop(image, *arguments.crop)
+    if arguments.crop is not None:
+        height, width = arguments.crop
+        image = images.center_crop(image, height, width, str(arguments.input))
     return Scoring(
         portable(arguments.model),
         images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image,

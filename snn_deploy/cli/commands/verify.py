@@ -239,7 +239,7 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     part = network.at_size(height, width)
     noisy = []
     for path in paths:
-        image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width)
+        image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width, str(path))
         noisy.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
     with progress("mutation score") as report:
         score = score_mutants(part, np.concatenate([quantize_images(part, image) for image in noisy]), progress=report)

@@ -66,6 +66,8 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     try:
         model.ParseFromString(content)
     except (DecodeError, RuntimeError) as error:
+        if content.startswith(b"PK"):
+            raise ModelError(f"{where}: a ZIP archive, as .snn files are; name the ONNX model") from error
         raise ModelError(f"{where}: not an ONNX file, or a truncated one ({_line(error)})") from error
     if not model.ir_version or not model.graph.node:
         raise ModelError(f"{where}: not an ONNX file, or one without nodes")

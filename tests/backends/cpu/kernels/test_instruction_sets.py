@@ -22,6 +22,7 @@ few = *conformance_cases(), *special_cases()
 int8 = providers.select_int8()
 if int8 is not None:
     check_backend(CpuBackend("int8"), drawn=0, cases=few)
+    check_backend(CpuBackend("int8", sparse_below=0, direct=False), drawn=40, cases=())
 check_backend(CpuBackend(), drawn=0, cases=few)
 print("bits", int8 and int8.payload_bits)
 """
