@@ -70,6 +70,16 @@ def test_a_forged_proof_of_an_altered_file_is_rejected(small: Network, step: int
     assert accepted < len(altered) / 4
 
 
+def test_other_pixels_and_factors_are_rejected(small: Network) -> None:
+    good, rejected = proof_of(small, encode_onnx(small)), 0
+    for users, data in change_constants(small, 2):
+        if set(users) <= {"Mul", "Gather"}:
+            forged = good | {"form_digest": hashlib.sha256(data).hexdigest()}
+            assert not accepts(small, data, forged), users
+            rejected += 1
+    assert rejected > 8
+
+
 def drop(proof: Record) -> None:
     proof["obligations"].pop(3)
 
