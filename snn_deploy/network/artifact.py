@@ -188,7 +188,7 @@ def decode(data: bytes) -> Network:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
         if data[:2] != b"PK":
             raise ArtifactError("not an .snn file; an ONNX model becomes one by snn-deploy convert") from error
-        raise ArtifactError(f"damaged or cut short: {error}") from error
+        raise ArtifactError(f"damaged or cut short: {' '.join(str(error).split())[:160]}") from error
     try:
         manifest = json.loads(files.pop("manifest.json"))
         schema = manifest["schema"]
@@ -208,7 +208,8 @@ def decode(data: bytes) -> Network:
     except NetworkError as error:
         raise ArtifactError(f"not a valid network: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ArtifactError(f"manifest.json is incomplete or contradictory: {type(error).__name__}: {error}") from error
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise ArtifactError(f"manifest.json is incomplete or contradictory: {said}") from error
 
 
 def _check_references(manifest: Record, tensors: Mapping[str, Array]) -> None:

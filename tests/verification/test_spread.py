@@ -266,3 +266,22 @@ def test_a_forged_spread_contradicts_itself(within: Outcome, edit: str) -> None:
             find_contradictions(values)
         return
     assert find_contradictions(values)
+
+
+def test_batches_add_up(network: Network) -> None:
+    """Two batches of one image each are as far apart as one batch of both."""
+    stimulus = random_stimulus(network)
+    baseline = forward(network, repeat(network, stimulus)).trace
+    traces = recordings(network, stimulus, 3)
+
+    def part(trace: Trace, image: int) -> Trace:
+        probes = {name: Probe(counts=np.asarray(probe.counts)[[image]]) for name, probe in trace.probes.items()}
+        return Trace(trace.name, 1, probes)
+
+    names = tuple(trace.name for trace in traces)
+    whole, parts = (SpreadTally(names, tuple(baseline.probes)) for _ in range(2))
+    together = Trace("baseline", 2, {name: Probe(counts=probe.counts) for name, probe in baseline.probes.items()})
+    whole.add(together, traces)
+    for image in range(2):
+        parts.add(part(baseline, image), [part(trace, image) for trace in traces])
+    assert parts.spread() == whole.spread()
