@@ -11,7 +11,7 @@ import pytest
 from onnx import NodeProto, helper
 
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.frontend.onnx import axis_matrix, inspect
+from snn_deploy.frontend.onnx import axis_matrix, importer, inspect
 from tests.frontend.oracle import build, node, numbers
 
 SHAPE = (1, 4, 6, 8)
@@ -350,3 +350,22 @@ def test_what_onnxruntime_cannot_do_is_refused(error: Exception, reason: str, mo
     monkeypatch.setattr(axis_matrix, "session", session)
     found = reasons([node("Resize", "x - s", mode="linear")], {"s": np.array([1, 1, 1.37, 1], np.float32)})
     assert found == {"y": reason}
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "weights", "made"),
+    [
+        (node("SpaceToDepth", "x", blocksize=2), (1, 3, 4, 4), 9 * 16, 9 * 16 + 12),
+        (node("SpaceToDepth", "x", blocksize=3), (1, 2, 3, 3), 4 * 81, 4 * 81 + 18),
+        (node("DepthToSpace", "x", blocksize=2), (1, 12, 4, 4), 144, 144 + 3),
+    ],
+)
+def test_weights_are_counted_before_they_are_made(
+    given: NodeProto, shape: tuple[int, ...], weights: int, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights alone before, with the biases afterwards."""
+    size = len(build(17, [given], {}, shape).SerializeToString())
+    for limit, needs in ((weights - 1, weights), (weights, made), (made - 1, made), (made, None)):
+        monkeypatch.setattr(importer, "MAX_WEIGHTS", limit - size)
+        found = reasons([given], {}, shape=shape)
+        assert found == ({} if needs is None else {"y": f"needs {needs} weights; at most {limit} are allowed"})
