@@ -28,7 +28,7 @@ class Record:
     def of(cls, mutant: Mutant, outcome: str, reason: str) -> Record:
         """The record of ``mutant``."""
         change = (mutant.path, *mutant.change)
-        return cls(mutant.path, mutant.start[0], mutant.operator.removeprefix("core/"), change, outcome, reason)
+        return cls(mutant.path, mutant.start[0], mutant.short_operator, change, outcome, reason)
 
     @property
     def is_killed(self) -> bool:

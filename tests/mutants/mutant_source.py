@@ -43,9 +43,14 @@ class Mutant:
     source: str
 
     @property
+    def short_operator(self) -> str:
+        """Operator without the name of the package that provides it."""
+        return self.operator.removeprefix("core/")
+
+    @property
     def family(self) -> str:
         """Operator without the signs that it replaces."""
-        name = self.operator.removeprefix("core/")
+        name = self.short_operator
         return next((family for family in FAMILIES if name.startswith(family)), name)
 
     @property

@@ -64,12 +64,17 @@ def _draw(rows: list[Row], options: argparse.Namespace) -> tuple[dict[str, list[
     """The mutants to run, by module, and how many were left out, by reason."""
     drawn: dict[str, list[Mutant]] = {}
     left_out: Counter[str] = Counter()
-    earlier = {tuple(json.loads(line)["change"]) for line in _survivors(options.again)} if options.again else None
+    earlier = _survivors(options.again) if options.again else None
     for row in rows:
         found, excluded = mutants(ROOT, row.path)
         left_out.update(excluded)
         if earlier is not None:
-            drawn[row.path] = [mutant for mutant in found if (row.path, *mutant.change) in earlier]
+            operators = {operator for path, operator, *_ in earlier if path == row.path}
+            drawn[row.path] = [
+                mutant
+                for mutant in found
+                if mutant.short_operator in operators and (row.path, mutant.short_operator, *mutant.change) in earlier
+            ]
         elif options.sample == "all":
             drawn[row.path] = found
         else:
@@ -77,8 +82,11 @@ def _draw(rows: list[Row], options: argparse.Namespace) -> tuple[dict[str, list[
     return drawn, left_out
 
 
-def _survivors(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if '"survived"' in line]
+def _survivors(path: Path) -> set[tuple[str, str, str, str]]:
+    """Path, operator, line before and line after of what survived an earlier run."""
+    records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    survived = (each for each in records if each["outcome"] == "survived")
+    return {(each["path"], each["operator"], each["change"][1], each["change"][2]) for each in survived}
 
 
 def _count(text: str) -> Callable[[int], int]:

@@ -238,13 +238,13 @@ def test_random_stimuli_stay_inside_what_is_proved() -> None:
 def test_every_channel_has_its_own_bound(one_shot: bool) -> None:
     """Weights 1 and -3, payloads -5..7, counts -2..9 of the source and -1..4 here; biases differ in channel and pixel."""
     neuron = MultiThreshold(np.array([10, 20]), np.array([1, -2]), -9, 9, -1, 4)
-    bias = np.array([[[-50, 6]], [[30, 20]]])
+    bias = np.array([[[-50, -60]], [[30, 20]]])
     population = Population("a", (2, 1, 2), neuron, bias, np.ones(2))
     kernel = ConvKernel(np.array([1, -3], np.int8).reshape(2, 1, 1, 1))
     arrival = Arrival(Connection("c", "in", "a", kernel, 1), (-5, 7), (-2, 9))
     current, membrane = bound_states(population, [arrival], mode="exact", one_shot=one_shot)
-    assert current.tolist() == [50 + 2 * 5, 30 + 6 * 5]
-    least, greatest = [1 - 50 - 2 * 2, -2 + 0 - 6 * 9], [1 + 6 + 2 * 9, -2 + 30 + 6 * 2]
+    assert current.tolist() == [60 + 2 * 5, 30 + 6 * 5]
+    least, greatest = [1 - 60 - 2 * 2, -2 + 0 - 6 * 9], [1 + 0 + 2 * 9, -2 + 30 + 6 * 2]
     if not one_shot:
         least = [least[0] - 10 * 4, least[1] - 20 * 4]
         greatest = [greatest[0] + 10 * 1, greatest[1] + 20 * 1]
