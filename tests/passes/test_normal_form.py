@@ -372,5 +372,10 @@ def test_groups_that_hold_whole_segments_make_no_zeros(groups: int) -> None:
 
 @pytest.mark.parametrize("window", [(2, 3), (3, 1)])
 def test_oblong_averages_with_a_bias_are_synapses(window: tuple[int, int]) -> None:
-    net = graph(("r", Relu(), "x"), ("p", AveragePool(window, (1, 2)), "r"), ("b", affine(4), "p"), ("y", Relu(), "b"))
+    net = graph(
+        ("r", Relu(), "x"),
+        ("p", AveragePool(window, (1, 2)), "r"),
+        ("b", Affine(np.arange(1.0, 5.0), numbers(4)), "p"),
+        ("y", Relu(), "b"),
+    )
     assert kinds(same(net, normal_form(net))) == ["Conv", "Relu", "Conv", "Relu"]
