@@ -86,6 +86,7 @@ REFUSALS = (
     "cannot be sent in single spikes of Lava's LIF",
     "a bias for each pixel; Lava's own neurons",
     "a resampling shares its weights over channels",
+    "weights of its connections differ by more than 2**15",
     "more than 24 bits hold beside its weights",  # activations a millionth of the bias, as of a clip that is never reached
 )
 """What no neuron of the chosen kind, or no scale of the chosen kind, can do."""

@@ -1,30 +1,50 @@
-"""Makes lava-nc 0.10.0 importable on Python 3.11 and 3.12, without touching its files.
+"""Makes lava-nc 0.10.0 importable on Python 3.11 and 3.12 and in programs that use processes, without touching its files.
 
 ``lava/magma/compiler/var_model.py`` gives dataclass fields an instance of ``ByteEncoder`` as default. Python 3.10
 refused only lists, dictionaries and sets there; later versions refuse everything unhashable. While that one module
 is imported, ``ByteEncoder`` becomes hashable, which is 3.10's behaviour.
+
+Lava's messages call ``multiprocessing.set_start_method("fork")`` when they are imported, an error in a program that has started
+processes before. While they are imported, a method that is set stays as it is.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import multiprocessing
 import sys
 from collections.abc import Callable
 from typing import Any
 
 _MODULE = "lava.magma.compiler.var_model"
+_MESSAGES = "lava.magma.runtime.message_infrastructure.multiprocessing"
 
 
 def prepare() -> None:
-    """Import ``var_model`` so that every other module of Lava imports plainly; call it before any of them."""
-    if sys.version_info < (3, 11) or _MODULE in sys.modules:
+    """Import what does not import plainly, so that every other module of Lava does; call it before any of them."""
+    if _MODULE in sys.modules and _MESSAGES in sys.modules:
         return
+    original = multiprocessing.set_start_method
+
+    def keep(method: str | None, force: bool = False) -> None:
+        if force or multiprocessing.get_start_method(allow_none=True) is None:
+            original(method, force)
+
+    multiprocessing.set_start_method = keep
+    try:
+        _import_variables()
+        importlib.import_module(_MESSAGES)
+    finally:
+        multiprocessing.set_start_method = original
+
+
+def _import_variables() -> None:
     original = dataclasses.dataclass
 
     def patched(cls: type | None = None, /, **options: Any) -> Any:
         def decorate(decorated: type) -> type:
-            if decorated.__module__ == _MODULE and decorated.__name__ == "ByteEncoder":
+            if sys.version_info >= (3, 11) and decorated.__module__ == _MODULE and decorated.__name__ == "ByteEncoder":
                 options["unsafe_hash"] = True
             wrap: Callable[[type], type] = original(**options)
             return wrap(decorated)

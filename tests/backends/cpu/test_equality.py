@@ -35,11 +35,11 @@ FEW = (*conformance_cases(), *special_cases())
 """What every way of computing runs; drawn networks and options are run by tests/differential and test_neuron_options.py."""
 
 COMPILED = {
-    "sparse": CpuBackend(sparse_below=1.0, direct=False),
+    "sparse": CpuBackend(sparse_below=1.1, direct=False),
     "direct": CpuBackend(sparse_below=0.0, direct=True),
     "both": CpuBackend(sparse_below=0.3, direct=True),
 }
-"""Backends that compute by compiled loops whatever they can."""
+"""Backends that compute by compiled loops whatever they can, payloads that are never 0 included (a density of 1)."""
 
 
 @pytest.fixture

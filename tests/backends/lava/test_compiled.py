@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -197,3 +199,21 @@ def test_what_is_not_recognised_is_refused(network: Network, tmp_path: Path) -> 
     unknown.synapses[0] = unknown.delays[0]
     with pytest.raises(CompiledFormError, match="^input after 8: synapses of Delay are not recognised$"):
         read_processes(unknown, (-255, 255))
+
+
+def test_a_program_that_has_started_processes_can_read_a_graph() -> None:
+    """Lava sets the way in which processes start when it is imported, which is an error where one has started."""
+    program = """
+import multiprocessing
+if __name__ == "__main__":
+    process = multiprocessing.Process(target=print)
+    process.start()
+    process.join()
+    from snn_deploy.testing import random_unet
+    from snn_deploy_lava import LavaBackend
+    LavaBackend().read_compiled(random_unet(size=8))
+    print(multiprocessing.get_start_method())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["fork"]

@@ -156,7 +156,7 @@ def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: Array, me
 def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: Network, tmp_path: Path) -> None:
     from snn_deploy.backend.stimulus import quantize_images
 
-    image = np.random.default_rng(0).normal(0, 0.7, (2, 1, 8, 8))
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 8))
     np.save(tmp_path / "x.npy", image)
     got = command._payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
     assert np.array_equal(got, quantize_images(network, image))
