@@ -19,6 +19,9 @@ from snn_deploy_cpu import CpuBackend
 SCHEDULES = 2
 """Random schedules under which counts of ``exact`` mode must not change."""
 
+COMPILED = {"cpu sparse", "cpu direct", "cpu both, 2 threads"}
+"""Backends whose convolutions numba compiles."""
+
 
 def cpu_backends() -> dict[str, Backend]:
     """The cpu backend with every choice it has, by name; library engines that are not installed are left out."""

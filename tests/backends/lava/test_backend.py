@@ -46,7 +46,13 @@ def compare(network: Network, lava: LavaBackend, batch: int = 2) -> None:
 
 
 def test_conformance() -> None:
-    assert len(check_backend(LavaBackend(), drawn=0, cases=FEW).equal) == len(FEW)
+    """One network of each mode as users run it, in a process of its own; all of them in one process."""
+    from tests.differential.lava_batch import Case, lava_differences
+
+    each = [next(case for case in FEW if case[0].mode == mode) for mode in ("exact", "rate")]
+    assert len(check_backend(LavaBackend(), drawn=0, cases=each).equal) == len(each)
+    cases = [Case(network.name, network, stimulus, LavaBackend()) for network, stimulus in FEW]
+    assert lava_differences(cases) == ([], [])
 
 
 @pytest.mark.parametrize("options", [{}, {"ladder": True}, {"stream": True}])
