@@ -8,7 +8,9 @@ import pytest
 from snn_deploy.arrays import Float64
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
+from snn_deploy.conversion.bias import largest_threshold
 from snn_deploy.conversion.calibrate import ActivationProbe
+from snn_deploy.conversion.layers import Kind, Layer
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import PRESETS, Options, preset
 from snn_deploy.data.images import Images
@@ -133,3 +135,16 @@ def test_the_bias_uses_half_of_the_range(images: Images) -> None:
     graph = chain(usual(), np.array([0.1, 0.2]), np.zeros((1, 2)), np.array([0.5]))
     bias = lower(graph, graph, images, Options()).network.populations[-1].bias
     assert bias.max() == round(STATE_MAX / 2)
+
+
+@pytest.mark.parametrize("magnitude", [1.0, 3.0, 1000.0, 2.0**20 + 1, 2.0**21])
+@pytest.mark.parametrize("kind", ["relu", "output"])
+def test_the_largest_threshold_leaves_the_bias_half_of_the_range(kind: Kind, magnitude: float) -> None:
+    """The next power of two would be too large; a read-out's threshold is no power of two and leaves exactly half."""
+    layer = Layer("a", kind, (2, 3, 3), (), np.zeros((2, 1, 1)), ("a",))
+    counts = magnitude * np.array([0.5, -1.0])[:, None, None]
+    taken = largest_threshold(layer, counts, np.full(2, 127.0), Options()) * np.abs(counts).max((1, 2))
+    assert np.all(taken <= STATE_MAX / 2 * (1 + 1e-12))
+    assert np.all(taken > STATE_MAX / 4 if kind == "relu" and magnitude > 2 else taken > 0)
+    if kind == "output":
+        assert taken == pytest.approx(STATE_MAX / 2)

@@ -413,3 +413,8 @@ def test_text_and_record_say_the_same(network: Network, baseline: Run) -> None:
     assert values["exit_code"] == 1
     assert values["populations"][8]["sides"][1]["differing"][Check.COUNTS.value] == 1
     assert values["populations"][8]["sides"][1]["first"]["neuron"] == [0, 0, 0]
+
+
+def test_every_population_but_the_input_fires(network: Network, baseline: Run) -> None:
+    rows = compare(network, [baseline, amended(baseline, backend="other")], Level.STATE).rows
+    assert [row.fires for row in rows] == [False] + [True] * (len(network.populations) - 1)
