@@ -31,9 +31,11 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
-# A shell starts its background jobs with Ctrl-C ignored, and every child inherits that; the tests of Ctrl-C need it.
+# A shell starts its background jobs with Ctrl-C ignored, nohup its own with SIGHUP, and every child inherits that; tests need both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
