@@ -54,10 +54,7 @@ class Pixels:
     weights: Int64
 
     def __post_init__(self) -> None:
-        for name in ("targets", "sources", "weights"):
-            object.__setattr__(self, name, freeze(getattr(self, name), np.int64))
-        if not self.targets.shape == self.sources.shape == self.weights.shape:
-            raise CompiledFormError("the entries of a pixel map differ in number")
+        _freeze_entries(self, "a pixel map")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +66,14 @@ class Synapses:
     weights: Int64
 
     def __post_init__(self) -> None:
-        for name in ("targets", "sources", "weights"):
-            object.__setattr__(self, name, freeze(getattr(self, name), np.int64))
-        if not self.targets.shape == self.sources.shape == self.weights.shape:
-            raise CompiledFormError("the entries of a list of synapses differ in number")
+        _freeze_entries(self, "a list of synapses")
+
+
+def _freeze_entries(entries: Pixels | Synapses, what: str) -> None:
+    for name in ("targets", "sources", "weights"):
+        object.__setattr__(entries, name, freeze(getattr(entries, name), np.int64))
+    if not entries.targets.shape == entries.sources.shape == entries.weights.shape:
+        raise CompiledFormError(f"the entries of {what} differ in number")
 
 
 LinearMap: TypeAlias = Windows | Pixels | Synapses

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend.compiled_form import CompiledForm
-from snn_deploy.errors import CompiledFormError, NetworkError, SnnDeployError
+from snn_deploy.errors import CompiledFormError, SnnDeployError
 from snn_deploy.network.network import Network
 from snn_deploy.testing import conformance_cases, random_unet, special_cases
 from snn_deploy.testing.drawing import draw_network
-from snn_deploy.verification.comparison.replay import Site
-from snn_deploy.verification.diagnosis.faults import find_fault
 from snn_deploy.verification.proof import Outcome, prove_backend, prove_form
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.compiled import read_plan
@@ -23,6 +21,7 @@ from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.operators import FloatConv, Int8PlaneConv
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.plan import Engine, NeuronLayer, Plan, prepare
+from tests.verification.proof.forms import with_fault
 
 NUMBERS = (
     "comparison",
@@ -91,22 +90,12 @@ def test_drawn_networks_of_every_neuron_are_proved() -> None:
 def test_a_fault_is_refuted_without_a_stimulus(network: Network, fault: str, names: tuple[str, ...]) -> None:
     outcomes: Counter[Outcome] = Counter()
     for name in names:
-        site = find_fault(fault).change(Site.of(network, name))
-        if site is None:
+        faulty = with_fault(network, name, fault)
+        if faulty is None:
             continue
-        changed = {connection.name: connection for connection in site.incoming}
         try:
-            faulty = replace(
-                network,
-                populations=tuple(site.population if each.name == name else each for each in network.populations),
-                connections=tuple(
-                    changed.get(each.name, each)
-                    for each in network.connections
-                    if each.target != name or each.name in changed
-                ),
-            )
             form = CpuBackend().read_compiled(faulty)
-        except (NetworkError, SnnDeployError):
+        except SnnDeployError:
             continue
         proof = prove_form(network, form)
         outcomes[proof.outcome] += 1

@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend.compiled_form import CompiledForm, SteppedFiring, Timing
-from snn_deploy.errors import CompiledFormError, NetworkError, SnnDeployError
+from snn_deploy.errors import CompiledFormError, SnnDeployError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import conformance_cases, random_unet, special_cases
 from snn_deploy.testing.drawing import draw_network
-from snn_deploy.verification.comparison.replay import Site
-from snn_deploy.verification.diagnosis.faults import find_fault
 from snn_deploy.verification.proof import Outcome, prove_backend, prove_form
 from snn_deploy_lava import LavaBackend
 from snn_deploy_lava.runtime import description, lava_import
+from tests.verification.proof.forms import with_fault
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
 
@@ -103,22 +102,12 @@ def test_drawn_networks_are_proved() -> None:
 def test_a_fault_is_refuted_without_a_stimulus(network: Network, fault: str, names: tuple[str, ...]) -> None:
     outcomes: Counter[Outcome] = Counter()
     for name in names:
-        site = find_fault(fault).change(Site.of(network, name))
-        if site is None:
+        faulty = with_fault(network, name, fault)
+        if faulty is None:
             continue
-        changed = {connection.name: connection for connection in site.incoming}
         try:
-            faulty = replace(
-                network,
-                populations=tuple(site.population if each.name == name else each for each in network.populations),
-                connections=tuple(
-                    changed.get(each.name, each)
-                    for each in network.connections
-                    if each.target != name or each.name in changed
-                ),
-            )
             graph = LavaBackend().read_compiled(faulty)
-        except (NetworkError, SnnDeployError):
+        except SnnDeployError:
             continue
         proof = prove_form(network, graph)
         outcomes[proof.outcome] += 1

@@ -1,8 +1,9 @@
-"""Integer ONNX files with one thing changed, and the proof of what became of them."""
+"""Networks with a fault and integer ONNX files with one thing changed, and the proof of what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -10,9 +11,12 @@ import onnx
 from onnx import numpy_helper
 
 from snn_deploy.arrays import Array
+from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.exchange.integer_onnx_reader import read_integer_onnx
 from snn_deploy.network.network import Network
+from snn_deploy.verification.comparison.replay import Site
+from snn_deploy.verification.diagnosis.faults import find_fault
 from snn_deploy.verification.proof import Proof, prove_form
 
 
@@ -52,3 +56,19 @@ def edit(data: bytes, change: Callable[[onnx.GraphProto], None]) -> bytes:
     change(model.graph)
     written: bytes = model.SerializeToString()
     return written
+
+
+def with_fault(network: Network, name: str, fault: str) -> Network | None:
+    """``network`` with a fault built into population ``name``; ``None`` where it cannot be had."""
+    site = find_fault(fault).change(Site.of(network, name))
+    if site is None:
+        return None
+    changed = {connection.name: connection for connection in site.incoming}
+    populations = tuple(site.population if each.name == name else each for each in network.populations)
+    connections = tuple(
+        changed.get(each.name, each) for each in network.connections if each.target != name or each.name in changed
+    )
+    try:
+        return replace(network, populations=populations, connections=connections)
+    except NetworkError:
+        return None

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.errors import CompiledFormError, ConversionError, NetworkError, OverflowProofError
+from snn_deploy.errors import CompiledFormError, ConversionError, OverflowProofError
 from snn_deploy.exchange.integer_onnx import encode_onnx
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Network
@@ -19,10 +19,10 @@ from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.testing.drawing import draw_network, draw_stimulus
 from snn_deploy.verification.comparison.replay import Site, Specified
-from snn_deploy.verification.diagnosis.faults import FAULTS, find_fault
+from snn_deploy.verification.diagnosis.faults import FAULTS
 from snn_deploy.verification.proof import Outcome, Proof, combine_proofs, prove_backend
 from snn_deploy_onnx.backend import compute_counts
-from tests.verification.proof.forms import change_constants, edit, prove_file, swap_inputs
+from tests.verification.proof.forms import change_constants, edit, prove_file, swap_inputs, with_fault
 
 TIMELESS = {
     "comparison",
@@ -49,22 +49,6 @@ TIMELESS = {
 @pytest.fixture(scope="module")
 def small() -> Network:
     return random_unet("exact", 0, size=8)
-
-
-def with_fault(network: Network, name: str, fault: str) -> Network | None:
-    """``network`` with a fault built into population ``name``; ``None`` where it cannot be had."""
-    site = find_fault(fault).change(Site.of(network, name))
-    if site is None:
-        return None
-    changed = {connection.name: connection for connection in site.incoming}
-    populations = tuple(site.population if each.name == name else each for each in network.populations)
-    connections = tuple(
-        changed.get(each.name, each) for each in network.connections if each.target != name or each.name in changed
-    )
-    try:
-        return replace(network, populations=populations, connections=connections)
-    except NetworkError:
-        return None
 
 
 def counts_differ(network: Network, data: bytes) -> bool:
