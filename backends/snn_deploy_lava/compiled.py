@@ -90,7 +90,7 @@ def read_processes(
         linear = _read_synapse(synapse)
         for target in synapse.a_out.out_connections:
             if not isinstance(target.process, neurons.MultiThreshold) or target.name != "a_in":
-                raise CompiledFormError(f"{synapse.name}: sends to {target.process.name}, which is no population")
+                raise CompiledFormError(f"{synapse.name}: sends to {target.process.name}, expected a population")
             connections.append(CompiledConnection(origin, target.process.name, (Part(linear),), steps))
         accumulators += _bound(synapse.name, linear, limits[origin])
     return CompiledForm(
