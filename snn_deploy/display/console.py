@@ -18,6 +18,7 @@ from rich.table import Table
 from snn_deploy.backend.protocol import Progress as Report
 from snn_deploy.display.columns import fit
 from snn_deploy.display.names import visible
+from snn_deploy.display.remaining import Remaining
 from snn_deploy.errors import ReportError
 
 PLAIN_WIDTH = 160
@@ -115,7 +116,10 @@ def note(message: str) -> None:
 
 @contextmanager
 def progress(description: str) -> Iterator[Report]:
-    """A progress bar on a terminal's standard error, or in a notebook; yields ``report(done, total)``."""
+    """A progress bar on a terminal's standard error, or in a notebook; yields ``report(done, total)``.
+
+    Where the work will take more than a minute, a line says so, in a terminal or not.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -126,9 +130,12 @@ def progress(description: str) -> Iterator[Report]:
     disabled = not (STDERR.is_terminal or _live_notebook()) or _verbosity == QUIET
     with Progress(*columns, console=STDERR, transient=True, disable=disabled) as bar:
         task = bar.add_task(visible(description), total=None)
+        remaining = Remaining()
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+            if estimate := remaining.estimate(done, total):
+                note(f"{description}: {estimate}")
 
         yield report
 
