@@ -28,7 +28,9 @@ class Remaining:
         if remaining < LONG_SECONDS:
             return None
         self._said = True
-        return f"{done} of {total} parts took {elapsed:.0f} s; the rest takes about {_describe(remaining)} (Ctrl-C stops)"
+        return (
+            f"{done} of {total} parts took {elapsed:.0f} s; the rest takes about {_describe(remaining)} (Ctrl-C stops)"
+        )
 
 
 def _describe(seconds: float) -> str:
