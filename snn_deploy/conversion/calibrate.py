@@ -81,13 +81,13 @@ class ActivationProbe:
 
     def __init__(self, graph: Graph, values: Sequence[str], threads: int = 1) -> None:
         self._session = session(to_onnx(graph, values).SerializeToString(), threads)
-        self._input = self._session.get_inputs()[0].name
+        (self._input,) = (value.name for value in self._session.get_inputs())
         self._names = [output.name for output in self._session.get_outputs()]
         self._shape = graph.input_shape
 
     def __call__(self, image: Float32) -> dict[str, Float32]:
         """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""
-        if image.ndim != 4 or image.shape[1:] != self._shape:
+        if image.shape[1:] != self._shape:
             raise StimulusError(f"image {image.shape}: the network expects (batch, {', '.join(map(str, self._shape))})")
         if not np.all(np.isfinite(image)):
             raise StimulusError("an image for the float network holds NaN or infinity; replace these values")

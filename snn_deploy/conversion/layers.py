@@ -102,7 +102,7 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
     for term in terms:
         op = _canonical(graph, term)
         source = term.inputs[0]
-        if source != graph.input and kinds.get(source, "output") == "output" and source not in kinds:
+        if source != graph.input and source not in kinds:
             raise ConversionError(
                 f"{term.name}: reads {source}, which is not an activation; the graph is not in normal form"
             )

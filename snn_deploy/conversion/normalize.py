@@ -141,7 +141,7 @@ def derive_relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
         if source.size != layer.shape[0]:
             raise ConversionError(f"{layer.name}: a relay must not mix channels; {layer_input.name} does")
         units.append(source * quantum)
-    if any(not np.allclose(other, units[0], rtol=1e-12) for other in units):
+    if any(not np.allclose(other, units[0], rtol=1e-12, atol=0) for other in units):
         raise ConversionError(f"{layer.name}: a relay's sources must share one unit")
     return units[0]
 
@@ -187,7 +187,7 @@ def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> Linear
     """``op`` between counts: weights * u_i / u_t, biases / u_t, for units (C_in,) and (C_out,) of its two ends."""
     if isinstance(op, Resample):
         ratio = source_unit / target_unit
-        if not np.allclose(ratio, ratio[0], rtol=1e-12):
+        if not np.allclose(ratio, ratio[0], rtol=1e-12, atol=0):
             raise ConversionError(
                 "a resampling shares its weights over channels, so their units must be equal; use connection-wise normalization"
             )

@@ -14,7 +14,7 @@ from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.normalize import scale_op
 from snn_deploy.graph.ops import Resample
-from snn_deploy.network.kernels import Kernel, SpatialKernel, TransposedKernel
+from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKernel
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,19 @@ def _weight_error(conversion: Conversion, name: str, target: str) -> float:
     connection = next(candidate for candidate in conversion.network.connections if candidate.name == name)
     layer = conversion.layers.layer(target)
     layer_input = next(candidate for candidate in layer.inputs if candidate.name == name)
-    if isinstance(layer_input.op, Resample) or isinstance(connection.kernel, SpatialKernel):
-        return 0.0
-    population = conversion.network.population(target)
+    kernel, population = connection.kernel, conversion.network.population(target)
     normalized = scale_op(layer_input.op, conversion.scales.assumed[name], conversion.scales.unit[target])
-    if isinstance(normalized, Resample) or population.neuron is None:
-        return 0.0
+    if isinstance(normalized, Resample) or isinstance(kernel, SpatialKernel) or population.neuron is None:
+        return 0.0  # a pixel map has no channels
     theta = conversion.scales.unit[target] / population.unit * population.neuron.quantum
     weight = normalized.weight
-    error = _real(connection.kernel, connection.exponent, theta) - weight
+    error = _real(kernel, connection.exponent, theta) - weight
     size = float(np.square(weight).mean())
     return float(np.sqrt(np.square(error).mean() / size)) if size else 0.0
 
 
-def _real(kernel: Kernel, exponent: int, theta: Float64) -> Float64:
+def _real(kernel: ConvKernel | TransposedKernel, exponent: int, theta: Float64) -> Float64:
     """Weights of ``kernel`` in counts of the target."""
-    if isinstance(kernel, SpatialKernel):
-        raise TypeError("a pixel map has no channels")
     weight = kernel.weight.astype(np.float64) * 2.0**exponent
     if not isinstance(kernel, TransposedKernel):
         return weight / theta[:, None, None, None]

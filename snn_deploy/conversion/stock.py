@@ -63,7 +63,7 @@ def make_stock_neuron(
     if passes:
         return _relay(layer, values, step, counts, options)
     top = HEADROOM * options.levels
-    shift = int(theta[0]).bit_length() - 1
+    shift = int(theta.max()).bit_length() - 1
     half = 1 << shift - 1 if options.half_start and shift else 0
     signed = layer.kind == "linear"
     return SigmaDelta.of(

@@ -15,7 +15,7 @@ bits and would wrap on the chip; :mod:`snn_deploy.network.bounds` proves that it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -42,8 +42,8 @@ class CubaLif(StockNeuron):
     current.
     """
 
-    current_decay: int = DECAY_ONE
-    voltage_decay: int = 0
+    current_decay: int = field(kw_only=True)
+    voltage_decay: int = field(kw_only=True)
 
     kind: ClassVar[str] = "CUBA-LIF"
     section: ClassVar[str | None] = "cuba_lif"

@@ -16,7 +16,7 @@ Aligned and reset at its start, a neuron sends all at once, and its count is the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -38,8 +38,8 @@ class SigmaDelta(StockNeuron):
     ReLU of it. Payload and count limits are assumptions, not clips.
     """
 
-    shift: int = 0
-    rectify: bool = True
+    shift: int = field(kw_only=True)
+    rectify: bool = field(kw_only=True)
 
     kind: ClassVar[str] = "sigma-delta"
     section: ClassVar[str | None] = "sigma_delta"

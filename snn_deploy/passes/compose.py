@@ -36,7 +36,7 @@ def scale_of(op: Op) -> Float64:
     """The per-channel scales (C,) of an :func:`is_shift` operator."""
     if not isinstance(op, Conv):
         raise TypeError(f"{type(op).__name__} has no scales")
-    return op.weight[:, 0, 0, 0]
+    return op.weight.ravel()
 
 
 def scale_inputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspose:

@@ -139,7 +139,7 @@ class _Walk:
 
     def _weighted(self, node: Node, op: Weighted, form: Form) -> Form:
         """A convolution of a form: per group where its groups hold whole segments, else per segment, then summed."""
-        bias = op.bias.reshape(len(op.bias), -1, 1) if op.bias.ndim == 1 else op.bias
+        bias = op.bias[:, None, None] if op.bias.ndim == 1 else op.bias
         bare = replace(op, bias=np.zeros(len(op.bias)))
         if len(form) == 1:
             segment = self._linear(form[0], bare, node)
@@ -195,7 +195,7 @@ class _Walk:
         if term.source in self.nonnegative:
             self.nonnegative.add(name)
         shape = op.infer((segment.shape,))
-        return read_activation(name, shape).affine(scale_of(term.op), segment.bias[:, 0, 0], ())
+        return read_activation(name, shape).affine(scale_of(term.op), segment.bias.ravel(), ())
 
     def _population(self, segment: Segment) -> Segment:
         """The segment as scaled reads of populations: relays for integer sums of counts, else one signed population."""
@@ -249,7 +249,7 @@ class _Walk:
         for term in segment.terms:
             op = term.op
             if isinstance(op, Weighted) and bias.any():
-                op, bias = replace(op, bias=_bias(bias, segment.shape)), np.zeros(1)
+                op, bias = replace(op, bias=_bias(bias, segment.shape)), np.zeros_like(bias)
             own = name if name is not None and len(segment.terms) == 1 else self.names.fresh(f"{target}<-{term.source}")
             names.append(self._write(own, op, (term.source,), term.origin))
         if len(names) == 1:
@@ -280,7 +280,7 @@ def _weighted(term: Term) -> Term:
 
 
 def _bias(bias: Float64, shape: Shape) -> Float64:
-    return bias[:, 0, 0] if bias.shape[1:] == (1, 1) else np.broadcast_to(bias, shape)
+    return bias.ravel() if bias.shape[1:] == (1, 1) else np.broadcast_to(bias, shape)
 
 
 def _whole(op: Op) -> bool:

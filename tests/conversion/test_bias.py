@@ -8,9 +8,9 @@ import pytest
 from snn_deploy.arrays import Float64
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
-from snn_deploy.conversion.bias import largest_threshold
+from snn_deploy.conversion.bias import bias_in_counts, largest_threshold
 from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.layers import Kind, Layer
+from snn_deploy.conversion.layers import Kind, Layer, LayerInput
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import PRESETS, Options, preset
 from snn_deploy.data.images import Images
@@ -148,3 +148,59 @@ def test_the_largest_threshold_leaves_the_bias_half_of_the_range(kind: Kind, mag
     assert np.all(taken > STATE_MAX / 4 if kind == "relu" and magnitude > 2 else taken > 0)
     if kind == "output":
         assert taken == pytest.approx(STATE_MAX / 2)
+
+
+LIF, RATE, EXACT = preset("lif", steps=10), preset("multi-threshold", steps=8), preset("exact")
+HALF = STATE_MAX / 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "counts", "expected"),
+    [
+        ("output", EXACT, [2.0, 0.0], [HALF / 2, np.inf]),
+        ("output", RATE, [2.0, -1.0], [HALF / 2, HALF]),
+        ("output", LIF, [2.0, 1.0], [HALF / 20, HALF / 10]),
+        ("relu", EXACT, [0.0, 0.5], [2.0**21, 2.0**21]),
+        ("relu", EXACT, [1.5, -2.0], [2.0**21, 2.0**20]),
+        ("relu", EXACT, [3.0, 2.0**22], [2.0**20, 1.0]),
+        ("relu", preset("sigma-delta"), [1.0, 3.0], [2.0**20, 2.0**20]),
+        ("relu", LIF, [0.0, 0.0], [2.0**16, 2.0**16]),
+        ("relu", LIF, [0.1, 0.0], [2.0**16, 2.0**16]),
+        ("relu", LIF, [1.0, 0.0], [2.0**12, 2.0**12]),
+        ("relu", LIF, [0.0, 1e6], [1.0, 1.0]),
+        # the bias of a neuron that stays silent needs no more than -3 * 2 - 1
+        ("relu", LIF, [-100.0, 0.0], [2.0**10, 2.0**10]),
+        ("relu", LIF, [-3.0, 0.0], [2.0**11, 2.0**11]),
+    ],
+)
+def test_the_largest_threshold_by_hand(
+    kind: Kind, options: Options, counts: list[float], expected: list[float]
+) -> None:
+    layer = Layer("a", kind, (2, 3, 3), (), np.zeros((2, 1, 1)), ("a",))
+    found = largest_threshold(layer, np.array(counts)[:, None, None], np.full(2, 2.0), options)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("output", HALF / 4), ("relu", 2.0**19)])
+def test_a_resampling_shares_the_threshold_of_its_channels(kind: Kind, expected: float) -> None:
+    op = LayerInput("up", "x", Resample(np.eye(3), np.eye(3)), ())
+    layer = Layer("a", kind, (2, 3, 3), (op,), np.zeros((2, 1, 1)), ("a",))
+    found = largest_threshold(layer, np.array([4.0, 1.0])[:, None, None], np.ones(2), EXACT)
+    np.testing.assert_allclose(found, [expected] * 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "greatest", "expected"),
+    [
+        ("relu", -5e8, 10.0, -31.0),
+        ("relu", -4194303.0, 10.0, -4194303.0),  # less than half of the range
+        ("relu", -4194304.0, 10.0, -31.0),
+        ("relu", -4194304.0, 2e6, -4194304.0),  # not silent: inputs may reach 6 million
+        ("relu", 5e8, 10.0, 5e8),
+        ("linear", -5e8, 10.0, -5e8),
+    ],
+)
+def test_biases_that_no_input_overcomes_are_raised(kind: Kind, counts: float, greatest: float, expected: float) -> None:
+    unit = np.array([2.0, 0.5])
+    layer = Layer("a", kind, (2, 3, 3), (), counts * unit[:, None, None], ("a",))
+    assert bias_in_counts(layer, unit, np.full(2, greatest)).ravel().tolist() == [expected] * 2

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from snn_deploy.arrays import Array
+from snn_deploy.conversion import calibrate as calibration
 from snn_deploy.conversion.calibrate import BINS, ActivationProbe, Statistics, calibrate, percentile
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.normalize import GRID, choose_unit
 from snn_deploy.conversion.options import preset
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, StimulusError
+from snn_deploy.frontend.onnx import session
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Conv, Relu
 
@@ -109,6 +113,20 @@ def test_activations_that_overflow_are_refused_by_their_layer() -> None:
         calibrate(graph, group_layers(graph), [image * np.float32(np.nan)])
 
 
+def test_one_thread_runs_a_probe_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def recorded(model: bytes, threads: int) -> Any:
+        taken.append(threads)
+        return session(model, threads)
+
+    monkeypatch.setattr(calibration, "session", recorded)
+    graph = Graph("one", "x", (1, 1, 2), (Node("y", Relu(), ("x",)),), (("y", "y"),))
+    for probe in (ActivationProbe(graph, ()), ActivationProbe(graph, (), 3)):
+        assert probe(np.array([-1, 2], np.float32).reshape(1, 1, 1, 2))["y"].ravel().tolist() == [0, 2]
+    assert taken == [1, 3]
+
+
 def test_statistics_are_finite() -> None:
     with pytest.raises(ConversionError, match=r"^statistics: mean holds NaN or infinity; measure .* finite images$"):
         Statistics(np.linspace(0, 1, 3), np.ones((1, 2), np.int64), np.array([np.nan]), np.ones(1))
@@ -176,11 +194,20 @@ def test_percentiles_by_hand(percent: float, zeros: bool, value: float) -> None:
 def test_percentiles_of_nothing_are_zero() -> None:
     assert percentile([by_hand([[7, 0]], [0.0, 1.0, 2.0])], 50, zeros=False) == 0.0
     assert percentile([by_hand([[7, 0]], [0.0, 1.0, 2.0])], 50, zeros=True) == 1.0
+    below = by_hand([[0, 4, 9]], [-2.0, -1.0, 0.0, 1.0])
+    assert percentile([below], 50, zeros=False) == 1.0, "the bin that ends at 0 holds no zeros"
 
 
 @pytest.mark.parametrize(
     ("values", "low", "high"),
-    [([0.0, 3.0], 0.0, 3.0), ([-3.0, 0.0], -3.0, 0.0), ([-1.0, 3.0], None, None), ([0.0, 0.0], 0.0, 1.0)],
+    [
+        ([0.0, 3.0], 0.0, 3.0),
+        ([4.0, 6.0], 0.0, 6.0),
+        ([-3.0, 0.0], -3.0, 0.0),
+        ([-6.0, -4.0], -6.0, 0.0),
+        ([-1.0, 3.0], None, None),
+        ([0.0, 0.0], 0.0, 1.0),
+    ],
 )
 def test_bins_have_an_edge_at_zero(values: list[float], low: float | None, high: float | None) -> None:
     graph = Graph("one", "x", (1, 1, 2), (Node("y", Conv(np.ones((1, 1, 1, 1)), np.zeros(1)), ("x",)),), (("y", "y"),))

@@ -127,12 +127,17 @@ def test_refused_candidates_are_reported_and_skipped(images: Images) -> None:
     fine = Trial(preset("exact", scale="max"), Loss((), 0.25))
     assert choose_best([refused, fine]) is fine
     with pytest.raises(ConversionError, match=r"no candidate can be converted; the first was refused: cannot be$"):
-        choose_best([refused])
+        choose_best([refused, replace(refused, refusal="nor can this")])
     statistics = convert(MODEL, images).conversion.statistics
     truth = Truth.of(MODEL, images)
     wrong = replace(preset("exact"), input_levels=65535)
     refused_trial = try_options(MODEL, images, wrong, statistics, truth, BACKEND)
     assert (refused_trial.loss is None) == bool(refused_trial.refusal)
+
+
+def test_a_loss_is_measured_on_four_images(images: Images) -> None:
+    truth = Truth.of(MODEL, [image[:, :, :8, :8] for image in (*images, *images)])
+    assert len(truth.images) == len(truth.values) == 4
 
 
 def test_a_perfect_output_has_no_noise() -> None:
@@ -149,3 +154,19 @@ def test_silent_layers_have_no_error(small_unet, small_images: Images) -> None: 
     assert silent is not None
     assert (silent.error, silent.clipping, silent.rounding) == (0.0, 0.0, 0.0)
     assert 0 < loss.error < 0.05
+
+
+def test_layers_without_levels_lose_nothing_by_them(small_unet, small_images: Images) -> None:  # type: ignore[no-untyped-def]
+    """Pools and read-outs; and an error where nothing should be is infinite."""
+    graph = small_unet()
+    conversion = lower(graph, graph, small_images, Options())
+    values = ActivationProbe(graph, [layer.name for layer in conversion.layers.layers])(small_images[0])
+    loss = measure_loss(conversion, Truth(small_images[:1], (values | {"pool": values["pool"] * 0},)), BACKEND)
+    kinds = {layer.name: layer.kind for layer in conversion.layers.layers}
+    assert {kinds[each.name] for each in loss.layers if (each.clipping, each.rounding) == (0.0, 0.0)} == {
+        "relay",
+        "output",
+    }
+    pool = loss.layer("pool")
+    assert pool is not None
+    assert pool.error == math.inf

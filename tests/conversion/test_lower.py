@@ -187,10 +187,11 @@ def test_the_error_of_the_function_is_relative(small_unet: UNet, small_images: I
     assert plain > 0.01
 
 
-@pytest.mark.parametrize(("shift", "least"), [(0.0, -100), (10.0, 0)])
+@pytest.mark.parametrize(("shift", "least"), [(0.0, -100), (-1e-6, -100), (1e-6, 0), (10.0, 0)])
 def test_inputs_have_the_sign_of_the_calibration_images(shift: float, least: int) -> None:
+    """Of the smallest value, however little it lies below 0."""
     graph = chain(("head", conv(0), "x"))
-    images = [np.abs(image) + np.float32(shift) if shift else image for image in IMAGES]
+    images = [np.abs(image) - np.abs(image).min() + np.float32(shift) if shift else image for image in IMAGES]
     network = lower(graph, graph, images, preset("exact", input_levels=100)).network
     assert (network.input.input_min, network.input.input_max) == (least, 100)
     assert (network.steps, network.mode, network.name) == (1, "exact", "chain")

@@ -120,3 +120,56 @@ def test_lavas_neurons_have_modes_of_their_own(changes: dict[str, str | int | bo
 def test_payloads_and_levels(name: str, changes: dict[str, str | int | bool], payload: int, budget: int) -> None:
     options = preset(name, **changes)
     assert (options.payload_max, options.level_budget) == (payload, budget)
+
+
+DEFAULTS = {
+    "mode": "exact",
+    "levels": 127,
+    "steps": 16,
+    "thresholds": 4,
+    "normalization": "connection-wise",
+    "scale": "mmse",
+    "percentile": 99.9,
+    "percentile_of_zeros": True,
+    "span": "full",
+    "signed": True,
+    "half_start": True,
+    "strict": False,
+    "reset": "subtract",
+    "pool": "relay",
+    "weight_bits": 8,
+    "bias_correction": True,
+    "equalization": False,
+    "input_levels": 1023,
+    "neuron": "multi-threshold",
+    "slack": 1,
+}
+SINGLE = {"mode": "rate", "thresholds": 1, "scale": "percentile", "signed": False, "half_start": False, "steps": 64}
+PUBLISHED = {
+    "mode": "rate",
+    "scale": "percentile",
+    "span": "paper",
+    "signed": False,
+    "half_start": False,
+    "strict": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("exact", {}),
+        ("spiking-unet", PUBLISHED | {"pool": "neuron"}),
+        ("multi-threshold", {"mode": "rate"}),
+        ("if", SINGLE),
+        ("if-hard", SINGLE | {"reset": "zero"}),
+        (
+            "lif",
+            SINGLE
+            | {"neuron": "lif", "strict": True, "reset": "zero", "pool": "neuron", "input_levels": 255, "slack": 8},
+        ),
+        ("sigma-delta", {"neuron": "sigma-delta", "levels": 255, "scale": "max"}),
+    ],
+)
+def test_presets_field_by_field(name: str, changes: dict[str, object]) -> None:
+    assert preset(name).record() == DEFAULTS | changes

@@ -7,12 +7,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.calibrate import ActivationProbe
+from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import lower
 from snn_deploy.conversion.options import preset
-from snn_deploy.conversion.report import record, record_trial, report_connections
+from snn_deploy.conversion.report import finite, measure_clipping, record, record_trial, report_connections
 from snn_deploy.data.images import Images
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Relu, Resample
 
 from .conftest import UNet
 
@@ -101,3 +103,63 @@ def test_the_record_of_a_trial(loss: Loss | None, refusal: str) -> None:
         "error": 0.5 if loss is not None and np.isfinite(loss.error) else None,
         "refusal": refusal or None,
     }
+
+
+@pytest.mark.parametrize(
+    ("edges", "unit", "top", "share"),
+    [
+        # centers 0, 1.5, 2.5, 3.5; counts up to ``top`` and a half are held
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [1.0], 3, 0 / 18),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [1.0], 2, 1 / 18),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [1.0], 1, 9 / 18),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [0.5], 2, 17 / 18),
+        ([-4.0, -3.0, -2.0, -1.0, 0.0], [1.0], 2, 1 / 18),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 0.5], 2, 18 / 36),
+    ],
+)
+def test_the_clipped_share_by_hand(edges: list[float], unit: list[float], top: int, share: float) -> None:
+    counts = np.array([[1, 8, 8, 1]] * len(unit), np.int64)
+    found = Statistics(np.array(edges), counts, np.ones(len(unit)), np.ones(len(unit)))
+    assert measure_clipping(found, np.array(unit), top) == share
+
+
+def test_weight_errors_by_hand() -> None:
+    """The root mean square error of weights between counts, over that of the weights themselves."""
+    rng = np.random.default_rng(0)
+    pads = (1, 1, 1, 1)
+    nodes = (
+        Node("a", Conv(rng.normal(0, 1, (4, 1, 3, 3)), np.zeros(4), pads=pads), ("x",)),
+        Node("r", Relu(), ("a",)),
+        Node("t", ConvTranspose(rng.normal(0, 1, (4, 1, 3, 3)), np.zeros(2), pads=pads, groups=2), ("r",)),
+        Node("s", Relu(), ("t",)),
+        Node("up", Resample(np.eye(6), np.eye(6)), ("s",)),
+        Node("c", Conv(rng.normal(0, 1, (2, 2, 1, 1)), np.zeros(2)), ("s",)),
+        Node("zero", Conv(np.zeros((2, 2, 1, 1)), np.zeros(2)), ("s",)),
+        Node("sum", Add(), ("up", "c", "zero")),
+        Node("e", Relu(), ("sum",)),
+        Node("head", Conv(rng.normal(0, 1, (2, 2, 1, 1)), np.zeros(2)), ("e",)),
+    )
+    graph = Graph("net", "x", (1, 6, 6), nodes, (("y", "head"),))
+    conversion = lower(graph, graph, [rng.random((1, 1, 6, 6), np.float32)], preset("exact", weight_bits=4))
+    network, units = conversion.network, conversion.scales.unit
+    found = {report.name: report.weight_error for report in report_connections(conversion)}
+    assert (found["up"], found["zero"]) == (0.0, 0.0)
+    for name, target in (("a", "r"), ("t", "s"), ("c", "e"), ("head", "head")):
+        (edge,) = (each for each in network.connections if each.name == name)
+        population = network.population(target)
+        assert population.neuron is not None
+        weight = vars(graph.node_of[name].op)["weight"]
+        wanted, made = np.zeros(weight.shape), np.zeros(weight.shape)
+        for first, second in np.ndindex(weight.shape[:2]):
+            # of the transposed convolution, two inputs lead to each of two outputs
+            source, output = (first, first // 2) if name == "t" else (second, first)
+            wanted[first, second] = weight[first, second] * units[edge.source][source] / units[target][output]
+            value = population.unit[output] / population.neuron.quantum[output] / units[target][output]
+            made[first, second] = vars(edge.kernel)["weight"][first, second] * 2.0**edge.exponent * value
+        error = np.sqrt(np.square(made - wanted).mean() / np.square(wanted).mean())
+        assert found[name] == pytest.approx(error, rel=1e-9)
+        assert error > 1e-3
+
+
+def test_numbers_that_json_lacks_are_left_out() -> None:
+    assert [finite(value) for value in (0.5, np.inf, -np.inf, np.nan)] == [0.5, None, None, None]

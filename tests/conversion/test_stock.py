@@ -81,6 +81,18 @@ def test_relays_and_read_outs_forward_whole_sums(
     assert same(neuron(kind, options, theta=[1.0, 1.0], bias=bias, weight=1.0), expected)
 
 
+@pytest.mark.parametrize(("step", "payload"), [((-30, 20), 31), ((-20, 30), 31), ((0, 0), 1)])
+def test_payloads_of_sums_hold_the_larger_end(step: tuple[int, int], payload: int) -> None:
+    found = make_stock_neuron(layer("output"), np.ones(2), np.ones((2, 1, 1)), step, (-70, 50), SIGMA_DELTA)
+    assert (found.payload_min, found.payload_max) == (-payload, payload)
+
+
+def test_a_layer_may_have_one_channel() -> None:
+    one = Layer("here", "relu", (1, 3, 3), (), np.zeros((1, 1, 1)), ())
+    found = make_stock_neuron(one, np.array([8.0]), np.ones((1, 1, 1)), (0, 1), (0, 1), SIGMA_DELTA)
+    assert same(found, SigmaDelta.of(np.array([12]), shift=3, payloads=(-400, 400), counts=(0, 400)))
+
+
 def test_limits_of_sums_stay_in_24_bits() -> None:
     wide = make_stock_neuron(
         layer("output"), np.ones(2), np.full((2, 1, 1), 9.0), (-5, STATE_MAX), (-STATE_MAX, STATE_MAX - 3), SIGMA_DELTA
@@ -136,6 +148,7 @@ def test_biases_beyond_64_bits_are_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "rounded"),
     [
+        ([0.0, 0.0], [0, 0]),
         ([0.0, 0.4], [0, 0]),
         ([4095.0, 1.6], [4095, 2]),
         ([4096.0, 1.6], [4096, 2]),

@@ -78,6 +78,11 @@ def test_the_least_square_unit_by_trying_all(options: Options, budget: int, step
     assert choose_unit([MOST], options) == pytest.approx(quanta[int(np.argmin(errors))] * steps, rel=1e-12)
 
 
+def test_clipping_points_lie_between_a_fiftieth_and_the_whole_of_the_range() -> None:
+    assert (GRID.size, GRID[0], GRID[-1]) == (120, 0.02, 1.0)
+    np.testing.assert_allclose(GRID[1:] / GRID[:-1], 50 ** (1 / 119), rtol=1e-12)
+
+
 def layer(kind: Kind, *inputs: tuple[str, LinearOp], channels: int = 2, name: str = "here") -> Layer:
     parts = tuple(LayerInput(f"{name}<-{source}", source, op, ()) for source, op in inputs)
     return Layer(name, kind, (channels, 4, 4), parts, np.zeros((channels, 1, 1)), ())
@@ -169,6 +174,24 @@ def test_operators_between_counts(op: LinearOp) -> None:
     if not isinstance(op, Resample):
         assert not isinstance(scaled, Resample)
         np.testing.assert_allclose(scaled.bias, (op.bias.T / target).T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1.0, 2.0**-40])
+def test_units_that_differ_are_told_apart_however_small_they_are(size: float) -> None:
+    """Beyond the rounding of float64, 1e-12 of them."""
+    op, inputs = Resample(np.eye(3), np.eye(3)), [("a", depthwise([[1.0]])), ("b", depthwise([[1.0]]))]
+    for apart, refused in ((1 + 1e-13, False), (1 + 1e-9, True)):
+        unit = {"a": np.array([size, size]), "b": np.array([size, size * apart])}
+        if not refused:
+            scale_op(op, unit["b"], unit["a"])
+            derive_relay_unit(layer("relay", *inputs), unit)
+            continue
+        with pytest.raises(
+            ConversionError, match=r"^a resampling shares its weights over channels, so .* normalization$"
+        ):
+            scale_op(op, unit["b"], unit["a"])
+        with pytest.raises(ConversionError, match=r"^here: a relay's sources must share one unit$"):
+            derive_relay_unit(layer("relay", *inputs), unit)
 
 
 def values(top: float, channels: int = 2) -> Statistics:
@@ -317,3 +340,19 @@ def test_readers_behind_relays_count() -> None:
     net = Layers("net", "x", (2, 4, 4), layers, ())
     wide = statistics([1, 1] + [0] * 98, [1, 1] + [0] * 98)
     np.testing.assert_allclose(choose_channel_factors(net, layers[0], wide), [np.sqrt(2), np.sqrt(0.5)], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("largest", "factors"),
+    [
+        ([1e-4] + [1.0] * 7, [3.0] + [(1e-3 ** (1 / 8)) ** 0.25] * 7),
+        ([1.0] + [1e-4] * 7, [0.3] + [(1e-3 ** (-1 / 8)) ** 0.25] * 7),
+    ],
+)
+def test_factors_lie_between_a_third_and_three(largest: list[float], factors: list[float]) -> None:
+    """One column of eight that is much smaller, or larger, than the others; below 1e-3 they count as that."""
+    here = Layer("here", "relu", (8, 4, 4), (), np.zeros((8, 1, 1)), ())
+    reader = LayerInput("r<-here", "here", Conv(np.array(largest).reshape(1, 8, 1, 1), np.zeros(1)), ())
+    net = Layers("net", "x", (8, 4, 4), (here, Layer("r", "relu", (1, 4, 4), (reader,), np.zeros((1, 1, 1)), ())), ())
+    wide = statistics(*[[1, 1] + [0] * 98] * 8)
+    np.testing.assert_allclose(choose_channel_factors(net, here, wide), factors, rtol=1e-12)

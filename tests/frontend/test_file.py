@@ -70,7 +70,7 @@ def calling(times: int) -> bytes:
 
 def test_calls_of_functions_are_counted_as_often_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     content = calling(9)
-    for name in ("MAX_NODES", "MAX_FUNCTION_BYTES"):
+    for name in ("MAX_NODES", "MAX_FUNCTION_BYTES", "MAX_READ"):
         monkeypatch.undo()
         monkeypatch.setattr(file, "MAX_FUNCTION_BYTES", 0)
         with pytest.raises(ModelError, match=r"calls of its functions stand for 189 nodes of \d+ bytes") as caught:
@@ -96,6 +96,7 @@ def test_calls_of_functions_are_counted_as_often_as_they_are_made(monkeypatch: p
         ("17", "", "needs bytes 17 to 16 of 'data', which has 16"),
         ("x", "16", "offset 'x' and length '16' are not numbers"),
         ("0", "-1", "offset '0' and length '-1' are not numbers"),
+        ("0", "9" * 15, "needs bytes 0 to 999999999999999 of 'data', which has 16"),
         ("0", "9" * 16, "offset '0' and length '9999999999999999' are not numbers"),
     ],
 )

@@ -11,6 +11,7 @@ from snn_deploy.mapping.layout import (
     Layer,
     SynapseGroup,
     count_patterns,
+    count_weight_bits,
     describe_layers,
     measure_receptive_field,
 )
@@ -157,6 +158,33 @@ def test_a_map_of_pixels_reads_the_lines_that_it_names() -> None:
         [1, 1, 2, 2],
         [2, 4, 4, 4],
     ]
+
+
+def test_a_map_of_no_pixels_reads_no_lines() -> None:
+    group = SynapseGroup("a", (2, 6, 4), "pixels")
+    assert [measure_receptive_field(group, axis, 3) for axis in (0, 1)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "bits"),
+    [
+        ([0, 0], 1),
+        ([1, 0], 1),
+        ([-1, 0], 1),
+        ([1, -1], 2),
+        ([2, 3], 2),
+        ([-2, 1], 2),
+        ([-3, 1], 3),
+        ([127, 1], 7),
+        ([127, -127], 8),
+        ([-128, 1], 8),
+        ([-128, 0], 1),
+        ([4, 12], 2),
+        ([4, -12], 3),
+    ],
+)
+def test_weights_take_the_bits_of_the_largest_without_their_common_power_of_two(values: list[int], bits: int) -> None:
+    assert count_weight_bits(np.array(values, np.int8).reshape(1, 2, 1, 1)) == bits
 
 
 @pytest.mark.parametrize(("taps", "stride", "dilation", "length"), GEOMETRIES)

@@ -33,6 +33,9 @@ def limited(name: str, **limits: int) -> Target:
     return replace(target, figures={**target.figures, **changed})
 
 
+WIDE = Layer("wide", (45, 7, 6), (SynapseGroup("a", (3, 7, 6), taps=(3, 2)),))
+"""Lists of up to 270 synapses on Loihi 1, whose headers come every 60."""
+
 TARGETS = {
     "loihi1, few neurons": limited("loihi1", neurons_per_core=36),
     "loihi1, few words": limited("loihi1", synaptic_memory_words=90),
@@ -97,8 +100,8 @@ def lists_of_loihi1(group: SynapseGroup, tile: Tile) -> set[tuple[tuple[int, ...
     return {(rows, columns) for rows in along[0] for columns in along[1]}
 
 
-@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4)])
-@pytest.mark.parametrize("layer", LAYERS[:4], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4), Tile(40, 5, 3)])
+@pytest.mark.parametrize("layer", [*LAYERS[:4], WIDE], ids=lambda layer: layer.name)
 def test_words_are_those_of_all_lists(layer: Layer, tile: Tile) -> None:
     """Loihi 1: words of 64 bits, headers of 10 for each 60 synapses, 10 bits of index. Loihi 2: headers of 20."""
     one = two = 0

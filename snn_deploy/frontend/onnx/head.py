@@ -31,7 +31,7 @@ def softmax(call: Call) -> Outcome:
     wire = call.last_wire(0)
     axis = call.integer("axis", -1 if call.since >= 13 else 1)
     if call.since < 13:
-        inner = wire.extents(1)[axis if axis >= 0 else axis + 4 :]
+        inner = wire.extents(call.batch)[axis if axis >= 0 else axis + 4 :]
         if any(extent != 1 for extent in inner[1:]):
             raise RefusedError(
                 "runs over all axes from its own on, as before operator set 13; export with set 13 or newer"

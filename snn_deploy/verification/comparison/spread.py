@@ -56,6 +56,11 @@ def find_widest(distances: Iterable[Distance]) -> Distance:
     )
 
 
+def _add_up(populations: Iterable[tuple[Distance, ...]]) -> tuple[Distance, ...]:
+    """The sums of the first, second, ... distances of every population."""
+    return tuple(sum(column, Distance()) for column in zip(*populations, strict=True))
+
+
 @dataclass(frozen=True)
 class PopulationSpread:
     """One population that all n recordings and the baseline hold.
@@ -122,12 +127,10 @@ class Spread:
         number = len(self.recordings)
         if number < 3:
             return ()
-        pairs = list(combinations(range(number), 2))
-        among = [sum((each.among[index] for each in self.populations), Distance()) for index in range(len(pairs))]
+        pairs = tuple(zip(combinations(range(number), 2), self._among, strict=False))  # no distances of no populations
         found = []
-        for index, name in enumerate(self.recordings):
-            apart = sum((each.apart[index] for each in self.populations), Distance())
-            others = find_widest(among[place] for place, pair in enumerate(pairs) if index not in pair)
+        for index, (name, apart) in enumerate(zip(self.recordings, self._apart, strict=False)):
+            others = find_widest(distance for pair, distance in pairs if index not in pair)
             if apart.outweighs(others):
                 found.append(name)
         return tuple(found)
@@ -167,17 +170,22 @@ class Spread:
     @property
     def self_share(self) -> float:
         """Share of counts in which the two recordings differ that differ most."""
-        return self._share(find_widest(self._sum(pair) for pair in range(len(self.populations[0].among))))
+        return self._share(find_widest(self._among))
 
     @property
     def baseline_share(self) -> float:
         """Share of counts in which the recording furthest from the baseline differs from it."""
-        columns = range(len(self.recordings))
-        apart = (sum((each.apart[column] for each in self.populations), Distance()) for column in columns)
-        return self._share(find_widest(apart))
+        return self._share(find_widest(self._apart))
 
-    def _sum(self, pair: int) -> Distance:
-        return sum((each.among[pair] for each in self.populations), Distance())
+    @property
+    def _among(self) -> tuple[Distance, ...]:
+        """Distances of the pairs of recordings over the whole network."""
+        return _add_up(each.among for each in self.populations)
+
+    @property
+    def _apart(self) -> tuple[Distance, ...]:
+        """Distances of each recording from the baseline over the whole network."""
+        return _add_up(each.apart for each in self.populations)
 
     def _share(self, distance: Distance) -> float:
         return distance.differing / max(1, sum(each.values for each in self.populations))
@@ -185,8 +193,8 @@ class Spread:
     @property
     def twins(self) -> tuple[tuple[str, str], ...]:
         """Pairs of recordings that are equal in every count although others differ: perhaps one was given twice."""
-        pairs = combinations(self.recordings, 2)
-        return tuple(pair for index, pair in enumerate(pairs) if not self._sum(index).differing) if self.differs else ()
+        pairs = zip(combinations(self.recordings, 2), self._among, strict=True)
+        return tuple(pair for pair, distance in pairs if not distance.differing) if self.differs else ()
 
     @property
     def text(self) -> str:

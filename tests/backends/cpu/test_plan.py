@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, identity
@@ -151,6 +152,7 @@ def planned(
     neuron: Neuron | None = None,
     channels: int = 1,
     engine: Engine | None = None,
+    bias: Int64 | None = None,
 ) -> NeuronLayer:
     """One layer behind an input of 4x4 pixels, in rate mode, over two steps."""
     shape = kernel.output_shape((channels, 4, 4))
@@ -166,7 +168,7 @@ def planned(
             input_min=payload[0],
             input_max=payload[1],
         ),
-        Population("fires", shape, neuron, np.zeros((count, 1, 1), np.int64), np.ones(count)),
+        Population("fires", shape, neuron, np.zeros((count, 1, 1), np.int64) if bias is None else bias, np.ones(count)),
     )
     connection = Connection("edge", "input", "fires", kernel, exponent)
     network = Network("one", "rate", 2, populations, (connection,), (Output("output", "fires"),))
@@ -293,3 +295,50 @@ def test_kernels_have_their_operators(kernel: Kernel, channels: int, operator: t
     (connection,) = planned(kernel, channels=channels, engine="f32").constant_inputs
     assert [type(plane.operator) for plane in connection.operators] == [operator]
     assert connection.operators[0].plane is None
+
+
+OBLONG = ConvKernel(np.ones((2, 1, 2, 1), np.int8))
+"""From 4x4 pixels to 2 channels of 3x4."""
+
+
+@pytest.mark.parametrize("engine", ["f32", "f64"])
+def test_biases_of_pixels_lie_as_the_maps_do(engine: Engine) -> None:
+    """(H, W, C), in the format of currents; one number per channel is the neurons' own."""
+    bias = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+    layer = planned(OBLONG, bias=bias, engine=engine)
+    assert layer.bias is not None
+    assert layer.bias.dtype == layer.real
+    assert np.array_equal(layer.bias, bias.transpose(1, 2, 0))
+    assert layer.bias.flags.c_contiguous
+    for alike in (bias[:, :1, :1], None):
+        assert planned(OBLONG, bias=alike, engine=engine).bias is None
+
+
+@pytest.mark.parametrize("exponent", [0, 3])
+def test_compiled_loops_are_told_size_and_scale(exponent: int) -> None:
+    pytest.importorskip("numba")
+    (connection,) = planned(OBLONG, exponent=exponent).constant_inputs
+    assert connection.autotuner is not None
+    task = connection.autotuner.task
+    assert (task.source, task.size, task.scale, task.upsampled) == ("input", (3, 4), 2**exponent, None)
+    assert task.scale.dtype == np.float32
+    assert (task.macs, task.channels) == (3 * 4 * 4, 2)
+
+
+def test_networks_that_are_not_aligned_are_refused() -> None:
+    network, _ = single(0, 9, 2)
+    first, fires = network.populations
+    for later in ((first, replace(fires, start=fires.start + 1)), (replace(first, start=1), fires)):
+        with pytest.raises(BackendUnavailableError, match=r"^backend cpu: network single is not aligned .* backend$"):
+            prepare(replace(network, populations=later), None)
+
+
+@pytest.mark.parametrize(("steps", "kind"), [(1, PassThroughLayer), (2, NeuronLayer)])
+def test_an_input_is_passed_through_once(steps: int, kind: type) -> None:
+    """What the host sends in every step is a constant current instead."""
+    network, _ = single(0, 9, 2)
+    relay = MultiThreshold(np.ones(1, np.int64), np.zeros(1, np.int64), -99, 99)
+    populations = (network.input, replace(network.populations[1], neuron=relay))
+    given = align(replace(network, mode="rate", steps=steps, populations=populations))
+    (layer,) = prepare(given, None).layers
+    assert type(layer) is kind

@@ -67,6 +67,14 @@ def test_shares_and_chances() -> None:
     assert Spread(("one", "two"), (PopulationSpread("a", 5, (NONE,), (FAR, NEAR)),)).twins == ()
 
 
+def test_shares_of_one_population_and_of_none() -> None:
+    one = Spread(("one", "two", "three"), (A,))
+    assert (one.self_share, one.baseline_share, one.outliers) == (3 / 60, 3 / 60, ("three",))
+    none = Spread(("one", "two", "three"), ())
+    assert (none.self_share, none.baseline_share, none.outliers, none.twins) == (0, 0, (), ())
+    assert not none.differs
+
+
 FIRST = (
     "3 recordings differ from each other in up to 4.00% of counts, from the baseline in up to 5.00% (chance level 50% per "
     "population and measure)"

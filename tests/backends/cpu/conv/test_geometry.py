@@ -127,6 +127,8 @@ def test_what_fuses_with_an_upsampling_before_it(form: Convolution, fuses: bool)
         pointwise, upsampled = fused
         assert pointwise.weight.shape == (form.weight[:, 0].size, form.weight.shape[1], 1, 1)
         assert (upsampled.factor, upsampled.kernel, upsampled.pads) == (2, form.weight.shape[2:], form.pads)
+        plain = Convolution.of(ConvKernel(pointwise.weight))
+        assert (pointwise.geometry, pointwise.groups) == (plain.geometry, 1)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])

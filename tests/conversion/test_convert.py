@@ -1,0 +1,83 @@
+"""From a file to a network: sizes, names, and what the network's record says of where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
+from snn_deploy.conversion.options import preset
+from snn_deploy.errors import ConversionError
+from tests.frontend.oracle import build, node, numbers
+
+
+def model(height: int | str = 6, width: int | str = 8) -> bytes:
+    nodes = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Conv", "r v")]
+    weights = {"w": numbers(3, 2, 3, 3), "v": numbers(1, 3, 1, 1)}
+    return bytes(build(17, nodes, weights, (1, 2, height, width)).SerializeToString())
+
+
+IMAGES = [np.random.default_rng(seed).random((seed, 2, 5, 4), np.float32) for seed in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "own", "asked", "size"),
+    [
+        (model(), (6, 8), None, (6, 8)),
+        (model(), (6, 8), (7, 9), (7, 9)),
+        (model("h", "w"), None, None, (5, 4)),
+        (model(6, "w"), None, None, (5, 4)),
+        (model("h", 8), None, (7, 9), (7, 9)),
+    ],
+)
+def test_sizes(
+    content: bytes, own: tuple[int, int] | None, asked: tuple[int, int] | None, size: tuple[int, int]
+) -> None:
+    """That asked for, else the model's own, else that of the images."""
+    assert convert(content, IMAGES, size=asked).conversion.network.input.shape == (2, *size)
+    assert input_size(content) == (own or (128, 128))
+    assert input_channels(content, size) == 2
+
+
+def test_images_of_two_sizes_are_refused() -> None:
+    with pytest.raises(ConversionError, match=r"^calibration images must have one size; found \[\(5, 4\), \(5, 5\)\]$"):
+        convert(model(), [*IMAGES, np.zeros((1, 2, 5, 5), np.float32)])
+    with pytest.raises(ConversionError, match=r"^calibration images must have one size; found \[\]$"):
+        convert(model(), [])
+
+
+def test_the_record_says_where_a_network_comes_from(tmp_path: Path) -> None:
+    digest = hashlib.sha256()
+    for image in IMAGES:
+        digest.update(repr(image.shape).encode() + image.tobytes())
+    path = tmp_path / "net.v2.onnx"
+    path.write_bytes(model())
+    for given, name, file in ((path, "net.v2", "net.v2.onnx"), (model(), "model", "model")):
+        converted = convert(given, IMAGES, preset("exact", levels=9))
+        network = converted.conversion.network
+        assert network.name == name
+        assert network.config == preset("exact", levels=9).record() | {
+            "model": file,
+            "model_sha256": hashlib.sha256(model()).hexdigest(),
+            "calibration_images": 3,
+            "calibration_sha256": digest.hexdigest(),
+        }
+        assert converted.model.opset == 17
+
+
+def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "n\udcff.onnx"
+    try:
+        path.write_bytes(model())
+    except OSError:
+        pytest.skip("this file system holds no names but UTF-8")
+    network = convert(path, IMAGES).conversion.network
+    assert (network.name, network.config["model"]) == (r"n\udcff", r"n\udcff.onnx")
+
+
+def test_the_float_network_of_a_file() -> None:
+    (values,) = open_float_probe(model(), (5, 4))(IMAGES[1]).values()
+    assert values.shape == (2, 1, 5, 4)

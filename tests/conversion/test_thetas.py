@@ -1,0 +1,112 @@
+"""Which threshold is chosen, by hand: candidates, caps, ties, and the exponents that they leave."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snn_deploy.arrays import Array
+from snn_deploy.conversion.quantize import OCTAVE, NormalizedInput, Quantized, quantize, quantize_output
+from snn_deploy.errors import ConversionError
+from snn_deploy.graph.ops import Conv, Resample
+from snn_deploy.network.kernels import SpatialKernel
+
+
+def single(*weights: float) -> NormalizedInput:
+    """One weight for each channel of the target, all from one source that sends noise of variance 1."""
+    return mixing(np.array(weights).reshape(-1, 1))
+
+
+def mixing(weight: Array) -> NormalizedInput:
+    """A pointwise convolution, ``weight`` (outputs, inputs)."""
+    outputs, inputs = weight.shape
+    op = Conv(weight.reshape(outputs, inputs, 1, 1), np.zeros(outputs))
+    return NormalizedInput("w", op, np.zeros(inputs), np.ones(inputs))
+
+
+def weights(quantized: Quantized, place: int = 0) -> list[int]:
+    kernel = quantized.kernels[place]
+    assert not isinstance(kernel, SpatialKernel)
+    return kernel.weight.ravel().tolist()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("size", "exponent", "weight"), [(127.4, 0, 127), (127.6, 1, 64), (254.9, 1, 127)])
+def test_the_largest_weight_may_be_rounded_down_into_the_limit(size: float, exponent: int, weight: int) -> None:
+    quantized = quantize("layer", [single(size)], 1, 8)
+    assert (quantized.theta.tolist(), quantized.exponents, weights(quantized)) == ([1.0], (exponent,), [weight])
+
+
+SIXTEENTHS = single(127 / 16, 127 / 512)
+COPIES = NormalizedInput("up", Resample(np.eye(4), np.eye(4)), np.zeros(2), np.ones(2))
+
+
+def test_channels_share_a_threshold_where_they_must() -> None:
+    """A resampling has one set of weights for all channels; else it must be asked for."""
+    assert quantize("layer", [SIXTEENTHS], 2, 8).theta.tolist() == [16.0, 512.0]
+    assert quantize("layer", [SIXTEENTHS], 2, 8, uniform=True).theta.tolist() == [16.0, 16.0]
+    assert quantize("layer", [SIXTEENTHS, COPIES], 2, 8).theta.tolist() == [16.0, 16.0]
+    assert quantize("layer", [COPIES], 2, 8).theta.tolist() == [64.0, 64.0]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "theta", "exponents"),
+    [
+        # the first fills its 8 bits at 2**10, where the second would need an exponent of 16; one bit less is better than none
+        ((127 * 2.0**-10, 127 * 2.0**6), 512.0, (0, 15)),
+        # a threshold of 2 would serve the second, but none below 2**8 fills its bits, and there the first would need 17
+        ((127 * 2.0**9, 127 * 2.0**-8), 1.0, (9, 0)),
+        ((127 * 2.0**15,), 1.0, (15,)),
+    ],
+)
+def test_thresholds_of_unequal_connections(sizes: tuple[float, ...], theta: float, exponents: tuple[int, ...]) -> None:
+    quantized = quantize("layer", [single(size) for size in sizes], 1, 8)
+    assert (quantized.theta.tolist(), quantized.exponents) == ([theta], exponents)
+
+
+def test_weights_that_no_exponent_holds_are_refused() -> None:
+    with pytest.raises(ConversionError, match=r"^layer: weights of its connections differ by more than 2\*\*15$"):
+        quantize("layer", [single(127 * 2.0**16)], 1, 8)
+
+
+def test_a_cap_is_not_exceeded() -> None:
+    assert quantize("layer", [single(127 / 16)], 1, 8, 4.0).theta.tolist() == [4.0]
+    assert quantize("layer", [SIXTEENTHS], 2, 8, np.array([4.0, 1024.0])).theta.tolist() == [4.0, 512.0]
+
+
+def test_an_octave_is_divided_into_24() -> None:
+    np.testing.assert_allclose(OCTAVE, [2.0 ** (step / 24) for step in range(24)], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("sources", "cap", "theta"),
+    [
+        # all weights are rounded without error at 127, and at every power of two; the first of these below the cap is taken
+        ([single(1.0)], np.inf, [127.0]),
+        ([single(1.0)], 100.0, [1.0]),
+        # above every cap: each channel has its own, at which the second is rounded without error
+        ([single(1.0, 0.3)], np.array([0.5, 50.0]), [0.5, 50.0]),
+        # nothing to scale: the bias alone decides, where there is one
+        ([single(0.0, 0.0)], np.inf, [1.0, 1.0]),
+        ([single(0.0, 0.0)], np.array([5.0, np.inf]), [5.0, 1.0]),
+        ([single(1.0, 0.0)], np.array([100.0, 9.0]), [1.0, 9.0]),
+        ([single(1.0, 0.0)], np.inf, [127.0, 127.0]),
+    ],
+)
+def test_read_outs_take_the_first_scale_of_least_error(
+    sources: list[NormalizedInput], cap: float | Array, theta: list[float]
+) -> None:
+    assert quantize_output("out", sources, len(theta), 8, cap).theta.tolist() == theta
+
+
+def test_an_identity_has_zeros_beside_its_ones() -> None:
+    head = mixing(np.random.default_rng(0).normal(0, 1e-4, (2, 6)))
+    quantized = quantize_output("out", [mixing(0.3 * np.eye(2)), head], 2, 8)
+    found = np.array(weights(quantized)) * 2.0 ** quantized.exponents[0] / quantized.theta.repeat(2)
+    np.testing.assert_allclose(found, [0.3, 0.0, 0.0, 0.3], rtol=1e-12)
+
+
+def test_an_identity_may_take_the_largest_exponent() -> None:
+    """101 / 2**21 is odd there, so both are exact at 2**21 only: 64 << 15, and 101."""
+    quantized = quantize_output("out", [single(1.0), single(101 * 2.0**-21)], 1, 8)
+    assert (quantized.theta.tolist(), quantized.exponents, quantized.noise) == ([2.0**21], (15, 0), 0.0)
+    assert (weights(quantized), weights(quantized, 1)) == ([64], [101])
