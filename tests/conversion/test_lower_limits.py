@@ -9,8 +9,9 @@ from snn_deploy.conversion import lower as lowering
 from snn_deploy.conversion.calibrate import calibrate
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.lower import Conversion, check_function, lower
-from snn_deploy.conversion.normalize import Scales, choose_scales
+from snn_deploy.conversion.normalize import Scales, choose_scales, scale_op
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.quantize import NormalizedInput, quantize, quantize_bias
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, OverflowProofError
 from snn_deploy.graph.graph import Graph, Node
@@ -160,3 +161,31 @@ def test_what_does_not_fit_at_a_threshold_of_one_is_refused() -> None:
     options = preset("exact", levels=65535, input_levels=65535, scale="max")
     with pytest.raises(OverflowProofError, match=r"relu"):
         lower(graph, graph, images, options)
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_biases_are_corrected_by_the_mean_count_of_their_sources(corrected: bool) -> None:
+    """And thresholds chosen by the mean square around it."""
+    rng = np.random.default_rng(0)
+    op = Conv(rng.normal(0, 1, (3, 2, 3, 3)), rng.normal(0, 1, 3))
+    nodes = (
+        Node("a", op, ("x",)),
+        Node("relu", Relu(), ("a",)),
+        Node("head", Conv(np.ones((1, 3, 1, 1)), np.zeros(1)), ("relu",)),
+    )
+    graph = Graph("net", "x", (2, 5, 5), nodes, (("y", "head"),))
+    options = preset("exact", weight_bits=3, input_levels=9, bias_correction=corrected)
+    conversion = lower(graph, graph, [rng.random((1, 2, 5, 5), np.float32)], options)
+    source, unit = conversion.statistics["x"], conversion.scales.unit
+    normalized = scale_op(op, unit["x"], unit["relu"])
+    mean, power = source.mean / unit["x"], source.power / np.square(unit["x"])
+    given = NormalizedInput("a", normalized, mean if corrected else 0 * mean, power)
+    quantized = quantize("relu", [given], 3, 3)
+    bias = quantize_bias(
+        "relu", op.bias[:, None, None] / unit["relu"][:, None, None] - quantized.offset[:, None, None], quantized.theta
+    )
+    population = conversion.network.population("relu")
+    assert np.array_equal(population.bias, bias)
+    assert population.neuron is not None
+    assert population.neuron.theta.tolist() == quantized.theta.tolist()
+    assert quantized.offset.any() == corrected

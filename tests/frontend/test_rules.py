@@ -116,6 +116,10 @@ ALL_AXES = "runs over all axes from its own on, as before operator set 13; expor
         (node("Split", "x", "a b c", axis=1), 18, [X], "sizes [2, 2, 0] do not split 4 into 3"),
         (node("Resize", "x - - s"), 13, [X, None, None, ints(2, 4, 6, 8)], None),
         (node("Resize", "x - s"), 13, [X, None, np.array([2.0, 1, 1, 1])], "resizes other axes than height and width"),
+        (node("Resize", "x - s"), 13, [X, None, np.array([0.5, 1, 1, 1])], "resizes other axes than height and width"),
+        (node("Resize", "x - s"), 13, [X, None, np.array([1, 0.5, 1, 1])], "resizes other axes than height and width"),
+        (node("Resize", "x - - s"), 13, [X, None, None, ints(2, 3, 6, 8)], "resizes other axes than height and width"),
+        (node("Resize", "x - - s"), 13, [X, None, None, ints(1, 4, 6, 8)], "resizes other axes than height and width"),
     ],
 )
 def test_what_is_refused_and_what_lies_beside_it(
@@ -127,6 +131,40 @@ def test_what_is_refused_and_what_lies_beside_it(
         return
     with pytest.raises(RefusedError, match="^" + re.escape(reason).replace(r"\.\*", ".*") + "$"):
         apply(given, *inputs, since=since, batch=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "since"),
+    [
+        (node("Relu", "x -"), 14),
+        (node("LeakyRelu", "x -"), 16),
+        (node("Clip", "x -", max=1.0), 6),
+        (node("Clip", "x -"), 13),
+        (node("Neg", "x -"), 13),
+        (node("Sigmoid", "x -"), 13),
+        (node("Softmax", "x -", axis=1), 13),
+        (node("ArgMax", "x -", axis=1), 13),
+        (node("Identity", "x -"), 13),
+        (node("Dropout", "x -"), 7),
+        (node("Cast", "x -", to=1), 13),
+        (node("Shape", "x -"), 13),
+        (node("Transpose", "x -"), 13),
+        (node("Slice", "x -", starts=[0], ends=[2], axes=[2]), 1),
+        (node("Split", "x -", "a b", axis=2), 13),
+        (node("Pad", "x -", pads=[0, 0, 1, 0, 0, 0, 0, 0]), 2),
+        (node("MaxPool", "x -", kernel_shape=[2, 2]), 12),
+        (node("AveragePool", "x -", kernel_shape=[2, 2]), 11),
+        (node("GlobalAveragePool", "x -"), 1),
+        (node("ReduceMean", "x -", axes=[2, 3]), 13),
+        (node("DepthToSpace", "x -", blocksize=2), 13),
+        (node("SpaceToDepth", "x -", blocksize=2), 13),
+        (node("Upsample", "x -", scales=[1.0, 1.0, 2.0, 2.0], mode="nearest"), 7),
+    ],
+)
+def test_an_absent_last_input_changes_nothing(given: NodeProto, since: int) -> None:
+    with_it, without_it = (apply(given, *inputs, since=since) for inputs in ((X, None), (X,)))
+    assert [type(each.op) for each in with_it[1]] == [type(each.op) for each in without_it[1]]
+    assert len(with_it[0].values) == len(given.output)
 
 
 # ---------------------------------------------------------------------- names of parts

@@ -35,8 +35,9 @@ def add(call: Call) -> Outcome:
     maps = _maps(call)
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), call.any_wire(1))
-    wire = call.any_wire(maps[0])
-    shift = call.per_channel(call.constant(1 - maps[0]), wire)
+    (place,) = maps
+    wire = call.any_wire(place)
+    shift = call.per_channel(call.constant(1 - place), wire)
     return call.folded(_scaled(call, wire, 1.0, shift), "biases")
 
 
@@ -52,9 +53,10 @@ def subtract(call: Call) -> Outcome:
     maps = _maps(call)
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), _scaled(call, call.any_wire(1), -1.0, 0.0, "minus"))
-    wire = call.any_wire(maps[0])
-    constant = call.per_channel(call.constant(1 - maps[0]), wire)
-    scale, shift = (1.0, -constant) if maps[0] == 0 else (-1.0, constant)
+    (place,) = maps
+    wire = call.any_wire(place)
+    constant = call.per_channel(call.constant(1 - place), wire)
+    scale, shift = (1.0, -constant) if place == 0 else (-1.0, constant)
     return call.folded(_scaled(call, wire, scale, shift), "weights and biases")
 
 
@@ -75,9 +77,9 @@ def multiply(call: Call) -> Outcome:
             f"multiplies two maps ({makers}): spiking networks add, they do not multiply;"
             " train the model without attention gates, squeeze-and-excitation or HardSwish"
         )
-    maps = _maps(call)
-    wire = call.any_wire(maps[0])
-    return call.folded(_scaled(call, wire, call.per_channel(call.constant(1 - maps[0]), wire), 0.0), "weights")
+    (place,) = _maps(call)
+    wire = call.any_wire(place)
+    return call.folded(_scaled(call, wire, call.per_channel(call.constant(1 - place), wire), 0.0), "weights")
 
 
 @operator("Div", 7, 13, 14)
