@@ -13,7 +13,9 @@ Images one at a time (the default): every neuron is updated in all ``duration`` 
 ``streamed``: the next image follows ``steps`` later through the pipeline, so an image takes the energy of ``steps``
 steps only; its latency stays the same.
 
-A coefficient that the target lacks is a :class:`TargetError`, never zero.
+A coefficient that the target lacks is a :class:`TargetError`, never zero. No published coefficient is known for messages
+between chips: they are counted, have no energy, and are not in any sum. Where no message stays on its chip, there are no
+hops to count.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ EVENT_COEFFICIENTS = (
     "energy.hop_ns_pj",
 )
 """Energy coefficients that a target of kind ``chip`` must have, besides that of the synapse."""
+
+BETWEEN_CHIPS = "messages between chips"
+"""A part that is counted and has no energy."""
 
 TIME_COEFFICIENTS = (
     "time.synapse_ns",
@@ -102,7 +107,7 @@ def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping
 
 
 def _notes(mapping: Mapping, traffic: Traffic, *, streamed: bool) -> tuple[str, ...]:
-    between = sum(messages.between_chips for messages in traffic.messages)
+    between = traffic.between_chips
     notes = [
         "images stream through the pipeline"
         if streamed
@@ -110,7 +115,7 @@ def _notes(mapping: Mapping, traffic: Traffic, *, streamed: bool) -> tuple[str, 
         "step time uses the busiest core's average load; messages from the host are counted without hops",
     ]
     if between:
-        notes.append(f"{between:,.0f} messages per image cross chips; their energy is unknown and not included")
+        notes.append(f"{between:,.0f} messages per image cross chips; their hops and energy are unknown and not included")
     if mapping.problems:
         notes.append(f"the network does not fit: {len(mapping.problems)} problem(s), see the mapping")
     return tuple(notes)
@@ -128,12 +133,18 @@ def _parts(
     active = int(counts.active.sum()) / images
     inactive = 0.0 if name == network.input.name else counts.neurons * steps - active
     sent = [traffic.sent(connection.name) for connection in network.outgoing(name)]
-    messages, hops_ew, hops_ns = (
-        sum(getattr(messages, field) for messages in sent) for field in ("sent", "hops_ew", "hops_ns")
+    messages, hops_ew, hops_ns, between = (
+        sum(getattr(messages, field) for messages in sent)
+        for field in ("sent", "hops_ew", "hops_ns", "between_chips")
     )
 
     def part(name: str, key: str, number: float) -> Part:
         return Part(name, number, target.quantity(key) * number)
+
+    def hops(name: str, key: str, number: float) -> Part:
+        if traffic.between_chips and not traffic.within_chips:
+            return Part(name, None, None, "no message stays on its chip")
+        return part(name, key, number)
 
     return (
         Part(
@@ -145,8 +156,9 @@ def _parts(
         part("inactive neuron updates", "energy.neuron_inactive_pj", inactive),
         part("spikes", "energy.spike_pj", active),
         part("messages to cores", "energy.message_pj", messages),
-        part("hops east-west", "energy.hop_ew_pj", hops_ew),
-        part("hops north-south", "energy.hop_ns_pj", hops_ns),
+        hops("hops east-west", "energy.hop_ew_pj", hops_ew),
+        hops("hops north-south", "energy.hop_ns_pj", hops_ns),
+        *([Part(BETWEEN_CHIPS, between, None, "no published coefficient")] if traffic.between_chips else []),
     )
 
 

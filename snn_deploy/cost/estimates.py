@@ -10,11 +10,21 @@ from snn_deploy.targets.quantity import Quantity, total
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of event: occurrences per image, and the energy of all of them."""
+    """One kind of event: occurrences per image, and the energy of all of them.
+
+    Either is ``None`` where it is not known, never 0; then ``missing`` gives the reason.
+    """
 
     name: str
-    count: float
-    energy: Quantity
+    count: float | None
+    energy: Quantity | None
+    missing: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Count and energy for a table; ``-`` and the reason where there is none."""
+        energy = f"- ({self.missing})" if self.energy is None else self.energy.text("J")
+        return ("-" if self.count is None else f"{self.count:,.0f}"), energy
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class LayerEnergy:
     @property
     def energy(self) -> Quantity:
         """Joules per image."""
-        return total([part.energy for part in self.parts])
+        return total([part.energy for part in self.parts if part.energy is not None])
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,10 @@ class EnergyEstimate:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The same kinds of events summed over all populations."""
+        """The same kinds of events summed over all populations; a sum of which one term is missing is missing, too."""
         names = dict.fromkeys(part.name for layer in self.layers for part in layer.parts)
         return tuple(
-            Part(name, sum(part.count for part in same), total([part.energy for part in same]))
-            for name in names
-            for same in [[part for layer in self.layers for part in layer.parts if part.name == name]]
+            _summed([part for layer in self.layers for part in layer.parts if part.name == name]) for name in names
         )
 
     @property
@@ -110,7 +118,7 @@ class EnergyEstimate:
 
     def rows(self) -> tuple[tuple[str, str, str], ...]:
         """(what, events per image, figure with band) for a table."""
-        rows = [(part.name, f"{part.count:,.0f}", part.energy.text("J")) for part in self.parts]
+        rows = [(part.name, *part.texts) for part in self.parts]
         if self.measured_j is not None:
             rows.append(("dynamic energy per image by the model", "", self.model_j.text("J")))
         how = "" if self.measured_j is None else "measured"
@@ -139,7 +147,13 @@ class EnergyEstimate:
             "target": self.target,
             "activity": self.activity,
             "parts": [
-                {"name": part.name, "count": part.count, "energy_j": part.energy.record()} for part in self.parts
+                {
+                    "name": part.name,
+                    "count": part.count,
+                    "energy_j": _record(part.energy),
+                    "missing": part.missing,
+                }
+                for part in self.parts
             ],
             "layers": [{"population": layer.population, "energy_j": layer.energy.record()} for layer in self.layers],
             "model_j": self.model_j.record(),
@@ -156,6 +170,17 @@ class EnergyEstimate:
             "basis": [figure.citation for figure in self.figures],
             "notes": list(self.notes),
         }
+
+
+def _summed(same: list[Part]) -> Part:
+    counts = [part.count for part in same if part.count is not None]
+    energies = [part.energy for part in same if part.energy is not None]
+    return Part(
+        same[0].name,
+        sum(counts) if len(counts) == len(same) else None,
+        total(energies) if len(energies) == len(same) else None,
+        next((part.missing for part in same if part.missing is not None), None),
+    )
 
 
 def _record(quantity: Quantity | None) -> dict[str, float] | None:

@@ -40,12 +40,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Messages:
-    """Messages of one connection per image: all, their hops on the mesh of a chip, and those that cross chips."""
+    """Messages of one connection per image: all, the hops of those that stay on their chip, and those that cross chips.
+
+    Messages from the host are neither: where they enter the mesh is not known.
+    """
 
     connection: str
     sent: float
     hops_ew: float
     hops_ns: float
+    within_chips: float
     between_chips: float
 
 
@@ -57,6 +61,16 @@ class Traffic:
     operations: Float64
     neurons: Int64
     messages: tuple[Messages, ...]
+
+    @property
+    def between_chips(self) -> float:
+        """Messages per image that cross chips."""
+        return sum(messages.between_chips for messages in self.messages)
+
+    @property
+    def within_chips(self) -> float:
+        """Messages per image from core to core of one chip."""
+        return sum(messages.within_chips for messages in self.messages)
 
     def sent(self, connection: str) -> Messages:
         """The messages of one connection."""
@@ -217,7 +231,7 @@ def _messages(
     fan = _message_map(connection.kernel, talks, source.shape, end.shape, blocks[end.name].tile)
     sent = float(np.einsum("cyx,cyx->", mean, fan)) if any(mean.strides) else float(mean.flat[0] * fan.sum())
     if source.neuron is None:
-        return Messages(connection.name, sent, 0.0, 0.0, 0.0)
+        return Messages(connection.name, sent, 0.0, 0.0, 0.0, 0.0)
     here, there = blocks[source.name], blocks[end.name]
     events = mean if any(mean.strides) else np.broadcast_to(mean, source.shape)
     if isinstance(connection.kernel, SpatialKernel):
@@ -273,7 +287,7 @@ def _routes(kernel: ConvKernel | TransposedKernel, talks: Bool, events: Float64,
 def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Target, sent: float) -> Messages:
     """Distances between cores ``begin`` and ``finish``, weighted; scaled to ``sent`` messages in all."""
     if not weight.sum():
-        return Messages(name, sent, 0.0, 0.0, 0.0)
+        return Messages(name, sent, 0.0, 0.0, 0.0, 0.0)
     first, last = locate_cores(target, begin), locate_cores(target, finish)
     same = first[0] == last[0]
     scale = sent / weight.sum()
@@ -282,6 +296,7 @@ def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Targe
         sent,
         float((weight * same * np.abs(first[1] - last[1])).sum() * scale),
         float((weight * same * np.abs(first[2] - last[2])).sum() * scale),
+        float((weight * same).sum() * scale),
         float((weight * ~same).sum() * scale),
     )
 

@@ -177,10 +177,12 @@ def _energy(contents: Contents) -> str:
     energy = contents.energy
     if energy is None:
         return _missing(contents, "Energy and time")
-    top = max([part.energy.high for part in energy.parts] + [energy.static_j.high if energy.static_j else 0.0])
+    known = [*(part.energy for part in energy.parts), energy.static_j]
+    top = max(each.high for each in known if each is not None)
     rows = [
-        (escape(part.name), escape(part.energy.text("J")), charts.band(part.energy, top), f"{part.count:,.0f}")
+        (escape(part.name), escape(text), "" if part.energy is None else charts.band(part.energy, top), count)
         for part in energy.parts
+        for count, text in [part.texts]
     ]
     if energy.static_j is not None and energy.timing is not None:
         machine = f"{energy.timing.cores:,} cores, {energy.timing.chips:,} chip(s)"

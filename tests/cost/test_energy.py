@@ -103,7 +103,7 @@ def test_the_busiest_core_is_named(measured: tuple[Network, Activity]) -> None:
             False,
             [
                 "images one at a time; streamed images share leakage and idle updates",
-                "4 messages per image cross chips; their energy is unknown and not included",
+                "4 messages per image cross chips; their hops and energy are unknown and not included",
             ],
         ),
     ],
@@ -121,6 +121,38 @@ def test_notes_say_what_is_not_included(cores_per_chip: int, streamed: bool, not
     keys = [figure.key for figure in energy.figures]
     assert keys[0] == "energy.synapse_pj"
     assert keys[1:7] == [*EVENT_COEFFICIENTS]
+
+
+@pytest.mark.parametrize(
+    ("cores_per_chip", "hops", "crossing"),
+    [
+        (3, ("0", "0 J (0 J to 0 J)"), None),  # three populations on one chip, all in one tile of its mesh
+        (2, ("0", "0 J (0 J to 0 J)"), ("2", "- (no published coefficient)")),
+        (1, ("-", "- (no message stays on its chip)"), ("4", "- (no published coefficient)")),
+    ],
+)
+def test_what_is_not_priced_is_absent_not_zero(
+    cores_per_chip: int, hops: tuple[str, str], crossing: tuple[str, str] | None
+) -> None:
+    """Of the two populations that send to another one, none, one and both send to another chip; 2 events each."""
+    network, loihi1 = copies(3), load_target("loihi1")
+    limit = replace(loihi1.figure("limits.cores_per_chip"), value=float(cores_per_chip))
+    target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
+    energy = estimate(network, assume_activity(network, 0.5), target)
+    rows = {what: (count, text) for what, count, text in energy.rows()}
+    assert (rows["hops east-west"], rows["hops north-south"]) == (hops, hops)
+    assert rows.get("messages between chips") == crossing
+    listed = {part["name"]: part for part in json.loads(json.dumps(energy.record()))["parts"]}
+    for name in ("hops east-west", "hops north-south", "messages between chips"):
+        if name not in rows:
+            assert name not in listed
+        elif rows[name][1].startswith("-"):
+            assert listed[name]["energy_j"] is None
+            assert f"- ({listed[name]['missing']})" == rows[name][1]
+            assert (listed[name]["count"] is None) == (rows[name][0] == "-")
+        else:
+            assert listed[name]["energy_j"] == {"value": 0, "low": 0, "high": 0}
+            assert listed[name]["missing"] is None
 
 
 def test_what_does_not_fit_is_noted() -> None:
@@ -196,15 +228,19 @@ def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Acti
     idle = {part.name: part.count for part in single.parts}["inactive neuron updates"]
     less = {part.name: part.count for part in streamed.parts}["inactive neuron updates"]
     neurons = sum(population.size for population in network.populations[1:])
+    assert idle is not None
+    assert less is not None
     assert idle - less == neurons * (network.duration - network.steps)
 
 
 def test_kinds_of_synapses_have_their_own_coefficient(measured: tuple[Network, Activity]) -> None:
     network, activity = measured
     parts = {part.name: part for part in estimate(network, activity, load_target("loihi1-sanafe")).parts}
-    part = parts["synaptic operations"]
-    assert part.energy.value == pytest.approx(24.0e-12 * part.count, rel=1e-12)
-    assert parts["spikes"].energy.value == pytest.approx(69.3e-12 * parts["spikes"].count, rel=1e-12)
+    for name, coefficient_j in (("synaptic operations", 24.0e-12), ("spikes", 69.3e-12)):
+        part = parts[name]
+        assert part.energy is not None
+        assert part.count is not None
+        assert part.energy.value == pytest.approx(coefficient_j * part.count, rel=1e-12)
 
 
 def test_arithmetic_and_the_published_formula(measured: tuple[Network, Activity]) -> None:

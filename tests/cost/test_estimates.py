@@ -32,6 +32,18 @@ def test_parts_are_summed_over_layers() -> None:
     assert [layer.energy for layer in LAYERS] == [Quantity(4.0, 2.5, 8.0), Quantity(2.0, 1.0, 2.0)]
 
 
+def test_a_sum_with_a_missing_term_is_missing() -> None:
+    crossing = Part("crossing", 7.0, None, "no coefficient")
+    layers = (
+        LayerEnergy("a", (Part("hops", 4.0, Quantity(1.0, 0.5, 2.0)), crossing)),
+        LayerEnergy("b", (Part("hops", None, None, "no hops"), replace(crossing, count=1.0))),
+    )
+    energy = replace(ENERGY, layers=layers)
+    assert energy.parts == (Part("hops", None, None, "no hops"), replace(crossing, count=8.0))
+    assert energy.rows()[:2] == (("hops", "-", "- (no hops)"), ("crossing", "8", "- (no coefficient)"))
+    assert [layer.energy for layer in layers] == [Quantity(1.0, 0.5, 2.0), Quantity(0.0, 0.0, 0.0)]
+
+
 @pytest.mark.parametrize(
     ("energy", "dynamic", "static", "total"),
     [
@@ -96,8 +108,8 @@ def test_the_record_holds_every_figure_with_its_band() -> None:
         "target": "chip",
         "activity": "measured activity",
         "parts": [
-            {"name": "spikes", "count": 2000.0, "energy_j": band(5.0, 3.0, 8.0)},
-            {"name": "hops", "count": 4.0, "energy_j": band(1.0, 0.5, 2.0)},
+            {"name": "spikes", "count": 2000.0, "energy_j": band(5.0, 3.0, 8.0), "missing": None},
+            {"name": "hops", "count": 4.0, "energy_j": band(1.0, 0.5, 2.0), "missing": None},
         ],
         "layers": [
             {"population": "a", "energy_j": band(4.0, 2.5, 8.0)},
