@@ -234,17 +234,14 @@ def _html(shown: SpikingNetwork | Result) -> str | None:
 def _offer_tables() -> None:
     """Let notebooks show verdicts and estimates as the command line does; their packages do not import rich."""
     try:
-        from rich.console import Group
-        from rich.text import Text
-
-        from snn_deploy.display.notebook import offer
+        from snn_deploy.display.notebook import WIDTH, offer
         from snn_deploy.display.tables import energy_table
-        from snn_deploy.display.verdict_table import list_lines, tabulate
+        from snn_deploy.display.verdict_table import render
     except ModuleNotFoundError:
         return
     offer(
         {
-            Verdict: lambda verdict: Group(tabulate(verdict), *map(Text, list_lines(verdict))),
+            Verdict: lambda verdict: render(verdict, WIDTH),
             EnergyEstimate: energy_table,
         }
     )

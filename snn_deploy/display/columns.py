@@ -1,17 +1,20 @@
 """Tables that fit the terminal: no number is ever cut.
 
 Columns that say nothing go first, then, one after the other, those that can be missed; the caption names the latter.
-Names of populations are shortened (:mod:`snn_deploy.display.labels`).
+Names and text are wrapped. A table that is still too wide becomes several, one below the other, each with the names of
+the rows. Names of populations are shortened (:mod:`snn_deploy.display.labels`).
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console
-from rich.table import Column, Table
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.display.labels import labels
@@ -20,61 +23,137 @@ from snn_deploy.display.plain_table import PlainTable
 NOTHING = frozenset({"", "-", "0", "100%"})
 """Cells without news."""
 
-NAMES = frozenset({"population", "node"})
+NAMES = frozenset({"population", "node", "source", "target"})
 """Headings of columns that hold ONNX names."""
 
 NUMBER = 28
 """Longest number, with unit and band; what is longer is text, and may be wrapped."""
 
-_RULER = Console(width=10_000, color_system=None)
+NAME_WIDTH, TEXT_WIDTH = 20, 16
+"""Narrowest columns of names and of text, in characters; shorter ones are as narrow as their longest cell."""
+
+GAP = 2
+"""Characters between two columns."""
 
 
-def fit(table: Table, width: int, *, silent: Collection[str] = (), optional: Sequence[str] = ()) -> Table:
-    """``table`` without the ``silent`` columns whose cells are all :data:`NOTHING`, and as wide as ``width`` at most.
+@dataclass(frozen=True)
+class _Column:
+    """One column as it is drawn: ``widest`` is its natural width, ``least`` the one below which a number would be cut."""
 
-    As many of ``optional`` as need be are left out, in their order. If it is still too wide, names are folded.
+    heading: str
+    header: RenderableType
+    cells: tuple[RenderableType, ...]
+    number: bool
+    widest: int
+    least: int
+
+
+def fit(
+    renderable: RenderableType, width: int, *, silent: Collection[str] = (), optional: Sequence[str] = ()
+) -> RenderableType:
+    """``renderable`` with every table in it at most ``width`` wide.
+
+    The ``silent`` columns whose cells are all :data:`NOTHING` are left out, and as many of ``optional``, in their order,
+    as need be. What is still too wide is wrapped, then split into tables one below the other.
     """
+    if isinstance(renderable, Group):
+        return Group(*(fit(part, width, silent=silent, optional=optional) for part in renderable.renderables))
+    if not isinstance(renderable, Table):
+        return renderable
+    columns = _columns(renderable)
     columns = [
         column
-        for column in table.columns
-        if _heading(column) not in silent or not all(_plain(cell) in NOTHING for cell in column.cells)
+        for column in columns
+        if column.heading not in silent or not all(_plain(cell) in NOTHING for cell in column.cells)
     ]
-    missed: list[str] = []
-    fitted = _of(table, columns)
+    missed = []
     for heading in optional:
-        if _RULER.measure(fitted).maximum <= width:
+        if _sum(columns, [column.widest for column in columns]) <= width:
             break
-        if heading in map(_heading, columns):
-            columns = [column for column in columns if _heading(column) != heading]
+        if any(column.heading == heading for column in columns):
+            columns = [column for column in columns if column.heading != heading]
             missed.append(heading)
-            fitted = _of(table, columns)
+    caption = renderable.caption
     if missed:
         text = f"not shown in {width} columns: {', '.join(missed)}"
-        fitted.caption = f"{table.caption}; {text}" if table.caption else text
-    return fitted
+        caption = f"{caption}; {text}" if caption else text
+    parts = _split(columns, width)
+    drawn = [
+        _draw(
+            renderable,
+            part,
+            width,
+            renderable.title if index == 0 else None,
+            caption if index == len(parts) - 1 else None,
+        )
+        for index, part in enumerate(parts)
+    ]
+    return drawn[0] if len(drawn) == 1 else Group(*drawn)
 
 
-def _of(table: Table, columns: Sequence[Column]) -> Table:
-    """``table`` with these of its columns, drawn lightly."""
-    fitted = PlainTable(
-        title=table.title,
-        caption=table.caption,
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-    fitted.title_justify = fitted.caption_justify = "left"
-    cells = [_shortened(column) if _heading(column) in NAMES else list(column.cells) for column in columns]
-    for column, values in zip(columns, cells, strict=True):
+def _columns(table: Table) -> list[_Column]:
+    """The columns of ``table`` with the names in them shortened, and how wide each must and may be."""
+    named = {_plain(cell) for column in table.columns if _plain(column.header) in NAMES for cell in column.cells}
+    short = labels(sorted(named))
+    columns = []
+    for column in table.columns:
+        heading = _plain(column.header)
+        names = heading in NAMES
+        cells = tuple(Text(short[_plain(cell)]) if names else cell for cell in column.cells)
         number = column.justify == "right"
-        widest = max(map(_width, values), default=0)
-        heading = _stacked(_heading(column), widest) if number else column.header
-        no_wrap = _heading(column) not in NAMES and ((number and widest <= NUMBER) or column.no_wrap)
-        fitted.add_column(heading, justify=column.justify, no_wrap=no_wrap, overflow="fold")
-    for row, texts in zip(table.rows, zip(*cells, strict=True), strict=True):
-        fitted.add_row(*texts, style=row.style, end_section=row.end_section)
-    return fitted
+        widest = max(map(_width, cells), default=0)
+        whole = not names and widest <= NUMBER and (number or column.no_wrap)
+        header = _stacked(heading, widest) if number else column.header
+        words = [len(word) for cell in cells for word in _plain(cell).split() if len(word) <= NUMBER and not names]
+        room = NAME_WIDTH if names else TEXT_WIDTH
+        needed = max([*map(len, heading.split()), widest if whole else max([min(widest, room), *words])])
+        columns.append(_Column(heading, header, cells, number, max(widest, _width(header), needed), needed))
+    return columns
+
+
+def _split(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
+    """``columns`` in parts that fit ``width``; each begins with the names, or with the first column where there are none."""
+    keys = 1
+    while keys < len(columns) and columns[keys - 1].heading in NAMES and columns[keys].heading in NAMES:
+        keys += 1
+    parts = [list(columns[:keys])]
+    for column in columns[keys:]:
+        longer = [*parts[-1], column]
+        if len(parts[-1]) > keys and _sum(longer, [each.least for each in longer]) > width:
+            parts.append(list(columns[:keys]))
+        parts[-1].append(column)
+    return parts
+
+
+def _draw(
+    table: Table, columns: Sequence[_Column], width: int, title: RenderableType | None, caption: RenderableType | None
+) -> PlainTable:
+    """``table`` with these of its columns, drawn lightly."""
+    drawn = PlainTable(
+        title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    drawn.title_justify = drawn.caption_justify = "left"
+    for column, chosen in zip(columns, _widths(columns, width), strict=True):
+        drawn.add_column(column.header, justify="right" if column.number else "left", width=chosen, overflow="fold")
+    for row, cells in zip(table.rows, zip(*(column.cells for column in columns), strict=True), strict=True):
+        drawn.add_row(*cells, style=row.style, end_section=row.end_section)
+    return drawn
+
+
+def _widths(columns: Sequence[_Column], width: int) -> list[int]:
+    """A width for each column: what it needs, and the rest of ``width`` in equal steps to those that want more."""
+    widths = [column.least for column in columns]
+    spare = width - _sum(columns, widths)
+    while spare > 0 and any(chosen < column.widest for chosen, column in zip(widths, columns, strict=True)):
+        for index, column in enumerate(columns):
+            if spare > 0 and widths[index] < column.widest:
+                widths[index] += 1
+                spare -= 1
+    return widths
+
+
+def _sum(columns: Sequence[_Column], widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(columns) - 1)
 
 
 def _stacked(heading: str, width: int) -> str:
@@ -83,17 +162,7 @@ def _stacked(heading: str, width: int) -> str:
 
 
 def _width(cell: object) -> int:
-    return len(_plain(cell))
-
-
-def _shortened(column: Column) -> list[Text]:
-    names = [_plain(cell) for cell in column.cells]
-    short = labels(names)
-    return [Text(short[name]) for name in names]
-
-
-def _heading(column: Column) -> str:
-    return _plain(column.header)
+    return max(map(cell_len, _plain(cell).splitlines()), default=0)
 
 
 def _plain(cell: object) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from snn_deploy.display.columns import fit
+
 WIDTH = 120
 
 
@@ -22,7 +24,7 @@ def html(renderable: RenderableType) -> str:
         highlight=False,
         force_jupyter=False,  # else printing would display a copy at once
     )
-    console.print(renderable)
+    console.print(fit(renderable, WIDTH))
     return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
 
 

@@ -98,10 +98,10 @@ def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> PlainTabl
     settings = list(dict.fromkeys(name for point in points for name in point.settings))
     scores = list(dict.fromkeys(name for point in points for name in point.scores))
     table = PlainTable(title="sweep: * marks what no other point beats in " + ", ".join(goals))
-    for column in ("", *settings, *scores):
+    for column in ("point", *settings, *scores):
         table.add_column(column, justify="right")
-    for point in points:
-        marks = "*" if point in front else ""
+    for number, point in enumerate(points, 1):
+        marks = f"* {number}" if point in front else str(number)
         texts = [f"{point.scores[name]:.4g}" if name in point.scores else "" for name in scores]
         if point.error is not None and texts:
             texts[0] = point.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from snn_deploy.display.columns import fit
 from snn_deploy.display.console import show
 from snn_deploy.display.names import visible
 from snn_deploy.verification.comparison.levels import Check, Level, Status
@@ -12,12 +13,16 @@ from snn_deploy.verification.comparison.spread import Distance, Spread, find_wid
 from snn_deploy.verification.comparison.verdict import Divergence, Row, Verdict
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 PLACE = "first (image, step, neuron): found, expected"
 
 HIDDEN = 8
 """Hidden faults that are named in text."""
+
+OPTIONAL = ("probed", "neurons")
+"""Columns that a narrow terminal can miss."""
 
 _COLUMNS = ((Check.COUNTS,), (Check.TRAINS,), (Check.STATES, Check.SECOND_STATES))
 """Checks whose differences share a column."""
@@ -74,9 +79,9 @@ def render_text(verdict: Verdict, width: int = 160) -> str:
     from rich.console import Console
 
     console = Console(file=buffer, width=width, no_color=True, markup=False, emoji=False, highlight=False)
-    console.print(tabulate(verdict))
+    console.print(fit(tabulate(verdict), width))
     if verdict.spread is not None:
-        console.print(tabulate_spread(verdict.spread))
+        console.print(fit(tabulate_spread(verdict.spread), width))
     for line in list_lines(verdict):
         console.print(visible(line), soft_wrap=True)
     return buffer.getvalue()
@@ -145,9 +150,20 @@ def _place(divergence: Divergence | None) -> str:
     )
 
 
+def render(verdict: Verdict, width: int) -> Group:
+    """What :func:`show_verdict` prints, for notebooks."""
+    from rich.console import Group
+
+    from snn_deploy.display.plain_table import line
+
+    spread = [] if verdict.spread is None else [fit(tabulate_spread(verdict.spread), width)]
+    table = fit(tabulate(verdict), width, silent=_silent(verdict), optional=OPTIONAL)
+    return Group(table, *spread, *map(line, list_lines(verdict)))
+
+
 def show_verdict(verdict: Verdict) -> None:
     """Table, and the lines below it."""
-    show(tabulate(verdict), silent=_silent(verdict), optional=("probed", "neurons"))
+    show(tabulate(verdict), silent=_silent(verdict), optional=OPTIONAL)
     if verdict.spread is not None:
         show(tabulate_spread(verdict.spread))
     for line in list_lines(verdict):

@@ -12,7 +12,7 @@ import pytest
 from onnx import parser
 from PIL import Image
 
-from snn_deploy.cli.commands.demo import _quality
+from snn_deploy.cli.commands.demo import tabulate_quality
 from snn_deploy.data.metrics import gain_db, psnr_db
 from snn_deploy.display.console import show_json
 from tests.cli.conftest import Tool
@@ -63,7 +63,7 @@ def test_equal_images_have_an_infinite_score_and_no_gain() -> None:
     assert psnr_db(image + np.float32(0.1), image) == pytest.approx(20.0, abs=1e-3)
     assert gain_db(math.inf, math.inf) == 0.0
     assert gain_db(30.0, 28.5) == 1.5
-    table = _quality("title", {"noisy": 20.0, "float": math.inf, "spiking": math.inf}, 0)
+    table = tabulate_quality("title", {"noisy": 20.0, "float": math.inf, "spiking": math.inf}, 0)
     assert str(list(table.columns[2].cells)[-1]) == "+0.000 dB"
 
 

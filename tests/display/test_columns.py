@@ -5,7 +5,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from snn_deploy.display.columns import fit
@@ -26,7 +26,7 @@ def table(columns: int) -> Table:
     return found
 
 
-def drawn(shown: Table, width: int) -> str:
+def drawn(shown: RenderableType, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(shown)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
@@ -79,7 +79,9 @@ def test_sections_and_rows_survive() -> None:
     found = table(1)
     found.add_section()
     found.add_row("sum", "9", "100%")
-    assert [row.end_section for row in fit(found, 80).rows] == [False, False, False, True, False]
+    drawn_table = fit(found, 80)
+    assert isinstance(drawn_table, Table)
+    assert [row.end_section for row in drawn_table.rows] == [False, False, False, True, False]
 
 
 def test_labels_drop_what_exporters_repeat() -> None:

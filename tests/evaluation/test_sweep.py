@@ -165,7 +165,7 @@ def test_table_and_plot() -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "ConversionError: too long" in text
-    assert text.count("│ * │") == 2
+    assert text.count("│   * ") == 2
     picture = pareto_plot(points, "energy_j", "psnr_db")
     ET.fromstring(picture)
     assert picture.count("<circle") == 3

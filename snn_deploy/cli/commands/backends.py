@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -44,10 +45,15 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(list(states.values()))
     else:
-        table = PlainTable(title="backends")
-        for heading in ("backend", "runs", "note"):
-            table.add_column(heading)
-        for name, state in states.items():
-            table.add_row(name, "yes" if state["runs"] else Text("no", "red"), str(state["note"]))
-        show(table)
+        show(tabulate_backends(list(states.values())))
     return 0 if all(state["runs"] for state in states.values()) else 1
+
+
+def tabulate_backends(states: Sequence[Mapping[str, Any]]) -> PlainTable:
+    """One row for every backend: its name, whether it runs, and how long that took or why it does not."""
+    table = PlainTable(title="backends")
+    for heading in ("backend", "runs", "note"):
+        table.add_column(heading)
+    for state in states:
+        table.add_row(state["name"], "yes" if state["runs"] else Text("no", "red"), str(state["note"]))
+    return table

@@ -116,7 +116,11 @@ def execute(arguments: argparse.Namespace) -> int:
         show(activity_table(activity), optional=ACTIVITY_OPTIONAL)
         show_energy(energy)
         pixels = f"{clean.shape[2]}x{clean.shape[3]}"
-        show(_quality(f"scikit-image's camera, {pixels}, sigma {SIGMA:g}, seed {arguments.seed}", scores, differing))
+        show(
+            tabulate_quality(
+                f"scikit-image's camera, {pixels}, sigma {SIGMA:g}, seed {arguments.seed}", scores, differing
+            )
+        )
     for name, picture in pictures.items():
         images.write_image(arguments.out / f"{name}.png", picture)
     write_comparison(arguments.out / "comparison.png", clean, pictures)
@@ -139,7 +143,7 @@ def _compared(network: Network, noisy: images.Image, crop: tuple[int, int]) -> t
     return outcome.verdict, dict(outcome.unavailable)
 
 
-def _quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainTable:
+def tabulate_quality(title: str, psnr_db: Mapping[str, float], differing: int) -> PlainTable:
     """PSNR of the three images, and the check against the integer network."""
     table = PlainTable(
         title=title, caption=f"{differing} of the whole image's counts differ from the integer network's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,17 @@ def execute(arguments: argparse.Namespace) -> int:
             ]
         )
     elif changes:
-        table = PlainTable(title=f"{arguments.left} -> {arguments.right}: {len(changes)} change(s)")
-        for heading in ("where", "what", "left", "right"):
-            table.add_column(heading, overflow="fold")
-        for change in changes:
-            table.add_row(change.where, change.what, change.left, change.right)
-        show(table)
+        show(tabulate_changes(changes, f"{arguments.left} -> {arguments.right}"))
     else:
         show(f"{arguments.left} and {arguments.right} are the same network")
     return 1 if changes else 0
+
+
+def tabulate_changes(changes: Sequence[Change], title: str) -> PlainTable:
+    """One row for every change."""
+    table = PlainTable(title=f"{title}: {len(changes)} change(s)")
+    for heading in ("where", "what", "left", "right"):
+        table.add_column(heading)
+    for change in changes:
+        table.add_row(change.where, change.what, change.left, change.right)
+    return table

@@ -126,11 +126,11 @@ def execute(arguments: argparse.Namespace) -> int:
         checks = [{"iteration": check.iteration, "score": check.score} for check in tuned.checks]
         show_json({"metric": tuned.metric, "best": tuned.best.iteration, "checks": checks, "sha256": digest})
     else:
-        show(_table(tuned))
+        show(tabulate_checks(tuned))
     return 0
 
 
-def _table(tuned: Tuned) -> PlainTable:
+def tabulate_checks(tuned: Tuned) -> PlainTable:
     """Every check, the best one marked."""
     table = PlainTable(title="converted network on the validation images")
     table.add_column("iteration", justify="right")

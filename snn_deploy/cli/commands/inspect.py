@@ -42,13 +42,13 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
     else:
-        show(_table(ledger, arguments.model.name))
+        show(tabulate_ledger(ledger, arguments.model.name))
     if arguments.view:
         open_in_netron(arguments.model)
     return 1 if ledger.refused else 0
 
 
-def _table(ledger: Ledger, title: str) -> PlainTable:
+def tabulate_ledger(ledger: Ledger, title: str) -> PlainTable:
     """One row for every node; refused ones stand out."""
     table = PlainTable(title=title, caption=", ".join(f"{number} {fate}" for fate, number in ledger.counts.items()))
     for column in ("node", "operator", "fate", "into what, or why not"):

@@ -35,13 +35,13 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json(records[0] if arguments.target else records)
     elif arguments.target:
         sources = list(dict.fromkeys(figure.source for figure in chosen[0].figures.values()))
-        show(_figures(chosen[0], sources))
+        show(tabulate_figures(chosen[0], sources))
         for number, source in enumerate(sources, 1):
             show(f"({number}) {source.title}, {source.date}")
         for text in chosen[0].notes:
             show(f"note: {text}")
     else:
-        show(_list(chosen))
+        show(tabulate_targets(chosen))
     return 0
 
 
@@ -66,7 +66,8 @@ def _record(target: Target) -> dict[str, Any]:
     }
 
 
-def _list(targets: list[Target]) -> PlainTable:
+def tabulate_targets(targets: list[Target]) -> PlainTable:
+    """One row for every device."""
     table = PlainTable(title="targets", caption="snn-deploy targets NAME shows every number and its source")
     for heading in ("target", "kind", "what it is", "numbers"):
         table.add_column(heading, justify="right" if heading == "numbers" else "left")
@@ -75,7 +76,8 @@ def _list(targets: list[Target]) -> PlainTable:
     return table
 
 
-def _figures(target: Target, sources: list[Source]) -> PlainTable:
+def tabulate_figures(target: Target, sources: list[Source]) -> PlainTable:
+    """Every number of a device with its band, basis, source and note."""
     table = PlainTable(title=f"{target.name}: {target.title}")
     for heading in ("number", "value", "band", "basis", "source", "note"):
         table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=heading != "note")

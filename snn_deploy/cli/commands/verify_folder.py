@@ -36,7 +36,7 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
         clipped = record_clipping(arguments)
         show_json({"exit_code": combine_exit_codes(verdicts), "images": records, "clipped": clipped})
     else:
-        show(_summary(named, network.name))
+        show(tabulate_verdicts(named, network.name))
         for name, verdict in named:
             if verdict.exit_code:
                 show(f"{name}: {verdict.line}")
@@ -49,7 +49,7 @@ def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImag
     return FolderImages(paths, network.input.shape[0], arguments.crop, arguments.noise, arguments.seed)
 
 
-def _summary(named: Sequence[tuple[str, Verdict]], network: str) -> PlainTable:
+def tabulate_verdicts(named: Sequence[tuple[str, Verdict]], network: str) -> PlainTable:
     """One row per image."""
     first = named[0][1]
     table = PlainTable(title=f"{network}: {' x '.join(first.backends)}, level {first.asked.label}, {len(named)} images")
