@@ -34,10 +34,10 @@ from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
-from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
 from snn_deploy.verification import Level, Trace, Verdict
@@ -54,14 +54,28 @@ Image = Float32
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What a network did with a batch: ``run`` holds spikes, ``output`` the real values a user wants.
+    """What a network did with a batch: ``run`` holds spikes, ``outputs`` the real values a user wants, by name.
 
-    ``output`` is float64 (B, C, H, W): the first read-out, after the host's functions (sigmoid, softmax, ...).
+    Each is float64 (B, C, H, W), after the host's functions (sigmoid, softmax, ...).
     """
 
     network: Network
     run: Run
-    output: Float64
+    outputs: Mapping[str, Float64]
+
+    @property
+    def output(self) -> Float64:
+        """The first of ``outputs``, for networks that have only one."""
+        return self.outputs[self.network.outputs[0].name]
+
+    def save(self, path: str | Path, *, labels: bool = False, colors: bool = False) -> tuple[Path, ...]:
+        """Write every output as ``.npy`` or image, named as by ``snn-deploy run --out``; returns the files.
+
+        ``labels``: the class of every pixel; ``colors``: label images with a palette.
+        :class:`~snn_deploy.errors.ReportError` where an output cannot be written so, and then none is.
+        """
+        files = ResultFiles(Path(path), self.network, self.output.shape[0], labels, colors)
+        return tuple(written.path for written in files.write(self.run))
 
     @property
     def counts(self) -> Mapping[str, Int64]:
@@ -89,7 +103,10 @@ class Result:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpikingNetwork:
-    """A spiking network; it takes images of any size that its pooling allows."""
+    """A spiking network; it takes images of any size that its pooling allows.
+
+    With bilinear or cubic resizing or reflection padding it takes only the size that it was converted for.
+    """
 
     network: Network
 
@@ -102,7 +119,7 @@ class SpikingNetwork:
         engine = load_backend(backend)
         with _watched(f"{backend}: {sized.name}") as report:
             run = engine.run(sized, payloads, record, report)
-        return Result(sized, run, apply_host(sized.outputs[0].host, run.values(sized)))
+        return Result(sized, run, run.read_outputs(sized))
 
     def estimate(self, images: Image, target: str | Path = "loihi2", backend: str = "cpu") -> EnergyEstimate:
         """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources."""

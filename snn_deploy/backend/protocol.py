@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from snn_deploy.arrays import Float64, Int32, Int64
 from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.errors import BackendError
+from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -63,6 +64,10 @@ class Run:
         unit = network.population(chosen.population).unit[:, None, None]
         steps = network.steps if network.mode == "rate" else 1
         return self.counts[chosen.population] * (unit / steps)
+
+    def read_outputs(self, network: Network) -> dict[str, Float64]:
+        """Real values (B, C, H, W) of every output by name, after the host's functions."""
+        return {output.name: apply_host(output.host, self.values(network, output.name)) for output in network.outputs}
 
 
 @runtime_checkable

@@ -77,13 +77,18 @@ def percentile(statistics: Sequence[Statistics], percent: float, *, zeros: bool)
 
 
 class ActivationProbe:
-    """Runs the float graph and returns the values of chosen layers; one onnxruntime session, one image at a time."""
+    """Runs the float graph and returns the values of chosen layers; one onnxruntime session, one image at a time.
+
+    ``host``: functions of the host that the first output has passed, ``channels``: of its read-out before them.
+    """
 
     def __init__(self, graph: Graph, values: Sequence[str], threads: int = 1) -> None:
         self._session = session(to_onnx(graph, values).SerializeToString(), threads)
         (self._input,) = (value.name for value in self._session.get_inputs())
         self._names = [output.name for output in self._session.get_outputs()]
         self._shape = graph.input_shape
+        readout, self.host = graph.split_host(graph.outputs[0][1])
+        self.channels = graph.shapes[readout][0]
 
     def __call__(self, image: Float32) -> dict[str, Float32]:
         """Values (B, C, H, W) by name, outputs included; :class:`StimulusError` for an image of another shape."""

@@ -15,7 +15,7 @@ import numpy as np
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Linear, Nearest, Op, Relay, Relu, Resample
 from snn_deploy.shapes import Shape
 
 Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
@@ -61,7 +61,7 @@ class Layers:
 
 def group_layers(graph: Graph) -> Layers:
     """Group ``graph``; :class:`ConversionError` names the node that is not in normal form."""
-    outputs = [(name, *_before_host(graph, value)) for name, value in graph.outputs]
+    outputs = [(name, *graph.split_host(value)) for name, value in graph.outputs]
     kinds: dict[str, Kind] = {}
     for node in graph.nodes:
         if isinstance(node.op, Relu):
@@ -75,16 +75,6 @@ def group_layers(graph: Graph) -> Layers:
             kinds[value] = "output"
     layers = tuple(_layer(graph, node, kinds) for node in graph.nodes if node.name in kinds)
     return Layers(graph.name, graph.input, graph.input_shape, layers, tuple(outputs))
-
-
-def _before_host(graph: Graph, value: str) -> tuple[str, tuple[str, ...]]:
-    functions: list[str] = []
-    node = graph.node_of.get(value)
-    while node is not None and isinstance(node.op, Host):
-        functions.insert(0, node.op.function)
-        value = node.inputs[0]
-        node = graph.node_of.get(value)
-    return value, tuple(functions)
 
 
 def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:

@@ -72,7 +72,7 @@ def _describe_bias(layer: Layer, counts: Float64, options: Options) -> str:
     largest = float(np.abs(counts).max())
     levels = int(options.levels * (STATE_MAX / 4) / max(largest, 1.0))
     remedy = (
-        f"use --levels {levels}"
+        f"use at most {levels} levels"
         if options.mode == "exact" and levels >= 1
         else "train the layer with biases of the size of its activations"
     )

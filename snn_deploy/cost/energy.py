@@ -115,7 +115,9 @@ def _notes(mapping: Mapping, traffic: Traffic, *, streamed: bool) -> tuple[str, 
         "step time uses the busiest core's average load; messages from the host are counted without hops",
     ]
     if between:
-        notes.append(f"{between:,.0f} messages per image cross chips; their hops and energy are unknown and not included")
+        notes.append(
+            f"{between:,.0f} messages per image cross chips; their hops and energy are unknown and not included"
+        )
     if mapping.problems:
         notes.append(f"the network does not fit: {len(mapping.problems)} problem(s), see the mapping")
     return tuple(notes)
@@ -134,8 +136,7 @@ def _parts(
     inactive = 0.0 if name == network.input.name else counts.neurons * steps - active
     sent = [traffic.sent(connection.name) for connection in network.outgoing(name)]
     messages, hops_ew, hops_ns, between = (
-        sum(getattr(messages, field) for messages in sent)
-        for field in ("sent", "hops_ew", "hops_ns", "between_chips")
+        sum(getattr(messages, field) for messages in sent) for field in ("sent", "hops_ew", "hops_ns", "between_chips")
     )
 
     def part(name: str, key: str, number: float) -> Part:

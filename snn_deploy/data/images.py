@@ -139,14 +139,9 @@ def cut_patches(images: Sequence[Image], size: tuple[int, int], count: int, seed
     return cut
 
 
-def encode_png(image: Float32 | Float64) -> bytes:
-    """One image (1, C, H, W), C = 1 or 3, clipped to [0, 1], as an 8-bit PNG file."""
-    return _encoded(image, "PNG")
-
-
 def write_image(path: Path, image: Float32 | Float64) -> None:
     """Write one image (1, C, H, W), C = 1 or 3, clipped to [0, 1], in the format of the suffix."""
-    files.write(path, _encoded(image, choose_format(path)))
+    files.write(path, encode_image(image, choose_format(path)))
 
 
 def choose_format(path: Path) -> str:
@@ -158,10 +153,11 @@ def choose_format(path: Path) -> str:
     return {".jpg": "JPEG", ".tif": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
 
 
-def _encoded(image: Float32 | Float64, form: str) -> bytes:
+def encode_image(image: Float32 | Float64, form: str = "PNG") -> bytes:
+    """One image (1, C, H, W), C = 1 or 3, clipped to [0, 1], as a file of 8 bits per value in Pillow's format ``form``."""
     from PIL import Image as Pillow
 
-    if image.ndim != 4 or image.shape[1] not in (1, 3):
+    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
         raise ReportError(f"values of shape {image.shape} are not a gray or color image; write them as .npy")
     values = np.rint(np.clip(np.moveaxis(image[0], 0, 2), 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()

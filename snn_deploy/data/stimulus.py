@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data import images as pictures
 from snn_deploy.errors import NetworkError, StimulusError
+from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
@@ -13,7 +17,8 @@ from snn_deploy.shapes import Size
 def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the image") -> tuple[Network, Int64]:
     """``network`` at the size of ``image`` (B, C, H, W), and the image's input payloads.
 
-    :class:`StimulusError` names the nearest smaller size if the network does not support this one.
+    :class:`StimulusError` names the nearest sizes if the network does not support this one, and where it supports no
+    other than its own, the size to convert the model for.
     """
     image = pictures.check_image(image, network.input.shape[0], where)
     height, width = image.shape[2:]
@@ -21,23 +26,80 @@ def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the 
     return sized, quantize_images(sized, image)
 
 
+def find_largest_size(network: Network, height: int, width: int) -> Size | None:
+    """The largest size within ``height`` x ``width`` that ``network`` supports; ``None`` where none is found.
+
+    Its sides are multiples of one number. A network of fixed size (:func:`is_fixed`) has only its own.
+    """
+    if is_fixed(network):
+        own = _own(network)
+        return own if own[0] <= height and own[1] <= width else None
+    return _first_supported(network, [(height // step * step, width // step * step) for step in _steps(network)])
+
+
+def is_fixed(network: Network) -> bool:
+    """Whether ``network`` supports its own size only: a map from pixels to pixels is made for one size.
+
+    Bilinear and cubic resizing and reflection at borders are such maps.
+    """
+    return any(isinstance(connection.kernel, SpatialKernel) for connection in network.connections)
+
+
 def _resized(network: Network, height: int, width: int, where: str) -> Network:
     try:
         return network.at_size(height, width)
     except NetworkError as error:
-        fitting = _fitting(network, height, width)
-        advice = "convert the model for this size" if fitting is None else f"use --crop {fitting[0]}x{fitting[1]}"
+        advice = _advise_conversion(network, height, width) if is_fixed(network) else _advise(network, height, width)
         raise StimulusError(f"{where}: {network.name} does not support {height}x{width} pixels; {advice}") from error
 
 
-def _fitting(network: Network, height: int, width: int) -> Size | None:
-    """The largest size within ``height`` x ``width`` whose sides are multiples of one power of two, if any fits."""
-    for step in (2, 4, 8, 16, 32, 64):
-        size = height // step * step, width // step * step
-        try:
-            network.at_size(*size)
-        except NetworkError:
-            continue
-        return size
-    own = network.input.shape[1:]
-    return (own[0], own[1]) if own[0] <= height and own[1] <= width else None
+def _advise_conversion(network: Network, height: int, width: int) -> str:
+    """What to do with a network of fixed size: the model itself can be converted for another one."""
+    own, step = _own(network), _reduction(network)
+    smaller, larger = (
+        (height // step * step, width // step * step),
+        (-(-height // step) * step, -(-width // step) * step),
+    )
+    sizes = [size for size in dict.fromkeys((smaller, larger)) if min(size) > 0]
+    crop = f", or crop the image to {_text(own)}" if own[0] <= height and own[1] <= width else ""
+    return (
+        f"bilinear resizing or reflection fixes it to {_text(own)}: convert the model again with size "
+        f"{' or '.join(map(_text, sizes))}{crop}"
+    )
+
+
+def _advise(network: Network, height: int, width: int) -> str:
+    smaller = find_largest_size(network, height, width)
+    larger = _first_supported(
+        network, [(-(-height // step) * step, -(-width // step) * step) for step in _steps(network)]
+    )
+    sizes = [_text(size) for size in (smaller, larger) if size is not None]
+    return f"use {' or '.join(sizes)}" if sizes else f"it supports {_text(_own(network))}"
+
+
+def _first_supported(network: Network, sizes: Sequence[Size]) -> Size | None:
+    for size in sizes:
+        with suppress(NetworkError):
+            if min(size) > 0:
+                network.at_size(*size)
+                return size
+    return None
+
+
+def _own(network: Network) -> Size:
+    return network.input.shape[1], network.input.shape[2]
+
+
+def _reduction(network: Network) -> int:
+    """By how much the smallest map is smaller than the image; multiples of it pass every pooling without a rest."""
+    height = network.input.shape[1]
+    return max(height // population.shape[1] for population in network.populations)
+
+
+def _steps(network: Network) -> list[int]:
+    """Numbers of which the sides of a supported size may be multiples, the smallest first."""
+    return sorted({2, 4, 8, 16, 32, 64, _reduction(network)})
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -31,7 +31,7 @@ from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.mapping.fit import Mapping, map_network
-from snn_deploy.network.host import apply_host
+from snn_deploy.network.host import apply_host, choose_classes, count_classes
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import Target
 from snn_deploy.workers import gather
@@ -46,46 +46,43 @@ MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one or more images: events, synaptic operations, MACs of the same connections, joules."""
+    """Cost of one or more images: events, synaptic operations, MACs of the same connections, joules.
 
-    events: float = 0.0
-    synaptic_operations: float = 0.0
-    macs: float = 0.0
-    energy_j: float = 0.0
+    ``energy_j`` is ``None`` where it was not estimated.
+    """
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.events + other.events,
-            self.synaptic_operations + other.synaptic_operations,
-            self.macs + other.macs,
-            self.energy_j + other.energy_j,
-        )
+    events: float
+    synaptic_operations: float
+    macs: float
+    energy_j: float | None = None
 
-    def __truediv__(self, number: float) -> Cost:
-        return Cost(self.events / number, self.synaptic_operations / number, self.macs / number, self.energy_j / number)
+
+def average_costs(costs: Sequence[Cost], images: int) -> Cost:
+    """The mean of ``images`` images whose parts cost ``costs``."""
+    joules = [cost.energy_j for cost in costs if cost.energy_j is not None]
+    return Cost(
+        sum(cost.events for cost in costs) / images,
+        sum(cost.synaptic_operations for cost in costs) / images,
+        sum(cost.macs for cost in costs) / images,
+        sum(joules) / images if len(joules) == len(costs) else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Values (1, C, H, W) float64 after the host functions named in ``hosted``, and their cost."""
+    """Values (1, C, H, W) float64 after the host functions named in ``hosted``, of a read-out of ``channels``.
+
+    ``cost`` is ``None`` for a float model, in which nothing is counted.
+    """
 
     values: Float64
     hosted: tuple[str, ...]
-    cost: Cost
+    channels: int
+    cost: Cost | None = None
 
     def labels(self) -> tuple[Labels, int]:
-        """The class (H, W) int64 of every pixel, and how many classes there are.
-
-        One output channel is a probability after a sigmoid (class 1 above 1/2) and a logit otherwise (above 0).
-        """
-        if "argmax" in self.hosted or "to_channels_last" in self.hosted:
-            raise StimulusError(
-                "labels cannot be computed from outputs after argmax or with channels last; export the logits"
-            )
-        if self.values.shape[1] == 1:
-            threshold = 0.5 if "sigmoid" in self.hosted else 0.0
-            return (self.values[0, 0] > threshold).astype(np.int64), 2
-        return self.values[0].argmax(0).astype(np.int64), self.values.shape[1]
+        """The class (H, W) int64 of every pixel (:func:`~snn_deploy.network.host.choose_classes`), and their number."""
+        return choose_classes(self.hosted, self.values)[0], count_classes(self.channels)
 
 
 Predictor: TypeAlias = Callable[[Image], Prediction]
@@ -101,12 +98,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of every image, of all together, and the mean cost of one."""
+    """Scores of every image, of all together, and the mean cost of one; ``None`` for a float model."""
 
     task: Task
     images: tuple[Score, ...]
     overall: dict[str, float]
-    cost: Cost
+    cost: Cost | None
 
 
 class SpikingPredictor:
@@ -128,18 +125,18 @@ class SpikingPredictor:
     def __call__(self, image: Image) -> Prediction:
         """Run every tile."""
         network = self._network
-        functions = network.outputs[0].host
-        cost = Cost()
+        functions = tuple(name for name in network.outputs[0].host if name != "to_channels_last")
+        costs = []
         values: Float64 | None = None
         for window in cut_windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
             tile_values, spent = self._run(np.ascontiguousarray(image[:, :, window.read[0], window.read[1]]))
-            cost += spent
+            costs.append(spent)
             if values is None:
                 values = np.zeros((1, tile_values.shape[1], *image.shape[2:]))
             values[:, :, window.write[0], window.write[1]] = tile_values[:, :, window.keep[0], window.keep[1]]
         if values is None:
             raise StimulusError("the image is empty")
-        return Prediction(apply_host(functions, values), functions, cost)
+        return Prediction(apply_host(functions, values), functions, values.shape[1], average_costs(costs, 1))
 
     def _run(self, tile: Image) -> tuple[Float64, Cost]:
         height, width = tile.shape[2:]
@@ -156,11 +153,11 @@ class SpikingPredictor:
         cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
         return values[:, :, :height, :width], cost
 
-    def _energy_j(self, network: Network, activity: Activity) -> float:
-        """Energy of ``activity`` on the target; each size is mapped once."""
+    def _energy_j(self, network: Network, activity: Activity) -> float | None:
+        """Energy of ``activity`` on the target, if one is given; each size is mapped once."""
         target, size = self._target, network.input.shape[1:]
         if target is None:
-            return 0.0
+            return None
         if target.kind == "chip" and size not in self._mappings:
             self._mappings[size] = map_network(network, target)
         return estimate(network, activity, target, mapping=self._mappings.get(size)).total_j.value
@@ -178,7 +175,7 @@ class SpikingPredictor:
             else:
                 return size
         raise NetworkError(
-            f"{self._network.name}: does not support a size near {height}x{width} ({refusal}); set --tile to a supported size"
+            f"{self._network.name}: does not support a size near {height}x{width} ({refusal}); use tiles of a supported size"
         )
 
     def _at(self, size: tuple[int, int]) -> Network:
@@ -215,7 +212,9 @@ class FloatPredictor:
             self._probes[height, width] = self._accepted(height, width)
         size, probe = self._probes[height, width]
         output = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
-        return Prediction(output[:, :, :height, :width].astype(np.float64), (), Cost())
+        if "to_channels_last" in probe.host:
+            output = np.moveaxis(output, -1, 1)
+        return Prediction(output[:, :, :height, :width].astype(np.float64), probe.host, probe.channels)
 
     def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], ActivationProbe]:
         refusal: SnnDeployError | None = None
@@ -266,7 +265,8 @@ def evaluate(
         overall = score_segmentation(np.sum(pairs, axis=0))
     else:
         overall = {name: float(np.mean([result.scores[name] for result in scores])) for name in scores[0].scores}
-    return Evaluation(task, scores, overall, sum((result.cost for result in results), Cost()) / len(results))
+    costs = [result.cost for result in results if result.cost is not None]
+    return Evaluation(task, scores, overall, average_costs(costs, len(results)) if costs else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +274,7 @@ class _Scored:
     """One image: its score, its cost, and for segmentation its confusion matrix."""
 
     score: Score
-    cost: Cost
+    cost: Cost | None
     pairs: Int64 | None = None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from snn_deploy.errors import GraphError
-from snn_deploy.graph.ops import Op
+from snn_deploy.graph.ops import Host, Op
 from snn_deploy.shapes import Shape
 
 
@@ -76,6 +76,16 @@ class Graph:
             for name in dict.fromkeys(node.inputs):
                 users[name].append(node)
         return {name: tuple(nodes) for name, nodes in users.items()}
+
+    def split_host(self, value: str) -> tuple[str, tuple[str, ...]]:
+        """The value before the functions of the host that give ``value``, and these functions in order."""
+        functions: list[str] = []
+        node = self.node_of.get(value)
+        while node is not None and isinstance(node.op, Host):
+            functions.insert(0, node.op.function)
+            value = node.inputs[0]
+            node = self.node_of.get(value)
+        return value, tuple(functions)
 
     def without_dead_nodes(self) -> Graph:
         """The same graph without nodes that no output needs."""

@@ -1,4 +1,4 @@
-"""Functions that the host applies to a read-out: the classifier's last step, never spikes."""
+"""Functions that the host applies to a read-out: the classifier's last step, never spikes; and the classes it shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snn_deploy.arrays import Float64
+from snn_deploy.arrays import Array, Float32, Float64, Int64
 from snn_deploy.errors import NetworkError
 
 
@@ -25,3 +25,24 @@ def apply_host(functions: Sequence[str], values: Float64) -> Float64:
         else:
             raise NetworkError(f"unknown host function {function!r}")
     return values
+
+
+def choose_classes(functions: Sequence[str], values: Float64 | Float32) -> Int64:
+    """The class (B, H, W) of every pixel of an output, values (B, C, H, W) after ``functions``.
+
+    After argmax the value is the class. Otherwise it is the channel with the largest value, the first of equals; one
+    channel is a probability after a sigmoid (class 1 above 1/2) and a logit without one (above 0).
+    """
+    planes: Array = np.moveaxis(values, -1, 1) if "to_channels_last" in functions else values
+    if "argmax" in functions:
+        classes = planes[:, 0]
+    elif planes.shape[1] == 1:
+        classes = planes[:, 0] > (0.5 if "sigmoid" in functions else 0.0)
+    else:
+        classes = planes.argmax(axis=1)
+    return np.asarray(classes, np.int64)
+
+
+def count_classes(channels: int) -> int:
+    """How many classes a read-out of ``channels`` tells apart; one channel tells two."""
+    return max(channels, 2)

@@ -115,7 +115,7 @@ def _pictures(contents: Contents) -> str:
 
 def _figure(picture: Picture) -> str:
     small = ' class="small"' if max(picture.values.shape[2:]) < SMALL else ""
-    source = f"data:image/png;base64,{b64encode(images.encode_png(picture.values)).decode()}"
+    source = f"data:image/png;base64,{b64encode(images.encode_image(picture.values)).decode()}"
     return (
         f'<figure><img{small} src="{source}" alt="{escape(picture.title)}">'
         f"<figcaption><b>{escape(picture.title)}</b>{escape(picture.note)}</figcaption></figure>"
@@ -170,7 +170,7 @@ def _map(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
     plane = plane[::step, ::step]
     top = plane.max()
     values = (plane / top if top else plane)[None, None].astype(np.float32)
-    return f'<img class="map" alt="" src="data:image/png;base64,{b64encode(images.encode_png(values)).decode()}">'
+    return f'<img class="map" alt="" src="data:image/png;base64,{b64encode(images.encode_image(values)).decode()}">'
 
 
 def _energy(contents: Contents) -> str:

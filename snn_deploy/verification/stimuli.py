@@ -82,6 +82,6 @@ def _payloads(network: Network, folder: FolderImages, index: int) -> Int64:
     if image.shape[2:] != (height, width):
         raise VerificationError(
             f"{folder.paths[index]}: is {image.shape[2]}x{image.shape[3]}, the first image {height}x{width}; one network "
-            "is verified, so crop them to one size (--crop)"
+            "is verified, so crop them to one size"
         )
     return quantize_images(network, image)

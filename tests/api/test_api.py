@@ -6,6 +6,7 @@ import os
 import pickle  # noqa: TID251  # what is tested: that it can be pickled
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from rich.console import Console
 import snn_deploy as sd
 from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.errors import StimulusError, VerificationError
+from snn_deploy.network.network import Output
+from snn_deploy.testing import random_unet
 from tests.cli.models import write_unet
 
 PHOTO = np.random.default_rng(0).random((1, 1, 16, 24)).astype(np.float32)
@@ -66,6 +69,19 @@ def test_a_network_runs_images_of_other_sizes(net: sd.SpikingNetwork) -> None:
     population = result.network.outputs[0].population
     unit = result.network.population(population).unit[:, None, None]
     assert np.array_equal(result.output, result.counts[population] * unit)
+
+
+def test_every_output_is_in_the_result(tmp_path: Path) -> None:
+    network = random_unet("exact", 0)
+    outputs = (Output("restored", "output"), Output("deep", "enc1/b", ("softmax", "argmax")))
+    found = sd.SpikingNetwork(replace(network, outputs=outputs)).run(np.zeros((2, 1, 16, 16), np.float32), "reference")
+    assert list(found.outputs) == ["restored", "deep"]
+    assert found.output is found.outputs["restored"]
+    assert found.outputs["deep"].shape == (2, 1, 16, 16)
+    assert np.array_equal(found.outputs["deep"][:, 0], found.counts["enc1/b"].argmax(1))
+    names = [path.name for path in found.save(tmp_path / "x.npy")]
+    assert names == ["x.restored.npy", "x.deep.npy"]
+    assert np.array_equal(np.load(tmp_path / "x.deep.npy"), found.outputs["deep"])
 
 
 def test_counts_are_those_of_the_integer_network(net: sd.SpikingNetwork) -> None:

@@ -98,8 +98,8 @@ def _row(name: str, found: dict[str, Evaluation], seconds: float) -> tuple[str, 
         f"{scores['psnr_db']:.3f}",
         f"{loss:.3f}",
         f"{scores['ssim']:.4f}",
-        f"{cost.events:,.0f}" if cost.macs else "",
-        f"{cost.synaptic_operations / cost.macs:.2f}" if cost.macs else "",
+        "" if cost is None else f"{cost.events:,.0f}",
+        "" if cost is None else f"{cost.synaptic_operations / cost.macs:.2f}",
         f"{seconds:.1f}",
     )
 

@@ -126,7 +126,7 @@ def measure_all(chosen: list[Study], found: dict[str, Part], arguments: argparse
             "fingerprint": study.fingerprint(row, crop),
             "images": len(evaluation.images),
             "overall": {name: round(value, 6) for name, value in evaluation.overall.items()},
-            "cost": {name: float(f"{value:.8g}") for name, value in asdict(evaluation.cost).items()},
+            "cost": None if evaluation.cost is None else _rounded(asdict(evaluation.cost)),
             "seconds": round(time.perf_counter() - begun, 1),
             "date": time.strftime("%Y-%m-%d"),
         }
@@ -154,6 +154,10 @@ def main() -> None:
     plots = write_plots(arguments.out.parent / "img", found, everything, noisy_crop(arguments.shared))
     write_page(arguments.out, found, everything, plots)
     note(f"wrote {arguments.out}")
+
+
+def _rounded(cost: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else float(f"{value:.8g}") for name, value in cost.items()}
 
 
 def noisy_crop(shared: Path) -> images.Image:

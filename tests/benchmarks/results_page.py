@@ -115,7 +115,7 @@ def _table(parts: Parts, study: Study, rows: Sequence[Row], crop: int | None) ->
         ]
         cells += [f"{part['overall'][other]:.4f}" for other in others]
         cost = part["cost"]
-        if cost["macs"]:
+        if cost is not None and cost["macs"]:  # recorded as 0 for float models until 0.2.0
             cells += [f"{cost['events']:,.0f}", f"{cost['synaptic_operations']:,.0f}"]
             cells += [f"{cost['synaptic_operations'] / cost['macs']:.2f}", f"{cost['energy_j'] * 1e3:.3g} mJ"]
         else:

@@ -1,10 +1,43 @@
 """ONNX files for the command line: a U-Net of a few weights, at a fixed size or an open one, and a broken one."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+
+def write_head(path: Path, channels: int, *operators: str) -> Path:
+    """A convolution with ReLU, a second one to ``channels``, and ``operators`` after it; images of any size."""
+    rng = np.random.default_rng(5)
+    weights = [rng.normal(0, 1, shape).astype(np.float32) for shape in ((6, 1, 3, 3), (channels, 6, 1, 1))]
+    weights[0] -= weights[0].mean((1, 2, 3), keepdims=True)  # what differs is the contrast, not the brightness,
+    weights[1] -= weights[1].mean(1, keepdims=True)  # and no class is the largest everywhere
+    biases = [np.full(6, 0.5, np.float32), rng.normal(0, 0.1, (channels,)).astype(np.float32)]
+    nodes = [
+        helper.make_node("Conv", ["image", "w0", "b0"], ["c"], name="/a/Conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"], name="/a/Relu"),
+        helper.make_node("Conv", ["r", "w1", "b1"], ["v0"], name="/head/Conv"),
+    ]
+    for index, operator in enumerate(operators):
+        axis: dict[str, Any] = {} if operator == "Sigmoid" else {"axis": 1}
+        nodes.append(helper.make_node(operator, [f"v{index}"], [f"v{index + 1}"], name=f"/{operator}", **axis))
+    element = TensorProto.INT64 if "ArgMax" in operators else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "head",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, "h", "w"])],
+        [helper.make_tensor_value_info(f"v{len(operators)}", element, ["n", "oc", "h", "w"])],
+        [
+            numpy_helper.from_array(values, f"{kind}{index}")
+            for kind, both in (("w", weights), ("b", biases))
+            for index, values in enumerate(both)
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def write_unet(path: Path, size: tuple[int, int] | None = None, *, channels: int = 1, extra: str | None = None) -> Path:

@@ -127,6 +127,8 @@ def test_an_option_of_another_mode_is_refused(
 
 NEEDS = [
     (("run", "NET", "--input", "PIC"), "--seed 1", "without --noise"),
+    (("run", "NET", "--input", "PIC"), "--labels", "without --out"),
+    (("run", "NET", "--input", "PIC"), "--colors", "without --out"),
     (("verify", "NET", "--input", "PIC"), "--seed 1", "without --noise"),
     (("verify", "NET", "--input", "PIC"), "--share 0.5", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--spread", "without --trace"),

@@ -122,7 +122,7 @@ def test_a_bias_beyond_any_threshold_is_refused_with_what_helps(images: Images) 
     bright = [np.full((1, 1, 16, 16), 0.5, np.float32) + image * 1e-6 for image in images]
     graph = chain(first, np.array([-0.5e6, 0.5]), np.array([[1.0, 1.0]]), np.array([0.0]))
     with pytest.raises(
-        ConversionError, match=r"^r: its bias is .* times the value of one spike, .*; use --levels \d+$"
+        ConversionError, match=r"^r: its bias is .* times the value of one spike, .*; use at most \d+ levels$"
     ) as caught:
         lower(graph, graph, bright, Options())
     levels = int(str(caught.value).rsplit(" ", 1)[1])

@@ -16,6 +16,8 @@ from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.app import main
+from snn_deploy.conversion.convert import convert
+from snn_deploy.conversion.options import Options
 from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.metrics import psnr_db
@@ -26,6 +28,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network, Output
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_unet
+from tests.cli.models import write_head
 
 
 @given(
@@ -60,7 +63,9 @@ def test_deep_tiles_equal_the_whole_image() -> None:
     whole = SpikingPredictor(source, load_backend("reference"))(image).values
     tiled = SpikingPredictor(source.at_size(24, 24), load_backend("reference"), (24, 24), 8)(image)
     np.testing.assert_array_equal(tiled.values, whole)
+    assert tiled.cost is not None
     assert tiled.cost.macs > 0
+    assert tiled.cost.energy_j is None
     shallow = SpikingPredictor(source.at_size(24, 24), load_backend("reference"), (24, 24), 0)(image)
     assert np.any(shallow.values != whole)
 
@@ -108,15 +113,43 @@ def test_a_fixed_size_is_the_tile() -> None:
         SpikingPredictor(network, load_backend("reference"), (20, 20), 8)(image)
 
 
-def test_labels_of_one_and_of_several_channels() -> None:
-    logits = np.array([[[[-1.0, 2.0]], [[0.0, -3.0]]]])
-    assert Prediction(logits, (), Cost()).labels()[0].tolist() == [[1, 0]]
-    assert Prediction(logits[:, :1], (), Cost()).labels()[0].tolist() == [[0, 1]]
-    assert Prediction(logits[:, :1] * 0.3, ("sigmoid",), Cost()).labels()[0].tolist() == [[0, 1]]
-    with pytest.raises(
-        StimulusError, match="labels cannot be computed from outputs after argmax .* export the logits$"
-    ):
-        Prediction(logits, ("argmax",), Cost()).labels()
+LOGITS = np.array([[[[-1.0, 2.0]], [[0.0, -3.0]]]])
+
+
+@pytest.mark.parametrize(
+    ("values", "hosted", "channels", "classes"),
+    [
+        (LOGITS, (), 2, [[1, 0]]),
+        (LOGITS, ("softmax",), 2, [[1, 0]]),
+        (LOGITS[:, :1], (), 1, [[0, 1]]),
+        (LOGITS[:, :1] * 0.3, ("sigmoid",), 1, [[0, 1]]),
+        (np.array([[[[4.0, 1.0]]]]), ("argmax",), 5, [[4, 1]]),
+        (np.moveaxis(LOGITS, 1, -1), ("to_channels_last",), 2, [[1, 0]]),
+    ],
+)
+def test_labels_of_every_kind_of_output(
+    values: Array, hosted: tuple[str, ...], channels: int, classes: list[list[int]]
+) -> None:
+    labels, number = Prediction(values, hosted, channels).labels()
+    assert labels.tolist() == classes
+    assert number == max(channels, 2)
+
+
+@pytest.mark.parametrize("head", [(), ("Sigmoid",), ("Softmax",), ("ArgMax",)])
+def test_a_float_model_and_its_network_give_the_same_labels(head: tuple[str, ...], tmp_path: Path) -> None:
+    """One channel after a sigmoid is split at 1/2, several after argmax are classes already, in the float model too."""
+    channels = 1 if head == ("Sigmoid",) else 3
+    model = write_head(tmp_path / "m.onnx", channels, *head)
+    image = np.random.default_rng(0).random((1, 1, 8, 8)).astype(np.float32)
+    predicted = FloatPredictor(model)(image)
+    network = convert(model, [image], Options(levels=255)).conversion.network
+    spiking = SpikingPredictor(network, load_backend("reference"))(image)
+    assert predicted.hosted == tuple(name.lower() for name in head)
+    assert predicted.cost is None
+    labels, number = predicted.labels()
+    assert number == spiking.labels()[1] == max(channels, 2)
+    assert np.unique(labels).size > 1
+    assert np.mean(labels == spiking.labels()[0]) > 0.9
 
 
 def test_noise_and_crops_are_those_named() -> None:
@@ -125,7 +158,7 @@ def test_noise_and_crops_are_those_named() -> None:
 
     def remember(noisy: images.Image) -> Prediction:
         seen.append(noisy)
-        return Prediction(noisy.astype(np.float64), (), Cost(events=4.0))
+        return Prediction(noisy.astype(np.float64), (), 1, Cost(4.0, 2.0, 1.0))
 
     entries = [Entry(name, partial(_sample, name, image)) for name in ("a", "b")]
     evaluation = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
@@ -134,7 +167,7 @@ def test_noise_and_crops_are_those_named() -> None:
     scores = [score.scores["psnr_db"] for score in evaluation.images]
     assert scores[0] == psnr_db(images.add_noise(crop, 25.0, 7), crop)
     assert evaluation.overall["psnr_db"] == pytest.approx(np.mean(scores))
-    assert evaluation.cost.events == 4.0
+    assert evaluation.cost == Cost(4.0, 2.0, 1.0, None)
     with pytest.raises(StimulusError, match="a: no label map; segmentation needs one$"):
         evaluate(remember, entries, "segment", 1)
     with pytest.raises(StimulusError, match="no images to evaluate; give at least one$"):

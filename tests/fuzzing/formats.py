@@ -27,7 +27,7 @@ from snn_deploy.cli import app, project
 from snn_deploy.conversion.convert import convert, input_channels, input_size
 from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import load_calibration_images
-from snn_deploy.data.images import encode_png, read_image, write_image
+from snn_deploy.data.images import encode_image, read_image, write_image
 from snn_deploy.exchange import hdf5
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.exchange.netx_write import write_net
@@ -300,7 +300,7 @@ def _picture_seeds(folder: Path) -> Seeds:
 
     values = np.random.default_rng(0).random((1, 3, 9, 7), np.float32)
     pixels = (values[0].transpose(1, 2, 0) * 255).astype(np.uint8)
-    seeds = {"rgb.png": encode_png(values)}
+    seeds = {"rgb.png": encode_image(values)}
     for name in ("gray.png", "rgb.tiff", "rgb.jpg", "rgb.bmp", "gray16.png", "float.tiff", "palette.png"):
         target = io.BytesIO()
         picture = Image.fromarray(pixels)

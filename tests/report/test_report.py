@@ -19,7 +19,8 @@ from snn_deploy.errors import ReportError
 from snn_deploy.network import artifact
 from snn_deploy.report import Curve, charts
 from snn_deploy.targets.quantity import Quantity
-from tests.cli.models import write_unet
+from snn_deploy.testing import random_unet
+from tests.cli.models import write_head, write_unet
 
 HEADINGS = (
     "Images",
@@ -144,6 +145,39 @@ def test_what_is_missing_is_said_and_why(write: Write) -> None:
     words = " ".join(Reader(write("exact", "--verify-crop", "16x16")).words)
     assert "with --noise, or with --model, there is something to compare with" in words
     assert "name the ONNX file with --model" in words
+
+
+def test_a_network_of_fixed_size_needs_no_crop(tmp_path: Path, files: dict[str, Path]) -> None:
+    """Its own size, not 64x64, is compared: all of an image of 72x72, or 16x16 of a network of that size."""
+    for size in (16, 72):
+        artifact.save(random_unet("exact", 0, size=size), tmp_path / "fixed.snn")
+        picture, out = tmp_path / "a.png", tmp_path / "r.html"
+        Image.new("L", (size, size), 99).save(picture)
+        words = ("report", tmp_path / "fixed.snn", "--input", picture, "--backend", "reference", "--out", out)
+        assert cli.main([*map(str, words)]) == 0
+        assert "Compared on the middle" not in out.read_text(encoding="utf-8")
+
+
+def test_label_maps_are_compared_as_labels(tmp_path: Path, files: dict[str, Path]) -> None:
+    model = write_head(tmp_path / "m.onnx", 4, "ArgMax")
+    patch = np.random.default_rng(0).random((1, 1, 16, 16)).astype(np.float32)
+    artifact.save(convert(model, [patch], Options(levels=255)).conversion.network, tmp_path / "n.snn")
+    words = ("report", tmp_path / "n.snn", "--input", files["picture"], "--model", model, "--noise", 5)
+    assert cli.main([*map(str, words), "--backend", "reference", "--out", str(tmp_path / "r.html")]) == 0
+    text = " ".join(Reader((tmp_path / "r.html").read_text(encoding="utf-8")).words)
+    share = re.search(r"pixels of the float network's class\s+([\d.]+)%", text)
+    assert share is not None
+    assert 90 < float(share[1]) <= 100
+    assert "the output is a label map, of which PSNR says nothing" in text
+    assert "dB" not in text.replace("PSNR in dB", "")
+
+
+def test_a_batch_is_refused(tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "three.npy", np.zeros((3, 1, 16, 16), np.float32))
+    words = ("report", files["exact"], "--input", tmp_path / "three.npy", "--out", tmp_path / "r.html")
+    assert cli.main([*map(str, words)]) == 3
+    assert "three.npy: 3 images; a report shows one" in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_rate_mode_shows_quality_over_steps(write: Write) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import (
     TASKS,
+    Cost,
     Evaluation,
     FloatPredictor,
     Predictor,
@@ -128,41 +130,25 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        values = record(evaluation, with_energy=arguments.target is not None)
-        show_json(values | {"clipped": record_clipping(arguments)})
+        show_json(record(evaluation) | {"clipped": record_clipping(arguments)})
     else:
         show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}"))
     return 0
 
 
-def record(evaluation: Evaluation, *, with_energy: bool) -> dict[str, Any]:
-    """For machines: every image, all together, and the mean cost of one; energy only where a target gave it."""
-    cost = evaluation.cost
+def record(evaluation: Evaluation) -> dict[str, Any]:
+    """For machines: every image, all together, and the mean cost of one."""
     return {
         "task": evaluation.task,
         "images": [{"image": scored.image} | scored.scores for scored in evaluation.images],
         "overall": evaluation.overall,
-        "cost_per_image": {
-            "events": cost.events,
-            "synaptic_operations": cost.synaptic_operations,
-            "macs": cost.macs,
-            "energy_j": cost.energy_j if with_energy else None,
-        }
-        if cost.macs  # nothing is counted in a float model
-        else None,
+        "cost_per_image": None if evaluation.cost is None else asdict(evaluation.cost),
     }
 
 
 def score_table(evaluation: Evaluation, title: str) -> PlainTable:
     """One row per image, and one for all."""
-    cost = evaluation.cost
-    caption = (
-        f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations "
-        f"({cost.synaptic_operations / cost.macs:.2f} per MAC)" + (f", {cost.energy_j:.3g} J" if cost.energy_j else "")
-        if cost.macs
-        else None
-    )
-    table = PlainTable(title=title, caption=caption)
+    table = PlainTable(title=title, caption=None if evaluation.cost is None else _describe(evaluation.cost))
     table.add_column("image")
     for name in evaluation.overall:
         table.add_column(UNITS[name], justify="right")
@@ -172,6 +158,12 @@ def score_table(evaluation: Evaluation, title: str) -> PlainTable:
     label = "mean" if evaluation.task == "denoise" else "all pixels"
     table.add_row(label, *(_number(name, value) for name, value in evaluation.overall.items()))
     return table
+
+
+def _describe(cost: Cost) -> str:
+    per_mac = f" ({cost.synaptic_operations / cost.macs:.2f} per MAC)" if cost.macs else ""
+    joules = "" if cost.energy_j is None else f", {cost.energy_j:.3g} J"
+    return f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations{per_mac}{joules}"
 
 
 def _number(name: str, value: float | None) -> str:

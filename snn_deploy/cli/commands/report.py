@@ -21,6 +21,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
+from snn_deploy.cli.commands.report_pictures import compare_pictures
 from snn_deploy.cli.commands.verify import LEVELS
 from snn_deploy.cli.modes import Mode, Modes, Need
 from snn_deploy.conversion.convert import convert, input_size, open_float_probe
@@ -28,8 +29,8 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
-from snn_deploy.data.metrics import gain_db, psnr_db
-from snn_deploy.data.stimulus import prepare_stimulus
+from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
 from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import ConversionError, ReportError
 from snn_deploy.files import check_writable, write
@@ -40,7 +41,7 @@ from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
-from snn_deploy.report import Contents, Curve, Picture, render_page
+from snn_deploy.report import Contents, Curve, render_page
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.load import load_target
@@ -53,10 +54,8 @@ LADDER = (7, 15, 31, 63, 127, 255)
 TRAINS_LIMIT = 2**30
 """Most bytes of recorded spike trains for the curve in rate mode."""
 
-PALETTE = np.array(
-    [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75), (227, 119, 194)],
-    np.float32,
-)  # Tableau 10, its first colors
+COMPARED = (64, 64)
+"""Most pixels (H, W) on which backends are compared unless others are asked for; slow ones take minutes for more."""
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "numba", "lava-nc")
 
@@ -114,9 +113,8 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--verify-crop",
         type=shared.size,
-        default=(64, 64),
         metavar="HxW",
-        help="part that is compared (default: 64x64)",
+        help="part that is compared (default: 64x64, or what the network supports)",
     )
     parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     shared.add_json(parser)
@@ -129,7 +127,10 @@ def execute(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.target)
     unsized = artifact.load(arguments.network)
     clean, noisy = shared.clean_and_noisy(arguments, unsized)
-    clean, noisy = clean[:1], noisy[:1]
+    if len(clean) > 1:
+        raise ReportError(
+            f"{arguments.input}: {len(clean)} images; a report shows one, so save each as a separate file"
+        )
     network, payloads = prepare_stimulus(unsized, noisy, str(arguments.input))
     run = shared.run(arguments.backend, network, payloads)
     output = _values(network, run)
@@ -139,8 +140,8 @@ def execute(arguments: argparse.Namespace) -> int:
             f"{arguments.model}: gives {expected.shape}, the artifact {output.shape}; it is another model's"
         )
     missing: dict[str, str] = {}
-    verdict = _verdict(arguments, unsized, noisy, missing)
-    scores, pictures = _compared(clean, noisy, output, expected, noise=arguments.noise)
+    verdict = _verdict(arguments, network, noisy, missing)
+    scores, pictures = compare_pictures(clean, noisy, output, expected, network.outputs[0].host, noise=arguments.noise)
     activity = count_activity(network, run)
     mapping, drawn = _mapping(network, activity, target, missing)
     placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
@@ -177,57 +178,17 @@ def _float(model: Path, image: images.Image) -> Values[str, Float32]:
 
 
 def _verdict(arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]) -> Verdict:
-    """All backends on the middle of the image; slow ones would take minutes for all of it."""
-    height, width = (min(side, largest) for side, largest in zip(image.shape[2:], arguments.verify_crop, strict=True))
+    """All backends on the middle of the image, or on all of it where ``network``, which has its size, has no other."""
+    whole = image.shape[2], image.shape[3]
+    limit = arguments.verify_crop or COMPARED
+    height, width = min(whole[0], limit[0]), min(whole[1], limit[1])
+    if arguments.verify_crop is None:
+        height, width = find_largest_size(network, height, width) or whole
     part = images.center_crop(image, height, width)
-    if (height, width) != image.shape[2:]:
+    if (height, width) != whole:
         missing["compared"] = f"Compared on the middle {height} x {width} pixels of the image."
     session = Session(tuple(arguments.backends), LEVELS[arguments.level])
     return session.verify(Stimuli.of_images(network, part, f"--verify-crop of {arguments.input}"), progress).verdict
-
-
-def _compared(
-    clean: images.Image,
-    noisy: images.Image,
-    output: Float64,
-    expected: Float32 | None,
-    *,
-    noise: float,
-) -> tuple[tuple[tuple[str, str], ...], tuple[Picture, ...]]:
-    """Scores and pictures: input, clean, float network, spiking network, difference."""
-    restores = noise > 0 and output.shape == clean.shape
-
-    def score(values: Float64 | Float32) -> str:
-        return f"{psnr_db(values, clean):.2f} dB" if restores else ""
-
-    pictures = [Picture("input", noisy, score(noisy))]
-    if noise > 0:
-        pictures.append(Picture("clean", clean))
-    scores = []
-    if expected is not None:
-        pictures.append(Picture("float network", _visible(expected), score(expected)))
-    pictures.append(Picture("spiking network", _visible(output), score(output)))
-    if restores:
-        scores.append(("PSNR of the spiking network", score(output)))
-    if expected is not None:
-        difference = np.abs(output - expected).max(axis=1, keepdims=True)
-        top = float(difference.max())
-        values = (difference / top if top else difference).astype(np.float32)
-        pictures.append(Picture("difference to the float network", values, f"white is {top:.2g}"))
-        if restores:
-            gain = gain_db(psnr_db(output, clean), psnr_db(expected, clean))
-            scores.append(("change against the float network", f"{gain:+.3f} dB"))
-        else:
-            scores.append(("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))
-    return tuple(scores), tuple(pictures)
-
-
-def _visible(values: Float64 | Float32) -> images.Image:
-    """Gray or color as it is; of more channels the largest one, each in a color of its own."""
-    if values.shape[1] in (1, 3):
-        return values.astype(np.float32)
-    classes = values.argmax(axis=1) % len(PALETTE)
-    return np.moveaxis(PALETTE[classes] / 255, -1, 1).astype(np.float32)
 
 
 def _curve(
@@ -240,6 +201,9 @@ def _curve(
 ) -> Curve | None:
     """PSNR over steps (rate mode) or over levels (exact mode, which needs the model), against what is known best."""
     title = "Quality over the budget"
+    if "argmax" in network.outputs[0].host:
+        missing[title] = "the output is a label map, of which PSNR says nothing"
+        return None
     restores = arguments.noise > 0 and network.population(network.outputs[0].population).shape == clean.shape[1:]
     if restores:
         truth, against = clean, "against the clean image"
@@ -361,4 +325,6 @@ def _provenance(arguments: argparse.Namespace, network: Network, run: Run) -> di
             provenance[name] = version(name)
         except PackageNotFoundError:
             continue
+    if len(network.outputs) > 1:
+        provenance["output"] = f"{network.outputs[0].name}, the first of {len(network.outputs)}; run --out writes all"
     return provenance

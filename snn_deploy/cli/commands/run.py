@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.modes import NOISE, Mode, Modes
-from snn_deploy.data import images
+from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
+from snn_deploy.data.images import choose_format
+from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.display.console import note, show, show_json
 from snn_deploy.display.tables import run_table
-from snn_deploy.files import check_writable, write
+from snn_deploy.files import check_writable
 from snn_deploy.network import artifact
-from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 
-MODES = Modes((Mode("in any mode", "network input crop noise seed backend out json"),), (NOISE,))
+MODES = Modes(
+    (Mode("in any mode", "network input crop noise seed backend out labels colors json"),),
+    (NOISE, Need("labels colors", "without --out", lambda arguments: arguments.out is not None)),
+)
+
+CLIPPED = 0.01
+"""Share of values outside of [0, 1] above which a picture is not the output any more, and the user is told."""
 
 
 def add(verbs: Any) -> None:
@@ -36,7 +39,18 @@ def add(verbs: Any) -> None:
     shared.add_stimulus(parser)
     shared.add_backend(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the output as .npy, or as an image by its suffix"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write every output as .npy or as an image: x.png; x.NAME.png of several outputs, x.0.png of several images",
+    )
+    parser.add_argument(
+        "--labels",
+        action="store_true",
+        help="write the class of every pixel as a label image (argmax outputs always are)",
+    )
+    parser.add_argument(
+        "--colors", action="store_true", help="give label images a palette; their values stay the classes"
     )
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -47,9 +61,12 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_output(arguments.out)
     network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
-    result = shared.run(arguments.backend, network, payloads)
+    outputs = None
     if arguments.out is not None:
-        write_output(arguments.out, network, result)
+        outputs = ResultFiles(arguments.out, network, payloads.shape[0], arguments.labels, arguments.colors)
+    result = shared.run(arguments.backend, network, payloads)
+    if outputs is not None:
+        write_outputs(outputs, result)
     if arguments.json:
         show_json(record(network, result) | {"clipped": record_clipping(arguments)})
     else:
@@ -58,22 +75,21 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def check_output(path: Path) -> None:
-    """Before anything runs: can ``path`` be written, and is it ``.npy`` or an image."""
+    """Before anything is read: can ``path`` be written, and is it ``.npy`` or an image."""
     check_writable(path)
     if path.suffix != ".npy":
-        images.choose_format(path)
+        choose_format(path)
 
 
-def write_output(path: Path, network: Network, run: Run) -> None:
-    """The first output after the host's functions, as ``.npy`` or as a picture of the first image."""
-    values = apply_host(network.outputs[0].host, run.values(network))
-    if path.suffix == ".npy":
-        buffer = io.BytesIO()
-        np.save(buffer, values)
-        write(path, buffer.getvalue())
-    else:
-        images.write_image(path, values[:1])
-    note(f"wrote {path}")
+def write_outputs(outputs: ResultFiles, run: Run) -> None:
+    """Write every file; say which, and which pictures do not show the values as they are."""
+    for written in outputs.write(run):
+        note(f"wrote {written.path}")
+        if written.clipped > CLIPPED:
+            note(
+                f"warning: {written.path}: {written.clipped:.0%} of the values lie outside of 0..1 and are clipped; "
+                ".npy keeps them"
+            )
 
 
 def record(network: Network, run: Run) -> dict[str, Any]:
