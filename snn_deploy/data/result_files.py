@@ -44,7 +44,7 @@ class Written:
     clipped: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResultFiles:
     """Where the outputs of ``network`` for ``images`` images go; :class:`ReportError` where ``path`` cannot hold them.
 

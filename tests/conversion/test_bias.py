@@ -125,7 +125,7 @@ def test_a_bias_beyond_any_threshold_is_refused_with_what_helps(images: Images) 
         ConversionError, match=r"^r: its bias is .* times the value of one spike, .*; use at most \d+ levels$"
     ) as caught:
         lower(graph, graph, bright, Options())
-    levels = int(str(caught.value).rsplit(" ", 1)[1])
+    levels = int(str(caught.value).split()[-2])
     lower(graph, graph, bright, Options(levels=levels))
     with pytest.raises(ConversionError, match=r"; train the layer with biases of the size of its activations$"):
         lower(graph, graph, bright, Options(mode="rate", steps=1, thresholds=8))
