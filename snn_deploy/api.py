@@ -223,8 +223,8 @@ def prove(network: SpikingNetwork, backend: str = "cpu") -> Proof:
 
 
 def read_image(path: str | Path, channels: int = 1) -> Image:
-    """The image at ``path`` as float32 (1, C, H, W) in [0, 1]."""
-    return images.read_image(Path(path), channels)
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1]; a TIFF of B pages as (B, C, H, W)."""
+    return images.read_images(Path(path), channels)
 
 
 @contextmanager

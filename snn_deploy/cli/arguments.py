@@ -176,7 +176,11 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
     """The image that a network is shown."""
     group = parser.add_argument_group("stimulus")
     group.add_argument(
-        "--input", type=Path, required=required, metavar="FILE", help="image, or .npy float (batch, C, H, W)"
+        "--input",
+        type=Path,
+        required=required,
+        metavar="FILE",
+        help="image, TIFF of several pages, or .npy float (batch, C, H, W)",
     )
     group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
     _add_noise(group, "the noise")
@@ -191,7 +195,7 @@ def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, 
 
 def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
     """The image of the command line, cropped, without and with its noise."""
-    image = images.read_image(arguments.input, network.input.shape[0])
+    image = images.read_images(arguments.input, network.input.shape[0])
     if arguments.crop is not None:
         height, width = arguments.crop
         image = images.center_crop(image, height, width, str(arguments.input))

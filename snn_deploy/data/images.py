@@ -32,8 +32,22 @@ CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gra
 
 
 def read_image(path: Path, channels: int) -> Image:
-    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array of that shape, unscaled."""
-    return _read_array(path, channels) if path.suffix == ".npy" else _read_picture(path, channels)
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array (B, C, H, W), unscaled."""
+    if path.suffix == ".npy":
+        return _read_array(path, channels)
+    return _arranged(path, picture_file.read(path), channels)
+
+
+def read_images(path: Path, channels: int) -> Image:
+    """As :func:`read_image`, and every page of a TIFF: float32 (B, C, H, W). Pages must have one size."""
+    if path.suffix == ".npy":
+        return _read_array(path, channels)
+    pages = [_arranged(path, page, channels) for page in picture_file.read_pages(path)]
+    sizes = sorted({page.shape[2:] for page in pages})
+    if len(sizes) > 1:
+        found = ", ".join(f"{height}x{width}" for height, width in sizes)
+        raise StimulusError(f"{path}: {len(pages)} pages of sizes {found}; save each size as a separate file")
+    return np.concatenate(pages)
 
 
 def check_image(values: object, channels: int, where: str = "image") -> Image:
@@ -63,10 +77,10 @@ def _read_array(path: Path, channels: int) -> Image:
     return check_image(values, channels, str(path))
 
 
-def _read_picture(path: Path, channels: int) -> Image:
+def _arranged(path: Path, values: Float32, channels: int) -> Image:
+    """A picture (H, W) or (H, W, 3) as (1, C, H, W): color becomes gray, gray becomes equal channels."""
     from skimage import color
 
-    values = picture_file.read(path)
     if channels == 1:
         values = (color.rgb2gray(values) if values.ndim == 3 else values)[..., None]
     elif values.ndim == 2:

@@ -1,14 +1,16 @@
 """Picture files as arrays of gray or color values in [0, 1]: only files that Pillow reads exactly are accepted.
 
-Pillow opens more than it keeps: 16-bit colors lose their lower half, signed numbers their sign, 12-bit ones their scale,
-and CMYK and CIELAB have no values without a color profile. Each of these is refused with its reason and remedy.
+Pillow opens more than it keeps: signed numbers lose their sign, 12-bit ones their scale, and CMYK and CIELAB have no values
+without a color profile. Each of these is refused with its reason and remedy. Of 16-bit colors it keeps one byte, so these are
+decoded twice, once for each byte.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -42,13 +44,21 @@ _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
 def read(path: Path) -> Float32:
-    """Gray (H, W) or color (H, W, 3) values; transparent pixels are laid on white, EXIF orientation is applied.
+    """Gray (H, W) or color (H, W, 3) values of the one picture at ``path``; :class:`StimulusError` for several."""
+    pages = read_pages(path)
+    if len(pages) > 1:
+        raise StimulusError(f"{path}: contains {len(pages)} pictures; save each as a separate file")
+    return pages[0]
 
-    :class:`StimulusError` for damaged files and for those whose values Pillow does not give exactly.
+
+def read_pages(path: Path) -> tuple[Float32, ...]:
+    """Every page of a TIFF, or the one picture of another file: gray (H, W) or color (H, W, 3) values.
+
+    Transparent pixels are laid on white, EXIF orientation is applied. :class:`StimulusError` for damaged files and for
+    those whose values Pillow does not give exactly.
     """
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
-    from skimage import util
 
     check_regular(path, StimulusError)
     try:
@@ -57,8 +67,8 @@ def read(path: Path) -> Float32:
             # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
             with path.open("rb") as stream, Pillow.open(stream) as picture:
                 _check_size(path, picture.size)
-                _check_format(path, picture)
-                values: Any = np.asarray(_upright(_plain(path, picture)))
+                number = _count_pages(path, picture)
+                return tuple(_read_page(path, stream, picture, page, number) for page in range(number))
     except StimulusError:
         raise
     except UnidentifiedImageError as error:
@@ -71,6 +81,22 @@ def read(path: Path) -> Float32:
         raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # Pillow raises whatever damaged bytes lead to
         raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
+
+
+def _read_page(path: Path, stream: BinaryIO, picture: Image, page: int, pages: int) -> Float32:
+    if pages > 1:
+        picture.seek(page)
+    _check_size(path, picture.size, pages)
+    _check_format(path, picture)
+    if _is_deep_color(picture):
+        return _unit(path, _read_deep_color(path, stream, picture, page))
+    return _unit(path, np.asarray(_upright(_plain(path, picture))))
+
+
+def _unit(path: Path, values: Any) -> Float32:
+    """Values of any type that is read as values in [0, 1], without opacity."""
+    from skimage import util
+
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise StimulusError(f"{path}: an array of shape {values.shape} is not a picture")
     if values.dtype == np.float32:
@@ -86,13 +112,22 @@ def read(path: Path) -> Float32:
     return np.asarray(values, np.float32)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def _check_size(path: Path, size: tuple[int, int], pages: int = 1) -> None:
     width, height = size
-    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
+    if max(size) > MAX_SIDE or width * height * pages > MAX_PIXELS:
+        many = f"{pages} pages of " if pages > 1 else ""
         raise StimulusError(
-            f"{path}: {height}x{width} pixels; at most {MAX_SIDE} per side and {MAX_PIXELS} in total are allowed; "
+            f"{path}: {many}{height}x{width} pixels; at most {MAX_SIDE} per side and {MAX_PIXELS} in total are allowed; "
             "split it into tiles"
         )
+
+
+def _count_pages(path: Path, picture: Image) -> int:
+    """Pages of a TIFF; the first picture of an MPO is the photograph. Animations are refused."""
+    number = int(getattr(picture, "n_frames", 1))
+    if picture.format in FORMATS and picture.format not in ("TIFF", "MPO") and number > 1:
+        raise StimulusError(f"{path}: contains {number} pictures; save each as a separate file")
+    return number if picture.format == "TIFF" else 1
 
 
 def _check_format(path: Path, picture: Image) -> None:
@@ -100,15 +135,11 @@ def _check_format(path: Path, picture: Image) -> None:
     name = str(picture.format)
     if name not in FORMATS:
         raise StimulusError(f"{path}: is a {name} file; save it as PNG, JPEG, TIFF, BMP or .npy")
-    if name != "MPO" and getattr(picture, "is_animated", False):
-        raise StimulusError(
-            f"{path}: contains {getattr(picture, 'n_frames', 'several')} pictures; save each as a separate file"
-        )
     if name == "TIFF":
         _check_tiff(path, picture)
     raw = _raw_mode(picture)
-    if picture.mode in ("RGB", "RGBA") and ";16" in raw:
-        raise StimulusError(f"{path}: has 16 bits per color, of which Pillow keeps 8; {_EIGHT_BITS}")
+    if picture.mode in ("RGB", "RGBA") and ";16" in raw and not _is_deep_color(picture):
+        raise StimulusError(f"{path}: has 16 bits per value ({raw}), of which Pillow keeps 8; {_EIGHT_BITS}")
     if picture.mode == "I" and name != "PNG":
         raise StimulusError(f"{path}: has integers of more than 16 bits or with a sign ({raw}); {_EIGHT_BITS}")
     if picture.mode not in (*AS_IT_IS, *_CONVERTED, "I"):
@@ -135,6 +166,37 @@ def _raw_mode(picture: Image) -> str:
         if arguments and isinstance(arguments[0], str):
             return arguments[0]
     return ""
+
+
+def _is_deep_color(picture: Image) -> bool:
+    """Whether the picture has 16 bits for each of red, green, blue and perhaps opacity."""
+    return picture.mode in ("RGB", "RGBA") and _raw_mode(picture)[:-1] == f"{picture.mode};16"
+
+
+def _read_deep_color(path: Path, stream: BinaryIO, picture: Image, page: int) -> Any:
+    """Colors (H, W, 3 or 4) uint16: what Pillow keeps is the upper byte, and the lower one if the byte order is swapped."""
+    if "transparency" in picture.info:
+        raise StimulusError(f"{path}: makes one color of 16 bits transparent; {_EIGHT_BITS}")
+    order = _raw_mode(picture)[-1]
+    native = "L" if sys.byteorder == "little" else "B"
+    swapped = {"L": "B", "B": "L"}[native if order == "N" else order]
+    upper, lower = (_decode(stream, page, each) for each in (order, swapped))
+    return upper.astype(np.uint16) << 8 | lower
+
+
+def _decode(stream: BinaryIO, page: int, order: str) -> Any:
+    """Page ``page`` of the picture in ``stream`` with the bytes of its values in this order."""
+    from PIL import Image as Pillow
+
+    stream.seek(0)
+    with Pillow.open(stream) as picture:
+        picture.seek(page)
+        raw = f"{picture.mode};16{order}"
+        tiles: Any = picture.tile
+        picture.tile = [
+            tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in tiles
+        ]
+        return np.asarray(_upright(picture))
 
 
 def _plain(path: Path, picture: Image) -> Image:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from snn_deploy.data.images import read_image
+from snn_deploy.data.images import read_image, read_images
 from snn_deploy.data.picture_file import MAX_PIXELS, read
 from snn_deploy.errors import StimulusError
 
@@ -228,7 +231,6 @@ def deep_tiff(bits: tuple[int, ...], data: bytes, photometric: int, sample_forma
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (deep_tiff((16, 16, 16), bytes(36), 2), rf"has 16 bits per color, of which Pillow keeps 8; {BITS}"),
         (deep_tiff((12,), bytes(9), 1), rf"has 12 bits per value; {BITS}"),
         (deep_tiff((32,), bytes(24), 1), rf"has integers of more than 16 bits or with a sign \(I;32N\); {BITS}"),
         (deep_tiff((16,), bytes(12), 1, 2), rf"has signed integers; {BITS}"),
@@ -240,6 +242,89 @@ def test_layouts_that_lose_values_are_refused(content: bytes, message: str, tmp_
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(StimulusError, match=rf"a\.tif: {message}"):
         read(tmp_path / "a.tif")
+
+
+DEEP_COLORS = np.random.default_rng(0).integers(0, 65536, (2, 3, 4)).astype(np.uint16)
+
+
+def deep_png(colors: Any, *, gray: bool = False) -> bytes:
+    """A PNG of 16 bits per value with its second line filtered by the one above, written by hand: Pillow writes none."""
+    lines = np.ascontiguousarray(colors.astype(">u2")).view(np.uint8).reshape(len(colors), -1)
+    packed = zlib.compress(b"\0" + lines[0].tobytes() + b"\2" + (lines[1] - lines[0]).tobytes())
+    kind = {3: 2, 4: 6, 2: 4}[colors.shape[2]]
+    header = struct.pack(">IIBBBBB", colors.shape[1], colors.shape[0], 16, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def written_tiff(values: Any, **settings: Any) -> bytes:
+    target = io.BytesIO()
+    tifffile.imwrite(target, values, **settings)
+    return target.getvalue()
+
+
+RED = DEEP_COLORS[..., :3]
+DEEP_FILES: dict[str, tuple[bytes, Any]] = {
+    "a.png": (deep_png(RED), RED / 65535),
+    "b.png": (deep_png(DEEP_COLORS), on_white(RED / 65535, DEEP_COLORS[..., 3:] / 65535)),
+    "little.tif": (written_tiff(RED, byteorder="<", photometric="rgb"), RED / 65535),
+    "big.tif": (written_tiff(RED, byteorder=">", photometric="rgb"), RED / 65535),
+    "deflated.tif": (written_tiff(RED, photometric="rgb", compression="zlib"), RED / 65535),
+    "deflated big.tif": (written_tiff(RED, photometric="rgb", byteorder=">", compression="zlib"), RED / 65535),
+    "by hand.tif": (deep_tiff((16, 16, 16), RED.astype("<u2").tobytes(), 2), RED / 65535),
+}
+
+
+@pytest.mark.parametrize("name", DEEP_FILES)
+def test_16_bits_per_color_are_kept(name: str, tmp_path: Path) -> None:
+    content, expected = DEEP_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    np.testing.assert_allclose(read(tmp_path / name), expected, rtol=0, atol=2e-7)
+
+
+def test_16_bits_of_gray_and_opacity_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(deep_png(DEEP_COLORS[..., :2]))
+    with pytest.raises(
+        StimulusError, match=rf"a\.png: has 16 bits per value \(LA;16B\), of which Pillow keeps 8; {BITS}"
+    ):
+        read(tmp_path / "a.png")
+
+
+STACKS: dict[str, Any] = {
+    "gray": np.stack([GRAY, 255 - GRAY, GRAY // 2]),
+    "16 bits": np.stack([DEEP, DEEP // 3]),
+    "colors": np.stack([COLORS, 255 - COLORS]),
+    "16-bit colors": np.stack([RED, RED // 5, RED // 7]),
+    "floats": np.stack([UNIT, 1 - UNIT]),
+}
+
+
+@pytest.mark.parametrize("case", STACKS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_page_of_a_tiff_is_read(case: str, channels: int, tmp_path: Path) -> None:
+    pages = STACKS[case]
+    (tmp_path / "a.tif").write_bytes(written_tiff(pages, photometric="rgb" if pages.ndim == 4 else "minisblack"))
+    found = read_images(tmp_path / "a.tif", channels)
+    assert found.shape == (len(pages), channels, 2, 3)
+    for image, page in zip(found, pages, strict=True):
+        (tmp_path / "one.tif").write_bytes(written_tiff(page, photometric="rgb" if pages.ndim == 4 else "minisblack"))
+        assert np.array_equal(image, read_image(tmp_path / "one.tif", channels)[0])
+    assert len(np.unique(found.reshape(len(found), -1), axis=0)) == len(found)
+
+
+def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(GRAY[:1])])
+    with pytest.raises(StimulusError, match=r"a\.tif: 2 pages of sizes 1x3, 2x3; save each size as a separate file$"):
+        read_images(tmp_path / "a.tif", 1)
+
+
+def test_many_pages_are_refused_unread(tmp_path: Path) -> None:
+    page = Image.new("1", (2**13, 2**11 + 1))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with pytest.raises(StimulusError, match=r"a\.tif: 2 pages of 2049x8192 pixels; at most .*; split it into tiles$"):
+        read_images(tmp_path / "a.tif", 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
