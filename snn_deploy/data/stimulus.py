@@ -9,7 +9,6 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data import images as pictures
 from snn_deploy.errors import NetworkError, StimulusError
-from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
@@ -38,11 +37,16 @@ def find_largest_size(network: Network, height: int, width: int) -> Size | None:
 
 
 def is_fixed(network: Network) -> bool:
-    """Whether ``network`` supports its own size only: a map from pixels to pixels is made for one size.
+    """Whether ``network`` supports its own size only, because something in it is made pixel by pixel.
 
-    Bilinear and cubic resizing and reflection at borders are such maps.
+    Bilinear and cubic resizing, reflection at borders and biases that differ by pixel are.
     """
-    return any(isinstance(connection.kernel, SpatialKernel) for connection in network.connections)
+    height, width = _own(network)
+    try:
+        network.at_size(2 * height, 2 * width)  # passes every pooling that the own size passes
+    except NetworkError:
+        return True
+    return False
 
 
 def _resized(network: Network, height: int, width: int, where: str) -> Network:
@@ -63,7 +67,7 @@ def _advise_conversion(network: Network, height: int, width: int) -> str:
     sizes = [size for size in dict.fromkeys((smaller, larger)) if min(size) > 0]
     crop = f", or crop the image to {_text(own)}" if own[0] <= height and own[1] <= width else ""
     return (
-        f"bilinear resizing or reflection fixes it to {_text(own)}: convert the model again with size "
+        f"resizing, reflection or biases by pixel fix it to {_text(own)}: convert the model again with size "
         f"{' or '.join(map(_text, sizes))}{crop}"
     )
 

@@ -27,6 +27,7 @@ from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
 from snn_deploy.data.metrics import Labels, count_label_pairs, score_restoration, score_segmentation
+from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.frontend.onnx import portable
@@ -42,6 +43,10 @@ TASKS: tuple[Task, ...] = ("denoise", "segment")
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Multiples to which an image's sides are padded, in this order, until the network supports the size."""
+
+
+OVERLAP = 32
+"""Pixels by which neighboring tiles overlap, or half of a tile that is smaller than twice that."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,12 @@ class SpikingPredictor:
         network: Network,
         backend: Backend,
         tile: tuple[int, int] | None = None,
-        overlap: int = 32,
+        overlap: int | None = None,
         target: Target | None = None,
     ) -> None:
         self._network, self._backend, self._target = network, backend, target
-        self._tile, self._overlap = tile or _fixed_size(network), overlap
+        self._tile = tile or ((network.input.shape[1], network.input.shape[2]) if is_fixed(network) else None)
+        self._overlap = min(OVERLAP, min(self._tile or (2 * OVERLAP,)) // 2) if overlap is None else overlap
         self._sized: dict[tuple[int, int], Network] = {network.input.shape[1:]: network}
         self._mappings: dict[tuple[int, int], Mapping] = {}
 
@@ -182,16 +188,6 @@ class SpikingPredictor:
         if size not in self._sized:
             self._sized[size] = self._network.at_size(*size)
         return self._sized[size]
-
-
-def _fixed_size(network: Network) -> tuple[int, int] | None:
-    """The size of a network with tensors that depend on it (resamplings, bias maps); ``None`` if any size works."""
-    _, height, width = network.input.shape
-    try:
-        network.at_size(2 * height, 2 * width)
-    except SnnDeployError:
-        return height, width
-    return None
 
 
 class FloatPredictor:

@@ -17,6 +17,7 @@ from PIL import Image
 from snn_deploy.cli import app as cli
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import artifact
+from snn_deploy.testing import random_unet
 from snn_deploy_cpu import CpuBackend
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
@@ -269,3 +270,17 @@ def test_convert_says_what_is_lost_and_searches(tool: Tool, tmp_path: Path) -> N
     assert all(item["error"] > 0 for item in others)
     shown = tool("convert", model, "--size", "16x16", "--search", "--out", out).out
     assert len(re.findall("chosen$", shown, re.MULTILINE)) == 1
+
+
+def test_defaults_fit_networks_of_fixed_size(tool: Tool, tmp_path: Path) -> None:
+    """A network of 48x48 cannot be shown 32x32, one of 16x16 cannot overlap by 32: defaults follow the network."""
+    for size in (16, 48):
+        artifact.save(random_unet("exact", 0, size=size, width=2), tmp_path / "n.snn")
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (52, 52), np.uint8)).save(folder / "a.png")
+        scored = ("evaluate", tmp_path / "n.snn", "--data", folder, "--task", "denoise", "--backend", "reference")
+        assert tool(*scored).status == 0
+        assert tool(*scored, "--overlap", "4").status == 0
+    found = tool("verify", tmp_path / "n.snn", "--suggest-stimulus", folder)
+    assert found.status in (0, 2), found.err

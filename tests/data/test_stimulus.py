@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,21 +55,21 @@ CASES = [
         random_unet("exact", 0, size=16),
         512,
         512,
-        "bilinear resizing or reflection fixes it to 16x16: convert the model again with size 512x512, "
+        "resizing, reflection or biases by pixel fix it to 16x16: convert the model again with size 512x512, "
         "or crop the image to 16x16",
     ),
     (
         random_unet("exact", 0, size=16),
         33,
         36,
-        "bilinear resizing or reflection fixes it to 16x16: convert the model again with size 32x36 or 36x36, "
+        "resizing, reflection or biases by pixel fix it to 16x16: convert the model again with size 32x36 or 36x36, "
         "or crop the image to 16x16",
     ),
     (
         random_unet("exact", 0, size=16),
         12,
         40,
-        "bilinear resizing or reflection fixes it to 16x16: convert the model again with size 12x40",
+        "resizing, reflection or biases by pixel fix it to 16x16: convert the model again with size 12x40",
     ),
 ]
 
@@ -105,8 +106,12 @@ def test_the_largest_size_within_a_limit(
         network.at_size(*size)
 
 
-def test_only_maps_of_pixels_fix_a_size() -> None:
+def test_what_is_made_pixel_by_pixel_fixes_a_size() -> None:
     assert is_fixed(random_unet("exact", 0))
-    assert not is_fixed(unet(2, 1))
+    network = unet(2, 1)
+    assert not is_fixed(network)
+    last = network.populations[-1]
+    biased = replace(last, bias=np.arange(last.size, dtype=np.int64).reshape(last.shape))
+    assert is_fixed(replace(network, populations=(*network.populations[:-1], biased)))
     with pytest.raises(NetworkError):
         random_unet("exact", 0, size=16).at_size(32, 32)

@@ -13,6 +13,7 @@ from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
+from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import StimulusError
@@ -50,7 +51,15 @@ MODES = Modes(
             "network data task backend noise seed tile overlap crop images target workers scheduler json",
         ),
     ),
-    (NOISE, WORKERS, Need("overlap", "without --tile", lambda arguments: arguments.tile is not None)),
+    (
+        NOISE,
+        WORKERS,
+        Need(
+            "overlap",
+            "without --tile, except with a network of fixed size",
+            lambda arguments: arguments.tile is not None or is_fixed(artifact.load(arguments.network)),
+        ),
+    ),
 )
 
 
@@ -78,7 +87,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("--seed", type=shared.whole(0), default=0, help="noise of image i has seed SEED + i")
     parser.add_argument("--tile", type=shared.size, metavar="HxW", help="cut larger images into tiles")
     parser.add_argument(
-        "--overlap", type=shared.whole(0), default=32, metavar="PIXELS", help="of neighbouring tiles (default: 32)"
+        "--overlap",
+        type=shared.whole(0),
+        metavar="PIXELS",
+        help="of neighbouring tiles (default: 32, or half of a smaller tile)",
     )
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
     parser.add_argument(

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
+from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import VerificationError
@@ -33,6 +33,9 @@ from snn_deploy.verification.stimuli import Stimuli
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
 """Images that ``--suggest-stimulus`` names at most."""
+
+SUGGESTED_SIZE = (32, 32)
+"""Most pixels (H, W) of each image that it looks at without ``--crop``."""
 
 MODES = Modes(
     (
@@ -235,14 +238,14 @@ def _plan(arguments: argparse.Namespace, network: Network) -> int:
 def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     """Name the images of a folder whose middles together reveal the most faults."""
     paths = images.list_image_paths(arguments.suggest_stimulus)
-    height, width = arguments.crop or (32, 32)
-    part = network.at_size(height, width)
+    height, width = arguments.crop or find_largest_size(network, *SUGGESTED_SIZE) or network.input.shape[1:]
     noisy = []
     for path in paths:
         image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width, str(path))
         noisy.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
+    part, payloads = prepare_stimulus(network, np.concatenate(noisy), str(arguments.suggest_stimulus))
     with progress("mutation score") as report:
-        score = score_mutants(part, np.concatenate([quantize_images(part, image) for image in noisy]), progress=report)
+        score = score_mutants(part, payloads, progress=report)
     level = LEVELS[arguments.level]
     chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:
