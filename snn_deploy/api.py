@@ -24,12 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion import convert as pipeline
-from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.data import images
@@ -154,8 +156,8 @@ def load(path: str | Path) -> SpikingNetwork:
 
 def convert(
     model: str | Path,
-    calibration: str | Path | Sequence[Image] | None = None,
-    options: Options | None = None,
+    calibration: str | Path | Image | Sequence[Image] | None = None,
+    options: Options | str | None = None,
     *,
     size: tuple[int, int] | None = None,
     noise: float = 0.0,
@@ -163,17 +165,20 @@ def convert(
 ) -> SpikingNetwork:
     """Convert an ONNX ``model``.
 
-    ``calibration``: a folder of images, float arrays (B, C, H, W), or ``None`` for scikit-image's photographs; patches of
-    them, with Gaussian noise of ``noise / 255``, show how large activations get. ``size`` (H, W): of the images to come,
+    ``calibration``: a folder of images, one or several float arrays (B, C, H, W), or ``None`` for scikit-image's photographs;
+    patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``options`` may be the name of
+    a preset, such as ``"spiking-unet"``. ``size`` (H, W): of the images to come,
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
     path = Path(model)
     own = pipeline.input_size(path)
+    chosen = preset(options) if isinstance(options, str) else options
     source = Path(calibration) if isinstance(calibration, str) else calibration
+    source = [source] if isinstance(source, np.ndarray) else source
     patches = load_calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
     with _watched(f"converting {path.name}") as report:
-        return SpikingNetwork(pipeline.convert(path, patches, options, size, progress=report).conversion.network)
+        return SpikingNetwork(pipeline.convert(path, patches, chosen, size, progress=report).conversion.network)
 
 
 def verify(

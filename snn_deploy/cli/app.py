@@ -192,11 +192,14 @@ def _execute(given: list[str]) -> int:
     from snn_deploy.display import console
 
     whole = parser()
+    given = _asked_for_help(given)
+    _check_verb(whole, given)
     line = project.apply(whole, given)
     with console.writing():  # of --help and --version
+        _check_spelling(whole, line.words)
         parsed, unknown = whole.parse_known_args(line.words)
     if unknown:
-        parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(parsed.own, unknown)}")
+        parsed.own.error(f"unrecognized arguments: {' '.join(unknown)}")
     console.set_verbosity(parsed.verbose - parsed.quiet)
     if line.path is not None:
         console.note(f"options of [{parsed.verb}] from {line.path}")
@@ -225,11 +228,35 @@ def _acting(
     return whole.parse_args(line.without([f"--{option.replace('_', '-')}" for option in idle]).words)
 
 
-def _meant(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
-    """The options of ``parser`` nearest to those that it does not know."""
-    known = [option for action in parser._actions for option in action.option_strings]
-    near = [get_close_matches(word.partition("=")[0], known, 1) for word in unknown if word.startswith("--")]
-    return "".join(f"; did you mean {matches[0]}?" for matches in near if matches)
+def _asked_for_help(given: list[str]) -> list[str]:
+    """``help`` and ``help VERB`` as the options that they mean."""
+    return [*given[1:2], "--help"] if given[:1] == ["help"] else given
+
+
+def _check_verb(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
+    """An error where the first word is an option of a verb, or nearly a verb."""
+    first = given[0] if given else ""
+    verb = next((word for word in given if word in VERBS), None)
+    if first.startswith("-") and first not in ("-h", "--help", "--version"):
+        example = f"snn-deploy {verb or 'VERB'} ... {first}"
+        whole.error(f"{first} stands before the verb; options follow it: {example}")
+    near = get_close_matches(first, VERBS, 1)
+    if near and first not in VERBS:
+        whole.error(f"{first!r} is not a verb; did you mean {near[0]}?")
+
+
+def _check_spelling(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """An error that names every option which the verb does not know, before any about what it lacks for that reason."""
+    own = project.verbs_of(whole).get(words[0]) if words else None
+    if own is None:
+        return
+    known = [option for action in own._actions for option in action.option_strings]
+    options = words[: words.index("--")] if "--" in words else words
+    unknown = [word for word in options if word.startswith("--") and word.partition("=")[0] not in known]
+    if unknown:
+        near = [get_close_matches(word.partition("=")[0], known, 1) for word in unknown]
+        meant = "".join(f"; did you mean {matches[0]}?" for matches in near if matches)
+        own.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
 
 
 def _limit_threads(number: str | None) -> None:

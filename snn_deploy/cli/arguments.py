@@ -15,6 +15,7 @@ from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, pre
 from snn_deploy.data import images, picture_file
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import progress
+from snn_deploy.errors import ReportError
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
@@ -82,6 +83,13 @@ def indices(text: str) -> slice:
     if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
         raise argparse.ArgumentTypeError(f"{text!r} is not a range; write FIRST-LAST, for example 25-29")
     return slice(int(first), int(last or first) + 1)
+
+
+def check_suffix(path: Path, *allowed: str) -> None:
+    """:class:`ReportError` where the name of an output promises another format than the one that is written."""
+    special = path.exists() and not path.is_file()  # a device or pipe has no format of its own
+    if path.suffix.lower() not in allowed and not special:
+        raise ReportError(f"{path}: ends in {path.suffix or 'no suffix'}; use {' or '.join(allowed)}")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from rich.console import Console
 
 import snn_deploy as sd
 from snn_deploy.backend.integer_ann import compute_integer_counts
-from snn_deploy.errors import StimulusError, VerificationError
+from snn_deploy.conversion.options import preset
+from snn_deploy.errors import ConversionError, StimulusError, VerificationError
 from snn_deploy.network.network import Output
 from snn_deploy.testing import random_unet
 from tests.cli.models import write_unet
@@ -69,6 +70,16 @@ def test_a_network_runs_images_of_other_sizes(net: sd.SpikingNetwork) -> None:
     population = result.network.outputs[0].population
     unit = result.network.population(population).unit[:, None, None]
     assert np.array_equal(result.output, result.counts[population] * unit)
+
+
+def test_presets_by_name_and_one_array_of_images(tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    batch = np.concatenate([PHOTO, 1 - PHOTO])
+    named = sd.convert(model, batch, "spiking-unet", size=(16, 16))
+    same = sd.convert(model, [batch], preset("spiking-unet"), size=(16, 16))
+    assert named.save(tmp_path / "a.snn") == same.save(tmp_path / "b.snn")
+    with pytest.raises(ConversionError, match="preset 'unet' is unknown; there are exact, "):
+        sd.convert(model, batch, "unet")
 
 
 def test_every_output_is_in_the_result(tmp_path: Path) -> None:

@@ -137,6 +137,11 @@ def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) 
         answers.append(f"{name}={'different' if names.index(name) >= names.index(culprit) else 'equal'}")
     assert (outcome, name) == ("culprit", culprit)
     assert tool("verify", network, "--probe-plan", "absent=equal").status == 3
+    spelled = [
+        tool("verify", network, "--probe-plan", f"{name}=different", "--json") for name in ("/mid/Relu", "mid/Relu")
+    ]
+    assert [found.status for found in spelled] == [0, 0]
+    assert spelled[0].out == spelled[1].out
     assert tool("verify", network, "--probe-plan", "absent=maybe").status == 3
 
 

@@ -272,6 +272,13 @@ def test_convert_says_what_is_lost_and_searches(tool: Tool, tmp_path: Path) -> N
     assert len(re.findall("chosen$", shown, re.MULTILINE)) == 1
 
 
+def test_help_is_a_word_too(tool: Tool) -> None:
+    for words in ((), ("run",)):
+        found = tool("help", *words)
+        assert (found.status, found.err) == (0, "")
+        assert found.out == tool(*words, "--help").out != ""
+
+
 def test_defaults_fit_networks_of_fixed_size(tool: Tool, tmp_path: Path) -> None:
     """A network of 48x48 cannot be shown 32x32, one of 16x16 cannot overlap by 32: defaults follow the network."""
     for size in (16, 48):

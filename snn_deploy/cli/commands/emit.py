@@ -58,6 +58,8 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Check, write, and say what was written."""
+    if arguments.to in WRITERS:
+        shared.check_suffix(arguments.out, f".{arguments.to}")
     network = artifact.load(arguments.network)
     stimulus = None
     if arguments.input is not None:

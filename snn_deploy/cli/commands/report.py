@@ -123,6 +123,7 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Collect, draw, write; status as of ``verify``."""
+    shared.check_suffix(arguments.out, ".html", ".htm")
     check_writable(arguments.out)
     target = load_target(arguments.target)
     unsized = artifact.load(arguments.network)

@@ -17,6 +17,7 @@ from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
 from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.labels import labels
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
@@ -221,11 +222,13 @@ def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
 def _plan(arguments: argparse.Namespace, network: Network) -> int:
     """Name the next population to record, or the culprit: at most about log2(n) recordings."""
     plan = ProbePlan.of(network)
+    shown = {label: name for name, label in labels(plan.order).items()}  # as tables spell them
     for answer in arguments.probe_plan:
         name, _, outcome = answer.rpartition("=")
         if outcome not in ("equal", "different"):
             raise VerificationError(f"{answer!r} is not an answer; write POPULATION=equal or POPULATION=different")
-        plan = plan.answer(name, equal=outcome == "equal")
+        known = name if name in plan.order else shown.get(name, name)
+        plan = plan.answer(known, equal=outcome == "equal")
     if arguments.json:
         show_json({"culprit": plan.culprit, "next": plan.next})
     elif plan.culprit is not None:

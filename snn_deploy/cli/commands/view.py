@@ -51,6 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Annotate, then write or open."""
     path: Path = arguments.file
     if arguments.out is not None:
+        shared.check_suffix(arguments.out, ".onnx")
         check_writable(arguments.out)
         write(arguments.out, _onnx(arguments))
         note(f"wrote {arguments.out}")
