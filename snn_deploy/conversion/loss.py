@@ -91,7 +91,8 @@ class Truth:
     def of(cls, model: Path, images: Images) -> Truth:
         """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
         chosen = images[:IMAGES]
-        graph = normal_form(read(model, (chosen[0].shape[2], chosen[0].shape[3])).graph)
+        ((height, width),) = {image.shape[2:] for image in chosen}
+        graph = normal_form(read(model, (height, width)).graph)
         probe = ActivationProbe(graph, [layer.name for layer in group_layers(graph).layers])
         return cls(chosen, tuple(probe(image) for image in chosen))
 

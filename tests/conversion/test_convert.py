@@ -28,6 +28,7 @@ IMAGES = [np.random.default_rng(seed).random((seed, 2, 5, 4), np.float32) for se
     [
         (model(), (6, 8), None, (6, 8)),
         (model(), (6, 8), (7, 9), (7, 9)),
+        (model(), (6, 8), (3, 3), (3, 3)),
         (model("h", "w"), None, None, (5, 4)),
         (model(6, "w"), None, None, (5, 4)),
         (model("h", 8), None, (7, 9), (7, 9)),

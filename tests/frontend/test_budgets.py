@@ -87,6 +87,8 @@ def test_every_matrix_is_some_work(monkeypatch: pytest.MonkeyPatch) -> None:
         # copies and means have none of their own, but become convolutions: window times channels
         (node("AveragePool", "x", kernel_shape=[2, 3]), {}, 2 * 3 * 4),
         (node("Resize", "x - s", mode="nearest"), {"s": reals(1, 1, 20, 20)}, 20 * 20 * 4),
+        # the larger matrix, before it is seen to copy pixels: 8 * (3 * 8 + 1)
+        (node("Resize", "x - s", mode="nearest"), {"s": reals(1, 1, 2, 3)}, 8 * 25),
         (node("Relu", "x"), {}, 0),
         (node("MaxPool", "x", kernel_shape=[2, 2]), {}, 0),
         # scales and shifts

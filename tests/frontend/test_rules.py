@@ -341,6 +341,15 @@ def test_pools_that_round_up_are_padded(attributes: dict[str, Any], pads: tuple[
     )
 
 
+@pytest.mark.parametrize("order", [[2, 3], [-2, -1], [-2, 3]])
+def test_axes_of_resizing_may_count_from_the_end(order: list[int]) -> None:
+    given = node("Resize", "x - s", mode="nearest", axes=order)
+    _, (made,) = apply(given, X, None, np.array([2.0, 3.0]), since=18)
+    assert fields(made.op) == {"scale": (2, 3)}
+    with pytest.raises(IndexError):
+        apply(node("Resize", "x - s", axes=[2, 4]), X, None, np.array([2.0, 3.0]), since=18)
+
+
 def test_windows_of_one_pixel_are_the_default() -> None:
     for name, since in (("MaxPool", 12), ("AveragePool", 11)):
         _, (made,) = apply(node(name, "x"), X, since=since)
@@ -353,6 +362,24 @@ def test_windows_of_one_pixel_are_the_default() -> None:
 def test_an_operator_has_one_rule() -> None:
     with pytest.raises(ValueError, match=r"^two rules for Relu-13$"):
         registry.operator("Relu", 13)(lambda call: call.folded(call.last_wire(0), ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "keeps"),
+    [
+        ("InstanceNormalization", True),
+        ("LayerNormalization", True),
+        ("Tanh", True),
+        ("Pow", True),
+        ("Einsum", False),
+        ("QLinearConv", False),
+        ("If", False),
+        ("Conv", False),
+    ],
+)
+def test_which_refused_operators_keep_the_shape(name: str, keeps: bool) -> None:
+    """Nodes that read them are judged, too."""
+    assert registry.keeps_shape(name) == keeps
 
 
 def test_what_is_exported_names_its_operator_set() -> None:

@@ -66,7 +66,7 @@ def _with_constant(call: Call) -> tuple[Wire, float]:
 
 
 def _scalar(call: Call, index: int) -> float:
-    values = np.asarray(call.constant(index), np.float64).reshape(-1)
+    values = np.asarray(call.constant(index), np.float64).ravel()
     if values.size != 1 or np.isnan(values[0]):
         raise RefusedError(f"limit of shape {values.shape} is not one number")
     return float(values[0])

@@ -161,7 +161,7 @@ class Call:
 
     def integer_constant(self, index: int) -> tuple[int, ...]:
         """Input ``index`` as a tuple of integers."""
-        values = np.asarray(self.constant(index)).reshape(-1)
+        values = np.asarray(self.constant(index)).ravel()
         if values.size > MAX_LIST:
             raise RefusedError(f"input {index} lists {values.size} numbers, more than {MAX_LIST}")
         return tuple(int(entry) for entry in values)
@@ -181,7 +181,7 @@ class Call:
             )
         if aligned.shape[channel] not in (1, wire.shape[0]):
             raise RefusedError(f"a constant of shape {values.shape} does not fit {wire.shape[0]} channels")
-        return np.broadcast_to(aligned.reshape(-1), wire.shape[:1]).copy()
+        return np.broadcast_to(aligned.ravel(), wire.shape[:1]).copy()
 
     # ------------------------------------------------------------------ outcomes
     def add(self, op: Op, *wires: Wire, part: str = "") -> Wire:

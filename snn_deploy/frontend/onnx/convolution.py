@@ -53,7 +53,7 @@ def _weight(call: Call) -> Float64:
 
 
 def _bias(call: Call, channels: int) -> Float64:
-    return call.real_constant(2).reshape(-1) if call.has(2) else np.zeros(channels)
+    return call.real_constant(2).ravel() if call.has(2) else np.zeros(channels)
 
 
 @operator("Conv", 1, 11, 22)

@@ -107,5 +107,5 @@ def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) 
 
 
 def _relative(one: Images, two: Images) -> float:
-    difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).reshape(-1))
-    return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).reshape(-1))), 1e-300)
+    difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).ravel())
+    return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).ravel())), 1e-300)

@@ -264,7 +264,7 @@ def pad(call: Call) -> Outcome:
     if call.since == 2:
         value = call.real("value", 0.0)
     else:
-        value = float(np.asarray(call.constant(2), np.float64).reshape(-1)[0]) if call.has(2) else 0.0
+        value = float(np.asarray(call.constant(2), np.float64).ravel()[0]) if call.has(2) else 0.0
     if max(abs(entry) for entry in given) > MAX_EXTENT:
         raise RefusedError(f"pads by {max(given)}")
     if mode == "constant":

@@ -15,7 +15,7 @@ def batch_normalization(call: Call) -> Outcome:
     if call.integer("training_mode", 0):
         raise RefusedError("is in training mode; export the model in evaluation mode")
     wire = call.wire(0)
-    scale, shift, mean, variance = (call.real_constant(index).reshape(-1) for index in range(1, 5))
+    scale, shift, mean, variance = (call.real_constant(index).ravel() for index in range(1, 5))
     epsilon = call.real("epsilon", 1e-5)
     if np.any(variance + epsilon <= 0):
         raise RefusedError("has a negative variance")

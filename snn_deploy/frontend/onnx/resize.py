@@ -31,9 +31,9 @@ def resize(call: Call) -> Outcome:
     if call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise RefusedError("keeps the aspect ratio; only stretching is supported")
     first = 1 if call.since == 10 else 2
-    scales = np.asarray(call.constant(first), np.float64).reshape(-1) if call.has(first) else np.zeros(0)
+    scales = np.asarray(call.constant(first), np.float64).ravel() if call.has(first) else np.zeros(0)
     sizes = call.integer_constant(3) if call.has(3) else ()
-    axes = tuple(axis % 4 for axis in call.attribute("axes") or range(4))
+    axes = tuple(call.attribute("axes") or range(4))
     return _resized(call, wire, "Resize", axes, tuple(scales), sizes)
 
 
@@ -41,7 +41,7 @@ def resize(call: Call) -> Outcome:
 def upsample(call: Call) -> Outcome:
     """Nearest and linear, by constant scales of height and width."""
     wire = call.any_wire(0)
-    scales = call.attribute("scales") if call.since == 7 else call.real_constant(1).reshape(-1)
+    scales = call.attribute("scales") if call.since == 7 else call.real_constant(1).ravel()
     return _resized(call, wire, "Upsample", (0, 1, 2, 3), tuple(float(scale) for scale in scales), ())
 
 
