@@ -198,7 +198,7 @@ def _layer(
     real = _float_format(population, bound_population(network, population), engine)
     per_channel = population.bias.shape[1:] == (1, 1)
     bias = np.moveaxis(np.broadcast_to(population.bias, population.shape), 0, -1)
-    channel_bias = population.bias[:, 0, 0] if per_channel else np.zeros_like(neuron.theta)
+    channel_bias = population.bias.ravel() if per_channel else np.zeros_like(neuron.theta)
     planned = [_input(network, connection, real, engine) for connection in connections]
     # what the host sends in every step adds the same current in every step
     constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]

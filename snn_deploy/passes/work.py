@@ -84,7 +84,6 @@ def _weights(term: Term) -> int:
 def _convolved(op: Conv | ConvTranspose, segments: Sequence[Segment]) -> int:
     """Weights of a convolution of ``segments``, for every term that reads their part of its channels."""
     channels = sum(segment.shape[0] for segment in segments)
-    split = len(segments) > 1 and op.groups > 1
-    whole = split and all(segment.shape[0] % (channels // op.groups) == 0 for segment in segments)
-    size = int(op.weight.size) * (op.groups if split and not whole else 1)
+    whole = all(segment.shape[0] % (channels // op.groups) == 0 for segment in segments)
+    size = int(op.weight.size) * (1 if whole else op.groups)
     return size + sum(len(segment.terms) * size * segment.shape[0] // channels for segment in segments)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from snn_deploy.display.tables import mapping_table
 from snn_deploy.errors import NetworkError, TargetError
+from snn_deploy.mapping.constraints import check_layer, check_resets
 from snn_deploy.mapping.fit import map_layers, map_network, suggest_sizes
 from snn_deploy.mapping.layout import (
     Layer,
@@ -20,7 +21,7 @@ from snn_deploy.mapping.layout import (
     describe_layers,
     measure_receptive_field,
 )
-from snn_deploy.mapping.tiling import Tile, choose_tile, count_synaptic_words, measure_uses
+from snn_deploy.mapping.tiling import Tile, Use, choose_tile, count_synaptic_words, measure_uses
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
@@ -98,6 +99,26 @@ def test_warnings_do_not_keep_it_from_fitting() -> None:
     assert mapping.warnings[1] == (
         "an image takes 9 steps, but Loihi 2 resets only every 2**n steps, here 16: throughput is 1.78x lower and static "
         "energy 1.78x higher than estimated"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "warned"), [("loihi2", 8, True), ("loihi2", 7, False), ("loihi1", 8, False), ("loihi1", 7, False)]
+)
+def test_resets_of_loihi2_come_at_powers_of_two(name: str, steps: int, warned: bool) -> None:
+    """An image takes one step more than the window."""
+    network = replace(chain(ones(1, 1, 3, 3)), steps=steps)
+    assert network.duration == steps + 1
+    assert bool(check_resets(network, load_target(name))) == warned
+
+
+def test_a_map_of_pixels_that_reads_too_many_says_how_many() -> None:
+    """Three rows and two columns for each pixel."""
+    rows, columns = ((0, 0), (0, 1), (0, 2)), ((0, 0), (0, 1))
+    group = SynapseGroup("a", (1, 3, 2), "pixels", entries=6, lines_read=(rows, columns))
+    (problem,) = check_layer(Layer("l", (1, 1, 1), (group,)), [Use("axons", 9, 4)], load_target("loihi1"), fits=False)
+    assert problem.remedy == (
+        "it reads up to 6 pixels of its channel: resample in several steps, each of which reads fewer"
     )
 
 

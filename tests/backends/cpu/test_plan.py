@@ -342,3 +342,9 @@ def test_an_input_is_passed_through_once(steps: int, kind: type) -> None:
     given = align(replace(network, mode="rate", steps=steps, populations=populations))
     (layer,) = prepare(given, None).layers
     assert type(layer) is kind
+
+
+def test_only_a_single_step_settles() -> None:
+    """Whatever payloads hold: later steps may send more."""
+    neuron = MultiThreshold(np.array([7]), np.array([0]), -9, 9, 0, 5)
+    assert not planned(identity(1, 3), neuron=neuron).settles
