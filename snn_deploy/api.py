@@ -34,6 +34,7 @@ from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.result_files import ResultFiles
@@ -118,15 +119,19 @@ class SpikingNetwork:
         :class:`~snn_deploy.errors.StimulusError` for a shape that does not fit, ``BackendError`` where the backend fails.
         """
         sized, payloads = prepare_stimulus(self.network, images)
-        engine = load_backend(backend)
-        with _watched(f"{backend}: {sized.name}") as report:
-            run = engine.run(sized, payloads, record, report)
+        run = _run(sized, payloads, backend, record)
         return Result(sized, run, run.read_outputs(sized))
 
-    def estimate(self, images: Image, target: str | Path = "loihi2", backend: str = "cpu") -> EnergyEstimate:
-        """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources."""
-        result = self.run(images, backend)
-        return energy_of(result.network, count_activity(result.network, result.run), load_target(target))
+    def estimate(
+        self, images: Image, target: str | Path = "loihi2", backend: str = "cpu", *, streamed: bool = False
+    ) -> EnergyEstimate:
+        """Joules and seconds per image on ``target`` (a name or a TOML file), with bands and sources.
+
+        One at a time, or ``streamed``: the next image enters before the one before has left the last layer.
+        """
+        sized, payloads = prepare_stimulus(self.network, images)
+        run = _run(sized, payloads, backend, choose_record(sized, payloads.shape[0]))
+        return energy_of(sized, count_activity(sized, run), load_target(target), streamed=streamed)
 
     def save(self, path: str | Path) -> str:
         """Write the artifact (.snn); returns its SHA-256."""
@@ -147,6 +152,12 @@ class SpikingNetwork:
 
     def _repr_html_(self) -> str | None:
         return _html(self)
+
+
+def _run(network: Network, payloads: Int64, backend: str, record: Record) -> Run:
+    engine = load_backend(backend)
+    with _watched(f"{backend}: {network.name}") as report:
+        return engine.run(network, payloads, record, report)
 
 
 def load(path: str | Path) -> SpikingNetwork:

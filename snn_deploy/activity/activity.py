@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snn_deploy.arrays import Float64, Int64, freeze
+from snn_deploy.arrays import Float64, Int32, Int64, freeze
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,8 @@ class PopulationActivity:
     ``events`` (B,) int64: messages sent, per image. ``unit_spikes`` (B,) int64, or ``None`` where payloads were not
     recorded and cannot be told from counts and events. ``active``, ``inactive`` (B,) int64: neuron updates with and
     without an event; the input is sent by the host and has none. ``mean`` (C, H, W) float64: events of each neuron,
-    averaged over the images (all of one value, and no memory, where a rate is assumed).
+    averaged over the images (all of one value, and no memory, where a rate is assumed). ``by_step`` (steps, C, H, W)
+    int32: events of each neuron in each step of the window, summed over the images; ``None`` where trains were not recorded.
     """
 
     name: str
@@ -50,8 +51,11 @@ class PopulationActivity:
     active: Int64
     inactive: Int64
     mean: Float64
+    by_step: Int32 | None = None
 
     def __post_init__(self) -> None:
+        if self.by_step is not None:
+            object.__setattr__(self, "by_step", freeze(self.by_step, np.int32))
         if self.mean.flags.writeable:
             object.__setattr__(self, "mean", freeze(self.mean, np.float64))
         for name in ("events", "active", "inactive"):

@@ -70,7 +70,7 @@ def count_activity(network: Network, run: Recorded) -> Activity:
     connections: dict[str, ConnectionActivity] = {}
     for population in network.populations:  # events are read once: a backend may keep them packed
         events = run.events[population.name]
-        populations.append(_population(network, population, events, _unit_spikes(network, population, run, events)))
+        populations.append(_population(network, population, run, events))
         for connection in network.connections:
             if connection.source == population.name:
                 connections[connection.name] = _connection(network, connection, events)
@@ -170,12 +170,16 @@ def _connection(network: Network, connection: Connection, events: Int64) -> Conn
     )
 
 
-def _population(
-    network: Network, population: Population, events: Int64, unit_spikes: Int64 | None
-) -> PopulationActivity:
+def _population(network: Network, population: Population, run: Recorded, events: Int64) -> PopulationActivity:
     sent = events.sum((1, 2, 3))
     return PopulationActivity(
-        population.name, population.size, sent, unit_spikes, *_updates(network, population, sent), events.mean(0)
+        population.name,
+        population.size,
+        sent,
+        _unit_spikes(network, population, run, events),
+        *_updates(network, population, sent),
+        events.mean(0),
+        None if run.trains is None else np.count_nonzero(run.trains[population.name], axis=0).astype(np.int32),
     )
 
 

@@ -4,14 +4,15 @@ On a chip (Davies et al. 2018, Table 2, and SANA-FE, TCAD 2025, give coefficient
 
     E_dynamic = sum over layers of  SOP e_syn + active e_act + inactive e_inact + events e_spike
                                     + messages e_message + hops_ew e_ew + hops_ns e_ns
-    t_step    = max(t_floor, busiest core: SOP t_syn + neurons t_neuron + barrier)
-    latency   = duration t_step          duration: steps from the first input event to the end of the last window
-    E_total   = E_dynamic + chips P_static interval
+    E_total   = E_dynamic + E_static
     EDP       = E_total latency
 
-Images one at a time (the default): every neuron is updated in all ``duration`` steps, and the chips leak all that time.
-``streamed``: the next image follows ``steps`` later through the pipeline, so an image takes the energy of ``steps``
-steps only; its latency stays the same.
+Durations of steps, latency, throughput and leakage are those of :mod:`snn_deploy.cost.timeline`, from the same loads of every
+step (:mod:`snn_deploy.cost.loads`). Images one at a time (the default): every neuron is updated in all ``duration`` steps, and
+the chips leak all that time. ``streamed``: the next image follows ``steps`` later, so an image takes the updates and the leakage
+of ``steps`` steps; these are longer, because all layers work at once.
+
+The boundary is the chips: input and output of the host are in no figure (``EnergyEstimate.excluded``).
 
 A coefficient that the target lacks is a :class:`TargetError`, never zero. No published coefficient is known for messages
 between chips: they are counted, have no energy, and are not in any sum. Where no message stays on its chip, there are no
@@ -24,12 +25,14 @@ import numpy as np
 
 from snn_deploy.activity.activity import Activity, ConnectionActivity
 from snn_deploy.cost.estimates import EnergyEstimate, LayerEnergy, Part, Timing
+from snn_deploy.cost.loads import Loads, measure_loads, share
+from snn_deploy.cost.timeline import time_steps
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.traffic import Traffic, measure_traffic
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Target
-from snn_deploy.targets.quantity import Quantity, largest, total
+from snn_deploy.targets.quantity import Quantity, total
 
 EVENT_COEFFICIENTS = (
     "energy.neuron_active_pj",
@@ -41,8 +44,14 @@ EVENT_COEFFICIENTS = (
 )
 """Energy coefficients that a target of kind ``chip`` must have, besides that of the synapse."""
 
+OPERATIONS, INACTIVE = "synaptic operations", "inactive neuron updates"
+"""Parts that are not spread over the steps as a population's events are."""
+
 BETWEEN_CHIPS = "messages between chips"
 """A part that is counted and has no energy."""
+
+HOST, BARRIERS = "host input and output", "barriers between steps"
+"""What no joule of a chip contains: no energy of either was published."""
 
 TIME_COEFFICIENTS = (
     "time.synapse_ns",
@@ -89,30 +98,54 @@ def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping
     used = (*synapse_keys, *EVENT_COEFFICIENTS, *TIME_COEFFICIENTS)
     target.require(*used)
     traffic = measure_traffic(network, activity, mapping, target)
-    steps = network.steps if streamed else network.duration
+    loads = measure_loads(network, activity, traffic, period=network.steps if streamed else network.duration)
+    layers = tuple(
+        LayerEnergy(population.name, _parts(network, activity, population.name, target, traffic, loads.period))
+        for population in network.populations
+    )
+    timeline = time_steps(loads, _joules_by_step(network, layers, loads), traffic, mapping, target, network.duration)
     measured = [key for key in target.figures if key.startswith("measured.")]
+    dynamic_j = _measurement(target, "measured.dynamic_per_image_uj")
+    static_w = _measurement(target, "measured.static_w") or target.quantity("power.static_chip_w") * float(
+        mapping.chips
+    )
     return EnergyEstimate(
         network.name,
         target.name,
         activity.basis,
-        tuple(
-            LayerEnergy(population.name, _parts(network, activity, population.name, target, traffic, steps))
-            for population in network.populations
-        ),
-        _timing(network, target, mapping, traffic, streamed=streamed),
+        layers,
+        Timing(timeline, mapping.cores, mapping.chips, static_w),
         tuple(target.figure(key) for key in (*used, *measured)),
-        (*target.notes, *_notes(mapping, traffic, streamed=streamed)),
-        target.quantity("measured.dynamic_per_image_uj") if "measured.dynamic_per_image_uj" in measured else None,
+        (*target.notes, *_notes(mapping, traffic, loads, streamed=streamed)),
+        (HOST,) if dynamic_j else (HOST, BARRIERS, *((BETWEEN_CHIPS,) if traffic.between_chips else ())),
+        dynamic_j,
     )
 
 
-def _notes(mapping: Mapping, traffic: Traffic, *, streamed: bool) -> tuple[str, ...]:
+def _measurement(target: Target, key: str) -> Quantity | None:
+    return target.quantity(key) if key in target.figures else None
+
+
+def _joules_by_step(network: Network, layers: tuple[LayerEnergy, ...], loads: Loads) -> tuple[Quantity, ...]:
+    """Dynamic joules of each step: every part of a layer falls into the steps in which its events do."""
+    ends = np.zeros((3, loads.period))
+    for layer in layers:
+        sent = loads.sent[layer.population]
+        idle = network.population(layer.population).size - sent
+        shares = {OPERATIONS: share(loads.received[layer.population]), INACTIVE: share(idle)}
+        for part in layer.parts:
+            if part.energy is not None:
+                ends += np.outer(part.energy.ends, shares.get(part.name, share(sent)))
+    return tuple(Quantity(*map(float, joules)) for joules in ends.T)
+
+
+def _notes(mapping: Mapping, traffic: Traffic, loads: Loads, *, streamed: bool) -> tuple[str, ...]:
     between = traffic.between_chips
     notes = [
-        "images stream through the pipeline"
+        "images stream through the pipeline: all layers work at once"
         if streamed
         else "images one at a time; streamed images share leakage and idle updates",
-        "step time uses the busiest core's average load; messages from the host are counted without hops",
+        f"{loads.basis}; a step is as long as its busiest core takes; messages from the host are counted without hops",
     ]
     if between:
         notes.append(
@@ -149,46 +182,18 @@ def _parts(
 
     return (
         Part(
-            "synaptic operations",
+            OPERATIONS,
             sum(number for _, number in operations.values()),
             total([target.quantity(key) * number for key, number in operations.values()]),
         ),
         part("active neuron updates", "energy.neuron_active_pj", active),
-        part("inactive neuron updates", "energy.neuron_inactive_pj", inactive),
+        part(INACTIVE, "energy.neuron_inactive_pj", inactive),
         part("spikes", "energy.spike_pj", active),
         part("messages to cores", "energy.message_pj", messages),
         hops("hops east-west", "energy.hop_ew_pj", hops_ew),
         hops("hops north-south", "energy.hop_ns_pj", hops_ns),
         *([Part(BETWEEN_CHIPS, between, None, "no published coefficient")] if traffic.between_chips else []),
     )
-
-
-def _timing(network: Network, target: Target, mapping: Mapping, traffic: Traffic, *, streamed: bool) -> Timing:
-    busiest = None
-    if "measured.step_us" in target.figures:
-        step = target.quantity("measured.step_us")
-    else:
-        synapse, neuron = target.quantity("time.synapse_ns"), target.quantity("time.neuron_ns")
-        load = traffic.operations / network.steps
-        times = [
-            load * on_synapse + traffic.neurons * on_neuron
-            for on_synapse, on_neuron in zip(_ends(synapse), _ends(neuron), strict=True)
-        ]
-        slowest = int(np.argmax(times[0]))
-        busiest = next(name for name, block in reversed(tuple(traffic.blocks.items())) if block.first <= slowest)
-        barrier = target.quantity("time.barrier_chip_ns" if mapping.chips == 1 else "time.barrier_chips_ns")
-        busy = Quantity(*(float(time.max()) for time in times))
-        step = largest(target.quantity("time.step_floor_ns"), busy + barrier)
-    static = target.quantity("power.static_chip_w") * float(mapping.chips)
-    if "measured.static_w" in target.figures:
-        static = target.quantity("measured.static_w")
-    latency = step * float(network.duration)
-    interval = step * float(network.steps) if streamed else latency
-    return Timing(step, latency, interval, mapping.cores, mapping.chips, static, busiest)
-
-
-def _ends(quantity: Quantity) -> tuple[float, float, float]:
-    return quantity.value, quantity.low, quantity.high
 
 
 def _operations(network: Network, activity: Activity, target: Target) -> EnergyEstimate:
@@ -202,7 +207,8 @@ def _operations(network: Network, activity: Activity, target: Target) -> EnergyE
         layers,
         None,
         tuple(target.figure(key) for key in keys),
-        (*target.notes, note, "no neuron updates, routing, leakage or time"),
+        (*target.notes, note),
+        ("neuron updates", "routing", "leakage", HOST),
     )
 
 

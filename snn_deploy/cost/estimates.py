@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snn_deploy.cost.timeline import Step, Timeline
 from snn_deploy.targets.device import Figure
 from snn_deploy.targets.quantity import Quantity, total
+
+BOUNDARY = "without host I/O"
+"""What stands beside every joule of a chip."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,32 @@ class LayerEnergy:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per step and per image, the interval between images, and the machine they are valid for.
+    """The timeline of an image, and the machine that it is valid for: cores, chips, and their leakage in watts."""
 
-    ``busiest``: the population on the core that determines the step time; ``None`` where the time is measured.
-    """
-
-    step_s: Quantity
-    latency_s: Quantity
-    interval_s: Quantity
+    timeline: Timeline
     cores: int
     chips: int
     static_w: Quantity
-    busiest: str | None = None
+
+    @property
+    def latency_s(self) -> Quantity:
+        """Seconds from the first input event of an image to the end of the last window."""
+        return self.timeline.latency_s
+
+    @property
+    def interval_s(self) -> Quantity:
+        """Seconds from one image to the next."""
+        return self.timeline.interval_s
+
+    @property
+    def step_s(self) -> Quantity:
+        """Mean duration of a step."""
+        return self.timeline.mean_step_s
+
+    @property
+    def longest_step(self) -> Step:
+        """The longest step."""
+        return self.timeline.steps[self.timeline.longest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +79,8 @@ class EnergyEstimate:
     """Energy of one image.
 
     ``timing`` is ``None`` where the target has coefficients of arithmetic only: then without leakage. ``measured_j``
-    replaces the modelled dynamic energy where the target file has a measurement; ``layers`` keep the modelled values.
+    replaces the modelled dynamic energy where the target file has a measurement; ``layers`` and the timeline keep the
+    modelled values. ``excluded``: what no figure contains.
     """
 
     network: str
@@ -71,6 +90,7 @@ class EnergyEstimate:
     timing: Timing | None
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
+    excluded: tuple[str, ...]
     measured_j: Quantity | None = None
 
     @property
@@ -132,8 +152,9 @@ class EnergyEstimate:
             machine = f"{self.timing.cores:,} cores, {self.timing.chips:,} chip(s)"
             rows += [
                 ("static energy per image", machine, self.static_j.text("J")),
-                ("energy per image", f"{self.static_share:.0%} static", self.total_j.text("J")),
-                ("step", _waits(self.timing), self.timing.step_s.text("s")),
+                ("energy per image", f"{self.static_share:.0%} static, {BOUNDARY}", self.total_j.text("J")),
+                ("mean step", f"{len(self.timing.timeline.steps):,} steps per image", self.timing.step_s.text("s")),
+                ("longest step", _waits(self.timing), self.timing.longest_step.duration_s.text("s")),
                 ("latency", "", self.timing.latency_s.text("s")),
                 ("images per second", "", self.images_per_s.text("")),
                 ("energy-delay product", "", self.edp_js.text("Js")),
@@ -142,6 +163,7 @@ class EnergyEstimate:
 
     def record(self) -> dict[str, object]:
         """For JSON: SI units, every figure with its band."""
+        timeline = self.timing.timeline if self.timing else None
         return {
             "network": self.network,
             "target": self.target,
@@ -161,12 +183,15 @@ class EnergyEstimate:
             "static_j": _record(self.static_j),
             "total_j": self.total_j.record(),
             "static_share": self.static_share,
+            "excluded": list(self.excluded),
             "step_s": _record(self.timing.step_s if self.timing else None),
+            "longest_step_s": _record(self.timing.longest_step.duration_s if self.timing else None),
             "latency_s": _record(self.timing.latency_s if self.timing else None),
             "images_per_s": _record(self.images_per_s),
             "edp_js": _record(self.edp_js),
             "cores": self.timing.cores if self.timing else None,
             "chips": self.timing.chips if self.timing else None,
+            "timeline": timeline.record() if timeline else None,
             "basis": [figure.citation for figure in self.figures],
             "notes": list(self.notes),
         }
@@ -188,4 +213,9 @@ def _record(quantity: Quantity | None) -> dict[str, float] | None:
 
 
 def _waits(timing: Timing) -> str:
-    return "measured" if timing.busiest is None else f"busiest core: {timing.busiest}"
+    """What the longest step waits for."""
+    timeline = timing.timeline
+    if timeline.is_measured:
+        return "measured"
+    busiest = timing.longest_step.busiest
+    return f"step {timeline.longest}, busiest core: {busiest}" if busiest else "no synaptic operations"

@@ -9,7 +9,7 @@ from rich.console import Group
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.backend.protocol import Run
-from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.cost.estimates import BOUNDARY, EnergyEstimate
 from snn_deploy.display.plain_table import PlainTable, line
 from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.mapping.fit import Mapping as NetworkMapping
@@ -58,8 +58,9 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     for row in estimate.rows():
         table.add_row(*row)
     basis = [line(figure.citation, style="dim") for figure in estimate.figures]
+    boundary = line(f"not in the energy: {', '.join(estimate.excluded)}")
     notes = [line(f"note: {note}", style="yellow") for note in estimate.notes]
-    return Group(table, *basis, *notes)
+    return Group(table, boundary, *basis, *notes)
 
 
 def mapping_table(mapping: NetworkMapping) -> Group:
@@ -97,7 +98,8 @@ def sweep_table(points: Sequence[Point], goals: Mapping[str, Goal]) -> PlainTabl
     front = select_pareto_front(points, goals)
     settings = list(dict.fromkeys(name for point in points for name in point.settings))
     scores = list(dict.fromkeys(name for point in points for name in point.scores))
-    table = PlainTable(title="sweep: * marks what no other point beats in " + ", ".join(goals))
+    boundary = f"energy_j: dynamic and static_j, images one at a time, {BOUNDARY}" if "static_j" in scores else None
+    table = PlainTable(title="sweep: * marks what no other point beats in " + ", ".join(goals), caption=boundary)
     for column in ("point", *settings, *scores):
         table.add_column(column, justify="right")
     for number, point in enumerate(points, 1):

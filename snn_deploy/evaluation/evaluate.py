@@ -9,7 +9,7 @@ supports, and the result is cropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -18,11 +18,12 @@ import numpy as np
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float64, Int64
-from snn_deploy.backend.protocol import Backend, Progress
+from snn_deploy.backend.protocol import Backend, Progress, Record
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
@@ -51,26 +52,35 @@ OVERLAP = 32
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one or more images: events, synaptic operations, MACs of the same connections, joules.
+    """Cost of one or more images: events, synaptic operations, MACs of the same connections, joules and seconds.
 
-    ``energy_j`` is ``None`` where it was not estimated.
+    ``energy_j`` is all of it, ``static_j`` the leakage in it; ``latency_s`` of images one at a time. They are ``None``
+    where they were not estimated.
     """
 
     events: float
     synaptic_operations: float
     macs: float
     energy_j: float | None = None
+    static_j: float | None = None
+    latency_s: float | None = None
 
 
 def average_costs(costs: Sequence[Cost], images: int) -> Cost:
     """The mean of ``images`` images whose parts cost ``costs``."""
-    joules = [cost.energy_j for cost in costs if cost.energy_j is not None]
     return Cost(
         sum(cost.events for cost in costs) / images,
         sum(cost.synaptic_operations for cost in costs) / images,
         sum(cost.macs for cost in costs) / images,
-        sum(joules) / images if len(joules) == len(costs) else None,
+        _average([cost.energy_j for cost in costs], images),
+        _average([cost.static_j for cost in costs], images),
+        _average([cost.latency_s for cost in costs], images),
     )
+
+
+def _average(values: Sequence[float | None], images: int) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / images if len(known) == len(values) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,25 +158,29 @@ class SpikingPredictor:
         height, width = tile.shape[2:]
         network = self._at(self._accepted(height, width))
         rows, columns = (need - have for need, have in zip(network.input.shape[1:], (height, width), strict=True))
-        run = self._backend.run(network, quantize_images(network, _padded(tile, rows, columns)))
+        record = Record.COUNTS if self._target is None else choose_record(network, 1)
+        run = self._backend.run(network, quantize_images(network, _padded(tile, rows, columns)), record)
         values = run.values(network)
         if values.shape[2:] != network.input.shape[1:]:
             raise NetworkError(
                 f"output {values.shape[2:]} for an image {network.input.shape[1:]}; the sizes must be equal"
             )
         activity = count_activity(network, run)
-        energy = self._energy_j(network, activity)
-        cost = Cost(activity.events, activity.synaptic_operations, activity.macs, energy)
-        return values[:, :, :height, :width], cost
+        return values[:, :, :height, :width], self._price(network, activity)
 
-    def _energy_j(self, network: Network, activity: Activity) -> float | None:
-        """Energy of ``activity`` on the target, if one is given; each size is mapped once."""
+    def _price(self, network: Network, activity: Activity) -> Cost:
+        """What ``activity`` counts, and its joules and seconds on the target, if one is given; each size is mapped once."""
+        counted = Cost(activity.events, activity.synaptic_operations, activity.macs)
         target, size = self._target, network.input.shape[1:]
         if target is None:
-            return None
+            return counted
         if target.kind == "chip" and size not in self._mappings:
             self._mappings[size] = map_network(network, target)
-        return estimate(network, activity, target, mapping=self._mappings.get(size)).total_j.value
+        priced = estimate(network, activity, target, mapping=self._mappings.get(size))
+        if priced.static_j is None or priced.timing is None:
+            return replace(counted, energy_j=priced.total_j.value)
+        latency_s = priced.timing.latency_s.value
+        return replace(counted, energy_j=priced.total_j.value, static_j=priced.static_j.value, latency_s=latency_s)
 
     def _accepted(self, height: int, width: int) -> tuple[int, int]:
         """The smallest supported size of :data:`MULTIPLES`, else the network's own, that contains (height, width)."""

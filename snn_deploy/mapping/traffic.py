@@ -19,7 +19,7 @@ import numpy as np
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.synapses import locate_targets
-from snn_deploy.arrays import Bool, Float64, Int64
+from snn_deploy.arrays import Bool, Float64, Int32, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
 from snn_deploy.mapping.tiling import Tile
@@ -36,6 +36,11 @@ class Block:
     first: int
     tile: Tile
     grid: Shape
+
+    @property
+    def cores(self) -> slice:
+        """Their numbers."""
+        return slice(self.first, self.first + self.grid[0] * self.grid[1] * self.grid[2])
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,14 @@ class Messages:
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
-    """``operations`` (cores,) float64: synaptic operations per image on each core; ``neurons`` (cores,) int64 on it."""
+    """``operations`` (cores,) float64: synaptic operations per image on each core; ``neurons`` (cores,) int64 on it.
+
+    ``loads``: the operations by connection, each on the cores of its target.
+    """
 
     blocks: MappingType[str, Block]
     operations: Float64
+    loads: MappingType[str, Float64]
     neurons: Int64
     messages: tuple[Messages, ...]
 
@@ -100,17 +109,51 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
     operations = np.zeros(mapping.cores)
     neurons = np.zeros(mapping.cores, np.int64)
     messages = []
+    loads: dict[str, Float64] = {}
     for population in network.populations[1:]:
         block = blocks[population.name]
-        cores = slice(block.first, block.first + int(np.prod(block.grid)))
         sizes = [_sizes(length, part) for length, part in zip(population.shape, _sides(block.tile), strict=True)]
-        neurons[cores] = np.einsum("c,y,x->cyx", *sizes).reshape(-1)
+        neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).reshape(-1)
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
             taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
-            operations[cores] += _operations(connection.kernel, taps, mean, population.shape, block.tile).reshape(-1)
+            loads[connection.name] = _operations(connection.kernel, taps, mean, population.shape, block.tile).reshape(
+                -1
+            )
+            operations[block.cores] += loads[connection.name]
             messages.append(_messages(network, connection, taps.any((2, 3)), mean, blocks, target))
-    return Traffic(blocks, operations, neurons, tuple(messages))
+    return Traffic(blocks, operations, loads, neurons, tuple(messages))
+
+
+def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) -> Float64:
+    """Operations (steps, cores of the target) float64 of ``events`` (steps, C, H, W) in the tiles of a target of ``shape``.
+
+    The same numbers as in :class:`Traffic`, step by step: sums over the columns, then the rows, that reach a tile.
+    """
+    taps = _taps_per_block(kernel, shape[0], tile.channels)
+    if isinstance(kernel, SpatialKernel):
+        return np.stack(
+            [_operations(kernel, taps, maps.astype(np.float64), shape, tile).reshape(-1) for maps in events]
+        )
+    landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]))
+    rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
+    columns = _landings(landed[1], tile.columns, -(-shape[2] // tile.columns))
+    weights = taps.transpose(0, 2, 3, 1).reshape(taps.shape[0], -1).astype(np.float64)
+    found = []
+    for maps in events:
+        narrow = np.matmul(maps.astype(np.float64), columns.reshape(columns.shape[0], -1))  # (C, H, K_w tiles)
+        small = np.matmul(rows.reshape(rows.shape[0], -1).T, narrow)  # (C, K_h tiles, K_w tiles)
+        parts = small.reshape(-1, *rows.shape[1:], *columns.shape[1:]).transpose(1, 3, 0, 2, 4)
+        found.append((weights @ parts.reshape(weights.shape[1], -1)).reshape(-1))
+    return np.stack(found)
+
+
+def _landings(landed: Int64, part: int, tiles: int) -> Float64:
+    """1 where a source row (or column) reaches a tile under a tap: (H, K, tiles) float64 from its targets (K, H)."""
+    met = np.zeros((landed.shape[1], landed.shape[0], tiles))
+    taps, places = np.nonzero(landed >= 0)
+    met[places, taps, landed[taps, places] // part] = 1
+    return met
 
 
 def _sides(tile: Tile) -> Shape:

@@ -16,6 +16,9 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 46
 
 BINS = 24
 
+SPACING, SLANTED = 15, 50
+"""Least distance of slanted labels, and the height that they take below a chart."""
+
 
 def bar(share: float, text: str) -> str:
     """A bar over ``share`` (0..1) of its cell, with ``text`` on it."""
@@ -91,6 +94,38 @@ def line(
     )
     parts.append(f'<text x="0" y="{TOP - 22}">{escape(y_label)}</text>')
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+
+
+def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[str]) -> str:
+    """One bar per step, its duration in ms with a line over the band; ``labels`` below where there is space."""
+    top = max(quantity.high for quantity in durations) * 1e3 or 1.0
+    wide = (WIDTH - LEFT - RIGHT) / len(durations)
+    parts = []
+
+    def y_of(seconds: float) -> float:
+        return TOP + (1 - seconds * 1e3 / top) * (HEIGHT - TOP - BOTTOM)
+
+    for tick in _ticks(0.0, top):
+        y = y_of(tick / 1e3)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    last = -math.inf
+    for index, (duration, label, title) in enumerate(zip(durations, labels, titles, strict=True)):
+        left, middle = LEFT + wide * (index + 0.1), LEFT + wide * (index + 0.5)
+        y = y_of(duration.value)
+        parts.append(
+            f'<g><title>{escape(title)}</title><rect class="step" x="{left:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" '
+            f'height="{HEIGHT - BOTTOM - y:.1f}"/><line class="whisker" x1="{middle:.1f}" x2="{middle:.1f}" '
+            f'y1="{y_of(duration.high):.1f}" y2="{y_of(duration.low):.1f}"/></g>'
+        )
+        if middle - last > SPACING:
+            x, below = f"{middle:.1f}", HEIGHT - BOTTOM + 14
+            parts.append(
+                f'<text x="{x}" y="{below}" text-anchor="end" transform="rotate(-45 {x} {below})">{escape(label)}</text>'
+            )
+            last = middle
+    parts.append(f'<text x="0" y="{TOP - 22}">ms per step</text>')
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + SLANTED}" role="img">{"".join(parts)}</svg>'
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from snn_deploy.cost.estimates import BOUNDARY, Timing
 from snn_deploy.data import images
 from snn_deploy.display.labels import labels
 from snn_deploy.report import charts
@@ -77,7 +78,8 @@ def _tiles(contents: Contents) -> str:
         tiles.append(_tile("counts of the backends", status, compared))
     if energy is not None:
         value, band = _split(energy.total_j.text("J"))
-        tiles.append(_tile(f"energy per image on {energy.target}", escape(value), band))
+        boundary = "" if energy.static_share is None else f"; {energy.static_share:.0%} static, {BOUNDARY}"
+        tiles.append(_tile(f"energy per image on {energy.target}", escape(value), band + boundary))
         if energy.timing is not None:
             value, band = _split(energy.timing.latency_s.text("s"))
             tiles.append(_tile("latency", escape(value), band))
@@ -187,7 +189,8 @@ def _energy(contents: Contents) -> str:
     if energy.static_j is not None and energy.timing is not None:
         machine = f"{energy.timing.cores:,} cores, {energy.timing.chips:,} chip(s)"
         rows.append(("leakage", escape(energy.static_j.text("J")), charts.band(energy.static_j, top), machine))
-    rows.append(("total", escape(energy.total_j.text("J")), "", ""))
+    share = "" if energy.static_share is None else f"{energy.static_share:.0%} static, {BOUNDARY}"
+    rows.append(("total", escape(energy.total_j.text("J")), "", share))
     short = labels(layer.population for layer in energy.layers)
     peak = max(layer.energy.high for layer in energy.layers) or 1.0
     layers = [
@@ -199,11 +202,35 @@ def _energy(contents: Contents) -> str:
     return (
         f"<p>One image on {escape(energy.target)}, {escape(energy.activity)}. Bars span the bands, ticks are the values.</p>"
         + _table(("part", "energy", "band", "per image"), rows, numbers=(1, 3), wide=(2,), total=True)
-        + f"<ul>{notes}</ul>"
+        + _timeline(energy.timing)
+        + f"<ul><li>not in the energy: {escape(', '.join(energy.excluded))}</li>{notes}</ul>"
         + "<details><summary>dynamic energy of every population</summary>"
         + _table(("population", "energy", "band"), layers, numbers=(1,), wide=(2,))
         + "</details><details>"
         + f"<summary>all {len(energy.figures)} energy coefficients and sources</summary><ul>{figures}</ul></details>"
+    )
+
+
+def _timeline(timing: Timing | None) -> str:
+    """Durations of the steps of one image, and the population whose core the others wait for."""
+    if timing is None:
+        return ""
+    timeline = timing.timeline
+    short = labels((step.busiest for step in timeline.steps if step.busiest is not None), 16)
+    names = [short.get(step.busiest or "", "") for step in timeline.steps]
+    titles = [
+        f"step {index}: {step.duration_s.text('s')}, busiest core: {step.busiest or 'none'}; "
+        f"{step.operations:,.0f} synaptic operations, {step.messages:,.0f} messages, {step.dynamic_j.text('J')} dynamic"
+        for index, step in enumerate(timeline.steps)
+    ]
+    images_per_s = timing.interval_s.inverse().text("")
+    flow = "images stream" if timeline.is_streamed else "one image at a time"
+    said = "measured" if timeline.is_measured else timeline.basis
+    return (
+        f"<h3>Timeline</h3><p>{len(names)} steps from one image to the next, {flow}: {escape(said)}. Latency "
+        f"{escape(timing.latency_s.text('s'))}, {escape(images_per_s)} images/s. Below each step the population whose core the "
+        "others wait for; lines span the bands.</p>"
+        + charts.bars([step.duration_s for step in timeline.steps], names, titles)
     )
 
 

@@ -29,6 +29,11 @@ class Quantity:
         """A number known without error, such as a count."""
         return cls(value, value, value)
 
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """``value``, ``low``, ``high``."""
+        return self.value, self.low, self.high
+
     def __add__(self, other: Quantity) -> Quantity:
         return Quantity(self.value + other.value, self.low + other.low, self.high + other.high)
 

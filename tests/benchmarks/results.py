@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from results_page import write_page
+from results_page import has_energy, write_page
 from results_plots import write_plots
 from results_studies import ROOT, Row, Study, studies
 
@@ -102,13 +102,18 @@ def parts_of(study: Study) -> Iterator[tuple[Row, int | None]]:
     yield from ((row, None) for row in study.whole)
 
 
+def _is_known(part: Part | None, fingerprint: str) -> bool:
+    """Whether nothing but the code has changed since, and the part's energy is the present model's."""
+    return part is not None and part["fingerprint"] == fingerprint and has_energy(part)
+
+
 def measure_all(chosen: list[Study], found: dict[str, Part], arguments: argparse.Namespace) -> None:
     """Add to ``found`` what is missing, shortest first; every part is on disk as soon as it is known."""
     jobs = [
         (effort(study, row, crop, len(entries(study, arguments.shared))), study, row, crop)
         for study in chosen
         for row, crop in parts_of(study)
-        if found.get(study.key(row, crop), {}).get("fingerprint") != study.fingerprint(row, crop)
+        if not _is_known(found.get(study.key(row, crop)), study.fingerprint(row, crop))
         and not (row.training and arguments.no_tuning and not study.tuned(row, arguments.tuned).is_file())
     ]
     started = time.perf_counter()

@@ -23,9 +23,15 @@ Gaussian, not clipped, image i with seed i; PSNR on clipped restorations, all pi
 `models/models.toml` lists how each network was trained.
 
 *Events* are messages, whatever their payload; *operations* are synaptic operations, one event reaching one non-zero weight;
-*op/MAC* divides them by the multiplications of the float network. *Energy* is the estimate for Loihi 2 with all its components
-(`snn-deploy estimate`), not a measurement. T counts the steps of a population's window; a pipelined chip adds the network's depth
+*op/MAC* divides them by the multiplications of the float network. *Energy* is the estimate for Loihi 2, images one at a time
+(`snn-deploy estimate`), not a measurement: operations, updates, messages and leakage, whose share stands beside it, of the chips
+without the host's input and output. T counts the steps of a population's window; a pipelined chip adds the network's depth
 to it in every mode: an `exact` network has a window of one step.
+"""
+
+STALE = """{number} of {all} energies are left out ("-"): they were estimated before 2026-11-29 with the time of the busiest
+layer in every step, which made `exact` mode up to 2.7 times too slow and its leakage as much too high. `make reproduce` measures
+them again.
 """
 
 NOTES = """## Limitations of these results
@@ -55,12 +61,31 @@ UNITS = {"psnr_db": "dB", "f1": "F1", "miou": "mIoU"}
 def write_page(path: Path, parts: Parts, studies: Sequence[Study], plots: Mapping[str, str]) -> None:
     """Write the page; parts that were not measured are listed at its end."""
     measured = [study for study in studies if any(study.key(row, None) in parts for row in study.whole)]
-    sections = [HEAD, _summary(parts, measured)]
+    sections = [HEAD, _stale(parts), _summary(parts, measured)]
     for study in measured:
         sections += _study(parts, study)
     sections += [f"![{caption}](img/{name})\n\n{caption}\n" for name, caption in plots.items()]
     sections += [NOTES, _tunings(parts, measured), _missing(parts, studies)]
     write(path, "\n".join(section for section in sections if section))
+
+
+def has_energy(part: Mapping[str, Any]) -> bool:
+    """Whether the part's joules come from the present model; a float network has none."""
+    return bool(part["cost"]) and part["cost"].get("static_j") is not None
+
+
+def _stale(parts: Parts) -> str:
+    spiking = [part for part in parts.values() if part["cost"] and part["cost"]["macs"]]
+    number = sum(not has_energy(part) for part in spiking)
+    return STALE.format(number=number, all=len(spiking)) if number else ""
+
+
+def _energy(part: Mapping[str, Any]) -> str:
+    """Joules of one image and the share of leakage."""
+    if not has_energy(part):
+        return "-"
+    energy_j, static_j = part["cost"]["energy_j"], part["cost"]["static_j"]
+    return f"{energy_j * 1e3:.3g} mJ ({static_j / energy_j:.0%} static)"
 
 
 def lines_of(parts: Parts, study: Study) -> Lines:
@@ -117,7 +142,7 @@ def _table(parts: Parts, study: Study, rows: Sequence[Row], crop: int | None) ->
         cost = part["cost"]
         if cost is not None and cost["macs"]:  # recorded as 0 for float models until 0.2.0
             cells += [f"{cost['events']:,.0f}", f"{cost['synaptic_operations']:,.0f}"]
-            cells += [f"{cost['synaptic_operations'] / cost['macs']:.2f}", f"{cost['energy_j'] * 1e3:.3g} mJ"]
+            cells += [f"{cost['synaptic_operations'] / cost['macs']:.2f}", _energy(part)]
         else:
             cells += [""] * 4
         shown.append(cells)
@@ -144,7 +169,8 @@ def _sweep(parts: Parts, study: Study) -> Iterable[str]:
         "Synaptic operations per multiplication of the float network:",
         lambda part: f"{part['cost']['synaptic_operations'] / part['cost']['macs']:.2f}",
     )
-    yield table("Energy per image in mJ:", lambda part: f"{part['cost']['energy_j'] * 1e3:.3g}")
+    if any(has_energy(part) for points in lines.values() for part in points.values()):
+        yield table("Energy per image (share of leakage):", _energy)
 
 
 def first_within(parts: Parts, study: Study) -> dict[str, tuple[int | None, int]]:

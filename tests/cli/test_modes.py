@@ -5,6 +5,7 @@ The cases come from the parser and from the verbs' tables: an option without a p
 
 import argparse
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,11 @@ NEEDS = [
         "--map m.svg",
         "with a --target that is not a chip",
     ),
+    (
+        ("estimate", "NET", "--rate", "0.1", "--target", "cmos45-int8"),
+        "--streamed",
+        "with a --target that is not a chip",
+    ),
     (("estimate", "NET", "--rate", "0.1"), "--noise 3", "with --rate"),
     (("report", "NET", "--input", "PIC", "--out", "r.html"), "--calibration PICS", "without --model"),
     (
@@ -288,8 +294,13 @@ def test_options_act(tool: Tool, stands_for: dict[str, object], tmp_path: Path) 
     )
     whole = json.loads(tool(*evaluate).out)
     assert len(json.loads(tool(*evaluate, "--images", "0-0").out)["images"]) == 1
-    assert json.loads(tool(*evaluate, "--target", "loihi2").out)["cost_per_image"]["energy_j"] is not None
-    assert whole["cost_per_image"]["energy_j"] is None, "not estimated is not 0 J"
+    estimated = ("energy_j", "static_j", "latency_s", "boundary")
+    for target, known in (("loihi2", estimated), ("cmos45-int8", estimated[:1]), (None, ())):
+        more = () if target is None else ("--target", target)
+        cost = json.loads(tool(*evaluate, *more).out)["cost_per_image"]
+        assert {name for name in estimated if cost[name] is not None} == set(known), "not estimated is not 0"
+    shown = tool(*evaluate[:-1], "--target", "loihi2").out
+    assert re.search(r"J on loihi2 \(\d+% static, without host I/O\), latency \d", " ".join(shown.split()))
     floats = json.loads(tool("evaluate", stands_for["MODEL"], *evaluate[2:6], "--json").out)
     assert floats["cost_per_image"] is None
     assert json.loads(tool(*evaluate, "--seed", "5").out) != whole
@@ -306,5 +317,12 @@ def test_options_act(tool: Tool, stands_for: dict[str, object], tmp_path: Path) 
     )
     assert len({exact, fewer, rate, longer}) == 4
 
+    single, streamed = (
+        json.loads(tool("estimate", net, "--rate", "0.5", "--json", *more).out)["energy"]
+        for more in ((), ("--streamed",))
+    )
+    assert (single["timeline"]["streamed"], streamed["timeline"]["streamed"]) == (False, True)
+    assert single["images_per_s"]["value"] < streamed["images_per_s"]["value"]
+    assert single["latency_s"]["value"] < streamed["latency_s"]["value"]
     assert tool("estimate", net, "--rate", "0.5", "--map", tmp_path / "map.svg").status == 0
     assert ET.parse(tmp_path / "map.svg").getroot().tag.endswith("svg")

@@ -69,7 +69,10 @@ def test_convert_run_verify_estimate(tool: Tool, tmp_path: Path, pictures: Path,
     assert estimated.status == 0, estimated.err
     total = json.loads(estimated.out)["energy"]["total_j"]
     assert total["low"] < total["high"]
-    assert tool("estimate", network, "--rate", "0.1").status == 0
+    shown = tool("estimate", network, "--rate", "0.1")
+    assert shown.status == 0
+    assert "% static, without host I/O" in shown.out
+    assert "not in the energy: host input and output, barriers between steps\n" in shown.out
 
 
 def test_convert_keeps_the_models_own_size(tool: Tool, tmp_path: Path, pictures: Path) -> None:

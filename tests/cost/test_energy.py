@@ -51,10 +51,10 @@ def test_the_formula_by_hand(measured: tuple[Network, Activity]) -> None:
     assert (energy.dynamic_j.low, energy.dynamic_j.high) == pytest.approx((expected, 2 * expected), rel=1e-12)
     assert energy.timing is not None
     assert energy.static_j is not None
-    busiest = float((moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9).max())
-    barrier = 465e-9 if mapping.chips == 1 else 14300e-9
-    assert energy.timing.step_s.value == pytest.approx(max(busiest + barrier, 465e-9), rel=1e-12)
-    assert energy.timing.latency_s.value == pytest.approx(energy.timing.step_s.value * network.duration, rel=1e-12)
+    steps = [step.duration_s.value for step in energy.timing.timeline.steps]  # test_timeline.py walks over them
+    assert len(steps) == network.duration
+    assert energy.timing.latency_s.value == pytest.approx(sum(steps), rel=1e-12)
+    assert energy.timing.step_s.value == pytest.approx(sum(steps) / network.duration, rel=1e-12)
     assert energy.static_j.value == pytest.approx(0.104 * energy.timing.latency_s.value * mapping.chips, rel=1e-12)
     assert energy.total_j.value == pytest.approx(energy.dynamic_j.value + energy.static_j.value, rel=1e-12)
     assert energy.edp_js is not None
@@ -84,12 +84,11 @@ def test_the_busiest_core_is_named(measured: tuple[Network, Activity]) -> None:
     mapping = map_network(network, target)
     moved = measure_traffic(network, activity, mapping, target)
     loads = moved.operations / network.steps * 3.5e-9 + moved.neurons * 8.4e-9
-    timing = estimate(network, activity, target).timing
+    timing = estimate(network, activity, target, streamed=True).timing
     assert timing is not None
-    peaks = {
-        name: loads[block.first : block.first + int(np.prod(block.grid))].max() for name, block in moved.blocks.items()
-    }
-    assert timing.busiest == max(peaks, key=lambda name: peaks[name])
+    peaks = {name: loads[block.cores].max() for name, block in moved.blocks.items()}
+    assert timing.longest_step.busiest == max(peaks, key=lambda name: peaks[name])
+    assert timing.longest_step.core == int(np.argmax(loads))
     assert (timing.cores, timing.chips) == (mapping.cores, mapping.chips)
 
 
@@ -97,7 +96,7 @@ def test_the_busiest_core_is_named(measured: tuple[Network, Activity]) -> None:
     ("cores_per_chip", "streamed", "notes"),
     [
         (3, False, ["images one at a time; streamed images share leakage and idle updates"]),
-        (3, True, ["images stream through the pipeline"]),
+        (3, True, ["images stream through the pipeline: all layers work at once"]),
         (
             1,
             False,
@@ -114,8 +113,14 @@ def test_notes_say_what_is_not_included(cores_per_chip: int, streamed: bool, not
     limit = replace(loihi1.figure("limits.cores_per_chip"), value=float(cores_per_chip))
     target = replace(loihi1, figures={**loihi1.figures, limit.key: limit})
     energy = estimate(network, assume_activity(network, 0.5), target, streamed=streamed)
-    step = "step time uses the busiest core's average load; messages from the host are counted without hops"
+    step = (
+        "operations are spread evenly over each layer's window of 4 steps; a step is as long as its busiest core takes; "
+        "messages from the host are counted without hops"
+    )
     assert energy.notes == (*loihi1.notes, notes[0], step, *notes[1:])
+    crossing = ["messages between chips"] if len(notes) > 1 else []
+    assert energy.excluded == ("host input and output", "barriers between steps", *crossing)
+    assert energy.record()["excluded"] == list(energy.excluded)
     assert (energy.network, energy.target) == ("copies", "loihi1")
     assert energy.activity == "assumed: 0.5 events per neuron and step"
     keys = [figure.key for figure in energy.figures]
@@ -201,6 +206,8 @@ def test_a_measurement_stands_in_for_the_model(tmp_path: Path, measured: tuple[N
     assert energy.timing.step_s.value == pytest.approx(1e-4, rel=1e-12)
     assert energy.static_j is not None
     assert energy.static_j.value == pytest.approx(0.3 * 1e-4 * network.duration, rel=1e-12)
+    assert {row[:2] for row in energy.rows()} >= {("longest step", "measured")}
+    assert energy.excluded == ("host input and output",)
     assert any("our bench, 2026-01" in figure.citation for figure in energy.figures)
 
 
@@ -218,13 +225,18 @@ def test_step_times_of_a_chip_lie_in_the_band(operations: float, measured_us: fl
 
 
 def test_streaming_shares_leakage_and_idle_updates(measured: tuple[Network, Activity]) -> None:
+    """The next image follows after ``steps`` steps, in which all layers work: each is longer, an image takes fewer."""
     network, activity = measured
     single, streamed = (estimate(network, activity, load_target("loihi2"), streamed=flag) for flag in (False, True))
     assert single.timing is not None
     assert streamed.timing is not None
-    assert streamed.timing.latency_s == single.timing.latency_s
-    ratio = network.duration / network.steps
-    assert single.timing.interval_s.value == pytest.approx(streamed.timing.interval_s.value * ratio, rel=1e-12)
+    assert len(streamed.timing.timeline.steps) == network.steps
+    longest = max(step.duration_s.value for step in single.timing.timeline.steps)
+    assert streamed.timing.interval_s.value == pytest.approx(longest, rel=1e-12)
+    latency_s = streamed.timing.interval_s.value * network.duration
+    assert streamed.timing.latency_s.value == pytest.approx(latency_s, rel=1e-12)
+    assert single.timing.interval_s == single.timing.latency_s
+    assert streamed.timing.interval_s.value < single.timing.latency_s.value < latency_s
     idle = {part.name: part.count for part in single.parts}["inactive neuron updates"]
     less = {part.name: part.count for part in streamed.parts}["inactive neuron updates"]
     neurons = sum(population.size for population in network.populations[1:])
@@ -249,6 +261,7 @@ def test_arithmetic_and_the_published_formula(measured: tuple[Network, Activity]
     assert sums.total_j.value == pytest.approx(0.9e-12 * activity.synaptic_operations / activity.images, rel=1e-12)
     assert sums.timing is None
     assert sums.static_share is None
+    assert sums.excluded == ("neuron updates", "routing", "leakage", "host input and output")
     paper = estimate(network, activity, load_target("spiking-unet-formula"))
     spikes = sum(int(counts.unit_spikes.sum()) for counts in activity.populations[1:] if counts.unit_spikes is not None)
     first = sum(counts.dense_macs for counts in activity.connections if counts.source == network.input.name)

@@ -200,7 +200,7 @@ def test_the_worked_estimate() -> None:
     assert energy.timing is not None
     assert (energy.timing.cores, energy.timing.chips) == (1216, 11)
     assert energy.timing.step_s.low < 0.23e-3 < energy.timing.step_s.high
-    assert energy.timing.busiest == "dec2a"
+    assert energy.timing.longest_step.busiest == "dec2a"
 
 
 def test_a_large_unet_is_estimated_without_a_run() -> None:

@@ -14,7 +14,7 @@ from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup, describe_layers
 from snn_deploy.mapping.tiling import Tile, measure_uses
-from snn_deploy.mapping.traffic import count_messages, locate_cores, measure_traffic, place_layers
+from snn_deploy.mapping.traffic import count_messages, locate_cores, measure_operations, measure_traffic, place_layers
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -82,6 +82,21 @@ def test_one_message_per_core_reached(kernel: Kernel, shape: Shape, tile: Tile) 
     numbers = tile_numbers(end, tile)
     expected = [np.unique(numbers[met > 0]).size for met in reached(kernel, shape)]
     assert np.array_equal(count_messages(kernel, shape, end, tile).reshape(-1), expected)
+
+
+@pytest.mark.parametrize(("kernel", "shape"), KERNELS)
+@pytest.mark.parametrize("tile", [Tile(2, 3, 2), Tile(9, 9, 9)])
+def test_operations_of_every_step(kernel: Kernel, shape: Shape, tile: Tile) -> None:
+    """Each step for itself: every event reaches its synapses, on the core that holds the target."""
+    end = kernel.output_shape(shape)
+    numbers = tile_numbers(end, tile)
+    events = np.random.default_rng(3).integers(0, 3, (4, *shape)).astype(np.int32)
+    met = reached(kernel, shape)
+    expected = [
+        np.bincount(numbers.reshape(-1), np.tensordot(maps.reshape(-1), met, 1).reshape(-1), numbers.max() + 1)
+        for maps in events
+    ]
+    assert np.array_equal(measure_operations(kernel, events, end, tile), expected)
 
 
 @pytest.mark.parametrize("name", ["loihi1", "loihi2"])

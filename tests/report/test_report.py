@@ -128,6 +128,9 @@ def test_all_parts_are_there_and_nothing_comes_from_outside(whole: Path) -> None
         "PSNR of the spiking network",
         "9 nodes of the ONNX file",
         "energy.synapse_pj",
+        "one image at a time: each layer works in one step",
+        "% static, without host I/O",
+        "not in the energy: host input and output, barriers between steps",
     ):
         assert part in words
     assert "Not here" not in words
@@ -221,6 +224,11 @@ def test_charts_draw_what_they_are_given() -> None:
     assert "--low:0.2500;--value:0.5000;--high:1.0000" in charts.band(Quantity(2, 1, 4), 4)
     assert "silent" in charts.histogram(np.zeros((1, 1, 2, 2), np.int64))
     assert charts.histogram(np.array([1, 1, 1, 5])).count("<rect") == 2
+    drawn = charts.bars([Quantity(1e-3, 5e-4, 2e-3), Quantity(2e-3, 1e-3, 4e-3)], ["a", "<b>"], ["step 0", "step 1"])
+    tall = [float(height) for height in re.findall(r'<rect[^>]* height="([\d.]+)"', drawn)]
+    assert tall[1] == pytest.approx(2 * tall[0], abs=0.2)
+    assert drawn.count('class="whisker"') == 2
+    assert "&lt;b&gt;" in drawn
     with pytest.raises(ReportError, match="in the order of their budgets$"):
         Curve("T", "", ((2, 1.0), (1, 2.0)), 1)
 

@@ -12,6 +12,7 @@ from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
+from snn_deploy.cost.loads import choose_record
 from snn_deploy.display.console import note, show, show_json, verbose
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
@@ -26,14 +27,16 @@ OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
 
 MODES = Modes(
     (
-        Mode("with --rate", "network rate target map json", lambda arguments: arguments.rate is not None),
-        Mode("without --rate", "network input crop noise seed backend target map json"),
+        Mode("with --rate", "network rate target streamed map json", lambda arguments: arguments.rate is not None),
+        Mode("without --rate", "network input crop noise seed backend target streamed map json"),
     ),
     (
         IMAGE,
         NOISE,
         Need(
-            "map", "with a --target that is not a chip", lambda arguments: load_target(arguments.target).kind == "chip"
+            "map streamed",
+            "with a --target that is not a chip",
+            lambda arguments: load_target(arguments.target).kind == "chip",
         ),
     ),
 )
@@ -55,6 +58,9 @@ def add(verbs: Any) -> None:
     )
     shared.add_backend(parser)
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
+    parser.add_argument(
+        "--streamed", action="store_true", help="images follow each other through the pipeline (default: one at a time)"
+    )
     parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -72,10 +78,11 @@ def execute(arguments: argparse.Namespace) -> int:
         activity = assume_activity(network, arguments.rate)
     else:
         network, _, payloads = shared.stimulus(arguments, network)
-        activity = count_activity(network, shared.run(arguments.backend, network, payloads))
+        record = choose_record(network, payloads.shape[0])
+        activity = count_activity(network, shared.run(arguments.backend, network, payloads, record))
     mapping = map_network(network, target) if target.kind == "chip" else None
     is_placed = mapping is None or mapping.is_placed
-    energy = estimate(network, activity, target, mapping=mapping) if is_placed else None
+    energy = estimate(network, activity, target, mapping=mapping, streamed=arguments.streamed) if is_placed else None
     if mapping is not None and arguments.map is not None:
         if is_placed:
             write(arguments.map, core_map(mapping, target, None))
@@ -115,5 +122,6 @@ def show_energy(energy: EnergyEstimate) -> None:
         kinds[figure.basis] = kinds.get(figure.basis, 0) + 1
     known = ", ".join(f"{number} {basis}" for basis, number in kinds.items())
     show(f"energy coefficients: {known}; sources with --verbose, all in --json")
+    show(f"not in the energy: {', '.join(energy.excluded)}")
     for text in energy.notes:
         show(f"note: {text}")

@@ -12,6 +12,7 @@ from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
+from snn_deploy.cost.estimates import BOUNDARY
 from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
 from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.display.console import progress, show, show_json
@@ -28,7 +29,8 @@ from snn_deploy.evaluation.evaluate import (
     evaluate,
 )
 from snn_deploy.network import artifact
-from snn_deploy.targets.load import load_target
+from snn_deploy.targets.load import Target, load_target
+from snn_deploy.targets.quantity import rounded
 
 UNITS = {
     "psnr_db": "PSNR [dB]",
@@ -119,13 +121,13 @@ def execute(arguments: argparse.Namespace) -> int:
     """Evaluate and show."""
     entries = entries_of(arguments.data, arguments.task, arguments.images)
     predictor: Predictor
+    target = None if arguments.target is None else load_target(arguments.target)
     if _is_float(arguments.network):
         channels = input_channels(arguments.network, input_size(arguments.network))
         predictor = FloatPredictor(arguments.network)
     else:
         network = artifact.load(arguments.network)
         channels = network.input.shape[0]
-        target = None if arguments.target is None else load_target(arguments.target)
         backend = load_backend(arguments.backend)
         predictor = SpikingPredictor(network, backend, arguments.tile, arguments.overlap, target)
     with progress(f"evaluate {arguments.network.name}") as report:
@@ -144,23 +146,26 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(record(evaluation) | {"clipped": record_clipping(arguments)})
     else:
-        show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}"))
+        show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}", target))
     return 0
 
 
 def record(evaluation: Evaluation) -> dict[str, Any]:
-    """For machines: every image, all together, and the mean cost of one."""
+    """For machines: every image, all together, and the mean cost of one; what was not computed is ``None``."""
+    timed = evaluation.cost is not None and evaluation.cost.latency_s is not None
     return {
         "task": evaluation.task,
         "images": [{"image": scored.image} | scored.scores for scored in evaluation.images],
         "overall": evaluation.overall,
-        "cost_per_image": None if evaluation.cost is None else asdict(evaluation.cost),
+        "cost_per_image": None
+        if evaluation.cost is None
+        else asdict(evaluation.cost) | {"boundary": BOUNDARY if timed else None},
     }
 
 
-def score_table(evaluation: Evaluation, title: str) -> PlainTable:
+def score_table(evaluation: Evaluation, title: str, target: Target | None = None) -> PlainTable:
     """One row per image, and one for all."""
-    table = PlainTable(title=title, caption=None if evaluation.cost is None else _describe(evaluation.cost))
+    table = PlainTable(title=title, caption=None if evaluation.cost is None else _describe(evaluation.cost, target))
     table.add_column("image")
     for name in evaluation.overall:
         table.add_column(UNITS[name], justify="right")
@@ -172,10 +177,19 @@ def score_table(evaluation: Evaluation, title: str) -> PlainTable:
     return table
 
 
-def _describe(cost: Cost) -> str:
+def _describe(cost: Cost, target: Target | None) -> str:
     per_mac = f" ({cost.synaptic_operations / cost.macs:.2f} per MAC)" if cost.macs else ""
-    joules = "" if cost.energy_j is None else f", {cost.energy_j:.3g} J"
-    return f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations{per_mac}{joules}"
+    counted = f"per image: {cost.events:,.0f} events, {cost.synaptic_operations:,.0f} synaptic operations{per_mac}"
+    return counted + _priced(cost, target)
+
+
+def _priced(cost: Cost, target: Target | None) -> str:
+    if target is None or cost.energy_j is None:
+        return ""
+    joules = f", {rounded(cost.energy_j, 'J')} on {target.name}"
+    if cost.static_j is None or cost.latency_s is None:
+        return joules
+    return f"{joules} ({cost.static_j / cost.energy_j:.0%} static, {BOUNDARY}), latency {rounded(cost.latency_s, 's')}"
 
 
 def _number(name: str, value: float | None) -> str:

@@ -27,6 +27,7 @@ from snn_deploy.cli.modes import Mode, Modes, Need
 from snn_deploy.conversion.convert import convert, input_size, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import psnr_db
@@ -133,7 +134,7 @@ def execute(arguments: argparse.Namespace) -> int:
             f"{arguments.input}: {len(clean)} images; a report shows one, so save each as a separate file"
         )
     network, payloads = prepare_stimulus(unsized, noisy, str(arguments.input))
-    run = shared.run(arguments.backend, network, payloads)
+    run = shared.run(arguments.backend, network, payloads, choose_record(network, payloads.shape[0]))
     output = _values(network, run)
     expected = None if arguments.model is None else next(iter(_float(arguments.model, noisy).values()))
     if expected is not None and expected.shape != output.shape:
@@ -155,7 +156,7 @@ def execute(arguments: argparse.Namespace) -> int:
         energy=estimate(network, activity, target, mapping=mapping) if placed else None,
         mapping=mapping,
         verdict=verdict,
-        curve=_curve(arguments, network, clean, noisy, expected, missing),
+        curve=_curve(arguments, network, run, clean, noisy, expected, missing),
         ledger=_ledger(arguments, noisy, missing),
         core_map=drawn,
         provenance=_provenance(arguments, unsized, run),
@@ -195,6 +196,7 @@ def _verdict(arguments: argparse.Namespace, network: Network, image: images.Imag
 def _curve(
     arguments: argparse.Namespace,
     network: Network,
+    run: Run,
     clean: images.Image,
     noisy: images.Image,
     expected: Float32 | None,
@@ -218,7 +220,7 @@ def _curve(
         missing[title] = "left out on request"
         return None
     if network.mode == "rate":
-        return _over_steps(arguments, network, noisy, truth, against, limit, missing)
+        return _over_steps(arguments, network, run, noisy, truth, against, limit, missing)
     if arguments.model is None:
         missing[title] = "other levels N need a conversion each; name the ONNX file with --model"
         return None
@@ -228,20 +230,25 @@ def _curve(
 def _over_steps(
     arguments: argparse.Namespace,
     network: Network,
+    run: Run,
     noisy: images.Image,
     truth: images.Image,
     against: str,
     limit: tuple[str, float] | None,
     missing: dict[str, str],
 ) -> Curve | None:
-    """The read-out after t steps is the mean of the first t payloads of its window: one run gives all points."""
+    """The read-out after t steps is the mean of the first t payloads of its window: one run gives all points.
+
+    It is ``run``, or where that did not record trains another one that does.
+    """
     if (
         network.steps < 2
         or 4 * network.steps * sum(population.size for population in network.populations) > TRAINS_LIMIT
     ):
         missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
         return None
-    run = shared.run(arguments.backend, network, quantize_images(network, noisy), Record.TRAINS)
+    if run.trains is None:
+        run = shared.run(arguments.backend, network, quantize_images(network, noisy), Record.TRAINS)
     population = network.population(network.outputs[0].population)
     trains = (run.trains or {})[population.name]
     sums = np.cumsum(trains.astype(np.int64), axis=1) * population.unit[:, None, None]

@@ -20,6 +20,7 @@ from snn_deploy.cli.modes import WORKERS, Mode, Modes
 from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate
+from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.display.console import progress, show, show_json
@@ -34,6 +35,9 @@ from snn_deploy.verification.certificate import digest_file
 
 GOALS: dict[str, Goal] = {"quality_db": "max", "energy_j": "min", "latency_s": "min", "synaptic_operations": "min"}
 """What a point is judged by; ``quality_db`` is the signal-to-error ratio against the float network, in dB."""
+
+COSTS = "timeline"
+"""The model of energy and time: a journal of another one is not resumed."""
 
 MODES = Modes(
     (Mode("in any mode", "model input crop noise seed grid calibration target journal plot workers scheduler json"),),
@@ -128,8 +132,8 @@ class Scoring:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the images and the target."""
-        digest = hashlib.sha256(repr(self.target).encode())
+        """SHA-256 of the images, the target and the model of its costs."""
+        digest = hashlib.sha256(f"{COSTS} {self.target!r}".encode())
         for image in (self.image, *self.calibration):
             digest.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
         return digest.hexdigest()
@@ -140,7 +144,8 @@ class Scoring:
         changes = {name: value for name, value in settings.items() if name != "preset"}
         options = preset(str(settings.get("preset", "exact")), **changes)
         network = convert(self.model, self.calibration, options, size).conversion.network
-        run = load_backend("cpu").run(network, quantize_images(network, self.image))
+        payloads = quantize_images(network, self.image)
+        run = load_backend("cpu").run(network, payloads, choose_record(network, payloads.shape[0]))
         expected = next(iter(open_float_probe(self.model, size)(self.image).values()))
         error = float(np.mean(np.square(run.values(network) - expected)))
         activity = count_activity(network, run)
@@ -151,6 +156,10 @@ class Scoring:
             "synaptic_operations": float(activity.synaptic_operations) / activity.images,
             "duration_steps": float(network.duration),
         }
-        if energy.timing is not None:
-            scores |= {"latency_s": energy.timing.latency_s.value, "cores": float(energy.timing.cores)}
+        if energy.timing is not None and energy.static_j is not None:
+            scores |= {
+                "static_j": energy.static_j.value,
+                "latency_s": energy.timing.latency_s.value,
+                "cores": float(energy.timing.cores),
+            }
         return scores
