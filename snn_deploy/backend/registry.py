@@ -33,6 +33,8 @@ def load_backend(name: str) -> Backend:
     except ImportError as error:
         remedy = f"; install its extra: pip install snn-deploy[{name}]" if name in EXTRAS else ""
         raise BackendUnavailableError(f"backend {name}: {error}{remedy}") from error
+    except SnnDeployError as error:  # the backend's own words, where it says what it lacks
+        raise BackendUnavailableError(f"backend {name}: {error}") from error
     except Exception as error:  # whatever is wrong with a stranger's module
         raise BackendUnavailableError(f"backend {name} cannot be loaded: {_failure(error)}") from error
     if not isinstance(backend, Backend):

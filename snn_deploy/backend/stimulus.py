@@ -14,6 +14,9 @@ from snn_deploy.network.network import Network
 CLIPPED = 0.05
 """Share of clipped values above which an image is suspect; noise takes a few values of any image out of the range."""
 
+WRONG = 0.9
+"""Share of clipped values above which it is an image of another scale, and an error."""
+
 FAR = 2.0
 """A single value that is as many times beyond the range is suspect, too."""
 
@@ -22,7 +25,8 @@ def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even.
 
     :class:`~snn_deploy.errors.ClippedInputWarning` where more than :data:`CLIPPED` of the values are clipped by a level or
-    more, or any value is :data:`FAR` times beyond the range.
+    more, or any value is :data:`FAR` times beyond the range. :class:`StimulusError` above a share of :data:`WRONG`, as of
+    values from 0 to 255 where the network was calibrated from 0 to 1: nothing of such an image is left.
     """
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -32,11 +36,11 @@ def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     if not np.all(np.isfinite(image)):
         raise StimulusError("the image holds values that are not finite")
     counts = np.rint(image.astype(np.float64) / network.input.unit[:, None, None])
-    _warn_of_clipping(network, image, counts)
+    _judge_clipping(network, image, counts)
     return np.clip(counts, network.input.input_min, network.input.input_max).astype(np.int64)
 
 
-def _warn_of_clipping(network: Network, image: Float32 | Float64, counts: Float64) -> None:
+def _judge_clipping(network: Network, image: Float32 | Float64, counts: Float64) -> None:
     low, high, unit = network.input.input_min, network.input.input_max, network.input.unit
     if not counts.size or (counts.min() >= low - 1 and counts.max() <= high + 1):
         return
@@ -44,9 +48,10 @@ def _warn_of_clipping(network: Network, image: Float32 | Float64, counts: Float6
     share = float(np.mean(outside))
     if share > CLIPPED or counts.max() > FAR * max(high, 1) or counts.min() < FAR * min(low, -high):
         extreme = float(image.reshape(-1)[np.where(outside, np.abs(image), 0).argmax()])
-        warnings.warn(
-            ClippedInputWarning(share, extreme, float(low * unit.max()), float(high * unit.max())), stacklevel=3
-        )
+        clipped = ClippedInputWarning(share, extreme, float(low * unit.max()), float(high * unit.max()))
+        if share > WRONG:
+            raise StimulusError(str(clipped))
+        warnings.warn(clipped, stacklevel=3)
 
 
 def check_stimulus(network: Network, stimulus: Int64) -> None:

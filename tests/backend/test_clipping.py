@@ -9,7 +9,7 @@ import pytest
 import snn_deploy as sd
 from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.stimulus import quantize_images
-from snn_deploy.errors import ClippedInputWarning
+from snn_deploy.errors import ClippedInputWarning, StimulusError
 from snn_deploy.testing import random_unet
 from snn_deploy.workers import _call, gather
 
@@ -55,12 +55,25 @@ def test_a_share_or_a_far_value_is_told(beyond: float, number: int, told: bool) 
 
 def test_python_tells_where_the_image_was_given() -> None:
     net = sd.SpikingNetwork(NETWORK)
-    with pytest.warns(
-        sd.ClippedInputWarning, match=r"^100.00% of the input's values .* the largest is 25; give images"
-    ):
-        net.run(50 * picture(0.5, 0), backend="reference")
+    with pytest.warns(sd.ClippedInputWarning, match=r"^78.12% of the input's values .* the largest is 25; give images"):
+        net.run(picture(25, 50), backend="reference")
     with pytest.warns(sd.ClippedInputWarning, match="are clipped"):
-        sd.verify(net, 50 * picture(0.5, 0), backends=("reference", "reference"), level="neuron-count")
+        sd.verify(net, picture(25, 50), backends=("reference", "reference"), level="neuron-count")
+
+
+@pytest.mark.parametrize(("number", "refused"), [(57, False), (58, True), (64, True)])
+def test_an_image_of_another_scale_is_refused(number: int, refused: bool) -> None:
+    """More than nine values of ten beyond the range, as of an image from 0 to 255: nothing of it would be left."""
+    image = picture(127.5, number)
+    if not refused:
+        with pytest.warns(ClippedInputWarning):
+            quantize_images(NETWORK, image)
+        return
+    message = (
+        rf"^{number / 64:.2%} of the input's values are outside of -1 to 1, .*; give images from 0 to 1, or calibrate"
+    )
+    with pytest.raises(StimulusError, match=message):
+        quantize_images(NETWORK, image)
 
 
 def test_workers_hand_the_warning_over() -> None:

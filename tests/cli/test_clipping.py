@@ -15,8 +15,8 @@ from .models import write_unet
 
 @pytest.fixture
 def bright(tmp_path: Path) -> Path:
-    """A picture fifty times too bright."""
-    np.save(tmp_path / "bright.npy", 50 * np.random.default_rng(0).random((1, 1, 16, 16), np.float32))
+    """A picture five times too bright."""
+    np.save(tmp_path / "bright.npy", 5 * np.random.default_rng(0).random((1, 1, 16, 16), np.float32))
     return tmp_path / "bright.npy"
 
 
@@ -56,6 +56,13 @@ def test_clipping_is_told(tool: Tool, name: str, network: Path, pictures: Path, 
     assert set(clipped) == {"share", "extreme", "low", "high"}
     assert clipped["share"] > 0.1
     assert abs(clipped["extreme"]) > clipped["high"] > clipped["low"]
+
+
+def test_an_image_of_another_scale_is_an_error(tool: Tool, network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "bytes.npy", 255 * np.random.default_rng(0).random((1, 1, 16, 16), np.float32))
+    found = tool("run", network, "--input", tmp_path / "bytes.npy", "--backend", "reference", "-q", "--json")
+    assert (found.status, found.out, found.err.count("\n")) == (3, "", 1)
+    assert "of the input's values are outside of " in found.err
 
 
 def test_nothing_is_told_of_an_image_within_the_range(tool: Tool, network: Path, picture: Path) -> None:

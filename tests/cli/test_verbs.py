@@ -226,10 +226,10 @@ def test_a_backend_that_fails_is_not_compared(
 
 
 def test_values_far_from_the_calibrated_ones_are_told(tool: Tool, network: Path) -> None:
-    np.save("bytes.npy", np.random.default_rng(0).uniform(0, 255, (1, 1, 16, 16)).astype(np.float32))
-    found = tool("run", network, "--input", "bytes.npy", "--backend", "reference")
+    np.save("bright.npy", np.random.default_rng(0).uniform(0, 5, (1, 1, 16, 16)).astype(np.float32))
+    found = tool("run", network, "--input", "bright.npy", "--backend", "reference")
     assert found.status == 0
-    assert re.search(r"^warning: (9\d|100)\.\d\d% of the input's values are outside", found.err)
+    assert re.search(r"^warning: [78]\d\.\d\d% of the input's values are outside", found.err)
 
 
 def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:
