@@ -103,8 +103,10 @@ def parts_of(study: Study) -> Iterator[tuple[Row, int | None]]:
 
 
 def _is_known(part: Part | None, fingerprint: str) -> bool:
-    """Whether nothing but the code has changed since, and the part's energy is the present model's."""
-    return part is not None and part["fingerprint"] == fingerprint and has_energy(part)
+    """Whether nothing but the code has changed since, and the energy, if any, is the present model's."""
+    if part is None or part["fingerprint"] != fingerprint:
+        return False
+    return not (part["cost"] and part["cost"]["macs"]) or has_energy(part)
 
 
 def measure_all(chosen: list[Study], found: dict[str, Part], arguments: argparse.Namespace) -> None:
