@@ -29,7 +29,7 @@ from snn_deploy.data.images import choose_format, encode_image
 from snn_deploy.data.label_image import choose_label_format, encode_labels, narrow_labels
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write_all
-from snn_deploy.network.host import choose_classes, count_classes
+from snn_deploy.network.host import choose_classes, count_classes, put_channels_first
 from snn_deploy.network.network import Network, Output
 
 NAME_CHARACTERS = 80
@@ -105,7 +105,7 @@ class ResultFiles:
         if channels not in (1, 3) or (channels > 1 and "softmax" in output.host):
             what = "probabilities of classes" if "softmax" in output.host else "channels"
             raise ReportError(
-                f"{self.path}: output {output.name} has {channels} {what}, which is no gray or color picture; "
+                f"{self.path}: output {output.name} has {channels} {what}, not gray values or colors; "
                 "write .npy, or the class of every pixel as a label image (labels, or a model that ends in ArgMax)"
             )
 
@@ -127,8 +127,7 @@ class ResultFiles:
             return _npy(narrow_labels(choose_classes(output.host, values), classes) if self.labels else values)
         if self._is_labels(output):
             return encode_labels(choose_classes(output.host, values)[0], classes, path, colors=self.colors)
-        upright = np.moveaxis(values, -1, 1) if "to_channels_last" in output.host else values
-        return encode_image(upright, choose_format(path))
+        return encode_image(put_channels_first(output.host, values)[1], choose_format(path))
 
 
 def _file_names(outputs: tuple[Output, ...]) -> dict[str, str]:

@@ -33,7 +33,7 @@ from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
 from snn_deploy.frontend.onnx import portable
 from snn_deploy.mapping.fit import Mapping, map_network
-from snn_deploy.network.host import apply_host, choose_classes, count_classes
+from snn_deploy.network.host import apply_host, choose_classes, count_classes, put_channels_first
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import Target
 from snn_deploy.workers import gather
@@ -141,7 +141,6 @@ class SpikingPredictor:
     def __call__(self, image: Image) -> Prediction:
         """Run every tile."""
         network = self._network
-        functions = tuple(name for name in network.outputs[0].host if name != "to_channels_last")
         costs = []
         values: Float64 | None = None
         for window in cut_windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
@@ -152,7 +151,9 @@ class SpikingPredictor:
             values[:, :, window.write[0], window.write[1]] = tile_values[:, :, window.keep[0], window.keep[1]]
         if values is None:
             raise StimulusError("the image is empty")
-        return Prediction(apply_host(functions, values), functions, values.shape[1], average_costs(costs, 1))
+        functions = network.outputs[0].host
+        hosted, shown = put_channels_first(functions, apply_host(functions, values))
+        return Prediction(shown, hosted, values.shape[1], average_costs(costs, 1))
 
     def _run(self, tile: Image) -> tuple[Float64, Cost]:
         height, width = tile.shape[2:]
@@ -222,9 +223,8 @@ class FloatPredictor:
             self._probes[height, width] = self._accepted(height, width)
         size, probe = self._probes[height, width]
         output = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
-        if "to_channels_last" in probe.host:
-            output = np.moveaxis(output, -1, 1)
-        return Prediction(output[:, :, :height, :width].astype(np.float64), probe.host, probe.channels)
+        hosted, planes = put_channels_first(probe.host, output)
+        return Prediction(planes[:, :, :height, :width].astype(np.float64), hosted, probe.channels)
 
     def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], ActivationProbe]:
         refusal: SnnDeployError | None = None

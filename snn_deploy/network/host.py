@@ -27,13 +27,20 @@ def apply_host(functions: Sequence[str], values: Float64) -> Float64:
     return values
 
 
+def put_channels_first(functions: Sequence[str], values: Array) -> tuple[tuple[str, ...], Array]:
+    """An output after ``functions`` as (B, C, H, W), and the functions without the transposition."""
+    if "to_channels_last" not in functions:
+        return tuple(functions), values
+    return tuple(name for name in functions if name != "to_channels_last"), np.moveaxis(values, -1, 1)
+
+
 def choose_classes(functions: Sequence[str], values: Float64 | Float32) -> Int64:
     """The class (B, H, W) of every pixel of an output, values (B, C, H, W) after ``functions``.
 
     After argmax the value is the class. Otherwise it is the channel with the largest value, the first of equals; one
     channel is a probability after a sigmoid (class 1 above 1/2) and a logit without one (above 0).
     """
-    planes: Array = np.moveaxis(values, -1, 1) if "to_channels_last" in functions else values
+    functions, planes = put_channels_first(functions, values)
     if "argmax" in functions:
         classes = planes[:, 0]
     elif planes.shape[1] == 1:

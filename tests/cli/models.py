@@ -21,8 +21,8 @@ def write_head(path: Path, channels: int, *operators: str) -> Path:
         helper.make_node("Conv", ["r", "w1", "b1"], ["v0"], name="/head/Conv"),
     ]
     for index, operator in enumerate(operators):
-        axis: dict[str, Any] = {} if operator == "Sigmoid" else {"axis": 1}
-        nodes.append(helper.make_node(operator, [f"v{index}"], [f"v{index + 1}"], name=f"/{operator}", **axis))
+        how: dict[str, Any] = {"Sigmoid": {}, "Transpose": {"perm": [0, 2, 3, 1]}}.get(operator, {"axis": 1})
+        nodes.append(helper.make_node(operator, [f"v{index}"], [f"v{index + 1}"], name=f"/{operator}", **how))
     element = TensorProto.INT64 if "ArgMax" in operators else TensorProto.FLOAT
     graph = helper.make_graph(
         nodes,

@@ -154,6 +154,20 @@ def test_a_float_model_and_its_network_give_the_same_labels(head: tuple[str, ...
     assert np.mean(labels == spiking.labels()[0]) > 0.9
 
 
+@pytest.mark.parametrize("head", [(), ("ArgMax",)])
+def test_channels_last_change_no_label(head: tuple[str, ...], tmp_path: Path) -> None:
+    """Neither of the float model nor of its network, on an image whose sides differ."""
+    image = np.random.default_rng(0).random((1, 1, 8, 12)).astype(np.float32)
+    plain, moved = (write_head(tmp_path / f"{len(each)}.onnx", 3, *each) for each in (head, (*head, "Transpose")))
+    expected, _ = FloatPredictor(plain)(image).labels()
+    predicted = FloatPredictor(moved)(image)
+    network = convert(moved, [image], Options(levels=255)).conversion.network
+    spiking = SpikingPredictor(network, load_backend("reference"))(image)
+    assert predicted.hosted == spiking.hosted == tuple(name.lower() for name in head)
+    np.testing.assert_array_equal(predicted.labels()[0], expected)
+    assert np.mean(spiking.labels()[0] == expected) > 0.9
+
+
 def test_noise_and_crops_are_those_named() -> None:
     image = images.load_photograph("camera", 1)
     seen: list[Array] = []

@@ -8,7 +8,7 @@ from snn_deploy.arrays import Float32, Float64
 from snn_deploy.data import images
 from snn_deploy.data.label_image import COLORS
 from snn_deploy.data.metrics import gain_db, psnr_db
-from snn_deploy.network.host import choose_classes
+from snn_deploy.network.host import choose_classes, put_channels_first
 from snn_deploy.report import Picture
 
 Scores = tuple[tuple[str, str], ...]
@@ -25,9 +25,8 @@ def compare_pictures(
     noise: float,
 ) -> tuple[Scores, tuple[Picture, ...]]:
     """Scores and pictures of ``output`` after the functions ``host``, and of the float network's where it is known."""
-    if "to_channels_last" in host:
-        host = tuple(name for name in host if name != "to_channels_last")
-        output, expected = np.moveaxis(output, -1, 1), None if expected is None else np.moveaxis(expected, -1, 1)
+    expected = None if expected is None else put_channels_first(host, expected)[1]
+    host, output = put_channels_first(host, output)
     if "argmax" in host:
         return _compared_labels(noisy, output, expected, host)
     restores = noise > 0 and output.shape == clean.shape

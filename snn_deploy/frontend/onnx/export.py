@@ -141,7 +141,8 @@ class _Writer:
             self.add("Identity", inputs, name)
         elif isinstance(op, Host):
             operator, attributes = HOST_OPERATORS[op.function]
-            self.types[name] = TensorProto.INT64 if op.function == "argmax" else TensorProto.FLOAT
+            changed = {"argmax": TensorProto.INT64, "to_channels_last": self.types.get(inputs[0], TensorProto.FLOAT)}
+            self.types[name] = changed.get(op.function, TensorProto.FLOAT)
             self.add(operator, inputs, name, **attributes)
         else:
             raise GraphError(f"{name}: {type(op).__name__} has no ONNX form")
