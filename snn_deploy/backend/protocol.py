@@ -31,6 +31,11 @@ class Record(IntEnum):
     STATES = 2
 
 
+def measure_trains(network: Network, images: int) -> int:
+    """Bytes of the trains (int32) of all populations for ``images`` images."""
+    return 4 * images * network.steps * sum(population.size for population in network.populations)
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """What one backend did with one batch of images.

@@ -18,7 +18,7 @@ import numpy as np
 
 from snn_deploy.activity.activity import Activity, PopulationActivity
 from snn_deploy.arrays import Float64
-from snn_deploy.backend.protocol import Record
+from snn_deploy.backend.protocol import Record, measure_trains
 from snn_deploy.mapping.traffic import Traffic, measure_operations
 from snn_deploy.network.network import Connection, Network, Population
 
@@ -48,8 +48,7 @@ class Loads:
 
 def choose_record(network: Network, images: int) -> Record:
     """Trains, where windows have several steps and the trains take at most :data:`TRAINS_LIMIT` bytes; else counts."""
-    neurons = sum(population.size for population in network.populations)
-    few = 4 * images * network.steps * neurons <= TRAINS_LIMIT
+    few = measure_trains(network, images) <= TRAINS_LIMIT
     return Record.TRAINS if network.steps > 1 and few else Record.COUNTS
 
 

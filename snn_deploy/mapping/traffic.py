@@ -117,10 +117,9 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
             taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
-            loads[connection.name] = _operations(connection.kernel, taps, mean, population.shape, block.tile).reshape(
-                -1
-            )
-            operations[block.cores] += loads[connection.name]
+            load = _operations(connection.kernel, taps, mean, population.shape, block.tile).ravel()
+            loads[connection.name] = load
+            operations[block.cores] += load
             messages.append(_messages(network, connection, taps.any((2, 3)), mean, blocks, target))
     return Traffic(blocks, operations, loads, neurons, tuple(messages))
 

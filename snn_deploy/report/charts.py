@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -68,12 +68,7 @@ def line(
     def y_of(y: float) -> float:
         return TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    parts = []
-    for tick in _ticks(low, high):
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y_of(tick):.1f}" y2="{y_of(tick):.1f}"/>'
-        )
-        parts.append(f'<text x="{LEFT - 6}" y="{y_of(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    parts = _grid(_ticks(low, high), y_of)
     last = -math.inf
     for x, _ in points:
         if x_of(x) - last > 34:
@@ -100,23 +95,19 @@ def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[
     """One bar per step, its duration in ms with a line over the band; ``labels`` below where there is space."""
     top = max(quantity.high for quantity in durations) * 1e3 or 1.0
     wide = (WIDTH - LEFT - RIGHT) / len(durations)
-    parts = []
 
-    def y_of(seconds: float) -> float:
-        return TOP + (1 - seconds * 1e3 / top) * (HEIGHT - TOP - BOTTOM)
+    def y_of(milliseconds: float) -> float:
+        return TOP + (1 - milliseconds / top) * (HEIGHT - TOP - BOTTOM)
 
-    for tick in _ticks(0.0, top):
-        y = y_of(tick / 1e3)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    parts = _grid(_ticks(0.0, top), y_of)
     last = -math.inf
     for index, (duration, label, title) in enumerate(zip(durations, labels, titles, strict=True)):
         left, middle = LEFT + wide * (index + 0.1), LEFT + wide * (index + 0.5)
-        y = y_of(duration.value)
+        y, high, low = (y_of(seconds * 1e3) for seconds in (duration.value, duration.high, duration.low))
         parts.append(
             f'<g><title>{escape(title)}</title><rect class="step" x="{left:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" '
             f'height="{HEIGHT - BOTTOM - y:.1f}"/><line class="whisker" x1="{middle:.1f}" x2="{middle:.1f}" '
-            f'y1="{y_of(duration.high):.1f}" y2="{y_of(duration.low):.1f}"/></g>'
+            f'y1="{high:.1f}" y2="{low:.1f}"/></g>'
         )
         if middle - last > SPACING:
             x, below = f"{middle:.1f}", HEIGHT - BOTTOM + 14
@@ -126,6 +117,16 @@ def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[
             last = middle
     parts.append(f'<text x="0" y="{TOP - 22}">ms per step</text>')
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + SLANTED}" role="img">{"".join(parts)}</svg>'
+
+
+def _grid(ticks: Sequence[float], y_of: Callable[[float], float]) -> list[str]:
+    """A horizontal line and its number for each of ``ticks``."""
+    parts = []
+    for tick in ticks:
+        y = y_of(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    return parts
 
 
 def _ticks(low: float, high: float) -> list[float]:

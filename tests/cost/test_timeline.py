@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from snn_deploy.activity.counting import assume_activity, count_activity
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
@@ -29,9 +29,6 @@ from snn_deploy.network.network import Network
 from snn_deploy.targets.load import Target, load_target
 from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_stimulus, random_unet
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 
 def ones(kernel: Kernel) -> Kernel:
@@ -212,18 +209,17 @@ def test_the_busiest_core_of_each_step_is_named(denoiser: tuple[Network, Run]) -
     assert all((step.messages > 0) == bool(sent.get(index)) for index, step in enumerate(steps[:-1]))
 
 
+def priced(network: Network, stimulus: Int64, record: Record, target: str) -> EnergyEstimate:
+    """The estimate of ``stimulus``, with the reference recording this much."""
+    run = load_backend("reference").run(network, stimulus, record)
+    return estimate(network, count_activity(network, run), load_target(target))
+
+
 def test_without_trains_the_difference_is_small() -> None:
     """Spreading evenly moves the latency of a rate network by little: its busiest core is the same in every step."""
     network = random_unet("rate", 4, steps=8)
     stimulus = random_stimulus(network, 4, batch=1)
-    recorded, spread = (
-        estimate(
-            network,
-            count_activity(network, load_backend("reference").run(network, stimulus, record)),
-            load_target("loihi1"),
-        )
-        for record in (Record.TRAINS, Record.COUNTS)
-    )
+    recorded, spread = (priced(network, stimulus, record, "loihi1") for record in (Record.TRAINS, Record.COUNTS))
     assert recorded.timing is not None
     assert spread.timing is not None
     assert recorded.dynamic_j.value == pytest.approx(spread.dynamic_j.value, rel=1e-9)
@@ -246,12 +242,7 @@ def test_several_images_are_their_mean() -> None:
     network = random_unet("rate", 2, steps=4)
     stimulus = random_stimulus(network, 2, batch=1)
     one, twice = (
-        estimate(
-            network,
-            count_activity(network, load_backend("reference").run(network, shown, Record.TRAINS)),
-            load_target("loihi2"),
-        )
-        for shown in (stimulus, np.concatenate([stimulus, stimulus]))
+        priced(network, shown, Record.TRAINS, "loihi2") for shown in (stimulus, np.concatenate([stimulus, stimulus]))
     )
     assert one.record() | {"activity": "", "basis": []} == twice.record() | {"activity": "", "basis": []}
 

@@ -17,7 +17,7 @@ from snn_deploy import __version__
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.protocol import Record, Run, measure_trains
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
@@ -146,7 +146,7 @@ def execute(arguments: argparse.Namespace) -> int:
     scores, pictures = compare_pictures(clean, noisy, output, expected, network.outputs[0].host, noise=arguments.noise)
     activity = count_activity(network, run)
     mapping, drawn = _mapping(network, activity, target, missing)
-    placed = mapping is None or all(layer.tile is not None for layer in mapping.layers)
+    placed = mapping is None or mapping.is_placed
     contents = Contents(
         network=network,
         run=run,
@@ -241,10 +241,7 @@ def _over_steps(
 
     It is ``run``, or where that did not record trains another one that does.
     """
-    if (
-        network.steps < 2
-        or 4 * network.steps * sum(population.size for population in network.populations) > TRAINS_LIMIT
-    ):
+    if network.steps < 2 or measure_trains(network, 1) > TRAINS_LIMIT:
         missing["Quality over the budget"] = "the spike trains of an image this large do not fit; use --crop"
         return None
     if run.trains is None:
