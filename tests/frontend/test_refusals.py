@@ -40,40 +40,45 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     (17, [node("Dropout", "x - t")], {"t": np.array(True)}, "is in training mode; export the model in evaluation mode"),
     (17, [node("Dropout", "x", "y mask")], {}, "gives its mask as an output"),
     (17, [node("Cast", "x", to=7)], {}, "turns a map into type 7; only floating types are supported"),
-    (17, [node("Squeeze", "x a")], {"a": ints(1, 0)}, "drops axes C, N of [1, 4, 6, 8]"),
+    (
+        17,
+        [node("Squeeze", "x a")],
+        {"a": ints(1, 0)},
+        "drops axes [1, 0] of [1, 4, 6, 8], which have more than one entry",
+    ),
     (
         17,
         [node("Unsqueeze", "x a")],
-        {"a": ints(0)},
-        "adds axes [0] to a map of axes NCHW; only (batch, channels, height, width) are supported",
-    ),
-    (
-        17,
-        [node("Reshape", "x s")],
-        {"s": ints(1, 4, 48)},
-        "turns a map [1, 4, 6, 8] into [1, 4, 48]; only maps (batch, channels, height, width) are supported (group "
-        "normalization and attention are exported like this: train with batch normalization)",
-    ),
-    (
-        17,
-        [node("Reshape", "x s")],
-        {"s": ints(0, 2, 2, 6, -1)},
-        "turns a map [1, 4, 6, 8] into [1, 2, 2, 6, 8]; only maps (batch, channels, height, width) are supported (channel "
-        "shuffling is exported like this)",
-    ),
-    (
-        17,
-        [node("Reshape", "x s")],
-        {"s": ints(1, 1, 2, 2, 6, 8)},
-        "turns a map [1, 4, 6, 8] into [1, 1, 2, 2, 6, 8]; only maps (batch, channels, height, width) are supported (pixel "
-        "shuffling is exported like this by hand: use DepthToSpace, torch.nn.PixelShuffle)",
+        {"a": ints(0, 1, 2, 3, 4)},
+        "makes 9 axes; at most 8 are supported",
     ),
     (
         17,
         [node("Reshape", "x s")],
         {"s": ints(0, 0, 8, -1)},
-        "turns a map [1, 4, 6, 8] into [1, 4, 8, 6]; only maps (batch, channels, height, width) are supported",
+        "turns a map [1, 4, 6, 8] into [1, 4, 8, 6], which cuts axes apart in a way that no transposition or pixel shuffling "
+        "follows; if the sizes in it belong to another --size, export the model for this one",
     ),
+    (
+        17,
+        [node("Reshape", "x s", "t"), node("Transpose", "t", perm=[0, 3, 1, 2, 4])],
+        {"s": ints(1, 4, 2, 3, 8)},
+        "gives an output of shape [1, 3, 4, 2, 8], whose values are not in the order NCHW or NHWC",
+    ),
+    (
+        17,
+        [node("Reshape", "x s", "t"), node("Relu", "t")],
+        {"s": ints(1, 4, 48)},
+        "reads a map reshaped to [1, 4, 48]; only (batch, channels, height, width) are supported, and reshapes that end in one",
+    ),
+    (
+        17,
+        [node("Reshape", "x s", "t"), node("InstanceNormalization", "t k k")],
+        {"s": ints(0, 2, -1), "k": numbers(2)},
+        "is a group normalization (a Reshape before it), which takes its statistics from each image at run time; train with "
+        "batch normalization",
+    ),
+    (17, [node("Transpose", "x", perm=[0, 1, 1, 2])], {}, "perm [0, 1, 1, 2] is not an order of 4 axes"),
     (17, [node("Slice", "x s e a")], {"s": ints(6), "e": ints(9), "a": ints(2)}, "leaves nothing of axis H"),
     (17, [node("Slice", "x s e a")], {"s": ints(1), "e": ints(9), "a": ints(0)}, "leaves nothing of axis N"),
     (17, [node("Gather", "x i")], {"i": ints(0, 0)}, "picks images out of a batch"),

@@ -11,6 +11,7 @@ from onnx import NodeProto, helper
 
 from snn_deploy.arrays import Array, Float64
 from snn_deploy.frontend.ledger import Fate
+from snn_deploy.frontend.onnx.factors import Factored, extents_of, whole
 from snn_deploy.graph.limits import MAX_LIST, Budget
 from snn_deploy.graph.ops import Op
 from snn_deploy.shapes import Shape
@@ -27,6 +28,7 @@ class Wire:
     """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), the ``axes`` of the ONNX tensor.
 
     ``axes`` is a permutation of NCHW: transposing changes it and nothing else. Squeezed axes are missing from it.
+    ``factors`` replace it where the axes of the tensor are parts of axes of the map, between two Reshape.
     ``maker`` is the ONNX node it comes from, ``hosted`` says that the host computes it after read-out, ``known`` is
     false where its maker was refused.
     """
@@ -37,11 +39,18 @@ class Wire:
     maker: str = ""
     hosted: bool = False
     known: bool = True
+    factors: Factored = ()
 
     def extents(self, batch: int) -> tuple[int, ...]:
         """Shape of the ONNX tensor."""
+        if self.factors:
+            return extents_of(self.factors)
         size = dict(zip("NCHW", (batch, *self.shape), strict=True))
         return tuple(size[axis] for axis in self.axes)
+
+    def factored(self, batch: int) -> Factored:
+        """Axes of the ONNX tensor as factors."""
+        return self.factors or whole(self.axes, self.extents(batch))
 
 
 class HostedError(RefusedError):
@@ -129,6 +138,16 @@ class Call:
 
     def last_wire(self, index: int) -> Wire:
         """Input ``index``, from the image, perhaps already on the host: for functions that may stand at the end."""
+        value = self.view(index)
+        if value.factors:
+            raise RefusedError(
+                f"reads a map reshaped to {list(value.extents(self.batch))}; only (batch, channels, height, width) are"
+                " supported, and reshapes that end in one"
+            )
+        return value
+
+    def view(self, index: int) -> Wire:
+        """Input ``index``, from the image, its axes perhaps parts of the map's: for nodes that only rename axes."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(value, Wire):
             raise RefusedError(f"input {index} must come from the image, not be a constant")

@@ -18,6 +18,7 @@ from snn_deploy.frontend.ledger import Ledger, Row
 from snn_deploy.frontend.onnx import registry
 from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.constants import Constants, constant_of, foldable, tensor
+from snn_deploy.frontend.onnx.factors import join, whole
 from snn_deploy.frontend.onnx.file import Source, load
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.limits import (
@@ -132,14 +133,17 @@ class _Walk:
         return inputs[0]
 
     def _channels_last(self) -> bool:
-        """Whether the file transposes its input from NHWC before anything else than arithmetic happens to it."""
+        """Whether the file transposes its input from NHWC before anything but arithmetic happens to it."""
         reached, transposed = {self.input.name}, False
+        dims = [dim.dim_value for dim in self.input.type.tensor_type.shape.dim]
         for node in self.onnx_graph.node:
             if not reached.intersection(node.input):
                 continue
             if node.op_type == "Transpose":
                 perm = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
                 transposed |= perm == [[0, 3, 1, 2]]
+            elif node.op_type == "Reshape":  # of one channel, tf2onnx writes it so
+                transposed |= dims[3] == 1 and dims[1] != 1
             elif node.op_type in ("Identity", "Cast", "Add", "Sub", "Mul", "Div"):
                 reached.update(node.output)
             elif node.op_type in ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization"):
@@ -195,7 +199,31 @@ class _Walk:
             for value in outcome.values:
                 if isinstance(value, Wire):
                     self.row_of.setdefault(value.value, index)
+        self._check_outputs()
         return Ledger(tuple(self.rows[index] for index in sorted(self.rows)))
+
+    def _check_outputs(self) -> None:
+        """A node whose result cannot be an output is refused."""
+        makers = {output: index for index, node in enumerate(self.onnx_graph.node) for output in node.output}
+        for output in self.onnx_graph.output:
+            wire = self.values.get(output.name)
+            if not isinstance(wire, Wire) or output.name not in makers:
+                continue
+            row = self.rows[makers[output.name]]
+            if row.fate != "refused" and self._output_order(wire) is None:
+                note = f"gives an output of shape {list(wire.extents(self.batch))}, whose values are not in the order NCHW or NHWC"
+                self.rows[makers[output.name]] = replace(row, fate="refused", note=note)
+
+    def _output_order(self, wire: Wire) -> str | None:
+        """NCHW or NHWC, whichever is the order of the values of an output; ``None`` for any other order."""
+        if wire.axes in ("NCHW", "NHWC"):
+            return wire.axes
+        made = join([factor for axis in wire.factored(self.batch) for factor in axis])
+        for order in ("NCHW", "NHWC"):
+            sizes = (self.batch, *(wire.shape["CHW".index(letter)] for letter in order[1:]))
+            if made == join([factor for axis in whole(order, sizes) for factor in axis]):
+                return order
+        return None
 
     def graph(self) -> Graph:
         """The float graph; only meaningful where nothing was refused."""
@@ -204,13 +232,9 @@ class _Walk:
             wire = self.values[output.name]
             if not isinstance(wire, Wire):
                 raise ModelError(f"{self.source.where}: output {output.name!r} does not depend on the image")
-            if wire.axes not in ("NCHW", "NHWC", "NHW", "CHW", "HW"):
-                raise ModelError(
-                    f"{self.source.where}: output {output.name!r} has axes {wire.axes}; NCHW or NHWC expected"
-                )
-            if wire.axes == "NHWC":
+            if self._output_order(wire) == "NHWC":
                 self.stem, self.origin = output.name, (wire.maker,)
-                wire = self._emit(Host("to_channels_last"), (replace(wire, axes="NCHW"),), "channels-last")
+                wire = self._emit(Host("to_channels_last"), (replace(wire, axes="NCHW", factors=()),), "channels-last")
             outputs.append((output.name, wire.value))
         name = self.onnx_graph.name or Path(self.source.where).stem
         return Graph(name, self.input.name, self.shapes[self.input.name], tuple(self.nodes), tuple(outputs))
@@ -234,6 +258,10 @@ class _Walk:
         if foldable(node) and not any(isinstance(value, Wire) for value in inputs):
             constants = tuple(value for value in inputs if not isinstance(value, Wire))
             return Outcome(self.constants.evaluate(node, constants, self.source.opset), "folded", "a constant")
+        if node.op_type == "InstanceNormalization" and any(
+            isinstance(value, Wire) and value.factors for value in inputs
+        ):
+            raise RefusedError(GROUP_NORMALIZATION)
         try:
             since = int(onnx.defs.get_schema(node.op_type, self.source.opset).since_version)
         except onnx.defs.SchemaError as error:
@@ -272,7 +300,7 @@ class _Walk:
         name = self.names.fresh(f"{self.stem}.{part}" if part else self.stem)
         self.shapes[name] = shape
         self.nodes.append(Node(name, op, tuple(wire.value for wire in wires), self.origin))
-        return Wire(name, shape, wires[0].axes, self.stem, isinstance(op, Host))
+        return replace(wires[0], value=name, shape=shape, maker=self.stem, hosted=isinstance(op, Host))
 
     # ------------------------------------------------------------------ refusals
     def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:
@@ -283,7 +311,8 @@ class _Walk:
         if wires and registry.keeps_shape(node.op_type):
             try:
                 channels, height, width = np.broadcast_shapes(*shapes)
-                wire = replace(wire, shape=(channels, height, width), axes=wires[0].axes, known=True)
+                shape = (channels, height, width)
+                wire = replace(wire, shape=shape, axes=wires[0].axes, factors=wires[0].factors, known=True)
             except ValueError:  # then nothing is known about its result
                 pass
         return Outcome(
@@ -295,6 +324,11 @@ class _Walk:
         index = self.row_of[wire.value]
         self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
 
+
+GROUP_NORMALIZATION = (
+    "is a group normalization (a Reshape before it), which takes its statistics from each image at run time;"
+    " train with batch normalization"
+)
 
 _LARGEST = f"at most {MAX_CHANNELS} channels, {MAX_SIDE} pixels a side and {MAX_NEURONS} values are allowed"
 

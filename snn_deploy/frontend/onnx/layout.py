@@ -1,8 +1,7 @@
-"""Concat, Transpose, Reshape, Pad, Slice, Split, Gather, Shape, and nodes that do nothing at inference."""
+"""Concat, Pad, Slice, Split, Gather, Shape, and nodes that do nothing at inference."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
@@ -32,7 +31,7 @@ def concat(call: Call) -> Outcome:
 @operator("Identity", 1, 13, 14, 16, 19, 21, 23, 24, 25)
 def keep(call: Call) -> Outcome:
     """Removed."""
-    return call.folded(call.last_wire(0), "nothing: it changes nothing")
+    return call.folded(call.view(0), "nothing: it changes nothing")
 
 
 @operator("Dropout", 7, 10, 12, 13, 22)
@@ -42,13 +41,13 @@ def dropout(call: Call) -> Outcome:
         raise RefusedError("is in training mode; export the model in evaluation mode")
     if len(call.node.output) > 1 and call.node.output[1]:
         raise RefusedError("gives its mask as an output")
-    return call.folded(call.last_wire(0), "nothing: it changes nothing at inference")
+    return call.folded(call.view(0), "nothing: it changes nothing at inference")
 
 
 @operator("Cast", 9, 13, 19, 21, 23, 24, 25, 28)
 def change_type(call: Call) -> Outcome:
     """Between floating types: removed."""
-    wire, target = call.last_wire(0), call.integer("to", 1)
+    wire, target = call.view(0), call.integer("to", 1)
     if target not in (1, 10, 11, 16) and not wire.hosted:
         raise RefusedError(f"turns a map into type {target}; only floating types are supported")
     return call.folded(wire, "nothing: the network has its own numbers")
@@ -57,7 +56,7 @@ def change_type(call: Call) -> Outcome:
 @operator("Shape", 1, 13, 15, 19, 21, 23, 24, 25)
 def shape(call: Call) -> Outcome:
     """A constant, once the size of the image is known."""
-    extents = call.last_wire(0).extents(call.batch)
+    extents = call.view(0).extents(call.batch)
     end = call.attribute("end")
     kept = extents[call.integer("start", 0) : None if end is None else int(end)]
     return call.folded(np.array(kept, np.int64), "a constant")
@@ -66,74 +65,7 @@ def shape(call: Call) -> Outcome:
 @operator("Size", 1, 13, 19, 21, 23, 24, 25)
 def size(call: Call) -> Outcome:
     """A constant, once the size of the image is known."""
-    return call.folded(np.array(np.prod(call.last_wire(0).extents(call.batch)), np.int64), "a constant")
-
-
-@operator("Transpose", 1, 13, 21, 23, 24, 25)
-def transpose(call: Call) -> Outcome:
-    """At the edges (NHWC in and out), and pairs inside that undo each other."""
-    wire = call.last_wire(0)
-    order = call.integers("perm", (3, 2, 1, 0))
-    if sorted(order) != [0, 1, 2, 3]:
-        raise RefusedError(f"perm {list(order)} is not an order of four axes")
-    return call.folded(replace(wire, axes="".join(wire.axes[axis] for axis in order)), "the order of axes")
-
-
-def _axes(call: Call) -> tuple[int, ...]:
-    return call.integer_constant(1) if call.has(1) else tuple(call.attribute("axes") or ())
-
-
-@operator("Squeeze", 1, 11, 13, 21, 23, 24, 25)
-def squeeze(call: Call) -> Outcome:
-    """Axes of one entry, at the end of the model or undone later; the network keeps them."""
-    wire = call.last_wire(0)
-    extents = wire.extents(call.batch)
-    dropped = _axes(call) or tuple(axis for axis, extent in enumerate(extents) if extent == 1)
-    letters = [wire.axes[axis] for axis in dropped]
-    if any(extents[axis] != 1 for axis in dropped):
-        raise RefusedError(f"drops axes {', '.join(letters)} of {list(extents)}")
-    kept = "".join(letter for letter in wire.axes if letter not in letters)
-    return call.folded(replace(wire, axes=kept), f"nothing: axis {', '.join(letters)} has one entry, and stays")
-
-
-@operator("Unsqueeze", 1, 11, 13, 21, 23, 24, 25)
-def unsqueeze(call: Call) -> Outcome:
-    """Only where it restores an axis that Squeeze or ArgMax took."""
-    wire, axes = call.last_wire(0), _axes(call)
-    missing = [letter for letter in "NCHW" if letter not in wire.axes]
-    if len(axes) != 1 or len(missing) != 1:
-        raise RefusedError(
-            f"adds axes {list(axes)} to a map of axes {wire.axes}; only (batch, channels, height, width) are supported"
-        )
-    place = axes[0] % (len(wire.axes) + 1)
-    return call.folded(
-        replace(wire, axes=wire.axes[:place] + missing[0] + wire.axes[place:]), "nothing: the axis never left"
-    )
-
-
-def _likely_cause(wanted: list[int]) -> str:
-    """What exporters write with such a reshape."""
-    return {
-        3: " (group normalization and attention are exported like this: train with batch normalization)",
-        5: " (channel shuffling is exported like this)",
-        6: " (pixel shuffling is exported like this by hand: use DepthToSpace, torch.nn.PixelShuffle)",
-    }.get(len(wanted), "")
-
-
-@operator("Reshape", 5, 13, 14, 19, 21, 23, 24, 25)
-def reshape(call: Call) -> Outcome:
-    """Only where it changes nothing."""
-    wire = call.last_wire(0)
-    extents, wanted = wire.extents(call.batch), list(call.integer_constant(1))
-    wanted = [extents[axis] if extent == 0 and axis < 4 else extent for axis, extent in enumerate(wanted)]
-    rest = int(np.prod([extent for extent in wanted if extent != -1]))
-    wanted = [int(np.prod(extents)) // max(rest, 1) if extent == -1 else extent for extent in wanted]
-    if tuple(wanted) != extents:
-        raise RefusedError(
-            f"turns a map {list(extents)} into {wanted}; only maps (batch, channels, height, width) are supported"
-            + _likely_cause(wanted)
-        )
-    return call.folded(wire, "nothing: it changes nothing")
+    return call.folded(np.array(np.prod(call.view(0).extents(call.batch)), np.int64), "a constant")
 
 
 # ---------------------------------------------------------------------- pixels and channels moved

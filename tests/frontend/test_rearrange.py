@@ -1,0 +1,96 @@
+"""Reshape, Transpose, Squeeze and Flatten against onnxruntime: renamed axes, pixels and channels shuffled by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import NodeProto
+
+from snn_deploy.frontend.onnx import own_channels, own_size, read, to_onnx
+from snn_deploy.passes import normal_form
+from tests.frontend.oracle import build, check, node, numbers, relative, run
+
+SHUFFLES: dict[str, tuple[list[int], list[int], list[int]]] = {
+    "pixel unshuffle": ([1, 4, 3, 2, 2, 3], [0, 1, 3, 5, 2, 4], [1, 24, 3, 2]),
+    "unshuffle, rows of blocks first": ([0, 4, 3, 2, 3, 2], [0, 3, 5, 1, 2, 4], [1, -1, 3, 3]),
+    "pixel shuffle": ([1, 1, 2, 2, 6, 6], [0, 1, 4, 2, 5, 3], [1, 1, 12, 12]),
+    "depth to space": ([1, 2, 2, 1, 6, 6], [0, 3, 4, 1, 5, 2], [1, 1, 12, 12]),
+    "rows shuffled, columns unshuffled": ([1, 2, 2, 6, 3, 2], [0, 2, 5, 3, 1, 4], [1, 4, 12, 3]),
+    "channel shuffle": ([1, 2, 2, 6, 6], [0, 2, 1, 3, 4], [1, 4, 6, 6]),
+    "there and back": ([1, 4, 36], [0, 2, 1], [1, 6, 6, 4]),
+}
+
+
+@pytest.mark.parametrize("opset", [9, 13, 17, 22])
+@pytest.mark.parametrize("case", SHUFFLES)
+def test_reshape_transpose_reshape(case: str, opset: int) -> None:
+    first, perm, last = SHUFFLES[case]
+    nodes = [node("Reshape", "x first", "a"), node("Transpose", "a", "b", perm=perm), node("Reshape", "b last", "c")]
+    nodes.append(node("Transpose", "c", perm=[0, 3, 1, 2]) if case == "there and back" else node("Identity", "c"))
+    shape = (4, 6, 6)
+    check(opset, nodes, {"first": np.array(first), "last": np.array(last)}, shape)
+
+
+def test_channels_last_between_the_reshapes() -> None:
+    """space_to_depth of TensorFlow, and back to channels first."""
+    nodes = [
+        node("Transpose", "x", "l", perm=[0, 2, 3, 1]),
+        node("Reshape", "l first", "a"),
+        node("Transpose", "a", "b", perm=[0, 1, 3, 2, 4, 5]),
+        node("Reshape", "b last", "c"),
+        node("Transpose", "c", perm=[0, 3, 1, 2]),
+    ]
+    check(13, nodes, {"first": np.array([1, 3, 2, 2, 3, 4]), "last": np.array([1, 3, 2, 24])}, (4, 6, 6))
+
+
+def test_axes_of_one_entry_come_and_go() -> None:
+    nodes = [
+        node("Flatten", "x", "f", axis=2),
+        node("Reshape", "f back", "b"),
+        node("Unsqueeze", "b two", "u"),
+        node("Squeeze", "u two", "s"),
+        node("Squeeze", "s zero", "t"),
+        node("Unsqueeze", "t zero"),
+    ]
+    check(13, nodes, {"back": np.array([1, 4, 6, 5]), "zero": np.array([0]), "two": np.array([0, 3])}, (4, 6, 5))
+
+
+@pytest.mark.parametrize("batch", [1, "n"])
+@pytest.mark.parametrize("out", ["last", "first"])
+def test_a_reshape_of_one_channel_is_a_transposition(batch: int | str, out: str) -> None:
+    """At the input, and at the output: tf2onnx writes it so, with its batch as -1 where that is open."""
+    nodes: list[NodeProto] = [
+        node("Reshape", "x first", "c"),
+        node("Conv", "c w b", "d", pads=[1, 1, 1, 1]),
+        node("Relu", "d", "e"),
+        node("Conv", "e v", "y" if out == "first" else "f"),
+    ]
+    if out == "last":
+        nodes.append(node("Reshape", "f last"))
+    length = -1 if batch == "n" else 1
+    constants = {
+        "first": np.array([length, 1, 6, 8]),
+        "last": np.array([length, 6, 8, 1]),
+        "w": numbers(3, 1, 3, 3),
+        "b": numbers(3),
+        "v": numbers(1, 3, 1, 1),
+    }
+    model = build(13, nodes, constants, (batch, 6, 8, 1))
+    given = model.SerializeToString()
+    assert own_channels(given) == 1
+    assert own_size(given) == (6, 8)
+    imported = read(given)
+    x = numbers(1, 6, 8, 1)
+    assert imported.channels_last
+    for graph in (imported.graph, normal_form(imported.graph)):
+        (made,) = run(to_onnx(graph), x.transpose(0, 3, 1, 2))
+        assert relative(run(model, x)[0], made) < 1e-5
+
+
+def test_a_flattened_output_keeps_its_map() -> None:
+    """(N, H W, C), as Keras writes segmentation: the values are those of a map with channels last."""
+    nodes = [node("Transpose", "x", "l", perm=[0, 2, 3, 1]), node("Reshape", "l flat")]
+    model = build(13, nodes, {"flat": np.array([1, 48, 4])}, (1, 4, 6, 8))
+    x = numbers(1, 4, 6, 8)
+    (made,) = run(to_onnx(read(model.SerializeToString()).graph), x)
+    assert np.array_equal(made.reshape(1, 48, 4), run(model, x)[0])
