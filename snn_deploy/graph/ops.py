@@ -16,10 +16,8 @@ import numpy as np
 
 from snn_deploy.arrays import Float64, freeze
 from snn_deploy.errors import GraphError
+from snn_deploy.graph.host import HostFunction
 from snn_deploy.shapes import Pads, Pair, Shape
-
-HOST_FUNCTIONS = ("sigmoid", "softmax", "argmax", "to_channels_last")
-"""Functions the host may apply to a read-out, in the order given by the graph; softmax and argmax run over channels."""
 
 
 def _check_bias(name: str, bias: Float64, channels: int) -> None:
@@ -306,17 +304,13 @@ class Relay(Op):
 
 @dataclass(frozen=True, eq=False)
 class Host(Op):
-    """A function of the host after read-out: one of :data:`HOST_FUNCTIONS`."""
+    """A function of the host after read-out (:mod:`snn_deploy.graph.host`)."""
 
     function: str
 
     def __post_init__(self) -> None:
-        if self.function not in HOST_FUNCTIONS:
-            raise GraphError(f"unknown host function {self.function!r}; available: {', '.join(HOST_FUNCTIONS)}")
+        HostFunction.of(self.function)
 
     def infer(self, shapes: tuple[Shape, ...]) -> Shape:
-        """See :meth:`Op.infer`; ``argmax`` keeps one channel, ``to_channels_last`` gives (H, W, C)."""
-        channels, height, width = shapes[0]
-        if self.function == "argmax":
-            return 1, height, width
-        return (height, width, channels) if self.function == "to_channels_last" else shapes[0]
+        """See :meth:`Op.infer`."""
+        return HostFunction.of(self.function).infer(shapes[0])

@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 
 from snn_deploy.arrays import Float64, Int64, find_largest_magnitude, freeze, lies_within
-from snn_deploy.errors import NetworkError
+from snn_deploy.errors import GraphError, NetworkError
+from snn_deploy.graph.host import HostFunction
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.limits import MAX_EXPONENT, MAX_GROWTH, MAX_NEURONS, MAX_STEPS, MIN_GROWTH, STATE_MAX
 from snn_deploy.network.neuron import Neuron
@@ -120,6 +121,12 @@ class Output:
     name: str
     population: str
     host: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            tuple(map(HostFunction.of, self.host))
+        except GraphError as error:
+            raise NetworkError(f"output {self.name}: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def apply(
         name = f"y.{part}" if part else "y"
         made.append(Node(name, op, tuple(wire.value for wire in wires)))
         shape = op.infer(tuple(wire.shape for wire in wires))
-        return Wire(name, shape, wires[0].axes, "y", isinstance(op, Host))
+        return Wire(name, shape, wires[0].axes, "y", op.function if isinstance(op, Host) else "")
 
     budgets = Budget(weights, "weights", RefusedError), Budget(2**20, "multiplications", RefusedError)
     call = Call(given, "y", since, since, batch, inputs, emit, *budgets)

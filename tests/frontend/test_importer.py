@@ -44,7 +44,7 @@ def test_every_node_has_one_row_and_a_fate() -> None:
 def test_all_refusals_are_named_at_once_and_inspect_lists_them() -> None:
     nodes = [
         node("Conv", "x w b", "c"),
-        node("Tanh", "c", "t"),
+        node("Softsign", "c", "t"),
         node("Sigmoid", "c", "gate"),
         node("Mul", "gate t", "m"),
         node("Relu", "m", "r"),
@@ -96,10 +96,8 @@ def test_rules_reach_the_newest_operator_set() -> None:
     for entry in registry.entries():
         if entry.operator != "Upsample":
             assert onnx.defs.get_schema(entry.operator, newest).since_version in entry.since, entry.operator
-            assert (
-                onnx.defs.get_schema(entry.operator, 9 if entry.operator != "Resize" else 10).since_version
-                in entry.since
-            )
+            oldest = max(9, min(entry.since))
+            assert onnx.defs.get_schema(entry.operator, oldest).since_version in entry.since
 
 
 def test_operator_table_is_up_to_date() -> None:

@@ -121,7 +121,7 @@ def test_long_lists_are_refused_by_their_length(field: str) -> None:
 
 
 def test_many_refusals_are_cut() -> None:
-    nodes = [node("Tanh", "x", f"t{index}") for index in range(50)]
+    nodes = [node("Elu", "x", f"t{index}") for index in range(50)]
     model = build(17, [*nodes, node("Sum", " ".join(f"t{index}" for index in range(50)))], {}, (1, 1, 4, 4))
     with pytest.raises(
         UnsupportedModelError,

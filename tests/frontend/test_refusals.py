@@ -39,7 +39,7 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     (17, [node("Concat", "x x", axis=2)], {}, "joins along axis H; only channels are supported"),
     (17, [node("Dropout", "x - t")], {"t": np.array(True)}, "is in training mode; export the model in evaluation mode"),
     (17, [node("Dropout", "x", "y mask")], {}, "gives its mask as an output"),
-    (17, [node("Cast", "x", to=7)], {}, "turns a map into type 7; only floating types are supported"),
+    (17, [node("Cast", "x", to=9)], {}, "turns a map into type 9; only numbers are supported"),
     (
         17,
         [node("Squeeze", "x a")],
@@ -82,7 +82,12 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     (17, [node("Slice", "x s e a")], {"s": ints(6), "e": ints(9), "a": ints(2)}, "leaves nothing of axis H"),
     (17, [node("Slice", "x s e a")], {"s": ints(1), "e": ints(9), "a": ints(0)}, "leaves nothing of axis N"),
     (17, [node("Gather", "x i")], {"i": ints(0, 0)}, "picks images out of a batch"),
-    (17, [node("Gather", "x i", axis=1)], {"i": np.array(1)}, "indices () would change the number of axes"),
+    (
+        17,
+        [node("Gather", "x i", axis=1)],
+        {"i": ints(1).reshape(1, 1)},
+        "indices (1, 1) would change the number of axes",
+    ),
     (17, [node("Gather", "x i", axis=1)], {"i": numbers(2)}, "indices of type float32 are not integers"),
     (17, [node("Split", "x s", "y z", axis=1)], {"s": ints(1, 2)}, "sizes [1, 2] do not split 4 into 2"),
     (17, [node("Split", "x s", "y z", axis=1)], {"s": ints(4, 0)}, "sizes [4, 0] do not split 4 into 2"),
@@ -276,6 +281,12 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     (17, [node("SpaceToDepth", "x", blocksize=4)], {}, "blocks of 4 do not divide 6x8"),
     (17, [node("SpaceToDepth", "x", blocksize=3)], {}, "blocks of 3 do not divide 6x8"),
     # heads
+    (
+        17,
+        [node("Greater", "x k")],
+        {"k": numbers(2)},
+        "compares with a constant of shape (2,); only one number is supported",
+    ),
     (17, [node("Softmax", "x", axis=2)], {}, "runs over axis H; only channels are supported"),
     (17, [node("ArgMax", "x", axis=-1)], {}, "runs over axis W; only channels are supported"),
     (

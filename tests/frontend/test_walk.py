@@ -194,9 +194,9 @@ def test_other_errors_are_no_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_reads_a_refused_node_is_judged_where_its_shape_is_known() -> None:
-    """Tanh keeps the shape, Gemm does not, and no second output does; names are those of nodes, of outputs, of operators."""
+    """Elu keeps the shape, Gemm does not, and no second output does; names are those of nodes, of outputs, of operators."""
     nodes = [
-        node("Tanh", "x", "t"),
+        node("Elu", "x", "t"),
         node("Concat", "t t", "ok", axis=1),
         node("Concat", "t t", "bad", axis=2),
         node("Einsum", "x", "e", equation="abcd->abdc"),

@@ -272,7 +272,11 @@ SURPLUS = r"holds something that the network in it does not need; it was not wri
         (_set("connections", 0, "kernel", "pads", to=[1, 1, 1]), "stands where 4 integers belong$"),
         (_set("connections", 0, "kernel", "weight", to=BIAS), "bias.npy is int64, not int8$"),
         (_set("outputs", to=[]), "^not a valid network: no output$"),
-        (_set("outputs", 0, "host", to="a"), SURPLUS),
+        (
+            _set("outputs", 0, "host", to="a"),
+            "^not a valid network: output output: unknown host function 'a'; available",
+        ),
+        (_set("outputs", 0, "host", to=["take:1.5"]), "take:1.5': channels are whole numbers from 0 on$"),
         (_file("tensors/extra.npy", npy(np.zeros(3, np.int64))), SURPLUS),
         (_file("../../escape.npy", npy(np.zeros(3, np.int64))), SURPLUS),
         (_file("readme.txt", b"hello"), f"^readme.txt {NO_ARRAY}"),

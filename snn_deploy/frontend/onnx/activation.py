@@ -6,7 +6,8 @@ import numpy as np
 
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.ops import Clip, LeakyRelu, Relu
+from snn_deploy.graph.host import HostFunction
+from snn_deploy.graph.ops import Clip, Host, LeakyRelu, Relu
 
 FLOAT_MAX = 3.4e38
 """Exporters write the largest float32 for a limit that is not there."""
@@ -15,7 +16,7 @@ FLOAT_MAX = 3.4e38
 @operator("Relu", 6, 13, 14)
 def relu(call: Call) -> Outcome:
     """A population that counts 0..N."""
-    return call.mapped(call.add(Relu(), call.any_wire(0)), "a population")
+    return _between(call, call.last_wire(0), 0, np.inf)
 
 
 @operator("LeakyRelu", 6, 16)
@@ -41,7 +42,7 @@ def clip(call: Call) -> Outcome:
         low, high = call.real("min", -np.inf), call.real("max", np.inf)
     else:
         low, high = (_scalar(call, index) if call.has(index) else end for index, end in ((1, -np.inf), (2, np.inf)))
-    return _between(call, call.any_wire(0), low, high)
+    return _between(call, call.last_wire(0), low, high)
 
 
 @operator("Max", 8, 12, 13)
@@ -62,7 +63,7 @@ def _with_constant(call: Call) -> tuple[Wire, float]:
     if len(call.inputs) != 2:
         raise RefusedError(f"has {len(call.inputs)} inputs; one map and one constant number are supported")
     first = 0 if isinstance(call.inputs[0], Wire) else 1
-    return call.any_wire(first), _scalar(call, 1 - first)
+    return call.last_wire(first), _scalar(call, 1 - first)
 
 
 def _scalar(call: Call, index: int) -> float:
@@ -78,6 +79,8 @@ def _between(call: Call, wire: Wire, low: float, high: float) -> Outcome:
         raise RefusedError(f"limits {low} and {high} leave nothing between them")
     if (low, high) == (-np.inf, np.inf):
         return call.folded(wire, "nothing: it has no limits")
+    if wire.hosted:
+        return Outcome((call.add(Host(str(HostFunction("clip", (low, high)))), wire),), "host", "after read-out")
     if (low, high) == (0, np.inf):
         return call.mapped(call.add(Relu(), wire), "a population")
     return call.mapped(call.add(Clip(low, high), wire), "one population per limit")

@@ -7,12 +7,23 @@ import numpy as np
 from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.ops import Add, Affine
+from snn_deploy.graph.host import HostFunction
+from snn_deploy.graph.ops import Add, Affine, Host
 
 
 def _scaled(call: Call, wire: Wire, scale: Float64 | float, shift: Float64 | float, part: str = "") -> Wire:
     ones = np.ones(wire.shape[0])
+    if wire.hosted:
+        return on_host(call, on_host(call, wire, "times", scale * ones, 1.0), "plus", shift * ones, 0.0)
     return call.add(Affine(scale * ones, shift * ones), wire, part=part)
+
+
+def on_host(call: Call, wire: Wire, name: str, values: Float64, neutral: float) -> Wire:
+    """A factor or addend for each channel on the host, where it changes anything."""
+    if np.all(values == neutral):
+        return wire
+    kept = values[:1] if np.all(values == values[0]) else values
+    return call.add(Host(str(HostFunction(name, tuple(float(value) for value in kept)))), wire)
 
 
 def _sum(call: Call, *wires: Wire) -> Outcome:
@@ -25,8 +36,15 @@ def _sum(call: Call, *wires: Wire) -> Outcome:
 
 
 def _maps(call: Call) -> list[int]:
-    wires = [index for index, value in enumerate(call.inputs) if isinstance(value, Wire)]
-    return [index for index in wires if call.any_wire(index)]
+    """Places of the inputs that come from the image; a single one may be on the host already."""
+    places = [index for index, value in enumerate(call.inputs) if isinstance(value, Wire)]
+    for index in places:
+        call.last_wire(index) if len(places) == 1 else call.any_wire(index)
+    return places
+
+
+def _outcome(call: Call, wire: Wire, note: str) -> Outcome:
+    return Outcome((wire,), "host", "after read-out") if wire.hosted else call.folded(wire, note)
 
 
 @operator("Add", 7, 13, 14)
@@ -36,9 +54,9 @@ def add(call: Call) -> Outcome:
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), call.any_wire(1))
     (place,) = maps
-    wire = call.any_wire(place)
+    wire = call.last_wire(place)
     shift = call.per_channel(call.constant(1 - place), wire)
-    return call.folded(_scaled(call, wire, 1.0, shift), "biases")
+    return _outcome(call, _scaled(call, wire, 1.0, shift), "biases")
 
 
 @operator("Sum", 8, 13)
@@ -54,16 +72,16 @@ def subtract(call: Call) -> Outcome:
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), _scaled(call, call.any_wire(1), -1.0, 0.0, "minus"))
     (place,) = maps
-    wire = call.any_wire(place)
+    wire = call.last_wire(place)
     constant = call.per_channel(call.constant(1 - place), wire)
     scale, shift = (1.0, -constant) if place == 0 else (-1.0, constant)
-    return call.folded(_scaled(call, wire, scale, shift), "weights and biases")
+    return _outcome(call, _scaled(call, wire, scale, shift), "weights and biases")
 
 
 @operator("Neg", 6, 13)
 def negate(call: Call) -> Outcome:
     """Any map."""
-    return call.folded(_scaled(call, call.any_wire(0), -1.0, 0.0), "weights")
+    return _outcome(call, _scaled(call, call.last_wire(0), -1.0, 0.0), "weights")
 
 
 @operator("Mul", 7, 13, 14)
@@ -78,15 +96,15 @@ def multiply(call: Call) -> Outcome:
             " train the model without attention gates, squeeze-and-excitation or HardSwish"
         )
     (place,) = _maps(call)
-    wire = call.any_wire(place)
-    return call.folded(_scaled(call, wire, call.per_channel(call.constant(1 - place), wire), 0.0), "weights")
+    wire = call.last_wire(place)
+    return _outcome(call, _scaled(call, wire, call.per_channel(call.constant(1 - place), wire), 0.0), "weights")
 
 
 @operator("Div", 7, 13, 14)
 def divide(call: Call) -> Outcome:
     """A map by a constant (one number, or one per channel)."""
-    wire = call.any_wire(0)
+    wire = call.last_wire(0)
     divisor = call.per_channel(call.constant(1), wire)
     if not divisor.all():
         raise RefusedError("divides by zero")
-    return call.folded(_scaled(call, wire, 1 / divisor, 0.0), "weights")
+    return _outcome(call, _scaled(call, wire, 1 / divisor, 0.0), "weights")

@@ -29,15 +29,15 @@ class Wire:
 
     ``axes`` is a permutation of NCHW: transposing changes it and nothing else. Squeezed axes are missing from it.
     ``factors`` replace it where the axes of the tensor are parts of axes of the map, between two Reshape.
-    ``maker`` is the ONNX node it comes from, ``hosted`` says that the host computes it after read-out, ``known`` is
-    false where its maker was refused.
+    ``maker`` is the ONNX node it comes from, ``hosted`` the last function of the host, which computes it after read-out;
+    ``known`` is false where its maker was refused.
     """
 
     value: str
     shape: Shape
     axes: str = "NCHW"
     maker: str = ""
-    hosted: bool = False
+    hosted: str = ""
     known: bool = True
     factors: Factored = ()
 
@@ -58,9 +58,11 @@ class HostedError(RefusedError):
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        instead = "spiking networks add, they do not multiply: train the model without it"
+        if wire.hosted in ("tanh", "exp", "softplus"):
+            instead = "train the model with Relu, LeakyRelu, PRelu or Relu6"
         super().__init__(
-            f"reads {wire.maker}, which only the host can compute, after read-out; spiking networks add, they do not"
-            " multiply: train the model without it, or end it there"
+            f"reads {wire.maker}, which only the host can compute, after read-out; {instead}, or end it there"
         )
 
 

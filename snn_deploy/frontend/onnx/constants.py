@@ -16,6 +16,9 @@ from snn_deploy.graph.limits import MAX_CONSTANT_WORK, MAX_CONSTANTS, MIN_CONSTA
 NUMERIC = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13))
 """Element types (``TensorProto.DataType``) that constants are cast to; others are texts, or slow in the evaluator."""
 
+QUANTIZERS = 19
+"""First operator set in which the evaluator knows the linear quantizers; those of older sets are their special cases."""
+
 SLOW = {"ScatterND": 64}
 """Operators that the evaluator computes number by number, and how many numbers of others one of theirs counts."""
 
@@ -24,7 +27,7 @@ FOLDABLE = frozenset((
     "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Concat", "ConstantOfShape", "DequantizeLinear", "Div",
     "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "Less",
     "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax",
-    "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "ScatterND", "Shape", "Sign", "Size", "Slice",
+    "QuantizeLinear", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "ScatterND", "Shape", "Sign", "Size", "Slice",
     "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze", "Where",
 ))
 # fmt: on
@@ -64,7 +67,8 @@ def _evaluate(node: NodeProto, inputs: tuple[Constant | None, ...], opset: int) 
     )
     try:
         with np.errstate(all="ignore"):
-            values = ReferenceEvaluator(graph, opsets={"": opset}).run(None, given)
+            version = max(opset, QUANTIZERS) if node.op_type in ("DequantizeLinear", "QuantizeLinear") else opset
+            values = ReferenceEvaluator(graph, opsets={"": version}).run(None, given)
     except Exception as error:  # the evaluator runs arbitrary operators and raises whatever they raise
         raise RefusedError(
             f"its constant value cannot be computed ({type(error).__name__}: {str(error)[:120]})"

@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.host import COMPARISONS, HostFunction
 from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import (
     Add,
@@ -37,11 +38,24 @@ IR_VERSION = 8
 
 HOST_OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "exp": ("Exp", {}),
+    "softplus": ("Softplus", {}),
+    "round": ("Round", {}),
     "softmax": ("Softmax", {"axis": 1}),
+    "log_softmax": ("LogSoftmax", {"axis": 1}),
     "argmax": ("ArgMax", {"axis": 1, "keepdims": 1}),
     "to_channels_last": ("Transpose", {"perm": [0, 2, 3, 1]}),
+    "take": ("Gather", {"axis": 1}),
+    "times": ("Mul", {}),
+    "plus": ("Add", {}),
+    "clip": ("Clip", {}),
+    "greater": ("Greater", {}),
+    "less": ("Less", {}),
+    "at_least": ("GreaterOrEqual", {}),
+    "at_most": ("LessOrEqual", {}),
 }
-"""ONNX operator and attributes of each of :data:`snn_deploy.graph.ops.HOST_FUNCTIONS`."""
+"""ONNX operator and attributes of functions of the host; ``truncate`` is two casts."""
 
 
 def to_onnx(graph: Graph, values: Sequence[str] = ()) -> ModelProto:
@@ -140,12 +154,35 @@ class _Writer:
         elif isinstance(op, Linear | Relay):
             self.add("Identity", inputs, name)
         elif isinstance(op, Host):
-            operator, attributes = HOST_OPERATORS[op.function]
-            changed = {"argmax": TensorProto.INT64, "to_channels_last": self.types.get(inputs[0], TensorProto.FLOAT)}
-            self.types[name] = changed.get(op.function, TensorProto.FLOAT)
-            self.add(operator, inputs, name, **attributes)
+            self._host(name, HostFunction.of(op.function), inputs[0])
         else:
             raise GraphError(f"{name}: {type(op).__name__} has no ONNX form")
+
+    def _host(self, name: str, function: HostFunction, source: str) -> None:
+        """A function of the host; classes are int64, all other values float."""
+        kind = self.types.get(source, TensorProto.FLOAT)
+        if kind != TensorProto.FLOAT and function.name not in ("to_channels_last", "take"):
+            source, kind = self._cast(source, TensorProto.FLOAT, f"{name}/float"), TensorProto.FLOAT
+        if function.name == "truncate":
+            whole = self._cast(source, TensorProto.INT64, self.names.fresh(f"{name}/whole"))
+            self._cast(whole, TensorProto.FLOAT, name)
+            return
+        operator, attributes = HOST_OPERATORS[function.name]
+        constants = [np.array(value, np.float32) for value in function.arguments]
+        if function.name in ("times", "plus"):
+            constants = [np.array(function.arguments, np.float32)[:, None, None]]
+        elif function.name == "take":
+            constants = [np.array(function.arguments, np.int64)]
+        inputs = [source, *(self.tensor(f"{name}/{place}", value) for place, value in enumerate(constants))]
+        if function.name in COMPARISONS:
+            truth = self.add(operator, inputs, self.names.fresh(f"{name}/truth"))
+            self._cast(truth, TensorProto.FLOAT, name)
+            return
+        self.types[name] = TensorProto.INT64 if function.name == "argmax" else kind
+        self.add(operator, inputs, name, **attributes)
+
+    def _cast(self, source: str, kind: int, name: str) -> str:
+        return self.add("Cast", [source], name, to=kind)
 
     def _weighted(self, name: str, op: Conv | ConvTranspose, source: str) -> None:
         """A (transposed) convolution; ONNX takes no negative pads, so what they cut or append stands beside it."""

@@ -300,7 +300,9 @@ class _Walk:
         name = self.names.fresh(f"{self.stem}.{part}" if part else self.stem)
         self.shapes[name] = shape
         self.nodes.append(Node(name, op, tuple(wire.value for wire in wires), self.origin))
-        return replace(wires[0], value=name, shape=shape, maker=self.stem, hosted=isinstance(op, Host))
+        return replace(
+            wires[0], value=name, shape=shape, maker=self.stem, hosted=op.function if isinstance(op, Host) else ""
+        )
 
     # ------------------------------------------------------------------ refusals
     def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:

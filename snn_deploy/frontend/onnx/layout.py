@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 from snn_deploy.arrays import Float64
-from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
+from snn_deploy.graph.host import INTEGERS, HostFunction
 from snn_deploy.graph.limits import MAX_CHANNELS, MAX_EXTENT
-from snn_deploy.graph.ops import Affine, Concat, Conv, Resample
+from snn_deploy.graph.ops import Affine, Concat, Conv, Host, Resample
 
 Indices: TypeAlias = npt.NDArray[np.intp]
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+WHOLE = (*range(TensorProto.UINT8, TensorProto.INT64 + 1), TensorProto.UINT32, TensorProto.UINT64)
+"""Types of numbers with and without fractions (``TensorProto.DataType``); 8 is a text and stands among the second."""
 
 
 @operator("Concat", 4, 11, 13)
@@ -46,11 +53,14 @@ def dropout(call: Call) -> Outcome:
 
 @operator("Cast", 9, 13, 19, 21, 23, 24, 25, 28)
 def change_type(call: Call) -> Outcome:
-    """Between floating types: removed."""
+    """Between floating types: removed; to integers: at the end, on the host."""
     wire, target = call.view(0), call.integer("to", 1)
-    if target not in (1, 10, 11, 16) and not wire.hosted:
-        raise RefusedError(f"turns a map into type {target}; only floating types are supported")
-    return call.folded(wire, "nothing: the network has its own numbers")
+    whole = bool(wire.hosted) and HostFunction.of(wire.hosted).name in INTEGERS
+    if target in FLOATS or (whole and target != TensorProto.STRING):
+        return call.folded(wire, "nothing: the network has its own numbers")
+    if target not in WHOLE:
+        raise RefusedError(f"turns a map into type {target}; only numbers are supported")
+    return Outcome((call.add(Host("truncate"), wire),), "host", "after read-out")
 
 
 @operator("Shape", 1, 13, 15, 19, 21, 23, 24, 25)
@@ -75,6 +85,8 @@ def select_channels(call: Call, wire: Wire, indices: Indices, part: str = "") ->
     """Channels ``indices`` of ``wire`` in this order; -1 stands for zeros."""
     if len(indices) > MAX_CHANNELS:
         raise RefusedError(f"makes {len(indices)} channels; at most {MAX_CHANNELS} are allowed")
+    if wire.hosted:
+        return call.add(Host(str(HostFunction("take", tuple(float(index) for index in indices)))), wire, part=part)
     call.weights.check(len(indices) * wire.shape[0])
     weight = np.zeros((len(indices), wire.shape[0], 1, 1))
     for output, channel in enumerate(indices):
@@ -120,6 +132,8 @@ def _picked(call: Call, wire: Wire, axis: int, indices: Indices, part: str = "")
         if not np.array_equal(indices, np.arange(call.batch)):
             raise RefusedError("picks images out of a batch")
         return wire
+    if wire.hosted and letter != "C" and not np.array_equal(indices, np.arange(wire.extents(call.batch)[axis])):
+        raise HostedError(wire)
     if letter == "C":
         return wire if np.array_equal(indices, everything[0]) else select_channels(call, wire, indices, part)
     rows, columns = (indices, everything[2]) if letter == "H" else (everything[1], indices)
@@ -129,7 +143,7 @@ def _picked(call: Call, wire: Wire, axis: int, indices: Indices, part: str = "")
 @operator("Slice", 1, 10, 11, 13)
 def crop(call: Call) -> Outcome:
     """Constant ranges along channels, height or width; any step."""
-    wire = call.any_wire(0)
+    wire = call.last_wire(0)
     if call.since == 1:
         starts, ends = (tuple(call.attribute(name) or ()) for name in ("starts", "ends"))
         axes, steps = tuple(call.attribute("axes") or range(len(starts))), (1,) * len(starts)
@@ -143,26 +157,35 @@ def crop(call: Call) -> Outcome:
         wire = _picked(call, wire, axis, np.arange(extent)[start:end:step], f"axis{axis % 4}")
     if wire is whole:
         return call.folded(wire, "nothing: it keeps everything")
-    return call.folded(wire, "the connections that read it")
+    return _selected(wire)
+
+
+def _selected(*wires: Wire) -> Outcome:
+    if wires[0].hosted:
+        return Outcome(wires, "host", "after read-out")
+    return Outcome(wires, "folded", "the connections that read it")
 
 
 @operator("Gather", 1, 11, 13)
 def gather(call: Call) -> Outcome:
-    """A constant list of channels, rows or columns."""
-    wire, indices = call.any_wire(0), np.asarray(call.constant(1))
+    """A constant list of channels, rows or columns, or one of them."""
+    wire, indices = call.last_wire(0), np.asarray(call.constant(1))
     axis = call.integer("axis", 0)
     if indices.dtype.kind not in "iu":
         raise RefusedError(f"indices of type {indices.dtype} are not integers")
-    if indices.ndim != 1:
+    if indices.ndim > 1:
         raise RefusedError(f"indices {indices.shape} would change the number of axes")
-    picked = np.arange(wire.extents(call.batch)[axis])[indices]
-    return call.folded(_picked(call, wire, axis, picked), "the connections that read it")
+    picked = np.arange(wire.extents(call.batch)[axis])[indices.ravel()]
+    chosen = _picked(call, wire, axis, picked)
+    if indices.ndim == 0:
+        chosen = replace(chosen, axes=chosen.axes.replace(chosen.axes[axis], ""))
+    return _selected(chosen)
 
 
 @operator("Split", 2, 11, 13, 18)
 def split(call: Call) -> Outcome:
     """Constant sizes along channels, height or width."""
-    wire, axis, count = call.any_wire(0), call.integer("axis", 0), len(call.node.output)
+    wire, axis, count = call.last_wire(0), call.integer("axis", 0), len(call.node.output)
     extent = wire.extents(call.batch)[axis]
     if call.since >= 13:
         sizes = call.integer_constant(1) if call.has(1) else ()
@@ -176,7 +199,7 @@ def split(call: Call) -> Outcome:
         raise RefusedError(f"sizes {list(sizes)} do not split {extent} into {count}")
     ranges = [np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
     wires = tuple(_picked(call, wire, axis, indices, f"part{index}") for index, indices in enumerate(ranges))
-    return Outcome(wires, "folded", "the connections that read it")
+    return _selected(*wires)
 
 
 @operator("Pad", 2, 11, 13, 18, 19, 21, 23, 24, 25)
