@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,16 +27,19 @@ class Problem:
         return f"{self.where}: {self.violation}; {self.remedy}"
 
 
-def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool) -> list[Problem]:
-    """Resources of which a single neuron of ``layer`` exceeds a core's (unless it ``fits``), and weights that are too wide."""
-    over = [use for use in uses if use.used > use.limit and not fits]
+def check_layer(layer: Layer, uses: Sequence[Use], target: Target) -> list[Problem]:
+    """Resources of which a single neuron of ``layer`` exceeds a core's, and weights that are too wide.
+
+    ``uses`` are those of a tile that fits, or of one neuron where none does.
+    """
     problems = [
         Problem(
             layer.name,
             f"one neuron alone needs {use.used:,} {use.resource}, {target.name} has {use.limit:,} per core",
             _smaller_fan_in(layer, target, parts=-(-use.used // use.limit)),
         )
-        for use in over
+        for use in uses
+        if use.used > use.limit
     ]
     bits = target.integer("limits.weight_bits")
     problems += [
@@ -52,15 +56,14 @@ def check_layer(layer: Layer, uses: Sequence[Use], target: Target, *, fits: bool
 
 def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
     """Remedy for a fan-in that exceeds a core: a convolution is the sum of convolutions over parts of its channels."""
-    largest = max(layer.groups, key=lambda group: group.shape[0] * group.taps[0] * group.taps[1])
-    explicit = [group for group in layer.groups if group.kind == "pixels"]
-    if explicit and len(explicit) == len(layer.groups):
-        pixels = max(measure_receptive_field(group, 0, 1) * measure_receptive_field(group, 1, 1) for group in explicit)
+    if all(group.kind == "pixels" for group in layer.groups):
+        pixels = max(math.prod(measure_receptive_field(group, axis, 1) for axis in (0, 1)) for group in layer.groups)
         return f"it reads up to {pixels:,} pixels of its channel: resample in several steps, each of which reads fewer"
+    largest = max(layer.groups, key=lambda group: group.shape[0] * math.prod(group.taps))
     rows, columns = largest.taps
     return (
         f"at most {_channels_allowed(layer, largest, target):,} input channels fit a {rows}x{columns} kernel: "
-        f"use fewer, or split them into {max(2, parts)} convolutions, each into a linear population of its own, "
+        f"use fewer, or split them into {parts} convolutions, each into a linear population of its own, "
         "and add these"
     )
 
@@ -69,10 +72,10 @@ def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
     """Channels of ``group`` alone with which one neuron would fit."""
     alone = Layer(layer.name, layer.shape, (group,))
     words = count_synaptic_words(target, alone, Tile(1, 1, 1))
-    allowed = target.integer("limits.synaptic_memory_words") * group.shape[0] // max(words, 1)
+    allowed = target.integer("limits.synaptic_memory_words") * group.shape[0] // words
     if shares_taps(target):
         return allowed
-    return min(allowed, target.integer("limits.input_axons_per_core") // (group.taps[0] * group.taps[1]))
+    return min(allowed, target.integer("limits.input_axons_per_core") // math.prod(group.taps))
 
 
 def check_network(network: Network, target: Target) -> tuple[Problem, ...]:

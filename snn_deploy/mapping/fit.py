@@ -179,11 +179,7 @@ def _mapping(
     if not layers:
         raise NetworkError(f"{name}: no population to map; the network needs at least one besides its input")
     mapped = tuple(_layer(layer, target) for layer in layers)
-    problems = [
-        problem
-        for layer in mapped
-        for problem in check_layer(layer.layer, layer.uses, target, fits=layer.tile is not None)
-    ]
+    problems = [problem for layer in mapped for problem in check_layer(layer.layer, layer.uses, target)]
     mapping = Mapping(
         name,
         target.name,
@@ -242,10 +238,9 @@ def suggest_sizes(network: Network, target: Target, spread: float = 0.3) -> tupl
         width // min(population.shape[2] for population in network.populations),
     )
     options = []
-    for change in range(-int(spread * min(height, width) / step), int(spread * min(height, width) / step) + 1):
+    most = int(spread * min(height, width) / step)
+    for change in range(-most, most + 1):
         rows, columns = height + change * step, width + change * step
-        if min(rows, columns) < step:
-            continue
         try:
             layers = describe_layers(network.at_size(rows, columns))
         except NetworkError:

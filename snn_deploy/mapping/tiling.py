@@ -72,7 +72,7 @@ def _words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile) -> int
     lists, weights = covered * (group.shape[0] // group.groups), min(tile.channels, per_group)
     if shares_taps(target):
         bits = group.weight_bits + (target.integer("encoding.strided_weight_bits") if group.strides[1] > 1 else 0)
-        return lists * group.taps[0] * group.taps[1] * -(-(weights * bits + header) // word)
+        return lists * math.prod(group.taps) * -(-(weights * bits + header) // word)
     bits = group.weight_bits + target.integer("encoding.dense_index_bits")
     longest = target.integer("encoding.list_synapses_max")
     rows, columns = (
@@ -177,11 +177,13 @@ def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
     when a tile grows. Widths that cannot win even with cores full of neurons are passed over.
     """
     per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
-    best: tuple[int, int, Tile] | None = None
+    best: tuple[tuple[int, int], Tile] | None = None
     for channels in _splits(layer.shape[0]):
         for columns in _splits(layer.shape[2]):
             fullest = min(per_core // (channels * columns), layer.shape[1])
-            if fullest < 1 or (best is not None and Tile(channels, fullest, columns).cores(layer) > best[0]):
+            if fullest < 1 or (
+                best is not None and Tile(channels, fullest, columns).cores(layer) > best[1].cores(layer)
+            ):
                 continue
             if not fits(target, layer, Tile(channels, 1, columns)):
                 continue
@@ -193,10 +195,10 @@ def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
                 )
             even = -(-layer.shape[1] // -(-layer.shape[1] // low))
             tile = Tile(channels, even, columns)
-            rank = (tile.cores(layer), tile.rows + tile.columns, tile)
-            if best is None or rank[:2] < best[:2]:
-                best = rank
-    return None if best is None else best[2]
+            rank = tile.cores(layer), tile.rows + tile.columns
+            if best is None or rank < best[0]:
+                best = rank, tile
+    return None if best is None else best[1]
 
 
 def bound_cores(target: Target, layer: Layer) -> int:
@@ -205,14 +207,12 @@ def bound_cores(target: Target, layer: Layer) -> int:
     return -(-layer.size // per_core)
 
 
-def _halvings(length: int) -> Iterator[int]:
+def _halvings(length: int) -> list[int]:
     """``ceil(length / 2**j)`` from ``length`` down to 1."""
-    parts, last = 1, 0
-    while last != 1:
-        size = -(-length // parts)
-        if size != last:
-            yield size
-        parts, last = parts * 2, size
+    sizes = [length]
+    while sizes[-1] > 1:
+        sizes.append(-(-sizes[-1] // 2))
+    return sizes
 
 
 def _powers_of_two(length: int) -> Iterator[int]:
@@ -224,11 +224,6 @@ def _powers_of_two(length: int) -> Iterator[int]:
     yield size
 
 
-def _splits(length: int) -> Iterator[int]:
+def _splits(length: int) -> list[int]:
     """Distinct ``ceil(length / n)``, largest first."""
-    last = 0
-    for parts in range(1, length + 1):
-        size = -(-length // parts)
-        if size != last:
-            yield size
-        last = size
+    return sorted({-(-length // parts) for parts in range(1, length + 1)}, reverse=True)

@@ -113,7 +113,7 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
     for population in network.populations[1:]:
         block = blocks[population.name]
         sizes = [_sizes(length, part) for length, part in zip(population.shape, _sides(block.tile), strict=True)]
-        neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).reshape(-1)
+        neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
             taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
@@ -131,9 +131,7 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
     """
     taps = _taps_per_block(kernel, shape[0], tile.channels)
     if isinstance(kernel, SpatialKernel):
-        return np.stack(
-            [_operations(kernel, taps, maps.astype(np.float64), shape, tile).reshape(-1) for maps in events]
-        )
+        return np.stack([_operations(kernel, taps, maps.astype(np.float64), shape, tile).ravel() for maps in events])
     landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]))
     rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
     columns = _landings(landed[1], tile.columns, -(-shape[2] // tile.columns))
@@ -143,7 +141,7 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
         narrow = np.matmul(maps.astype(np.float64), columns.reshape(columns.shape[0], -1))  # (C, H, K_w tiles)
         small = np.matmul(rows.reshape(rows.shape[0], -1).T, narrow)  # (C, K_h tiles, K_w tiles)
         parts = small.reshape(-1, *rows.shape[1:], *columns.shape[1:]).transpose(1, 3, 0, 2, 4)
-        found.append((weights @ parts.reshape(weights.shape[1], -1)).reshape(-1))
+        found.append((weights @ parts.reshape(weights.shape[1], -1)).ravel())
     return np.stack(found)
 
 
@@ -302,7 +300,7 @@ def _pixel_routes(kernel: SpatialKernel, events: Float64, here: Block, there: Bl
     weight: Float64 = np.stack([np.bincount(of_route, block[pixels], routes.size) for block in per_block]).astype(float)
     begin = blocks[0][:, None] * starts_grid + routes // ends_grid
     finish = blocks[1][:, None] * ends_grid + routes % ends_grid
-    return begin.reshape(-1), finish.reshape(-1), weight.reshape(-1)
+    return begin.ravel(), finish.ravel(), weight.ravel()
 
 
 def _routes(kernel: ConvKernel | TransposedKernel, talks: Bool, events: Float64, here: Block, there: Block) -> Routes:
@@ -322,7 +320,7 @@ def _routes(kernel: ConvKernel | TransposedKernel, talks: Bool, events: Float64,
     begin = _index([axis[0] for axis in pairs], here.grid)
     finish = _index([axis[1] for axis in pairs], there.grid)
     per_tile = _summed(_summed(_summed(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
-    weight = np.einsum("c,y,x->cyx", *(axis[2] for axis in pairs)).reshape(-1) * per_tile.reshape(-1)[begin]
+    weight = np.einsum("c,y,x->cyx", *(axis[2] for axis in pairs)).ravel() * per_tile.ravel()[begin]
     return begin, finish, weight
 
 
@@ -346,7 +344,7 @@ def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Targe
 def _index(axes: list[Int64], grid: Shape) -> Int64:
     """Core numbers within a block for every combination of three lists of tile indices."""
     index = (axes[0][:, None, None] * grid[1] + axes[1][None, :, None]) * grid[2] + axes[2][None, None, :]
-    return np.asarray(index.reshape(-1), np.int64)
+    return np.asarray(index.ravel(), np.int64)
 
 
 def locate_cores(target: Target, core: Int64) -> tuple[Int64, Int64, Int64]:

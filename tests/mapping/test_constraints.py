@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -112,14 +113,38 @@ def test_resets_of_loihi2_come_at_powers_of_two(name: str, steps: int, warned: b
     assert bool(check_resets(network, load_target(name))) == warned
 
 
-def test_a_map_of_pixels_that_reads_too_many_says_how_many() -> None:
-    """Three rows and two columns for each pixel."""
-    rows, columns = ((0, 0), (0, 1), (0, 2)), ((0, 0), (0, 1))
-    group = SynapseGroup("a", (1, 3, 2), "pixels", entries=6, lines_read=(rows, columns))
-    (problem,) = check_layer(Layer("l", (1, 1, 1), (group,)), [Use("axons", 9, 4)], load_target("loihi1"), fits=False)
-    assert problem.remedy == (
-        "it reads up to 6 pixels of its channel: resample in several steps, each of which reads fewer"
-    )
+PIXELS = SynapseGroup("a", (1, 3, 2), "pixels", entries=6, lines_read=(((0, 0), (0, 1), (0, 2)), ((0, 0), (0, 1))))
+"""A pixel that reads three rows and two columns."""
+
+
+@pytest.mark.parametrize(
+    ("groups", "remedy"),
+    [
+        ((PIXELS,), "it reads up to 6 pixels of its channel: resample in several steps, each of which reads fewer"),
+        (
+            (replace(PIXELS, lines_read=(((0, 0),), ((0, 0),))), PIXELS),
+            "it reads up to 6 pixels of its channel: resample in several steps, each of which reads fewer",
+        ),
+        ((PIXELS, SynapseGroup("b", (90, 3, 2), taps=(2, 3))), "at most 682 input channels fit a 2x3 kernel: .*"),
+        ((SynapseGroup("b", (3, 3, 2), "transposed", (2, 2)),), "at most 1,024 input channels fit a 2x2 kernel: .*"),
+        # 5 * 12 taps are more than 20 * 1 and than 9 * 6
+        (
+            (
+                SynapseGroup("b", (20, 3, 2)),
+                SynapseGroup("c", (5, 9, 9), taps=(4, 3)),
+                SynapseGroup("d", (9, 9, 9), taps=(2, 3)),
+            ),
+            "at most 341 input channels fit a 4x3 kernel: use fewer, or split them into 3 convolutions, .*",
+        ),
+    ],
+)
+def test_the_remedy_for_a_large_fan_in(groups: tuple[SynapseGroup, ...], remedy: str) -> None:
+    """Loihi 1 has 4096 axons; nine are used here of four, so three parts would fit."""
+    layer = Layer("l", (1, 1, 1), groups)
+    within = Use("neurons", 4, 4)
+    (problem,) = check_layer(layer, [within, Use("axons", 9, 4)], load_target("loihi1"))
+    assert problem.violation == "one neuron alone needs 9 axons, loihi1 has 4 per core"
+    assert re.fullmatch(remedy, problem.remedy)
 
 
 def test_targets_without_cores_or_limits_are_refused() -> None:
@@ -260,6 +285,8 @@ def test_wide_maps_are_named_with_the_columns_that_may_be_lost() -> None:
         "l0, l1, l2, l3 and 2 more: maps wider than 255 pixels; Intel's compiler warns that spikes from columns n*256-1 and "
         "their neighbours might get dropped: split the image into strips",
     )
+    (warning,) = map_layers("wide", layers[:4], target).warnings
+    assert warning.startswith("l0, l1, l2, l3: maps wider")
     assert map_layers("wide", [Layer("l", (1, 4, 255))], target).warnings == ()
     assert map_layers("wide", layers, load_target("loihi1")).warnings == ()
 

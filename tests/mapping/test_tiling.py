@@ -33,6 +33,12 @@ def limited(name: str, **limits: int) -> Target:
     return replace(target, figures={**target.figures, **changed})
 
 
+STRIDED = [
+    Layer("tall", (6, 3, 9), (SynapseGroup("a", (4, 6, 9), taps=(3, 2), strides=(2, 1)),)),
+    Layer("broad", (6, 3, 9), (SynapseGroup("a", (4, 3, 18), taps=(2, 3), strides=(1, 2)),)),
+]
+"""Only a stride along x takes one bit more per weight on Loihi 2."""
+
 WIDE = Layer("wide", (45, 7, 6), (SynapseGroup("a", (3, 7, 6), taps=(3, 2)),))
 """Lists of up to 270 synapses on Loihi 1, whose headers come every 60."""
 
@@ -57,8 +63,15 @@ def test_free_tiles_need_the_fewest_cores_of_all(name: str, layer: Layer) -> Non
     assert (chosen is None) == (not cores)
     if chosen is not None:
         assert fits(target, layer, chosen)
-        assert chosen.cores(layer) == min(cores)
-        assert max(a - b for a, b in zip((chosen.channels, chosen.rows, chosen.columns), layer.shape, strict=True)) <= 0
+        fewest = [tile for tile in tiles if fits(target, layer, tile) and tile.cores(layer) == min(cores)]
+        channels, _, width = layer.shape
+
+        def order(tile: Tile) -> tuple[int, ...]:
+            """The shortest border, then the fewest parts of the channels, then of the columns, all parts as even as can be."""
+            parts = ceil(channels / tile.channels), ceil(width / tile.columns)
+            return tile.rows + tile.columns, *parts, tile.channels, tile.columns
+
+        assert chosen == min(fewest, key=order)
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
@@ -101,7 +114,7 @@ def lists_of_loihi1(group: SynapseGroup, tile: Tile) -> set[tuple[tuple[int, ...
 
 
 @pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4), Tile(40, 5, 3)])
-@pytest.mark.parametrize("layer", [*LAYERS[:4], WIDE], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", [*LAYERS[:4], *STRIDED, WIDE], ids=lambda layer: layer.name)
 def test_words_are_those_of_all_lists(layer: Layer, tile: Tile) -> None:
     """Loihi 1: words of 64 bits, headers of 10 for each 60 synapses, 10 bits of index. Loihi 2: headers of 20."""
     one = two = 0
@@ -130,6 +143,18 @@ def test_words_of_explicit_synapses(name: str, bits: int) -> None:
         lists = tile.channels * ceil(tile.rows / 2) * ceil(tile.columns / 2)
         words = lists * ceil((ceil(synapses / lists) * bits + 10) / 64)
         assert count_synaptic_words(target, pixels, tile) == words
+
+
+@pytest.mark.parametrize(("entries", "words"), [(0, 1), (1, 1), (3, 3), (9, 9), (18, 9), (27, 9), (28, 18)])
+def test_maps_of_few_pixels_have_few_lists(entries: int, words: int) -> None:
+    """At most one list per source pixel, of which nine reach the tile; three synapses and a header take 64 bits."""
+    group = replace(LAYERS[5].groups[0], entries=entries)
+    assert count_synaptic_words(load_target("loihi1"), replace(LAYERS[5], groups=(group,)), Tile(1, 6, 6)) == words
+
+
+def test_lists_of_pixels_are_those_of_the_channels_that_exist() -> None:
+    one, more = (count_synaptic_words(load_target("loihi1"), LAYERS[5], Tile(count, 6, 6)) for count in (1, 2))
+    assert (one, more) == (9 * 2, 18 * 2)
 
 
 def test_uses_of_a_core_by_hand() -> None:
