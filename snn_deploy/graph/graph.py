@@ -19,6 +19,12 @@ class Node:
     inputs: tuple[str, ...]
     origin: tuple[str, ...] = ()
 
+    @property
+    def source(self) -> str:
+        """The value that a node of one input reads."""
+        (source,) = self.inputs
+        return source
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:

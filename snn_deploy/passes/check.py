@@ -30,11 +30,11 @@ def check_normal_form(graph: Graph) -> Graph:
         elif isinstance(node.op, Add):
             _check_add(graph, node)
         elif isinstance(node.op, ACTIVATIONS):
-            if not _is(graph, node.inputs[0], (*LINEAR, Add)):
-                raise GraphError(f"{node.name}: reads {node.inputs[0]}, which is neither a linear node nor a sum")
+            if not _is(graph, node.source, (*LINEAR, Add)):
+                raise GraphError(f"{node.name}: reads {node.source}, which is neither a linear node nor a sum")
             if isinstance(node.op, Relay):
                 _check_relay(graph, node)
-            elif any(isinstance(part.op, AveragePool | Nearest) for part in find_addends(graph, node.inputs[0])):
+            elif any(isinstance(part.op, AveragePool | Nearest) for part in find_addends(graph, node.source)):
                 raise GraphError(f"{node.name}: only a Relay may read AveragePool and Nearest")
         elif not isinstance(node.op, Host):
             raise GraphError(f"{node.name}: {type(node.op).__name__} is not in normal form")
@@ -53,9 +53,8 @@ def _is(graph: Graph, value: str, kinds: tuple[type[Op], ...]) -> bool:
 
 
 def _check_linear(graph: Graph, node: Node) -> None:
-    source = node.inputs[0]
-    if source != graph.input and not _is(graph, source, ACTIVATIONS):
-        raise GraphError(f"{node.name}: {type(node.op).__name__} reads {source}, which is not an activation")
+    if node.source != graph.input and not _is(graph, node.source, ACTIVATIONS):
+        raise GraphError(f"{node.name}: {type(node.op).__name__} reads {node.source}, which is not an activation")
 
 
 def _check_add(graph: Graph, node: Node) -> None:
@@ -67,7 +66,7 @@ def _check_add(graph: Graph, node: Node) -> None:
 
 
 def _check_relay(graph: Graph, node: Node) -> None:
-    parts = find_addends(graph, node.inputs[0])
+    parts = find_addends(graph, node.source)
     if any(isinstance(part.op, AveragePool | Nearest) for part in parts):
         whole = len(parts) == 1
     else:
@@ -82,10 +81,5 @@ def _biased(op: Op) -> bool:
 
 def _of_units(op: Op) -> bool:
     """Whether all weights are -1, 0 or 1."""
-    if isinstance(op, Conv | ConvTranspose):
-        weights = [op.weight]
-    elif isinstance(op, Resample):
-        weights = [op.rows, op.columns]
-    else:
-        return False
+    weights = [value for name, value in vars(op).items() if isinstance(value, np.ndarray) and name != "bias"]
     return all(bool(np.all(np.isin(weight, (-1.0, 0.0, 1.0)))) for weight in weights)

@@ -43,16 +43,20 @@ def scale_inputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspo
     """``op`` after ``scale`` (C_in,) on its input."""
     if isinstance(op, ConvTranspose):
         return replace(op, weight=op.weight * scale[:, None, None, None])
-    per_group = scale.reshape(op.groups, 1, -1).repeat(len(op.weight) // op.groups, axis=1)
-    return replace(op, weight=op.weight * per_group.reshape(len(op.weight), -1, 1, 1))
+    return _scale_within_groups(op, scale)
 
 
 def scale_outputs(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspose:
     """``scale`` (C_out,) on the output of ``op``, whose bias must be zero."""
     if isinstance(op, Conv):
         return replace(op, weight=op.weight * scale[:, None, None, None])
-    per_group = scale.reshape(op.groups, 1, -1).repeat(len(op.weight) // op.groups, axis=1)
-    return replace(op, weight=op.weight * per_group.reshape(len(op.weight), -1, 1, 1))
+    return _scale_within_groups(op, scale)
+
+
+def _scale_within_groups(op: Conv | ConvTranspose, scale: Float64) -> Conv | ConvTranspose:
+    """``op`` with ``scale`` on the second axis of its weights, which counts the channels of one group."""
+    by_group = scale.reshape(op.groups, op.weight.shape[1])
+    return replace(op, weight=op.weight * by_group.repeat(len(op.weight) // op.groups, axis=0)[:, :, None, None])
 
 
 def ungroup(op: Conv | ConvTranspose) -> Conv | ConvTranspose:

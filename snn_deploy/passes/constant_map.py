@@ -18,19 +18,22 @@ def propagate_bias(op: Op, bias: Float64, shape: Shape) -> Float64:
         return np.zeros((op.infer((shape,))[0], 1, 1))
     if bias.shape[1:] == (1, 1) and isinstance(op, Conv | ConvTranspose):
         # One channel of ones stands for all: sum the weights over the input channels first.
-        op, bias = _collapse(op, bias), np.ones((1, *shape[1:]))
+        op, bias = _collapse(op, bias), np.ones_like(bias[:1])
     return _reduced(apply_linear(op, np.broadcast_to(bias, (bias.shape[0], *shape[1:]))))
 
 
 def _collapse(op: Conv | ConvTranspose, bias: Float64) -> Conv | ConvTranspose:
-    constant, window = bias[:, 0, 0], op.weight.shape[2:]
+    weight, constant = _by_group(op.weight, op.groups), _by_group(bias.ravel(), op.groups)
     if isinstance(op, Conv):
-        per_group = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
-        weight = np.einsum("goihw,gi->gohw", per_group, constant.reshape(op.groups, -1)).reshape(-1, 1, *window)
-        return Conv(weight, np.zeros(len(weight)), op.strides, op.pads, op.dilations)
-    per_group = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
-    weight = np.einsum("giohw,gi->gohw", per_group, constant.reshape(op.groups, -1)).reshape(1, -1, *window)
-    return ConvTranspose(weight, np.zeros(weight.shape[1]), op.strides, op.pads, op.dilations)
+        sums = np.concatenate(np.einsum("goihw,gi->gohw", weight, constant))
+        return Conv(sums[:, None], np.zeros(len(sums)), op.strides, op.pads, op.dilations)
+    sums = np.concatenate(np.einsum("giohw,gi->gohw", weight, constant))
+    return ConvTranspose(sums[None], np.zeros(len(sums)), op.strides, op.pads, op.dilations)
+
+
+def _by_group(values: Float64, groups: int) -> Float64:
+    """The first axis of ``values`` as (groups, channels of a group)."""
+    return values.reshape(groups, len(values) // groups, *values.shape[1:])
 
 
 def _reduced(values: Float64) -> Float64:
@@ -69,9 +72,7 @@ def _tap(maps: Float64, op: Conv | ConvTranspose, tap: Pair, size: Pair) -> Floa
 
 def _conv(op: Conv, x: Float64) -> Float64:
     outputs, height, width = op.infer(((len(x), x.shape[1], x.shape[2]),))
-    x = pad(x, op.pads)
-    x = x.reshape(op.groups, -1, *x.shape[1:])
-    weight = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])
+    x, weight = _by_group(pad(x, op.pads), op.groups), _by_group(op.weight, op.groups)
     out = np.zeros((op.groups, outputs // op.groups, height, width))
     for row in range(op.weight.shape[2]):
         for column in range(op.weight.shape[3]):
@@ -81,8 +82,7 @@ def _conv(op: Conv, x: Float64) -> Float64:
 
 def _conv_transpose(op: ConvTranspose, x: Float64) -> Float64:
     channels, height, width = x.shape
-    x = x.reshape(op.groups, -1, height, width)
-    weight = op.weight.reshape(op.groups, channels // op.groups, *op.weight.shape[1:])
+    x, weight = _by_group(x, op.groups), _by_group(op.weight, op.groups)
     outputs, rows, columns = ConvTranspose(
         op.weight, np.zeros(op.weight.shape[1] * op.groups), op.strides, (0, 0, 0, 0), op.dilations, op.groups
     ).infer(((channels, height, width),))
@@ -99,4 +99,4 @@ def _mix(weight: Float64, x: Float64) -> Float64:
     """Channels mixed within groups: ``weight`` (G, O, I) times ``x`` (G, I, H, W), as one matrix product per group."""
     groups, inputs, height, width = x.shape
     product: Float64 = weight @ x.reshape(groups, inputs, height * width)
-    return product.reshape(groups, -1, height, width)
+    return product.reshape(*product.shape[:2], height, width)

@@ -28,7 +28,7 @@ def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
         return Node(name, Affine(np.full(channels, scale), np.full(channels, shift)), inputs, node.origin)
 
     (x,), name = node.inputs, node.name
-    if low == -np.inf:
+    if np.isneginf(low):
         below, headroom = (names.fresh(f"{name}.{part}") for part in ("below", "room"))
         yield affine(below, -1.0, high, x)
         yield Node(headroom, Relu(), (below,), node.origin)
@@ -37,7 +37,7 @@ def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
     above, rectified = (names.fresh(f"{name}.{part}") for part in ("above", "kept"))
     yield affine(above, 1.0, -low, x)
     yield Node(rectified, Relu(), (above,), node.origin)
-    if high == np.inf:
+    if np.isposinf(high):
         yield affine(name, 1.0, low, rectified)
         return
     over, excess, cut = (names.fresh(f"{name}.{part}") for part in ("over", "excess", "cut"))

@@ -36,15 +36,15 @@ def expand_max_pool(graph: Graph) -> Graph:
 
 def find_nonnegative(graph: Graph) -> frozenset[str]:
     """Values that are known never to be negative: rectified ones, and maxima and relays of such."""
-    rectified: set[str] = set()
+    known: set[str] = set()
     for node in graph.nodes:
-        source = node.inputs[0]
-        if isinstance(node.op, Relay) and not node.op.rectify and source in graph.node_of:
-            source = graph.node_of[source].inputs[0]
-        rectifies = isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify)
-        if rectifies or (isinstance(node.op, MaxPool | Relay) and source in rectified):
-            rectified.add(node.name)
-    return frozenset(rectified)
+        if isinstance(node.op, Relu) or (isinstance(node.op, Relay) and node.op.rectify):
+            known.add(node.name)
+        elif isinstance(node.op, MaxPool | Relay):
+            linear = graph.node_of.get(node.source) if isinstance(node.op, Relay) else None
+            if known.issuperset(node.inputs if linear is None else linear.inputs):
+                known.add(node.name)
+    return frozenset(known)
 
 
 class _Expansion:
@@ -59,7 +59,7 @@ class _Expansion:
         if not isinstance(node.op, MaxPool):
             yield node
             return
-        pool, source = node.op, node.inputs[0]
+        pool, source = node.op, node.source
         channels, height, width = graph.shapes[source]
         window = pool.kernel[0] * pool.kernel[1]
         self.relays.spend(window, node.name)

@@ -40,7 +40,7 @@ from snn_deploy.graph.ops import (
     Relu,
     Resample,
 )
-from snn_deploy.passes.compose import is_identity, is_shift, scale_of, ungroup
+from snn_deploy.passes.compose import identity, is_identity, is_shift, scale_of, ungroup
 from snn_deploy.passes.constant_map import propagate_bias
 from snn_deploy.passes.segment import Form, Segment, Term, add, enumerate_channels, join, read_activation
 from snn_deploy.passes.work import Work
@@ -78,32 +78,37 @@ class _Walk:
         """Compute the form of ``node``."""
         op = node.op
         if isinstance(op, Host):
-            self.hosted[node.name] = self._write(node.name, op, (self.output(node.inputs[0]),), node.origin)
+            self.hosted[node.name] = self._write(node.name, op, (self.output(node.source),), node.origin)
             return
         inputs = [self.forms[name] for name in node.inputs]
         self.work.compose(node.name, op, inputs)
-        form = inputs[0]
         if isinstance(op, Concat):
             form = tuple(segment for part in inputs for segment in part)
         elif isinstance(op, Add):
             form = self._add(node, inputs)
-        elif isinstance(op, Affine):
-            form = tuple(
+        else:
+            (form,) = inputs
+            form = self._after(form, node)
+        self.forms[node.name] = form
+        self._release(node.inputs)
+
+    def _after(self, form: Form, node: Node) -> Form:
+        """The form of a node of one input."""
+        op = node.op
+        if isinstance(op, Affine):
+            return tuple(
                 segment.affine(op.scale[place], op.shift[place], node.origin)
                 for segment, place in enumerate_channels(form)
             )
-        elif isinstance(op, Weighted):
-            form = self._weighted(node, op, form)
-        elif isinstance(op, Resample | AveragePool | Nearest):
-            form = tuple(self._linear(segment, op, node) for segment in form)
-        elif isinstance(op, Relu | Linear | Relay):
-            form = tuple(self._activate(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
-        elif isinstance(op, MaxPool):
-            form = tuple(self._max_pool(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
-        else:
-            raise TypeError(f"{node.name}: {type(op).__name__} must be expanded by an earlier pass")
-        self.forms[node.name] = form
-        self._release(node.inputs)
+        if isinstance(op, Weighted):
+            return self._weighted(node, op, form)
+        if isinstance(op, Resample | AveragePool | Nearest):
+            return tuple(self._linear(segment, op, node) for segment in form)
+        if isinstance(op, Relu | Linear | Relay):
+            return tuple(self._activate(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
+        if isinstance(op, MaxPool):
+            return tuple(self._max_pool(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
+        raise TypeError(f"{node.name}: {type(op).__name__} must be expanded by an earlier pass")
 
     def _release(self, names: tuple[str, ...]) -> None:
         """Forget forms that no later node reads: each may hold a copy of a layer's weights."""
@@ -116,12 +121,12 @@ class _Walk:
         """Write ``value`` as a sum, unless it is an activation, and return its name."""
         if value in self.hosted:
             return self.hosted[value]
-        form = self.forms[value]
-        if len(form) == 1 and form[0].activation not in (None, self.graph.input):
-            return str(form[0].activation)
+        *others, last = self.forms[value]
+        if not others and last.activation not in (None, self.graph.input):
+            return str(last.activation)
         key = ("output", value)
         if key not in self.populations:
-            prepared = (self._carried(form[0]),) if len(form) == 1 else tuple(map(self._weighted_only, form))
+            prepared = tuple(map(self._weighted_only, (*others, last))) if others else (self._carried(last),)
             name = value if value not in self.written else self.names.fresh(f"{value}.out")
             self.work.join(value, prepared)
             self.populations[key] = self._sum(join(value, prepared), name)
@@ -141,12 +146,9 @@ class _Walk:
         """A convolution of a form: per group where its groups hold whole segments, else per segment, then summed."""
         bias = op.bias[:, None, None] if op.bias.ndim == 1 else op.bias
         bare = replace(op, bias=np.zeros(len(op.bias)))
-        if len(form) == 1:
-            segment = self._linear(form[0], bare, node)
-            return (replace(segment, bias=segment.bias + bias),)
         channels = sum(segment.shape[0] for segment in form)
         per_group = channels // op.groups
-        if op.groups > 1 and all(segment.shape[0] % per_group == 0 for segment in form):
+        if all(segment.shape[0] % per_group == 0 for segment in form):
             per_output = len(op.bias) // op.groups
             parts = []
             for segment, place in enumerate_channels(form):
@@ -187,10 +189,9 @@ class _Walk:
 
     def _max_pool(self, segment: Segment, op: MaxPool, name: str, node: Node) -> Segment:
         """``max(s x + t) = s max(x) + t`` for s > 0; a segment that is not one activation becomes a signed population first."""
-        term = segment.read
-        if term is None:
+        if not segment.reads_one:
             segment = self._signed(segment)
-            term = segment.terms[0]
+        (term,) = segment.terms
         self._write(name, op, (term.source,), term.origin + node.origin)
         if term.source in self.nonnegative:
             self.nonnegative.add(name)
@@ -199,9 +200,7 @@ class _Walk:
 
     def _population(self, segment: Segment) -> Segment:
         """The segment as scaled reads of populations: relays for integer sums of counts, else one signed population."""
-        if all(_whole(term.op) for term in segment.terms) or (
-            len(segment.terms) == 1 and isinstance(segment.terms[0].op, Resample)
-        ):
+        if all(_whole(term.op) for term in segment.terms) or [type(term.op) for term in segment.terms] == [Resample]:
             return replace(segment, terms=tuple(self._separate(segment, term) for term in segment.terms))
         return self._signed(segment)
 
@@ -219,7 +218,7 @@ class _Walk:
             self.populations[key] = self._write(name, Relay() if _whole(bare) else Linear(), (linear,), ())
             if _whole(bare) and term.source in self.nonnegative:
                 self.nonnegative.add(name)
-        return read_activation(self.populations[key], (len(scale), 1, 1)).terms[0].scaled(scale)
+        return Term(self.populations[key], identity(scale), np.ones(len(scale)))
 
     def _signed(self, segment: Segment) -> Segment:
         if segment not in self.populations:
@@ -253,7 +252,7 @@ class _Walk:
             own = name if name is not None and len(segment.terms) == 1 else self.names.fresh(f"{target}<-{term.source}")
             names.append(self._write(own, op, (term.source,), term.origin))
         if len(names) == 1:
-            return names[0]
+            return names.pop()
         return self._write(name or self.names.fresh(f"{target}.sum"), Add(), tuple(names), ())
 
     def _write(self, name: str, op: Op, inputs: tuple[str, ...], origin: tuple[str, ...]) -> str:
@@ -292,11 +291,12 @@ def _whole(op: Op) -> bool:
 
 
 def _geometry(op: Op) -> object:
+    """What tells the relays of one source apart."""
     if isinstance(op, Conv):
-        return "shift", op.pads, op.groups
+        return op.pads
     if isinstance(op, Resample):
-        return "copies", op.rows.tobytes(), op.columns.tobytes(), op.rows.shape, op.columns.shape
-    return op.__class__, tuple(vars(op).values())
+        return op.rows.tobytes(), op.columns.tobytes()
+    return type(op), *vars(op).values()
 
 
 def _input_channels(op: Weighted, place: slice) -> Weighted:

@@ -13,14 +13,8 @@ def relu_before_max_pool(graph: Graph) -> Graph:
     outputs = {value for _, value in graph.outputs}
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        pool = graph.node_of.get(node.inputs[0])
-        if (
-            not isinstance(node.op, Relu)
-            or pool is None
-            or not isinstance(pool.op, MaxPool)
-            or pool.name in outputs
-            or len(graph.users[pool.name]) > 1
-        ):
+        pool = graph.node_of.get(node.source) if isinstance(node.op, Relu) else None
+        if pool is None or not isinstance(pool.op, MaxPool) or pool.name in outputs or len(graph.users[pool.name]) > 1:
             nodes[node.name] = node
             continue
         del nodes[pool.name]  # its place is the end now, behind whatever it reads

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -60,18 +61,20 @@ class Segment:
     bias: Float64
 
     @property
-    def read(self) -> Term | None:
-        """The term, where this is one activation times a positive scale plus a constant per channel; else ``None``."""
-        if len(self.terms) != 1 or not is_identity(self.terms[0].op) or self.bias.shape[1:] != (1, 1):
-            return None
-        return self.terms[0] if np.all(scale_of(self.terms[0].op) > 0) else None
+    def reads_one(self) -> bool:
+        """Whether this is one activation times a positive scale plus a constant per channel."""
+        if len(self.terms) != 1 or self.bias.shape[1:] != (1, 1):
+            return False
+        (term,) = self.terms
+        return is_identity(term.op) and bool(np.all(scale_of(term.op) > 0))
 
     @property
     def activation(self) -> str | None:
         """The activation, where this is one unchanged; else ``None``."""
-        read = self.read
-        same = read is not None and not self.bias.any() and bool(np.all(scale_of(read.op) == 1))
-        return read.source if read is not None and same else None
+        if not self.reads_one or self.bias.any():
+            return None
+        (term,) = self.terms
+        return term.source if np.all(scale_of(term.op) == 1) else None
 
     def affine(self, scale: Float64, shift: Float64, origin: tuple[str, ...]) -> Segment:
         """``scale[c] * self + shift[c]``."""
@@ -100,7 +103,8 @@ def enumerate_channels(form: Form) -> Iterator[tuple[Segment, slice]]:
 def join(name: str, form: Form) -> Segment:
     """One segment for several whose terms are all (transposed) convolutions: weights padded to all channels."""
     if len(form) == 1:
-        return form[0]
+        (alone,) = form
+        return alone
     channels = sum(segment.shape[0] for segment in form)
     terms: list[Term] = []
     for segment, place in enumerate_channels(form):
@@ -108,7 +112,7 @@ def join(name: str, form: Form) -> Segment:
             if not isinstance(term.op, Conv | ConvTranspose):
                 raise TypeError(f"{name}: {type(term.op).__name__} has no weights to widen")
             terms.append(Term(term.source, widen(term.op, place.start, channels), np.ones(channels), term.origin))
-    size = form[0].shape[1:]
+    (size,) = {segment.shape[1:] for segment in form}
     flat = all(segment.bias.shape[1:] == (1, 1) for segment in form)
     parts = [segment.bias if flat else np.broadcast_to(segment.bias, segment.shape) for segment in form]
     return Segment(name, (channels, *size), tuple(terms), np.concatenate(parts))
@@ -117,7 +121,5 @@ def join(name: str, form: Form) -> Segment:
 def add(name: str, segments: tuple[Segment, ...], origin: tuple[str, ...]) -> Segment:
     """The sum of segments of one shape."""
     terms = tuple(replace(term, origin=term.origin + origin) for segment in segments for term in segment.terms)
-    bias = segments[0].bias
-    for segment in segments[1:]:
-        bias = bias + segment.bias
-    return Segment(name, segments[0].shape, terms, bias)
+    (shape,) = {segment.shape for segment in segments}
+    return Segment(name, shape, terms, reduce(np.add, (segment.bias for segment in segments)))

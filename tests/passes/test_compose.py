@@ -12,6 +12,7 @@ import pytest
 from snn_deploy.frontend.onnx import to_onnx
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Affine, AveragePool, Conv, ConvTranspose, Nearest, Op, Relu, Resample
+from snn_deploy.passes import constant_map
 from snn_deploy.passes.compose import (
     MAX_GROWTH,
     compose,
@@ -94,6 +95,20 @@ def test_constants_propagate_as_maps(op: Op, flat: bool) -> None:
     assert not nothing.any()
 
 
+@pytest.mark.parametrize("op", [op for op in LINEAR if isinstance(op, Conv | ConvTranspose)])
+def test_a_constant_per_channel_costs_one_channel(op: Conv | ConvTranspose, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def count(linear: Op, x: Array) -> Array:
+        read.append(len(x))
+        return apply_linear(linear, x)
+
+    monkeypatch.setattr(constant_map, "apply_linear", count)
+    propagate_bias(op, numbers(4, 1, 1) + 0.5, SHAPE)
+    propagate_bias(op, numbers(*SHAPE), SHAPE)
+    assert read == [1, 4]
+
+
 @pytest.mark.parametrize("pads", [*product((-2, 0, 3), repeat=4)])
 def test_pads_add_zeros_or_crop(pads: Pads) -> None:
     x, (top, left, bottom, right) = numbers(2, 6, 7) + 9, pads
@@ -135,6 +150,7 @@ def seconds(channels: int) -> list[Op]:
         Conv(numbers(channels, 1, 2, 2), np.zeros(channels), pads=(1, 1, 0, 0), groups=channels),
         ConvTranspose(numbers(channels, 2, 2, 3), np.zeros(2), (2, 1)),
         shift(channels, (0, -1, -1, 0)),
+        shift(channels, (-1, 0, 0, -1)),
         shift(channels, (0, 0, 0, 0)),
         shift(channels, (1, 0, 0, 0)),
         Nearest((2, 1)),

@@ -34,6 +34,7 @@ from snn_deploy.graph.ops import (
 )
 from snn_deploy.passes import PASSES, normal_form
 from snn_deploy.passes.check import check_normal_form
+from snn_deploy.passes.gather_sums import _Walk
 
 Array = npt.NDArray[np.float64]
 SHAPE = (4, 8, 6)
@@ -379,3 +380,14 @@ def test_oblong_averages_with_a_bias_are_synapses(window: tuple[int, int]) -> No
         ("y", Relu(), "b"),
     )
     assert kinds(same(net, normal_form(net))) == ["Conv", "Relu", "Conv", "Relu"]
+
+
+def test_forms_are_forgotten_once_nothing_reads_them() -> None:
+    """Each may hold a copy of a layer's weights."""
+    net = graph(("c", conv(4, 4), "x"), ("b", affine(4), "c"), ("d", conv(4, 4), "b"), ("e", Add(), "b d"), outputs="d")
+    walk = _Walk(net)
+    held = []
+    for node in net.nodes:
+        walk.visit(node)
+        held.append(set(walk.forms))
+    assert held == [{"x", "c"}, {"x", "b"}, {"x", "b", "d"}, {"x", "d", "e"}]

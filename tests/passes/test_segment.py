@@ -103,7 +103,7 @@ POSITIVE = np.array([1.0, 2.0, 3.0])
     ],
 )
 def test_what_reads_an_activation(part: Segment, read: bool, activation: str | None) -> None:
-    assert ((part.read is not None), part.activation) == (read, activation)
+    assert (part.reads_one, part.activation) == (read, activation)
 
 
 @pytest.mark.parametrize("bias", [np.zeros((3, 1, 1)), POSITIVE[:, None, None], numbers(3, 4, 4)])
