@@ -45,10 +45,10 @@ def sum_weights(kernel: Kernel) -> tuple[Int64, Int64]:
     """
     if isinstance(kernel, SpatialKernel):
         data = kernel.data.astype(np.int64)
-        sums = [np.zeros(kernel.indptr.size - 1, np.int64) for _ in range(2)]
-        np.add.at(sums[0], kernel.rows, np.maximum(data, 0))
-        np.add.at(sums[1], kernel.rows, np.minimum(data, 0))
-        return sums[0].max(keepdims=True), sums[1].min(keepdims=True)
+        positive, negative = np.zeros((2, kernel.indptr.size - 1), np.int64)
+        np.add.at(positive, kernel.rows, np.maximum(data, 0))
+        np.add.at(negative, kernel.rows, np.minimum(data, 0))
+        return positive.max(keepdims=True), negative.min(keepdims=True)
     weight = kernel.weight.astype(np.int64)
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     if isinstance(kernel, ConvKernel):
@@ -65,7 +65,7 @@ def _phase_sums(kernel: TransposedKernel, weight: Int64) -> Int64:
     for y in np.unique(phase_y):
         for x in np.unique(phase_x):
             taps = weight[:, :, phase_y == y][..., phase_x == x].sum((2, 3))
-            sums.append(taps.reshape(kernel.groups, inputs // kernel.groups, per_group).sum(1).reshape(-1))
+            sums.append(taps.reshape(kernel.groups, inputs // kernel.groups, per_group).sum(1).ravel())
     return np.stack(sums)
 
 
@@ -84,9 +84,10 @@ def bound_payloads(network: Network, population: Population) -> tuple[int, int]:
     counts = population.count_range
     if network.mode == "rate" or counts is None:
         return smallest, largest
+    fewest, most = counts
     if network.one_shot:
-        return max(smallest, counts[0]), min(largest, counts[1])
-    spread = counts[1] - counts[0]
+        return max(smallest, fewest), min(largest, most)
+    spread = most - fewest
     return max(smallest, -spread), min(largest, spread)
 
 
@@ -121,7 +122,8 @@ def bound_states(
     if mode == "rate" or counts is None:
         return current, None
     if not one_shot:
-        total_low, total_high = total_low - neuron.theta * counts[1], total_high - neuron.theta * min(counts[0], 0)
+        fewest, most = counts
+        total_low, total_high = total_low - neuron.theta * most, total_high - neuron.theta * min(fewest, 0)
     return current, np.maximum(np.abs(total_low), np.abs(total_high))
 
 

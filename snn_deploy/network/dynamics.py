@@ -110,19 +110,14 @@ def _convolve(kernel: ConvKernel, payload: Int64) -> Int64:
     _, rows, columns = kernel.output_shape((channels, height, width))
     weight = kernel.weight.astype(np.int64)
     outputs, inputs, kernel_rows, kernel_columns = weight.shape
-    padded = pad(payload, kernel.pads).reshape(
-        batch, kernel.groups, inputs, -1, width + kernel.pads[1] + kernel.pads[3]
-    )
+    padded = pad(payload, kernel.pads)
+    padded = padded.reshape(batch, kernel.groups, inputs, *padded.shape[2:])
     weight = weight.reshape(kernel.groups, outputs // kernel.groups, inputs, kernel_rows, kernel_columns)
     out = np.zeros((batch, kernel.groups, outputs // kernel.groups, rows, columns), np.int64)
     (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
     for h in range(kernel_rows):
         for w in range(kernel_columns):
-            window = padded[
-                ...,
-                h * gap_y : h * gap_y + (rows - 1) * step_y + 1 : step_y,
-                w * gap_x : w * gap_x + (columns - 1) * step_x + 1 : step_x,
-            ]
+            window = padded[..., h * gap_y :: step_y, w * gap_x :: step_x][..., :rows, :columns]
             out += np.einsum("goi,bgiyx->bgoyx", weight[..., h, w], window)
     return out.reshape(batch, outputs, rows, columns)
 
@@ -138,13 +133,10 @@ def _convolve_transposed(kernel: TransposedKernel, payload: Int64) -> Int64:
     (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
     for h in range(kernel_rows):
         for w in range(kernel_columns):
-            full[
-                ...,
-                h * gap_y : h * gap_y + (height - 1) * step_y + 1 : step_y,
-                w * gap_x : w * gap_x + (width - 1) * step_x + 1 : step_x,
-            ] += np.einsum("gio,bgiyx->bgoyx", weight[..., h, w], maps)
+            met = full[..., h * gap_y :: step_y, w * gap_x :: step_x][..., :height, :width]
+            met += np.einsum("gio,bgiyx->bgoyx", weight[..., h, w], maps)
     top, left, bottom, right = kernel.pads
-    return pad(full.reshape(batch, outputs, *full.shape[-2:]), (-top, -left, -bottom, -right))
+    return pad(full.reshape(batch, outputs, *full.shape[3:]), (-top, -left, -bottom, -right))
 
 
 def _resample(kernel: SpatialKernel, payload: Int64) -> Int64:

@@ -173,7 +173,7 @@ def _count(expected: Array, found: Array, reference: Probe, probe: Probe, check:
 
 def _first_place(expected: Array, found: Array) -> tuple[int, ...] | None:
     """Index of the first value that differs, in C order: image, then step, then neuron."""
-    differs = (expected != found).reshape(-1)
+    differs = (expected != found).ravel()
     flat = int(differs.argmax())
     return tuple(int(axis) for axis in np.unravel_index(flat, expected.shape)) if differs[flat] else None
 
