@@ -111,6 +111,12 @@ ALL_AXES = "runs over all axes from its own on, as before operator set 13; expor
         (node("Conv", "x"), 11, [X], "input 1 is missing"),
         (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3, 3), np.complex64)], "input 1 holds complex numbers"),
         (node("Slice", "x s e"), 13, [X, ints(0, 0), ints(9, 4)], None),
+        (node("Slice", "x - e"), 13, [X, None, ints(9, 4)], "does not say where it starts"),
+        (node("Softmax", "x", axis=1), 11, [axes("NCH", 4, 1, 1)], None),
+        (node("Softmax", "x", axis=-2), 11, [axes("NCH", 4, 6, 1)], ALL_AXES),
+        (node("Resize", "x s"), 10, [X, np.array([1.0, 1, 2, 2])], None),
+        (node("Resize", "x s"), 10, [X, np.array([1, 2.0, 1, 1])], "resizes other axes than height and width"),
+        (node("Resize", "x s"), 10, [X, np.array([1, 2.0])], "2 scales or sizes for 4 axes"),
         (node("Pad", "x p - a"), 18, [X, ints(1, 1), None, ints(1)], None),
         (node("Pad", "x p v"), 13, [X, ints(0, 0, 1, 0, 0, 0, 0, 0), number(np.nan)], "pads with nan"),
         (node("Split", "x", "a b c", axis=1), 18, [X], "sizes [2, 2, 0] do not split 4 into 3"),
@@ -158,7 +164,6 @@ def test_what_is_refused_and_what_lies_beside_it(
         (node("ReduceMean", "x -", axes=[2, 3]), 13),
         (node("DepthToSpace", "x -", blocksize=2), 13),
         (node("SpaceToDepth", "x -", blocksize=2), 13),
-        (node("Upsample", "x -", scales=[1.0, 1.0, 2.0, 2.0], mode="nearest"), 7),
     ],
 )
 def test_an_absent_last_input_changes_nothing(given: NodeProto, since: int) -> None:

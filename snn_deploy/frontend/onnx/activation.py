@@ -28,7 +28,7 @@ def leaky_relu(call: Call) -> Outcome:
     )
 
 
-@operator("PRelu", 7, 9, 16)
+@operator("PRelu", 9, 16)
 def parametric_relu(call: Call) -> Outcome:
     """A pair of populations; one slope, or one per channel."""
     wire = call.any_wire(0)
@@ -38,10 +38,10 @@ def parametric_relu(call: Call) -> Outcome:
 @operator("Clip", 6, 11, 12, 13)
 def clip(call: Call) -> Outcome:
     """Constant limits (Relu6 and others): one population per limit."""
-    if call.since == 6:
-        low, high = call.real("min", -np.inf), call.real("max", np.inf)
-    else:
-        low, high = (_scalar(call, index) if call.has(index) else end for index, end in ((1, -np.inf), (2, np.inf)))
+    low, high = (  # attributes before operator set 11
+        _scalar(call, index) if call.has(index) else call.real(name, end)
+        for index, name, end in ((1, "min", -np.inf), (2, "max", np.inf))
+    )
     return _between(call, call.last_wire(0), low, high)
 
 

@@ -187,6 +187,10 @@ class Call:
             raise RefusedError(f"input {index} lists {values.size} numbers, more than {MAX_LIST}")
         return tuple(int(entry) for entry in values)
 
+    def listed(self, index: int, attribute: str) -> tuple[int, ...]:
+        """Integers that are input ``index`` or, in older operator sets, ``attribute``; empty where neither is given."""
+        return self.integer_constant(index) if self.has(index) else tuple(self.attribute(attribute) or ())
+
     def per_channel(self, values: Constant, wire: Wire) -> Float64:
         """``values``, broadcast as ONNX does against ``wire``, as one number per channel (C,)."""
         values = np.asarray(values, np.float64)

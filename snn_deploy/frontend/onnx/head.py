@@ -50,13 +50,13 @@ def to_nearest(call: Call) -> Outcome:
     return _host(call, call.view(0), "round")
 
 
-@operator("Greater", 7, 9, 13)
+@operator("Greater", 9, 13)
 def greater(call: Call) -> Outcome:
     """With one constant number, at the end of the model, on the host."""
     return _compare(call, "greater", "less")
 
 
-@operator("Less", 7, 9, 13)
+@operator("Less", 9, 13)
 def less(call: Call) -> Outcome:
     """With one constant number, at the end of the model, on the host."""
     return _compare(call, "less", "greater")
@@ -94,29 +94,28 @@ def _over_channels(call: Call, wire: Wire, axis: int) -> None:
         raise RefusedError(f"runs over axis {name}; only channels are supported")
 
 
-def _softmax(call: Call, function: str) -> Outcome:
-    wire = call.view(0)
-    axis = call.integer("axis", -1 if call.since >= 13 else 1)
-    if call.since < 13:
-        extents = wire.extents(call.batch)
-        if any(extent != 1 for extent in extents[axis if axis >= 0 else axis + len(extents) :][1:]):
-            raise RefusedError(
-                "runs over all axes from its own on, as before operator set 13; export with set 13 or newer"
-            )
-    _over_channels(call, wire, axis)
-    return _host(call, wire, function)
+SOFTMAX = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 
 
-@operator("Softmax", 1, 11, 13)
+@operator("LogSoftmax", 13)
+@operator("Softmax", 13)
 def softmax(call: Call) -> Outcome:
     """At the end of the model, over channels, on the host."""
-    return _softmax(call, "softmax")
+    wire = call.view(0)
+    _over_channels(call, wire, call.integer("axis", -1))
+    return _host(call, wire, SOFTMAX[call.node.op_type])
 
 
-@operator("LogSoftmax", 1, 11, 13)
-def log_softmax(call: Call) -> Outcome:
-    """At the end of the model, over channels, on the host."""
-    return _softmax(call, "log_softmax")
+@operator("LogSoftmax", 1, 11)
+@operator("Softmax", 1, 11)
+def softmax_from_axis(call: Call) -> Outcome:
+    """At the end of the model, on the host, over channels of one pixel: it runs over all axes from its own on."""
+    wire, axis = call.view(0), call.integer("axis", 1)
+    extents = wire.extents(call.batch)
+    if any(extent != 1 for extent in extents[axis % len(extents) + 1 :]):
+        raise RefusedError("runs over all axes from its own on, as before operator set 13; export with set 13 or newer")
+    _over_channels(call, wire, axis)
+    return _host(call, wire, SOFTMAX[call.node.op_type])
 
 
 @operator("ArgMax", 1, 11, 12, 13)

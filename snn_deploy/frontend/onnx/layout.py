@@ -144,13 +144,11 @@ def _picked(call: Call, wire: Wire, axis: int, indices: Indices, part: str = "")
 def crop(call: Call) -> Outcome:
     """Constant ranges along channels, height or width; any step."""
     wire = call.last_wire(0)
-    if call.since == 1:
-        starts, ends = (tuple(call.attribute(name) or ()) for name in ("starts", "ends"))
-        axes, steps = tuple(call.attribute("axes") or range(len(starts))), (1,) * len(starts)
-    else:
-        starts, ends = call.integer_constant(1), call.integer_constant(2)
-        axes = call.integer_constant(3) if call.has(3) else tuple(range(len(starts)))
-        steps = call.integer_constant(4) if call.has(4) else (1,) * len(starts)
+    starts, ends = call.listed(1, "starts"), call.listed(2, "ends")
+    axes = call.listed(3, "axes") or tuple(range(len(starts)))
+    steps = call.listed(4, "steps") or (1,) * len(starts)
+    if not starts:
+        raise RefusedError("does not say where it starts")
     whole = wire
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         extent = wire.extents(call.batch)[axis]
@@ -187,10 +185,7 @@ def split(call: Call) -> Outcome:
     """Constant sizes along channels, height or width."""
     wire, axis, count = call.last_wire(0), call.integer("axis", 0), len(call.node.output)
     extent = wire.extents(call.batch)[axis]
-    if call.since >= 13:
-        sizes = call.integer_constant(1) if call.has(1) else ()
-    else:
-        sizes = tuple(call.attribute("split") or ())
+    sizes = call.listed(1, "split")
     if not sizes:
         part = -(-extent // count)
         sizes = tuple(min(part, extent - part * index) for index in range(count))
@@ -206,8 +201,7 @@ def split(call: Call) -> Outcome:
 def pad(call: Call) -> Outcome:
     """Constant, edge, reflect and wrap; height, width, and zeros for channels; constant amounts, negative ones cut."""
     wire, mode = call.any_wire(0), call.text("mode", "constant")
-    given = tuple(call.attribute("pads") or ()) if call.since == 2 else call.integer_constant(1)
-    axes = call.integer_constant(3) if call.since >= 18 and call.has(3) else tuple(range(4))
+    given, axes = call.listed(1, "pads"), call.listed(3, "axes") or tuple(range(4))
     if len(given) != 2 * len(axes):
         raise RefusedError(f"pads {list(given)} do not fit {len(axes)} axes")
     amounts = {wire.axes[axis]: (given[index], given[index + len(axes)]) for index, axis in enumerate(axes)}
@@ -216,10 +210,9 @@ def pad(call: Call) -> Outcome:
         return call.folded(wire, "nothing: it pads nothing")
     if before[0] or after[0]:
         raise RefusedError("pads the batch")
-    if call.since == 2:
-        value = call.real("value", 0.0)
-    else:
-        value = float(np.asarray(call.constant(2), np.float64).ravel()[0]) if call.has(2) else 0.0
+    value = call.real("value", 0.0)
+    if call.has(2):
+        value = float(np.asarray(call.constant(2), np.float64).ravel()[0])
     if max(abs(entry) for entry in given) > MAX_EXTENT:
         raise RefusedError(f"pads by {max(given)}")
     if mode == "constant":

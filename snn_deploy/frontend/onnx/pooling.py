@@ -67,8 +67,8 @@ def average_pool(call: Call) -> Outcome:
             ("pads", (pads[axis], 0, pads[axis + 2], 0)),
             ("count_include_pad", counted),
         ]
-        attributes += [("ceil_mode", ceil)] if call.since >= 10 else []
-        attributes += [("dilations", (dilations[axis], 1))] if call.since >= 19 else []
+        attributes += [("ceil_mode", ceil)] if ceil else []  # which older operator sets do not know
+        attributes += [("dilations", (dilations[axis], 1))] if call.attribute("dilations") else []
         extent = wire.shape[axis + 1]
         extents = extent, (extent + max(pads[axis], 0) + max(pads[axis + 2], 0)) // strides[axis] + 1
         matrices.append(axis_matrix(call, "AveragePool", extents, tuple(attributes), window=kernel[axis]))
@@ -91,7 +91,6 @@ def _mean(call: Call, wire: Wire) -> Wire:
 def reduce_mean(call: Call) -> Outcome:
     """Over height and width, axes kept: as GlobalAveragePool."""
     wire = call.any_wire(0)
-    axes = call.integer_constant(1) if call.since >= 18 and call.has(1) else tuple(call.attribute("axes") or ())
-    if sorted(wire.axes[axis] for axis in axes) != ["H", "W"] or not call.integer("keepdims", 1):
+    if sorted(wire.axes[axis] for axis in call.listed(1, "axes")) != ["H", "W"] or not call.integer("keepdims", 1):
         raise RefusedError("is a mean over other axes than height and width, or does not keep them")
     return call.mapped(_mean(call, wire), "fixed connections")

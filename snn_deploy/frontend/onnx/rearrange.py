@@ -48,7 +48,7 @@ def reshape(call: Call) -> Outcome:
     return _reshaped(call, wire, wanted)
 
 
-@operator("Flatten", 1, 9, 11, 13, 21, 23, 24, 25)
+@operator("Flatten", 9, 11, 13, 21, 23, 24, 25)
 def flatten(call: Call) -> Outcome:
     """As Reshape."""
     wire = call.view(0)
@@ -73,7 +73,7 @@ def _reshaped(call: Call, wire: Wire, wanted: Sequence[int]) -> Outcome:
 def squeeze(call: Call) -> Outcome:
     """Axes of one entry, at the end of the model or undone later; the network keeps them."""
     wire = call.view(0)
-    extents, named = wire.extents(call.batch), _axes(call)
+    extents, named = wire.extents(call.batch), call.listed(1, "axes")
     dropped = named or tuple(axis for axis, extent in enumerate(extents) if extent == 1)
     if any(extents[axis] != 1 for axis in dropped):
         raise RefusedError(f"drops axes {list(dropped)} of {list(extents)}, which have more than one entry")
@@ -89,7 +89,7 @@ def squeeze(call: Call) -> Outcome:
 @operator("Unsqueeze", 1, 11, 13, 21, 23, 24, 25)
 def unsqueeze(call: Call) -> Outcome:
     """Restores axes that Squeeze or ArgMax took, or adds some between two Reshape."""
-    wire, axes = call.view(0), _axes(call)
+    wire, axes = call.view(0), call.listed(1, "axes")
     factors = list(wire.factored(call.batch))
     rank = len(factors) + len(axes)
     if rank > MAX_AXES:
@@ -97,10 +97,6 @@ def unsqueeze(call: Call) -> Outcome:
     for axis in sorted(axis % rank for axis in axes):
         factors.insert(axis, ())
     return _laid_out(call, wire, tuple(factors))
-
-
-def _axes(call: Call) -> tuple[int, ...]:
-    return call.integer_constant(1) if call.has(1) else tuple(call.attribute("axes") or ())
 
 
 @operator("DepthToSpace", 1, 11, 13, 28)

@@ -11,6 +11,9 @@ from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.limits import MAX_EXTENT
 from snn_deploy.graph.ops import Nearest, Resample
 
+EMPTY: tuple[float, ...] = ()
+"""An input that is not given."""
+
 PASSED_ON = (
     "mode",
     "coordinate_transformation_mode",
@@ -22,7 +25,7 @@ PASSED_ON = (
 )
 
 
-@operator("Resize", 10, 11, 13, 18, 19)
+@operator("Resize", 11, 13, 18, 19)
 def resize(call: Call) -> Outcome:
     """Nearest, linear, cubic; any coordinate mode but tf_crop_and_resize; by scales or sizes; only height and width."""
     wire = call.any_wire(0)
@@ -30,41 +33,46 @@ def resize(call: Call) -> Outcome:
         raise RefusedError("crops while it resizes (tf_crop_and_resize); use Slice and another coordinate mode")
     if call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise RefusedError("keeps the aspect ratio; only stretching is supported")
-    first = 1 if call.since == 10 else 2
-    scales = np.asarray(call.constant(first), np.float64).ravel() if call.has(first) else np.zeros(0)
+    scales = np.asarray(call.constant(2), np.float64).ravel() if call.has(2) else np.zeros(0)
     sizes = call.integer_constant(3) if call.has(3) else ()
     axes = tuple(call.attribute("axes") or range(4))
-    return _resized(call, wire, "Resize", axes, tuple(scales), sizes)
+    return _resized(call, wire, axes, tuple(scales), sizes, (EMPTY,))
 
 
-@operator("Upsample", 7, 9)
+@operator("Resize", 10)
+@operator("Upsample", 9)
 def upsample(call: Call) -> Outcome:
     """Nearest and linear, by constant scales of height and width."""
-    wire = call.any_wire(0)
-    scales = call.attribute("scales") if call.since == 7 else call.real_constant(1).ravel()
-    return _resized(call, wire, "Upsample", (0, 1, 2, 3), tuple(float(scale) for scale in scales), ())
+    scales = tuple(float(scale) for scale in call.real_constant(1).ravel())
+    return _resized(call, call.any_wire(0), tuple(range(4)), scales, (), ())
 
 
 def _resized(
-    call: Call, wire: Wire, operator_name: str, axes: tuple[int, ...], scales: tuple[float, ...], sizes: tuple[int, ...]
+    call: Call,
+    wire: Wire,
+    axes: tuple[int, ...],
+    scales: tuple[float, ...],
+    sizes: tuple[int, ...],
+    before: tuple[tuple[float, ...], ...],
 ) -> Outcome:
+    """``before`` are the inputs between the map and the scales."""
     given: tuple[float, ...] | tuple[int, ...] = scales or sizes
     if len(given) != len(axes):
         raise RefusedError(f"{len(given)} scales or sizes for {len(axes)} axes")
-    extents = wire.extents(call.batch)
-    by_letter = {wire.axes[axis]: value for axis, value in zip(axes, given, strict=True)}
-    for letter in "NC":
-        wanted = by_letter.get(letter, 1 if scales else extents[wire.axes.index(letter)])
-        if wanted != (1 if scales else extents[wire.axes.index(letter)]):
-            raise RefusedError("resizes other axes than height and width")
+    kept: dict[str, float] = dict.fromkeys(wire.axes, 1.0)
+    if not scales:
+        kept = dict(zip(wire.axes, wire.extents(call.batch), strict=True))
+    wanted = kept | {wire.axes[axis]: value for axis, value in zip(axes, given, strict=True)}
+    if any(wanted[letter] != kept[letter] for letter in "NC"):
+        raise RefusedError("resizes other axes than height and width")
     attributes = tuple((key, call.attribute(key)) for key in PASSED_ON if call.attribute(key) is not None)
     made: dict[tuple[int, float], Float64] = {}
     matrices = []
     for letter, extent in (("H", wire.shape[1]), ("W", wire.shape[2])):
-        value = by_letter.get(letter, 1.0 if scales else extent)
-        if (extent, value) not in made:  # height and width are often alike
-            made[extent, value] = _matrix(call, operator_name, extent, attributes, value, bool(scales))
-        matrices.append(made[extent, value])
+        size = extent, wanted[letter]
+        if size not in made:  # height and width are often alike
+            made[size] = _matrix(call, *size, attributes, before if scales else None)
+        matrices.append(made[size])
     repeat = tuple(_repeats(matrix) for matrix in matrices)
     if repeat == (1, 1):
         return call.folded(wire, "nothing: it changes nothing")
@@ -75,19 +83,19 @@ def _resized(
     return call.mapped(call.add(Resample(*matrices), wire), "fixed connections")
 
 
-def _matrix(call: Call, name: str, extent: int, attributes: Attributes, value: float, by_scale: bool) -> Float64:
-    target = value * extent if by_scale else value
+def _matrix(
+    call: Call, extent: int, value: float, attributes: Attributes, before: tuple[tuple[float, ...], ...] | None
+) -> Float64:
+    """One axis times ``value``, the scales being the input behind those ``before``, or with ``None`` made as long."""
+    target = value if before is None else value * extent
     if not 1 <= target <= 2 * MAX_EXTENT:
         raise RefusedError(f"makes {target} pixels out of {extent}")
     extents = extent, int(np.ceil(target)) + 1
-    if name == "Upsample" and call.since == 7:
-        return axis_matrix(call, name, extents, (*attributes, ("scales", (1.0, 1.0, float(value), 1.0))))
-    scales = (1.0, 1.0, float(value), 1.0)
-    if name == "Upsample" or call.since == 10:
-        return axis_matrix(call, name, extents, attributes, (scales,))
-    if by_scale:
-        return axis_matrix(call, name, extents, attributes, ((), scales))
-    return axis_matrix(call, name, extents, attributes, ((), (), (1, extent, int(value), 1)))
+    if before is None:
+        inputs: tuple[tuple[float, ...], ...] = (EMPTY, EMPTY, (1, extent, int(value), 1))
+    else:
+        inputs = (*before, (1.0, 1.0, float(value), 1.0))
+    return axis_matrix(call, call.node.op_type, extents, attributes, inputs)
 
 
 def _repeats(matrix: Float64) -> int:
