@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snn_deploy.mapping.layout import Layer, SynapseGroup, measure_receptive_field
-from snn_deploy.mapping.tiling import Tile, Use, count_synaptic_words, shares_taps
+from snn_deploy.mapping.tiling import ONE_NEURON, Use, count_synaptic_words, shares_taps
 from snn_deploy.network import bounds
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Target
@@ -71,7 +71,7 @@ def _smaller_fan_in(layer: Layer, target: Target, *, parts: int) -> str:
 def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
     """Channels of ``group`` alone with which one neuron would fit."""
     alone = Layer(layer.name, layer.shape, (group,))
-    words = count_synaptic_words(target, alone, Tile(1, 1, 1))
+    words = count_synaptic_words(target, alone, ONE_NEURON)
     allowed = target.integer("limits.synaptic_memory_words") * group.shape[0] // words
     if shares_taps(target):
         return allowed

@@ -18,7 +18,16 @@ from snn_deploy.mapping.constraints import (
     check_widths,
 )
 from snn_deploy.mapping.layout import Layer, describe_layers
-from snn_deploy.mapping.tiling import Tile, Use, bound_cores, choose_free_tile, choose_tile, measure_uses, shares_taps
+from snn_deploy.mapping.tiling import (
+    ONE_NEURON,
+    Tile,
+    Use,
+    bound_cores,
+    choose_free_tile,
+    choose_tile,
+    measure_uses,
+    shares_taps,
+)
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Board, Target
 
@@ -206,7 +215,7 @@ def _layer(layer: Layer, target: Target) -> LayerMapping:
     return LayerMapping(
         layer,
         tile,
-        measure_uses(target, layer, tile or Tile(1, 1, 1)),
+        measure_uses(target, layer, tile or ONE_NEURON),
         bound_cores(target, layer),
         None if free is None else free.cores(layer),
     )

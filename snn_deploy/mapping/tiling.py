@@ -58,6 +58,9 @@ class Tile:
         return -(-channels // self.channels) * -(-rows // self.rows) * -(-columns // self.columns)
 
 
+ONE_NEURON = Tile(1, 1, 1)
+
+
 def count_synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
     """Words of synaptic memory of ``tile``."""
     return sum(_words(target, group, layer, tile) for group in layer.groups)

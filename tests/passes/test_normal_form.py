@@ -119,10 +119,12 @@ def test_a_residual_net_with_a_skip() -> None:
 
 
 def test_normal_form_is_a_fixed_point() -> None:
+    """Of a tournament, and of a bias that differs from pixel to pixel."""
     net = graph(
         ("l", LeakyRelu(np.full(4, 0.2)), "x"),
         ("m", MaxPool((3, 3), (2, 2), (1, 1, 1, 1)), "l"),
-        ("c", conv(4, 4), "m"),
+        ("b", affine(4), "m"),
+        ("c", conv(4, 4), "b"),
         ("y", Clip(-0.2, 0.4), "c"),
     )
     once = normal_form(net)
@@ -391,3 +393,83 @@ def test_forms_are_forgotten_once_nothing_reads_them() -> None:
         walk.visit(node)
         held.append(set(walk.forms))
     assert held == [{"x", "c"}, {"x", "b"}, {"x", "b", "d"}, {"x", "d", "e"}]
+
+
+def test_sums_of_concatenations_that_are_cut_at_other_places() -> None:
+    net = graph(
+        ("a", conv(3, 4), "x"),
+        ("b", conv(1, 4, seed=1), "x"),
+        ("r", Relu(), "x"),
+        ("i", Concat(), "a b"),
+        ("j", Concat(), "b a"),
+        ("k", Affine(numbers(4), np.zeros(4)), "i"),
+        ("y", Add(), "k j"),
+        ("z", Add(), "i r"),
+        outputs="y z",
+    )
+    same(net, normal_form(net))
+
+
+COPIES, BLEND = np.eye(8)[[0, 0, 3, 7]], np.eye(8)[[0, 1, 3, 7]] + np.eye(8)[[1, 1, 2, 7]] / 2
+
+
+def unchanged(channels: int) -> Conv:
+    """What must read a population of its own where the operator before it sums or copies."""
+    return Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels)
+
+
+@pytest.mark.parametrize(
+    ("op", "population"),
+    [
+        (AveragePool((2, 2), (2, 2)), "Relay"),
+        (Nearest((2, 1)), "Relay"),
+        (Resample(COPIES, np.eye(6)), "Relay"),
+        (Resample(BLEND, np.eye(6)), "Linear"),
+        (Resample(2 * COPIES, np.eye(6)), "Linear"),
+        (Resample(COPIES, -np.eye(6)), "Linear"),
+        (Conv(np.full((4, 4, 2, 2), 0.5), np.zeros(4)), "Linear"),
+    ],
+)
+@pytest.mark.parametrize("signed", [True, False])
+def test_only_sums_and_copies_of_counts_are_relays_and_keep_their_sign(op: Op, population: str, signed: bool) -> None:
+    """A Relu after a relay of what is never negative is no population; after any other it is one."""
+    net = graph(
+        ("c", conv(4, 4), "x"),
+        ("s", Linear() if signed else Relu(), "c"),
+        ("p", op, "s"),
+        ("q", AveragePool((1, 2), (1, 1)), "p"),
+        ("i", Nearest((1, 2)), "q"),
+        ("r", Relu(), "i"),
+        ("y", conv(3, 4), "r"),
+    )
+    form = same(net, normal_form(net))
+    nodes = {node.name: node for node in form.nodes}
+    assert type(nodes["p"].op).__name__ == population
+    rectified = [node.name for node in form.nodes if isinstance(node.op, Relu)]
+    assert rectified == (["s"] if not signed else []) + ["r"]
+
+
+@pytest.mark.parametrize("source", [Relu(), Linear()])
+def test_a_rectified_relay_is_rectified_no_second_time(source: Op) -> None:
+    net = graph(
+        ("c", conv(4, 4), "x"),
+        ("s", source, "c"),
+        ("p", AveragePool((2, 2), (2, 2)), "s"),
+        ("i", unchanged(4), "p"),
+        ("j", Linear(), "i"),
+        ("r", Relu(), "j"),
+        ("m", MaxPool((2, 2), (1, 1), (1, 0, 0, 0)), "r"),
+        ("y", conv(3, 4), "m"),
+    )
+    form = same(net, normal_form(net))
+    relus = [node.name for node in form.nodes if isinstance(node.op, Relu)]
+    assert relus == (["s"] if isinstance(source, Relu) else ["r"])
+    assert "Resample" not in kinds(form)  # zeros may stand around what is never negative
+    assert kinds(form).count("Linear") == isinstance(source, Linear)
+
+
+def test_populations_of_populations_are_one() -> None:
+    net = graph(
+        ("c", conv(4, 4), "x"), ("r", Relu(), "c"), ("s", Relu(), "r"), ("l", Linear(), "s"), ("y", conv(2, 4), "l")
+    )
+    assert kinds(same(net, normal_form(net))) == ["Conv", "Relu", "Conv"]

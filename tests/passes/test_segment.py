@@ -93,6 +93,8 @@ POSITIVE = np.array([1.0, 2.0, 3.0])
     [
         (read_activation("x", (3, 4, 4)), True, "x"),
         (segment(term(identity(POSITIVE))), True, None),
+        (segment(term(identity(POSITIVE / 4))), True, None),
+        (Segment("s", (3, 4, 4), (), np.zeros((3, 1, 1))), False, None),
         (segment(term(identity(SCALE))), False, None),
         (segment(term(identity(np.array([1.0, 0.0, 1.0])))), False, None),
         (segment(term(identity(np.ones(3))), bias=POSITIVE[:, None, None]), True, None),
