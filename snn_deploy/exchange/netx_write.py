@@ -14,7 +14,7 @@ import numpy as np
 from snn_deploy.errors import ArtifactError, NetworkError
 from snn_deploy.exchange.chain import covers_map, follow_chain, get_cuba_lif, is_identity, require_convolution
 from snn_deploy.files import replacing
-from snn_deploy.network.cuba_lif import CURRENT_SHIFT, CubaLif
+from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.network import Connection, Network, Population
 
 Layer: TypeAlias = dict[str, Any]
@@ -63,6 +63,11 @@ def _input(image: Population, population: Population) -> Layer:
     if weights.size != 1 or weights[0] != np.rint(weights[0]):
         raise NetworkError(
             f"{image.name}: 1 / unit is {weights[0]:g}; lava-dl truncates it to one integer for all channels"
+        )
+    if _cuba(population).current_decay != DECAY_ONE:
+        raise NetworkError(
+            f"{population.name}: its current decays by {_cuba(population).current_decay}; lava-dl's image is a bias, which "
+            f"bypasses the current: only {DECAY_ONE} can be written"
         )
     if biases.size != 1:
         raise NetworkError(f"{population.name}: {biases.size} biases; a .net file has one for its input layer")

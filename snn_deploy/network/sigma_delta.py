@@ -7,8 +7,8 @@ r"""Lava's sigma-delta neuron: it sends by how much its activation has changed, 
     \qquad \text{where } |\delta| \ge \theta, \text{ else nothing is sent}
 
 as lava-nc 0.10.0 computes it (``proc/sdn/models.py``, ``PySigmaDeltaModelFixed``, ``state_exp`` e, ``vth`` :math:`\theta /
-2^e`, no cumulative error). Lava keeps the last activation and a residue; s, all that was sent so far, is their
-difference. What the shift by e drops is lost there, and so it is here. No state is limited: what an event may carry is
+2^e`, no cumulative error). A ``vth`` of 0 is :math:`\theta = 1`: every change of an integer is at least 1. Lava keeps the last
+activation and a residue; s, all that was sent so far, is their difference. What the shift by e drops is lost there, and so it is here. No state is limited: what an event may carry is
 assumed by the proof of 24 bits and looked at in every run (:meth:`SigmaDelta.check`).
 
 Aligned and reset at its start, a neuron sends all at once, and its count is the quantized activation.
@@ -48,8 +48,8 @@ class SigmaDelta(StockNeuron):
         super().__post_init__()
         if not 0 <= self.shift <= SHIFT_MAX:
             raise NetworkError(f"shift {self.shift} of sigma-delta neurons lies outside 0..{SHIFT_MAX}")
-        if np.unique(self.theta).size != 1 or self.theta[0] % (1 << self.shift):
-            raise NetworkError(f"sigma-delta neurons share one threshold, a multiple of 2**{self.shift}")
+        if np.unique(self.theta).size != 1 or (self.theta[0] != 1 and self.theta[0] % (1 << self.shift)):
+            raise NetworkError(f"sigma-delta neurons share one threshold, 1 or a multiple of 2**{self.shift}")
         if np.any(self.v0) or self.strict or self.reset != "subtract":
             raise NetworkError("a sigma-delta neuron starts at 0 and sends at its threshold; use SigmaDelta.of")
 
@@ -80,12 +80,13 @@ class SigmaDelta(StockNeuron):
         threshold: int = 1,
         rectify: bool = True,
     ) -> SigmaDelta:
-        """Neurons with biases ``offset`` (C,) in units of the state; ``threshold`` in counts (Lava's ``vth``).
+        """Neurons with biases ``offset`` (C,) in units of the state; ``threshold`` in counts (Lava's ``vth``), 0 to
+        send every change.
 
         ``payloads`` and ``counts`` are the (least, greatest) that the proof of 24 bits assumes.
         """
         return cls(
-            theta=np.full_like(offset, threshold << shift),
+            theta=np.full_like(offset, max(threshold << shift, 1)),
             v0=np.zeros_like(offset),
             payload_min=payloads[0],
             payload_max=payloads[1],

@@ -43,7 +43,7 @@ def lava(
 @settings(max_examples=200)
 @given(
     currents=st.lists(st.integers(-3000, 3000), min_size=1, max_size=20),
-    vth=st.integers(1, 5),
+    vth=st.integers(0, 5),
     bias=st.integers(-2000, 2000),
     shift=st.integers(0, 9),
     rectify=st.booleans(),
@@ -86,6 +86,7 @@ SWEEP = np.arange(-4, 5).reshape(1, 1, 1, 9) * 2
 @pytest.mark.parametrize(
     ("threshold", "rectify", "expected"),
     [
+        (0, True, [0, 0, 0, 0, 0, 1, 3, 4, 5]),
         (1, True, [0, 0, 0, 0, 0, 1, 3, 4, 5]),
         (3, True, [0, 0, 0, 0, 0, 0, 3, 4, 5]),
         (1, False, [-5, -4, -2, 0, 0, 1, 3, 4, 5]),
@@ -150,7 +151,7 @@ def test_files_keep_everything() -> None:
 
 def test_what_it_cannot_be_is_refused() -> None:
     good = SigmaDelta.of(np.array([8, 9]), shift=4, payloads=(-50, 50), counts=(0, 50))
-    with pytest.raises(NetworkError, match=r"share one threshold, a multiple of 2\*\*4$"):
+    with pytest.raises(NetworkError, match=r"share one threshold, 1 or a multiple of 2\*\*4$"):
         replace(good, theta=np.array([16, 32]))
     with pytest.raises(NetworkError, match=r"shift 23 of sigma-delta neurons lies outside 0..22$"):
         replace(good, shift=23)
