@@ -8,8 +8,9 @@ r"""Lava's sigma-delta neuron: it sends by how much its activation has changed, 
 
 as lava-nc 0.10.0 computes it (``proc/sdn/models.py``, ``PySigmaDeltaModelFixed``, ``state_exp`` e, ``vth`` :math:`\theta /
 2^e`, no cumulative error). A ``vth`` of 0 is :math:`\theta = 1`: every change of an integer is at least 1. Lava keeps the last
-activation and a residue; s, all that was sent so far, is their difference. What the shift by e drops is lost there, and so it is here. No state is limited: what an event may carry is
-assumed by the proof of 24 bits and looked at in every run (:meth:`SigmaDelta.check`).
+activation and a residue; s, all that was sent so far, is their difference. What the shift by e drops is lost there, and so
+it is here. No state is limited: what an event may carry is assumed by the proof of 24 bits and looked at in every run
+(:meth:`SigmaDelta.check`).
 
 Aligned and reset at its start, a neuron sends all at once, and its count is the quantized activation.
 """
@@ -80,10 +81,9 @@ class SigmaDelta(StockNeuron):
         threshold: int = 1,
         rectify: bool = True,
     ) -> SigmaDelta:
-        """Neurons with biases ``offset`` (C,) in units of the state; ``threshold`` in counts (Lava's ``vth``), 0 to
-        send every change.
+        """Neurons with biases ``offset`` (C,) in units of the state; ``threshold`` in counts (Lava's ``vth``).
 
-        ``payloads`` and ``counts`` are the (least, greatest) that the proof of 24 bits assumes.
+        With 0 every change is sent. ``payloads`` and ``counts`` are the (least, greatest) that the proof of 24 bits assumes.
         """
         return cls(
             theta=np.full_like(offset, max(threshold << shift, 1)),
