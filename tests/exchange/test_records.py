@@ -69,7 +69,10 @@ SOURCES = {
         "Lava (asserted on Loihi 2 by the same repository's tests)",
         f"{LAVA_DL}/gts/pilotnet_sdnn",
         "BSD-3-Clause",
-        ("netx/pilotnet_sdnn.net", *(f"netx/pilotnet_sdnn.{name}.npy" for name in ("input", "act0", "sigma2", "output"))),
+        (
+            "netx/pilotnet_sdnn.net",
+            *(f"netx/pilotnet_sdnn.{name}.npy" for name in ("input", "act0", "sigma2", "output")),
+        ),
         "391d966f2e35dd023011325e2b2c2e8facd003ecbdcf028927ff624edba2dc1e",
     ),
 }
@@ -134,9 +137,7 @@ def test_nir_lif_on_loihi_2() -> None:
     """4 of 4 spikes and 1000 of 1000 membranes, the mark at spikes decoded; weight 10, decay 163, threshold 25, found by search."""
     with (GOLDEN / "nir_lif_loihi2/lif_lava_loihi_fixed.csv").open(newline="") as file:
         sent, membranes, spikes = np.array([[int(float(cell)) for cell in row] for row in csv.reader(file)]).T
-    neuron = CubaLif.of(
-        np.array([25 << CURRENT_SHIFT]), np.array([0]), current_decay=4096, voltage_decay=163
-    )
+    neuron = CubaLif.of(np.array([25 << CURRENT_SHIFT]), np.array([0]), current_decay=4096, voltage_decay=163)
     v = u = np.zeros((1, 1, 1), np.int64)
     found = []
     for current in 10 * np.concatenate([[0], sent[:-1]]):
