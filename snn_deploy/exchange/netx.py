@@ -18,7 +18,7 @@ keeps in membranes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,17 +122,14 @@ class _Layer:
     unit: float
 
 
-@dataclass(eq=False)
 class _Chain:
     """The layers read so far."""
 
-    name: str
-    steps: int
-    input_limits: tuple[int, int] | None
-    size: Size | None
-    image: Population | None = None
-    layers: list[_Layer] = field(default_factory=list)
-    kinds: set[str] = field(default_factory=set)
+    def __init__(self, name: str, steps: int, input_limits: tuple[int, int] | None, size: Size | None) -> None:
+        self.name, self.steps, self.input_limits, self.size = name, steps, input_limits, size
+        self.image: Population | None = None
+        self.layers: list[_Layer] = []
+        self.kinds: set[str] = set()
 
     def add(self, entries: Entries, *, last: bool) -> None:
         """Append the layer that ``entries`` describe."""
