@@ -149,6 +149,17 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
         help="one scale per source, per convolution input, or per channel",
     )
     group.add_argument("--scale", choices=CHOICES["scale"], help="how the activation range is chosen")
+    if calibration:
+        group.add_argument(
+            "--rounding",
+            choices=CHOICES["rounding"],
+            help="weights so that their errors cancel on calibration images (second-order), or each to the nearest",
+        )
+    group.add_argument(
+        "--theta",
+        choices=CHOICES["theta"],
+        help="what a threshold may be; any integer helps at 6 bits and fewer, on targets that can divide",
+    )
     group.add_argument("--weight-bits", type=whole_in("weight_bits"), metavar="BITS", help="bits of a weight, 2 to 8")
     if calibration:
         group.add_argument(
@@ -162,14 +173,15 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
-    names = ("levels", "steps", "thresholds", "normalization", "scale", "weight_bits")
-    changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    names = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits")
+    given = {name: getattr(arguments, name, None) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
     return preset(arguments.neuron or arguments.preset, **changes)
 
 
 def conversion_modes(options: str) -> tuple[Mode, Mode]:
     """Modes of a verb with :func:`add_conversion`: what a preset's mode has no budget for does not act; ``options`` do."""
-    common = f"{options} preset neuron normalization scale weight_bits"
+    common = f"{options} preset neuron normalization scale theta weight_bits"
     return (
         Mode("in exact mode, which --preset or --neuron chooses", f"{common} levels", _is_exact),
         Mode("in rate mode, which --preset or --neuron chooses", f"{common} steps thresholds"),

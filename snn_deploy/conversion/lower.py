@@ -17,6 +17,8 @@ from snn_deploy.conversion.layers import Layers, group_layers
 from snn_deploy.conversion.lower_layer import lower_layer
 from snn_deploy.conversion.normalize import Scales, choose_scales, scale_op
 from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.quantize import Rounding, round_to_nearest
+from snn_deploy.conversion.second_order import SecondOrder, observe_counts
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
@@ -63,7 +65,8 @@ def lower(
     scales = scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = group_layers(graph)
-    network = _network(layers, scales, statistics, options, done)
+    roundings = _choose_roundings(calibration_graph, measured, images, scales, options)
+    network = _network(layers, scales, statistics, options, roundings, done)
     return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
 
 
@@ -142,18 +145,29 @@ def _count(progress: Progress | None, total: int) -> Callable[[], None]:
     return done
 
 
+def _choose_roundings(
+    graph: Graph, layers: Layers, images: Images, scales: Scales, options: Options
+) -> Callable[[str], Rounding]:
+    """The rounding of each layer's weights, by its name; ``graph`` and ``layers`` at the size of ``images``."""
+    if options.rounding == "nearest":
+        return lambda _: round_to_nearest
+    counts = observe_counts(graph, layers, images, scales, options)
+    return lambda name: SecondOrder.of(layers.layer(name), counts, centered=options.bias_correction)
+
+
 def _network(
     layers: Layers,
     scales: Scales,
     statistics: Mapping[str, Statistics],
     options: Options,
+    roundings: Callable[[str], Rounding],
     done: Callable[[], None],
 ) -> Network:
     populations = [_input(layers, scales, statistics, options)]
     by_name = {layers.input: populations[0]}
     connections: list[Connection] = []
     for layer in layers.layers:
-        population, added = lower_layer(layer, by_name, scales, statistics, options)
+        population, added = lower_layer(layer, by_name, scales, statistics, options, roundings(layer.name))
         populations.append(population)
         by_name[layer.name] = population
         connections.extend(added)

@@ -15,11 +15,13 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
     NormalizedInput,
     Quantized,
+    Rounding,
     greatest_sum,
     quantize,
     quantize_bias,
     quantize_output,
     quantize_relay,
+    round_to_nearest,
 )
 from snn_deploy.conversion.stock import make_stock_neuron
 from snn_deploy.errors import ConversionError
@@ -39,6 +41,7 @@ def lower_layer(
     scales: Scales,
     statistics: Mapping[str, Statistics],
     options: Options,
+    rounding: Rounding = round_to_nearest,
 ) -> tuple[Population, tuple[Connection, ...]]:
     """One layer in integers; the threshold of channels whose worst case exceeds 24 bits is halved until all fit."""
     inputs = _normalize_inputs(layer, scales, statistics, options)
@@ -48,8 +51,10 @@ def lower_layer(
     counts = bias_in_counts(layer, scales.unit[layer.name], greatest)
     cap = largest_threshold(layer, counts, greatest, options)
     lowered: tuple[Population, tuple[Connection, ...]] | None = None
+    if np.any(counts != layer.bias / scales.unit[layer.name][:, None, None]):
+        rounding = round_to_nearest  # the bias that silences a neuron relies on weights that at most double
     for _ in range(options.weight_bits):
-        quantized = _quantize(layer, inputs, options, cap)
+        quantized = _quantize(layer, inputs, options, cap, rounding)
         bias, lowered = counts - quantized.offset[:, None, None], None
         worst = np.abs(bias * quantized.theta[:, None, None]).max((1, 2))
         if worst.max() <= STATE_MAX:
@@ -119,13 +124,24 @@ def _normalize_inputs(
     return inputs
 
 
-def _quantize(layer: Layer, inputs: list[NormalizedInput], options: Options, cap: Float64) -> Quantized:
+def _quantize(
+    layer: Layer, inputs: list[NormalizedInput], options: Options, cap: Float64, rounding: Rounding
+) -> Quantized:
     if layer.kind == "output":
-        return quantize_output(layer.name, inputs, layer.shape[0], options.weight_bits, cap)
+        return quantize_output(layer.name, inputs, layer.shape[0], options.weight_bits, cap, rounding=rounding)
     if layer.kind in RELAYS and not fires_at_pool(layer, options):
         return quantize_relay(layer.name, inputs, layer.shape[0])
     uniform = has_shared_threshold(layer, options)
-    return quantize(layer.name, inputs, layer.shape[0], options.weight_bits, cap, uniform=uniform)
+    return quantize(
+        layer.name,
+        inputs,
+        layer.shape[0],
+        options.weight_bits,
+        cap,
+        uniform=uniform,
+        integer=options.theta == "integer",
+        rounding=rounding,
+    )
 
 
 def _population(

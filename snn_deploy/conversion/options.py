@@ -15,6 +15,8 @@ Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]
 Range = Literal["paper", "full"]
 Pool = Literal["relay", "neuron"]
+Rounding = Literal["second-order", "nearest"]
+Theta = Literal["power-of-two", "integer"]
 NeuronKind = Literal["multi-threshold", "lif", "sigma-delta"]
 
 
@@ -39,6 +41,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "span": get_args(Range),
         "reset": get_args(Reset),
         "pool": get_args(Pool),
+        "rounding": get_args(Rounding),
+        "theta": get_args(Theta),
         "neuron": get_args(NeuronKind),
     }
 )
@@ -98,6 +102,14 @@ class Options:
     weight_bits: int = 8
     """Bits of a weight, sign included."""
 
+    rounding: Rounding = "second-order"
+    """How weights become integers: so that their errors cancel on calibration images
+    (:mod:`snn_deploy.conversion.second_order`), or each to the ``nearest``."""
+
+    theta: Theta = "power-of-two"
+    """What a threshold may be: a power of two, so that firing is a shift, or any integer, which helps at 6 bits and fewer and
+    needs a target that divides or compares."""
+
     bias_correction: bool = True
     """Whether the mean error of the rounded weights is subtracted from the bias."""
 
@@ -136,6 +148,8 @@ class Options:
             raise ConversionError(
                 "Lava's LIF runs in rate mode, fires single spikes above one threshold, and resets to zero"
             )
+        if self.neuron != "multi-threshold" and self.theta == "integer":
+            raise ConversionError("Lava's own neurons have one threshold for each layer, a power of two")
         if self.neuron == "sigma-delta" and self.mode != "exact":
             raise ConversionError("sigma-delta neurons run in exact mode only: they send changes of one image")
 
@@ -154,6 +168,10 @@ class Options:
         return asdict(self)
 
 
+_IF = Options(
+    mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, rounding="nearest"
+)
+
 PRESETS: dict[str, Options] = {
     "exact": Options(),
     "spiking-unet": Options(
@@ -164,12 +182,11 @@ PRESETS: dict[str, Options] = {
         half_start=False,
         strict=True,
         pool="neuron",
+        rounding="nearest",
     ),
     "multi-threshold": Options(mode="rate"),
-    "if": Options(mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64),
-    "if-hard": Options(
-        mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, reset="zero"
-    ),
+    "if": _IF,
+    "if-hard": replace(_IF, reset="zero"),
     "lif": Options(
         neuron="lif",
         mode="rate",
@@ -181,6 +198,7 @@ PRESETS: dict[str, Options] = {
         steps=64,
         reset="zero",
         pool="neuron",
+        rounding="nearest",
         input_levels=255,
         slack=8,
     ),

@@ -8,7 +8,8 @@ theta_o per output channel and an exponent e per connection the chip adds
     W^{int} = \mathrm{rint}(W' \theta_o / 2^e) \in \pm (2^{bits-1}-1), \qquad b^{int} = \mathrm{rint}(b' \theta_o)
 
 so one threshold's worth of current is one count. theta_o is the largest power of two for which the weights fit:
-firing is then a shift, and the rounding error is no larger than with other thresholds. Exponents exist
+firing is then a shift. *Integer* thresholds, where they are asked for, fill the weights' bits in every channel, or clip the
+largest weights where that costs less: worth a fraction of a dB at 4 bits. Exponents exist
 because the weights of connections into one population may differ in size: the thresholds at which one of the connections
 fills its 8 bits are tried, and the one with the least expected square error of the current,
 ``sum (W^int 2^e / theta - W')^2 E[n_i^2]``, is chosen. A read-out has threshold 1 and a free unit, so its theta need not
@@ -20,8 +21,9 @@ from the bias (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.2); the squa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -39,6 +41,19 @@ OCTAVE = 2.0 ** (np.arange(24) / 24)
 """Fractions of an octave tried for the free unit of a read-out."""
 
 
+FINE = (0, 2, 4)
+"""Exponents tried with integer thresholds: ``2**e`` times the threshold resolves it more finely, and takes e of 24 bits."""
+
+FILL = np.geomspace(0.8, 2.0, 19)
+"""Multiples of the threshold at which the largest weight just fits; above 1 it is clipped."""
+
+Rounding: TypeAlias = Callable[[Sequence[Float64], Sequence[int], int], list[Float64]]
+"""Integers of at most a limit for the weights of a layer's connections, (C_out, inputs, taps) in steps of their grids.
+
+A connection's step stands for ``2**exponent`` of the layer's current, so that errors of several can be weighed.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class NormalizedInput:
     """A normalized linear operator; ``mean``, ``power`` (C_in,): mean and mean square count of its source's channels.
@@ -54,9 +69,10 @@ class NormalizedInput:
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """Integers of one layer: ``theta`` (C,), powers of two except for a read-out; a kernel and exponent each.
+    """Integers of one layer: ``theta`` (C,), integers except for a read-out; a kernel and exponent each.
 
-    ``offset`` (C,) is the mean current that rounding added, in counts; ``noise`` the remaining square error.
+    ``offset`` (C,) is the mean current that rounding added, in counts; ``noise`` the square error that remains after rounding
+    to the nearest.
     """
 
     theta: Float64
@@ -84,26 +100,53 @@ class _Block:
         largest: Float64 = np.abs(self.weight).max((1, 2))
         return largest
 
-    def rounded(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        step = theta[:, None, None] / 2.0**exponent
-        return np.clip(np.rint(self.weight * step), -limit, limit)
+    def scaled(self, theta: Float64, exponent: int) -> Float64:
+        """Weights in steps of ``2**exponent / theta``."""
+        return self.weight * _steps(theta, exponent)
 
-    def error(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        """Rounding error of each weight."""
-        step = theta[:, None, None] / 2.0**exponent
-        error: Float64 = self.rounded(theta, exponent, limit) / step - self.weight
+    def error(self, rounded: Float64, theta: Float64, exponent: int) -> Float64:
+        """Error of each weight, in counts."""
+        error: Float64 = rounded / _steps(theta, exponent) - self.weight
         return error
 
     def noise(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        """Expected square error (C_out,) of the current around its mean, in counts."""
+        """Expected square error (C_out,) of the current around its mean, in counts, of weights rounded to the nearest."""
+        (rounded,) = round_to_nearest([self.scaled(theta, exponent)], [exponent], limit)
         variance = self.power - np.square(self.mean)
-        total: Float64 = (np.square(self.error(theta, exponent, limit)).sum(2) * variance).sum(1) / self.places
+        error = self.error(rounded, theta, exponent)
+        total: Float64 = (np.square(error).sum(2) * variance).sum(1) / self.places
         return total
 
-    def offset(self, theta: Float64, exponent: int, limit: int) -> Float64:
-        """Expected error (C_out,) of the current, in counts."""
-        total: Float64 = (self.error(theta, exponent, limit).sum(2) * self.mean).sum(1) / self.places
+    def offset(self, error: Float64) -> Float64:
+        """Expected error (C_out,) of the current, in counts, for the ``error`` of each weight."""
+        total: Float64 = (error.sum(2) * self.mean).sum(1) / self.places
         return total
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """What integers of a layer stand for: its thresholds ``theta`` (C,) and the exponent of each connection."""
+
+    theta: Float64
+    exponents: tuple[int, ...]
+
+    @classmethod
+    def fitting(cls, blocks: Sequence[_Block], theta: Float64, limit: int) -> _Grid:
+        """The least exponents for which all weights of ``blocks`` fit ``limit`` at ``theta``."""
+        return cls(theta, tuple(_exponent(block, theta, limit) for block in blocks))
+
+    def noise(self, blocks: Sequence[_Block], limit: int) -> Float64:
+        """Expected square error (C,) of the current around its mean, in counts."""
+        parts = [
+            block.noise(self.theta, exponent, limit) for block, exponent in zip(blocks, self.exponents, strict=True)
+        ]
+        total: Float64 = np.sum(parts, axis=0)
+        return total
+
+
+def round_to_nearest(weights: Sequence[Float64], _exponents: Sequence[int], limit: int) -> list[Float64]:
+    """The :data:`Rounding` of each weight by itself, ties to even."""
+    return [np.clip(np.rint(weight), -limit, limit) for weight in weights]
 
 
 def quantize(
@@ -114,10 +157,13 @@ def quantize(
     cap: Float64 | float = np.inf,
     *,
     uniform: bool = False,
+    integer: bool = False,
+    rounding: Rounding = round_to_nearest,
 ) -> Quantized:
     """Integer kernels of one firing layer's connections; thresholds are powers of two, at most ``cap`` per channel.
 
-    All channels get one threshold where it must be ``uniform``, or where a resampling shares its weights.
+    All channels get one threshold where it must be ``uniform``, or where a resampling shares its weights. Otherwise
+    thresholds may be any ``integer`` where that is asked for.
     """
     limit = 2 ** (bits - 1) - 1
     blocks = [_block(layer_input, channels) for layer_input in inputs]
@@ -127,13 +173,34 @@ def quantize(
         largest = _where_dead(block.largest)
         if uniform:
             largest = np.full_like(largest, largest.max())
-        theta = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS), cap)
-        candidates += [theta, np.maximum(theta / 2, 1.0)]
-    return _least_noise(layer, inputs, blocks, candidates, limit)
+        theta = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, MAX_THETA_BITS), np.floor(cap))
+        candidates += [_Grid.fitting(blocks, theta, limit), _Grid.fitting(blocks, np.maximum(theta / 2, 1.0), limit)]
+        if integer and not uniform:
+            candidates += [_fill(blocks, limit * 2.0**exponent / largest, cap, limit) for exponent in FINE]
+    return _least_noise(layer, inputs, blocks, candidates, limit, rounding)
+
+
+def _fill(blocks: Sequence[_Block], theta: Float64, cap: Float64 | float, limit: int) -> _Grid:
+    """Integer thresholds near ``theta`` (C,), those of least noise in each channel, with the exponents that fit ``theta``."""
+    most = np.minimum(np.floor(cap), 2.0**MAX_THETA_BITS)
+    best = _Grid.fitting(blocks, np.clip(np.floor(theta), 1, most), limit)
+    least = best.noise(blocks, limit)
+    for fill in FILL:
+        grid = _Grid(np.clip(np.rint(theta * fill), 1, most), best.exponents)
+        noise = grid.noise(blocks, limit)
+        best = _Grid(np.where(noise < least, grid.theta, best.theta), best.exponents)
+        least = np.minimum(noise, least)
+    return best
 
 
 def quantize_output(
-    layer: str, inputs: Sequence[NormalizedInput], channels: int, bits: int, cap: Float64 | float = np.inf
+    layer: str,
+    inputs: Sequence[NormalizedInput],
+    channels: int,
+    bits: int,
+    cap: Float64 | float = np.inf,
+    *,
+    rounding: Rounding = round_to_nearest,
 ) -> Quantized:
     """The same for a read-out, whose unit is free: ``theta`` is any positive number and ``1 / theta`` becomes the unit.
 
@@ -153,10 +220,12 @@ def quantize_output(
     most = np.broadcast_to(cap, channels)
     allowed = [scale for scale in scales if scale <= most.min(initial=np.inf, where=reached)]
     candidates = [
-        np.where(reached, np.minimum(scale, most), np.where(np.isfinite(most), most, scale))
+        _Grid.fitting(
+            blocks, np.where(reached, np.minimum(scale, most), np.where(np.isfinite(most), most, scale)), limit
+        )
         for scale in allowed or scales or [1.0]
     ]
-    return _least_noise(layer, inputs, blocks, candidates, limit)
+    return _least_noise(layer, inputs, blocks, candidates, limit, rounding)
 
 
 def greatest_sum(inputs: Sequence[NormalizedInput], channels: int, payloads: Sequence[tuple[int, int]]) -> Float64:
@@ -179,7 +248,7 @@ def quantize_relay(layer: str, inputs: Sequence[NormalizedInput], channels: int)
             raise ConversionError(
                 f"{layer}: a relay's weights must be integers of at most 127; {layer_input.name} has others"
             )
-    return _least_noise(layer, inputs, blocks, [np.ones(channels)], 127)
+    return _least_noise(layer, inputs, blocks, [_Grid.fitting(blocks, np.ones(channels), 127)], 127, round_to_nearest)
 
 
 def _where_dead(largest: Float64) -> Float64:
@@ -189,27 +258,38 @@ def _where_dead(largest: Float64) -> Float64:
 
 
 def _least_noise(
-    layer: str, inputs: Sequence[NormalizedInput], blocks: Sequence[_Block], thetas: Sequence[Float64], limit: int
+    layer: str,
+    inputs: Sequence[NormalizedInput],
+    blocks: Sequence[_Block],
+    candidates: Sequence[_Grid],
+    limit: int,
+    rounding: Rounding,
 ) -> Quantized:
-    best: tuple[float, Float64, tuple[int, ...]] | None = None
-    for theta in thetas:
-        exponents = tuple(_exponent(block, theta, limit) for block in blocks)
-        if max(exponents) <= MAX_EXPONENT:
-            noise = sum(
-                float(block.noise(theta, exponent, limit).sum())
-                for block, exponent in zip(blocks, exponents, strict=True)
-            )
+    best: tuple[float, _Grid] | None = None
+    for grid in candidates:
+        if max(grid.exponents) <= MAX_EXPONENT:
+            noise = float(grid.noise(blocks, limit).sum())
             if best is None or noise < best[0]:
-                best = noise, theta, exponents
+                best = noise, grid
     if best is None:
         raise ConversionError(f"{layer}: weights of its connections differ by more than 2**{MAX_EXPONENT}")
-    noise, theta, exponents = best
+    noise, (theta, exponents) = best[0], (best[1].theta, best[1].exponents)
+    scaled = [block.scaled(theta, exponent) for block, exponent in zip(blocks, exponents, strict=True)]
+    weights = rounding(scaled, exponents, limit)
     kernels = tuple(
-        _kernel(layer_input, block.rounded(theta, exponent, limit).astype(np.int8))
-        for layer_input, block, exponent in zip(inputs, blocks, exponents, strict=True)
+        _kernel(layer_input, weight.astype(np.int8)) for layer_input, weight in zip(inputs, weights, strict=True)
     )
-    offsets = [block.offset(theta, exponent, limit) for block, exponent in zip(blocks, exponents, strict=True)]
+    offsets = [
+        block.offset(block.error(weight, theta, exponent))
+        for block, weight, exponent in zip(blocks, weights, exponents, strict=True)
+    ]
     return Quantized(theta, kernels, exponents, np.sum(offsets, axis=0), noise)
+
+
+def _steps(theta: Float64, exponent: int) -> Float64:
+    """Steps of a weight's grid that one count of current takes, (C, 1, 1)."""
+    steps: Float64 = theta[:, None, None] / 2.0**exponent
+    return steps
 
 
 def _exponent(block: _Block, theta: Float64, limit: int) -> int:

@@ -116,7 +116,12 @@ def finetune(
     checkpoint: Path | None = None,
     report: Report | None = None,
 ) -> Tuned:
-    """Fine-tune ``model`` for ``options``; resumes from ``checkpoint`` if it exists, and removes it at the end."""
+    """Fine-tune ``model`` for ``options``; resumes from ``checkpoint`` if it exists, and removes it at the end.
+
+    Weights are rounded to the nearest, whatever ``options`` say: second-order rounding would move them from where training
+    put them.
+    """
+    options = replace(options, rounding="nearest")
     started = time.perf_counter()
     torch.manual_seed(schedule.seed)
     graph = replace(read(model, (data.patch, data.patch)).graph, name=model.stem)

@@ -27,13 +27,15 @@ VARIANTS: dict[str, Options] = {
 BASE = "IF, connection-wise"
 """What time steps are compared with."""
 
-DEFAULTS = set(Options().record().items())
-"""Options that a fingerprint leaves out, so that a new one, at its default, changes none."""
+DEFAULTS = set(Options(rounding="nearest").record().items())
+"""Options that a fingerprint leaves out, so that a new one, with the value that it had before it existed, changes none."""
 
-ROUNDING: dict[str, dict[str, bool]] = {
-    "rounded": {"bias_correction": False},
-    "with bias correction": {},
-    "with bias correction and equalization": {"equalization": True},
+ROUNDING: dict[str, dict[str, bool | str]] = {
+    "rounded": {"rounding": "nearest", "bias_correction": False},
+    "with bias correction": {"rounding": "nearest"},
+    "with bias correction and equalization": {"rounding": "nearest", "equalization": True},
+    "second-order": {},
+    "second-order, integer thresholds": {"theta": "integer"},
 }
 """What is done about rounding the weights."""
 
@@ -148,7 +150,7 @@ def studies() -> tuple[Study, ...]:
         return Row(tuned_paper, preset("spiking-unet", steps=steps), training)
 
     def learned(levels: int, training: str) -> Row:
-        return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
+        return Row(tuned_exact.format(levels), preset("exact", levels=levels, rounding="nearest"), training)
 
     bits = tuple(
         Row(f"{bits} bits, {name}", preset("exact", weight_bits=bits, **changes))

@@ -174,7 +174,7 @@ def test_biases_are_corrected_by_the_mean_count_of_their_sources(corrected: bool
         Node("head", Conv(np.ones((1, 3, 1, 1)), np.zeros(1)), ("relu",)),
     )
     graph = Graph("net", "x", (2, 5, 5), nodes, (("y", "head"),))
-    options = preset("exact", weight_bits=3, input_levels=9, bias_correction=corrected)
+    options = preset("exact", weight_bits=3, input_levels=9, bias_correction=corrected, rounding="nearest")
     conversion = lower(graph, graph, [rng.random((1, 2, 5, 5), np.float32)], options)
     source, unit = conversion.statistics["x"], conversion.scales.unit
     normalized = scale_op(op, unit["x"], unit["relu"])

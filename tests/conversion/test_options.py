@@ -24,6 +24,8 @@ from snn_deploy.errors import ConversionError
         ("span", "half", "option span is 'half'; allowed are paper, full"),
         ("reset", "half", "option reset is 'half'; allowed are subtract, zero"),
         ("pool", "max", "option pool is 'max'; allowed are relay, neuron"),
+        ("rounding", "up", "option rounding is 'up'; allowed are second-order, nearest"),
+        ("theta", "half", "option theta is 'half'; allowed are power-of-two, integer"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_what_is_allowed(field: str, value: object, message: str) -> None:
@@ -40,6 +42,17 @@ def test_exact_mode_refuses_what_would_change_the_function() -> None:
         Options(reset="zero")
     with pytest.raises(ConversionError, match="pool neurons exist in rate mode only"):
         Options(pool="neuron")
+
+
+def test_rounding_of_presets() -> None:
+    """What is published, or the plain baseline of others, is rounded to the nearest."""
+    nearest = {name for name, options in PRESETS.items() if options.rounding == "nearest"}
+    assert nearest == {"spiking-unet", "if", "if-hard", "lif"}
+    for name in ("lif", "sigma-delta"):
+        with pytest.raises(
+            ConversionError, match="^Lava's own neurons have one threshold for each layer, a power of two$"
+        ):
+            preset(name, theta="integer")
 
 
 def test_presets_and_changes() -> None:
@@ -138,13 +151,23 @@ DEFAULTS = {
     "reset": "subtract",
     "pool": "relay",
     "weight_bits": 8,
+    "rounding": "second-order",
+    "theta": "power-of-two",
     "bias_correction": True,
     "equalization": False,
     "input_levels": 1023,
     "neuron": "multi-threshold",
     "slack": 1,
 }
-SINGLE = {"mode": "rate", "thresholds": 1, "scale": "percentile", "signed": False, "half_start": False, "steps": 64}
+SINGLE = {
+    "mode": "rate",
+    "thresholds": 1,
+    "scale": "percentile",
+    "signed": False,
+    "half_start": False,
+    "steps": 64,
+    "rounding": "nearest",
+}
 PUBLISHED = {
     "mode": "rate",
     "scale": "percentile",
@@ -152,6 +175,7 @@ PUBLISHED = {
     "signed": False,
     "half_start": False,
     "strict": True,
+    "rounding": "nearest",
 }
 
 

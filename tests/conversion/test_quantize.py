@@ -177,7 +177,8 @@ def test_bias_correction_counts_what_a_transposed_pixel_sees() -> None:
 def test_coarse_weights_are_helped(denoiser: Graph, noisy: Images, clean: Images, field: str, gain_db: float) -> None:
     scores = []
     for used in (True, False):
-        network = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=4, **{field: used})).network
+        options = preset("exact", weight_bits=4, rounding="nearest", **{field: used})
+        network = lower(denoiser, denoiser, noisy, options).network
         run = load_backend("cpu").run(network, quantize_images(network, np.concatenate(noisy)))
         scores.append(score(run.values(network), np.concatenate(clean)))
     assert scores[0] > scores[1] + gain_db

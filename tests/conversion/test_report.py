@@ -50,7 +50,9 @@ def test_weight_errors_fall_with_bits(small_unet: UNet, small_images: Images) ->
     graph = small_unet()
     errors = []
     for bits in (8, 4):
-        reports = report_connections(lower(graph, graph, small_images, preset("exact", weight_bits=bits)))
+        reports = report_connections(
+            lower(graph, graph, small_images, preset("exact", weight_bits=bits, rounding="nearest"))
+        )
         errors.append({report.name: report.weight_error for report in reports})
     for name, error in errors[0].items():
         assert error < 0.03, name

@@ -103,6 +103,8 @@ def draw_options(random: Random) -> Options:
                 reset="zero" if lif or (rate and random.random() < 0.5) else "subtract",
                 pool="neuron" if rate and random.random() < 0.5 else "relay",
                 weight_bits=random.choice((2, 4, 8, 8)),
+                rounding=random.choice(("second-order", "nearest")),
+                theta=random.choice(("power-of-two", "integer")) if neuron == "multi-threshold" else "power-of-two",
                 bias_correction=random.random() < 0.5,
                 equalization=random.random() < 0.3,
                 input_levels=random.choice((1, 255, 1023)),

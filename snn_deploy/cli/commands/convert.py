@@ -24,7 +24,7 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.network import artifact
 
-MODES = Modes(shared.conversion_modes("model out size freeze_norm search calibration noise seed json"))
+MODES = Modes(shared.conversion_modes("model out size freeze_norm search calibration rounding noise seed json"))
 
 
 def add(verbs: Any) -> None:

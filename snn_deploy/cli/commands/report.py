@@ -283,7 +283,8 @@ def _over_levels(
 def _recorded_options(path: Path, network: Network) -> Options:
     """The options that the artifact says it was converted with; :class:`ReportError` where they cannot be."""
     known = {field.name for field in fields(Options)}
-    recorded: dict[str, Any] = {key: value for key, value in network.config.items() if key in known}
+    recorded: dict[str, Any] = {"rounding": "nearest"}  # of files that are older than the choice
+    recorded |= {key: value for key, value in network.config.items() if key in known}
     try:
         return Options(**recorded)
     except (ConversionError, TypeError, ValueError) as error:
