@@ -133,6 +133,10 @@ class SpikingNetwork:
         run = _run(sized, payloads, backend, choose_record(sized, payloads.shape[0]))
         return energy_of(sized, count_activity(sized, run), load_target(target), streamed=streamed)
 
+    def read_image(self, path: str | Path) -> Image:
+        """The picture or array at ``path`` as float32 (B, C, H, W), in the channels and the range that the network reads."""
+        return images.read_images(Path(path), self.network.input.shape[0], self.network.picture)
+
     def save(self, path: str | Path) -> str:
         """Write the artifact (.snn); returns its SHA-256."""
         return artifact.save(self.network, Path(path))
@@ -167,29 +171,41 @@ def load(path: str | Path) -> SpikingNetwork:
 
 def convert(
     model: str | Path,
-    calibration: str | Path | Image | Sequence[Image] | None = None,
+    calibration: str | Path | Image | Sequence[str | Path | Image] | None = None,
     options: Options | str | None = None,
     *,
     size: tuple[int, int] | None = None,
     noise: float = 0.0,
     seed: int = 0,
+    span: tuple[float, float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
 ) -> SpikingNetwork:
     """Convert an ONNX ``model``.
 
-    ``calibration``: a folder of images, one or several float arrays (B, C, H, W), or ``None`` for scikit-image's photographs;
-    patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``options`` may be the name of
-    a preset, such as ``"spiking-unet"``. ``size`` (H, W): of the images to come,
+    ``calibration``: files and folders of images, float arrays (B, C, H, W), or ``None`` for scikit-image's photographs;
+    patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``span`` is what black and white
+    stand for, (0, 255) say, by default what the model's file tells, else (0, 1); ``mean``, in its units, is subtracted, and
+    ``std`` divides; arrays of floats are taken as they are, and pictures and integers brought to this scale. ``options`` may
+    be the name of a preset, such as ``"spiking-unet"``. ``size`` (H, W): of the images to come,
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
     path = Path(model)
-    own = pipeline.input_size(path)
+    patch = pipeline.calibration_size(path, size)
     chosen = preset(options) if isinstance(options, str) else options
-    source = Path(calibration) if isinstance(calibration, str) else calibration
-    source = [source] if isinstance(source, np.ndarray) else source
-    patches = load_calibration_images(source, pipeline.input_channels(path, own), noise, seed, own)
+    given = [calibration] if isinstance(calibration, str | Path | np.ndarray) else calibration
+    source = None if given is None else [Path(each) if isinstance(each, str) else each for each in given]
+    picture = pipeline.input_scale(path, span, _numbers(mean), _numbers(std))
+    channels = pipeline.input_channels(path, patch or pipeline.input_size(path))
+    patches = load_calibration_images(source, channels, noise, seed, patch, picture)
     with _watched(f"converting {path.name}") as report:
-        return SpikingNetwork(pipeline.convert(path, patches, chosen, size, progress=report).conversion.network)
+        converted = pipeline.convert(path, patches, chosen, size, progress=report, picture=picture)
+    return SpikingNetwork(converted.conversion.network)
+
+
+def _numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if given is None else tuple(float(value) for value in np.atleast_1d(np.asarray(given, np.float64)))
 
 
 def verify(
@@ -239,7 +255,10 @@ def prove(network: SpikingNetwork, backend: str = "cpu") -> Proof:
 
 
 def read_image(path: str | Path, channels: int = 1) -> Image:
-    """The image at ``path`` as float32 (1, C, H, W) in [0, 1]; a TIFF of B pages as (B, C, H, W)."""
+    """The image at ``path`` as float32 (1, C, H, W) in [0, 1]; a TIFF of B pages as (B, C, H, W).
+
+    :meth:`SpikingNetwork.read_image` knows the channels and the range that a network reads.
+    """
     return images.read_images(Path(path), channels)
 
 

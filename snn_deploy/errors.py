@@ -120,9 +120,14 @@ class ClippedInputWarning(UserWarning):
         self.share, self.extreme, self.low, self.high = share, extreme, low, high
         super().__init__(share, extreme, low, high)
 
+    @property
+    def _remedy(self) -> str:
+        if 100 <= self.extreme <= 255 and self.high < 2:
+            return "divide the values by 255, or, if the model was trained on 0..255, convert it with --range 0..255"
+        return f"give images from {self.low:.4g} to {self.high:.4g}, or calibrate with images like these"
+
     def __str__(self) -> str:
         return (
             f"{self.share:.2%} of the input's values are outside of {self.low:.4g} to {self.high:.4g}, what the network was "
-            f"calibrated for, and are clipped; the largest is {self.extreme:.4g}; give images from 0 to 1, or calibrate "
-            "with images like these"
+            f"calibrated for, and are clipped; the largest is {self.extreme:.4g}; {self._remedy}"
         )

@@ -11,12 +11,14 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import list_backends, load_backend, run_backend
 from snn_deploy.cli.modes import Mode
+from snn_deploy.conversion.convert import input_scale
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
 from snn_deploy.data.stimulus import prepare_stimulus
-from snn_deploy.display.console import progress
+from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ReportError
 from snn_deploy.network.network import Network
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
 
 
@@ -165,10 +167,66 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
         group.add_argument(
             "--calibration",
             type=Path,
-            metavar="FOLDER",
-            help="images on which activations are measured (default: photographs that scikit-image brings)",
+            nargs="+",
+            metavar="PATH",
+            help="images on which activations are measured: files (.png, .tif, .npy, .npz, ...) and folders"
+            " (default: photographs that scikit-image brings)",
         )
+        add_picture_scale(parser)
     _add_noise(group, "noise and patches")
+
+
+def add_picture_scale(parser: argparse.ArgumentParser) -> None:
+    """``--range``, ``--mean``, ``--std``: how pictures become what a model reads."""
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--range",
+        type=value_range,
+        metavar="LOW..HIGH",
+        help="what black and white are for the model, as 0..255 or, with =, --range=-1..1 (default: as its file tells, else 0..1)",
+    )
+    group.add_argument(
+        "--mean",
+        type=numbers,
+        metavar="M,...",
+        help="subtracted, in units of the range; one number, or one per channel",
+    )
+    group.add_argument(
+        "--std", type=numbers, metavar="S,...", help="divides, after --mean; one number, or one per channel"
+    )
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """``LOW..HIGH`` as two finite numbers."""
+    low, dots, high = text.partition("..")
+    try:
+        span = float(low), float(high)
+    except ValueError:
+        span = math.nan, math.nan
+    if not dots or not all(map(math.isfinite, span)) or not span[0] < span[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range; write LOW..HIGH, for example 0..255")
+    return span
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Finite numbers, separated by commas."""
+    try:
+        values = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        values = (math.nan,)
+    if not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers; write 0.485,0.456,0.406 for example")
+    return values
+
+
+def picture_scale(arguments: argparse.Namespace, model: Path) -> PictureScale:
+    """How pictures become what ``model`` reads; said where its file tells another range than 0..1."""
+    scale = input_scale(model, arguments.range, arguments.mean, arguments.std)
+    if arguments.range is None and (scale.low, scale.high) != (0.0, 1.0):
+        note(
+            f"{model.name} reads pictures as {scale.low:g}..{scale.high:g}, says its input; --range gives another range"
+        )
+    return scale
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -200,7 +258,7 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
         type=Path,
         required=required,
         metavar="FILE",
-        help="image, TIFF of several pages, or .npy float (batch, C, H, W)",
+        help="image, TIFF of several pages, or .npy (batch, C, H, W): floats as the network reads them, integers as pictures",
     )
     group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
     _add_noise(group, "the noise")
@@ -215,12 +273,13 @@ def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, 
 
 def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:
     """The image of the command line, cropped, without and with its noise."""
-    image = images.read_images(arguments.input, network.input.shape[0])
+    image = images.read_images(arguments.input, network.input.shape[0], network.picture)
     if arguments.crop is not None:
         height, width = arguments.crop
         image = images.center_crop(image, height, width, str(arguments.input))
-    noisy = images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image
-    return image, noisy
+    if arguments.noise == 0:
+        return image, image
+    return image, images.add_noise(image, arguments.noise, arguments.seed, network.picture)
 
 
 def run(

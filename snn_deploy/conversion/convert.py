@@ -18,13 +18,17 @@ from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.images import Images
-from snn_deploy.errors import ConversionError
-from snn_deploy.frontend.onnx import Imported, own_size, read
+from snn_deploy.errors import ConversionError, NetworkError
+from snn_deploy.frontend.onnx import Imported, inspect, own_channels, own_range, own_size, read
 from snn_deploy.graph.graph import Graph
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import normal_form
 from snn_deploy.shapes import Size
 
 Model = Path | bytes
+
+LARGEST = 256
+"""Side in pixels up to which calibration images are as large as those of the network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +44,43 @@ def input_size(model: Model) -> Size:
     return own_size(model) or (PATCH, PATCH)
 
 
+def calibration_size(model: Model, size: Size | None) -> Size | None:
+    """Height and width of calibration images for a network of ``size``; ``None`` where neither it nor the model says any.
+
+    That of the network up to :data:`LARGEST` pixels a side. Larger ones are measured on parts of that size, at a fraction of
+    the time, unless the model fixes its size, does not support the part, or averages over the whole image.
+    """
+    fixed = own_size(model)
+    wanted = size or fixed
+    if wanted is None or fixed is not None or max(wanted) <= LARGEST:
+        return wanted
+    part = min(wanted[0], LARGEST), min(wanted[1], LARGEST)
+    ledger = inspect(model, part)
+    whole = any(row.operator in ("GlobalAveragePool", "ReduceMean") and row.fate == "mapped" for row in ledger.rows)
+    return wanted if whole or ledger.refused else part
+
+
 def input_channels(model: Model, size: Size) -> int:
     """Channels of the model's input."""
     return read(model, size).graph.input_shape[0]
+
+
+def input_scale(
+    model: Model,
+    span: tuple[float, float] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> PictureScale:
+    """How pictures become inputs of ``model``: as given, else as its file tells, else from 0 to 1 without mean and deviation.
+
+    :class:`ConversionError` for numbers that fit neither each other nor the model's channels.
+    """
+    low, high = span or own_range(model) or (0.0, 1.0)
+    try:
+        scale = PictureScale(float(low), float(high), mean or (0.0,), std or (1.0,))
+        return scale.check(own_channels(model))
+    except NetworkError as error:
+        raise ConversionError(str(error)) from error
 
 
 def convert(
@@ -52,12 +90,15 @@ def convert(
     size: Size | None = None,
     statistics: Mapping[str, Statistics] | None = None,
     progress: Progress | None = None,
+    *,
+    picture: PictureScale | None = None,
 ) -> Converted:
     """Convert ``model`` for images of ``size`` (H, W), by default the model's own, else that of the calibration images.
 
     ``images`` are float32 (B, C, H, W), all of one size, which may differ from ``size``. The network's ``config`` records
     the options and the digests of the model and the images. ``statistics`` of an earlier conversion of the same model
     with the same images (``Conversion.statistics``) are reused instead of measured again. ``progress`` is told how far it is.
+    ``picture`` says how pictures become the numbers of ``images``; by default what the model's file tells.
     """
     sizes = {image.shape[2:] for image in images}
     if len(sizes) != 1:
@@ -77,7 +118,8 @@ def convert(
         "calibration_images": sum(image.shape[0] for image in images),
         "calibration_sha256": _digest(images),
     }
-    return Converted(imported, replace(conversion, network=replace(conversion.network, config=config)))
+    network = replace(conversion.network, config=config, picture=picture or input_scale(model))
+    return Converted(imported, replace(conversion, network=network))
 
 
 def _utf8(name: str) -> str:

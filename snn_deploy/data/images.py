@@ -1,6 +1,7 @@
 """Reading and writing images, noise, crops and patches, with Pillow and scikit-image.
 
-Images are float32 (1, C, H, W) with gray or color values in [0, 1], C = 1 or 3.
+Images are float32 (1, C, H, W): gray or color values in [0, 1], or what a network reads instead
+(:class:`~snn_deploy.network.picture_scale.PictureScale`).
 """
 
 from __future__ import annotations
@@ -8,21 +9,23 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError
 from typing import TypeAlias
 
 import numpy as np
 
 from snn_deploy import files
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.data import picture_file
+from snn_deploy.data import array_file, picture_file, tiff_channels
 from snn_deploy.errors import ReportError, StimulusError
-from snn_deploy.files import check_regular
+from snn_deploy.network.picture_scale import PictureScale
 
 Images = Sequence[Float32]
 
 
 Image: TypeAlias = Float32
+
+PLAIN = PictureScale()
+"""Pictures as they are, from 0 to 1."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files of a folder that count as images."""
@@ -31,23 +34,33 @@ CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gra
 """Photographs in scikit-image's wheel, the default calibration images."""
 
 
-def read_image(path: Path, channels: int) -> Image:
-    """The image at ``path`` as float32 (1, C, H, W) in [0, 1], or an ``.npy`` array (B, C, H, W), unscaled."""
-    if path.suffix == ".npy":
-        return _read_array(path, channels)
-    return _arranged(path, picture_file.read(path), channels)
+def read_image(path: Path, channels: int, scale: PictureScale = PLAIN) -> Image:
+    """The image at ``path`` as float32 (1, C, H, W), as a network of this ``scale`` reads it; or an array (B, C, H, W).
+
+    Pictures and arrays of integers are brought into the range of ``scale``, by default [0, 1]; arrays of floats are in it.
+    """
+    if path.suffix.lower() in picture_file.FEW and channels in (1, 3):
+        return scale.apply(_arranged(path, picture_file.read(path), channels))
+    return read_images(path, channels, scale)
 
 
-def read_images(path: Path, channels: int) -> Image:
-    """As :func:`read_image`, and every page of a TIFF: float32 (B, C, H, W). Pages must have one size."""
-    if path.suffix == ".npy":
-        return _read_array(path, channels)
-    pages = [_arranged(path, page, channels) for page in picture_file.read_pages(path)]
+def read_images(path: Path, channels: int, scale: PictureScale = PLAIN) -> Image:
+    """As :func:`read_image`, and every page of a TIFF: float32 (B, C, H, W). Pages and arrays must have one size."""
+    pages = read_each(path, channels, scale)
     sizes = sorted({page.shape[2:] for page in pages})
     if len(sizes) > 1:
         found = ", ".join(f"{height}x{width}" for height, width in sizes)
         raise StimulusError(f"{path}: {len(pages)} pages of sizes {found}; save each size as a separate file")
     return np.concatenate(pages)
+
+
+def read_each(path: Path, channels: int, scale: PictureScale = PLAIN) -> list[Image]:
+    """As :func:`read_images`, but pages and arrays apart: they may have different sizes."""
+    if path.suffix.lower() in array_file.SUFFIXES:
+        return array_file.read_arrays(path, channels, scale)
+    if path.suffix.lower() in (".tif", ".tiff") and channels not in (1, 3):
+        return [tiff_channels.read(path, channels, scale)]
+    return [scale.apply(_arranged(path, page, channels)) for page in picture_file.read_pages(path, channels)]
 
 
 def check_image(values: object, channels: int, where: str = "image") -> Image:
@@ -65,18 +78,6 @@ def check_image(values: object, channels: int, where: str = "image") -> Image:
     return numbers
 
 
-def _read_array(path: Path, channels: int) -> Image:
-    check_regular(path, StimulusError)
-    try:
-        with path.open("rb") as stream:
-            values = np.lib.format.read_array(stream, allow_pickle=False)
-    except OSError as error:
-        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError, TokenError) as error:
-        raise StimulusError(f"{path}: not a readable .npy array: {str(error)[:200]}") from error
-    return check_image(values, channels, str(path))
-
-
 def _arranged(path: Path, values: Float32, channels: int) -> Image:
     """A picture (H, W) or (H, W, 3) as (1, C, H, W): color becomes gray, gray becomes equal channels."""
     from skimage import color
@@ -86,7 +87,10 @@ def _arranged(path: Path, values: Float32, channels: int) -> Image:
     elif values.ndim == 2:
         values = np.repeat(values[..., None], channels, axis=2)
     if values.shape[2] != channels:
-        raise StimulusError(f"{path}: {values.shape[2]} channels; the network expects {channels}")
+        raise StimulusError(
+            f"{path}: {values.shape[2]} channels; the network expects {channels}; give a .npy array"
+            f" (batch, {channels}, height, width) or a TIFF of {channels} channels"
+        )
     return np.ascontiguousarray(np.moveaxis(values, 2, 0)[None], np.float32)
 
 
@@ -98,12 +102,13 @@ def require_folder(path: Path) -> None:
         raise StimulusError(f"{path}: no such folder")
 
 
-def list_image_paths(folder: Path) -> tuple[Path, ...]:
-    """Image files in ``folder``, sorted; :class:`StimulusError` if it has none."""
+def list_image_paths(folder: Path, more: tuple[str, ...] = ()) -> tuple[Path, ...]:
+    """Image files in ``folder``, and those with ``more`` suffixes, sorted; :class:`StimulusError` if it has none."""
     require_folder(folder)
-    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
+    suffixes = SUFFIXES + more
+    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes))
     if not paths:
-        raise StimulusError(f"{folder}: no images; supported are {', '.join(SUFFIXES)}")
+        raise StimulusError(f"{folder}: no images; supported are {', '.join(suffixes)}")
     return paths
 
 
@@ -116,15 +121,21 @@ def load_photograph(name: str, channels: int) -> Image:
 
 
 def load_bundled_images(channels: int) -> list[Image]:
-    """The photographs of :data:`CALIBRATION`."""
+    """The photographs of :data:`CALIBRATION`; :class:`StimulusError` for networks that do not read gray or color."""
+    if channels not in (1, 3):
+        raise StimulusError(
+            f"the network reads {channels} channels, and the photographs that come with scikit-image have 1 or 3: give"
+            f" calibration images of your own, a .npy or .npz file of arrays (images, {channels}, height, width), TIFF files"
+            " of as many channels, or a folder of these"
+        )
     return [load_photograph(name, channels) for name in CALIBRATION]
 
 
-def add_noise(image: Image, sigma: float, seed: int) -> Image:
-    """White Gaussian noise of ``sigma / 255`` added, not clipped."""
+def add_noise(image: Image, sigma: float, seed: int, scale: PictureScale = PLAIN) -> Image:
+    """White Gaussian noise of ``sigma / 255`` of the way from black to white added, not clipped."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal(image.shape, np.float32) * np.float32(sigma / 255)
-    noisy: Image = image + noise
+    noisy: Image = image + (noise if scale.is_plain else noise * scale.gain())
     return noisy
 
 
@@ -138,19 +149,35 @@ def center_crop(image: Image, height: int, width: int, where: str = "image") -> 
     return np.ascontiguousarray(image[:, :, top : top + height, left : left + width])
 
 
-def cut_patches(images: Sequence[Image], size: tuple[int, int], count: int, seed: int) -> list[Image]:
-    """``count`` random patches of ``size`` (H, W); multiples of 16 pixels where an image is smaller than that."""
+def cut_patches(
+    images: Sequence[Image], size: tuple[int, int], count: int, seed: int, *, exact: bool = False
+) -> list[Image]:
+    """``count`` random patches of ``size`` (H, W); multiples of 16 pixels where an image is smaller than that.
+
+    With ``exact``, smaller images are continued by their mirror images instead.
+    """
     rng = np.random.default_rng(seed)
-    smallest = tuple(min(image.shape[axis] for image in images) for axis in (2, 3))
-    height, width = (side if side <= limit else limit // 16 * 16 for side, limit in zip(size, smallest, strict=True))
-    if min(height, width) == 0:
-        raise StimulusError(f"calibration needs images of at least 16x16 pixels, not {smallest[0]}x{smallest[1]}")
+    height, width = size
+    if exact:
+        images = [_mirrored(image, height, width) for image in images]
+    else:
+        smallest = tuple(min(image.shape[axis] for image in images) for axis in (2, 3))
+        height, width = (
+            side if side <= least else least // 16 * 16 for side, least in zip(size, smallest, strict=True)
+        )
+        if min(height, width) == 0:
+            raise StimulusError(f"calibration needs images of at least 16x16 pixels, not {smallest[0]}x{smallest[1]}")
     cut = []
     for index in range(count):
         image = images[index % len(images)]
         top, left = (int(rng.integers(image.shape[2 + axis] - side + 1)) for axis, side in ((0, height), (1, width)))
         cut.append(np.ascontiguousarray(image[:, :, top : top + height, left : left + width]))
     return cut
+
+
+def _mirrored(image: Image, height: int, width: int) -> Image:
+    rows, columns = max(height - image.shape[2], 0), max(width - image.shape[3], 0)
+    return np.pad(image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="symmetric") if rows or columns else image
 
 
 def write_image(path: Path, image: Float32 | Float64) -> None:

@@ -27,6 +27,9 @@ MAX_SIDE = 2**15
 MAX_PIXELS = 2**25
 """Most pixels of an image that is read; as float32 colors they take 400 MiB."""
 
+FEW = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Suffixes of files that hold one picture, or pages of them."""
+
 FORMATS = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG", "TIFF": "TIFF", "BMP": "BMP"}
 """Pillow's names of the formats that are read; an MPO is a JPEG whose first frame is the photograph."""
 
@@ -51,10 +54,11 @@ def read(path: Path) -> Float32:
     return pages[0]
 
 
-def read_pages(path: Path) -> tuple[Float32, ...]:
+def read_pages(path: Path, channels: int = 1) -> tuple[Float32, ...]:
     """Every page of a TIFF, or the one picture of another file: gray (H, W) or color (H, W, 3) values.
 
-    Transparent pixels are laid on white, EXIF orientation is applied. :class:`StimulusError` for damaged files and for
+    Transparent pixels are laid on white, unless as many ``channels`` are read as the picture has with its opacity; EXIF
+    orientation is applied. :class:`StimulusError` for damaged files and for
     those whose values Pillow does not give exactly.
     """
     from PIL import Image as Pillow
@@ -68,7 +72,7 @@ def read_pages(path: Path) -> tuple[Float32, ...]:
             with path.open("rb") as stream, Pillow.open(stream) as picture:
                 _check_size(path, picture.size)
                 number = _count_pages(path, picture)
-                return tuple(_read_page(path, stream, picture, page, number) for page in range(number))
+                return tuple(_read_page(path, stream, picture, page, number, channels) for page in range(number))
     except StimulusError:
         raise
     except UnidentifiedImageError as error:
@@ -83,18 +87,18 @@ def read_pages(path: Path) -> tuple[Float32, ...]:
         raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
 
 
-def _read_page(path: Path, stream: BinaryIO, picture: Image, page: int, pages: int) -> Float32:
+def _read_page(path: Path, stream: BinaryIO, picture: Image, page: int, pages: int, channels: int) -> Float32:
     if pages > 1:
         picture.seek(page)
     _check_size(path, picture.size, pages)
     _check_format(path, picture)
     if _is_deep_color(picture):
-        return _unit(path, _read_deep_color(path, stream, picture, page))
-    return _unit(path, np.asarray(_upright(_plain(path, picture))))
+        return _unit(path, _read_deep_color(path, stream, picture, page), channels)
+    return _unit(path, np.asarray(_upright(_plain(path, picture))), channels)
 
 
-def _unit(path: Path, values: Any) -> Float32:
-    """Values of any type that is read as values in [0, 1], without opacity."""
+def _unit(path: Path, values: Any, channels: int) -> Float32:
+    """Values of any type that is read as values in [0, 1], without opacity where it is not one of the ``channels``."""
     from skimage import util
 
     if values.ndim not in (2, 3) or 0 in values.shape:
@@ -105,7 +109,9 @@ def _unit(path: Path, values: Any) -> Float32:
         values = values / np.float32(65535)
     else:
         values = util.img_as_float32(values)
-    if values.ndim == 3 and values.shape[2] in (2, 4):  # the last channel is opacity; the page is white
+    if (
+        values.ndim == 3 and values.shape[2] in (2, 4) and values.shape[2] != channels
+    ):  # the last channel is opacity; the page is white
         values = values[..., :-1] * values[..., -1:] + 1 - values[..., -1:]
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]

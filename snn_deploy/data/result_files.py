@@ -29,7 +29,7 @@ from snn_deploy.data.images import choose_format, encode_image
 from snn_deploy.data.label_image import choose_label_format, encode_labels, narrow_labels
 from snn_deploy.errors import ReportError
 from snn_deploy.files import check_writable, write_all
-from snn_deploy.network.host import choose_classes, count_classes, put_channels_first
+from snn_deploy.network.host import choose_classes, count_channels, count_classes, put_channels_first
 from snn_deploy.network.network import Network, Output
 
 NAME_CHARACTERS = 80
@@ -83,7 +83,8 @@ class ResultFiles:
         for output in self.network.outputs:
             for path, each in zip(self._paths_of(output), self._parts(values[output.name]), strict=True):
                 contents[path] = self._encoded(output, path, each)
-                outside = 0.0 if self.is_array or self._is_labels(output) else np.mean((each < 0) | (each > 1))
+                shown = self._picture(output, each)
+                outside = 0.0 if self.is_array or self._is_labels(output) else np.mean((shown < 0) | (shown > 1))
                 written.append(Written(path, float(outside)))
         write_all(contents)
         return tuple(written)
@@ -92,7 +93,10 @@ class ResultFiles:
         return self.labels or "argmax" in output.host
 
     def _classes(self, output: Output) -> int:
-        return count_classes(self.network.population(output.population).shape[0])
+        return count_classes(self.network.population(output.population).shape[0], output.host)
+
+    def _picture(self, output: Output, values: Float64) -> Float64:
+        return self.network.picture.as_picture(values, output.host)
 
     def _check(self, output: Output) -> None:
         if self.is_array:
@@ -101,7 +105,7 @@ class ResultFiles:
             choose_label_format(self.path, self._classes(output), colors=self.colors)
             return
         choose_format(self.path)
-        channels = self.network.population(output.population).shape[0]
+        channels = count_channels(self.network.population(output.population).shape[0], output.host)
         if channels not in (1, 3) or (channels > 1 and "softmax" in output.host):
             what = "probabilities of classes" if "softmax" in output.host else "channels"
             raise ReportError(
@@ -127,7 +131,7 @@ class ResultFiles:
             return _npy(narrow_labels(choose_classes(output.host, values), classes) if self.labels else values)
         if self._is_labels(output):
             return encode_labels(choose_classes(output.host, values)[0], classes, path, colors=self.colors)
-        return encode_image(put_channels_first(output.host, values)[1], choose_format(path))
+        return encode_image(put_channels_first(output.host, self._picture(output, values))[1], choose_format(path))
 
 
 def _file_names(outputs: tuple[Output, ...]) -> dict[str, str]:

@@ -35,6 +35,7 @@ from snn_deploy.frontend.onnx import portable
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.network.host import apply_host, choose_classes, count_classes, put_channels_first
 from snn_deploy.network.network import Network
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.targets.load import Target
 from snn_deploy.workers import gather
 
@@ -94,10 +95,16 @@ class Prediction:
     hosted: tuple[str, ...]
     channels: int
     cost: Cost | None = None
+    picture: PictureScale = images.PLAIN
+
+    @property
+    def restored(self) -> Float64:
+        """The values as a picture from 0 to 1, by ``picture``, the scale of the network's input."""
+        return self.picture.as_picture(self.values, self.hosted)
 
     def labels(self) -> tuple[Labels, int]:
         """The class (H, W) int64 of every pixel (:func:`~snn_deploy.network.host.choose_classes`), and their number."""
-        return choose_classes(self.hosted, self.values)[0], count_classes(self.channels)
+        return choose_classes(self.hosted, self.values)[0], count_classes(self.channels, self.hosted)
 
 
 Predictor: TypeAlias = Callable[[Image], Prediction]
@@ -139,8 +146,9 @@ class SpikingPredictor:
         self._mappings: dict[tuple[int, int], Mapping] = {}
 
     def __call__(self, image: Image) -> Prediction:
-        """Run every tile."""
+        """Run every tile of a picture from 0 to 1."""
         network = self._network
+        image = network.picture.apply(image)
         costs = []
         values: Float64 | None = None
         for window in cut_windows((image.shape[2], image.shape[3]), self._tile, self._overlap):
@@ -153,7 +161,7 @@ class SpikingPredictor:
             raise StimulusError("the image is empty")
         functions = network.outputs[0].host
         hosted, shown = put_channels_first(functions, apply_host(functions, values))
-        return Prediction(shown, hosted, values.shape[1], average_costs(costs, 1))
+        return Prediction(shown, hosted, values.shape[1], average_costs(costs, 1), network.picture)
 
     def _run(self, tile: Image) -> tuple[Float64, Cost]:
         height, width = tile.shape[2:]
@@ -208,13 +216,13 @@ class SpikingPredictor:
 class FloatPredictor:
     """The float model, a file or its bytes, computed by onnxruntime at each image's size."""
 
-    def __init__(self, model: Path | bytes) -> None:
-        self._model = model
+    def __init__(self, model: Path | bytes, picture: PictureScale = images.PLAIN) -> None:
+        self._model, self._picture = model, picture
         self._probes: dict[tuple[int, int], tuple[tuple[int, int], ActivationProbe]] = {}
 
-    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes]]:
+    def __reduce__(self) -> tuple[type[FloatPredictor], tuple[bytes, PictureScale]]:
         """Pickles the bytes of the file, which other machines may lack, without the sessions."""
-        return FloatPredictor, (portable(self._model),)
+        return FloatPredictor, (portable(self._model), self._picture)
 
     def __call__(self, image: Image) -> Prediction:
         """Run the whole image, padded to a size that the model supports."""
@@ -222,9 +230,10 @@ class FloatPredictor:
         if (height, width) not in self._probes:
             self._probes[height, width] = self._accepted(height, width)
         size, probe = self._probes[height, width]
-        output = next(iter(probe(_padded(image, size[0] - height, size[1] - width)).values()))
-        hosted, planes = put_channels_first(probe.host, output)
-        return Prediction(planes[:, :, :height, :width].astype(np.float64), hosted, probe.channels)
+        given = self._picture.apply(_padded(image, size[0] - height, size[1] - width))
+        hosted, planes = put_channels_first(probe.host, next(iter(probe(given).values())))
+        values = planes[:, :, :height, :width].astype(np.float64)
+        return Prediction(values, hosted, probe.channels, picture=self._picture)
 
     def _accepted(self, height: int, width: int) -> tuple[tuple[int, int], ActivationProbe]:
         refusal: SnnDeployError | None = None
@@ -303,7 +312,7 @@ class _Scoring:
         image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
         prediction = self.predictor(image)
         if self.task == "denoise":
-            return _Scored(Score(sample.name, score_restoration(prediction.values, sample.image)), prediction.cost)
+            return _Scored(Score(sample.name, score_restoration(prediction.restored, sample.image)), prediction.cost)
         if sample.labels is None:
             raise StimulusError(f"{sample.name}: no label map; segmentation needs one")
         classes, number = prediction.labels()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import Task
+from snn_deploy.network.picture_scale import PictureScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,11 @@ class Data:
     validation: tuple[Sample, ...]
     sigma: float
     patch: int
+    picture: PictureScale = images.PLAIN
+
+    def scaled(self, picture: PictureScale) -> Data:
+        """The same data for a network that reads pictures by this scale; samples stay pictures from 0 to 1."""
+        return replace(self, picture=picture)
 
     @classmethod
     def of(
@@ -54,16 +60,17 @@ class Data:
             window = (slice(top, top + self.patch), slice(left, left + self.patch))
             image = _turn(sample.image[0][:, window[0], window[1]], turns, mirror)
             noise = rng.standard_normal(image.shape, np.float32) * np.float32(self.sigma / 255)
-            inputs.append(image + noise if self.task == "denoise" else image)
-            targets.append(image if sample.labels is None else _turn(sample.labels[window], turns, mirror))
+            inputs.append(self.picture.apply((image + noise if self.task == "denoise" else image)[None])[0])
+            restored = self.picture.low + (self.picture.high - self.picture.low) * image
+            targets.append(restored if sample.labels is None else _turn(sample.labels[window], turns, mirror))
         return np.stack(inputs), np.stack(targets)
 
     def calibration(self, count: int, seed: int) -> list[Image]:
         """Patches of the training part, noisy where the task is restoration."""
         patches = images.cut_patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
-        if self.task == "segment":
-            return patches
-        return [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(patches)]
+        if self.task == "denoise":
+            patches = [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(patches)]
+        return [self.picture.apply(patch) for patch in patches]
 
     def held_out(self) -> tuple[Entry, ...]:
         """The validation part: the middle patch of each image."""

@@ -248,7 +248,8 @@ class _Trainer:
     def _convert(self) -> Conversion:
         graph = normal_form(self._network.trained())
         try:
-            return lower(graph, graph, self._calibration, self._options, self._scales)
+            conversion = lower(graph, graph, self._calibration, self._options, self._scales)
+            return replace(conversion, network=replace(conversion.network, picture=self._data.picture))
         except (ConversionError, NetworkError) as error:
             raise ConversionError(
                 f"iteration {self.iteration}: the network can no longer be converted ({error}); lower the rate"

@@ -27,6 +27,7 @@ from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, Transp
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.sigma_delta import SigmaDelta
 
@@ -89,6 +90,8 @@ def encode(network: Network) -> bytes:
             for output in network.outputs
         ],
     }
+    if not network.picture.is_plain:
+        manifest["picture"] = network.picture.to_record()
     files = {name: _npy(array) for name, array in tensors.items()}
     manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     buffer = io.BytesIO()
@@ -260,7 +263,12 @@ def _network(manifest: RecordReader) -> Network:
             for record in manifest.several("outputs")
         ),
         config=dict(manifest.record["config"]),
+        picture=_picture(manifest.nested("picture")) if "picture" in manifest else PictureScale(),
     )
+
+
+def _picture(record: RecordReader) -> PictureScale:
+    return PictureScale(record.number("low"), record.number("high"), record.numbers("mean"), record.numbers("std"))
 
 
 def _population(record: RecordReader) -> Population:

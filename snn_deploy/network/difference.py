@@ -51,7 +51,7 @@ def diff_counts(left: Mapping[str, Int64], right: Mapping[str, Int64]) -> tuple[
 
 
 def _network(left: Network, right: Network) -> Iterator[Change]:
-    for what in ("name", "mode", "steps"):
+    for what in ("name", "mode", "steps", "picture"):
         yield from _scalar("network", what, getattr(left, what), getattr(right, what))
     for key in sorted({*left.config, *right.config}):
         yield from _scalar("network", f"config {key}", left.config.get(key), right.config.get(key))

@@ -94,6 +94,15 @@ def choose_classes(functions: Sequence[str], values: Float64 | Float32) -> Int64
     return np.asarray(classes, np.int64)
 
 
-def count_classes(channels: int) -> int:
-    """How many classes a read-out of ``channels`` tells apart; one channel tells two."""
-    return max(channels, 2)
+def count_channels(channels: int, functions: Sequence[str]) -> int:
+    """Channels of an output after ``functions`` of a read-out of ``channels``."""
+    shape = (channels, 1, 1)
+    for function in put_channels_first(functions, np.zeros((1, 1, 1, 1)))[0]:
+        shape = HostFunction.of(function).infer(shape)
+    return shape[0]
+
+
+def count_classes(channels: int, functions: Sequence[str] = ()) -> int:
+    """How many classes an output after ``functions`` of a read-out of ``channels`` tells apart; one channel tells two."""
+    before = functions[: functions.index("argmax")] if "argmax" in functions else functions
+    return max(count_channels(channels, before), 2)

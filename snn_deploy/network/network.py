@@ -25,6 +25,7 @@ from snn_deploy.graph.host import HostFunction
 from snn_deploy.network.kernels import Kernel
 from snn_deploy.network.limits import MAX_EXPONENT, MAX_GROWTH, MAX_NEURONS, MAX_STEPS, MIN_GROWTH, STATE_MAX
 from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Shape
 
 Mode = Literal["exact", "rate"]
@@ -135,7 +136,7 @@ class Network:
 
     ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in
     ``exact`` mode the bound after which every neuron is silent (1 when each payload holds the whole count).
-    ``config`` is the resolved conversion configuration, for the record.
+    ``config`` is the resolved conversion configuration, for the record; ``picture`` says how pictures become inputs.
     """
 
     name: str
@@ -145,8 +146,10 @@ class Network:
     connections: tuple[Connection, ...]
     outputs: tuple[Output, ...]
     config: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    picture: PictureScale = field(default_factory=PictureScale)
 
     def __post_init__(self) -> None:
+        self.picture.check(self.populations[0].shape[0] if self.populations else 1)
         if self.mode not in ("exact", "rate"):
             raise NetworkError(f"mode {self.mode!r} is neither 'exact' nor 'rate'")
         if not 1 <= self.steps <= MAX_STEPS:

@@ -59,6 +59,20 @@ class RecordReader:
         """An integer, or null."""
         return None if self.record[name] is None else self.integer(name)
 
+    def number(self, name: str) -> float:
+        """A number with a fraction, written with a point or an exponent."""
+        value = self.record[name]
+        if type(value) is not float:
+            raise ArtifactError(f"{name}: {value!r} stands where a number with a fraction belongs")
+        return value
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Numbers with fractions."""
+        values = self.record[name]
+        if not isinstance(values, list) or any(type(value) is not float for value in values):
+            raise ArtifactError(f"{name}: {values!r} stands where numbers with fractions belong")
+        return tuple(values)
+
     def pair(self, name: str) -> tuple[int, int]:
         """Two integers."""
         first, second = self._integers(name, 2)

@@ -14,6 +14,7 @@ from snn_deploy.data import images
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
 
 
@@ -64,13 +65,14 @@ class FolderImages:
     crop: Size | None = None
     noise: float = 0.0
     seed: int = 0
+    picture: PictureScale = images.PLAIN
 
     def image(self, index: int) -> images.Image:
         """Image ``index`` (1, C, H, W) float32."""
-        image = images.read_image(self.paths[index], self.channels)
+        image = images.read_image(self.paths[index], self.channels, self.picture)
         if self.crop is not None:
             image = images.center_crop(image, *self.crop, str(self.paths[index]))
-        return images.add_noise(image, self.noise, self.seed + index) if self.noise else image
+        return images.add_noise(image, self.noise, self.seed + index, self.picture) if self.noise else image
 
     def __iter__(self) -> Iterator[tuple[str, images.Image]]:
         """Every image with its file's name."""

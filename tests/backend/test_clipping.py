@@ -69,9 +69,7 @@ def test_an_image_of_another_scale_is_refused(number: int, refused: bool) -> Non
         with pytest.warns(ClippedInputWarning):
             quantize_images(NETWORK, image)
         return
-    message = (
-        rf"^{number / 64:.2%} of the input's values are outside of -1 to 1, .*; give images from 0 to 1, or calibrate"
-    )
+    message = rf"^{number / 64:.2%} of the input's values are outside of -1 to 1, .*; divide the values by 255, or, .* 0..255$"
     with pytest.raises(StimulusError, match=message):
         quantize_images(NETWORK, image)
 

@@ -132,7 +132,7 @@ def test_odd_image_size_says_which_size_fits(tool: Tool, tmp_path: Path, network
 
 def test_wrong_array_shapes(tool: Tool, tmp_path: Path, network: Path) -> None:
     wrong: tuple[npt.NDArray[np.generic], ...] = (
-        np.zeros((16, 16), np.float32),
+        np.zeros(16, np.float32),
         np.zeros((1, 3, 16, 16), np.float32),
         np.zeros((1, 1, 16, 16), np.int64),
     )

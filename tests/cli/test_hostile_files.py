@@ -153,7 +153,7 @@ def test_array_headers_that_are_no_python(header: str, tmp_path: Path) -> None:
         list(read_trace(tmp_path / "trace.npz"))
 
 
-@pytest.mark.parametrize("shape", ["(9223372036854775807,)", "(1099511627776, 1, 8, 8)", "(1, 1, 8)"])
+@pytest.mark.parametrize("shape", ["(9223372036854775807,)", "(1099511627776, 1, 8, 8)", "(8,)"])
 def test_absurd_shapes(shape: str, tmp_path: Path) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(256)

@@ -72,7 +72,7 @@ def words_for(action: argparse.Action) -> tuple[str, ...]:
         return (option,)
     if action.choices:
         return (option, str(next(iter(action.choices))))
-    for value in ("1", "2", "8x8", "reference", "0-1"):
+    for value in ("1", "2", "8x8", "reference", "0-1", "0..1"):
         try:
             (action.type or str)(value)  # type: ignore[operator]  # a function from text, in our verbs
             return option, value

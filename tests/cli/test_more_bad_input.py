@@ -51,10 +51,14 @@ DENOISE = ("--task", "denoise")
         ),
         (("convert", "MODEL", "--out", "o.txt"), "o.txt: name a .snn file"),
         (("convert", "NET", "--out", "o.snn"), "a ZIP archive, as .snn files are; name the ONNX model"),
+        (("convert", "MODEL", "--calibration", "NET", "--out", "o.snn"), "not a picture that can be read"),
+        (("convert", "MODEL", "--range", "1..0", "--out", "o.snn"), "'1..0' is not a range; write LOW..HIGH"),
+        (("convert", "MODEL", "--mean", "a", "--out", "o.snn"), "'a' is not a list of numbers"),
         (
-            ("convert", "MODEL", "--calibration", "PIC", "--out", "o.snn"),
-            "is a file; name the folder that contains the images",
+            ("convert", "MODEL", "--std", "1,2", "--out", "o.snn"),
+            "std lists 2 numbers, the network reads 1 channels; give one number or 1",
         ),
+        (("convert", "MODEL", "--std=-1", "--out", "o.snn"), "one positive number for all channels"),
         (("evaluate", "NET", "--data", "PIC", *DENOISE), "is a file; name the folder that contains the images"),
         (
             ("verify", "NET", "--input", "PIC", "--crop", "99x99"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
+from snn_deploy.conversion.convert import calibration_size, convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import preset
 from snn_deploy.errors import ConversionError
 from tests.frontend.oracle import build, node, numbers
@@ -82,3 +82,24 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
 def test_the_float_network_of_a_file() -> None:
     (values,) = open_float_probe(model(), (5, 4))(IMAGES[1]).values()
     assert values.shape == (2, 1, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("last", "shape", "size", "expected"),
+    [
+        ("Relu", ("n", 2, "h", "w"), None, None),
+        ("Relu", ("n", 2, "h", "w"), (40, 256), (40, 256)),
+        ("Relu", ("n", 2, "h", "w"), (40, 512), (40, 256)),
+        ("Relu", (1, 2, 300, 300), None, (300, 300)),
+        ("Relu", (1, 2, 300, 300), (512, 512), (512, 512)),
+        ("GlobalAveragePool", ("n", 2, "h", "w"), (512, 512), (512, 512)),
+        ("Conv", ("n", 2, "h", "w"), (512, 512), (512, 512)),
+    ],
+)
+def test_calibration_images_are_as_large_as_those_to_come(
+    last: str, shape: tuple[int | str, ...], size: tuple[int, int] | None, expected: tuple[int, int] | None
+) -> None:
+    """Up to 256 pixels a side, unless the model fixes its size, averages over all of it, or does not take less."""
+    constants = {"w": np.ones((1, 2, 300, 1), np.float32)} if last == "Conv" else {}
+    given = build(13, [node(last, "x w" if constants else "x")], constants, shape).SerializeToString()
+    assert calibration_size(given, size) == expected

@@ -11,7 +11,7 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes
-from snn_deploy.conversion.convert import Converted, convert, input_channels, input_size
+from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
 from snn_deploy.conversion.loss import Trial, Truth, choose_best, list_candidates, try_options
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.report import record, record_trial
@@ -23,8 +23,11 @@ from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.network import artifact
+from snn_deploy.network.picture_scale import PictureScale
 
-MODES = Modes(shared.conversion_modes("model out size freeze_norm search calibration rounding noise seed json"))
+MODES = Modes(
+    shared.conversion_modes("model out size freeze_norm search calibration rounding range mean std noise seed json")
+)
 
 
 def add(verbs: Any) -> None:
@@ -62,14 +65,14 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ReportError(f"{arguments.out}: name a .snn file")
     check_writable(arguments.out)
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
-    own = input_size(model)
-    channels = input_channels(model, own)
-    images = load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    picture = shared.picture_scale(arguments, model)
+    images = _calibration(arguments, model, input_channels(model, arguments.size or input_size(model)), picture)
     with progress(f"converting {model.name}") as report:
-        converted = convert(model, images, options, arguments.size, progress=report)
+        converted = convert(model, images, options, arguments.size, progress=report, picture=picture)
     trials = _trials(model, images, options, converted, search=arguments.search)
     if arguments.search:
-        converted = convert(model, images, choose_best(trials).options, arguments.size, converted.conversion.statistics)
+        best, statistics = choose_best(trials).options, converted.conversion.statistics
+        converted = convert(model, images, best, arguments.size, statistics, picture=picture)
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     chosen = choose_best(trials).loss if trials else None
@@ -102,10 +105,15 @@ def _trials(model: Path, images: Images, options: Options, converted: Converted,
     return tuple(trials)
 
 
+def _calibration(arguments: argparse.Namespace, model: Path, channels: int, picture: PictureScale) -> Images:
+    patch = calibration_size(model, arguments.size)
+    return load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture)
+
+
 def _frozen(arguments: argparse.Namespace) -> Path:
     """The model with its instance normalization frozen, written beside the artifact; says what that costs."""
-    own, channels = input_size(arguments.model), own_channels(arguments.model)
-    images = load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)
+    picture = shared.picture_scale(arguments, arguments.model)
+    images = _calibration(arguments, arguments.model, own_channels(arguments.model), picture)
     frozen = freeze_norm(arguments.model, np.concatenate(list(images)))
     path: Path = arguments.out.with_suffix(".frozen.onnx")
     write(path, frozen.model)

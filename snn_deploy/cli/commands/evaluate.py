@@ -45,7 +45,7 @@ MODES = Modes(
     (
         Mode(
             "with a float model (.onnx)",
-            "network data task noise seed crop images workers scheduler json",
+            "network data task range mean std noise seed crop images workers scheduler json",
             lambda arguments: _is_float(arguments.network),
         ),
         Mode(
@@ -99,6 +99,7 @@ def add(verbs: Any) -> None:
         "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
     )
     parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
+    shared.add_picture_scale(parser)
     shared.add_workers(parser, "the images")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -124,7 +125,7 @@ def execute(arguments: argparse.Namespace) -> int:
     target = None if arguments.target is None else load_target(arguments.target)
     if _is_float(arguments.network):
         channels = input_channels(arguments.network, input_size(arguments.network))
-        predictor = FloatPredictor(arguments.network)
+        predictor = FloatPredictor(arguments.network, shared.picture_scale(arguments, arguments.network))
     else:
         network = artifact.load(arguments.network)
         channels = network.input.shape[0]

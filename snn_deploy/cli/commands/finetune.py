@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MODES = Modes(
     shared.conversion_modes(
-        "model data task out images iterations batch patch rate validation check_every patience device noise seed json"
+        "model data task out images iterations batch patch rate validation check_every patience device noise "
+        "seed range mean std json"
     ),
     (Need("noise", "with --task segment", lambda arguments: arguments.task == "denoise"),),
 )
@@ -80,6 +81,7 @@ def add(verbs: Any) -> None:
     )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
     shared.add_conversion(parser, calibration=False)
+    shared.add_picture_scale(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
 
@@ -99,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
     channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
     data = Data.of(
         entries, arguments.task, channels, arguments.validation, arguments.noise, arguments.patch, arguments.seed
-    )
+    ).scaled(shared.picture_scale(arguments, arguments.model))
     schedule = Schedule(
         arguments.iterations,
         arguments.batch,

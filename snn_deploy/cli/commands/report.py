@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Mapping as Values
+from collections.abc import Mapping as Named
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +24,7 @@ from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands.report_pictures import compare_pictures
 from snn_deploy.cli.commands.verify import LEVELS
 from snn_deploy.cli.modes import Mode, Modes, Need
-from snn_deploy.conversion.convert import convert, input_size, open_float_probe
+from snn_deploy.conversion.convert import calibration_size, convert, open_float_probe
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
@@ -42,6 +42,7 @@ from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
+from snn_deploy.network.picture_scale import Values
 from snn_deploy.report import Contents, Curve, render_page
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.device import Target
@@ -98,7 +99,11 @@ def add(verbs: Any) -> None:
         "--model", type=Path, metavar="ONNX", help="float model; adds its output, the curve and the operators"
     )
     parser.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="images for the curve's conversions (default: as in convert)"
+        "--calibration",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="images for the curve's conversions (default: as in convert)",
     )
     parser.add_argument("--no-curve", action="store_true", help="leave out the curve, which takes six conversions")
     parser.add_argument(
@@ -135,15 +140,19 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     network, payloads = prepare_stimulus(unsized, noisy, str(arguments.input))
     run = shared.run(arguments.backend, network, payloads, choose_record(network, payloads.shape[0]))
-    output = _values(network, run)
+    output = _shown(network, _values(network, run))
     expected = None if arguments.model is None else next(iter(_float(arguments.model, noisy).values()))
     if expected is not None and expected.shape != output.shape:
         raise ReportError(
             f"{arguments.model}: gives {expected.shape}, the artifact {output.shape}; it is another model's"
         )
+    expected = None if expected is None else _shown(network, expected)
+    clean, picture = network.picture.of_input(clean), network.picture.of_input(noisy)
     missing: dict[str, str] = {}
     verdict = _verdict(arguments, network, noisy, missing)
-    scores, pictures = compare_pictures(clean, noisy, output, expected, network.outputs[0].host, noise=arguments.noise)
+    scores, pictures = compare_pictures(
+        clean, picture, output, expected, network.outputs[0].host, noise=arguments.noise
+    )
     activity = count_activity(network, run)
     mapping, drawn = _mapping(network, activity, target, missing)
     placed = mapping is None or mapping.is_placed
@@ -175,7 +184,12 @@ def _values(network: Network, run: Run) -> Float64:
     return apply_host(network.outputs[0].host, run.values(network))
 
 
-def _float(model: Path, image: images.Image) -> Values[str, Float32]:
+def _shown(network: Network, values: Values) -> Values:
+    """The first output as a picture from 0 to 1."""
+    return network.picture.as_picture(values, network.outputs[0].host)
+
+
+def _float(model: Path, image: images.Image) -> Named[str, Float32]:
     return open_float_probe(model, (image.shape[2], image.shape[3]))(image)
 
 
@@ -251,7 +265,8 @@ def _over_steps(
     sums = np.cumsum(trains.astype(np.int64), axis=1) * population.unit[:, None, None]
     host = network.outputs[0].host
     points = tuple(
-        (step, psnr_db(apply_host(host, sums[:, step - 1] / step), truth)) for step in range(1, network.steps + 1)
+        (step, psnr_db(_shown(network, apply_host(host, sums[:, step - 1] / step)), truth))
+        for step in range(1, network.steps + 1)
     )
     return Curve("time steps T", against, points, network.steps, limit)
 
@@ -266,17 +281,20 @@ def _over_levels(
 ) -> Curve:
     recorded = _recorded_options(arguments.network, network)
     chosen = recorded.levels
-    own = input_size(arguments.model)
-    patches = load_calibration_images(arguments.calibration, noisy.shape[1], arguments.noise, arguments.seed, own)
+    size, picture = (noisy.shape[2], noisy.shape[3]), network.picture
+    patch = calibration_size(arguments.model, size)
+    patches = load_calibration_images(
+        arguments.calibration, noisy.shape[1], arguments.noise, arguments.seed, patch, picture
+    )
     points = []
     budgets = sorted({*LADDER, chosen})
     with progress("quality over the levels") as report:
         for done, levels in enumerate(budgets):
             report(done, len(budgets))
             options = replace(recorded, levels=levels)
-            converted = convert(arguments.model, patches, options, (noisy.shape[2], noisy.shape[3])).conversion.network
+            converted = convert(arguments.model, patches, options, size, picture=picture).conversion.network
             run = shared.run(arguments.backend, converted, quantize_images(converted, noisy), bar=False)
-            points.append((levels, psnr_db(_values(converted, run), truth)))
+            points.append((levels, psnr_db(_shown(converted, _values(converted, run)), truth)))
     return Curve("levels N", against, tuple(points), chosen, limit)
 
 

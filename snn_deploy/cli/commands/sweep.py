@@ -17,7 +17,7 @@ from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import WORKERS, Mode, Modes
-from snn_deploy.conversion.convert import convert, input_channels, input_size, open_float_probe
+from snn_deploy.conversion.convert import calibration_size, convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
@@ -29,6 +29,7 @@ from snn_deploy.errors import ConversionError
 from snn_deploy.evaluation.sweep import Goal, Grid, Settings, parse_axis, select_pareto_front, sweep
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import portable
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.report.pareto_plot import pareto_plot
 from snn_deploy.targets.load import Target, load_target
 from snn_deploy.verification.certificate import digest_file
@@ -40,7 +41,12 @@ COSTS = "timeline"
 """The model of energy and time: a journal of another one is not resumed."""
 
 MODES = Modes(
-    (Mode("in any mode", "model input crop noise seed grid calibration target journal plot workers scheduler json"),),
+    (
+        Mode(
+            "in any mode",
+            "model input crop noise seed grid calibration range mean std target journal plot workers scheduler json",
+        ),
+    ),
     (WORKERS,),
 )
 
@@ -56,7 +62,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("model", type=Path, help="ONNX file")
     shared.add_stimulus(parser)
     parser.add_argument("--grid", action="append", required=True, metavar="NAME=V,V", help="an axis; may be repeated")
-    parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="images on which activations are measured")
+    parser.add_argument(
+        "--calibration", type=Path, nargs="+", metavar="PATH", help="images on which activations are measured"
+    )
+    shared.add_picture_scale(parser)
     parser.add_argument("--target", default="loihi2", help="device of the energy estimate (default: loihi2)")
     parser.add_argument(
         "--journal", type=Path, metavar="FILE", help="results as they are computed; a later run resumes from it"
@@ -107,33 +116,36 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _scoring(arguments: argparse.Namespace) -> Scoring:
     """Everything is read here, once: what cannot be read fails now and not at every point, and no worker needs the files."""
-    own = input_size(arguments.model)
-    channels = input_channels(arguments.model, own)
-    image = images.read_image(arguments.input, channels)
+    channels = input_channels(arguments.model, input_size(arguments.model))
+    picture = shared.picture_scale(arguments, arguments.model)
+    image = images.read_image(arguments.input, channels, picture)
     if arguments.crop is not None:
         height, width = arguments.crop
         image = images.center_crop(image, height, width, str(arguments.input))
+    size = calibration_size(arguments.model, (image.shape[2], image.shape[3]))
     return Scoring(
         portable(arguments.model),
-        images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image,
-        tuple(load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, own)),
+        images.add_noise(image, arguments.noise, arguments.seed, picture) if arguments.noise > 0 else image,
+        tuple(load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, size, picture)),
         load_target(arguments.target),
+        picture,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, target of the estimate."""
+    """What every point shares: the model's bytes, the image (1, C, H, W) shown, calibration images, target, scale of pictures."""
 
     model: bytes
     image: images.Image
     calibration: tuple[images.Image, ...]
     target: Target
+    picture: PictureScale = images.PLAIN
 
     @property
     def digest(self) -> str:
         """SHA-256 of the images, the target and the model of its costs."""
-        digest = hashlib.sha256(f"{COSTS} {self.target!r}".encode())
+        digest = hashlib.sha256(f"{COSTS} {self.target!r} {self.picture}".encode())
         for image in (self.image, *self.calibration):
             digest.update(repr(image.shape).encode() + np.ascontiguousarray(image, "<f4").tobytes())
         return digest.hexdigest()
@@ -143,7 +155,7 @@ class Scoring:
         size = self.image.shape[2], self.image.shape[3]
         changes = {name: value for name, value in settings.items() if name != "preset"}
         options = preset(str(settings.get("preset", "exact")), **changes)
-        network = convert(self.model, self.calibration, options, size).conversion.network
+        network = convert(self.model, self.calibration, options, size, picture=self.picture).conversion.network
         payloads = quantize_images(network, self.image)
         run = load_backend("cpu").run(network, payloads, choose_record(network, payloads.shape[0]))
         expected = next(iter(open_float_probe(self.model, size)(self.image).values()))

@@ -244,8 +244,12 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     height, width = arguments.crop or find_largest_size(network, *SUGGESTED_SIZE) or network.input.shape[1:]
     noisy = []
     for path in paths:
-        image = images.center_crop(images.read_image(path, network.input.shape[0]), height, width, str(path))
-        noisy.append(images.add_noise(image, arguments.noise, arguments.seed) if arguments.noise > 0 else image)
+        image = images.center_crop(
+            images.read_image(path, network.input.shape[0], network.picture), height, width, str(path)
+        )
+        noisy.append(
+            images.add_noise(image, arguments.noise, arguments.seed, network.picture) if arguments.noise > 0 else image
+        )
     part, payloads = prepare_stimulus(network, np.concatenate(noisy), str(arguments.suggest_stimulus))
     with progress("mutation score") as report:
         score = score_mutants(part, payloads, progress=report)

@@ -46,7 +46,8 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
 def folder_images(arguments: argparse.Namespace, network: Network) -> FolderImages:
     """The images of the folder that ``--input`` names, with the crop and the noise of the command line."""
     paths = images.list_image_paths(arguments.input)
-    return FolderImages(paths, network.input.shape[0], arguments.crop, arguments.noise, arguments.seed)
+    channels, picture = network.input.shape[0], network.picture
+    return FolderImages(paths, channels, arguments.crop, arguments.noise, arguments.seed, picture)
 
 
 def tabulate_verdicts(named: Sequence[tuple[str, Verdict]], network: str) -> PlainTable:

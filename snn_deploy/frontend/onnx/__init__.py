@@ -18,6 +18,7 @@ from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
 from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_size, read
+from snn_deploy.frontend.onnx.input_range import own_range
 from snn_deploy.frontend.onnx.runtime import session
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "freeze_norm",
     "inspect",
     "own_channels",
+    "own_range",
     "own_size",
     "portable",
     "read",
