@@ -19,13 +19,16 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, NetworkError
-from snn_deploy.frontend.onnx import Imported, inspect, own_channels, own_range, own_size, read
+from snn_deploy.frontend.onnx import Imported, inspect, own_channels, own_range, own_sides, own_size, read
 from snn_deploy.graph.graph import Graph
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import normal_form
 from snn_deploy.shapes import Size
 
 Model = Path | bytes
+
+LINE = 1024
+"""Length of calibration lines where neither model nor user says any."""
 
 LARGEST = 256
 """Side in pixels up to which calibration images are as large as those of the network."""
@@ -40,8 +43,11 @@ class Converted:
 
 
 def input_size(model: Model) -> Size:
-    """Height and width that are fixed in the model, else ``PATCH`` squared."""
-    return own_size(model) or (PATCH, PATCH)
+    """Height and width that are fixed in the model, else ``PATCH`` squared, or for lines, which are 1 high, ``LINE`` long."""
+    height, width = own_sides(model)
+    if height == 1:
+        return 1, width or LINE
+    return (height, width) if height and width else (PATCH, PATCH)
 
 
 def calibration_size(model: Model, size: Size | None) -> Size | None:
@@ -51,7 +57,7 @@ def calibration_size(model: Model, size: Size | None) -> Size | None:
     the time, unless the model fixes its size, does not support the part, or averages over the whole image.
     """
     fixed = own_size(model)
-    wanted = size or fixed
+    wanted = size or fixed or (input_size(model) if own_sides(model)[0] == 1 else None)
     if wanted is None or fixed is not None or max(wanted) <= LARGEST:
         return wanted
     part = min(wanted[0], LARGEST), min(wanted[1], LARGEST)

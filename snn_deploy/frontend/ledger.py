@@ -24,9 +24,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Ledger:
-    """One row for every node of the file, in its order."""
+    """One row for every node of the file, in its order; ``remarks`` on the file as a whole."""
 
     rows: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Row, ...]:

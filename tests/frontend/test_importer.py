@@ -196,7 +196,7 @@ def test_fixed_sizes_inside_the_model_are_named_when_they_do_not_fit() -> None:
     [
         ((1, 2, "h", "w"), r"height and width are open; say which with --size HEIGHTxWIDTH$"),
         ((1, "c", 8, 8), r"the number of channels is open; export the model with a fixed one$"),
-        ((2, 8, 8), r"has 3 axes; \(batch, channels, height, width\) expected$"),
+        ((2, 8), r"has 2 axes; \(batch, channels, height, width\) or \(batch, channels, length\) expected$"),
         ((1, 2, 2**20, 2**20), r"a map of 2x1048576x1048576; at most 8192 channels, .* values are allowed$"),
     ],
 )

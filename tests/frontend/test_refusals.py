@@ -36,7 +36,37 @@ LAST = node("Transpose", "x", "l", perm=[0, 2, 3, 1])
 REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     # layout
     (17, [LAST, node("Concat", "x l", axis=1)], {}, "joins maps with axes NCHW, NHWC"),
-    (17, [node("Concat", "x x", axis=2)], {}, "joins along axis H; only channels are supported"),
+    (17, [node("Concat", "x x", axis=0)], {}, "joins along axis N; only channels, height and width are supported"),
+    (
+        17,
+        [node("Conv", "x w", "c"), node("Concat", "x c", axis=3)],
+        {"w": numbers(4, 4, 3, 1)},
+        "joins maps (4, 6, 8), (4, 4, 8) along axis 3",
+    ),
+    (
+        17,
+        [node("Gemm", "x w")],
+        {"w": numbers(4, 8)},
+        "multiplies a map laid out as [1, 4, 6, 8]; only (batch, channels x rows x columns) is supported",
+    ),
+    (
+        17,
+        [node("Flatten", "x", "f"), node("Gemm", "f w")],
+        {"w": numbers(8, 4)},
+        "constant (4, 8) does not fit 192 values of the map",
+    ),
+    (
+        17,
+        [node("Flatten", "x", "f"), node("Gemm", "f w", transA=1)],
+        {"w": numbers(8, 4)},
+        "multiplies by a constant (8, 4) or transposes the map; only A times B is supported",
+    ),
+    (
+        17,
+        [node("Flatten", "x", "f"), node("Gemm", "f w b")],
+        {"w": numbers(192, 4), "b": numbers(3)},
+        "adds a constant (3,); one number for each of 4 outputs is supported",
+    ),
     (17, [node("Dropout", "x - t")], {"t": np.array(True)}, "is in training mode; export the model in evaluation mode"),
     (17, [node("Dropout", "x", "y mask")], {}, "gives its mask as an output"),
     (17, [node("Cast", "x", to=9)], {}, "turns a map into type 9; only numbers are supported"),
@@ -139,7 +169,7 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("Conv", "x w")],
         {"w": numbers(4, 4, 3)},
-        "weight (4, 4, 3) has 3 axes; only two-dimensional convolutions are supported",
+        "weight (4, 4, 3) has 3 axes; only convolutions of one and two dimensions are supported",
     ),
     (17, [node("Conv", "x w")], {"w": NAN}, "input 1 holds NaN or infinity"),
     (17, [node("Conv", "x x")], {}, "input 1 is computed from the image by x; it must be a constant"),
@@ -192,13 +222,7 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("ReduceMean", "x", axes=[1, 2])],
         {},
-        "is a mean over other axes than height and width, or does not keep them",
-    ),
-    (
-        17,
-        [node("ReduceMean", "x", axes=[2, 3], keepdims=0)],
-        {},
-        "is a mean over other axes than height and width, or does not keep them",
+        "is a mean over other axes than height and width",
     ),
     # resize
     (

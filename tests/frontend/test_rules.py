@@ -104,7 +104,6 @@ ALL_AXES = "runs over all axes from its own on, as before operator set 13; expor
         (node("Softmax", "x"), 13, [X], "runs over axis W; only channels are supported"),
         (node("ArgMax", "x"), 13, [X], "runs over axis N; only channels are supported"),
         (node("Concat", "x x"), 11, [X, X], None),
-        (node("MatMul", "x k"), 13, [axes("HWC"), np.ones((4, 3))], "multiplies axes HWC by a constant .*"),
         (node("MatMul", "x k"), 13, [axes("NHWC"), np.ones((4, 3))], None),
         (node("Dropout", "x - t"), 13, [X, None, np.array(False)], None),
         (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3, 3))], None),

@@ -56,7 +56,11 @@ def test_a_file_has_a_size_and_channels_of_its_own(
         ((1, 4, 6, "w"), None, "height and width are open"),
         ((5, 4, 6, 8), None, None),
         ((6, 4, 6, 8), None, "a batch of 6 images; at most 5 are read, leave the batch open"),
-        ((1, 4, 6, 8, 1), None, "input 'x' has 5 axes; (batch, channels, height, width) expected"),
+        (
+            (1, 4, 6, 8, 1),
+            None,
+            "input 'x' has 5 axes; (batch, channels, height, width) or (batch, channels, length) expected",
+        ),
     ],
 )
 def test_inputs_at_their_limits(
@@ -198,7 +202,7 @@ def test_what_reads_a_refused_node_is_judged_where_its_shape_is_known() -> None:
     nodes = [
         node("Elu", "x", "t"),
         node("Concat", "t t", "ok", axis=1),
-        node("Concat", "t t", "bad", axis=2),
+        node("Concat", "t t", "bad", axis=0),
         node("Einsum", "x", "e", equation="abcd->abdc"),
         node("Relu", "e", "r"),
         helper.make_node("Softsign", ["x"], ["s"], name="named"),
@@ -207,7 +211,7 @@ def test_what_reads_a_refused_node_is_judged_where_its_shape_is_known() -> None:
     ]
     notes = {row.node: row.note for row in inspect(content(nodes, {})).refused}
     assert set(notes) == {"t", "bad", "e", "r", "named", "y"}
-    assert notes["bad"] == "joins along axis H; only channels are supported"
+    assert notes["bad"] == "joins along axis N; only channels, height and width are supported"
     assert notes["r"] == "reads e, which is refused"
     assert notes["y"].startswith("reads bad, which is refused")
 

@@ -69,6 +69,8 @@ def execute(arguments: argparse.Namespace) -> int:
     images = _calibration(arguments, model, input_channels(model, arguments.size or input_size(model)), picture)
     with progress(f"converting {model.name}") as report:
         converted = convert(model, images, options, arguments.size, progress=report, picture=picture)
+    for remark in converted.model.ledger.remarks:
+        note(f"{model.name}: {remark}")
     trials = _trials(model, images, options, converted, search=arguments.search)
     if arguments.search:
         best, statistics = choose_best(trials).options, converted.conversion.statistics

@@ -11,7 +11,7 @@ from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.view import open_in_netron
 from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.conversion.convert import input_size
-from snn_deploy.display.console import show, show_json
+from snn_deploy.display.console import note, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
@@ -40,9 +40,11 @@ def execute(arguments: argparse.Namespace) -> int:
     """Show the ledger."""
     ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
     if arguments.json:
-        show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows]})
+        show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows], "remarks": ledger.remarks})
     else:
         show(tabulate_ledger(ledger, arguments.model.name))
+        for remark in ledger.remarks:
+            note(f"{arguments.model.name}: {remark}")
     if arguments.view:
         open_in_netron(arguments.model)
     return 1 if ledger.refused else 0

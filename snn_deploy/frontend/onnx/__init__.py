@@ -6,6 +6,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     activation,
     arithmetic,
     convolution,
+    dense,
     head,
     layout,
     normalization,
@@ -17,7 +18,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
-from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_size, read
+from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_sides, own_size, read
 from snn_deploy.frontend.onnx.input_range import own_range
 from snn_deploy.frontend.onnx.runtime import session
 
@@ -28,6 +29,7 @@ __all__ = [
     "inspect",
     "own_channels",
     "own_range",
+    "own_sides",
     "own_size",
     "portable",
     "read",

@@ -19,6 +19,10 @@ from snn_deploy.shapes import Shape
 Constant: TypeAlias = Array
 
 
+LINE = "NCW"
+"""Axes of the maps of a one-dimensional network, which here have height 1."""
+
+
 class RefusedError(Exception):
     """Why a node cannot be imported and what to do; becomes a row of the ledger."""
 
@@ -117,14 +121,19 @@ class Call:
         return default if value is None else bytes(value).decode("utf-8", "replace")
 
     def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """A list of integers, of the length of ``default``."""
+        """A list of integers, of the length of ``default``; for a line, where it has half of them, the others are default."""
         value = self.attribute(name)
         entries = default if value is None else tuple(int(entry) for entry in value)
+        if 2 * len(entries) == len(default) and self._reads_a_line():
+            entries = tuple(number for entry in entries for number in (default[0], entry))
         if default and len(entries) != len(default):
             raise RefusedError(
                 f"{name} {list(entries)} has {len(entries)} entries; only two spatial axes are supported"
             )
         return entries
+
+    def _reads_a_line(self) -> bool:
+        return any(isinstance(value, Wire) and value.axes == LINE for value in self.inputs)
 
     # ------------------------------------------------------------------ inputs
     def has(self, index: int) -> bool:
@@ -156,9 +165,9 @@ class Call:
         return value
 
     def wire(self, index: int) -> Wire:
-        """Input ``index``, which must come from the image and have axes NCHW."""
+        """Input ``index``, which must come from the image and have axes NCHW, or NCW: a line is a map of height 1."""
         value = self.any_wire(index)
-        if value.axes != "NCHW":
+        if value.axes not in ("NCHW", LINE):
             raise RefusedError(f"reads a map with axes {value.axes}; this operator reads NCHW")
         return value
 
@@ -196,9 +205,10 @@ class Call:
         values = np.asarray(values, np.float64)
         if not np.all(np.isfinite(values)):
             raise RefusedError("a constant holds NaN or infinity")
-        if values.ndim > 4:
+        rank = len(wire.axes)
+        if values.ndim > rank:
             raise RefusedError(f"a constant of shape {values.shape} does not broadcast to a map")
-        aligned = values.reshape((1,) * (4 - values.ndim) + values.shape)
+        aligned = values.reshape((1,) * (rank - values.ndim) + values.shape)
         channel = wire.axes.index("C")
         if any(extent != 1 for axis, extent in enumerate(aligned.shape) if axis != channel):
             raise RefusedError(

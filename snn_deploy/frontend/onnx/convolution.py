@@ -1,11 +1,11 @@
-"""Conv, ConvTranspose, MatMul over channels."""
+"""Conv, ConvTranspose."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from snn_deploy.arrays import Float64
-from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError
+from snn_deploy.frontend.onnx.call import LINE, Call, Outcome, RefusedError
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.ops import Conv, ConvTranspose
 from snn_deploy.shapes import Pads, Pair
@@ -45,9 +45,11 @@ def dilated(kernel: tuple[int, ...], dilations: Pair) -> Pair:
 
 def _weight(call: Call) -> Float64:
     weight = call.real_constant(1)
+    if weight.ndim == 3 and call.wire(0).axes == LINE:
+        return weight[:, :, None]
     if weight.ndim != 4:
         raise RefusedError(
-            f"weight {weight.shape} has {weight.ndim} axes; only two-dimensional convolutions are supported"
+            f"weight {weight.shape} has {weight.ndim} axes; only convolutions of one and two dimensions are supported"
         )
     return weight
 
@@ -58,7 +60,7 @@ def _bias(call: Call, channels: int) -> Float64:
 
 @operator("Conv", 1, 11, 22)
 def convolution(call: Call) -> Outcome:
-    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations and groups."""
+    """One- and two-dimensional, constant weights; any strides, pads, auto_pad, dilations and groups."""
     wire, weight = call.wire(0), _weight(call)
     strides, dilations = pair(call.integers("strides", (1, 1))), pair(call.integers("dilations", (1, 1)))
     pads = same_pads(call, wire.shape[1:], dilated(weight.shape[2:], dilations), strides)
@@ -66,21 +68,9 @@ def convolution(call: Call) -> Outcome:
     return call.mapped(call.add(op, wire), "synapses")
 
 
-@operator("MatMul", 9, 13)
-def dense(call: Call) -> Outcome:
-    """A map with channels last by a constant (channels, outputs): a 1x1 convolution."""
-    wire, weight = call.any_wire(0), call.real_constant(1)
-    if wire.axes[-1] != "C" or weight.ndim != 2 or sorted(wire.axes) != sorted("NCHW"):
-        raise RefusedError(
-            f"multiplies axes {wire.axes} by a constant {weight.shape}; only channels, last, are supported"
-        )
-    op = Conv(weight.T[:, :, None, None], np.zeros(weight.shape[1]))
-    return call.mapped(call.add(op, wire), "synapses")
-
-
 @operator("ConvTranspose", 1, 11, 22)
 def transposed_convolution(call: Call) -> Outcome:
-    """Two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding and _shape."""
+    """One- and two-dimensional, constant weights; any strides, pads, auto_pad, dilations, groups, output_padding, _shape."""
     wire, weight = call.wire(0), _weight(call)
     strides, dilations = pair(call.integers("strides", (1, 1))), pair(call.integers("dilations", (1, 1)))
     group, extra = call.integer("group", 1), call.integers("output_padding", (0, 0))
@@ -105,7 +95,7 @@ def _transposed_pads(call: Call, sizes: Pair, full: list[int], strides: Pair, ex
         top, left, bottom, right = call.integers("pads", NO_PADS) if mode == "NOTSET" else NO_PADS
         return top, left, bottom - extra[0], right - extra[1]
     shape = (
-        [size * stride for size, stride in zip(sizes, strides, strict=True)] if wanted is None else list(wanted)[-2:]
+        [size * stride for size, stride in zip(sizes, strides, strict=True)] if wanted is None else [1, *wanted][-2:]
     )
     totals = [whole + more - int(target) for whole, more, target in zip(full, extra, shape, strict=True)]
     totals = [max(total, 0) for total in totals]

@@ -19,6 +19,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 from snn_deploy.errors import ModelError
 from snn_deploy.files import MAX_READ, read_limited
 from snn_deploy.frontend.onnx.external import external_tensors, graphs, load_external, nodes
+from snn_deploy.frontend.onnx.sorting import sort_nodes
 from snn_deploy.graph.limits import MAX_ENTRIES, MAX_FUNCTION_BYTES, MAX_NODES, MAX_OUTPUTS
 
 MIN_OPSET = 9
@@ -32,12 +33,16 @@ Key: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A checked model, what to call it in messages, the SHA-256 of the file, and its bytes, external data included."""
+    """A checked model, what to call it in messages, the SHA-256 of the file, and its bytes, external data included.
+
+    ``is_sorted`` is false where its nodes had to be put in order.
+    """
 
     model: ModelProto
     where: str
     sha256: str
     size: int
+    is_sorted: bool = True
 
     @property
     def opset(self) -> int:
@@ -76,13 +81,14 @@ def _checked(content: bytes, where: str, folder: Path | None) -> Source:
     if not any(entry.domain in ONNX_DOMAINS for entry in model.opset_import):
         raise ModelError(f"{where}: does not import an ONNX operator set")
     outside = load_external(model, where, folder)
+    moved = sort_nodes(model.graph)
     try:
         onnx.checker.check_model(model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
     except (onnx.checker.ValidationError, DecodeError, EncodeError, ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"{where}: breaks the ONNX specification ({_line(error)})") from error
-    source = Source(model, where, hashlib.sha256(content).hexdigest(), len(content) + outside)
+    source = Source(model, where, hashlib.sha256(content).hexdigest(), len(content) + outside, not moved)
     if source.opset < MIN_OPSET:
         raise ModelError(
             f"{where}: operator set {source.opset} is older than {MIN_OPSET};"

@@ -63,7 +63,7 @@ def read(given: str | Path | bytes, input_shape: Pair | None = None) -> Imported
     ledger = walk.run()
     if ledger.refused:
         raise UnsupportedModelError(f"{source.where} (operator set {source.opset})", ledger.reasons)
-    return Imported(walk.graph(), ledger, source.sha256, source.opset, walk.input_axes == "NHWC")
+    return Imported(walk.graph(), ledger, source.sha256, source.opset, walk.input_axes[-1] == "C")
 
 
 def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledger:
@@ -73,8 +73,14 @@ def inspect(given: str | Path | bytes, input_shape: Pair | None = None) -> Ledge
 
 def own_size(given: str | Path | bytes) -> Pair | None:
     """Height and width that the file itself fixes; ``None`` where either is open."""
+    height, width = own_sides(given)
+    return (height, width) if height and width else None
+
+
+def own_sides(given: str | Path | bytes) -> Pair:
+    """Height and width of the file's input, 0 where one is open; that of a line is 1 high."""
     dims = _own_dims(given)
-    return (dims["H"], dims["W"]) if min(dims["H"], dims["W"]) > 0 else None
+    return dims["H"], dims["W"]
 
 
 def own_channels(given: str | Path | bytes) -> int:
@@ -83,9 +89,7 @@ def own_channels(given: str | Path | bytes) -> int:
 
 
 def _own_dims(given: str | Path | bytes) -> dict[str, int]:
-    walk = _Walk(load(given), (1, 1))
-    dims = walk.input.type.tensor_type.shape.dim
-    return {axis: dim.dim_value for axis, dim in zip(walk.input_axes, dims, strict=True)}
+    return _Walk(load(given), (1, 1)).dims
 
 
 class _Walk:
@@ -103,6 +107,8 @@ class _Walk:
             self.values[name] = self._stored(name, proto)
         self.input = self._only_input(set(stored))
         self.input_axes = "NHWC" if self._channels_last() else "NCHW"
+        if len(self.input.type.tensor_type.shape.dim) == 3:
+            self.input_axes = self.input_axes.replace("H", "")
         self.batch, shape = self._pinned(input_shape)
         self.constants = Constants()
         self.weights = Budget(MAX_WEIGHTS + source.size, "weights", RefusedError)
@@ -113,6 +119,12 @@ class _Walk:
         self.values[self.input.name] = Wire(self.input.name, shape, self.input_axes, self.input.name)
 
     # ------------------------------------------------------------------ the input
+    @property
+    def dims(self) -> dict[str, int]:
+        """Extents of the input by axis, 0 where one is open; a line has height 1."""
+        dims = self.input.type.tensor_type.shape.dim
+        return {"H": 1} | {axis: dim.dim_value for axis, dim in zip(self.input_axes, dims, strict=True)}
+
     def _stored(self, name: str, proto: onnx.TensorProto) -> Constant:
         try:
             return tensor(proto)
@@ -125,10 +137,10 @@ class _Walk:
             names = ", ".join(value.name for value in inputs) or "none"
             raise ModelError(f"{self.source.where}: one image input is expected, not {len(inputs)} ({names})")
         rank = len(inputs[0].type.tensor_type.shape.dim)
-        if rank != 4:
+        if rank not in (3, 4):
             raise ModelError(
                 f"{self.source.where}: input {inputs[0].name!r} has {rank} axes;"
-                " (batch, channels, height, width) expected"
+                " (batch, channels, height, width) or (batch, channels, length) expected"
             )
         return inputs[0]
 
@@ -141,9 +153,9 @@ class _Walk:
                 continue
             if node.op_type == "Transpose":
                 perm = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
-                transposed |= perm == [[0, 3, 1, 2]]
+                transposed |= perm in ([[0, 3, 1, 2]], [[0, 2, 1]])
             elif node.op_type == "Reshape":  # of one channel, tf2onnx writes it so
-                transposed |= dims[3] == 1 and dims[1] != 1
+                transposed |= dims[-1] == 1 and dims[1] != 1
             elif node.op_type in ("Identity", "Cast", "Add", "Sub", "Mul", "Div"):
                 reached.update(node.output)
             elif node.op_type in ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization"):
@@ -153,13 +165,15 @@ class _Walk:
     def _pinned(self, input_shape: Pair | None) -> tuple[int, Shape]:
         where = f"{self.source.where}: input {self.input.name!r}"
         order = self.input_axes
-        dims = {axis: dim.dim_value for axis, dim in zip(order, self.input.type.tensor_type.shape.dim, strict=True)}
+        dims = self.dims
         channels = dims["C"]
         if channels < 1:
             raise ModelError(f"{where}: the number of channels is open; export the model with a fixed one")
         if input_shape is None and min(dims["H"], dims["W"]) < 1:
             raise ModelError(f"{where}: height and width are open; say which with --size HEIGHTxWIDTH")
         height, width = input_shape or (dims["H"], dims["W"])
+        if "H" not in order and height != 1:
+            raise ModelError(f"{where}: reads lines, not maps; give their length as --size 1x{width}")
         if min(height, width) < 1 or _is_too_large((channels, height, width)):
             raise ModelError(f"{where}: a map of {channels}x{height}x{width}; {_LARGEST}")
         if dims["N"] > MAX_BATCH:
@@ -200,7 +214,8 @@ class _Walk:
                 if isinstance(value, Wire):
                     self.row_of.setdefault(value.value, index)
         self._check_outputs()
-        return Ledger(tuple(self.rows[index] for index in sorted(self.rows)))
+        remarks = () if self.source.is_sorted else (UNSORTED,)
+        return Ledger(tuple(self.rows[index] for index in sorted(self.rows)), remarks)
 
     def _check_outputs(self) -> None:
         """A node whose result cannot be an output is refused."""
@@ -326,6 +341,8 @@ class _Walk:
         index = self.row_of[wire.value]
         self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
 
+
+UNSORTED = "its nodes are not in the order in which they are computed, as ONNX demands; they were sorted"
 
 GROUP_NORMALIZATION = (
     "is a group normalization (a Reshape before it), which takes its statistics from each image at run time;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias, cast
 
@@ -14,7 +15,7 @@ from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, RefusedErr
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.host import INTEGERS, HostFunction
 from snn_deploy.graph.limits import MAX_CHANNELS, MAX_EXTENT
-from snn_deploy.graph.ops import Affine, Concat, Conv, Host, Resample
+from snn_deploy.graph.ops import Add, Affine, Concat, Conv, Host, Resample
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 
@@ -25,14 +26,31 @@ WHOLE = (*range(TensorProto.UINT8, TensorProto.INT64 + 1), TensorProto.UINT32, T
 
 @operator("Concat", 4, 11, 13)
 def concat(call: Call) -> Outcome:
-    """Any number and order of maps, along channels."""
+    """Any number and order of maps, along channels; along rows or columns, each by connections of its own."""
     wires = tuple(call.any_wire(index) for index in range(len(call.inputs)))
     axis = call.integer("axis", 1)
     if any(wire.axes != wires[0].axes for wire in wires):
         raise RefusedError(f"joins maps with axes {', '.join(wire.axes for wire in wires)}")
-    if wires[0].axes[axis] != "C":
-        raise RefusedError(f"joins along axis {wires[0].axes[axis]}; only channels are supported")
+    letter = wires[0].axes[axis]
+    if letter in "HW":
+        return call.folded(_side_by_side(call, wires, "CHW".index(letter)), "one connection per source")
+    if letter != "C":
+        raise RefusedError(f"joins along axis {letter}; only channels, height and width are supported")
     return call.folded(call.add(Concat(), *wires), "one connection per source")
+
+
+def _side_by_side(call: Call, wires: Sequence[Wire], axis: int) -> Wire:
+    """Maps joined along rows (1) or columns (2): each between zeros in place of the others, all added."""
+    extents = [wire.shape[axis] for wire in wires]
+    others = {(*wire.shape[:axis], *wire.shape[axis + 1 :]) for wire in wires}
+    if len(others) > 1:
+        raise RefusedError(f"joins maps {', '.join(str(wire.shape) for wire in wires)} along axis {axis + 1}")
+    placed = []
+    for index, wire in enumerate(wires):
+        before, after = sum(extents[:index]), sum(extents[index + 1 :])
+        pads = (before, 0, after, 0) if axis == 1 else (0, before, 0, after)
+        placed.append(shift(call, wire, pads, f"part{index}"))
+    return call.add(Add(), *placed)
 
 
 @operator("Identity", 1, 13, 14, 16, 19, 21, 23, 24, 25)
@@ -201,7 +219,7 @@ def split(call: Call) -> Outcome:
 def pad(call: Call) -> Outcome:
     """Constant, edge, reflect and wrap; height, width, and zeros for channels; constant amounts, negative ones cut."""
     wire, mode = call.any_wire(0), call.text("mode", "constant")
-    given, axes = call.listed(1, "pads"), call.listed(3, "axes") or tuple(range(4))
+    given, axes = call.listed(1, "pads"), call.listed(3, "axes") or tuple(range(len(wire.axes)))
     if len(given) != 2 * len(axes):
         raise RefusedError(f"pads {list(given)} do not fit {len(axes)} axes")
     amounts = {wire.axes[axis]: (given[index], given[index + len(axes)]) for index, axis in enumerate(axes)}

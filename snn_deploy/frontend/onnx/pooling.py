@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from snn_deploy.frontend.onnx.axis_matrix import axis_matrix
 from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.convolution import dilated, pair, same_pads
 from snn_deploy.frontend.onnx.registry import operator
-from snn_deploy.graph.limits import MAX_WINDOW
+from snn_deploy.graph.limits import MAX_EXTENT, MAX_WINDOW
 from snn_deploy.graph.ops import AveragePool, MaxPool, Resample
 from snn_deploy.shapes import Pads, Pair
 
@@ -78,19 +79,28 @@ def average_pool(call: Call) -> Outcome:
 @operator("GlobalAveragePool", 1, 22)
 def global_average_pool(call: Call) -> Outcome:
     """Any size."""
-    wire = call.wire(0)
-    return call.mapped(_mean(call, wire), "fixed connections")
+    return call.mapped(_mean(call, call.wire(0), "HW"), "fixed connections")
 
 
-def _mean(call: Call, wire: Wire) -> Wire:
-    _, height, width = wire.shape
-    return call.add(Resample(np.full((1, height), 1 / height), np.full((1, width), 1 / width)), wire)
+def _mean(call: Call, wire: Wire, letters: str) -> Wire:
+    """The mean over rows, columns, or both."""
+    rows, columns = (
+        np.full((1, extent), 1 / extent) if letter in letters else np.eye(extent)
+        for letter, extent in zip("HW", wire.shape[1:], strict=True)
+    )
+    return call.add(Resample(rows, columns), wire)
 
 
 @operator("ReduceMean", 1, 11, 13, 18)
 def reduce_mean(call: Call) -> Outcome:
-    """Over height and width, axes kept: as GlobalAveragePool."""
-    wire = call.any_wire(0)
-    if sorted(wire.axes[axis] for axis in call.listed(1, "axes")) != ["H", "W"] or not call.integer("keepdims", 1):
-        raise RefusedError("is a mean over other axes than height and width, or does not keep them")
-    return call.mapped(_mean(call, wire), "fixed connections")
+    """Over height, width or both: as GlobalAveragePool."""
+    wire, axes = call.any_wire(0), call.listed(1, "axes")
+    letters = "".join(wire.axes[axis] for axis in axes)
+    if not letters or set(letters) - set("HW"):
+        raise RefusedError("is a mean over other axes than height and width")
+    if max(wire.shape[1:]) > MAX_EXTENT:
+        raise RefusedError(f"averages along an axis of more than {MAX_EXTENT} pixels")
+    made = _mean(call, wire, letters)
+    if not call.integer("keepdims", 1):
+        made = replace(made, axes="".join(letter for letter in wire.axes if letter not in letters))
+    return call.mapped(made, "fixed connections")

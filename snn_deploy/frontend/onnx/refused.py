@@ -36,10 +36,9 @@ refuse(
     elementwise=True,
 )
 refuse(
-    "has no form as synapses between maps; convolutions, and MatMul over the last of NHWC axes with a constant, have",
+    "has no form as synapses between maps; convolutions, and MatMul and Gemm with a constant, have",
     "Attention",
     "Einsum",
-    "Gemm",
 )
 refuse(
     "works on integers of another quantizer; export the float model, conversion quantizes it",

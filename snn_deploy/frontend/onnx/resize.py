@@ -35,7 +35,7 @@ def resize(call: Call) -> Outcome:
         raise RefusedError("keeps the aspect ratio; only stretching is supported")
     scales = np.asarray(call.constant(2), np.float64).ravel() if call.has(2) else np.zeros(0)
     sizes = call.integer_constant(3) if call.has(3) else ()
-    axes = tuple(call.attribute("axes") or range(4))
+    axes = tuple(call.attribute("axes") or range(len(wire.axes)))
     return _resized(call, wire, axes, tuple(scales), sizes, (EMPTY,))
 
 
@@ -44,7 +44,8 @@ def resize(call: Call) -> Outcome:
 def upsample(call: Call) -> Outcome:
     """Nearest and linear, by constant scales of height and width."""
     scales = tuple(float(scale) for scale in call.real_constant(1).ravel())
-    return _resized(call, call.any_wire(0), tuple(range(4)), scales, (), ())
+    wire = call.any_wire(0)
+    return _resized(call, wire, tuple(range(len(wire.axes))), scales, (), ())
 
 
 def _resized(
@@ -59,9 +60,9 @@ def _resized(
     given: tuple[float, ...] | tuple[int, ...] = scales or sizes
     if len(given) != len(axes):
         raise RefusedError(f"{len(given)} scales or sizes for {len(axes)} axes")
-    kept: dict[str, float] = dict.fromkeys(wire.axes, 1.0)
+    kept: dict[str, float] = dict.fromkeys("NCHW", 1.0)
     if not scales:
-        kept = dict(zip(wire.axes, wire.extents(call.batch), strict=True))
+        kept |= dict(zip(wire.axes, wire.extents(call.batch), strict=True))
     wanted = kept | {wire.axes[axis]: value for axis, value in zip(axes, given, strict=True)}
     if any(wanted[letter] != kept[letter] for letter in "NC"):
         raise RefusedError("resizes other axes than height and width")
