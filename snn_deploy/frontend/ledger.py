@@ -14,12 +14,16 @@ FATES: tuple[Fate, ...] = ("mapped", "folded", "host", "refused")
 
 @dataclass(frozen=True)
 class Row:
-    """One node of the file: its name, operator and fate; ``note`` says into what, or why not and what to do."""
+    """One node of the file: its name, operator and fate; ``note`` says into what, or why not and what to do.
+
+    A refused node that is ``part_of`` what another is refused for is not a reason of its own.
+    """
 
     node: str
     operator: str
     fate: Fate
     note: str
+    part_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,5 +46,5 @@ class Ledger:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """One line for each refused node: name, operator, why, what to do."""
-        return tuple(f"{row.node} ({row.operator}): {row.note}" for row in self.refused)
+        """One line for each refused node that is not part of another's reason: name, operator, why, what to do."""
+        return tuple(f"{row.node} ({row.operator}): {row.note}" for row in self.refused if not row.part_of)

@@ -53,13 +53,13 @@ def test_all_refusals_are_named_at_once_and_inspect_lists_them() -> None:
     model = build(17, nodes, weights(3, 2), (1, 2, 6, 6)).SerializeToString()
     refused = {row.node: row.note for row in inspect(model).refused}
     assert set(refused) == {"t", "gate", "m", "y"}
-    assert refused["gate"] == "m uses its result inside the network"
+    assert refused["gate"] == "is part of a gate, a map times the sigmoid of another, see m"
     with pytest.raises(
         UnsupportedModelError,
-        match=r"^model \(operator set 17\): 4 node\(s\) cannot be mapped: .*y \(HardSwish\): .* Relu6$",
+        match=r"^model \(operator set 17\): 3 node\(s\) cannot be mapped: .*y \(HardSwish\): .* Relu6 in its place$",
     ) as caught:
         read(model)
-    assert len(caught.value.reasons) == 4
+    assert len(caught.value.reasons) == 3
 
 
 def test_a_gate_is_blamed_and_not_what_hands_it_on() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.arrays import Float64
-from snn_deploy.frontend.onnx.call import Call, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.products import name_product
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.host import HostFunction
 from snn_deploy.graph.ops import Add, Affine, Host
@@ -90,7 +91,13 @@ def multiply(call: Call) -> Outcome:
     wires = [value for value in call.inputs if isinstance(value, Wire)]
     if len(wires) == 2:
         makers = " and ".join(wire.maker for wire in wires)
+        construct = name_product(*wires)
+        if construct is not None:
+            raise HostedError(next(wire for wire in wires if wire.hosted), *construct)
         call.any_wire(0), call.any_wire(1)
+        refused = next((wire.refused for wire in wires if wire.refused), "")
+        if refused:
+            raise RefusedError(f"reads {refused}, which is refused")
         raise RefusedError(
             f"multiplies two maps ({makers}): spiking networks add, they do not multiply;"
             " train the model without attention gates, squeeze-and-excitation or HardSwish"

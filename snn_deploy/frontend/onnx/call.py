@@ -34,7 +34,8 @@ class Wire:
     ``axes`` is a permutation of NCHW: transposing changes it and nothing else. Squeezed axes are missing from it.
     ``factors`` replace it where the axes of the tensor are parts of axes of the map, between two Reshape.
     ``maker`` is the ONNX node it comes from, ``hosted`` the last function of the host, which computes it after read-out;
-    ``known`` is false where its maker was refused.
+    ``reads`` is the value that function was applied to. ``known`` is false where its maker was refused and its shape is
+    not known; otherwise ``refused`` names the refused node.
     """
 
     value: str
@@ -42,7 +43,9 @@ class Wire:
     axes: str = "NCHW"
     maker: str = ""
     hosted: str = ""
+    reads: str = ""
     known: bool = True
+    refused: str = ""
     factors: Factored = ()
 
     def extents(self, batch: int) -> tuple[int, ...]:
@@ -58,10 +61,13 @@ class Wire:
 
 
 class HostedError(RefusedError):
-    """A node inside the network reads what only the host computes."""
+    """A node inside the network reads what only the host computes, perhaps as part of a ``construct`` with a name."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, wire: Wire, construct: str = "", advice: str = "") -> None:
+        self.wire, self.construct = wire, construct
+        if construct:
+            super().__init__(f"is part of {construct}: spiking networks add, they do not multiply; {advice}")
+            return
         instead = "spiking networks add, they do not multiply: train the model without it"
         if wire.hosted in ("tanh", "exp", "softplus"):
             instead = "train the model with Relu, LeakyRelu, PRelu or Relu6"

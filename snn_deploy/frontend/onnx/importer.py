@@ -194,7 +194,7 @@ class _Walk:
             try:
                 outcome = self._import(node, name)
             except HostedError as error:
-                self._refuse_host(error.wire, name)
+                self._refuse_host(error.wire, name, error.construct)
                 outcome = self._refused(node, name, str(error))
             except RefusedError as error:
                 outcome = self._refused(node, name, str(error))
@@ -315,8 +315,11 @@ class _Walk:
         name = self.names.fresh(f"{self.stem}.{part}" if part else self.stem)
         self.shapes[name] = shape
         self.nodes.append(Node(name, op, tuple(wire.value for wire in wires), self.origin))
+        function = op.function if isinstance(op, Host) else ""
+        reads = wires[0].value if function else ""
+        refused = next((wire.refused for wire in wires if wire.refused), "")
         return replace(
-            wires[0], value=name, shape=shape, maker=self.stem, hosted=op.function if isinstance(op, Host) else ""
+            wires[0], value=name, shape=shape, maker=self.stem, hosted=function, reads=reads, refused=refused
         )
 
     # ------------------------------------------------------------------ refusals
@@ -329,17 +332,20 @@ class _Walk:
             try:
                 channels, height, width = np.broadcast_shapes(*shapes)
                 shape = (channels, height, width)
-                wire = replace(wire, shape=shape, axes=wires[0].axes, factors=wires[0].factors, known=True)
+                wire = replace(
+                    wire, shape=shape, axes=wires[0].axes, factors=wires[0].factors, known=True, refused=name
+                )
             except ValueError:  # then nothing is known about its result
                 pass
         return Outcome(
             (wire, *(replace(wire, value=output, known=False) for output in node.output[1:])), "refused", note
         )
 
-    def _refuse_host(self, wire: Wire, user: str) -> None:
+    def _refuse_host(self, wire: Wire, user: str, construct: str) -> None:
         """A host function whose result is used inside the network is refused beside its user."""
         index = self.row_of[wire.value]
-        self.rows[index] = replace(self.rows[index], fate="refused", note=f"{user} uses its result inside the network")
+        note = f"is part of {construct}, see {user}" if construct else f"{user} uses its result inside the network"
+        self.rows[index] = replace(self.rows[index], fate="refused", note=note, part_of=user if construct else "")
 
 
 UNSORTED = "its nodes are not in the order in which they are computed, as ONNX demands; they were sorted"

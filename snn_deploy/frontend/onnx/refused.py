@@ -24,17 +24,24 @@ refuse(
     "bends its input in a way that no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6",
     "Celu",
     "Elu",
-    "Erf",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Mish",
     "Selu",
     "Softsign",
-    "Swish",
     "ThresholdedRelu",
     elementwise=True,
 )
+for _name, _what in (
+    ("Erf", "the error function, of which GELU is made, bends its input smoothly"),
+    ("Gelu", "GELU bends its input smoothly"),
+    ("HardSigmoid", "a hard sigmoid, of which HardSwish and gates are made, multiplies maps"),
+    ("HardSwish", "HardSwish multiplies a map by a function of itself"),
+    ("Mish", "Mish multiplies a map by a function of itself"),
+    ("Swish", "SiLU (Swish) multiplies a map by its own sigmoid"),
+):
+    refuse(
+        f"{_what}, which no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6 in its place",
+        _name,
+        elementwise=True,
+    )
 refuse(
     "has no form as synapses between maps; convolutions, and MatMul and Gemm with a constant, have",
     "Attention",
