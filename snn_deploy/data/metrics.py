@@ -7,6 +7,7 @@ over images, and F1, Jaccard, accuracy and mIoU are those of all pixels together
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,6 +73,33 @@ def score_segmentation(pairs: Int64) -> dict[str, float]:
         scores["f1"] = float(f1_score(labels, predicted, sample_weight=weight, zero_division=0.0))
         scores["jaccard"] = float(jaccard_score(labels, predicted, sample_weight=weight, zero_division=0.0))
     return scores
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class over all pixels: how many have it, intersection over union, and Dice (F1), both 0 to 1."""
+
+    number: int
+    pixels: int
+    iou: float
+    dice: float
+
+
+def score_classes(pairs: Int64) -> tuple[ClassScore, ...]:
+    """Scores of every class that occurs, true or predicted, from label pairs (K, K) by true and by predicted label.
+
+    IoU is TP / (TP + FP + FN), Dice 2 TP / (2 TP + FP + FN).
+    """
+    hits, true, predicted = np.diag(pairs), pairs.sum(axis=1), pairs.sum(axis=0)
+    return tuple(
+        ClassScore(
+            int(number),
+            int(true[number]),
+            float(hits[number] / (true[number] + predicted[number] - hits[number])),
+            float(2 * hits[number] / (true[number] + predicted[number])),
+        )
+        for number in np.flatnonzero(true + predicted)
+    )
 
 
 def psnr_db(restored: Float32 | Float64, clean: Image) -> float:

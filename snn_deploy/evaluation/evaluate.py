@@ -25,9 +25,16 @@ from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
-from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
-from snn_deploy.data.metrics import Labels, count_label_pairs, score_restoration, score_segmentation
+from snn_deploy.data.metrics import (
+    ClassScore,
+    Labels,
+    count_label_pairs,
+    score_classes,
+    score_restoration,
+    score_segmentation,
+)
+from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, SnnDeployError, StimulusError
@@ -120,12 +127,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of every image, of all together, and the mean cost of one; ``None`` for a float model."""
+    """Scores of every image, of all together and of every class, and the mean cost of one image; ``None`` for a float model."""
 
     task: Task
     images: tuple[Score, ...]
     overall: dict[str, float]
     cost: Cost | None
+    classes: tuple[ClassScore, ...] = ()
 
 
 class SpikingPredictor:
@@ -280,12 +288,14 @@ def evaluate(
     results = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
     scores = tuple(result.score for result in results)
     pairs = [result.pairs for result in results if result.pairs is not None]
+    classes: tuple[ClassScore, ...] = ()
     if pairs:
-        overall = score_segmentation(np.sum(pairs, axis=0))
+        together = np.sum(pairs, axis=0)
+        overall, classes = score_segmentation(together), score_classes(together)
     else:
         overall = {name: float(np.mean([result.scores[name] for result in scores])) for name in scores[0].scores}
     costs = [result.cost for result in results if result.cost is not None]
-    return Evaluation(task, scores, overall, average_costs(costs, len(results)) if costs else None)
+    return Evaluation(task, scores, overall, average_costs(costs, len(results)) if costs else None, classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,10 +319,12 @@ class _Scoring:
     def __call__(self, numbered: tuple[int, Sample]) -> _Scored:
         """Predict one numbered sample and compare it with its target."""
         index, sample = numbered
+        if self.sigma and sample.target is not None:
+            raise StimulusError(f"{sample.name}: has a clean image of its own; leave the noise out")
         image = images.add_noise(sample.image, self.sigma, self.seed + index) if self.sigma else sample.image
         prediction = self.predictor(image)
         if self.task == "denoise":
-            return _Scored(Score(sample.name, score_restoration(prediction.restored, sample.image)), prediction.cost)
+            return _Scored(Score(sample.name, score_restoration(prediction.restored, _truth(sample))), prediction.cost)
         if sample.labels is None:
             raise StimulusError(f"{sample.name}: no label map; segmentation needs one")
         classes, number = prediction.labels()
@@ -320,11 +332,16 @@ class _Scoring:
         return _Scored(Score(sample.name, score_segmentation(pairs)), prediction.cost, pairs)
 
 
+def _truth(sample: Sample) -> Image:
+    return sample.image if sample.target is None else sample.target
+
+
 def _cropped(sample: Sample, side: int | None) -> Sample:
     if side is None:
         return sample
     image, labels = images.center_crop(sample.image, side, side, sample.name), sample.labels
     if labels is None:
-        return Sample(sample.name, image)
+        target = None if sample.target is None else images.center_crop(sample.target, side, side, sample.name)
+        return Sample(sample.name, image, target=target)
     top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2
     return Sample(sample.name, image, labels[top : top + side, left : left + side])

@@ -9,8 +9,8 @@ import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.data import images
-from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.images import Image
+from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import Task
 from snn_deploy.network.picture_scale import PictureScale
@@ -46,6 +46,8 @@ class Data:
             raise StimulusError(
                 f"{small.name}: {small.image.shape[2:]} pixels are smaller than a patch of {patch}; lower --patch"
             )
+        if sigma and any(sample.target is not None for sample in samples):
+            raise StimulusError("the images have clean images of their own; leave the noise out")
         chosen = [tuple(samples[index] for index in sorted(part)) for part in (order[validating:], order[:validating])]
         return cls(task, chosen[0], chosen[1], sigma, patch)
 
@@ -59,9 +61,12 @@ class Data:
             turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
             window = (slice(top, top + self.patch), slice(left, left + self.patch))
             image = _turn(sample.image[0][:, window[0], window[1]], turns, mirror)
+            clean = image
+            if sample.target is not None:
+                clean = _turn(sample.target[0][:, window[0], window[1]], turns, mirror)
             noise = rng.standard_normal(image.shape, np.float32) * np.float32(self.sigma / 255)
             inputs.append(self.picture.apply((image + noise if self.task == "denoise" else image)[None])[0])
-            restored = self.picture.low + (self.picture.high - self.picture.low) * image
+            restored = self.picture.low + (self.picture.high - self.picture.low) * clean
             targets.append(restored if sample.labels is None else _turn(sample.labels[window], turns, mirror))
         return np.stack(inputs), np.stack(targets)
 

@@ -18,8 +18,9 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.calibration import load_calibration_images
-from snn_deploy.data.datasets import Entry, list_clean_images
+from snn_deploy.data.datasets import list_clean_images
 from snn_deploy.data.images import Images
+from snn_deploy.data.sample import Entry
 from snn_deploy.display.console import note, progress, show
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, evaluate
 

@@ -26,8 +26,9 @@ from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.convert import convert
 from snn_deploy.data import images
 from snn_deploy.data.calibration import PATCH, PATCHES, load_calibration_images
-from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
+from snn_deploy.data.datasets import list_clean_images, list_labelled_images
 from snn_deploy.data.images import Images
+from snn_deploy.data.sample import Entry
 from snn_deploy.display.console import note, progress
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, SpikingPredictor, evaluate
 from snn_deploy.files import write

@@ -19,13 +19,14 @@ from snn_deploy.cli.app import main
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.data import images
-from snn_deploy.data.datasets import Entry, Sample
 from snn_deploy.data.metrics import psnr_db
+from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.data.tiles import cut_windows
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.evaluation.evaluate import Cost, FloatPredictor, Prediction, SpikingPredictor, evaluate
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network, Output
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_unet
 from tests.cli.models import write_head
@@ -205,3 +206,33 @@ def test_the_verb_on_artifact_and_model(tmp_path: Path, capsys: pytest.CaptureFi
         main(["evaluate", str(tmp_path / "n.snn"), "--data", str(tmp_path), "--task", "denoise", "--images", "4"]) == 3
     )
     assert "none of them is chosen" in capsys.readouterr().err
+
+
+def test_pairs_are_scored_against_their_clean_images_and_masks_by_class() -> None:
+    noisy, clean = (np.full((1, 1, 24, 24), value, np.float32) for value in (0.5, 0.25))
+    pair = Entry("a", lambda _: Sample("a", noisy, target=clean))
+
+    def keep(image: Array) -> Prediction:
+        return Prediction(image.astype(np.float64), (), 1)
+
+    assert evaluate(keep, [pair], "denoise", 1, crop=16).overall["psnr_db"] == pytest.approx(10 * np.log10(16))
+    with pytest.raises(StimulusError, match="^a: has a clean image of its own; leave the noise out$"):
+        evaluate(keep, [pair], "denoise", 1, sigma=5)
+    labels = np.zeros((24, 24), np.int64)
+    labels[:6] = 1
+    evaluation = evaluate(keep, [Entry("a", lambda _: Sample("a", noisy, labels))], "segment", 1)
+    assert [(each.number, each.pixels, each.iou) for each in evaluation.classes] == [(0, 432, 0.0), (1, 144, 0.25)]
+
+
+def test_pictures_reach_a_network_in_its_own_range() -> None:
+    """Of 0..255 with mean and deviation: predicted from and scored as pictures from 0 to 1."""
+    network = random_unet("exact", 0, size=16)
+    scaled = replace(network, picture=PictureScale(0, 255, (51.0,), (255.0,)))
+    picture = images.center_crop(images.load_photograph("camera", 1), 16, 16)
+    backend = load_backend("reference")
+    plain, ranged = (
+        SpikingPredictor(network, backend)(picture - np.float32(0.2)),
+        SpikingPredictor(scaled, backend)(picture),
+    )
+    np.testing.assert_allclose(ranged.values, plain.values, atol=2 * float(network.populations[-1].unit.max()))
+    np.testing.assert_allclose(ranged.restored, ranged.values / 255)

@@ -15,7 +15,7 @@ from snn_deploy.arrays import Array
 from snn_deploy.cli.app import main
 from snn_deploy.conversion.options import preset
 from snn_deploy.data import images
-from snn_deploy.data.datasets import Entry, Sample
+from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.errors import ConversionError, StimulusError
 from snn_deploy.finetuning.data import Data
 from snn_deploy.finetuning.network import GraphNetwork

@@ -13,7 +13,8 @@ from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.cost.estimates import BOUNDARY
-from snn_deploy.data.datasets import Entry, list_clean_images, list_labelled_images
+from snn_deploy.data.datasets import list_entries
+from snn_deploy.data.sample import Entry
 from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
@@ -74,7 +75,13 @@ def add(verbs: Any) -> None:
         epilog="example: snn-deploy evaluate out/denoiser.snn --data Set12 --task denoise --noise 25",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, in a published layout")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="folder of images: clean ones, noisy/ and clean/, images/ and masks/, a published layout; or a table .csv",
+    )
     parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
     parser.add_argument(
         "--backend", choices=list_backends(), default="cpu", help="backend that runs the network (default: cpu)"
@@ -111,7 +118,7 @@ def _is_float(path: Path) -> bool:
 
 def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, ...]:
     """The chosen entries of ``folder`` for ``task``."""
-    entries = (list_clean_images if task == "denoise" else list_labelled_images)(folder)
+    entries = list_entries(folder, task)
     chosen = entries[images] if images is not None else entries
     if not chosen:
         raise StimulusError(f"{folder}: holds {len(entries)} images; none of them is chosen")
@@ -148,6 +155,8 @@ def execute(arguments: argparse.Namespace) -> int:
         show_json(record(evaluation) | {"clipped": record_clipping(arguments)})
     else:
         show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}", target))
+        if evaluation.classes:
+            show(class_table(evaluation))
     return 0
 
 
@@ -158,6 +167,7 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
         "task": evaluation.task,
         "images": [{"image": scored.image} | scored.scores for scored in evaluation.images],
         "overall": evaluation.overall,
+        "classes": [asdict(each) for each in evaluation.classes],
         "cost_per_image": None
         if evaluation.cost is None
         else asdict(evaluation.cost) | {"boundary": BOUNDARY if timed else None},
@@ -175,6 +185,16 @@ def score_table(evaluation: Evaluation, title: str, target: Target | None = None
     table.add_section()
     label = "mean" if evaluation.task == "denoise" else "all pixels"
     table.add_row(label, *(_number(name, value) for name, value in evaluation.overall.items()))
+    return table
+
+
+def class_table(evaluation: Evaluation) -> PlainTable:
+    """Every class that occurs, true or predicted, over all pixels."""
+    table = PlainTable(title="classes")
+    for heading in ("class", "pixels", "IoU", "Dice"):
+        table.add_column(heading, justify="right")
+    for each in evaluation.classes:
+        table.add_row(str(each.number), f"{each.pixels:,}", f"{each.iou:.4f}", f"{each.dice:.4f}")
     return table
 
 

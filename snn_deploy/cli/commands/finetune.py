@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
-from snn_deploy.data.datasets import list_clean_images, list_labelled_images
+from snn_deploy.data.datasets import list_entries
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, ReportError
@@ -96,7 +96,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix != ".onnx" or not arguments.out.parent.is_dir():
         raise ReportError(f"{arguments.out}: name a .onnx file in a folder that exists")
     options = shared.options_of(arguments)
-    entries = (list_clean_images if arguments.task == "denoise" else list_labelled_images)(arguments.data)
+    entries = list_entries(arguments.data, arguments.task)
     entries = entries if arguments.images is None else entries[arguments.images]
     channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
     data = Data.of(
