@@ -53,6 +53,17 @@ DENSE: dict[str, tuple[list[NodeProto], dict[str, Any]]] = {
         ],
         {"deep": np.array([1, 5, 1, 1]), "t": numbers(5, 2, 2, 2)},
     ),
+    "and back to a map with channels last": (
+        [
+            node("Flatten", "x", "f"),
+            node("Gemm", "f v", "g", transB=1),
+            node("Relu", "g", "r"),
+            node("Reshape", "r deep", "d"),
+            node("Transpose", "d", "l", perm=[0, 3, 1, 2]),
+            node("Conv", "l c", pads=[1, 1, 1, 1]),
+        ],
+        {"v": numbers(24, 60), "deep": np.array([1, 2, 3, 4]), "c": numbers(2, 4, 3, 3)},
+    ),
     "mean, axes dropped": (
         [node("ReduceMean", "x", "m", axes=[2, 3], keepdims=0), node("Gemm", "m v", transB=1)],
         {"v": numbers(5, 3)},
@@ -83,6 +94,14 @@ def test_maps_side_by_side(axis: int) -> None:
     ]
     constants = {name: np.array([value]) for name, value in (("minus", -2), ("big", 99), ("zero", 0), ("one", 1))}
     check(13, nodes, constants | {"at": np.array([axis])}, (4, 6, 5))
+
+
+@pytest.mark.parametrize("differs", [False, True])
+def test_constant_channels(differs: bool) -> None:
+    """A fixed noise level joined to the image; also one that differs from pixel to pixel, before zero padding."""
+    plane = numbers(1, 2, 6, 5) if differs else np.tile(numbers(1, 2, 1, 1), (1, 1, 6, 5))
+    nodes = [node("Concat", "k x", "j", axis=1), node("Conv", "j w", pads=[1, 1, 1, 1])]
+    check(13, nodes, {"k": plane, "w": numbers(3, 6, 3, 3)}, (4, 6, 5))
 
 
 LINES: dict[str, tuple[list[NodeProto], dict[str, Any]]] = {

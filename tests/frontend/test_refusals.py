@@ -36,6 +36,18 @@ LAST = node("Transpose", "x", "l", perm=[0, 2, 3, 1])
 REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
     # layout
     (17, [LAST, node("Concat", "x l", axis=1)], {}, "joins maps with axes NCHW, NHWC"),
+    (
+        17,
+        [node("Concat", "x k", axis=1)],
+        {"k": numbers(1, 2, 6, 7)},
+        "joins a constant (1, 2, 6, 7) to a map [1, 4, 6, 8]; their sizes differ",
+    ),
+    (
+        17,
+        [node("Concat", "x k", axis=2)],
+        {"k": numbers(1, 4, 2, 8)},
+        "joins a constant (1, 4, 2, 8) to a map [1, 4, 6, 8]; only channels can be constant",
+    ),
     (17, [node("Concat", "x x", axis=0)], {}, "joins along axis N; only channels, height and width are supported"),
     (
         17,

@@ -15,7 +15,7 @@ from onnx import NodeProto, ValueInfoProto
 
 from snn_deploy.errors import GraphError, ModelError, UnsupportedModelError
 from snn_deploy.frontend.ledger import Ledger, Row
-from snn_deploy.frontend.onnx import registry
+from snn_deploy.frontend.onnx import rearrange, registry
 from snn_deploy.frontend.onnx.call import Call, Constant, HostedError, Outcome, RefusedError, Wire
 from snn_deploy.frontend.onnx.constants import Constants, constant_of, foldable, tensor
 from snn_deploy.frontend.onnx.factors import join, whole
@@ -135,7 +135,10 @@ class _Walk:
         inputs: list[ValueInfoProto] = [value for value in self.onnx_graph.input if value.name not in stored]
         if len(inputs) != 1:
             names = ", ".join(value.name for value in inputs) or "none"
-            raise ModelError(f"{self.source.where}: one image input is expected, not {len(inputs)} ({names})")
+            raise ModelError(
+                f"{self.source.where}: one image input is expected, not {len(inputs)} ({names}); export the model with the"
+                " others as constants (a noise level, say), or inside a module that joins them as channels of one input"
+            )
         rank = len(inputs[0].type.tensor_type.shape.dim)
         if rank not in (3, 4):
             raise ModelError(
@@ -286,7 +289,7 @@ class _Walk:
         before = len(self.nodes)
         try:
             with np.errstate(all="ignore"):  # _emit refuses what is not finite
-                return registry.find(node.op_type, since)(call)
+                return registry.find(node.op_type, since)(rearrange.settle(call))
         except BaseException:
             del self.nodes[before:]  # half a node is none
             raise

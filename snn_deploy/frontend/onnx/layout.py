@@ -27,8 +27,12 @@ WHOLE = (*range(TensorProto.UINT8, TensorProto.INT64 + 1), TensorProto.UINT32, T
 @operator("Concat", 4, 11, 13)
 def concat(call: Call) -> Outcome:
     """Any number and order of maps, along channels; along rows or columns, each by connections of its own."""
-    wires = tuple(call.any_wire(index) for index in range(len(call.inputs)))
+    source = next(value for value in call.inputs if isinstance(value, Wire))
     axis = call.integer("axis", 1)
+    wires = tuple(
+        call.any_wire(index) if isinstance(value, Wire) else _constant_map(call, index, source, axis)
+        for index, value in enumerate(call.inputs)
+    )
     if any(wire.axes != wires[0].axes for wire in wires):
         raise RefusedError(f"joins maps with axes {', '.join(wire.axes for wire in wires)}")
     letter = wires[0].axes[axis]
@@ -37,6 +41,21 @@ def concat(call: Call) -> Outcome:
     if letter != "C":
         raise RefusedError(f"joins along axis {letter}; only channels, height and width are supported")
     return call.folded(call.add(Concat(), *wires), "one connection per source")
+
+
+def _constant_map(call: Call, index: int, source: Wire, axis: int) -> Wire:
+    """A constant that is joined to the channels of ``source``, as a fixed noise level is: no synapses, a bias."""
+    values, sizes = call.real_constant(index), source.extents(call.batch)
+    if values.ndim != 4 or source.axes[axis] != "C" or source.hosted:
+        raise RefusedError(f"joins a constant {values.shape} to a map {list(sizes)}; only channels can be constant")
+    ordered = values.transpose(*(source.axes.index(letter) for letter in "NCHW"))
+    if not np.array_equal(np.broadcast_to(ordered[:1], ordered.shape), ordered):
+        raise RefusedError("joins constants that differ between the images of a batch")
+    plane = ordered[0]
+    bias = plane[:, 0, 0] if np.all(plane == plane[:, :1, :1]) else plane
+    if plane.shape[1:] != source.shape[1:]:
+        raise RefusedError(f"joins a constant {values.shape} to a map {list(sizes)}; their sizes differ")
+    return call.add(Conv(np.zeros((len(plane), source.shape[0], 1, 1)), bias), source, part=f"constant{index}")
 
 
 def _side_by_side(call: Call, wires: Sequence[Wire], axis: int) -> Wire:

@@ -20,6 +20,9 @@ from snn_deploy.graph.ops import Conv, ConvTranspose
 MAX_AXES = 8
 """Axes that a map may be cut into on the way to another map."""
 
+RENAMING = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast", "Shape", "Size")
+"""Operators that read a map whose axes are not settled."""
+
 RENAMED = "the order of axes"
 MOVED = "synapses of weight 1"
 
@@ -138,6 +141,31 @@ def _block(call: Call) -> int:
 # ---------------------------------------------------------------------- from factors to a map
 
 
+def settle(call: Call) -> Call:
+    """``call`` with values that a dense layer made, (batch, outputs) cut into four axes, read as the map that they stand for.
+
+    Which axis is which is not known before they are used: NCHW after a Reshape, and after a Transpose of NHWC.
+    """
+    if call.node.op_type in RENAMING:
+        return call
+    return replace(
+        call, inputs=tuple(_settled(call, value) if isinstance(value, Wire) else value for value in call.inputs)
+    )
+
+
+def _settled(call: Call, wire: Wire) -> Wire:
+    if (
+        len(wire.factors) != 4
+        or wire.shape[1:] != (1, 1)
+        or wire.hosted
+        or any(factor.letter != "C" for axis in wire.factors for factor in axis)
+    ):
+        return wire
+    _, channels, rows, columns = wire.factors
+    made = _move(call, wire, channels, (Factor("H", 1, 1), *rows), (Factor("W", 1, 1), *columns), "map")
+    return replace(made, axes="NCHW", factors=())
+
+
 def _laid_out(call: Call, wire: Wire, factors: Factored) -> Outcome:
     """``wire`` under other axes: renamed where these are whole, moved where they make a map, else left for later nodes."""
     sizes = dict(zip("NCHW", (call.batch, *wire.shape), strict=True))
@@ -175,7 +203,12 @@ def _places(factors: Factored, sizes: dict[str, int]) -> tuple[int, int, int] | 
 
 
 def _move(
-    call: Call, wire: Wire, channels: tuple[Factor, ...], rows: tuple[Factor, ...], columns: tuple[Factor, ...]
+    call: Call,
+    wire: Wire,
+    channels: tuple[Factor, ...],
+    rows: tuple[Factor, ...],
+    columns: tuple[Factor, ...],
+    part: str = "",
 ) -> Wire:
     """Parts of rows and columns to channels by a strided convolution, then parts of channels back by a transposed one."""
     (down, across), source = (rows[0].stride, columns[0].stride), wire.shape[0]
@@ -192,7 +225,7 @@ def _move(
     if up * along == 1:
         weight = np.zeros((outputs, source, down, across))
         weight[target[0], channel, row, column] = 1
-        return call.add(Conv(weight, np.zeros(outputs), (down, across)), wire)
+        return call.add(Conv(weight, np.zeros(outputs), (down, across)), wire, part=part)
     if down * across > 1:
         weight = np.zeros((deep, source, down, across))
         middle = (channel * down + row) * across + column
@@ -201,7 +234,7 @@ def _move(
         channel = middle
     weight = np.zeros((deep, outputs, up, along))
     weight[channel, target[0], target[1], target[2]] = 1
-    return call.add(ConvTranspose(weight, np.zeros(outputs), (up, along)), wire)
+    return call.add(ConvTranspose(weight, np.zeros(outputs), (up, along)), wire, part=part)
 
 
 def _position(digits: Sequence[tuple[Factor, int]], index: Int64, letter: str) -> Int64:
