@@ -18,7 +18,7 @@ from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.images import Images
-from snn_deploy.errors import ConversionError, NetworkError
+from snn_deploy.errors import ConversionError, ModelError, NetworkError, UnsupportedModelError
 from snn_deploy.frontend.onnx import Imported, inspect, own_channels, own_range, own_sides, own_size, read
 from snn_deploy.graph.graph import Graph
 from snn_deploy.network.picture_scale import PictureScale
@@ -68,7 +68,35 @@ def calibration_size(model: Model, size: Size | None) -> Size | None:
 
 def input_channels(model: Model, size: Size) -> int:
     """Channels of the model's input."""
-    return read(model, size).graph.input_shape[0]
+    return _read(model, size).graph.input_shape[0]
+
+
+def _read(model: Model, size: Size) -> Imported:
+    """The model at ``size``; where only the size is wrong, the error names sizes that fit."""
+    try:
+        return read(model, size)
+    except UnsupportedModelError as error:
+        if not any("do not fit" in reason for reason in error.reasons):
+            raise
+        fitting = [other for other in _near(size) if min(other) > 0 and not inspect(model, other).refused]
+        smaller = [other for other in fitting if other < size][:1]
+        larger = [other for other in fitting if other > size][:1]
+        found = " or ".join(f"{height}x{width}" for height, width in smaller + larger)
+        if not found and "does not fit into" in error.reasons[0]:
+            found = f"a larger size than {size[0]}x{size[1]}"
+        if not found:
+            raise
+        raise ModelError(
+            f"{error.where}: does not support images of {size[0]}x{size[1]}; use {found} (--size)"
+        ) from error
+
+
+def _near(size: Size) -> list[Size]:
+    """Sizes whose sides are multiples of a power of two, the nearest first: of 2 below and above, of 4, and so on."""
+    steps = [2**power for power in range(1, 7)]
+    rounded = [(size[0] // step * step, size[1] // step * step) for step in steps]
+    raised = [(-(-size[0] // step) * step, -(-size[1] // step) * step) for step in steps]
+    return list(dict.fromkeys(other for pair in zip(rounded, raised, strict=True) for other in pair if other != size))
 
 
 def input_scale(
@@ -111,8 +139,8 @@ def convert(
         raise ConversionError(f"calibration images must have one size; found {sorted(sizes)}")
     height, width = sizes.pop()
     target_size = size or own_size(model) or (height, width)
-    calibration_graph = normal_form(read(model, (height, width)).graph)
-    imported = read(model, target_size)
+    calibration_graph = normal_form(_read(model, (height, width)).graph)
+    imported = _read(model, target_size)
     graph = calibration_graph if target_size == (height, width) else normal_form(imported.graph)
     name, file = (_utf8(model.stem), _utf8(model.name)) if isinstance(model, Path) else ("model", "model")
     named = replace(graph, name=name)

@@ -67,10 +67,10 @@ def test_unsupported_operator_names_node_operator_and_opset(tool: Tool, tmp_path
     assert not out.exists()
 
 
-def test_many_refused_nodes_stay_one_readable_line(tool: Tool, tmp_path: Path, pictures: Path) -> None:
+def test_a_size_that_does_not_fit_is_answered_with_some_that_do(tool: Tool, tmp_path: Path, pictures: Path) -> None:
     model = write_unet(tmp_path / "unet.onnx")
     words = ("convert", model, "--size", "15x17", "--calibration", pictures, "--out", tmp_path / "o.snn")
-    one_line(tool(*words), "/Concat")
+    one_line(tool(*words), "unet.onnx (operator set 17): does not support images of 15x17; use 14x16 or 16x18 (--size)")
 
 
 # ------------------------------------------------------------------------------------------------------- artifacts

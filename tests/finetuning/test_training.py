@@ -22,6 +22,7 @@ from snn_deploy.finetuning.network import GraphNetwork
 from snn_deploy.finetuning.training import Schedule, Tuned, finetune
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import artifact
+from snn_deploy.network.picture_scale import PictureScale
 
 OPTIONS = preset("spiking-unet", steps=2)
 
@@ -133,3 +134,17 @@ def test_the_verb_writes_both_files(root: Path, tmp_path: Path, capsys: pytest.C
     assert artifact.load(tmp_path / "t.snn").config["levels"] == 7
     assert main([*command, *options, "--out", str(tmp_path / "t.txt")]) == 3
     assert "name a .onnx file in a folder that exists" in capsys.readouterr().err
+
+
+def test_training_reads_pictures_by_their_scale_and_learns_their_targets(data: Data) -> None:
+    """The input with mean and deviation, the target in the range only; pairs bring their own clean images."""
+    picture = PictureScale(0, 255, (51.0,), (2.0,))
+    plain, scaled = (each.batch(2, np.random.default_rng(0)) for each in (data, data.scaled(picture)))
+    np.testing.assert_allclose(scaled[0], (plain[0] * 255 - 51) / 2, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(scaled[1], plain[1] * 255, rtol=1e-6)
+    noisy = np.random.default_rng(1).random((1, 1, 16, 16), np.float32)
+    entries = [Entry("s", lambda _: Sample("s", noisy, target=noisy / 2))] * 2
+    inputs, targets = Data.of(entries, "denoise", 1, 0.5, 0.0, 16, 0).batch(3, np.random.default_rng(0))
+    np.testing.assert_array_equal(targets, inputs / 2)
+    with pytest.raises(StimulusError, match="the images have clean images of their own; leave the noise out$"):
+        Data.of(entries, "denoise", 1, 0.5, 5.0, 16, 0)
