@@ -118,7 +118,8 @@ def try_options(
 ) -> Trial:
     """Convert ``model`` with ``options`` for the size of ``images``, whose ``statistics`` are known, and measure the loss."""
     try:
-        conversion = convert(model, images, options, statistics=statistics).conversion
+        size = images[0].shape[2], images[0].shape[3]  # the model may fix another one
+        conversion = convert(model, images, options, size, statistics).conversion
     except ConversionError as error:
         return Trial(options, None, str(error))
     return Trial(options, measure_loss(conversion, truth, backend))

@@ -81,6 +81,13 @@ def test_convert_keeps_the_models_own_size(tool: Tool, tmp_path: Path, pictures:
     assert artifact.load(network).input.shape == (1, 24, 16)
 
 
+def test_convert_takes_another_size_than_the_models_own(tool: Tool, tmp_path: Path, pictures: Path) -> None:
+    """Calibrated, and measured, at that size."""
+    model, network = write_unet(tmp_path / "unet.onnx", (24, 16)), tmp_path / "unet.snn"
+    assert tool("convert", model, "--size", "16x32", "--calibration", pictures, "--out", network).status == 0
+    assert artifact.load(network).input.shape == (1, 16, 32)
+
+
 def test_color_models_read_color(tool: Tool, tmp_path: Path, pictures: Path, picture: Path) -> None:
     model, network = write_unet(tmp_path / "rgb.onnx", channels=3), tmp_path / "rgb.snn"
     assert tool("convert", model, "--size", "16", "--calibration", pictures, "--out", network).status == 0
