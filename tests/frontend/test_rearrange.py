@@ -43,6 +43,26 @@ def test_channels_last_between_the_reshapes() -> None:
     check(13, nodes, {"first": np.array([1, 3, 2, 2, 3, 4]), "last": np.array([1, 3, 2, 24])}, (4, 6, 6))
 
 
+@pytest.mark.parametrize("opset", [9, 13, 22])
+def test_upsampling_by_expansion(opset: int) -> None:
+    """Each row twice and each column three times, behind their axes."""
+    nodes = [
+        node("Reshape", "x cut", "u"),
+        node("Expand", "u shape", "e"),
+        node("Reshape", "e last"),
+    ]
+    constants = {"cut": [1, 4, 3, 1, 5, 1], "shape": [1, 1, 3, 2, 1, 3], "last": [1, 4, 6, 15]}
+    check(opset, nodes, {name: np.array(values) for name, values in constants.items()}, (4, 3, 5))
+
+
+@pytest.mark.parametrize("opset", [9, 13])
+def test_gray_expanded_to_colors(opset: int) -> None:
+    check(opset, [node("Expand", "x s")], {"s": np.array([1, 3, 1, 1])}, (1, 3, 5))
+    check(opset, [node("Tile", "x s")], {"s": np.array([1, 3, 1, 1])}, (2, 3, 5))
+    check(opset, [node("Tile", "x s")], {"s": np.array([1, 1, 2, 3])}, (2, 3, 5))
+    check(opset, [node("Expand", "x s")], {"s": np.array([1, 4, 1, 1])}, (4, 3, 5))
+
+
 def test_axes_of_one_entry_come_and_go() -> None:
     nodes = [
         node("Flatten", "x", "f", axis=2),

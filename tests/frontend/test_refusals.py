@@ -120,6 +120,14 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         "is a group normalization (a Reshape before it), which takes its statistics from each image at run time; train with "
         "batch normalization",
     ),
+    (
+        17,
+        [node("Unsqueeze", "x a", "u"), node("Expand", "u s")],
+        {"a": ints(1), "s": ints(1, 2, 1, 1, 1)},
+        "repeats axis 1 of [1, 1, 4, 6, 8]; only a single channel, and rows and columns along an axis behind them, can be repeated",
+    ),
+    (17, [node("Tile", "x s")], {"s": ints(2, 1, 1, 1)}, "repeats the batch"),
+    (17, [node("Tile", "x s")], {"s": ints(1, 1, 0, 1)}, "repeats axes NCHW [1, 1, 0, 1] times"),
     (17, [node("Transpose", "x", perm=[0, 1, 1, 2])], {}, "perm [0, 1, 1, 2] is not an order of 4 axes"),
     (17, [node("Slice", "x s e a")], {"s": ints(6), "e": ints(9), "a": ints(2)}, "leaves nothing of axis H"),
     (17, [node("Slice", "x s e a")], {"s": ints(1), "e": ints(9), "a": ints(0)}, "leaves nothing of axis N"),

@@ -13,6 +13,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     pooling,
     rearrange,
     refused,
+    repeat,
     resize,
 )
 from snn_deploy.frontend.onnx.export import to_onnx

@@ -20,7 +20,19 @@ from snn_deploy.graph.ops import Conv, ConvTranspose
 MAX_AXES = 8
 """Axes that a map may be cut into on the way to another map."""
 
-RENAMING = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast", "Shape", "Size")
+RENAMING = (
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Dropout",
+    "Cast",
+    "Shape",
+    "Size",
+    "Expand",
+)
 """Operators that read a map whose axes are not settled."""
 
 RENAMED = "the order of axes"
