@@ -6,7 +6,7 @@ of the same cores, so a concatenation copies nothing.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -172,19 +172,9 @@ def count_patterns(kind: GroupKind, taps: int, stride: int, dilation: int, lengt
 
     Rows in the middle of a tile share one set per phase of the stride; those near its border lack taps.
     """
-    patterns = set()
-    if kind == "conv":
-        reach = (taps - 1) * dilation
-        for row in range(length * stride + reach):
-            met = [
-                tap
-                for tap in range(taps)
-                if (row - tap * dilation) % stride == 0 and 0 <= (row - tap * dilation) // stride < length
-            ]
-            patterns.add(tuple(met))
-    else:
-        reach = (taps - 1) * dilation
-        for offset in range(-reach, length):
-            met = [tap for tap in range(taps) if 0 <= offset + tap * dilation < length]
-            patterns.add(tuple(met))
-    return tuple(sorted(len(met) for met in patterns if met))
+    met: dict[int, tuple[int, ...]] = defaultdict(tuple)
+    for tap in range(taps):
+        for row in range(length):
+            source = row * stride + tap * dilation if kind == "conv" else row - tap * dilation
+            met[source] += (tap,)
+    return tuple(sorted(len(pattern) for pattern in set(met.values())))

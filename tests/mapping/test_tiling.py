@@ -150,6 +150,8 @@ def test_maps_of_few_pixels_have_few_lists(entries: int, words: int) -> None:
     """At most one list per source pixel, of which nine reach the tile; three synapses and a header take 64 bits."""
     group = replace(LAYERS[5].groups[0], entries=entries)
     assert count_synaptic_words(load_target("loihi1"), replace(LAYERS[5], groups=(group,)), Tile(1, 6, 6)) == words
+    none = Layer("none", (1, 1, 1), (SynapseGroup("a", (1, 1, 1), "pixels"),))
+    assert count_synaptic_words(load_target("loihi1"), none, Tile(1, 1, 1)) == 1
 
 
 def test_lists_of_pixels_are_those_of_the_channels_that_exist() -> None:

@@ -134,7 +134,7 @@ def test_a_wrong_current_is_found_at_state_level(network: Network, simulated: Re
 
 
 def test_synaptic_currents_equal_the_recorded_u(network: Network, simulated: Replay) -> None:
-    synapses = SynapticCurrents(simulated.sent, limit=0)
+    synapses = SynapticCurrents(simulated.sent)
     for name in LAYERS:
         expected = recorded(f"{name}-u")
         like = np.zeros((1, *network.population(name).shape), np.int64)

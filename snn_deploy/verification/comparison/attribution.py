@@ -44,7 +44,7 @@ def replay(network: Network, found: Trace, name: str, rule: Rule | None = None) 
     sent = collect_sent(network, found, {connection.source for connection in network.incoming(name)})
     if sent is None:
         return None
-    response = respond(Site.of(network, name, rule), SynapticCurrents(sent, limit=0), population.start, network.steps)
+    response = respond(Site.of(network, name, rule), SynapticCurrents(sent), population.start, network.steps)
     return response.probe()
 
 

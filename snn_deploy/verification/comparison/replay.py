@@ -112,31 +112,15 @@ class Response:
 
 
 class SynapticCurrents:
-    """What connections deliver when their sources send given trains.
+    """What connections deliver when their sources send given trains."""
 
-    Currents are remembered within ``limit`` bytes; that serves an autopsy, which replays one population hundreds of
-    times with mostly the same kernels.
-    """
-
-    def __init__(self, sent: Mapping[str, Train], limit: int = 2**28) -> None:
+    def __init__(self, sent: Mapping[str, Train]) -> None:
         self.sent = sent
-        self._left = limit
-        self._known: dict[tuple[int, int, str, int], tuple[Kernel, Int64]] = {}
 
     def current(self, connection: Connection, step: int) -> Int64 | None:
         """Current (B, C, H, W) that arrives through ``connection`` at global ``step``; ``None`` where nothing does."""
-        sending = step - connection.delay
-        payload = self.sent[connection.source].at(sending)
-        if payload is None:
-            return None
-        key = (id(connection.kernel), connection.exponent, connection.source, sending)
-        if key in self._known:
-            return self._known[key][1]
-        current = dynamics.transmit(connection, payload)
-        if current.nbytes <= self._left:
-            self._left -= current.nbytes
-            self._known[key] = (connection.kernel, current)
-        return current
+        payload = self.sent[connection.source].at(step - connection.delay)
+        return None if payload is None else dynamics.transmit(connection, payload)
 
     def total(self, incoming: Sequence[Connection], step: int, like: Int64) -> Int64:
         """Sum over ``incoming`` at global ``step``, in the shape of ``like``."""
@@ -146,6 +130,31 @@ class SynapticCurrents:
             if current is not None:
                 total += current
         return total
+
+
+class RememberedCurrents(SynapticCurrents):
+    """The same, remembered within ``limit`` bytes.
+
+    That serves an autopsy, which replays one population hundreds of times with mostly the same kernels.
+    """
+
+    def __init__(self, sent: Mapping[str, Train], limit: int) -> None:
+        super().__init__(sent)
+        self._left = limit
+        self._known: dict[tuple[int, int, str, int], tuple[Kernel, Int64 | None]] = {}
+
+    def current(self, connection: Connection, step: int) -> Int64 | None:
+        """As :meth:`SynapticCurrents.current`."""
+        key = (id(connection.kernel), connection.exponent, connection.source, step - connection.delay)
+        if key in self._known:
+            _, current = self._known[key]  # and its kernel, which keeps the number of the kernel in the key its own
+            return current
+        current = super().current(connection, step)
+        size = 0 if current is None else current.nbytes
+        if size <= self._left:
+            self._left -= size
+            self._known[key] = connection.kernel, current
+        return current
 
 
 def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> Response:
@@ -162,7 +171,7 @@ def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> 
     )
     v = dynamics.initialize_membrane(population, batch)
     count = np.zeros_like(v)
-    for step in range(first + length - min(site.shift, 0)):
+    for step in range(first + length - site.shift):
         current = synapses.total(site.incoming, step, v)
         if step == population.start or (site.repeat_bias and step > population.start):
             current += population.bias
@@ -171,7 +180,7 @@ def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> 
         else:
             v, count, payload = site.rule.advance(population, v, count, current, step)
         shown = step + site.shift - first
-        if 0 <= shown < length:
+        if shown >= 0:
             trains[:, shown], states[:, shown] = payload, v
             if second_states is not None:
                 second_states[:, shown] = count
@@ -211,7 +220,7 @@ def forward(
             continue
         reached.add(population.name)
         site = changed.get(population.name) or Site.of(network, population.name)
-        response = respond(site, SynapticCurrents(sent, limit=0), 0, network.duration)
+        response = respond(site, SynapticCurrents(sent), 0, network.duration)
         sent[population.name] = Train(0, response.trains)
         window = slice(population.start, population.start + network.steps)
         probes[population.name] = response.probe(window)

@@ -20,6 +20,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.verification.comparison.attribution import find_differing_cells
 from snn_deploy.verification.comparison.comparison import Recording, name_traces
 from snn_deploy.verification.comparison.replay import (
+    RememberedCurrents,
     Rule,
     Site,
     SynapticCurrents,
@@ -36,6 +37,9 @@ from snn_deploy.verification.traces.trace import Probe, Trace
 
 FEW = 4
 """Channels that a diagnosis lists."""
+
+MAX_REMEMBERED_BYTES = 2**28
+"""Of the currents that a population's replays have in common."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class _Case:
             raise VerificationError(
                 f"{population}: an autopsy needs its own train and those of all its sources, in full"
             )
-        return cls(network, Site.of(network, population, rule), SynapticCurrents(sent, limit=0), recorded)
+        return cls(network, Site.of(network, population, rule), SynapticCurrents(sent), recorded)
 
     @property
     def cells(self) -> int:
@@ -190,7 +194,7 @@ class _Case:
             states=None if states is None else states[one, early],
             second_states=None if second is None else second[one, early],
         )
-        return _Case(self.network, self.site, SynapticCurrents(sent), recorded)
+        return _Case(self.network, self.site, RememberedCurrents(sent, MAX_REMEMBERED_BYTES), recorded)
 
     def _differs(self, site: Site) -> Bool:
         """(B, steps that can be known, n)."""

@@ -15,14 +15,26 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.display.verdict_table import render_text
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
+from snn_deploy.network.kernels import identity
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
-from snn_deploy.network.network import Mode, Network, Population
+from snn_deploy.network.network import Connection, Mode, Network, Population
 from snn_deploy.network.neuron import Reset
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Trace, compare
-from snn_deploy.verification.comparison.replay import Replay, Site, find_horizon, forward, is_replayable, repeat
+from snn_deploy.verification.comparison.replay import (
+    RememberedCurrents,
+    Replay,
+    Site,
+    SynapticCurrents,
+    Train,
+    find_horizon,
+    forward,
+    is_replayable,
+    repeat,
+    respond,
+)
 from snn_deploy.verification.diagnosis.autopsy import diagnose, explain
 from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, find_fault
 from snn_deploy.verification.diagnosis.mutation import INVISIBLE, add_score, score_mutants, suggest_stimulus
@@ -249,3 +261,59 @@ def test_suggested_images_catch_what_all_of_them_catch(network: Network) -> None
     part = score_mutants(network, stimulus[list(chosen)], populations=["enc1/a"])
     assert len(part.caught(Level.TRAIN)) == len(score.caught(Level.TRAIN))
     assert len(suggest_stimulus(score, Level.TRAIN, 1)) == 1
+
+
+def wired(*delays: int) -> tuple[Connection, ...]:
+    return tuple(
+        Connection(f"c{number}", "in", "n", identity(1, number), exponent=number, delay=delay)
+        for number, delay in enumerate(delays, start=1)
+    )
+
+
+SENT = {"in": Train(2, np.array([5, 0, -7]).reshape(1, 3, 1, 1, 1))}
+"""5 in step 2 and -7 in step 4."""
+
+
+def test_currents_arrive_when_their_delay_is_over() -> None:
+    once, twice = wired(1, 3)
+    like = np.zeros((1, 1, 1, 1), np.int64)
+    totals = [SynapticCurrents(SENT).total((once, twice), step, like).item() for step in range(9)]
+    # times 1 * 2 a step later, times 2 * 4 three steps later
+    assert totals == [0, 0, 0, 10, 0, 40 - 14, 0, -56, 0]
+    assert SynapticCurrents(SENT).current(once, 4) is None
+    assert like.item() == 0
+
+
+@pytest.mark.parametrize(("limit", "remembered"), [(0, 0), (7, 0), (8, 1), (15, 1), (16, 2), (99, 4)])
+def test_currents_are_remembered_up_to_the_limit(limit: int, remembered: int) -> None:
+    """Each has eight bytes; what does not arrive has none."""
+    plain, currents = SynapticCurrents(SENT), RememberedCurrents(SENT, limit)
+    asked = [(connection, step) for connection in wired(1, 3) for step in range(9)]
+    first = [currents.current(*each) for each in asked]
+    again = [currents.current(*each) for each in asked]
+    assert [None if each is None else each.item() for each in first] == [
+        None if (each := plain.current(*other)) is None else each.item() for other in asked
+    ]
+    arriving = [(one, other) for one, other in zip(first, again, strict=True) if one is not None]
+    assert sum(one is other for one, other in arriving) == remembered
+    assert all(np.array_equal(one, other) for one, other in arriving)
+
+
+@pytest.mark.parametrize("shift", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize(("first", "length"), [(0, 9), (3, 4), (4, 1)])
+def test_what_is_shown_comes_as_late_as_the_site_is_shifted(shift: int, first: int, length: int) -> None:
+    """Threshold 8, a bias of 1 from step 3 on: 10 arrives in step 3, 26 in step 5, -56 in step 7."""
+    neuron = MultiThreshold(np.array([8]), np.array([0]), -9, 9)
+    population = Population("n", (1, 1, 1), neuron, np.ones((1, 1, 1), np.int64), np.ones(1), start=3)
+    site = Site(population, wired(1, 3), repeat_bias=True, shift=shift)
+    trains, states = [0, 0, 0, 1, 0, 3, 1, -7, 0, 0, 0], [0, 0, 0, 3, 4, 7, 0, 1, 2, 3, 4]
+    response = respond(site, SynapticCurrents(SENT), first, length)
+    steps = [step - shift for step in range(first, first + length)]
+    assert response.trains.ravel().tolist() == [trains[step] if step >= 0 else 0 for step in steps]
+    assert response.states.ravel().tolist() == [states[step] if step >= 0 else 0 for step in steps]
+    assert response.second_states is None
+    once = replace(site, repeat_bias=False, shift=0)
+    assert respond(once, SynapticCurrents(SENT), 3, 2).states.ravel().tolist() == [3, 3]
+    lost = replace(site, incoming=(replace(wired(1)[0], source="b"), replace(wired(1)[0], source="a")))
+    with pytest.raises(VerificationError, match=r"^n: cannot be replayed without the trains of a, b$"):
+        respond(lost, SynapticCurrents(SENT), first, length)
