@@ -17,6 +17,7 @@ derived from the documented memories; it is not checked against a published tabl
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,11 +69,14 @@ def count_synaptic_words(target: Target, layer: Layer, tile: Tile) -> int:
 
 def _words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile) -> int:
     word, header = target.integer("encoding.word_bits"), target.integer("encoding.list_header_bits")
-    if group.kind in ("dense", "pixels"):
-        return _explicit_words(target, group, layer, tile, word)
-    per_group = layer.shape[0] // group.groups
-    covered = min(group.groups, -(-tile.channels // per_group))
-    lists, weights = covered * (group.shape[0] // group.groups), min(tile.channels, per_group)
+    if group.kind == "dense":
+        return _explicit_words(target, group, _count_sources(group, layer, tile), tile.size)
+    if group.kind == "pixels":
+        share = group.entries * tile.rows * tile.columns / math.prod(layer.shape[1:])
+        synapses = math.ceil(share) * tile.channels
+        lists = max(min(_count_sources(group, layer, tile), synapses), 1)
+        return _explicit_words(target, group, lists, -(-synapses // lists))
+    lists, weights = _count_channels(group, layer, tile), min(tile.channels, layer.shape[0] // group.groups)
     if shares_taps(target):
         bits = group.weight_bits + (target.integer("encoding.strided_weight_bits") if group.strides[1] > 1 else 0)
         return lists * math.prod(group.taps) * -(-(weights * bits + header) // word)
@@ -89,24 +93,28 @@ def _words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile) -> int
     )
 
 
-def _explicit_words(target: Target, group: SynapseGroup, layer: Layer, tile: Tile, word: int) -> int:
-    """One list per source neuron with an index beside each weight."""
+def _explicit_words(target: Target, group: SynapseGroup, lists: int, synapses: int) -> int:
+    """Words of ``lists`` of ``synapses``, an index beside each weight."""
     bits = group.weight_bits + target.integer("encoding.dense_index_bits")
     header = target.integer("encoding.dense_header_bits")
-    if group.kind == "dense":
-        return _count_sources(group, tile) * -(-(tile.size * bits + header) // word)
-    synapses = math.ceil(group.entries * tile.rows * tile.columns / (layer.shape[1] * layer.shape[2])) * tile.channels
-    lists = max(min(_count_sources(group, tile), synapses), 1)
-    return lists * -(-(-(-synapses // lists) * bits + header) // word)
+    return lists * -(-(synapses * bits + header) // target.integer("encoding.word_bits"))
 
 
-def _count_sources(group: SynapseGroup, tile: Tile) -> int:
-    """Source neurons with a list of their own: all for a dense group, else the pixels that reach the tile, channel by channel.
+def _count_channels(group: SynapseGroup, layer: Layer, tile: Tile) -> int:
+    """Source channels that the channels of ``tile`` read; a map of pixels reads each for itself."""
+    groups = group.shape[0] if group.kind == "pixels" else group.groups
+    covered = min(groups, -(-tile.channels // (layer.shape[0] // groups)))
+    return covered * (group.shape[0] // groups)
 
-    Exact where rows and columns are read independently, as by every interpolation; at least as many otherwise.
+
+def _count_sources(group: SynapseGroup, layer: Layer, tile: Tile) -> int:
+    """Source neurons that reach ``tile``.
+
+    For a map of pixels exact where rows and columns are read independently, as by every interpolation; at least as many
+    otherwise.
     """
-    channels = group.shape[0] if group.kind == "dense" else min(tile.channels, group.shape[0])
-    return channels * measure_receptive_field(group, 0, tile.rows) * measure_receptive_field(group, 1, tile.columns)
+    rows, columns = measure_receptive_field(group, 0, tile.rows), measure_receptive_field(group, 1, tile.columns)
+    return _count_channels(group, layer, tile) * rows * columns
 
 
 def shares_taps(target: Target) -> bool:
@@ -131,21 +139,10 @@ def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
 
 def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:
     """Loihi 2: one per group, or per source neuron of explicit lists. Loihi 1: one per source neuron that reaches the tile."""
-    axons = 0
-    for group in layer.groups:
-        if group.kind in ("dense", "pixels"):
-            axons += _count_sources(group, tile)
-        elif shares_taps(target):
-            axons += 1
-        else:
-            per_group = layer.shape[0] // group.groups
-            channels = min(group.groups, -(-tile.channels // per_group)) * (group.shape[0] // group.groups)
-            axons += (
-                channels
-                * measure_receptive_field(group, 0, tile.rows)
-                * measure_receptive_field(group, 1, tile.columns)
-            )
-    return axons
+    return sum(
+        1 if shares_taps(target) and group.kind in ("conv", "transposed") else _count_sources(group, layer, tile)
+        for group in layer.groups
+    )
 
 
 def fits(target: Target, layer: Layer, tile: Tile) -> bool:
@@ -188,20 +185,21 @@ def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
                 best is not None and Tile(channels, fullest, columns).cores(layer) > best[1].cores(layer)
             ):
                 continue
-            if not fits(target, layer, Tile(channels, 1, columns)):
+            tallest = _count_rows(target, layer, channels, columns, fullest)
+            if not tallest:
                 continue
-            low, high = 1, fullest
-            while low < high:
-                middle = (low + high + 1) // 2
-                low, high = (
-                    (middle, high) if fits(target, layer, Tile(channels, middle, columns)) else (low, middle - 1)
-                )
-            even = -(-layer.shape[1] // -(-layer.shape[1] // low))
+            even = -(-layer.shape[1] // -(-layer.shape[1] // tallest))
             tile = Tile(channels, even, columns)
             rank = tile.cores(layer), tile.rows + tile.columns
             if best is None or rank < best[0]:
                 best = rank, tile
     return None if best is None else best[1]
+
+
+def _count_rows(target: Target, layer: Layer, channels: int, columns: int, most: int) -> int:
+    """The most rows, up to ``most``, of which a tile of ``channels`` and ``columns`` fits; 0 where not even one does."""
+    heights = range(1, most + 1)
+    return bisect_left(heights, True, key=lambda rows: not fits(target, layer, Tile(channels, rows, columns)))
 
 
 def bound_cores(target: Target, layer: Layer) -> int:

@@ -48,6 +48,7 @@ TARGETS = {
     "loihi1, few axons": limited("loihi1", input_axons_per_core=40),
     "loihi2, few neurons": limited("loihi2", neurons_per_core=20),
     "loihi2, few words": limited("loihi2", synaptic_memory_words=40),
+    "loihi2, one neuron": limited("loihi2", neurons_per_core=1),
     "loihi2, little memory": limited("loihi2", core_memory_words=70),
     "loihi2": load_target("loihi2"),
 }
@@ -150,6 +151,8 @@ def test_maps_of_few_pixels_have_few_lists(entries: int, words: int) -> None:
     """At most one list per source pixel, of which nine reach the tile; three synapses and a header take 64 bits."""
     group = replace(LAYERS[5].groups[0], entries=entries)
     assert count_synaptic_words(load_target("loihi1"), replace(LAYERS[5], groups=(group,)), Tile(1, 6, 6)) == words
+    oblong = Layer("oblong", (2, 6, 2), (replace(group, shape=(2, 3, 3), entries=13),))
+    assert count_synaptic_words(load_target("loihi1"), oblong, Tile(1, 3, 2)) == 2 * 2  # four of seven for each of two
     none = Layer("none", (1, 1, 1), (SynapseGroup("a", (1, 1, 1), "pixels"),))
     assert count_synaptic_words(load_target("loihi1"), none, Tile(1, 1, 1)) == 1
 
