@@ -348,3 +348,66 @@ def test_only_a_single_step_settles() -> None:
     """Whatever payloads hold: later steps may send more."""
     neuron = MultiThreshold(np.array([7]), np.array([0]), -9, 9, 0, 5)
     assert not planned(identity(1, 3), neuron=neuron).settles
+
+
+def chain(*sizes: int, relay: int | None = None) -> Network:
+    """Populations of ``sizes`` channels of 4x4 pixels, one after the other; number ``relay`` copies the one before it."""
+    network, _ = single(0, 9, 4)
+    populations, connections = [network.input], []
+    for place, (before, count) in enumerate(zip((1, *sizes), sizes, strict=False)):
+        payload = (-99, 99) if place == relay else (0, 9)
+        theta = np.full(count, 1 if place == relay else 7)
+        neuron = MultiThreshold(theta, 0 * theta, *payload)
+        populations.append(
+            Population(f"p{place}", (count, 4, 4), neuron, np.zeros((count, 1, 1), np.int64), np.ones(count))
+        )
+        kernel: Kernel = PIXELS if place == relay else ConvKernel(np.full((count, before, 1, 1), 3, np.int8))
+        connections.append(Connection(f"c{place}", populations[-2].name, f"p{place}", kernel, 0))
+    outputs = (Output("output", populations[-1].name),)
+    return align(replace(network, populations=tuple(populations), connections=tuple(connections), outputs=outputs))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "relay", "last_reads", "peak"),
+    [
+        ((1,), None, (("p0",),), 16),
+        ((1, 3, 2), None, ((), ("p0",), ("p1", "p2")), 16 * 5),
+        ((3, 2, 1, 1), None, ((), ("p0",), ("p1",), ("p2", "p3")), 16 * 5),
+        # a relay sends 16-bit payloads, which may be computed when its reader asks: what it copies lives until then
+        ((2, 2, 1, 4), 1, ((), (), ("p0", "p1"), ("p2", "p3")), 16 * (2 + 2 * 2 + 1)),
+        ((1, 1, 1), 1, ((), (), ("p0", "p1", "p2")), 16 * (1 + 2 + 1)),
+    ],
+)
+def test_payloads_are_alive_until_they_are_read(
+    sizes: tuple[int, ...], relay: int | None, last_reads: tuple[tuple[str, ...], ...], peak: int
+) -> None:
+    plan = prepare(chain(*sizes, relay=relay), None)
+    assert [isinstance(layer, PassThroughLayer) for layer in plan.layers] == [
+        place == relay for place in range(len(sizes))
+    ]
+    assert plan.last_reads == last_reads
+    assert plan.peak_payload_bytes == peak
+
+
+@pytest.mark.parametrize(
+    ("outputs", "per_group", "window", "groups", "operator"),
+    [
+        (4, 1, (2, 2), 2, FloatConv),  # groups of one input
+        (4, 2, (1, 1), 2, Int8PlaneConv),
+        (4, 2, (1, 2), 2, Int8PlaneConv),
+        (4, 2, (2, 1), 2, Int8PlaneConv),
+        (2, 1, (2, 2), 1, Int8PlaneConv),
+    ],
+)
+def test_groups_of_one_input_have_no_eight_bits(
+    outputs: int,
+    per_group: int,
+    window: tuple[int, int],
+    groups: int,
+    operator: type[Operator],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(providers, "select_int8", EightBits)
+    kernel = ConvKernel(np.ones((outputs, per_group, *window), np.int8), groups=groups)
+    (connection,) = planned(kernel, channels=per_group * groups).constant_inputs
+    assert [type(plane.operator) for plane in connection.operators] == [operator]
