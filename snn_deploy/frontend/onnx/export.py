@@ -108,35 +108,37 @@ class _Writer:
 
     def write(self, node: Node) -> None:
         """Write one node of the graph as one or a few ONNX nodes."""
-        op, inputs, name = node.op, list(node.inputs), node.name
+        op, name = node.op, node.name
         if isinstance(op, Conv | ConvTranspose):
-            self._weighted(name, op, inputs[0])
+            self._weighted(name, op, node.source)
         elif isinstance(op, Affine):
             scale = self._per_channel(f"{name}/scale", op.scale)
-            scaled = self.add("Mul", [inputs[0], scale], self.names.fresh(f"{name}/scaled"))
+            scaled = self.add("Mul", [node.source, scale], self.names.fresh(f"{name}/scaled"))
             self.add("Add", [scaled, self._per_channel(f"{name}/shift", op.shift)], name)
         elif isinstance(op, Resample):
             rows = self.tensor(f"{name}/rows", op.rows.astype(np.float32))
             columns = self.tensor(f"{name}/columns", op.columns.T.astype(np.float32))
-            by_rows = self.add("MatMul", [rows, inputs[0]], self.names.fresh(f"{name}/by-rows"))
+            by_rows = self.add("MatMul", [rows, node.source], self.names.fresh(f"{name}/by-rows"))
             self.add("MatMul", [by_rows, columns], name)
         elif isinstance(op, LeakyRelu):
-            self.add("PRelu", [inputs[0], self._per_channel(f"{name}/slope", op.slope)], name)
+            self.add("PRelu", [node.source, self._per_channel(f"{name}/slope", op.slope)], name)
         elif isinstance(op, Clip):
             limits = [self.tensor(f"{name}/{end}", np.array(getattr(op, end), np.float32)) for end in ("low", "high")]
-            self.add("Clip", [inputs[0], *limits], name)
+            self.add("Clip", [node.source, *limits], name)
         elif isinstance(op, Nearest):
             scales = self.tensor(f"{name}/scales", np.array([1, 1, *op.scale], np.float32))
             self.add(
                 "Resize",
-                [inputs[0], "", scales],
+                [node.source, "", scales],
                 name,
                 mode="nearest",
                 coordinate_transformation_mode="asymmetric",
                 nearest_mode="floor",
             )
+        elif isinstance(op, Host):
+            self._host(name, HostFunction.of(op.function), node.source)
         else:
-            self._plain(name, op, inputs)
+            self._plain(name, op, list(node.inputs))
 
     def _plain(self, name: str, op: Op, inputs: list[str]) -> None:
         """Operators that ONNX has as one node with the same attributes."""
@@ -153,8 +155,6 @@ class _Writer:
             self.add("Relu", inputs, name)
         elif isinstance(op, Linear | Relay):
             self.add("Identity", inputs, name)
-        elif isinstance(op, Host):
-            self._host(name, HostFunction.of(op.function), inputs[0])
         else:
             raise GraphError(f"{name}: {type(op).__name__} has no ONNX form")
 
