@@ -12,6 +12,7 @@ source tile as if spread evenly within it. A map of pixels is followed pixel by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Block:
     @property
     def cores(self) -> slice:
         """Their numbers."""
-        return slice(self.first, self.first + self.grid[0] * self.grid[1] * self.grid[2])
+        return slice(self.first, self.first + math.prod(self.grid))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def place_layers(mapping: Mapping) -> dict[str, Block]:
         tile = Tile(min(mapped.tile.channels, channels), min(mapped.tile.rows, rows), min(mapped.tile.columns, columns))
         grid = -(-channels // tile.channels), -(-rows // tile.rows), -(-columns // tile.columns)
         blocks[mapped.layer.name] = Block(first, tile, grid)
-        first += grid[0] * grid[1] * grid[2]
+        first += math.prod(grid)
     return blocks
 
 
@@ -116,11 +117,10 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
         neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            taps = _taps_per_block(connection.kernel, population.shape[0], block.tile.channels)
-            load = _operations(connection.kernel, taps, mean, population.shape, block.tile).ravel()
+            load = _operations(connection.kernel, mean, population.shape, block.tile).ravel()
             loads[connection.name] = load
             operations[block.cores] += load
-            messages.append(_messages(network, connection, taps.any((2, 3)), mean, blocks, target))
+            messages.append(_messages(network, connection, mean, blocks, target))
     return Traffic(blocks, operations, loads, neurons, tuple(messages))
 
 
@@ -129,9 +129,9 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
 
     The same numbers as in :class:`Traffic`, step by step: sums over the columns, then the rows, that reach a tile.
     """
-    taps = _taps_per_block(kernel, shape[0], tile.channels)
     if isinstance(kernel, SpatialKernel):
-        return np.stack([_operations(kernel, taps, maps.astype(np.float64), shape, tile).ravel() for maps in events])
+        return np.stack([_operations(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
+    taps = _taps_per_block(kernel, tile.channels)
     landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]))
     rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
     columns = _landings(landed[1], tile.columns, -(-shape[2] // tile.columns))
@@ -162,16 +162,13 @@ def _sizes(length: int, part: int) -> Int64:
     return np.diff(np.append(np.arange(0, length, part), length))
 
 
-def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
-    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part``; empty for pixel maps."""
-    if isinstance(kernel, SpatialKernel):
-        return np.zeros((0, 0, 0, 0), np.int64)
+def _taps_per_block(kernel: ConvKernel | TransposedKernel, part: int) -> Int64:
+    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part`` channels."""
     used = kernel.weight != 0
-    conv = isinstance(kernel, ConvKernel)
-    if not conv:
-        used = used.reshape(kernel.groups, used.shape[0] // kernel.groups, *used.shape[1:]).swapaxes(1, 2)
-        used = used.reshape(outputs, -1, *used.shape[3:])
-    inputs = used.shape[1]
+    if isinstance(kernel, TransposedKernel):
+        by_group = used.reshape(kernel.groups, len(used) // kernel.groups, *used.shape[1:])
+        used = np.concatenate(by_group.swapaxes(1, 2))
+    outputs, inputs = used.shape[:2]
     counts = np.zeros((-(-outputs // part), inputs * kernel.groups, *used.shape[2:]), np.int64)
     for output in range(outputs):
         group = output // (outputs // kernel.groups)
@@ -179,7 +176,7 @@ def _taps_per_block(kernel: Kernel, outputs: int, part: int) -> Int64:
     return counts
 
 
-def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: Tile) -> Float64:
+def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
     """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
@@ -187,7 +184,7 @@ def _operations(kernel: Kernel, used: Int64, mean: Float64, shape: Shape, tile: 
         np.add.at(places.T, kernel.rows[connected], mean.reshape(mean.shape[0], -1).T[kernel.indices[connected]])
         per_block = _summed(places, tile.channels, 0)
     else:
-        taps = used.astype(np.float64)
+        taps = _taps_per_block(kernel, tile.channels).astype(np.float64)
         rows, columns = locate_targets(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
         if not any(mean.strides):  # one value everywhere: the channels can be summed first
             taps, mean = taps.sum(1, keepdims=True), mean[:1]
@@ -227,19 +224,20 @@ def _reach(landed: Int64, part: int, tiles: int) -> Bool:
     return reached
 
 
+def _talks(kernel: ConvKernel | TransposedKernel, tile: Tile) -> Bool:
+    """(blocks, C_in) bool: whether a source channel has a non-zero weight into a block of channels."""
+    return np.asarray(_taps_per_block(kernel, tile.channels).any((2, 3)))
+
+
 def count_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
     """Messages (C, H, W) int64 that one event of each source neuron becomes when ``target`` is cut into ``tile``."""
-    return _message_map(kernel, _taps_per_block(kernel, target[0], tile.channels).any((2, 3)), source, target, tile)
-
-
-def _message_map(kernel: Kernel, talks: Bool, source: Shape, target: Shape, tile: Tile) -> Int64:
     grid = -(-target[0] // tile.channels), -(-target[1] // tile.rows), -(-target[2] // tile.columns)
     if isinstance(kernel, SpatialKernel):
         pixels, _ = _pixel_pairs(kernel, tile, grid)
         reached = np.bincount(pixels, minlength=source[1] * source[2]).astype(np.int64)
         return np.broadcast_to(reached.reshape(1, *source[1:]), source)
     rows, columns = locate_targets(kernel, source)
-    blocks = np.count_nonzero(talks, axis=0)
+    blocks = np.count_nonzero(_talks(kernel, tile), axis=0)
     met = [
         _reach(landed, part, tiles).sum(1)
         for landed, part, tiles in ((rows, tile.rows, grid[1]), (columns, tile.columns, grid[2]))
@@ -261,23 +259,20 @@ def _pixel_pairs(kernel: SpatialKernel, tile: Tile, grid: Shape) -> tuple[Int64,
 def _messages(
     network: Network,
     connection: Connection,
-    talks: Bool,
     mean: Float64,
     blocks: MappingType[str, Block],
     target: Target,
 ) -> Messages:
-    """``talks`` (blocks, C_in) bool: whether a source channel has a non-zero weight into a block of channels."""
     source, end = network.population(connection.source), network.population(connection.target)
-    fan = _message_map(connection.kernel, talks, source.shape, end.shape, blocks[end.name].tile)
-    sent = float(np.einsum("cyx,cyx->", mean, fan)) if any(mean.strides) else float(mean.flat[0] * fan.sum())
+    fan = count_messages(connection.kernel, source.shape, end.shape, blocks[end.name].tile)
+    sent = float(np.einsum("cyx,cyx->", mean, fan))
     if source.neuron is None:
         return Messages(connection.name, sent, 0.0, 0.0, 0.0, 0.0)
     here, there = blocks[source.name], blocks[end.name]
-    events = mean if any(mean.strides) else np.broadcast_to(mean, source.shape)
     if isinstance(connection.kernel, SpatialKernel):
-        begin, finish, weight = _pixel_routes(connection.kernel, events, here, there)
+        begin, finish, weight = _pixel_routes(connection.kernel, mean, here, there)
     else:
-        begin, finish, weight = _routes(connection.kernel, talks, events, here, there)
+        begin, finish, weight = _routes(connection.kernel, mean, here, there)
     return _hops(connection.name, begin + here.first, finish + there.first, weight, target, sent)
 
 
@@ -303,12 +298,12 @@ def _pixel_routes(kernel: SpatialKernel, events: Float64, here: Block, there: Bl
     return begin.ravel(), finish.ravel(), weight.ravel()
 
 
-def _routes(kernel: ConvKernel | TransposedKernel, talks: Bool, events: Float64, here: Block, there: Block) -> Routes:
+def _routes(kernel: ConvKernel | TransposedKernel, events: Float64, here: Block, there: Block) -> Routes:
     """All pairs of tiles that talk, with the events of the one as if they were spread evenly within it."""
     source: Shape = (events.shape[0], events.shape[1], events.shape[2])
     rows, columns = locate_targets(kernel, source)
     reach = (
-        talks.T,
+        _talks(kernel, there.tile).T,
         _reach(rows, there.tile.rows, there.grid[1]),
         _reach(columns, there.tile.columns, there.grid[2]),
     )

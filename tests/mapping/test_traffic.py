@@ -14,7 +14,14 @@ from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup, describe_layers
 from snn_deploy.mapping.tiling import Tile, measure_uses
-from snn_deploy.mapping.traffic import count_messages, locate_cores, measure_operations, measure_traffic, place_layers
+from snn_deploy.mapping.traffic import (
+    Messages,
+    count_messages,
+    locate_cores,
+    measure_operations,
+    measure_traffic,
+    place_layers,
+)
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -167,8 +174,19 @@ def test_hops_are_the_distances_between_mesh_tiles(tmp_path: Path, neurons: int,
     assert (moved.sent, moved.hops_ew, moved.hops_ns, moved.between_chips) == pytest.approx(
         (sent, east, north, between)
     )
+    assert moved.within_chips == pytest.approx(sent - between)
+    assert measured.within_chips == moved.within_chips
+    assert measured.between_chips == moved.between_chips
     assert north > 0
     assert between > 0
+    # the host's messages reach one core of each block of channels; where they enter the mesh is not known
+    cores = -(-4 // here.tile.channels)
+    assert measured.sent("input->a") == Messages("input->a", 0.5 * 4 * 20 * 16 * cores, 0.0, 0.0, 0.0, 0.0)
+    silent = measure_traffic(network, assume_activity(network, 0.0), mapping, target)
+    assert [silent.sent(name) for name in ("input->a", "a->b")] == [
+        Messages(name, 0.0, 0.0, 0.0, 0.0, 0.0) for name in ("input->a", "a->b")
+    ]
+    assert not silent.operations.any()
 
 
 def bilinear(size: tuple[int, int]) -> SpatialKernel:
