@@ -211,9 +211,7 @@ class Comparison:
         if not self._pairs:
             return None
         reached = None
-        for level in Level:
-            if level > self.level:
-                break
+        for level in (level for level in Level if level <= self.level):
             for pair in self._pairs.values():
                 checks = list_required_checks(level, self.network, pair.population)
                 if pair.side(checks, self.share).status is not Status.EQUAL:
@@ -270,15 +268,18 @@ def _same_but_schedule(network: Network, other: Network) -> Network:
     """``other``, if nothing but its schedule differs and counts do not depend on that."""
     if network.mode == "rate":
         raise VerificationError("in rate mode counts depend on the schedule; only runs of one schedule are compared")
-    if artifact.digest(_unscheduled(network)) != artifact.digest(_unscheduled(other)):
+    if artifact.digest(_scheduled_as(network, other)) != artifact.digest(network):
         raise VerificationError(f"{other.name} differs from {network.name} in more than its schedule")
     return other
 
 
-def _unscheduled(network: Network) -> Network:
+def _scheduled_as(network: Network, other: Network) -> Network:
+    """``other`` with the schedule of ``network`` wherever both have something of one name."""
+    start = {population.name: population.start for population in network.populations}
+    delay = {connection.name: connection.delay for connection in network.connections}
     return replace(
-        network,
-        steps=1,
-        populations=tuple(replace(population, start=0) for population in network.populations),
-        connections=tuple(replace(connection, delay=1) for connection in network.connections),
+        other,
+        steps=network.steps,
+        populations=tuple(replace(each, start=start.get(each.name, each.start)) for each in other.populations),
+        connections=tuple(replace(each, delay=delay.get(each.name, each.delay)) for each in other.connections),
     )

@@ -139,21 +139,25 @@ def find_first_divergence(
     )
     divergences: list[tuple[tuple[int, float, int], Divergence]] = []
     for rank, (quantity, expected, got) in enumerate(pairs):
-        place = None if expected is None or got is None else _first_place(expected, got)
-        if place is None or expected is None or got is None:
+        if expected is None or got is None:
             continue
-        step = place[1] if len(place) == 3 else None
+        place = _first_place(expected, got)
+        if place is None:
+            continue
+        batch, *inside = place
+        column = inside.pop() if inside else None
+        step = inside.pop() if inside else None
         divergence = Divergence(
             backend=backend,
             population=population.name,
             quantity=quantity,
-            image=image + place[0],
+            image=image + batch,
             step=step,
-            neuron=None if len(place) == 1 else _neuron(population, probe, place[-1]),
+            neuron=None if column is None else _neuron(population, probe, column),
             expected=int(expected[place]),
             found=int(got[place]),
         )
-        divergences.append(((place[0], np.inf if step is None else step, rank), divergence))
+        divergences.append(((batch, np.inf if step is None else step, rank), divergence))
     return min(divergences, key=lambda ranked: ranked[0])[1] if divergences else None
 
 
@@ -180,13 +184,11 @@ def _first_place(expected: Array, found: Array) -> tuple[int, ...] | None:
 
 def restrict_to_common(reference: Probe, probe: Probe) -> tuple[Probe, Probe]:
     """Both sides at the neurons that both probed."""
-    if reference.neurons is None and probe.neurons is None:
-        return reference, probe
-    if reference.neurons is None and probe.neurons is not None:
-        return reference.at(probe.neurons), probe
-    if reference.neurons is not None and probe.neurons is None:
+    if reference.neurons is None:
+        return reference if probe.neurons is None else reference.at(probe.neurons), probe
+    if probe.neurons is None:
         return reference, probe.at(reference.neurons)
-    neurons = np.intersect1d(np.asarray(reference.neurons), np.asarray(probe.neurons))
+    neurons = np.intersect1d(reference.neurons, probe.neurons)
     return reference.at(neurons), probe.at(neurons)
 
 
