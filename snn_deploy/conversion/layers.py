@@ -79,7 +79,7 @@ def group_layers(graph: Graph) -> Layers:
 
 def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
     kind = kinds[node.name]
-    root = node if kind == "output" else graph.node_of.get(node.inputs[0])
+    root = node if kind == "output" else graph.node_of.get(node.source)
     if root is None:
         raise ConversionError(f"{node.name}: an activation directly on the input; it needs a linear operator before it")
     terms = (
@@ -91,12 +91,11 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
     origin = [*node.origin, *root.origin] if root is not node else list(node.origin)
     for term in terms:
         op = _canonical(graph, term)
-        source = term.inputs[0]
-        if source != graph.input and source not in kinds:
+        if term.source != graph.input and term.source not in kinds:
             raise ConversionError(
-                f"{term.name}: reads {source}, which is not an activation; the graph is not in normal form"
+                f"{term.name}: reads {term.source}, which is not an activation; the graph is not in normal form"
             )
-        inputs.append(LayerInput(term.name, source, op, term.origin))
+        inputs.append(LayerInput(term.name, term.source, op, term.origin))
         if not isinstance(op, Resample):
             bias = bias + op.bias.reshape(op.bias.shape[0], *(op.bias.shape[1:] or (1, 1)))
         origin.extend(term.origin)

@@ -196,11 +196,19 @@ def scale_op(op: LinearOp, source_unit: Float64, target_unit: Float64) -> Linear
     if isinstance(op, Conv):
         outputs, inputs, *window = op.weight.shape
         grouped = op.weight.reshape(groups, outputs // groups, inputs, *window)
-        scaled = grouped * source_unit.reshape(groups, 1, inputs, 1, 1) / target_unit.reshape(groups, -1, 1, 1, 1)
+        scaled = (
+            grouped
+            * source_unit.reshape(groups, 1, inputs, 1, 1)
+            / target_unit.reshape(groups, outputs // groups, 1, 1, 1)
+        )
     else:
         inputs, outputs, *window = op.weight.shape
         grouped = op.weight.reshape(groups, inputs // groups, outputs, *window)
-        scaled = grouped * source_unit.reshape(groups, -1, 1, 1, 1) / target_unit.reshape(groups, 1, outputs, 1, 1)
-    bias = op.bias / target_unit.reshape(-1, *[1] * (op.bias.ndim - 1))
+        scaled = (
+            grouped
+            * source_unit.reshape(groups, inputs // groups, 1, 1, 1)
+            / target_unit.reshape(groups, 1, outputs, 1, 1)
+        )
+    bias = (op.bias.T / target_unit).T  # the channels stand first, whether or not pixels follow
     kind = Conv if isinstance(op, Conv) else ConvTranspose
     return kind(scaled.reshape(op.weight.shape), bias, op.strides, op.pads, op.dilations, groups)
