@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import OverflowProofError
@@ -234,20 +235,38 @@ def test_random_stimuli_stay_inside_what_is_proved() -> None:
     assert network.input.input_min <= stimulus.min() < 0 < stimulus.max() <= network.input.input_max
 
 
+class Offset(MultiThreshold):
+    """With a bias that bypasses the synapses."""
+
+    @property
+    def membrane_bias(self) -> Int64:
+        return np.array([7, -9])
+
+
 @pytest.mark.parametrize("one_shot", [True, False])
-def test_every_channel_has_its_own_bound(one_shot: bool) -> None:
-    """Weights 1 and -3, payloads -5..7, counts -2..9 of the source and -1..4 here; biases differ in channel and pixel."""
-    neuron = MultiThreshold(np.array([10, 20]), np.array([1, -2]), -9, 9, -1, 4)
-    bias = np.array([[[-50, -60]], [[30, 20]]])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("kind", "offset"), [(MultiThreshold, (0, 0)), (Offset, (7, -9))])
+def test_every_channel_has_its_own_bound(
+    one_shot: bool, sign: int, kind: type[MultiThreshold], offset: tuple[int, int]
+) -> None:
+    """Weights 1 and -3 times 2, payloads -5..7, counts -2..9 of the source and -1..4 here; biases differ in channel and pixel."""
+    neuron = kind(np.array([10, 20]), np.array([1, -2]), -9, 9, -1, 4)
+    bias = sign * np.array([[[-50, -60]], [[30, 20]]])
     population = Population("a", (2, 1, 2), neuron, bias, np.ones(2))
     kernel = ConvKernel(np.array([1, -3], np.int8).reshape(2, 1, 1, 1))
     arrival = Arrival(Connection("c", "in", "a", kernel, 1), (-5, 7), (-2, 9))
     current, membrane = bound_states(population, [arrival], mode="exact", one_shot=one_shot)
-    assert current.tolist() == [60 + 2 * 5, 30 + 6 * 5]
-    least, greatest = [1 - 60 - 2 * 2, -2 + 0 - 6 * 9], [1 + 0 + 2 * 9, -2 + 30 + 6 * 2]
-    if not one_shot:
-        least = [least[0] - 10 * 4, least[1] - 20 * 4]
-        greatest = [greatest[0] + 10 * 1, greatest[1] + 20 * 1]
     assert membrane is not None
-    assert membrane.tolist() == [max(-low, high) for low, high in zip(least, greatest, strict=True)]
+    for channel, (weight, theta, v0) in enumerate(((2, 10, 1), (-6, 20, -2))):
+        biases = [0, *bias[channel].ravel().tolist()]
+        currents = [b + weight * payload for b in (min(biases), max(biases)) for payload in (-5, 7)]
+        assert current[channel] == max(map(abs, currents))
+        held = [
+            v0 + b + o + weight * count - theta * own
+            for b in (min(biases), max(biases))
+            for o in (0, offset[channel])
+            for count in (-2, 9)
+            for own in ((0,) if one_shot else (-1, 4))
+        ]
+        assert membrane[channel] == max(map(abs, held))
     assert bound_states(population, [arrival], mode="rate", one_shot=one_shot)[1] is None
