@@ -178,6 +178,7 @@ def test_composed_operators_are_one_after_the_other(first: Op) -> None:
         (Resample(numbers(5, 9), numbers(3, 7)), Resample(numbers(4, 5), numbers(2, 3)), True),
         (Resample(numbers(5, 9), numbers(3, 7)), conv(3), False),
         (shift(4, (1, 1, 1, 1)), conv(3), True),
+        (shift(4, (1, 0, 0, 2)), conv(3, pads=(1, 0, 1, 1)), True),
         (shift(4, (-1, 0, 0, 0)), conv(3, pads=(0, 1, 1, 1)), True),
         (shift(4, (-1, 0, 0, 0)), conv(3, pads=(1, 0, 0, 0)), False),
         (shift(4, (0, 1, 0, 0)), conv(3, pads=(1, 0, 0, 0)), True),

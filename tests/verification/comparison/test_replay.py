@@ -23,6 +23,7 @@ from snn_deploy.network.neuron import Reset
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Comparison, Level, Trace, compare
+from snn_deploy.verification.comparison.attribution import attribute
 from snn_deploy.verification.comparison.replay import (
     RememberedCurrents,
     Replay,
@@ -35,6 +36,7 @@ from snn_deploy.verification.comparison.replay import (
     repeat,
     respond,
 )
+from snn_deploy.verification.comparison.verdict import Attribution
 from snn_deploy.verification.diagnosis.autopsy import diagnose, explain
 from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, find_fault
 from snn_deploy.verification.diagnosis.mutation import INVISIBLE, add_score, score_mutants, suggest_stimulus
@@ -317,3 +319,20 @@ def test_what_is_shown_comes_as_late_as_the_site_is_shifted(shift: int, first: i
     lost = replace(site, incoming=(replace(wired(1)[0], source="b"), replace(wired(1)[0], source="a")))
     with pytest.raises(VerificationError, match=r"^n: cannot be replayed without the trains of a, b$"):
         respond(lost, SynapticCurrents(SENT), first, length)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("lost", ["dec", "up1"])
+def test_errors_are_attributed_where_both_sides_recorded_trains(
+    network: Network, right: Replay, side: int, lost: str
+) -> None:
+    """Its own on both sides, those of its sources on the side that is explained."""
+    whole = right.trace
+    without = replace(whole, probes={name: probe for name, probe in whole.probes.items() if name != lost})
+    counted = replace(whole, probes={**whole.probes, lost: replace(whole.probes[lost], trains=None, states=None)})
+    for part in (without, counted):
+        sides = (part, whole) if side == 0 else (whole, part)
+        found = attribute(network, *sides, "dec")
+        assert (found is None) == (lost == "dec" or side == 1)
+        assert found in (None, Attribution(0, 0))
+    assert attribute(network, whole, whole, "input") is None
