@@ -102,9 +102,9 @@ def enumerate_channels(form: Form) -> Iterator[tuple[Segment, slice]]:
 
 def join(name: str, form: Form) -> Segment:
     """One segment for several whose terms are all (transposed) convolutions: weights padded to all channels."""
-    if len(form) == 1:
-        (alone,) = form
-        return alone
+    first, *others = form
+    if not others:
+        return first
     channels = sum(segment.shape[0] for segment in form)
     terms: list[Term] = []
     for segment, place in enumerate_channels(form):

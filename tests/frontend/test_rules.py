@@ -108,6 +108,8 @@ ALL_AXES = "runs over all axes from its own on, as before operator set 13; expor
         (node("Dropout", "x - t"), 13, [X, None, np.array(False)], None),
         (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3, 3))], None),
         (node("Conv", "x"), 11, [X], "input 1 is missing"),
+        (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3))], "weight (5, 4, 3) has 3 axes; only two-dimensional .*"),
+        (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3, 3, 3))], "weight .* has 5 axes; only two-dimensional .*"),
         (node("Conv", "x w"), 11, [X, np.ones((5, 4, 3, 3), np.complex64)], "input 1 holds complex numbers"),
         (node("Slice", "x s e"), 13, [X, ints(0, 0), ints(9, 4)], None),
         (node("Slice", "x - e"), 13, [X, None, ints(9, 4)], "does not say where it starts"),

@@ -114,7 +114,9 @@ def lists_of_loihi1(group: SynapseGroup, tile: Tile) -> set[tuple[tuple[int, ...
     return {(rows, columns) for rows in along[0] for columns in along[1]}
 
 
-@pytest.mark.parametrize("tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4), Tile(40, 5, 3)])
+@pytest.mark.parametrize(
+    "tile", [Tile(1, 1, 1), Tile(2, 3, 2), Tile(3, 2, 4), Tile(5, 4, 4), Tile(17, 4, 3), Tile(31, 4, 4), Tile(40, 5, 3)]
+)
 @pytest.mark.parametrize("layer", [*LAYERS[:4], *STRIDED, WIDE], ids=lambda layer: layer.name)
 def test_words_are_those_of_all_lists(layer: Layer, tile: Tile) -> None:
     """Loihi 1: words of 64 bits, headers of 10 for each 60 synapses, 10 bits of index. Loihi 2: headers of 20."""

@@ -111,7 +111,7 @@ def _size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> int:
         extents = arrays[-1].ravel()
         size = float(np.prod(np.maximum(np.abs(extents.astype(np.float64)), 1)))
         size *= max(arrays[0].size, 1) if node.op_type == "Expand" else 1
-    elif node.op_type == "Range" and len(arrays) == 3 and all(array.size == 1 for array in arrays):
+    elif node.op_type == "Range" and len(arrays) == 3 and all(array.size for array in arrays):
         start, limit, delta = (float(array.ravel()[0]) for array in arrays)
         size = abs((limit - start) / delta) if delta else np.inf
     elif node.op_type == "Gather" and len(arrays) == 2:
