@@ -286,3 +286,23 @@ def test_what_onnxruntime_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(freeze, "session", absent)
     with pytest.raises(BackendUnavailableError, match=r"^install onnxruntime$"):
         freeze_norm(given, numbers(1, 4, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "last"),
+    [
+        ([0, 3, 1, 2], [0, 2, 3, 1], True),
+        ([0, 3, 2, 1], [0, 3, 2, 1], False),
+        ([0, 2, 3, 1], [0, 3, 1, 2], False),
+        ([0, 1, 2, 3], [0, 1, 2, 3], False),
+    ],
+)
+def test_only_one_order_at_the_input_puts_channels_last(there: list[int], back: list[int], last: bool) -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=there),
+        node("Relu", "t", "r"),
+        node("Transpose", "r", perm=back),
+    ]
+    imported = read(build(13, nodes, {}, (1, 4, 6, 8)).SerializeToString())
+    assert imported.channels_last == last
+    assert imported.graph.input_shape == ((8, 4, 6) if last else (4, 6, 8))
