@@ -1,298 +1,219 @@
-r"""NIR, the Neuromorphic Intermediate Representation (PyPI ``nir``): chains of convolutions and neurons that reset to 0.
+"""Reads NIR graphs, the Neuromorphic Intermediate Representation (PyPI ``nir``).
 
-NIR states neurons as differential equations; with the forward Euler method and a step of 1 they are ours, but for the
-rounding of decays, on which NIR is silent:
+IF, LIF and CubaLIF neurons with Linear, Affine, Conv1d, Conv2d, SumPool2d, AvgPool2d and Flatten between them, branches and nested
+graphs included; several nodes may lead into one, their currents add up. Everything else, recurrence too, is refused by the node's
+name. How real numbers become integers is said in :mod:`snn_deploy.exchange.nir_neurons`. A pool is a population that passes sums
+on; weights that lead to an output are a read-out, whose counts are the sums.
 
-* ``IF``, ``v += r I``, is a :class:`~snn_deploy.network.network.Neuron` that resets to zero (r = 1), or a
-  :class:`~snn_deploy.network.cuba_lif.CubaLif` without decays (r = 64, the shift of its current).
-* ``CubaLIF`` is a :class:`~snn_deploy.network.cuba_lif.CubaLif` of decays ``d = 4096 / tau``: with ``w_in = 64 tau_syn``, ``r =
-  tau_mem`` and ``v_leak = offset tau_mem`` the factors 1 / tau cancel.
-
-Other nodes and populations are refused by name: NIR has no reset by subtraction, graded spikes, running counts or
-transposed convolutions.
+NIR says neither how long a run is nor what an input carries: that, the way neurons reset and their strictness are metadata of
+files that :mod:`snn_deploy.exchange.nir_write` wrote, arguments or defaults for others. Every reader chooses them, and differently.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from snn_deploy.arrays import Array, Float64, Int64, lies_within, round_to_int64
-from snn_deploy.errors import ArtifactError, NetworkError
-from snn_deploy.exchange.chain import covers_map, follow_chain, get_cuba_lif, require_convolution
+from snn_deploy.arrays import Float64, Int64
+from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.hdf5 import check_hdf5
-from snn_deploy.files import replacing
-from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
-from snn_deploy.network.kernels import ConvKernel
-from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
+from snn_deploy.exchange.nir_graph import NirGraph
+from snn_deploy.exchange.nir_neurons import NEURONS, Fields, Scaled, choose_dt, scale_neurons, scale_read_out
+from snn_deploy.exchange.nir_synapses import POOLS, WEIGHTED, Linear, copy, read_linear, read_map, read_pool, read_real
+from snn_deploy.network.bounds import bound_current
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.shapes import Shape
 
+STEPS = 16
+"""Length of a window where neither file nor caller says it."""
+
 _DAMAGE = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """Exceptions of h5py, the package ``nir`` and numeric conversions on damaged files."""
 
-SCALE = 1 << CURRENT_SHIFT
 
+def read_nir(
+    path: Path, *, steps: int | None = None, input_limits: tuple[int, int] | None = None, dt: float | None = None
+) -> Network:
+    """The network in ``path``, in ``rate`` mode; :class:`NetworkError` names the node that cannot be read.
 
-def write_nir(network: Network, path: Path) -> None:
-    """Write ``network`` to ``path``; :class:`NetworkError` names what NIR cannot express."""
-    import nir
-
-    if network.mode != "rate":
-        raise NetworkError(
-            f"{network.name}: NIR has no running counts, which {network.mode} mode needs; convert in rate mode"
-        )
-    nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input.shape))}
-    order, source, flat = ["input"], network.input, False
-    for connection, population in follow_chain(network):
-        name = population.name.replace("/", ".")
-        if {name, f"{name}.flat", f"{name}.current"} & {"output", *nodes}:
-            raise NetworkError(
-                f"{population.name}: NIR replaces slashes by dots, so two nodes would have the name {name}"
-            )
-        kernel = require_convolution(connection)
-        dense = covers_map(kernel, source)
-        if dense and not flat:
-            nodes[f"{name}.flat"] = nir.Flatten({"input": np.array(source.shape)}, 0)
-            order.append(f"{name}.flat")
-        if dense:
-            weight = kernel.weight.reshape(population.shape[0], -1) * 2.0**connection.exponent
-            nodes[f"{name}.current"] = nir.Affine(weight, _bias(population))
-        elif flat:
-            raise NetworkError(
-                f"{connection.name}: a convolution after a dense layer; NIR's dense layers have no spatial axes"
-            )
-        else:
-            nodes[f"{name}.current"] = _conv2d(connection, kernel, source, population)
-        nodes[name] = _neuron_node(population, population.shape[:1] if dense else population.shape)
-        order += [f"{name}.current", name]
-        source, flat = population, dense
-    nodes["output"] = nir.Output(np.array(source.shape[:1] if flat else source.shape))
-    edges = list(pairwise([*order, "output"]))
-    with replacing(path, ArtifactError) as partial:
-        nir.write(partial, nir.NIRGraph(nodes, edges, {}))
-
-
-def read_nir(path: Path, *, steps: int, input_limits: tuple[int, int] = (0, 1)) -> Network:
-    """The network in ``path``, in ``rate`` mode; NIR does not specify ``steps`` and ``input_limits``.
-
-    :class:`NetworkError` names the node that cannot be read.
+    Where the file does not say it: ``steps`` is the length of a window (:data:`STEPS`), ``input_limits`` the payloads of the input
+    (0..1, spikes), ``dt`` the step of differential equations (1, or 1e-4 where a time constant is below 1).
     """
     import nir
 
     check_hdf5(path, NetworkError)
     try:
-        return _read(nir.read(path), path.stem, steps, input_limits)
+        reader = _Reader(NirGraph.of(nir.read(path, type_check=False)), input_limits, dt)
+        return reader.read(path.stem, steps)
     except _DAMAGE as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise NetworkError(f"{path.name}: not a NIR file, or damaged: {said}") from error
 
 
-def _read(graph: Any, name_of_network: str, steps: int, input_limits: tuple[int, int]) -> Network:
-    """The network that ``graph`` describes."""
-    order = _order(graph)
-    shape = _shape(order[0], graph.nodes[order[0]].output_type["output"])
-    channels = np.zeros((shape[0], 1, 1), np.int64)
-    image = Population("input", shape, None, channels, np.ones(shape[0]), 0, *input_limits)
-    populations, connections = [image], []
-    pending: tuple[str, ConvKernel, int, Int64] | None = None
-    for name in order[1:-1]:
-        node, source = graph.nodes[name], populations[-1]
-        if pending is None and type(node).__name__ == "Flatten" and len(node.output_type["output"]) == 1:
-            continue
-        if pending is None:
-            pending = (name, *_kernel(name, node, source.shape))
-            continue
-        current, kernel, exponent, bias = pending
-        shape, pending = kernel.output_shape(source.shape), None
-        unit = np.ones(shape[0])
-        populations.append(Population(name, shape, _neuron(name, node, shape), bias, unit, origin=(current, name)))
-        link = f"{source.name}->{name}"
-        connections.append(Connection(link, source.name, name, kernel, exponent, origin=(current,)))
-    if pending is not None or not connections:
-        raise NetworkError(f"{order[-2]}: leads to the output; the last node must be neurons")
-    outputs = (Output(order[-1], populations[-1].name),)
-    return align(Network(name_of_network, "rate", steps, tuple(populations), tuple(connections), outputs))
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What a node passes on of ``source``: its payloads, or sums of them by the node ``origin`` where ``linear`` is given."""
+
+    source: str
+    linear: Linear | None = None
+    origin: str = ""
 
 
-def _bias(population: Population) -> Float64:
-    """Bias (C,) that joins the current; where no decay tells them apart, with that of the membrane."""
-    if population.bias.shape[1:] != (1, 1):
-        raise NetworkError(f"{population.name}: a bias for each pixel; NIR has one for each channel")
-    bias = population.bias[:, 0, 0]
-    leaky = get_cuba_lif(population)
-    if leaky is not None and not leaky.voltage_decay:
-        mantissa = leaky.offset >> CURRENT_SHIFT
-        if np.any(mantissa << CURRENT_SHIFT != leaky.offset):
-            raise NetworkError(f"{population.name}: without a voltage decay its offsets must be multiples of {SCALE}")
-        bias = bias + mantissa
-    return bias.astype(np.float64)
+class _Reader:
+    """The populations read so far, and the terms that every node passes on."""
 
+    def __init__(self, graph: NirGraph, input_limits: tuple[int, int] | None, dt: float | None) -> None:
+        self.graph, self.input_limits, self.dt = graph, input_limits, dt
+        self.populations: dict[str, Population] = {}
+        self.connections: list[Connection] = []
+        self.terms: dict[str, tuple[_Term, ...]] = {}
 
-def _conv2d(connection: Connection, kernel: ConvKernel, source: Population, population: Population) -> Any:
-    import nir
-
-    if len(set(kernel.weight.shape[2:])) != 1:
-        raise NetworkError(
-            f"{connection.name}: kernel {kernel.weight.shape[2:]}; nir 1.0.8 infers shapes of square kernels only"
-        )
-    weight = _ungrouped(kernel) * 2.0**connection.exponent
-    size, pads = source.shape[1:], kernel.pads[:2]
-    return nir.Conv2d(size, weight, kernel.strides, pads, kernel.dilations, 1, _bias(population))
-
-
-def _ungrouped(kernel: ConvKernel) -> Float64:
-    """Weights (C_out, C_in, H, W), zeros between groups: ``nir`` reads shapes as if there were no groups."""
-    outputs, inputs, *size = kernel.weight.shape
-    weight = np.zeros((kernel.groups, outputs // kernel.groups, kernel.groups, inputs, *size))
-    for group in range(kernel.groups):
-        weight[group, :, group] = kernel.weight.reshape(kernel.groups, -1, inputs, *size)[group]
-    return weight.reshape(outputs, -1, *size)
-
-
-def _neuron_node(population: Population, shape: tuple[int, ...]) -> Any:
-    import nir
-
-    def full(values: npt.ArrayLike) -> Float64:
-        numbers = np.asarray(values, np.float64).reshape(-1, 1, 1)
-        return np.broadcast_to(numbers, population.shape).reshape(shape).copy()
-
-    neuron, leaky = population.neuron, get_cuba_lif(population)
-    if leaky is not None:
-        slow, leak = leaky.current_decay, leaky.voltage_decay
-        if (slow, leak) == (DECAY_ONE, 0):
-            return nir.IF(full(SCALE), full(leaky.theta), full(0))
-        if not leak:
+    def read(self, name: str, steps: int | None) -> Network:
+        """The aligned network."""
+        inputs, outputs = self.graph.of_kind("Input"), self.graph.of_kind("Output")
+        if len(inputs) != 1 or not outputs:
             raise NetworkError(
-                f"{population.name}: its current decays but its membrane does not; NIR's CubaLIF needs both decays"
+                f"inputs {inputs} and outputs {outputs}: one input and at least one output are supported"
             )
-        tau_syn, tau_mem = DECAY_ONE / slow, DECAY_ONE / leak
-        return nir.CubaLIF(
-            full(tau_syn),
-            full(tau_mem),
-            full(tau_mem),
-            full(leaky.offset * tau_mem),
-            full(leaky.theta),
-            full(0),
-            full(SCALE * tau_syn),
-        )
-    if neuron is None or neuron.reset != "zero":
-        raise NetworkError(f"{population.name}: resets by subtraction; NIR's neurons reset to a value")
-    if (neuron.payload_min, neuron.payload_max) != (0, 1) or not neuron.strict or np.any(neuron.v0):
-        raise NetworkError(f"{population.name}: NIR's neurons start at 0 and send single spikes for v > theta")
-    return nir.IF(full(1), full(neuron.theta), full(0))
+        if self.dt is None:
+            noted = self.graph.metadata.get("dt")
+            self.dt = choose_dt(list(self.graph.nodes.values())) if noted is None else float(noted)
+        self._add_input(inputs[0], self.graph.nodes[inputs[0]])
+        for node in self.graph.nodes:
+            if node not in inputs and node not in outputs:
+                self._add(node, self.graph.nodes[node])
+        found = tuple(Output(output, self._read_out(output)) for output in outputs)
+        window = int(self.graph.metadata.get("steps", STEPS)) if steps is None else steps
+        populations = tuple(self.populations.values())
+        return align(Network(name, "rate", window, populations, tuple(self.connections), found))
+
+    def _add_input(self, name: str, node: Any) -> None:
+        low, high = (int(limit) for limit in node.metadata.get("payloads", (0, 1)))
+        shape = read_map(name, node.input_type["input"])
+        zeros, unit = np.zeros((shape[0], 1, 1), np.int64), _unit(node, np.ones(shape[0]))
+        population = Population(name, shape, None, zeros, unit, 0, *(self.input_limits or (low, high)), (name,))
+        self.populations[name], self.terms[name] = population, (_Term(name),)
+
+    def _add(self, name: str, node: Any) -> None:
+        kind, arriving = type(node).__name__, self._arriving(name)
+        if kind == "Flatten":
+            self.terms[name] = arriving
+        elif kind in WEIGHTED:
+            self._require_spikes(name, arriving)
+            linear = read_linear(name, node, self._shape(name, arriving))
+            rest = replace(linear, bias=np.zeros_like(linear.bias))
+            self.terms[name] = tuple(
+                _Term(term.source, rest if index else linear, name) for index, term in enumerate(arriving)
+            )
+        elif kind in POOLS:
+            self._require_spikes(name, arriving)
+            window, factor = read_pool(name, node, self._shape(name, arriving)[0])
+            units = {float(self._value(term.source)) for term in arriving}
+            if len(units) != 1:
+                raise NetworkError(f"{name}: averages and sums of different windows lead into one pool")
+            pooled = tuple(_Term(term.source, window, name) for term in arriving)
+            scaled = scale_read_out([window.weight] * len(pooled), 0 * window.bias)
+            self._add_population(name, pooled, scaled, np.full(window.groups, factor * units.pop()))
+        elif kind in NEURONS:
+            weights, bias, shape = self._sums(name, arriving)
+            scaled = scale_neurons(Fields(name, node, shape), weights, bias, float(self.dt or 1))
+            self._add_population(name, arriving, scaled, np.ones(shape[0]))
+        else:
+            known = ", ".join((*NEURONS, *WEIGHTED, *POOLS, "Flatten"))
+            raise NetworkError(f"{name}: a {kind} is not supported; {known} are")
+
+    def _read_out(self, output: str) -> str:
+        """The population that ``output`` reads; sums become a population that passes them on."""
+        arriving = self._arriving(output)
+        if len(arriving) == 1 and arriving[0].linear is None:
+            return arriving[0].source
+        name = arriving[0].origin if len({term.origin for term in arriving}) == 1 and arriving[0].origin else output
+        if name not in self.populations:
+            weights, bias, _ = self._sums(output, arriving)
+            scaled = scale_read_out(weights, bias)
+            self._add_population(name, arriving, scaled, _unit(self.graph.nodes[output], 1 / scaled.factor))
+        return name
+
+    def _arriving(self, name: str) -> tuple[_Term, ...]:
+        terms = tuple(term for source in self.graph.sources[name] for term in self.terms.get(source, ()))
+        if not terms:
+            raise NetworkError(f"{name}: nothing reaches it; join it to the input, or leave it out")
+        return terms
+
+    def _require_spikes(self, name: str, terms: Sequence[_Term]) -> None:
+        for term in terms:
+            if term.linear is not None:
+                raise NetworkError(
+                    f"{name}: reads the sums of {term.origin} without neurons between them; make one node of both"
+                )
+
+    def _shape(self, name: str, terms: Sequence[_Term]) -> Shape:
+        """Shape of the map that ``terms`` make."""
+        shapes = dict.fromkeys(self._output(term) for term in terms)
+        if len(shapes) > 1:
+            raise NetworkError(
+                f"{name}: maps of shapes {', '.join(map(str, shapes))} lead into it; they must be the same"
+            )
+        return next(iter(shapes))
+
+    def _output(self, term: _Term) -> Shape:
+        source = self.populations[term.source].shape
+        if term.linear is None:
+            return source
+        try:
+            return term.linear.with_weights(np.zeros(term.linear.weight.shape, np.int8)).output_shape(source)
+        except NetworkError as error:
+            raise NetworkError(f"{term.origin}: {error}") from error
+
+    def _value(self, source: str) -> float:
+        """Real value of one payload, of which an average is a fraction."""
+        population = self.populations[source]
+        return 1.0 if population.neuron is None else float(population.unit[0])
+
+    def _sums(self, name: str, terms: Sequence[_Term]) -> tuple[list[Float64], Float64, Shape]:
+        """Weights of every term per payload, the bias of all, and the shape of the sums."""
+        shape = self._shape(name, terms)
+        linears = [term.linear or copy(shape[0]) for term in terms]
+        weights = [linear.weight * self._value(term.source) for linear, term in zip(linears, terms, strict=True)]
+        return weights, np.sum([linear.bias for linear in linears], axis=0), shape
+
+    def _add_population(self, name: str, terms: Sequence[_Term], scaled: Scaled, unit: Float64) -> None:
+        weights, _, shape = self._sums(name, terms)
+        connections: list[Connection] = []
+        for index, (term, weight) in enumerate(zip(terms, weights, strict=True)):
+            linear = term.linear or copy(shape[0])
+            kernel = linear.with_weights(scaled.weights(index, weight))
+            own = f"{term.source}->{name}"
+            if any(connection.name == own for connection in connections):
+                own += f" ({term.origin or index})"
+            exponent = scaled.exponents[index]
+            connections.append(Connection(own, term.source, name, kernel, exponent, origin=(term.origin or name,)))
+        neuron = scaled.neuron or self._relay(connections, scaled.bias)
+        origin = tuple(dict.fromkeys([*(term.origin for term in terms if term.origin), name]))
+        bias = scaled.bias[:, None, None]
+        self.populations[name] = Population(name, shape, neuron, bias, unit, origin=origin)
+        self.connections += connections
+        self.terms[name] = (_Term(name),)
+
+    def _relay(self, connections: Sequence[Connection], bias: Int64) -> Neuron:
+        """Neurons that pass every sum on; their limits are the worst case, so they never bind."""
+        low, high = min(int(bias.min()), 0), max(int(bias.max()), 0)
+        for connection in connections:
+            least, greatest = bound_current(connection, *self.populations[connection.source].payload_range)
+            low, high = low + int(least.min()), high + int(greatest.max())
+        one = np.ones(bias.size, np.int64)
+        return MultiThreshold(one, 0 * one, max(low, -STATE_MAX), min(max(high, 1), STATE_MAX))
 
 
-def _order(graph: Any) -> list[str]:
-    """Names of the nodes of a chain, the input first, the output last."""
-    inputs, outputs = list(graph.inputs), list(graph.outputs)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise NetworkError(f"inputs {inputs} and outputs {outputs}: exactly one of each is supported")
-    order = inputs
-    while order[-1] not in outputs:
-        following = [target for source, target in graph.edges if source == order[-1]]
-        if len(following) != 1 or following[0] in order:
-            raise NetworkError(f"{order[-1]}: leads to {', '.join(following) or 'nothing'}; only chains are supported")
-        order = [*order, following[0]]
-    surplus = sorted(set(graph.nodes) - set(order))
-    if surplus or len(graph.edges) != len(order) - 1:
-        raise NetworkError(f"{', '.join(surplus) or order[0]}: not part of the chain; only chains are supported")
-    return order
-
-
-def _shape(name: str, values: Any) -> Shape:
-    if values is None or len(values) != 3:
-        raise NetworkError(f"{name}: shape {values}; only maps (C, H, W) are supported")
-    channels, height, width = (int(value) for value in values)
-    return channels, height, width
-
-
-def _kernel(name: str, node: Any, source: Shape) -> tuple[ConvKernel, int, Int64]:
-    """Kernel, exponent, and bias (C, 1, 1) of the node before a neuron, which reads maps of shape ``source``."""
-    kind = type(node).__name__
-    if kind not in ("Conv2d", "Affine", "Linear"):
-        raise NetworkError(f"{name}: a {kind} where a Conv2d, an Affine or a Linear is expected")
-    weight, exponent = _integers(name, "weight", node.weight), 0
-    while exponent < MAX_EXPONENT and np.abs(weight).max() > 127 and not np.any(weight & 1):
-        weight, exponent = weight >> 1, exponent + 1
-    if np.abs(weight).max() > 127:
-        raise NetworkError(f"{name}: weights up to {np.abs(weight).max()} are not 8-bit numbers times a power of two")
-    if kind != "Conv2d":
-        if weight.ndim != 2 or weight.shape[1] != np.prod(source):
-            raise NetworkError(f"{name}: weights {weight.shape} do not fit a map {source}")
-        bias = _integers(name, "bias", node.bias) if kind == "Affine" else np.zeros(len(weight), np.int64)
-        return ConvKernel(weight.reshape(-1, *source).astype(np.int8)), exponent, bias.reshape(-1, 1, 1)
-    if isinstance(node.padding, str):
-        raise NetworkError(f"{name}: padding {node.padding!r} is not supported; give numbers")
-    if int(node.groups) != 1:
-        raise NetworkError(
-            f"{name}: {int(node.groups)} groups; nir 1.0.8 infers their shapes as if ungrouped, so only 1 is supported"
-        )
-    pads = (int(node.padding[0]), int(node.padding[1]))
-    strides = (int(node.stride[0]), int(node.stride[1]))
-    dilations = (int(node.dilation[0]), int(node.dilation[1]))
-    kernel = ConvKernel(weight.astype(np.int8), strides, (*pads, *pads), dilations)
-    return kernel, exponent, _integers(name, "bias", node.bias).reshape(-1, 1, 1)
-
-
-def _neuron(name: str, node: Any, shape: Shape) -> Neuron:
-    kind = type(node).__name__
-    if kind not in ("IF", "CubaLIF"):
-        raise NetworkError(f"{name}: a {kind} where an IF or a CubaLIF is expected")
-
-    def channels(entry: str) -> Float64:
-        """One number for each channel."""
-        values = np.asarray(getattr(node, entry))
-        if values.dtype.kind not in "iuf":
-            raise NetworkError(f"{name}: {entry} holds {values.dtype} values, which are not real numbers")
-        values = values.astype(np.float64)
-        values = values.reshape(shape) if values.shape == shape[:1] and shape[1:] == (1, 1) else values
-        if values.shape != shape or np.any(values != values[:, :1, :1]):
-            raise NetworkError(f"{name}: {entry} {values.shape} must be {shape}, with one number for each channel")
-        return np.array(values[:, 0, 0])
-
-    if np.any(channels("v_reset")):
-        raise NetworkError(f"{name}: v_reset is not 0")
-    theta = _integers(name, "v_threshold", channels("v_threshold"))
-    if kind == "IF":
-        gain = np.unique(channels("r"))
-        if gain.tolist() == [SCALE]:
-            return CubaLif.of(theta, np.zeros_like(theta), current_decay=DECAY_ONE, voltage_decay=0)
-        if gain.tolist() == [1]:
-            return MultiThreshold(theta, np.zeros_like(theta), 0, 1, strict=True, reset="zero")
-        raise NetworkError(f"{name}: r is {gain.tolist()[:3]}; only 1 and {SCALE} are supported")
-    tau_syn, tau_mem = channels("tau_syn"), channels("tau_mem")
-    decays = [_decay(name, entry, tau) for entry, tau in (("tau_syn", tau_syn), ("tau_mem", tau_mem))]
-    for entry, expected in (("r", tau_mem), ("w_in", SCALE * tau_syn)):
-        if np.any(channels(entry) != expected):
-            raise NetworkError(f"{name}: {entry} must be {expected[0]:g}, so that spikes have the chip's weight")
-    offset = np.rint(channels("v_leak") / tau_mem)
-    if np.any(offset * tau_mem != channels("v_leak")):
-        raise NetworkError(f"{name}: v_leak / tau_mem holds fractions")
-    return CubaLif.of(
-        theta, _integers(name, "v_leak / tau_mem", offset), current_decay=decays[0], voltage_decay=decays[1]
-    )
-
-
-def _decay(name: str, entry: str, tau: Float64) -> int:
-    """The decay of a population's time constants, which must be one and exact."""
-    values = np.unique(tau)
-    decay = int(np.rint(DECAY_ONE / values[0])) if values[0] >= 1 else 0
-    if values.size != 1 or not decay or DECAY_ONE / decay != values[0]:
-        raise NetworkError(f"{name}: {entry} {values[0]:g} is not {DECAY_ONE} / d for one integer d in 1..{DECAY_ONE}")
-    return decay
-
-
-def _integers(name: str, entry: str, values: Array) -> Int64:
-    if np.asarray(values).dtype.kind not in "iuf":
-        raise NetworkError(f"{name}: {entry} holds {np.asarray(values).dtype} values, which are not real numbers")
-    if not lies_within(values, -STATE_MAX, STATE_MAX) or np.any(values != np.rint(values)):
-        raise NetworkError(f"{name}: {entry} holds fractions or more than 24 bits; quantize it first")
-    return round_to_int64(values)
+def _unit(node: Any, default: Float64) -> Float64:
+    """Values of one count that a file of ours notes."""
+    noted = read_real("metadata", "unit", node.metadata["unit"]).reshape(-1) if "unit" in node.metadata else default
+    return noted if noted.shape == default.shape and noted.min() > 0 else default

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snn_deploy.arrays import Array
+from snn_deploy.arrays import Array, Int8
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import NetworkError
-from snn_deploy.exchange.nir import read_nir, write_nir
+from snn_deploy.exchange.nir import read_nir
+from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.network.cuba_lif import CubaLif
-from snn_deploy.network.kernels import ConvKernel, TransposedKernel
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
-from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.neuron import Neuron, Reset
 from snn_deploy.network.schedule import align
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -63,11 +64,90 @@ def chain(seed: int = 0) -> Network:
     return align(Network("chain", "rate", 30, tuple(populations), tuple(connections), (Output("out", "head"),)))
 
 
+def unet(seed: int, reset: Reset, *, strict: bool, up: bool = False) -> Network:
+    """A skip into two convolutions (the concat), a sum pool, a transposed convolution with or without strides, a read-out."""
+    rng = np.random.default_rng(seed)
+    image = Population("image", (1, 8, 8), None, np.zeros((1, 1, 1), np.int64), np.full(1, 1 / 9), input_max=9)
+    size = (8, 8) if up else (4, 4)
+
+    def fires(name: str, channels: int, size: tuple[int, int]) -> Population:
+        theta = rng.integers(40, 300, channels)
+        neuron = MultiThreshold(theta, 0 * theta, 0, 1, strict=strict, reset=reset)
+        return Population(name, (channels, *size), neuron, rng.integers(-9, 30, (channels, 1, 1)), np.ones(channels))
+
+    def passes(name: str, shape: tuple[int, int, int], limit: int) -> Population:
+        one = np.ones(shape[0], np.int64)
+        bias = np.zeros((shape[0], 1, 1), np.int64) if name == "pool" else rng.integers(-9, 9, (shape[0], 1, 1))
+        return Population(name, shape, MultiThreshold(one, 0 * one, -limit, limit), bias, np.full(shape[0], 0.25))
+
+    def weights(*shape: int) -> Int8:
+        return rng.integers(-60, 90, shape).astype(np.int8)
+
+    pads = (1, 1, 1, 1)
+    populations = (
+        image,
+        fires("enc/a", 3, (8, 8)),
+        passes("pool", (3, 4, 4), 4),
+        fires("mid", 4, (4, 4)),
+        fires("up", 3, size),
+        fires("dec", 2, size),
+        passes("head", (1, *size), 9999),
+    )
+    skip = ConvKernel(weights(2, 3, 3, 3), pads=pads, strides=(1, 1) if up else (2, 2))
+    kernels: dict[tuple[str, str], Kernel] = {
+        ("image", "enc/a"): ConvKernel(weights(3, 1, 3, 3), pads=pads),
+        ("enc/a", "pool"): ConvKernel(np.ones((3, 1, 2, 2), np.int8), (2, 2), groups=3),
+        ("pool", "mid"): ConvKernel(weights(4, 3, 3, 3), pads=pads),
+        ("mid", "up"): TransposedKernel(weights(4, 3, 2, 2), (2, 2))
+        if up
+        else TransposedKernel(weights(4, 3, 3, 3), pads=pads),
+        ("enc/a", "dec"): skip,
+        ("up", "dec"): ConvKernel(weights(2, 3, 3, 3), pads=pads),
+        ("dec", "head"): ConvKernel(weights(1, 2, 1, 1)),
+    }
+    connections = tuple(
+        Connection(f"{source}->{target}", source, target, kernel, int(source == "mid"))
+        for (source, target), kernel in kernels.items()
+    )
+    return align(Network("unet", "rate", 12, populations, connections, (Output("out", "head"),)))
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_unet_that_was_read_back_fires_the_same_spikes(up: bool, reset: Reset, strict: bool, tmp_path: Path) -> None:
+    """With ``up``, everything behind the transposed convolution is written as dense matrices."""
+    network = unet(3, reset, strict=strict, up=up)
+    write_nir(network, tmp_path / "unet.nir")
+    again = read_nir(tmp_path / "unet.nir")
+    assert (again.steps, again.input.input_max, again.input.unit.tolist()) == (12, 9, [1 / 9])
+    assert set(again.population("head.current").unit.tolist()) == {0.25}
+    stimulus = random_stimulus(network, 0)
+    expected, actual = (load_backend("reference").run(item, stimulus, Record.TRAINS) for item in (network, again))
+    assert expected.trains is not None
+    assert actual.trains is not None
+    for name, train in expected.trains.items():
+        found = actual.trains[{"image": "input", "head": "head.current"}.get(name, name.replace("/", "."))]
+        assert np.array_equal(found.reshape(train.shape), train), name
+        assert np.any(train), name
+
+
+def test_a_skip_is_two_convolutions_into_one_node(tmp_path: Path) -> None:
+    write_nir(unet(3, "zero", strict=False), tmp_path / "unet.nir")
+    graph = nir.read(tmp_path / "unet.nir")
+    assert sorted(source for source, target in graph.edges if target == "dec") == ["dec.current.0", "dec.current.1"]
+    kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
+    assert (kinds["pool"], kinds["dec.current.0"], kinds["dec"]) == ("SumPool2d", "Conv2d", "IF")
+    notes = graph.nodes["dec"].metadata
+    assert (notes["reset"], bool(notes["strict"]), int(notes["start"])) == ("zero", False, 5)
+    assert graph.nodes["up"].v_threshold.ravel()[0] % 1 == 0.5, "half way, where readers differ in strictness"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_graph_that_was_read_back_fires_the_same_spikes(seed: int, tmp_path: Path) -> None:
     network = chain(seed)
     write_nir(network, tmp_path / "chain.nir")
-    again = read_nir(tmp_path / "chain.nir", steps=30, input_limits=(-99, 99))
+    again = read_nir(tmp_path / "chain.nir")
     stimulus = random_stimulus(network, seed)
     expected, actual = (load_backend("reference").run(item, stimulus, Record.STATES) for item in (network, again))
     assert [population.name for population in again.populations[1:]] == ["enc.if", "enc.leaky", "head"]
@@ -112,37 +192,45 @@ def _with_neuron(index: int, **fields: object) -> Network:
     return _changed(index, neuron=replace(neuron, **fields))  # type: ignore[arg-type]
 
 
-def _oblong() -> Network:
-    network = chain()
-    kernel = ConvKernel(np.ones((5, 4, 2, 1), np.int8))
-    populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 2, 3)))
-    connections = (*network.connections[:2], replace(network.connections[2], kernel=kernel))
-    return replace(network, populations=populations, connections=connections)
-
-
-def _transposed() -> Network:
-    network = chain()
-    last = replace(network.connections[2], kernel=TransposedKernel(np.ones((4, 5, 1, 1), np.int8)))
-    populations = (*network.populations[:3], replace(network.populations[3], shape=(5, 3, 3)))
-    return replace(network, populations=populations, connections=(*network.connections[:2], last))
+def _interpolated(size: int) -> Network:
+    """Nearest neighbours twice as large, then neurons."""
+    pixels = np.arange(4 * size * size)
+    nearest = SpatialKernel(
+        (size, size), (2 * size, 2 * size), np.arange(pixels.size + 1), pixels // 4, np.ones_like(pixels)
+    )
+    neuron = MultiThreshold(np.array([3]), np.array([0]), 0, 1, reset="zero")
+    zeros = np.zeros((1, 1, 1), np.int64)
+    populations = (
+        Population("image", (1, size, size), None, zeros, np.ones(1), input_max=9),
+        Population("up", (1, 2 * size, 2 * size), neuron, zeros, np.ones(1)),
+    )
+    edge = Connection("image->up", "image", "up", nearest)
+    return align(Network("nearest", "rate", 4, populations, (edge,), (Output("out", "up"),)))
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (random_unet("exact", size=8), r"NIR has no running counts, which exact mode needs; convert in rate mode$"),
-        (random_unet("rate", size=8), r"^enc1/a: resets by subtraction|the format supports chains only"),
-        (_with_neuron(1, reset="subtract"), r"^enc/if: resets by subtraction; NIR's neurons reset to a value$"),
-        (_with_neuron(1, payload_max=3), r"^enc/if: NIR's neurons start at 0 and send single spikes"),
+        (random_unet("exact", size=8), r"NIR has no running counts, .* convert with --preset if-hard$"),
+        (
+            random_unet("rate", size=8),
+            r"^enc1/a: multi-threshold neurons with payloads \(0, 15\); .* --preset if-hard$",
+        ),
+        (_with_neuron(1, v0=np.ones(6)), r"^enc/if: NIR's neurons start at 0; convert with --preset if-hard$"),
+        (
+            _with_neuron(1, theta=np.ones(6), strict=False, reset="subtract", count_min=0, count_max=9),
+            r"^enc/if: part of a maximum; NIR has no max-pooling, train with average pooling$",
+        ),
+        (_with_neuron(1, count_min=0, count_max=9), r"^enc/if: multi-threshold neurons .* send single spikes, convert"),
         (
             _with_neuron(2, voltage_decay=0, offset=np.zeros(4)),
             r"^enc/leaky: its current decays but its membrane does not; .* both decays$",
         ),
-        (_with_neuron(3, offset=np.ones(5)), r"^head: without a voltage decay its offsets must be multiples of 64$"),
-        (_oblong(), r"^enc/leaky->head: kernel \(2, 1\); nir 1.0.8 infers shapes of square kernels only$"),
+        (_changed(1, bias=np.ones((6, 4, 5))), r"^enc/if: a bias for each pixel; .* train it without$"),
+        (_interpolated(64), r"^image->up: NIR has no interpolation; .* convert it for a smaller image \(--size 8x8\)$"),
         (
-            _transposed(),
-            r"^enc/leaky->head: the format has no layer for a TransposedKernel; only convolutions can be written$",
+            replace(chain(), connections=(replace(chain().connections[0], delay=2), *chain().connections[1:])),
+            r"^chain: NIR has no delays",
         ),
     ],
 )
@@ -152,45 +240,25 @@ def test_what_nir_cannot_express_is_refused_by_name(network: Network, message: s
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("node", "change", "message"),
-    [
-        ("enc.if", {"r": 2.0}, r"^enc.if: r is \[2.0\]; only 1 and 64 are supported$"),
-        ("enc.if", {"v_reset": 1.0}, r"^enc.if: v_reset is not 0$"),
-        ("enc.if", {"v_threshold": 10.5}, r"^enc.if: v_threshold holds fractions"),
-        ("enc.leaky", {"tau_mem": 20.0}, r"^enc.leaky: tau_mem 20 is not 4096 / d"),
-        ("enc.leaky", {"w_in": 1.0}, r"^enc.leaky: w_in must be .*, so that spikes have the chip's weight$"),
-        ("head.current", {"weight": 0.5}, r"^head.current: weight holds fractions"),
-        ("head.current", {"weight": 129.0}, r"^head.current: weights up to 129 are not 8-bit numbers"),
-    ],
-)
-def test_what_would_change_is_refused_by_node(
-    node: str, change: dict[str, float], message: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "chain.nir"
-    write_nir(chain(), path)
-    graph = nir.read(path)
-    for entry, value in change.items():
-        setattr(graph.nodes[node], entry, np.full_like(getattr(graph.nodes[node], entry), value))
-    nir.write(path, graph)
-    with pytest.raises(NetworkError, match=message):
-        read_nir(path, steps=4)
+def test_an_interpolation_of_few_pixels_is_a_matrix(tmp_path: Path) -> None:
+    network = _interpolated(4)
+    write_nir(network, tmp_path / "nearest.nir")
+    again = read_nir(tmp_path / "nearest.nir")
+    stimulus = random_stimulus(network, 0)
+    runs = [load_backend("reference").run(item, stimulus) for item in (network, again)]
+    assert np.array_equal(runs[0].counts["up"].ravel(), runs[1].counts["up"].ravel())
 
 
-def test_other_nodes_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.nir"
-    shape = np.array([1, 2, 2])
-    pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
-    weight = np.ones((1, 1, 1))
-    graph = nir.NIRGraph(
-        {"in": nir.Input(shape), "pool": pool, "if": nir.IF(weight, weight), "out": nir.Output(np.array([1, 1, 1]))},
-        [("in", "pool"), ("pool", "if"), ("if", "out")],
-        {},
-        type_check=False,
+def test_sums_between_layers_are_refused(tmp_path: Path) -> None:
+    network = unet(0, "zero", strict=True)
+    doubled = replace(network.connections[1], kernel=ConvKernel(np.full((3, 1, 2, 2), 2, np.int8), (2, 2), groups=3))
+    network = replace(
+        network,
+        connections=(network.connections[0], doubled, *network.connections[2:]),
+        populations=tuple(
+            replace(item, neuron=replace(item.neuron, payload_max=99)) if item.name == "pool" and item.neuron else item
+            for item in network.populations
+        ),
     )
-    nir.write(path, graph)
-    with pytest.raises(NetworkError, match=r"^pool: a SumPool2d where a Conv2d, an Affine or a Linear is expected$"):
-        read_nir(path, steps=4)
-    path.write_bytes(b"no HDF5")
-    with pytest.raises(NetworkError, match=r"other\.nir: not an HDF5 file, or damaged"):
-        read_nir(path, steps=4)
+    with pytest.raises(NetworkError, match=r"^pool: passes sums on, .* \(--preset if-hard makes them fire\)$"):
+        write_nir(network, tmp_path / "refused.nir")

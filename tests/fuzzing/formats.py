@@ -31,7 +31,8 @@ from snn_deploy.data.images import encode_image, read_image, write_image
 from snn_deploy.exchange import hdf5
 from snn_deploy.exchange.netx import read_net
 from snn_deploy.exchange.netx_write import write_net
-from snn_deploy.exchange.nir import read_nir, write_nir
+from snn_deploy.exchange.nir import read_nir
+from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.frontend.onnx import inspect, own_size, read
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network

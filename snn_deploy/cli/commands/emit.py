@@ -16,7 +16,7 @@ from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.integer_onnx import write_onnx
 from snn_deploy.exchange.netx_write import write_net
-from snn_deploy.exchange.nir import write_nir
+from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 
