@@ -135,7 +135,7 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
     start.add_argument("--preset", choices=tuple(PRESETS), default="exact", help="starting point (default: exact)")
     start.add_argument(
         "--neuron",
-        choices=tuple(kind for kind in CHOICES["neuron"] if kind in PRESETS and kind != "multi-threshold"),
+        choices=tuple(kind for kind in CHOICES["neuron"] if kind not in ("multi-threshold", "netx")),
         help="build from Lava's own processes only, with this neuron (the preset of that name)",
     )
     group.add_argument(

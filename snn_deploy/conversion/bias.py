@@ -10,8 +10,8 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.conversion.layers import Layer
-from snn_deploy.conversion.options import Options
-from snn_deploy.conversion.stock import LIF_BIAS_MAX, LIF_THETA_MAX
+from snn_deploy.conversion.options import LEAKY, Options
+from snn_deploy.conversion.stock import LIF_BIAS_MAX, LIF_THETA_MAX, MANTISSA_MAX, NETX_SUM_MAX
 from snn_deploy.graph.ops import Resample
 from snn_deploy.network.limits import STATE_MAX
 
@@ -41,14 +41,20 @@ def largest_threshold(layer: Layer, counts: Float64, greatest: Float64, options:
     A power of two for neurons that fire; any positive number, or infinity, for a read-out.
     """
     magnitude = np.abs(counts).max((1, 2))
+    if layer.kind == "output" and options.neuron == "netx":
+        # the read-out is a membrane that must not reach its threshold in any step, nor its bias the largest mantissa
+        sums = options.steps * (np.abs(greatest) + magnitude)
+        fits: Float64 = np.minimum(MANTISSA_MAX / np.maximum(magnitude, 1e-9), NETX_SUM_MAX / np.maximum(sums, 1e-9))
+        return fits
     if layer.kind == "output":
         repeats = options.steps if options.mode == "rate" and options.neuron != "multi-threshold" else 1
         with np.errstate(divide="ignore"):
             cap: Float64 = STATE_MAX / 2 / (magnitude * repeats)
         return np.full_like(cap, cap.min()) if _shares_weights(layer) else cap
-    if options.neuron == "lif":
+    if options.neuron in LEAKY:
+        largest = MANTISSA_MAX if options.neuron == "netx" else LIF_BIAS_MAX
         needed = np.where(counts < 0, np.minimum(-counts, _silencing(greatest)), counts).max()
-        return np.full(magnitude.shape, _power_of_two(LIF_BIAS_MAX / max(float(needed), LIF_BIAS_MAX / LIF_THETA_MAX)))
+        return np.full(magnitude.shape, _power_of_two(largest / max(float(needed), largest / LIF_THETA_MAX)))
     cap = _power_of_two(STATE_MAX / 2 / np.maximum(magnitude, 1.0))
     return np.full_like(cap, cap.min()) if has_shared_threshold(layer, options) else cap
 

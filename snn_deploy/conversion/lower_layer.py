@@ -154,7 +154,7 @@ def _population(
     options: Options,
 ) -> Population:
     """The population of ``layer``, whose bias is ``counts`` in counts."""
-    if options.neuron != "multi-threshold":
+    if options.neuron != "multi-threshold" and not (options.neuron == "netx" and layer.kind == "output"):
         return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
     bias = quantize_bias(layer.name, counts, quantized.theta)
     unit = scales.unit[layer.name]

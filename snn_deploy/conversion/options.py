@@ -17,7 +17,10 @@ Range = Literal["paper", "full"]
 Pool = Literal["relay", "neuron"]
 Rounding = Literal["second-order", "nearest"]
 Theta = Literal["power-of-two", "integer"]
-NeuronKind = Literal["multi-threshold", "lif", "sigma-delta"]
+NeuronKind = Literal["multi-threshold", "lif", "sigma-delta", "netx"]
+
+LEAKY: tuple[NeuronKind, ...] = ("lif", "netx")
+"""Kinds made of Lava's LIF."""
 
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -120,7 +123,8 @@ class Options:
     """Input payload that stands for the largest magnitude in the calibration images."""
 
     neuron: NeuronKind = "multi-threshold"
-    """Neuron model: this project's, or one of Lava's own (:mod:`snn_deploy.conversion.stock`)."""
+    """Neuron model: this project's, or one of Lava's own (:mod:`snn_deploy.conversion.stock`); ``netx`` is ``lif`` with the numbers
+    that a ``.net`` file of lava-dl can hold."""
 
     slack: int = 1
     """Factor on the unit of a count. Neurons that lose the overshoot at a reset to zero then fire less often and lose a
@@ -144,7 +148,7 @@ class Options:
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
         if self.mode == "exact" and self.pool == "neuron":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
-        if self.neuron == "lif" and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
+        if self.neuron in LEAKY and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
             raise ConversionError(
                 "Lava's LIF runs in rate mode, fires single spikes above one threshold, and resets to zero"
             )
@@ -172,6 +176,8 @@ _IF = Options(
     mode="rate", thresholds=1, scale="percentile", signed=False, half_start=False, steps=64, rounding="nearest"
 )
 
+_LIF = replace(_IF, neuron="lif", strict=True, reset="zero", pool="neuron", input_levels=255, slack=8)
+
 PRESETS: dict[str, Options] = {
     "exact": Options(),
     "spiking-unet": Options(
@@ -187,25 +193,12 @@ PRESETS: dict[str, Options] = {
     "multi-threshold": Options(mode="rate"),
     "if": _IF,
     "if-hard": replace(_IF, reset="zero"),
-    "lif": Options(
-        neuron="lif",
-        mode="rate",
-        thresholds=1,
-        scale="percentile",
-        signed=False,
-        half_start=False,
-        strict=True,
-        steps=64,
-        reset="zero",
-        pool="neuron",
-        rounding="nearest",
-        input_levels=255,
-        slack=8,
-    ),
+    "lif": _LIF,
+    "netx": replace(_LIF, neuron="netx"),
     "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
-"""Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), and
-Lava's own two neurons."""
+"""Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), Lava's own
+two neurons, and the first of them as lava-dl's files hold it."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

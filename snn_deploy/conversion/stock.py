@@ -4,7 +4,8 @@ r"""Layers of Lava's own neurons, for chips without a model of the multi-thresho
   Membranes are 64 times the
   current, so thresholds and biases are too; a bias is 13 bits times one power of two up to 2**7 for the whole layer,
   and a more negative one, which only silent channels have, is clipped. A spike is 1: a layer must be a ReLU or an
-  average pool.
+  average pool. ``netx``: the same with biases that are integers of the current, as lava-dl's ``.net`` files hold them, and a
+  read-out that passes the sum of every step on.
 * ``sigma-delta`` (:class:`snn_deploy.network.sigma_delta.SigmaDelta`): a count is ``2**shift`` of activation, half of it
   is added to the bias so that counts are rounded to the nearest. Activations are not clipped: the proof of 24 bits
   assumes that none exceeds :data:`HEADROOM` times the levels, and every run checks this. Maxima, pools and read-outs
@@ -21,7 +22,7 @@ import numpy as np
 from snn_deploy.arrays import Float64, Int64, round_to_int64
 from snn_deploy.conversion.layers import Layer
 from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
-from snn_deploy.conversion.options import Options
+from snn_deploy.conversion.options import LEAKY, Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.limits import STATE_MAX
@@ -39,6 +40,9 @@ BIAS_EXPONENT_MAX = 7
 
 LIF_BIAS_MAX = MANTISSA_MAX * 2 ** (BIAS_EXPONENT_MAX - CURRENT_SHIFT)
 """Largest magnitude of a bias, in units of the current, that mantissa and exponent hold."""
+
+NETX_SUM_MAX = 2**17 - 1
+"""Largest sum, in units of the current, below the largest threshold (lava-dl: a read-out is a membrane that never fires)."""
 
 LIF_THETA_MAX = 2**16
 """Largest threshold, in units of the current, that a 24-bit membrane can cross."""
@@ -58,7 +62,7 @@ def make_stock_neuron(
         )
     values = bias[:, 0, 0] * theta
     passes = layer.kind == "output" or (layer.kind in RELAYS and not fires_at_pool(layer, options))
-    if options.neuron == "lif" and layer.kind != "output":
+    if options.neuron in LEAKY and layer.kind != "output":
         return _lif(layer, theta, values, options)
     if passes:
         return _relay(layer, values, step, counts, options)
@@ -85,14 +89,17 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
         raise ConversionError(
             f"{layer.name}: {reason} cannot be sent in single spikes of Lava's LIF; use the neuron sigma-delta, or average pooling"
         )
-    if np.any(values > LIF_BIAS_MAX):
+    whole = options.neuron == "netx"
+    largest = MANTISSA_MAX if whole else LIF_BIAS_MAX
+    if np.any(values > largest):
         raise ConversionError(
-            f"{layer.name}: a bias of {values.max():.3g} units of the current; Lava's LIF holds {LIF_BIAS_MAX:g}, use the"
+            f"{layer.name}: a bias of {values.max():.3g} units of the current; Lava's LIF holds {largest:g}, use the"
             " neuron sigma-delta"
         )
+    mantissas = np.clip(np.rint(values), -MANTISSA_MAX, MANTISSA_MAX).astype(np.int64)
     return CubaLif.of(
         theta.astype(np.int64) << CURRENT_SHIFT,
-        round_to_mantissas(values * 2**CURRENT_SHIFT),
+        mantissas << CURRENT_SHIFT if whole else round_to_mantissas(values * 2**CURRENT_SHIFT),
         current_decay=DECAY_ONE,
         voltage_decay=0,
     )

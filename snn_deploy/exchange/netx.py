@@ -12,8 +12,9 @@ The neurons decide the mode:
 * sigma-delta (SDNN): ``exact``, the image once, since they send changes, of ``messageBits`` (16), which every run checks. Sums of
   so wide payloads are not proved to stay within 24 bits (in lava-dl neither); a run counts those that leave them.
 
-A last layer without neurons, an SDNN's ``sigma_output`` and an ``average`` are read-outs: their counts are the sums that netx
-keeps in membranes.
+A last layer without neurons or with the largest threshold, an SDNN's ``sigma_output`` and an ``average`` are read-outs: their
+counts are the sums that netx keeps in membranes. ``unit`` and ``payloads``, which lava-dl ignores, are in files of our own
+(:mod:`snn_deploy.exchange.netx_write`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snn_deploy.arrays import Int64
+from snn_deploy.arrays import Float64, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.exchange.netx_entries import Entries
@@ -56,10 +57,10 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, 
 _WINDOW = {"kernelSize", "stride", "padding", "dilation"}
 
 _KNOWN = {
-    "input": {"bias", "weight", "neuron", "payloads"},
-    "conv": {"bias", "groups", "inChannels", "outChannels", "weight", "neuron", "delay", *_WINDOW},
+    "input": {"bias", "weight", "neuron", "payloads", "unit"},
+    "conv": {"bias", "groups", "inChannels", "outChannels", "weight", "neuron", "delay", "unit", *_WINDOW},
     "pool": {"weight", "neuron", "delay", *_WINDOW},
-    "dense": {"bias", "inFeatures", "outFeatures", "weight", "neuron", "delay"},
+    "dense": {"bias", "inFeatures", "outFeatures", "weight", "neuron", "delay", "unit"},
     "flatten": set[str](),
     "average": set[str](),
 }
@@ -119,7 +120,7 @@ class _Layer:
     neuron: Neuron | None
     synapses: tuple[Synapses, ...]
     bias: Int64
-    unit: float
+    unit: Float64
 
 
 class _Chain:
@@ -169,7 +170,7 @@ class _Chain:
         low, high = self.input_limits or limits
         zeros = np.zeros((shape[0], 1, 1), np.int64)
         self.image = Population(
-            "image", shape, None, zeros, np.full(shape[0], 1 / weight), 0, low, high, (entries.where,)
+            "image", shape, None, zeros, _unit(entries, shape[0], 1 / weight), 0, low, high, (entries.where,)
         )
 
     def _add_input(self, entries: Entries) -> None:
@@ -190,7 +191,7 @@ class _Chain:
 
     def _append(self, entries: Entries, synapses: tuple[Synapses, ...], *, last: bool) -> None:
         shape, kind = synapses[0].kernel.output_shape(self._source(entries)), read_kind(entries)
-        if not is_read_out(entries):
+        if not is_read_out(entries, last=last):
             self._add_neurons(entries, str(kind), shape, make_neuron(entries, shape[0]), synapses)
             return
         if not last:
@@ -200,9 +201,12 @@ class _Chain:
         if "bias" in entries and "SDNN" in self.kinds:
             raise NetworkError(f"{entries.where}: a bias of sigma_output, which lava-dl has not; remove it")
         unit = (
-            self._unit_of_sums() if "weight" in entries else self.layers[-1].unit / synapses[0].kernel.weight.shape[1]
+            self._unit_of_sums()
+            if "weight" in entries
+            else float(self.layers[-1].unit[0]) / synapses[0].kernel.weight.shape[1]
         )
-        self.layers.append(_Layer(entries.where, shape, None, synapses, read_bias(entries, shape[0]), unit))
+        units = _unit(entries, shape[0], unit)
+        self.layers.append(_Layer(entries.where, shape, None, synapses, read_bias(entries, shape[0]), units))
 
     def _unit_of_sums(self) -> float:
         """Value of 1 in a sum of weights: mantissas are 64 times real weights, payloads of changes 4096 times activations."""
@@ -216,7 +220,7 @@ class _Chain:
             raise NetworkError(
                 f"{entries.where}: neurons of type {kind} after others; a file holds one kind, CUBA or SDNN"
             )
-        unit = 2.0 ** (-2 * SPIKE_SHIFT) if kind == "SDNN" else 1.0
+        unit = np.full(shape[0], 2.0 ** (-2 * SPIKE_SHIFT) if kind == "SDNN" else 1.0)
         self.layers.append(_Layer(entries.where, shape, neuron, synapses, np.zeros(shape[0], np.int64), unit))
 
     def build(self, *, aligned: bool) -> Network:
@@ -231,8 +235,10 @@ class _Chain:
             neuron = layer.neuron or _read_out(layer, source, mode)
             start = index + 1 if aligned else 1
             latency += 1 + max(part.delay for part in layer.synapses)
-            bias, unit = layer.bias[:, None, None], np.full(layer.shape[0], layer.unit)
-            populations.append(Population(layer.name, layer.shape, neuron, bias, unit, start, origin=(layer.name,)))
+            bias = layer.bias[:, None, None]
+            populations.append(
+                Population(layer.name, layer.shape, neuron, bias, layer.unit, start, origin=(layer.name,))
+            )
         network = Network(
             self.name,
             mode,
@@ -272,6 +278,12 @@ def _read_out(layer: _Layer, source: Population, mode: Mode) -> MultiThreshold:
     one = np.ones(layer.shape[0], np.int64)
     counts = (-most, most) if mode == "exact" else (None, None)
     return MultiThreshold(one, 0 * one, -most, most, *counts)
+
+
+def _unit(entries: Entries, channels: int, default: float) -> Float64:
+    """Values (C,) of one count, which a file of ours notes."""
+    noted = np.asarray(entries.values.get("unit", default), np.float64).reshape(-1)
+    return np.broadcast_to(noted, (channels,))
 
 
 def _map_shape(entries: Entries) -> Shape:

@@ -15,6 +15,9 @@ from snn_deploy.network.sigma_delta import SigmaDelta
 SPIKE_SHIFT = 6
 """Bits by which netx scales payloads of sigma-delta neurons over mantissas, and their states over payloads."""
 
+THRESHOLD_MAX = 2**17 - 1
+"""Largest mantissa of a threshold."""
+
 MESSAGE_BITS = 16
 """Bits of a graded spike where the file does not say."""
 
@@ -49,9 +52,18 @@ def read_kind(layer: Entries) -> str | None:
     return kind
 
 
-def is_read_out(layer: Entries) -> bool:
-    """Whether the layer's sums go to the host: it has no neurons, or adds up changes without sending spikes."""
-    return "neuron" not in layer or layer.group("neuron").flag("sigma_output")
+def is_read_out(layer: Entries, *, last: bool) -> bool:
+    """Whether the layer's sums are the result: it has no neurons, adds up changes, or is the last and never fires.
+
+    A neuron without decays below the largest threshold keeps the sum of all its inputs in its membrane.
+    """
+    if "neuron" not in layer or layer.group("neuron").flag("sigma_output"):
+        return True
+    if not last or read_kind(layer) != "CUBA":
+        return False
+    neuron = layer.group("neuron")
+    decays = neuron.whole("iDecay"), neuron.whole("vDecay")
+    return decays == (DECAY_ONE, 0) and neuron.whole("vThMant") >= THRESHOLD_MAX
 
 
 def make_neuron(layer: Entries, channels: int, *, image: bool = False) -> StockNeuron:

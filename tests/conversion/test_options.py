@@ -192,6 +192,11 @@ PUBLISHED = {
             SINGLE
             | {"neuron": "lif", "strict": True, "reset": "zero", "pool": "neuron", "input_levels": 255, "slack": 8},
         ),
+        (
+            "netx",
+            SINGLE
+            | {"neuron": "netx", "strict": True, "reset": "zero", "pool": "neuron", "input_levels": 255, "slack": 8},
+        ),
         ("sigma-delta", {"neuron": "sigma-delta", "levels": 255, "scale": "max"}),
     ],
 )

@@ -153,20 +153,22 @@ def _with_connection(index: int, **fields: object) -> Network:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (random_unet("exact", size=8), r"holds networks in rate mode; this one is in exact mode$"),
+        (random_unet("exact", size=8), r"holds networks in rate mode, not in exact mode; convert with --preset netx$"),
         (random_unet("rate", size=8), r"^dec: reads enc1/b, up1; the format supports chains only|^up2: reads "),
         (_with_neuron(2, theta=np.full(6, 65)), r"^layer/1: 1 thresholds, the first 65; a layer has one"),
         (_with_neuron(2, theta=64 * np.arange(1, 7)), r"^layer/1: 6 thresholds, the first 64; a layer has one"),
-        (_with_neuron(2, offset=np.full(6, 65)), r"^layer/1: biases must be 64 times integers within \+-4095$"),
+        (
+            _with_neuron(2, offset=np.full(6, 65)),
+            r"^layer/1: biases must be 64 times integers within \+-4095, one a channel; .* --preset netx$",
+        ),
         (_with_neuron(1, offset=np.array([0, 64])), r"^layer/0: 2 biases; a .net file has one"),
         (_changed(1, bias=np.ones((2, 1, 1))), r"^layer/0: a bias of the current cannot be written"),
         (_with_neuron(1, current_decay=99), r"^layer/0: its current decays by 99; .* only 4096 can be written$"),
         (_changed(0, unit=np.full(2, 0.3)), r"^image: 1 / unit is 3.33333; lava-dl truncates it"),
         (
-            _with_connection(1, exponent=1),
-            r"^layer/0->layer/1: exponent 1; lava-dl does not support exponents of weights$",
+            _with_connection(1, exponent=2),
+            r"^layer/0->layer/1: weights up to 512, with their exponent 2; .* convert with --preset netx$",
         ),
-        (_with_connection(0, exponent=1), r"^layer/0: lava-dl feeds images to neurons as biases"),
         (
             _with_connection(4, kernel=TransposedKernel(np.ones((5, 3, 1, 1), np.int8))),
             r"^layer/4->layer/5: the format has no layer for a TransposedKernel",
