@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VERBS = (
     "inspect",
     "convert",
+    "import",
     "finetune",
     "run",
     "evaluate",
@@ -45,7 +46,10 @@ VERBS = (
     "complete",
     "demo",
 )
-"""Modules of :mod:`snn_deploy.cli.commands`, in the order of ``--help``."""
+"""In the order of ``--help``; each is a module of :mod:`snn_deploy.cli.commands`."""
+
+MODULES = {"import": "import_network"}
+"""Verbs whose modules have another name, because theirs is a word of Python."""
 
 EXTRAS = {
     **dict.fromkeys(("skimage", "sklearn", "scipy", "matplotlib", "PIL"), "report"),
@@ -101,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(top=top)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for verb in VERBS:
-        import_module(f"snn_deploy.cli.commands.{verb}").add(verbs)
+        import_module(f"snn_deploy.cli.commands.{MODULES.get(verb, verb)}").add(verbs)
     for added in verbs.choices.values():
         _add_general(added)
     return top

@@ -1,4 +1,4 @@
-"""ONNX files for the command line: a U-Net of a few weights, at a fixed size or an open one, and a broken one."""
+"""Files for the command line: ONNX models of a few weights, at a fixed size or an open one, and other tools' networks."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,13 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from snn_deploy.exchange.netx_write import write_net
+from snn_deploy.exchange.nir_write import write_nir
+from snn_deploy.network.cuba_lif import CubaLif
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.schedule import align
 
 
 def write_head(path: Path, channels: int, *operators: str) -> Path:
@@ -81,3 +88,18 @@ def write_unet(path: Path, size: tuple[int, int] | None = None, *, channels: int
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def write_foreign(folder: Path) -> tuple[Path, Path]:
+    """A network of three neurons as a ``.net`` file and as a NIR graph."""
+    zeros = np.zeros((3, 1, 1), np.int64)
+    theta = np.full(3, 640)
+    image = Population("image", (2, 1, 1), None, zeros[:2], np.ones(2), input_max=1)
+    neuron = CubaLif.of(theta, 0 * theta, current_decay=4096, voltage_decay=128)
+    leaky = Population("layer/1", (3, 1, 1), neuron, zeros, np.ones(3))
+    edge = Connection("image->layer/1", "image", "layer/1", ConvKernel(np.full((3, 2, 1, 1), 20)))
+    network = align(Network("leaky", "rate", 8, (image, leaky), (edge,), (Output("out", "layer/1"),)))
+    paths = folder / "leaky.net", folder / "leaky.nir"
+    write_net(network, paths[0])
+    write_nir(network, paths[1])
+    return paths

@@ -16,14 +16,15 @@ from snn_deploy.cli import app as cli
 from snn_deploy.cli.modes import GENERAL, Modes
 from snn_deploy.cli.project import verbs_of
 from tests.cli.conftest import Tool
-from tests.cli.models import write_unet
+from tests.cli.models import write_foreign, write_unet
 
 PARSER = cli.parser()
 PARSERS = verbs_of(PARSER)
 
 EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "inspect": (("MODEL",),),
+    "inspect": (("LAVADL",), ("NIR",), ("MODEL",)),
     "convert": (("MODEL", "--out", "o.snn"), ("MODEL", "--out", "o.snn", "--preset", "if")),
+    "import": (("LAVADL", "--out", "o.snn"), ("NIR", "--out", "o.snn")),
     "finetune": (
         ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.onnx"),
         ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.onnx", "--preset", "if"),
@@ -91,7 +92,15 @@ def stands_for(
     words = ["verify", network, "--input", picture, "--crop", "16x16", "--certificate", certificate]
     assert cli.main([str(word) for word in words]) == 0
     model = write_unet(folder / "unet.onnx")
-    return {"NET": network, "PIC": picture, "PICS": pictures, "MODEL": model, "CERTIFICATE": certificate}
+    leaky, spiking = write_foreign(folder)
+    known: dict[str, object] = {
+        "NET": network,
+        "PIC": picture,
+        "PICS": pictures,
+        "MODEL": model,
+        "CERTIFICATE": certificate,
+    }
+    return known | {"LAVADL": leaky, "NIR": spiking}
 
 
 def test_every_option_has_a_place_and_every_place_an_option() -> None:
@@ -221,6 +230,8 @@ def test_a_project_file_serves_every_mode(tool: Tool, empty_folder: Path, networ
 
 JSON = [
     ("inspect", "MODEL"),
+    ("inspect", "NIR"),
+    ("import", "LAVADL", "--out", "o.snn"),
     ("convert", "MODEL", "--size", "16x16", "--calibration", "PICS", "--out", "o.snn"),
     ("run", "NET", "--input", "PIC"),
     ("evaluate", "MODEL", "--data", "PICS", "--task", "denoise"),

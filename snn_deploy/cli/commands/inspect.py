@@ -1,4 +1,4 @@
-"""``snn-deploy inspect``: what becomes of every node of an ONNX file."""
+"""``snn-deploy inspect``: what becomes of every node of a model, or of another tool's network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.conversion.convert import input_size
 from snn_deploy.display.console import note, show, show_json
 from snn_deploy.display.plain_table import PlainTable
+from snn_deploy.exchange.foreign import SUFFIXES, inspect_foreign
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect
 
-MODES = Modes((Mode("in any mode", "model size view json"),))
+MODES = Modes(
+    (
+        Mode("with a .net file", "model size json", lambda arguments: arguments.model.suffix == ".net"),
+        Mode("with a NIR graph", "model json", lambda arguments: arguments.model.suffix == ".nir"),
+        Mode("with an ONNX model", "model size view json"),
+    )
+)
 
 
 def add(verbs: Any) -> None:
@@ -24,10 +31,11 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "inspect",
         help="list what becomes of every node of a model",
-        description="List every node of an ONNX file as mapped, folded, host-side or refused (then status 1).",
+        description="List every node of an ONNX file, a .net file or a NIR graph as mapped, folded, host-side or refused (then "
+        "status 1).",
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",
     )
-    parser.add_argument("model", type=Path, help="ONNX file")
+    parser.add_argument("model", type=Path, help="ONNX, .net or .nir file")
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
     )
@@ -38,7 +46,10 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Show the ledger."""
-    ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
+    if arguments.model.suffix in SUFFIXES:
+        ledger = inspect_foreign(arguments.model, size=arguments.size)
+    else:
+        ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
     if arguments.json:
         show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows], "remarks": ledger.remarks})
     else:
