@@ -286,3 +286,11 @@ def test_files_of_other_tools() -> None:
         assert abs(int(v.item()) / lif.theta[0] * 0.1 - reals) < 0.001
     with pytest.raises(NetworkError, match=r"^lif1.lif: recurrent \(lif1.lif -> lif1.w_rec -> lif1.lif\)"):
         read_nir(GOLDEN / "braille_noDelay_noBias_subtract.nir")
+
+
+def test_a_bias_counts_once_however_many_paths_lead_to_it(tmp_path: Path) -> None:
+    """Two kinds of neurons lead into one Affine, which adds its bias to their sum."""
+    nodes = (fires((2,), 0.5), fires((2,), 0.5), nir.Affine(np.array([[1.0, 2]]), np.array([5.0])))
+    edges = [("in", "0"), ("in", "1"), ("0", "2"), ("1", "2"), ("2", "out")]
+    network = read_nir(write(tmp_path, *nodes, inputs=(2,), edges=edges), steps=3)
+    assert run(network, np.array([1, 1]))["2"].ravel().tolist() == [2 * 3 + 5] * 3
