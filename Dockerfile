@@ -2,7 +2,7 @@
 #   docker build -t snn-deploy . && docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/out:/out" snn-deploy
 FROM python:3.11-slim
 
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 NUMBA_CACHE_DIR=/tmp/numba
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
 WORKDIR /src
 COPY requirements.lock requirements-lava.lock ./
 # Lava's metadata refuses Python 3.11, where it works once imported through snn_deploy_lava; its requirements are in the first file.

@@ -29,16 +29,16 @@ setup: $(READY) ## make .venv and install the package, its tools and Lava into i
 
 # Lava's metadata refuses Python 3.11 and 3.12, where it works once imported through snn_deploy_lava: there it is installed
 # without its own requirements, which are the pins of the extra "lava". PyTorch comes only where it comes without CUDA.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard backends/snn_deploy_cpu/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || { \
 	  echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12; name one that is: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version) (once, a few minutes)"; \
 	  $(PYTHON) -m venv --upgrade-deps $(VENV); }
-	@$(PIP) install --quiet -c constraints.txt hatchling editables
+	@$(PIP) install --quiet -c constraints.txt hatchling editables $$(command -v cc gcc clang >/dev/null || echo ziglang)
 	@if ! $(PIP) install --dry-run --quiet --report $(VENV)/torch.json $(TORCH) 2>/dev/null; then \
-	  echo "no $(TORCH) for this Python: training, fine-tuning and the int8 engine of the cpu backend stay out"; \
+	  echo "no $(TORCH) for this Python: training and fine-tuning stay out"; \
 	elif grep -q -i -E '"name": "(nvidia|cuda|triton)' $(VENV)/torch.json; then \
-	  echo "$(TORCH) would bring CUDA here: training, fine-tuning and the int8 engine of the cpu backend stay out"; \
+	  echo "$(TORCH) would bring CUDA here: training and fine-tuning stay out"; \
 	else touch $(VENV)/with-torch; fi
 	@$(PIP) install --quiet --no-build-isolation -c constraints.txt \
 	  -e ".[dev,lava$$(test ! -e $(VENV)/with-torch || echo ,train)]" $$(test ! -e $(VENV)/with-torch || echo $(TORCH))
@@ -77,7 +77,7 @@ cli-page: $(READY) ## write docs/cli.md again
 
 # uv writes hashes for every supported Python at once; pip cannot, and pip ignores hashes in constraints.txt.
 lock: $(READY) ## write requirements.lock and requirements-lava.lock again from constraints.txt (needs uv)
-	@echo hatchling | uv pip compile pyproject.toml - --extra cpu --extra report --extra lava -c constraints.txt --generate-hashes \
+	@printf 'hatchling\nziglang\n' | uv pip compile pyproject.toml - --extra cpu --extra report --extra lava -c constraints.txt --generate-hashes \
 	  --universal --python-version 3.10 --no-header --no-annotate --quiet --output-file build/requirements.lock
 	@sed "s/ and implementation_name == 'cpython'//; s/ and sys_platform == 'linux'//; s/python_full_version < '3.13' and //; \
 	  s/ ; python_full_version < '3.13'//; s/ and python_full_version < '3.13'//" build/requirements.lock > requirements.lock
@@ -122,8 +122,9 @@ installation: $(READY) ## install wheel and sdist into clean environments of eve
 	@SNN_DEPLOY_PYTHONS="$(PYTHONS)" $(RUN)python -m pytest -m slow tests/test_installation.py
 
 build: $(READY) ## wheel and sdist in dist/
+	@rm -f backends/snn_deploy_cpu/kernels/*.so
 	@$(BIN)/python -m build --no-isolation --outdir dist
 
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) backends/snn_deploy_cpu/kernels/*.so build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

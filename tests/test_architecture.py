@@ -47,16 +47,15 @@ HEAVY = {
         "models",
     ),
     "onnxruntime": ("snn_deploy.frontend", "snn_deploy.conversion", "snn_deploy_onnx", "snn_deploy_cpu", "models"),
-    "torch": ("snn_deploy.finetuning", "snn_deploy_cpu", "models"),
+    "torch": ("snn_deploy.finetuning", "models"),
     "lava": ("snn_deploy_lava",),
-    "numba": ("snn_deploy_cpu.kernels",),
-    "llvmlite": ("snn_deploy_cpu.kernels.simd",),
+    "ctypes": ("snn_deploy_cpu.kernels",),
     "matplotlib": ("snn_deploy.report", "snn_deploy.display", "models"),
     "skimage": ("snn_deploy.report", "snn_deploy.data", "models"),
 }
 """Libraries and the only packages that may import them."""
 
-LAZY = ("torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "numba", "scipy", "rich")
+LAZY = ("torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "scipy", "rich")
 """What ``import snn_deploy`` must not bring in."""
 
 FRONT = {"snn_deploy", "snn_deploy.__main__"}

@@ -48,7 +48,7 @@ print(json.dumps({
     "joules": net.estimate(x, backend="reference").total_j.value,
     "notebook": net._repr_html_(),
     "refusal": refusal,
-    "loaded": sorted({"rich", "onnxruntime", "numba", "torch", "PIL", "skimage"} & set(sys.modules)),
+    "loaded": sorted({"rich", "onnxruntime", "torch", "PIL", "skimage"} & set(sys.modules)),
 }))
 """
 

@@ -27,7 +27,7 @@ def test_there_is_something_to_execute() -> None:
 
 @pytest.mark.parametrize(("document", "language", "body"), BLOCKS, ids=[f"{name}-{kind}" for name, kind, _ in BLOCKS])
 def test_marked_blocks_run_as_written(document: str, language: str, body: str, tmp_path: Path) -> None:
-    for name in ("skimage", "numba"):
+    for name in ("skimage", "onnxruntime"):
         pytest.importorskip(name, reason=f"{document} uses the extras report and cpu")
     (tmp_path / "models").symlink_to(ROOT / "models")
     programs = tmp_path / "bin"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.buffer_pool import BufferPool
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.kernels.library import select_kernels
 
 
 class Activations(dict[str, Array]):
@@ -105,16 +105,15 @@ class OutputBuffers:
         images, _, width, channels = self.shape
         begin, size = row_begin * width * channels, images * (row_end - row_begin) * width * channels
         counts, events = self.counts.reshape(-1), self.events.reshape(-1)
-        compiled = compiled_kernels()
-        if compiled is None:
+        kernels = select_kernels()
+        if kernels is None:
             part = payloads[:, begin : begin + size]
             counts[begin : begin + size] += part.sum(0).astype(counts.dtype)
             events[begin : begin + size] += np.count_nonzero(part, axis=0).astype(events.dtype)
             return PayloadStats.of(part.reshape(-1, 1, width, channels))
         # measured while the payloads are in the cache: the next layer needs it to prove its sums
-        channel_max = np.zeros(channels, payloads.dtype)
         # four times as many sums fit a vector where a byte holds them
         bytes_hold_sums = payloads.dtype == np.uint8 and payload_max * payloads.shape[0] <= np.iinfo(np.uint8).max
-        kernel = compiled.count_events_bytes if bytes_hold_sums else compiled.count_events
-        least, nonzero = kernel(payloads, counts, events, begin, begin + size, channel_max)
-        return PayloadStats(channel_max.astype(np.int64), int(least), int(nonzero), size * payloads.shape[0])
+        end = begin + size
+        largest, least, nonzero = kernels.count_events(payloads, counts, events, begin, end, channels, bytes_hold_sums)
+        return PayloadStats(largest, least, nonzero, size * payloads.shape[0])

@@ -19,7 +19,6 @@ from snn_deploy_cpu import executor
 from snn_deploy_cpu.activations import Activations, OutputBuffers
 from snn_deploy_cpu.buffer_pool import BufferPool
 from snn_deploy_cpu.conv.autotune import Overrides
-from snn_deploy_cpu.conv.providers import single_thread
 from snn_deploy_cpu.executor import NeuronRunner, PassThroughRunner, Runner
 from snn_deploy_cpu.lazy_maps import LazyMaps
 from snn_deploy_cpu.plan import Engine, Layer, PassThroughLayer, Plan, prepare
@@ -76,7 +75,7 @@ class CpuBackend:
         images, size = stimulus.shape[0], _group_size(plan)
         groups = [slice(first, min(first + size, images)) for first in range(0, images, size)]
         serial = ThreadPool(1)
-        with single_thread(), ThreadPool(self._threads) as threads:
+        with ThreadPool(self._threads) as threads:
             for first in range(0, len(groups), self._threads):
                 batch = groups[first : first + self._threads]
                 if len(batch) == self._threads:
@@ -127,8 +126,7 @@ class CpuBackend:
         """What its plan computes with, read back from operators and neurons."""
         from snn_deploy_cpu.compiled import read_plan
 
-        with single_thread():
-            return read_plan(self._plan(network))
+        return read_plan(self._plan(network))
 
     def _plan(self, network: Network) -> Plan:
         plan = self._plans.get(network)

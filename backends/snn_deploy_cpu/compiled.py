@@ -1,4 +1,4 @@
-"""Reads the plan of a network back from what it runs: packed weights, planes of payloads, coefficients of neurons.
+"""Reads the plan of a network back from what it runs: weights, coefficients of neurons.
 
 What an operator computes is what its class says; what it computes with is taken from where it keeps it, in the floats in
 which it does, and must be integers there. A population's steps are counted from its start: layers run one after the other.
@@ -6,7 +6,6 @@ which it does, and must be integers there. A population's steps are counted from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -32,7 +31,7 @@ from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.shapes import Pair, Shape
 from snn_deploy_cpu.conv.exactness import FLOAT32_EXACT, FLOAT64_EXACT
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, PixelMap
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, PixelMap
 from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.neurons.pass_through import PixelCopy, SumPooling
@@ -41,8 +40,8 @@ from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
 from snn_deploy_cpu.plan import Input, NeuronLayer, PassThroughLayer, Plan
 
 OUTSIDE = (
-    "the convolutions of oneDNN, onnxruntime and NumPy; each is tried on worst-case operands before it is used",
-    "the compiled loops, which may take the place of a library's convolution with the same weights, and how they pack them",
+    "the convolutions of onnxruntime and NumPy; each is tried on worst-case operands before it is used",
+    "the compiled kernels, which may take the place of a library's convolution with the same weights, and how they pack them",
     "the loops that step neurons, and the executor: that every layer runs over its window step by step, image and bias in theirs",
 )
 """What the form takes for granted."""
@@ -103,15 +102,15 @@ class _Reader:
         bias = _untile(name, layer.neurons.bias, shape[0])[:, None, None]
         if layer.bias is not None:
             bias = np.moveaxis(_integers(name, layer.bias), -1, 0)
-        ends = Ends.of(min(int(bias.min()), 0), max(int(bias.max()), 0))
+        low, high = min(int(bias.min()), 0), max(int(bias.max()), 0)
         for connection in (*layer.inputs, *layer.constant_inputs):
-            ends = ends.plus(self._read_input(name, shape, connection))
+            least, greatest = self._read_input(name, shape, connection)
+            low, high = low + least, high + greatest
         largest = FLOAT32_EXACT if layer.real is np.float32 else FLOAT64_EXACT
-        self.accumulators.append(Accumulator(f"partial sums of {name}", *ends.partial, -largest, largest))
         rest = largest - STATE_MAX - 1  # the membrane is added
-        self.accumulators.append(Accumulator(f"currents of {name}", *ends.whole, -rest, rest))
+        self.accumulators.append(Accumulator(f"currents of {name}", low, high, -rest, rest))
         if isinstance(layer.neurons, CubaLifNeurons):
-            self.accumulators.append(_bound_decay(name, ends.whole, numbers["current_decay"]))
+            self.accumulators.append(_bound_decay(name, (low, high), numbers["current_decay"]))
         step = None if isinstance(layer.neurons, SigmaDeltaNeurons) else partial(_step, layer)
         firing = SteppedFiring(kind, numbers, bias, 0, driven_steps == steps, step)
         self._add(CompiledPopulation(name, shape, firing), _event_limits(kind, numbers, steps))
@@ -120,32 +119,14 @@ class _Reader:
         self.populations.append(population)
         self.shapes[population.name], self.payloads[population.name] = population.shape, payloads
 
-    def _read_input(self, target: str, shape: Shape, connection: Input) -> Ends:
-        """Add a connection; returns the currents that it sends."""
+    def _read_input(self, target: str, shape: Shape, connection: Input) -> Pair:
+        """Add a connection; returns the least and the greatest current that it sends."""
         source, name = connection.source, f"{connection.source} -> {target}"
-        every = np.arange(self.payloads[source][0], self.payloads[source][1] + 1, dtype=np.int64)
-        base = _read_linear(connection.operators[0].operator, self.shapes[source], shape)
-        parts: list[Part] = []
-        added, partial = np.zeros_like(every), (0, 0)
-        for each in connection.operators:
-            linear = _read_linear(each.operator, self.shapes[source], shape)
-            if isinstance(each.operator, Int8PlaneConv) and each.plane is not None:
-                reading = each.operator.read(every)
-                plane = _span(linear, (int(reading.min()), int(reading.max())))
-                self.accumulators.append(Accumulator(f"a plane of {name}", *plane, -FLOAT32_EXACT, FLOAT32_EXACT))
-                added = added + (reading << each.plane.shift)
-                parts.append(Part(linear, reading, int(every[0])))
-            elif each.plane is None and len(connection.operators) == 1:
-                added = every
-                parts.append(Part(linear))
-            else:
-                raise CompiledFormError(f"{name}: {type(each.operator).__name__} takes no planes of payloads")
-            so_far = _span(base, (int(added.min()), int(added.max())))
-            partial = min(partial[0], so_far[0]), max(partial[1], so_far[1])
-        self.connections.append(CompiledConnection(source, target, tuple(parts), 0))
+        linear = _read_linear(connection.operator, self.shapes[source], shape)
+        self.connections.append(CompiledConnection(source, target, (Part(linear),), 0))
         if connection.autotuner is not None:
-            _check_task(name, connection, base)
-        return Ends(_span(base, self.payloads[source]), partial)
+            _check_task(name, connection, linear)
+        return _span(linear, self.payloads[source])
 
 
 def _step(layer: NeuronLayer, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
@@ -157,26 +138,6 @@ def _step(layer: NeuronLayer, v: Int64, second: Int64, current: Int64) -> tuple[
     after = (_integers(layer.population.name, each).reshape(v.shape) for each in (membranes, states, payloads[0]))
     left, second_left, sent = after
     return left, second_left, sent
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Least and greatest of a ``whole`` sum, and of every ``partial`` one."""
-
-    whole: Pair
-    partial: Pair
-
-    @classmethod
-    def of(cls, low: int, high: int) -> Ends:
-        """Of one addend."""
-        return cls((low, high), (low, high))
-
-    def plus(self, other: Ends) -> Ends:
-        """With another addend."""
-        return Ends(
-            (self.whole[0] + other.whole[0], self.whole[1] + other.whole[1]),
-            (self.partial[0] + other.partial[0], self.partial[1] + other.partial[1]),
-        )
 
 
 def _integers(name: str, values: Array) -> Int64:
@@ -283,7 +244,7 @@ def _read_linear(operator: object, source: Shape, target: Shape) -> LinearMap:
     if isinstance(operator, (PixelMap, PixelCopy)):
         targets, sources, weights = operator.entries
         return Pixels(targets, sources, _integers(name, weights))
-    if not isinstance(operator, (FloatConv, Int8PlaneConv, DepthwiseConv, SumPooling)):
+    if not isinstance(operator, (FloatConv, DepthwiseConv, SumPooling)):
         raise CompiledFormError(f"{name}: this operator is not recognised")
     conv, weights = operator.kernel
     return _unfold(conv, _integers(name, weights), source, target)
@@ -322,13 +283,13 @@ def _span(linear: LinearMap, payloads: Pair) -> Pair:
 
 
 def _check_task(name: str, connection: Input, base: LinearMap) -> None:
-    """Whether compiled loops, which may replace the library, are given the same weights and geometry."""
+    """Whether compiled kernels, which may replace the library, are given the same weights and geometry."""
     if connection.autotuner is None or not isinstance(base, Windows):
-        raise CompiledFormError(f"{name}: nothing is known of its compiled loops")
+        raise CompiledFormError(f"{name}: nothing is known of its compiled kernels")
     task = connection.autotuner.task
     weight, scale = task.conv.weight.astype(np.int64), int(task.scale)
-    operator = connection.operators[0].operator
-    conv = operator.kernel[0] if isinstance(operator, (FloatConv, Int8PlaneConv, DepthwiseConv)) else None
+    operator = connection.operator
+    conv = operator.kernel[0] if isinstance(operator, (FloatConv, DepthwiseConv)) else None
     if task.upsampled is None:
         same = conv is task.conv and task.source == connection.source
         found = weight
@@ -337,10 +298,10 @@ def _check_task(name: str, connection: Input, base: LinearMap) -> None:
         found = weight.reshape(*kernel, -1, weight.shape[1]).transpose(2, 3, 0, 1)
         same = conv is not None and conv.pads == task.upsampled.pads and conv.phases == (1, 1)
     if not same or conv is None or not np.array_equal(found * scale, _integers(name, _weights_of(operator))):
-        raise CompiledFormError(f"{name}: its compiled loops are given other weights than the library")
+        raise CompiledFormError(f"{name}: its compiled kernels are given other weights than the library")
 
 
 def _weights_of(operator: object) -> Array:
-    if not isinstance(operator, (FloatConv, Int8PlaneConv, DepthwiseConv)):
+    if not isinstance(operator, (FloatConv, DepthwiseConv)):
         raise CompiledFormError(f"{type(operator).__name__} has no kernel")
     return operator.kernel[1]

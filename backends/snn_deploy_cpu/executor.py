@@ -14,12 +14,12 @@ from snn_deploy.arrays import Array
 from snn_deploy.network.network import Network
 from snn_deploy_cpu.activations import Activations, OutputBuffers
 from snn_deploy_cpu.buffer_pool import BufferPool
-from snn_deploy_cpu.conv.autotune import Overrides, RowsOf
+from snn_deploy_cpu.conv.autotune import Overrides
 from snn_deploy_cpu.conv.compiled import CompiledConv
 from snn_deploy_cpu.conv.operators import Operator
-from snn_deploy_cpu.conv.payload_stats import ALL_BITS, PayloadStats
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
-from snn_deploy_cpu.plan import Input, NeuronLayer, PassThroughLayer, PlaneOperator
+from snn_deploy_cpu.plan import Input, NeuronLayer, PassThroughLayer
 from snn_deploy_cpu.thread_pool import ThreadPool
 
 BLOCK_BYTES = 2**21
@@ -31,7 +31,7 @@ FUSED_BLOCK_BYTES = 2**19
 
 @dataclass(frozen=True, eq=False)
 class Addend:
-    """One addend of a layer's current, from ``payloads``: by a library's ``operator`` or, where given, a compiled ``conv``."""
+    """One connection's part of a current, from ``payloads``: by a library's ``operator`` or, where given, a compiled ``conv``."""
 
     payloads: Array
     operator: Operator
@@ -151,14 +151,13 @@ class NeuronRunner:
         # added up once for the whole window: bias and input do not change
         drive: Array = np.broadcast_to(bias, shape).astype(layer.real, copy=True)
         for connection in layer.constant_inputs:
-            for part in connection.operators:
-                drive += part.operator(stimulus, 0, shape[1])
+            drive += connection.operator(stimulus, 0, shape[1])
         return drive.reshape(-1)
 
     def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
         """Payloads of steps ``step .. step + steps`` of the window, from those of the sources, into ``activations``."""
         layer, outputs = self._layer, self._outputs
-        addends = [addend for connection in layer.inputs for addend in self._addends_of(connection, activations)]
+        addends = [self._addend(connection, activations) for connection in layer.inputs]
         # a compiled convolution last: it may step the neurons as rows are complete
         self._addends = sorted(addends, key=lambda addend: addend.conv is not None)
         self._payloads = activations.buffer(self.name, outputs, self._chunk, layer.formats.payload)
@@ -173,43 +172,17 @@ class NeuronRunner:
         outputs.write_trains(self._payloads[:steps], step)
         activations[self.name] = self._payloads[:steps].reshape(-1, *outputs.shape[1:])
 
-    def _addends_of(self, connection: Input, activations: Activations) -> list[Addend]:
-        """The fastest computation of each operator of ``connection`` at the density of these payloads.
-
-        Planes that are 0 are left out; where all bits together cost less, the payloads are not split into planes.
-        """
-        first, *others = connection.operators
-        addends = [self._addend(connection, first, activations)]
-        addends += [
-            self._addend(connection, part, activations)
-            for part in others
-            if part.plane is None or not part.plane.is_zero(_payloads_read(connection, activations))
-        ]
-        if len(addends) > 1:
-            unsplit = self._best_conv(connection, ALL_BITS, partial(_current, addends), activations)
-            if unsplit is not None:
-                return [Addend(activations[unsplit.task.source], first.operator, unsplit)]
-        return addends
-
-    def _addend(self, connection: Input, part: PlaneOperator, activations: Activations) -> Addend:
-        """The fastest computation of one operator."""
-        bits = ALL_BITS if part.plane is None else part.plane.bits
+    def _addend(self, connection: Input, activations: Activations) -> Addend:
+        """The fastest computation of ``connection`` for these payloads."""
 
         def library(maps: slice, row_begin: int, row_end: int) -> Array:
-            return part.operator(activations[connection.source][maps], row_begin, row_end)
+            return connection.operator(activations[connection.source][maps], row_begin, row_end)
 
-        conv = self._best_conv(connection, bits, library, activations)
-        return Addend(activations[connection.source if conv is None else conv.task.source], part.operator, conv)
-
-    def _best_conv(
-        self, connection: Input, bits: int, library: RowsOf, activations: Activations
-    ) -> CompiledConv | None:
-        """The fastest compiled convolution, if it beats ``library`` at the density of these payloads."""
-        if connection.autotuner is None:
-            return None
-        source = connection.autotuner.task.source
-        measure = partial(activations.stats, source)
-        return connection.autotuner.best(activations[source], measure, bits, library, self._overrides)
+        conv, tuner = None, connection.autotuner
+        if tuner is not None:
+            source = tuner.task.source
+            conv = tuner.best(activations[source], partial(activations.stats, source), library, self._overrides)
+        return Addend(activations[connection.source if conv is None else conv.task.source], connection.operator, conv)
 
     def _run_band(self, step: int, steps: int, stats: list[PayloadStats], row_begin: int, row_end: int) -> int:
         """Rows of all images through the steps; returns how many membranes left 24 bits, adds to ``stats`` what was counted."""
@@ -241,7 +214,7 @@ class NeuronRunner:
         # a layer whose inputs are all constant has nothing to add in a step
         currents = np.zeros((1, size), layer.real) if total is None else total.reshape(-1, size)
         if self._once is not None:
-            return self._once.step_once(currents[0], self._drive, out[0], begin)
+            return self._once.step_once(currents[0], self._drive, out[:1], begin)
         return layer.neurons.step_many(self._v, self._second, currents, self._drive, driven_steps, out, begin)
 
     def _row_bytes(self) -> int:
@@ -277,11 +250,6 @@ class NeuronRunner:
 
 
 Runner: TypeAlias = PassThroughRunner | NeuronRunner
-
-
-def _payloads_read(connection: Input, activations: Activations) -> Array:
-    """Payloads that ``connection`` carries; those before an upsampling, which has the same values."""
-    return activations[connection.source if connection.autotuner is None else connection.autotuner.task.source]
 
 
 def _current(addends: Sequence[Addend], maps: slice, row_begin: int, row_end: int) -> Array | None:

@@ -21,18 +21,11 @@ from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.autotune import Autotuner
 from snn_deploy_cpu.conv.compiled import ConvTask
-from snn_deploy_cpu.conv.exactness import (
-    Plane,
-    divides_exactly,
-    fits_float32,
-    fits_float64,
-    passes_through,
-    planes_fit_float32,
-    split_planes,
-)
+from snn_deploy_cpu.conv.exactness import divides_exactly, fits_float32, fits_float64, passes_through
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
+from snn_deploy_cpu.kernels.library import VARIABLE, select_kernels
 from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons, decay_fits_float64
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.neurons.pass_through import PassThrough, PixelCopy, SumPooling
@@ -41,12 +34,6 @@ from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
 
 Engine: TypeAlias = Literal["int8", "f32", "f64"]
 Integer: TypeAlias = type[np.uint8] | type[np.uint16] | type[np.int16] | type[np.int32] | type[np.int64]
-
-MAX_PLANES = 3
-"""A float32 convolution costs about 3.4 8-bit ones (with VNNI; docs/performance.md)."""
-
-MIN_PLANE_INPUTS = 4
-"""Input channels of a group below which several 8-bit planes are not taken instead of one float32 convolution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +56,11 @@ class Formats:
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneOperator:
-    """What one plane of a connection's payloads adds, or where ``plane`` is ``None`` all of them."""
-
-    plane: Plane | None
-    operator: Operator
-
-
-@dataclass(frozen=True, eq=False)
 class Input:
-    """A connection into a layer: operators that add up to its current, and the autotuner of compiled alternatives."""
+    """A connection into a layer: the operator that a library computes, and the autotuner of compiled alternatives, if any."""
 
     source: str
-    operators: tuple[PlaneOperator, ...]
+    operator: Operator
     autotuner: Autotuner | None
 
 
@@ -171,6 +150,11 @@ def prepare(network: Network, engine: Engine | None) -> Plan:
         raise BackendUnavailableError(
             f"backend cpu: network {network.name} is not aligned (a delay differs from target.start - source.start); "
             "run it on the reference backend"
+        )
+    if engine == "int8" and select_kernels() is None:
+        raise BackendUnavailableError(
+            "backend cpu: engine int8 needs the package's compiled kernels, which are missing or switched off "
+            f"({VARIABLE}=numpy); install a wheel, or a C compiler before the package, or choose engine f32"
         )
     layers = tuple(_layer(network, population, connections, engine) for population, connections in network.layers())
     return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers)
@@ -269,46 +253,18 @@ def _float_format(population: Population, worst: Bound, engine: Engine | None) -
 
 
 def _input(network: Network, connection: Connection, real: Real, engine: Engine | None) -> tuple[Input, Engine]:
-    """The operators of ``connection``, and the name of its engine."""
+    """The operator of ``connection``, and the name of its engine."""
     name: Engine = "f64" if real is np.float64 else "f32"
     source, kernel, exponent = connection.source, connection.kernel, connection.exponent
     if isinstance(kernel, SpatialKernel):
-        return Input(source, (PlaneOperator(None, PixelMap(kernel, exponent, real)),), None), name
+        return Input(source, PixelMap(kernel, exponent, real), None), name
     conv = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
-    autotuner = Autotuner(_task(network, connection, conv)) if Autotuner.covers(conv, real) else None
+    autotuner = Autotuner.of(_task(network, connection, conv), real) if engine in (None, "int8") else None
     if conv.depthwise:
-        return Input(source, (PlaneOperator(None, DepthwiseConv(conv, exponent, width, real)),), autotuner), name
-    if name == "f32" and engine in (None, "int8"):
-        operators = _int8_operators(network, connection, conv, engine)
-        if operators is not None:
-            return Input(source, operators, autotuner), "int8"
-    library = providers.select_float64() if name == "f64" else providers.select_float32()
-    return Input(source, (PlaneOperator(None, FloatConv(conv, exponent, width, library)),), autotuner), name
-
-
-def _int8_operators(
-    network: Network, connection: Connection, conv: Convolution, engine: Engine | None
-) -> tuple[PlaneOperator, ...] | None:
-    """An 8-bit convolution for each plane of the payloads; ``None`` where they are not exact, or slower than float32."""
-    library = providers.select_int8()
-    if library is None:
-        if engine is None:
-            return None
-        raise BackendUnavailableError(
-            f"{connection.name}: engine int8 needs PyTorch with a quantized convolution that is exact here; "
-            "install torch or choose engine f32"
-        )
-    if conv.groups > 1 and conv.weight.shape[1] == 1:
-        return None  # around a zero point, oneDNN 3.12 errs in such groups that have 33 to 48 or more than 64 outputs
-    planes = split_planes(*bound_payloads(network, network.population(connection.source)), library.payload_bits)
-    slow = len(planes) > MAX_PLANES or (len(planes) > 1 and conv.weight.shape[1] < MIN_PLANE_INPUTS)
-    if not planes_fit_float32(connection.kernel, planes) or (slow and engine is None):
-        return None
-    width = network.population(connection.target).shape[2]
-    return tuple(
-        PlaneOperator(plane, Int8PlaneConv(conv, connection.exponent, width, library, plane)) for plane in planes
-    )
+        return Input(source, DepthwiseConv(conv, exponent, width, real), autotuner), name
+    library = providers.select_float64 if name == "f64" else providers.select_float32
+    return Input(source, FloatConv(conv, exponent, width, library), autotuner), name if autotuner is None else "int8"
 
 
 def _task(network: Network, connection: Connection, conv: Convolution) -> ConvTask:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from snn_deploy_cpu.conv.providers import single_thread
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -40,14 +38,13 @@ class ThreadPool:
         waiting, results = deque(enumerate(tasks)), dict[int, Result]()
 
         def take() -> None:
-            with single_thread():
-                while True:
-                    # popleft, and not a test before it: another thread may take the last task in between
-                    try:
-                        place, task = waiting.popleft()
-                    except IndexError:
-                        return
-                    results[place] = work(task)
+            while True:
+                # popleft, and not a test before it: another thread may take the last task in between
+                try:
+                    place, task = waiting.popleft()
+                except IndexError:
+                    return
+                results[place] = work(task)
 
         helpers = [self._executor.submit(take) for _ in range(min(self.threads, len(tasks)) - 1)]
         try:

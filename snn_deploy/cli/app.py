@@ -53,7 +53,7 @@ MODULES = {"import": "import_network"}
 
 EXTRAS = {
     **dict.fromkeys(("skimage", "sklearn", "scipy", "matplotlib", "PIL"), "report"),
-    **dict.fromkeys(("numba", "onnxruntime"), "cpu"),
+    "onnxruntime": "cpu",
     **dict.fromkeys(("torch", "onnxscript"), "train"),
     **dict.fromkeys(("h5py", "nir"), "traces"),
 }
@@ -64,8 +64,8 @@ REASONS_SHOWN = 3
 
 MOST_THREADS = 1024
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""What NumPy's, torch's and numba's libraries read, once, when they are loaded."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What NumPy's and torch's libraries read, once, when they are loaded."""
 
 
 class _Formatter(argparse.HelpFormatter):

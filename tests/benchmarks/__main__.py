@@ -28,7 +28,7 @@ from timing import Unit, ratio
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.network.network import Mode
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.conv import providers
+from snn_deploy_cpu.kernels.library import select_kernels
 from snn_deploy_lava import LavaBackend
 from snn_deploy_reference import ReferenceBackend
 
@@ -78,7 +78,7 @@ def passes(
 def bars(rounds: int, sizes: tuple[str, ...]) -> Table:
     """Engines, modes and sizes."""
     table = Table("Passes of the float network", ("network", "run", "engine", "passes", "passes per step"))
-    engines = ("automatic", "f32") if providers.select_int8() is not None else ("automatic",)
+    engines = ("automatic", "f32") if select_kernels() is not None else ("automatic",)
     for name, shape in ((name, SIZES[name]) for name in sizes):
         for mode, steps, levels in (
             ("exact", 1, 127),
@@ -232,7 +232,7 @@ def heading() -> list[str]:
         ),
         platform.processor(),
     )
-    eight_bit = providers.select_int8()
+    kernels = select_kernels()
     load = os.getloadavg()[0]
     return [
         "# Performance",
@@ -241,7 +241,7 @@ def heading() -> list[str]:
         "",
         f"* {date.today().isoformat()}, {model}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
         f"* Python {platform.python_version()}, NumPy {np.__version__}, onnxruntime {onnxruntime.__version__}",
-        f"* 8-bit kernels: {'none' if eight_bit is None else f'{eight_bit.payload_bits} payload bits exact'}",
+        f"* kernels: {'none' if kernels is None else kernels.instruction_set}",
         "* unit: one onnxruntime float32 pass of the float network, one thread; medians of CPU-time ratios",
         *(
             f"* {name}: base {shape[0]}, {shape[1]} poolings, {shape[2]}x{shape[2]}, {macs(*shape) / 1e9:.3g} GMAC"

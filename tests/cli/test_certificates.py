@@ -121,7 +121,7 @@ def test_the_same_run_elsewhere_writes_the_same_bytes(
                 "TZ": "Asia/Tokyo",
                 "LC_ALL": "C",
                 "HOME": "/nonexistent",
-                "NUMBA_CPU_NAME": "generic",
+                "SNN_DEPLOY_INSTRUCTION_SET": "baseline",
             },
             {"PYTHONHASHSEED": "2", "TZ": "America/Lima", "LC_ALL": "C.UTF-8", "USER": "other", "HOSTNAME": "other"},
         )

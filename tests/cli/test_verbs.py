@@ -215,7 +215,7 @@ def test_threads_are_limited_before_libraries_load(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
     )
     lines = result.stdout.splitlines()
-    assert (lines[0], lines[-1]) == ("False", "3 3 3 3"), result.stderr
+    assert (lines[0], lines[-1]) == ("False", "3 3 3"), result.stderr
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), BackendUnavailableError("cpu refuses this")])

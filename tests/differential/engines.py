@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 
 import numpy as np
 
@@ -15,20 +14,17 @@ from snn_deploy.errors import BackendError, BackendUnavailableError, ConversionE
 from snn_deploy.network.network import Network
 from snn_deploy.network.schedule import shuffle
 from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.kernels.library import select_kernels
 
 SCHEDULES = 2
 """Random schedules under which counts of ``exact`` mode must not change."""
 
-COMPILED = {"cpu sparse", "cpu direct", "cpu both, 2 threads"}
-"""Backends whose convolutions numba compiles."""
-
 
 def cpu_backends() -> dict[str, Backend]:
-    """The cpu backend with every choice it has, by name; library engines that are not installed are left out."""
+    """The cpu backend with every choice it has, by name; compiled paths are left out where the package has no kernels."""
     backends: dict[str, Backend] = {"cpu": CpuBackend(), "cpu f64": CpuBackend("f64"), "cpu f32": CpuBackend("f32")}
-    if find_spec("torch") is not None:
+    if select_kernels() is not None:
         backends["cpu int8"] = CpuBackend("int8")
-    if find_spec("numba") is not None:
         backends["cpu sparse"] = CpuBackend(sparse_below=1.0, direct=False)
         backends["cpu direct"] = CpuBackend(sparse_below=0.0, direct=True)
         backends["cpu both, 2 threads"] = CpuBackend(sparse_below=0.3, direct=True, threads=2)

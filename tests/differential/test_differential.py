@@ -19,16 +19,13 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
 from snn_deploy.testing.drawing import draw_network, draw_stimulus
-from tests.differential.engines import COMPILED, cpu_backends, differences
+from tests.differential.engines import cpu_backends, differences
 from tests.differential.models import draw_model, draw_options
 
 EXAMPLES = int(os.environ.get("SNN_DEPLOY_EXAMPLES", "0"))
 """Networks of each kind that ``make differential`` asks for."""
 
 BACKENDS = cpu_backends()
-
-LIBRARIES = BACKENDS if EXAMPLES else {name: BACKENDS[name] for name in BACKENDS.keys() - COMPILED}
-"""Those of ``make test`` for conversions: what numba compiles for drawn networks is enough for a cold cache."""
 
 RANDOMS = st.randoms(use_true_random=False)
 
@@ -72,7 +69,7 @@ def test_drawn_conversions(random: Random) -> None:
     network = converted(drawn.model.SerializeToString(), images, options)
     if network is not None:
         note(described(network))
-        assert differences(network, quantize_images(network, rng.random((2, *drawn.shape))), LIBRARIES) == []
+        assert differences(network, quantize_images(network, rng.random((2, *drawn.shape))), BACKENDS) == []
 
 
 def converted(model: bytes, images: list[npt.NDArray[np.float32]], options: Options) -> Network | None:

@@ -52,7 +52,7 @@ def run_page(page: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
-    for name in ("torch", "skimage", "numba"):
+    for name in ("torch", "skimage", "onnxruntime"):
         pytest.importorskip(name, reason="the tutorial needs the extras cpu, report and train")
     run_page(ROOT / "docs" / "tutorial.md", tmp_path)
     assert {"unet.onnx", "unet.snn", "restored.png", "certificate.json", "report.html"} <= {
@@ -63,7 +63,7 @@ def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_many_images_on_two_processes(tmp_path: Path) -> None:
-    for name in ("distributed", "skimage", "numba"):
+    for name in ("distributed", "skimage", "onnxruntime"):
         pytest.importorskip(name, reason="many workers need the extras cpu, dask and report")
     run_page(ROOT / "docs" / "how-to" / "many-images.md", tmp_path)
 

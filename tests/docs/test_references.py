@@ -16,7 +16,7 @@ import pytest
 from generate.reference import SOURCES, navigation, packages, pages
 from generate.roles import PACKAGES, ROLE, has_page, to_markdown
 
-OPTIONAL = {"lava", "torch", "numba", "llvmlite", "onnxruntime", "h5py", "nir"}
+OPTIONAL = {"lava", "torch", "onnxruntime", "h5py", "nir"}
 """Libraries of extras; without one, roles of the modules that need it are not looked up."""
 
 FILES = {

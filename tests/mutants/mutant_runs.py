@@ -28,7 +28,7 @@ LEFT_OUT = shutil.ignore_patterns(
 OPTIONS = ("-x", "-q", "--tb=line", "-p", "no:xdist", "-p", "no:cov", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 LIBRARIES = (
-    *("numpy", "onnx", "onnxruntime", "numba", "scipy.sparse", "rich.table", "torch", "skimage.metrics", "PIL.Image"),
+    *("numpy", "onnx", "onnxruntime", "scipy.sparse", "rich.table", "torch", "skimage.metrics", "PIL.Image"),
     *("hypothesis.strategies", "hypothesis.extra.numpy"),
 )
 """Imported once, before processes are forked, where they are installed; nothing of the package itself may be among them."""

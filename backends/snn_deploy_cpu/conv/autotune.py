@@ -1,8 +1,9 @@
 """The autotuner: which computation of a convolution is the fastest, measured on the machine, on the payloads at hand.
 
-A library's convolution, the direct path and the sparse one end in the same integers. A layer's first chunks run through
-the library; when it has done enough work that compiling another computation would pay, that one is timed, once for each
-half octave of density where it depends on it.
+A library's convolution, the direct path and the sparse one end in the same integers. The direct path is taken wherever it is
+exact and has vector instructions, which no library's float32 convolution beats (docs/performance.md). Whether the sparse path
+is faster depends on density: when a layer has done enough work that a comparison would pay, the two are timed, once for each
+half octave of density.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from snn_deploy.arrays import Int64
 from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
 from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.float_conv import Real
-from snn_deploy_cpu.conv.geometry import Convolution, Maps
-from snn_deploy_cpu.conv.payload_stats import ALL_BITS, PayloadStats, density_under
+from snn_deploy_cpu.conv.geometry import Maps
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
 from snn_deploy_cpu.conv.sparse import MAX_ROW_PAYLOADS, SparseConv
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.kernels.library import INSTRUCTION_SETS, Kernels, select_kernels
 
 MAX_SPARSE_DENSITY = 0.5
 """Density above which the sparse path was never faster; nothing is timed there."""
@@ -31,25 +32,19 @@ TRIALS = 3
 """Times that each candidate is run where they are compared."""
 
 TIMED_MACS = 2**27
-"""Work for a comparison: some milliseconds, on fewer rows the fixed cost of a library's call would count."""
+"""Work for a comparison: some milliseconds, on fewer rows the fixed cost of a call would count."""
 
 MIN_MACS = 2**22
-"""Less work in a step stays with the library: a call's fixed cost would decide."""
+"""Less work in a step is not compared: it would not pay."""
 
 WARMUP_MACS = 2**31
-"""Work that a layer leaves to the library before a candidate is compiled, which takes two seconds, once on a machine."""
+"""Work that a layer does before a comparison, which costs half as much."""
 
 MIN_SPEEDUP = 1 / 0.95
 """Speed-up over a rival that a candidate must show: what is timed alone is not quite what a run takes."""
 
 RowsOf: TypeAlias = Callable[[slice, int, int], object]
 """Computes rows of maps: (maps, row_begin, row_end)."""
-
-Candidate: TypeAlias = CompiledConv
-"""A compiled computation that may replace the library's."""
-
-_compiled: set[tuple[object, ...]] = set()
-"""Kinds of candidates and formats whose loops have run in this process."""
 
 
 @dataclass(frozen=True)
@@ -62,76 +57,87 @@ class Overrides:
     sparse_below: float | None = None
     direct: bool | None = None
 
-    def decide(self, candidate: Candidate, density: float) -> bool | None:
-        """Whether ``candidate`` is to be taken at this density; ``None``: if it is the fastest."""
-        if isinstance(candidate, DirectConv):
-            return self.direct
-        return None if self.sparse_below is None else density < self.sparse_below
-
 
 class Autotuner:
-    """The candidates for one convolution ``task``, and what is known of their speed."""
+    """The compiled candidates for one convolution ``task``, and what is known of their speed."""
 
-    def __init__(self, task: ConvTask) -> None:
-        self.task = task
+    def __init__(self, kernels: Kernels, task: ConvTask) -> None:
+        self.task, self._kernels = task, kernels
         self._macs = 0
         self._wins: dict[tuple[object, ...], bool] = {}
-        self._candidates: dict[tuple[bool, int], tuple[Int64, tuple[Candidate, ...]]] = {}
+        self._known: dict[tuple[type[CompiledConv], bool], tuple[Int64, CompiledConv | None]] = {}
+        self._any_bytes = DirectConv.any_bytes(kernels, task) if kernels.sums_32_bits else None
 
-    @staticmethod
-    def covers(conv: Convolution, real: Real) -> bool:
-        """Whether there are candidates for ``conv`` here."""
-        return conv.groups == 1 and real is np.float32 and compiled_kernels() is not None
+    @classmethod
+    def of(cls, task: ConvTask, real: Real) -> Autotuner | None:
+        """The autotuner of ``task``; ``None`` where there are no candidates."""
+        kernels = select_kernels() if task.conv.groups == 1 and real is np.float32 else None
+        return None if kernels is None else cls(kernels, task)
 
-    def candidates(self, x: Maps, stats: PayloadStats, bits: int = ALL_BITS) -> tuple[Candidate, ...]:
-        """The candidates for ``x`` (N, H, W, C) under the mask ``bits``, exact for payloads with these ``stats``; maybe none.
+    def best(
+        self, x: Maps, measure: Callable[[], PayloadStats], library: RowsOf, overrides: Overrides
+    ) -> CompiledConv | None:
+        """The fastest candidate for ``x`` (N, H, W, C), ``None`` for the library, which is called with maps and rows.
+
+        ``measure`` costs a pass over the payloads and is only called where its answer matters.
+        """
+        self._macs += x.shape[0] * self.task.macs
+        best = None if overrides.direct is False else self._direct_conv(x, measure)
+        vectors = self._kernels.instruction_set != INSTRUCTION_SETS[0]
+        if (
+            best is not None
+            and overrides.direct is None
+            and not vectors
+            and not self._beats(best, None, x, None, library)
+        ):
+            best = None
+        sparse = self._sparse_conv(x, measure, overrides)
+        if sparse is None:
+            return best
+        density = measure().density
+        if overrides.sparse_below is not None:
+            return sparse if density < overrides.sparse_below else best
+        # the direct path costs the same at any density, the sparse one in proportion
+        level = round(2 * math.log2(density)) if density else -math.inf
+        if density < MAX_SPARSE_DENSITY and self._beats(sparse, best, x, level, library):
+            return sparse
+        return best
+
+    def _direct_conv(self, x: Maps, measure: Callable[[], PayloadStats]) -> CompiledConv | None:
+        """The direct path, where it is exact for ``x``."""
+        if x.dtype == np.uint8 and self._any_bytes is not None:
+            return self._any_bytes
+        return self._within(DirectConv, measure())
+
+    def _sparse_conv(self, x: Maps, measure: Callable[[], PayloadStats], overrides: Overrides) -> CompiledConv | None:
+        """The sparse path, where it is exact for ``x`` and a comparison with it would pay, or is not needed."""
+        compared = overrides.sparse_below is None
+        if math.prod(x.shape[2:]) >= MAX_ROW_PAYLOADS or overrides.sparse_below == 0:
+            return None
+        if compared and (self.task.macs < MIN_MACS or self._macs < WARMUP_MACS):
+            return None
+        return self._within(SparseConv, measure())
+
+    def _within(self, kind: type[DirectConv] | type[SparseConv], stats: PayloadStats) -> CompiledConv | None:
+        """The path of this ``kind`` that is exact for payloads with these ``stats``.
 
         What is exact for some payloads of each channel is remembered, and is exact for all smaller ones.
         """
-        if math.prod(x.shape[2:]) >= MAX_ROW_PAYLOADS:
-            return ()
-        signed, channel_max = stats.limits_under(bits)
-        known = self._candidates.get((signed, bits))
+        signed, channel_max = stats.signed, stats.magnitudes
+        known = self._known.get((kind, signed))
         # limits only grow, so a layer changes kernels a few times at first and then no more
         if known is None or np.any(channel_max > known[0]):
             limits = channel_max if known is None else np.maximum(channel_max, known[0])
-            # direct first: where both win over the library, sparse must then beat the direct path
-            offered = (kind.of(self.task, bits, signed, limits) for kind in (DirectConv, SparseConv))
-            known = self._candidates[signed, bits] = limits, tuple(conv for conv in offered if conv is not None)
+            known = self._known[kind, signed] = limits, kind.within(self._kernels, self.task, signed, limits)
         return known[1]
 
-    def best(
-        self, x: Maps, measure: Callable[[], PayloadStats], bits: int, library: RowsOf, overrides: Overrides
-    ) -> Candidate | None:
-        """The fastest candidate, ``None`` for the library, which is called with maps and rows."""
-        worthwhile = self.task.macs >= MIN_MACS
-        # before the statistics, which cost a pass over the payloads
-        if overrides == Overrides() and not worthwhile:
-            return None
-        self._macs += x.shape[0] * self.task.macs
-        stats, best = measure(), None
-        density = stats.density if bits == ALL_BITS else density_under(x, bits)
-        for candidate in self.candidates(x, stats, bits):
-            decided = overrides.decide(candidate, density)
-            if decided is None:
-                decided = worthwhile and self._beats(candidate, best, x, density, library)
-            best = candidate if decided else best
-        return best
-
-    def _beats(self, candidate: Candidate, best: Candidate | None, x: Maps, density: float, library: RowsOf) -> bool:
+    def _beats(
+        self, candidate: CompiledConv, best: CompiledConv | None, x: Maps, level: float | None, library: RowsOf
+    ) -> bool:
         """Whether ``candidate`` is clearly faster than ``best``, or than the library; timed on the last maps."""
-        task, level = self.task, None
-        if isinstance(candidate, SparseConv):
-            if density >= MAX_SPARSE_DENSITY:
-                return False
-            # the direct path costs the same at any density, the sparse one in proportion
-            level = round(2 * math.log2(density)) if density else -math.inf
-        key = (type(candidate), candidate.bits, candidate.payload, candidate.accumulate_depth, level, type(best))
+        task = self.task
+        key = (type(candidate), candidate.payload, level, best is None)
         if key not in self._wins:
-            kind = (type(candidate), task.upsampled is None, candidate.payload, x.dtype)
-            # compiling takes seconds, once; a short run should not pay for it
-            if kind not in _compiled and self._macs < WARMUP_MACS:
-                return False
             # the last maps of the chunk: at its first step membranes may still be at rest
             height, last = task.size[0], slice(-min(len(x), 1 + TIMED_MACS // task.macs), None)
             # at least four rows: edges cost more, and a timing of nothing but edges misleads
@@ -141,7 +147,6 @@ class Autotuner:
                 lambda: candidate.accumulate(None, x[last], 0, rows), lambda: rival(last, 0, rows)
             )
             self._wins[key] = ours * MIN_SPEEDUP < theirs
-            _compiled.add(kind)
         return self._wins[key]
 
 

@@ -1,100 +1,64 @@
-"""The direct path: every payload times every weight, with two instructions where the library's 8-bit kernels take three.
+"""The direct path: every payload times every weight, sums in registers.
 
-Without VNNI, oneDNN multiplies and adds pairs of 8-bit products in 16 bits, and widens every such sum to 32 bits. What a
-spiking network sends is mostly small, so many of these sums can be added in 16 bits first: as many as weights and the
-largest payload of each channel prove that nothing overflows. Payloads of 9 to 16 bits, for which the library needs several
-8-bit convolutions, are multiplied as they are.
+Payloads of 8 bits are multiplied four at a time, those of up to 16 two at a time. With VNNI (and in plain C) products are
+summed in 32 bits. AVX2 adds two products in 16 bits; what a spiking network sends is mostly small, so many of these sums can
+be added in 16 bits before they are widened: as many as weights and the largest payload of each channel prove not to overflow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.arrays import Array, Int64
-from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask, PayloadType, product_ring
-from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
-from snn_deploy_cpu.conv.payload_stats import mask_like
-from snn_deploy_cpu.kernels.arguments import CurrentRows, FusedNeurons, RowRing
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.geometry import Convolution
+from snn_deploy_cpu.kernels.arguments import PackedWeights, address_of, format_of
+from snn_deploy_cpu.kernels.library import Kernels
+from snn_deploy_cpu.kernels.packing import pack_tiles
 
 INT16_MAX = int(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, eq=False)
 class DirectConv(CompiledConv):
-    """Direct sums: ``accumulate_depth`` words of payloads before the sums are widened to 32 bits."""
+    """Direct sums: at most ``depth`` words of payloads before those in 16 bits are widened, where there are any."""
 
     name: ClassVar[str] = "direct"
+    depth: int
 
     @classmethod
-    def of(cls, task: ConvTask, bits: int, signed: bool, channel_max: Int64) -> DirectConv | None:
-        """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact, or not on this machine.
+    def any_bytes(cls, kernels: Kernels, task: ConvTask) -> DirectConv:
+        """The sums of any uint8 payloads, for kernels that sum in 32 bits."""
+        return cls(kernels, task, np.uint8, task.conv.weight[0].size)
 
-        uint8 payloads where they fit and a depth of at least one word is exact in int16, else int16 payloads, whose
-        products of two are exact in int32.
+    @classmethod
+    def within(cls, kernels: Kernels, task: ConvTask, signed: bool, channel_max: Int64) -> DirectConv | None:
+        """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact.
+
+        uint8 payloads where they fit and at least one word is exact, else int16, whose products of two are exact in int32.
         """
-        from snn_deploy_cpu.kernels.simd import has_avx2
-
-        conv, largest = task.conv, int(channel_max.max())
-        if not has_avx2():
-            return None
+        weight, largest = task.conv.weight, int(channel_max.max())
         if not signed and largest <= np.iinfo(np.uint8).max:
-            depth = exact_depth(conv, channel_max)
+            depth = weight[0].size if kernels.sums_32_bits else exact_depth(task.conv, channel_max)
             if depth:
-                return cls(task, bits, np.uint8, depth)
-        return cls(task, bits, np.int16, conv.weight[0].size) if largest <= INT16_MAX else None
+                return cls(kernels, task, np.uint8, depth)
+        return cls(kernels, task, np.int16, weight[0].size) if largest <= INT16_MAX else None
 
-    def _convolve(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
-        from snn_deploy_cpu.kernels.direct_conv import convolve
-        from snn_deploy_cpu.kernels.register_tile import MR
+    @cached_property
+    def weights(self) -> PackedWeights:
+        """The weights in tiles."""
+        packed = self.task.packed_weights(self.name, self.payload, self._pack)
+        tiles, _, _, _, vectors = packed.shape[:5]
+        return PackedWeights(address_of(packed), tiles, vectors, self.depth, format_of(self.payload))
 
-        conv = self.task.conv
-        # the ring has zeros where positions read beside the map
-        window = conv.input_window(1, 0, target.out.shape[2])
-        slots, left = conv.kernel_extent(0), max(-window.start, 0)
-        # the last tile of positions reads beyond the window
-        pixels = left + max(x.shape[2], window.stop + (MR - 1) * conv.strides[1])
-        saturated = convolve(
-            x,
-            mask_like(x, self.bits),
-            self.task.packed_weights(_pack, self.payload),
-            self.accumulate_depth,
-            tuple(conv.geometry),
-            tuple(RowRing(self._zero_payloads(slots * pixels), slots, left)),
-            tuple(target),
-            tuple(neurons),
-        )
-        return int(saturated)
-
-    def _convolve_upsampled(self, upsampled: UpsampledConv, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
-        from snn_deploy_cpu.kernels.register_tile import MR
-        from snn_deploy_cpu.kernels.upsampled_conv import convolve_words
-
-        weights = self.task.packed_weights(_pack, self.payload)
-        products = weights.nbytes // self._zero_payloads(1).nbytes
-        positions = -(-x.shape[2] // MR) * MR
-        saturated = convolve_words(
-            x,
-            mask_like(x, self.bits),
-            weights,
-            self.accumulate_depth,
-            tuple(upsampled.geometry),
-            product_ring(upsampled, positions, target.out.shape[2], products, np.int32),
-            self._zero_payloads(positions),
-            tuple(target),
-            tuple(neurons),
-        )
-        return int(saturated)
-
-    def _zero_payloads(self, pixels: int) -> Array:
-        """Zeros for payloads of so many pixels, each filled up to whole words."""
-        from snn_deploy_cpu.kernels.register_tile import KR_BYTES
-
-        inputs, per_word = self.task.conv.weight.shape[1], KR_BYTES // np.dtype(self.payload).itemsize
-        return np.zeros(pixels * -(-inputs // per_word) * per_word, self.payload)
+    def _pack(self) -> Array:
+        weight = self.task.conv.weight
+        tiled = weight if self.payload is np.uint8 else weight.astype(np.int16)
+        return pack_tiles(tiled, self.kernels.lanes, self.kernels.max_vectors)
 
 
 def exact_depth(conv: Convolution, channel_max: Int64) -> int:
@@ -120,9 +84,3 @@ def exact_depth(conv: Convolution, channel_max: Int64) -> int:
             return 0
         # half again as many parts: in steps of one, a large kernel would be tried hundreds of times
         parts += (parts + 1) // 2
-
-
-def _pack(conv: Convolution, payload: PayloadType) -> npt.NDArray[np.void]:
-    from snn_deploy_cpu.kernels.register_tile import pack_tiles
-
-    return pack_tiles(conv.weight if payload is np.uint8 else conv.weight.astype(np.int16))

@@ -1,6 +1,6 @@
 """Float convolutions whose every partial sum is an integer that the format holds: any order of summation is exact.
 
-Three libraries, in this order: oneDNN through PyTorch, onnxruntime, and NumPy's matrix product, also in float64.
+Two libraries, in this order: onnxruntime, and NumPy's matrix product, also in float64.
 """
 
 from __future__ import annotations
@@ -27,31 +27,6 @@ class Primitive(Protocol):
     def __call__(self, x: Maps, pads: Pair) -> Maps:
         """The sums."""
         ...
-
-
-class TorchConvolution:
-    """float32 by oneDNN through PyTorch, named outright: the general call may turn to NNPACK's Winograd transform."""
-
-    def __init__(self, conv: Convolution) -> None:
-        import torch
-
-        self._torch, self._conv = torch, conv
-        weight = torch.from_numpy(conv.weight.astype(np.float32))
-        self._weight = weight.contiguous(memory_format=torch.channels_last)
-
-    @property
-    def weights(self) -> Array:
-        """The tensor's numbers."""
-        numbers: Array = self._weight.contiguous().numpy()
-        return numbers
-
-    def __call__(self, x: Maps, pads: Pair) -> Maps:
-        """The sums, float32."""
-        torch, conv = self._torch, self._conv
-        planar = torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)
-        strides = conv.needed_strides(x, pads)
-        y = torch.mkldnn_convolution(planar, self._weight, None, pads, strides, conv.dilations, conv.groups)
-        return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 
 class OnnxRuntimeConvolution:

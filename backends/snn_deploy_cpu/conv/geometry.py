@@ -18,7 +18,7 @@ import numpy as np
 from snn_deploy.arrays import Array, Int8
 from snn_deploy.network.kernels import ConvKernel, TransposedKernel
 from snn_deploy.shapes import Pair
-from snn_deploy_cpu.kernels.arguments import ConvGeometry, UpsampleGeometry
+from snn_deploy_cpu.kernels.arguments import ConvGeometry, PairField, UpsampleGeometry
 
 Maps: TypeAlias = Array
 
@@ -49,24 +49,11 @@ class UpsampledConv:
     kernel: Pair
     pads: Pair
 
-    @property
+    @cached_property
     def geometry(self) -> UpsampleGeometry:
-        """The same as compiled loops take it."""
-        return UpsampleGeometry(self.factor, self.kernel, self.pads, self._left)
-
-    @property
-    def _left(self) -> int:
-        return max(-(-self.pads[1] // self.factor), 0)
-
-    @property
-    def ring_rows(self) -> int:
-        """Low-resolution rows that one row of the target reads at most: the slots of the row ring buffer."""
-        return (self.kernel[0] - 2) // self.factor + 2
-
-    def ring_pixels(self, width: int, columns: int) -> int:
-        """Pixels of a ring row that holds ``width`` and what ``columns`` of the target read beside it."""
-        last = (columns - 1 - self.pads[1] + self.kernel[1] - 1) // self.factor
-        return self._left + max(last + 1, width)
+        """The same as kernels take it."""
+        left = max(-(-self.pads[1] // self.factor), 0)
+        return UpsampleGeometry(self.factor, PairField(*self.kernel), PairField(*self.pads), left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +84,9 @@ class Convolution:
 
     @cached_property
     def geometry(self) -> ConvGeometry:
-        """The same as compiled loops take it."""
+        """The same as kernels take it."""
         height, width = self.weight.shape[2:]
-        return ConvGeometry((height, width), self.strides, self.dilations, self.pads, self.phases, self.crop)
+        return ConvGeometry.of((height, width), self.strides, self.dilations, self.pads, self.phases, self.crop)
 
     @property
     def depthwise(self) -> bool:
@@ -131,16 +118,6 @@ class Convolution:
     def kernel_extent(self, axis: int) -> int:
         """Input rows (columns) that one position of the dilated kernel spans."""
         return self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
-
-    def needed_strides(self, x: Maps, pads: Pair) -> Pair:
-        """The strides on ``x`` (N, H, W, C) with ``pads`` on both sides; 1 where the kernel has a single position.
-
-        Any stride gives the same there, but oneDNN 3.12 misplaces sums of single channels, in 8 bits and in float32, unless
-        it is 1.
-        """
-        spans = (x.shape[1 + axis] + 2 * pads[axis] - self.kernel_extent(axis) for axis in (0, 1))
-        rows, columns = (1 if span == 0 else stride for span, stride in zip(spans, self.strides, strict=True))
-        return rows, columns
 
     def tap_view(self, x: Maps, tap: Pair, positions: Pair) -> Maps:
         """The pixels of ``x`` (N, H, W, ...), padded already, that ``tap`` (h, w) reads at ``positions`` (rows, columns)."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.network.kernels import SpatialKernel
-from snn_deploy_cpu.conv.exactness import Plane
 from snn_deploy_cpu.conv.float_conv import Primitive, Real
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
-from snn_deploy_cpu.conv.int8_conv import OneDnn
 from snn_deploy_cpu.conv.row_band import RowBands
+from snn_deploy_cpu.kernels.arguments import PAYLOAD_FORMATS
+from snn_deploy_cpu.kernels.library import select_kernels
 
 
 class Operator(Protocol):
@@ -28,11 +29,16 @@ class FloatConv:
     """A convolution in floats; ``width`` is that of the target."""
 
     def __init__(
-        self, conv: Convolution, exponent: int, width: int, library: Callable[[Convolution], Primitive]
+        self, conv: Convolution, exponent: int, width: int, library: Callable[[], Callable[[Convolution], Primitive]]
     ) -> None:
-        self._bands = RowBands(conv, width)
+        self._conv, self._bands = conv, RowBands(conv, width)
         self._scale = 2**exponent
-        self._primitive = library(conv)
+        self._library = library
+
+    @cached_property
+    def _primitive(self) -> Primitive:
+        # made when it is first used: most layers are left to compiled kernels
+        return self._library()(self._conv)
 
     @property
     def kernel(self) -> tuple[Convolution, Array]:
@@ -49,33 +55,6 @@ class FloatConv:
         return band.depth_to_space(out)
 
 
-class Int8PlaneConv:
-    """A convolution of one plane of the payloads in 8 bits, scaled by its power of two, exactly."""
-
-    def __init__(self, conv: Convolution, exponent: int, width: int, library: OneDnn, plane: Plane) -> None:
-        self._bands = RowBands(conv, width)
-        self._plane = plane
-        self._primitive = library.convolution(conv, float(2 ** (exponent + plane.shift)), plane.zero_point)
-
-    @property
-    def kernel(self) -> tuple[Convolution, Array]:
-        """The geometry, and the weights in its layout times the scale."""
-        return self._bands.conv, self._primitive.weights
-
-    def read(self, payloads: Array) -> Array:
-        """What it makes of payloads before it multiplies, int64."""
-        return self._plane.stored(payloads).astype(np.int64) - self._primitive.zero_point
-
-    def __call__(self, x: Maps, row_begin: int, row_end: int) -> Array:
-        """The currents."""
-        band = self._bands.of(x, row_begin, row_end)
-        if x.dtype == np.uint8 and self._plane.digit_mask is None and not self._plane.shift:
-            return band.depth_to_space(band.convolve(self._primitive, x))
-        # padded before the zero point is added, for padding stands for payloads of 0
-        plane = self._plane.stored(padded_crop(x, band.rows, band.columns))
-        return band.depth_to_space(self._primitive(plane, (0, 0)))
-
-
 class DepthwiseConv:
     """Each channel by itself (pooling, relays): a multiplication and a sum for each tap, over all pixels at once."""
 
@@ -83,6 +62,8 @@ class DepthwiseConv:
         self._conv, self._width, self._real = conv, width, real
         taps: Array = conv.weight[:, 0].transpose(1, 2, 0).astype(real)
         self._taps = taps * 2.0**exponent
+        self._kernels = select_kernels() if real is np.float32 else None
+        self._weights: Array = np.ascontiguousarray(self._taps, np.int32)  # whole numbers: exponents are not negative
 
     @property
     def kernel(self) -> tuple[Convolution, Array]:
@@ -93,7 +74,14 @@ class DepthwiseConv:
         """The currents."""
         rows, columns = self._conv.input_window(0, row_begin, row_end), self._conv.input_window(1, 0, self._width)
         part = padded_crop(x, rows, columns)
-        out: Array = np.zeros((x.shape[0], row_end - row_begin, self._width, x.shape[3]), self._real)
+        shape = (x.shape[0], row_end - row_begin, self._width, x.shape[3])
+        # phases of 1 and no crop: the windows have exactly the rows and columns that are asked for
+        if self._kernels is not None and x.dtype in PAYLOAD_FORMATS:
+            out: Array = np.empty(shape, np.float32)
+            contiguous = np.ascontiguousarray(part)
+            self._kernels.sum_pool(contiguous, self._weights, self._conv.strides, self._conv.dilations, out)
+            return out
+        out = np.zeros(shape, self._real)
         for h, w in np.ndindex(self._taps.shape[:2]):
             out += self._conv.tap_view(part, (h, w), (rows.outputs, columns.outputs)) * self._taps[h, w]
         return out

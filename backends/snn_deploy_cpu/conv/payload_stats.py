@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from snn_deploy.arrays import Array, Int64
 from snn_deploy_cpu.conv.geometry import Maps
-
-ALL_BITS = -1
-"""Every bit of a payload, as a mask."""
 
 SAMPLE = 2**12
 """Payloads looked at to estimate density."""
@@ -52,26 +48,15 @@ class PayloadStats:
         """Share of payloads that are not 0."""
         return self.nonzero / self.size
 
-    def limits_under(self, bits: int) -> tuple[bool, Int64]:
-        """Whether payloads under the mask ``bits`` may be negative, and the largest magnitude (C,) in each channel."""
-        if self.minimum >= 0:
-            return False, np.minimum(self.channel_max, bits) if bits >= 0 else self.channel_max
-        if bits >= 0:  # the lower digits of a negative number are any digits, and count upwards
-            return False, np.full_like(self.channel_max, bits)
-        # what is left of a negative number is a multiple of -bits, rounded down
-        beyond = 2 ** max(int(self.channel_max.max()), -self.minimum).bit_length()
-        return True, np.full_like(self.channel_max, max(beyond, -bits))
+    @property
+    def signed(self) -> bool:
+        """Whether any payload is negative."""
+        return self.minimum < 0
 
-
-def density_under(x: Maps, bits: int) -> float:
-    """Share of payloads with any of ``bits``, from a sample."""
-    sample = _sample(x)
-    return float(np.count_nonzero(sample & mask_like(x, bits))) / sample.size
-
-
-def mask_like(x: Maps, bits: int) -> Any:
-    """``bits`` as a number of the format of ``x``; the sign bit of -1 and the like wraps to all ones in unsigned formats."""
-    return np.array(bits).astype(x.dtype)[()]
+    @property
+    def magnitudes(self) -> Int64:
+        """The largest magnitude that a payload of each channel may have (C,)."""
+        return np.maximum(self.channel_max, -self.minimum) if self.signed else self.channel_max
 
 
 def _sample(x: Maps) -> Array:

@@ -1,61 +1,32 @@
 """Which libraries are installed and exact: each is tried once on worst-case operands before it is used.
 
-What no proof about number formats can see is caught here: 16-bit saturation of 8-bit products on processors without VNNI, Winograd
-transforms, reduced precision switched on for the whole process, an operator that a new release changed.
+What no proof about number formats can see is caught here: Winograd transforms, reduced precision switched on for the whole
+process, an operator that a new release changed.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution, Primitive, TorchConvolution
+from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution, Primitive
 from snn_deploy_cpu.conv.geometry import Convolution, Maps
-from snn_deploy_cpu.conv.int8_conv import OneDnn
-
-
-@cache
-def select_int8() -> OneDnn | None:
-    """OneDNN's 8-bit convolution with as many payload bits as are exact here, or ``None``."""
-    try:
-        # 8 bits need VNNI; with 7 no sum of two products saturates in 16
-        return next((OneDnn(bits) for bits in (8, 7) if all(_int8_agrees(conv, bits) for conv in _probes())), None)
-    except (ImportError, AttributeError, RuntimeError, TypeError):
-        return None
 
 
 @cache
 def select_float32() -> Callable[[Convolution], Primitive]:
     """The fastest float32 convolution that is installed and exact; NumPy's always is."""
-    for candidate in (TorchConvolution, OnnxRuntimeConvolution):
-        if _float_agrees(candidate):
-            return candidate
+    if _float_agrees(OnnxRuntimeConvolution):
+        return OnnxRuntimeConvolution
     return lambda conv: NumpyConvolution(conv, np.float32)
 
 
 def select_float64() -> Callable[[Convolution], Primitive]:
     """The float64 convolution."""
     return lambda conv: NumpyConvolution(conv, np.float64)
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """PyTorch, where it is used, limited to the calling thread and without gradients."""
-    # a backend without PyTorch must not import it here
-    if sys.modules.get("torch") is None:
-        yield
-        return
-    import torch
-
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
 
 
 def _probes() -> Iterator[Convolution]:
@@ -73,18 +44,6 @@ def _probes() -> Iterator[Convolution]:
         # the largest sums of either sign, which saturating instructions would cut
         weight[0], weight[1] = 127, -128
         yield Convolution.of(ConvKernel(weight, pads=(size // 2,) * 4, groups=groups))
-
-
-def _int8_agrees(conv: Convolution, bits: int) -> bool:
-    largest = 2**bits - 1
-    for zero_point in (0, 2 ** (bits - 1)):
-        primitive = OneDnn(bits).convolution(conv, 1.0, zero_point)
-        pads = (0, 0) if zero_point else conv.pads
-        for x in _operands(conv, 0, largest):
-            expected = NumpyConvolution(conv, np.float64)(x.astype(np.int64) - zero_point, pads)
-            if not np.array_equal(primitive(x.astype(np.uint8), pads), expected):
-                return False
-    return True
 
 
 def _float_agrees(candidate: Callable[[Convolution], Primitive]) -> bool:

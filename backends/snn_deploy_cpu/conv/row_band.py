@@ -19,8 +19,8 @@ class RowBand:
     input rows are cut out, so that the library computes exactly this band and returns it without gaps. ``cropped`` are
     the columns cut out then. ``size`` is (rows, columns) of the band.
 
-    No library sees pads as large as its kernel, whose outermost outputs read nothing of the map (oneDNN 3.12 crashes in
-    8 bits), or more columns than a single output reads (:meth:`Convolution.needed_strides` relies on it).
+    No library sees pads as large as its kernel, whose outermost outputs read nothing of the map, or more columns than a
+    single output reads: not every release of every library has been right there.
     """
 
     conv: Convolution

@@ -7,94 +7,55 @@ sums are moved to float32 before they could overflow.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.shapes import Pair
-from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask, PayloadType, product_ring
-from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
-from snn_deploy_cpu.conv.payload_stats import mask_like
-from snn_deploy_cpu.kernels.arguments import CurrentRows, FusedNeurons, RowRing
-
-TILE_CHANNELS = {np.uint8: 128, np.int16: 64}
-"""Most output channels summed at once, for each format of payloads: 8 registers of AVX2."""
-
-SUMS: dict[PayloadType, type[np.int16] | type[np.int32]] = {np.uint8: np.int16, np.int16: np.int32}
-"""Formats of sums of products with payloads of each format."""
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.kernels.arguments import PackedRows, PairField, address_of, format_of
+from snn_deploy_cpu.kernels.library import Kernels
+from snn_deploy_cpu.kernels.packing import pack_rows
 
 MAX_ROW_PAYLOADS = 2**31 // 128
 """Payloads of a row of a map: no more, for their lists hold 32-bit offsets into rows of weights of up to 128 bytes."""
 
+INT16_MAX = int(np.iinfo(np.int16).max)
+
 
 @dataclass(frozen=True, eq=False)
 class SparseConv(CompiledConv):
-    """Sums over the payloads that are not 0.
-
-    ``accumulate_depth`` is the part (K_h, K_w), (1, K_w) or (1, 1) of a kernel over which no sum overflows.
-    """
+    """Sums over the payloads that are not 0; over a ``part`` (K_h, K_w), (1, K_w) or (1, 1) of a kernel none overflows."""
 
     name: ClassVar[str] = "sparse"
+    part: Pair
 
     @classmethod
-    def of(cls, task: ConvTask, bits: int, signed: bool, channel_max: Int64) -> SparseConv | None:
+    def within(cls, kernels: Kernels, task: ConvTask, signed: bool, channel_max: Int64) -> SparseConv | None:
         """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact.
 
         uint8 payloads below 128, whose pairs of products fit int16 (``2 * 127 * 128``), else int16 payloads.
         """
-        from snn_deploy_cpu.kernels.simd import has_avx2
-
-        conv, int16_max, largest = task.conv, int(np.iinfo(np.int16).max), int(channel_max.max())
-        # PMADDUBSW takes payloads without sign
-        if not signed and largest < 128 and has_avx2():
-            part = exact_part(conv.weight, channel_max, int16_max)
+        weight, largest = task.conv.weight, int(channel_max.max())
+        if not signed and largest < 128:
+            part = exact_part(weight, channel_max, INT16_MAX)
             if part is not None:
-                return cls(task, bits, np.uint8, part)
-        height, width = conv.weight.shape[2:]
-        return cls(task, bits, np.int16, (height, width)) if largest <= int16_max else None
+                return cls(kernels, task, np.uint8, part)
+        height, width = weight.shape[2:]
+        return cls(kernels, task, np.int16, (height, width)) if largest <= INT16_MAX else None
 
-    def _convolve(self, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
-        from snn_deploy_cpu.kernels.sparse_conv import convolve
+    @cached_property
+    def weights(self) -> PackedRows:
+        """The weights in rows of outputs."""
+        packed = self.task.packed_weights(self.name, self.payload, self._pack)
+        tiles, width = packed.shape[0], packed.shape[-1]
+        return PackedRows(address_of(packed), tiles, width, PairField(*self.part), format_of(self.payload))
 
-        conv, rows = self.task.conv, self.task.packed_weights(_pack, self.payload)
-        tiles = rows.size // math.prod(conv.weight.shape[1:])
-        # each tile of outputs goes through the whole map, which it should not list again
-        slots = conv.kernel_extent(0) if tiles == 1 else x.shape[1]
-        saturated = convolve(
-            x,
-            mask_like(x, self.bits),
-            _compress_table(),
-            rows,
-            self.accumulate_depth,
-            tuple(conv.geometry),
-            tuple(RowRing(np.empty(slots * _list_size(*x.shape[2:]), self.payload), slots, 0)),
-            tuple(target),
-            tuple(neurons),
-        )
-        return int(saturated)
-
-    def _convolve_upsampled(self, upsampled: UpsampledConv, x: Maps, target: CurrentRows, neurons: FusedNeurons) -> int:
-        from snn_deploy_cpu.kernels.upsampled_conv import convolve_events
-
-        rows = self.task.packed_weights(_pack, self.payload)
-        products = rows.nbytes // np.dtype(self.payload).itemsize // self.task.conv.weight.shape[1]
-        saturated = convolve_events(
-            x,
-            mask_like(x, self.bits),
-            _compress_table(),
-            rows,
-            tuple(upsampled.geometry),
-            product_ring(upsampled, x.shape[2], target.out.shape[2], products, SUMS[self.payload]),
-            np.empty(_list_size(*x.shape[2:]), self.payload),
-            tuple(target),
-            tuple(neurons),
-        )
-        return int(saturated)
+    def _pack(self) -> Array:
+        return pack_rows(self.task.conv.weight, self.payload, self.kernels.interleaves_rows)
 
 
 def exact_part(weight: Array, channel_max: Int64, limit: int) -> Pair | None:
@@ -109,29 +70,3 @@ def exact_part(weight: Array, channel_max: Int64, limit: int) -> Pair | None:
         if max(above.sum(axes).max(), below.sum(axes).max()) <= limit:
             return part
     return None
-
-
-def _list_size(width: int, channels: int) -> int:
-    """Numbers that the list of a row may have: an even number for each pixel, and what is written beyond the last."""
-    from snn_deploy_cpu.kernels.simd import GROUP
-
-    return width * (channels + channels % 2) + GROUP
-
-
-def _pack(conv: Convolution, payload: PayloadType) -> Array:
-    """The weights of ``conv`` as rows (tile, h, w, i) of outputs, filled up with zeros to whole tiles."""
-    from snn_deploy_cpu.kernels.sparse_rows import ROW_GROUP, pack_rows
-
-    outputs, inputs, height, width = conv.weight.shape
-    tiles = -(-outputs // TILE_CHANNELS[payload])
-    row = -(-outputs // (ROW_GROUP * tiles)) * ROW_GROUP
-    padded = np.zeros((tiles * row, inputs, height, width), np.int8 if payload is np.uint8 else np.int16)
-    padded[:outputs] = conv.weight
-    return pack_rows(padded.reshape(tiles, row, inputs, height, width).transpose(0, 3, 4, 2, 1))
-
-
-@cache
-def _compress_table() -> npt.NDArray[np.uint8]:
-    from snn_deploy_cpu.kernels.simd import compress_table
-
-    return compress_table()

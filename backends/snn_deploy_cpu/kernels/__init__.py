@@ -1,1 +1,1 @@
-"""Compiled loops. No other part of the backend imports numba; LLVM stays in ``simd``."""
+"""The kernels: C, compiled once for each instruction set when the package is built, and how Python calls them."""

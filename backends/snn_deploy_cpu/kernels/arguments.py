@@ -1,97 +1,158 @@
-"""What compiled loops take, by name. Nothing here needs numba.
-
-Python passes ``tuple(...)`` of these and compiled loops name the fields again: every named tuple that
-crosses costs a call 0.6 microseconds more (numba 0.6x looks its type up in Python).
-A compiled function that takes one would also have the class in its cached signature, which numba cannot read any more once
-the class is renamed; so only inlined functions do.
-"""
+"""The structures that kernels take, field by field those of ``kernels.h``. They hold addresses: arrays must outlive a call."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_void_p
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from snn_deploy.arrays import Array
 from snn_deploy.shapes import Pair
 
+FORMATS: dict[np.dtype[Any], int] = {
+    np.dtype(kind): place
+    for place, kind in enumerate((np.uint8, np.int16, np.int32, np.uint16, np.int64, np.float32, np.float64))
+}
+"""The numbers of formats in C."""
 
-class ConvGeometry(NamedTuple):
+PAYLOAD_FORMATS = frozenset(map(np.dtype, (np.uint8, np.int16, np.int32)))
+"""Formats of payloads that kernels read."""
+
+PairField = c_int64 * 2
+
+
+def address_of(array: Array) -> int:
+    """Where ``array`` begins in memory; :class:`ValueError` unless its numbers follow each other."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"an array of shape {array.shape} and strides {array.strides} is not contiguous")
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def format_of(dtype: npt.DTypeLike) -> int:
+    """The number of a format in C."""
+    return FORMATS[np.dtype(dtype)]
+
+
+class PayloadMaps(Structure):
+    """Payloads (N, H, W, C), uint8, int16 or int32."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        ("count", c_int64),
+        ("height", c_int64),
+        ("width", c_int64),
+        ("channels", c_int64),
+        ("format", c_int32),
+    )
+
+    @classmethod
+    def of(cls, x: Array) -> PayloadMaps:
+        """The maps ``x``; :class:`ValueError` where they have another format."""
+        if x.dtype not in PAYLOAD_FORMATS:
+            raise ValueError(f"payloads of {x.dtype}; kernels read uint8, int16 and int32")
+        return cls(address_of(x), *x.shape, FORMATS[x.dtype])
+
+
+class ConvGeometry(Structure):
     """Which input pixels a convolution reads (:class:`snn_deploy_cpu.conv.geometry.Convolution`), each as (rows, columns)."""
 
-    kernel: Pair
-    strides: Pair
-    dilations: Pair
-    pads: Pair
-    phases: Pair
-    crop: Pair
+    _fields_ = tuple((name, PairField) for name in ("kernel", "strides", "dilations", "pads", "phases", "crop"))
+
+    @classmethod
+    def of(cls, *pairs: Pair) -> ConvGeometry:
+        """Kernel, strides, dilations, pads, phases and crop."""
+        return cls(*(PairField(*pair) for pair in pairs))
 
 
-class UpsampleGeometry(NamedTuple):
+class UpsampleGeometry(Structure):
     """Which low-resolution products a pixel of the target adds (:class:`snn_deploy_cpu.conv.geometry.UpsampledConv`).
 
     ``left`` pixels of the row ring buffer stand before the map's own.
     """
 
-    factor: int
-    kernel: Pair
-    pads: Pair
-    left: int
+    _fields_ = (("factor", c_int64), ("kernel", PairField), ("pads", PairField), ("left", c_int64))
 
 
-class CurrentRows(NamedTuple):
+class Currents(Structure):
     """Where currents are written: ``out`` (n_slots, rows, W', C') float32, whose row 0 is row ``row_begin`` of the target.
 
     One slot for each map, or a single one that maps share where currents are used up at once. Sums times ``scale``, a
     power of two, are written where ``overwrite``, and added to what stands there otherwise.
     """
 
-    out: Array
-    row_begin: int
-    scale: np.float32
-    overwrite: bool
+    _fields_ = (
+        ("out", c_void_p),
+        ("slots", c_int64),
+        ("rows", c_int64),
+        ("columns", c_int64),
+        ("channels", c_int64),
+        ("row_begin", c_int64),
+        ("scale", c_float),
+        ("overwrite", c_int32),
+    )
+
+    @classmethod
+    def of(cls, out: Array, row_begin: int, scale: float, overwrite: bool) -> Currents:
+        """Those that are written into ``out``."""
+        return cls(address_of(out), *out.shape, row_begin, scale, overwrite)
 
 
-class RowRing(NamedTuple):
-    """A ring buffer of input rows as a kernel reads them: row y of a map stands in slot ``y % slots`` of ``values``."""
+class ThresholdCells(Structure):
+    """Multi-threshold neurons: their coefficients, states and payloads (``neurons`` in ``kernels.h`` says how they fire)."""
 
-    values: Array
-    slots: int
-    left: int
-
-
-class Thresholds(NamedTuple):
-    """How multi-threshold neurons fire: ``clip(floor((v + rounding) * reciprocal), payload_min, payload_max)``.
-
-    ``theta`` and ``reciprocal`` (1 / theta) are (tile,), float32 or float64; ``rounding`` is 1/2, or -1/2 for neurons
-    that fire strictly above their threshold.
-    """
-
-    theta: Array
-    reciprocal: Array
-    rounding: float
-    payload_min: float
-    payload_max: float
+    _fields_ = (
+        *((name, c_void_p) for name in ("v", "count", "drive", "start", "theta", "reciprocal", "payloads")),
+        *((name, c_int64) for name in ("size", "images", "tile", "driven_steps")),
+        *((name, c_double) for name in ("least", "most")),
+        *((name, c_float) for name in ("rounding", "count_least", "count_most", "reset_value")),
+        *((name, c_int32) for name in ("per_neuron", "payload_format", "quotient", "resets")),
+    )
 
 
-class FusedNeurons(NamedTuple):
-    """Neurons that a convolution steps itself, row by row, while their currents are in the first-level cache.
+class PackedWeights(Structure):
+    """Weights of a direct convolution (:func:`snn_deploy_cpu.kernels.packing.pack_tiles`)."""
 
-    ``v`` float32 are the membranes of all ``images``, none where the convolution only computes currents. ``drive``
-    (N,) where ``per_neuron``, else (tile,), enters the first ``driven_steps`` of the steps that ``payloads`` (T, N)
-    have room for. ``thresholds`` are the fields of :class:`Thresholds`.
-    """
-
-    v: Array
-    drive: Array
-    per_neuron: bool
-    driven_steps: int
-    images: int
-    payloads: Array
-    thresholds: tuple[Any, ...]
+    _fields_ = (
+        ("data", c_void_p),
+        ("tiles", c_int64),
+        ("vectors", c_int64),
+        ("depth", c_int64),
+        ("format", c_int32),
+    )
 
 
-_EMPTY = np.empty(0, np.float32)
+class PackedRows(Structure):
+    """Weights of a sparse convolution (:func:`snn_deploy_cpu.kernels.packing.pack_rows`)."""
 
-NO_NEURONS = FusedNeurons(_EMPTY, _EMPTY, False, 0, 1, np.empty((0, 0), np.uint8), (_EMPTY, _EMPTY, 0.0, 0.0, 0.0))
-"""For a convolution that only computes currents; of the types that neurons with 8-bit payloads have, so it is compiled once."""
+    _fields_ = (
+        ("data", c_void_p),
+        ("tiles", c_int64),
+        ("width", c_int64),
+        ("part", PairField),
+        ("format", c_int32),
+    )
+
+
+class EventCounting(Structure):
+    """What :meth:`snn_deploy_cpu.kernels.library.Kernels.count_events` reads and writes."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("payloads", "counts", "events", "channel_max", "least", "nonzero")),
+        *((name, c_int64) for name in ("steps", "size", "channels", "begin", "end")),
+        *((name, c_int32) for name in ("payload_format", "count_format", "event_format", "bytes_hold_sums")),
+    )
+
+
+class Pooling(Structure):
+    """What :meth:`snn_deploy_cpu.kernels.library.Kernels.sum_pool` reads and writes."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("x", "weights", "out")),
+        *((name, c_int64) for name in ("count", "height", "width", "channels")),
+        *((name, PairField) for name in ("kernel", "strides", "dilations")),
+        *((name, c_int64) for name in ("rows", "columns")),
+        *((name, c_int32) for name in ("format", "out_format")),
+    )

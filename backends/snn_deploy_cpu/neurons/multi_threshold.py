@@ -2,14 +2,15 @@
 
 :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`, rewritten for vector units: the floor division becomes
 ``floor((v + h) * (1 / theta))`` with ``h = 1/2`` (``-1/2`` when strict), which is exact where
-:func:`snn_deploy_cpu.conv.exactness.divides_exactly` says so. Compiled loops exist for float32 membranes; float64, which only
-networks without an overflow proof need, and machines without numba use the same arithmetic in NumPy.
+:func:`snn_deploy_cpu.conv.exactness.divides_exactly` says so. Compiled kernels step float32 membranes; float64, which only
+networks without an overflow proof need, and installations without kernels use the same arithmetic in NumPy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -17,9 +18,24 @@ from snn_deploy.arrays import Int64
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.neuron import Neuron
 from snn_deploy_cpu.conv.float_conv import Real
-from snn_deploy_cpu.kernels.arguments import FusedNeurons, Thresholds
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.kernels.arguments import FORMATS, ThresholdCells, address_of
+from snn_deploy_cpu.kernels.library import select_kernels
 from snn_deploy_cpu.neurons.protocol import Floats, Integers, repeat_to_tile
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """How multi-threshold neurons fire: ``clip(floor((v + rounding) * reciprocal), payload_min, payload_max)``.
+
+    ``theta`` and ``reciprocal`` (1 / theta) are (tile,), float32 or float64; ``rounding`` is 1/2, or -1/2 for neurons
+    that fire strictly above their threshold.
+    """
+
+    theta: Floats
+    reciprocal: Floats
+    rounding: float
+    payload_min: float
+    payload_max: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,40 +103,112 @@ class ThresholdNeurons:
         begin: int,
     ) -> int:
         """As :meth:`snn_deploy_cpu.neurons.protocol.Neurons.step_many`; ``second`` are running counts."""
-        compiled = compiled_kernels() if v.dtype == np.float32 else None
-        kernel = _step_many_numpy if compiled is None else compiled.step_many
-        values, per_neuron = (self.bias, False) if drive is None else (drive, True)
-        saturated = kernel(
-            v,
-            second,
-            self.count_limits,
-            currents,
-            values,
-            per_neuron,
-            driven_steps,
-            payloads,
-            begin,
-            tuple(self.thresholds),
-            self.reset_value,
-        )
-        return int(saturated)
+        kernels = select_kernels() if v.dtype == np.float32 else None
+        if kernels is None:
+            return self._step_many_numpy(v, second, currents, drive, driven_steps, payloads, begin)
+        cells = self._cells(v, second, drive, driven_steps, 1, payloads)
+        return kernels.step_many(cells, np.ascontiguousarray(currents), begin, payloads.shape[0])
 
     def step_once(self, currents: Floats, drive: Floats | None, payloads: Integers, begin: int) -> int:
-        """The first and only step from rest, which leaves no membrane: ``currents`` (n,) to ``payloads`` (N,).
+        """The first and only step from rest, which leaves no membrane: ``currents`` (n,) to ``payloads`` (1, N).
 
         Returns how many membranes left 24 bits.
         """
-        compiled = compiled_kernels() if currents.dtype == np.float32 else None
-        kernel = _step_once_numpy if compiled is None else compiled.step_once
-        values, per_neuron = (self.bias, False) if drive is None else (drive, True)
-        return int(kernel(currents, values, per_neuron, payloads, begin, self.start, tuple(self.thresholds)))
+        kernels = select_kernels() if currents.dtype == np.float32 else None
+        if kernels is None:
+            return self._step_once_numpy(currents, drive, payloads[0], begin)
+        cells = self._cells(None, None, drive, 1, 1, payloads)
+        return kernels.step_once(cells, np.ascontiguousarray(currents), begin)
 
     def fused(
         self, v: Floats, drive: Floats | None, driven_steps: int, images: int, payloads: Integers
-    ) -> FusedNeurons:
+    ) -> ThresholdCells:
         """What a compiled convolution takes to step these neurons itself; arguments as for :meth:`step_many`."""
-        values, per_neuron = (self.bias, False) if drive is None else (drive, True)
-        return FusedNeurons(v, values, per_neuron, driven_steps, images, payloads, tuple(self.thresholds))
+        return self._cells(v, None, drive, driven_steps, images, payloads)
+
+    def _cells(
+        self,
+        v: Floats | None,
+        count: Floats | None,
+        drive: Floats | None,
+        driven_steps: int,
+        images: int,
+        payloads: Integers,
+    ) -> ThresholdCells:
+        # copied: building one field by field costs as much as stepping ten thousand neurons
+        cells = ThresholdCells.from_buffer_copy(self._coefficients)
+        cells.v = None if v is None else address_of(v)
+        cells.count = None if count is None else address_of(count)
+        if drive is not None:
+            cells.drive, cells.per_neuron = address_of(drive), True
+        cells.payloads, cells.size, cells.payload_format = (
+            address_of(payloads),
+            payloads.shape[1],
+            FORMATS[payloads.dtype],
+        )
+        cells.images, cells.driven_steps = images, driven_steps
+        return cells
+
+    @cached_property
+    def _coefficients(self) -> ThresholdCells:
+        thresholds, (count_least, count_most) = self.thresholds, self.count_limits or (0.0, 0.0)
+        return ThresholdCells(
+            drive=address_of(self.bias),
+            start=address_of(self.start),
+            theta=address_of(thresholds.theta),
+            reciprocal=address_of(thresholds.reciprocal),
+            tile=self.start.size,
+            least=thresholds.payload_min,
+            most=thresholds.payload_max,
+            rounding=thresholds.rounding,
+            count_least=count_least,
+            count_most=count_most,
+            reset_value=self.reset_value or 0.0,
+            quotient=FORMATS[thresholds.reciprocal.dtype],
+            resets=self.reset_value is not None,
+        )
+
+    def _step_many_numpy(
+        self,
+        v: Floats,
+        count: Floats | None,
+        currents: Floats,
+        drive: Floats | None,
+        driven_steps: int,
+        payloads: Integers,
+        begin: int,
+    ) -> int:
+        thresholds, saturated = self.thresholds, 0
+        for tile, here, added in self._tiles(currents.shape[1], drive, begin):
+            for step in range(payloads.shape[0]):
+                x = v[here] + currents[step % currents.shape[0], tile]
+                if step < driven_steps:
+                    x += added
+                saturated += _saturate(x)
+                k = _payload(thresholds, x)
+                if count is not None and self.count_limits is not None:
+                    k = np.clip(k, self.count_limits[0] - count[here], self.count_limits[1] - count[here])
+                    count[here] += k
+                left = x - k * thresholds.theta[: x.size]
+                v[here] = left if self.reset_value is None else np.where(k != 0, self.reset_value, x)
+                payloads[step, here] = k
+        return saturated
+
+    def _step_once_numpy(self, currents: Floats, drive: Floats | None, payloads: Integers, begin: int) -> int:
+        saturated = 0
+        for tile, here, added in self._tiles(currents.size, drive, begin):
+            x = currents[tile] + added
+            x += self.start[: x.size]
+            saturated += _saturate(x)
+            payloads[here] = _payload(self.thresholds, x)
+        return saturated
+
+    def _tiles(self, n: int, drive: Floats | None, begin: int) -> Iterator[tuple[slice, slice, Floats]]:
+        """For each tile of ``n`` neurons: their place among these, among all neurons, and what drives them."""
+        for low in range(0, n, self.start.size):
+            high = min(low + self.start.size, n)
+            here = slice(begin + low, begin + high)
+            yield slice(low, high), here, self.bias[: high - low] if drive is None else drive[here]
 
     def would_fire(self, v: Floats, second: Floats | None) -> bool:
         """Whether any neuron would send a payload without further input."""
@@ -141,57 +229,8 @@ def _payload(thresholds: Thresholds, v: Floats) -> Floats:
     return payload
 
 
-def _step_many_numpy(
-    v: Floats,
-    count: Floats | None,
-    count_limits: tuple[float, float] | None,
-    currents: Floats,
-    drive: Floats,
-    per_neuron: bool,
-    driven_steps: int,
-    payloads: Integers,
-    begin: int,
-    fields: tuple[Any, ...],
-    reset_value: float | None,
-) -> int:
-    thresholds = Thresholds(*fields)
-    theta, n, saturated = thresholds.theta, currents.shape[1], 0
-    for low in range(0, n, theta.size):
-        high = min(low + theta.size, n)
-        here, size = slice(begin + low, begin + high), high - low
-        for step in range(payloads.shape[0]):
-            x = v[here] + currents[step % currents.shape[0], low:high]
-            if step < driven_steps:
-                x += drive[here] if per_neuron else drive[:size]
-            saturated += int(np.count_nonzero(np.abs(x) > STATE_MAX))
-            # counted before it is limited
-            np.clip(x, -STATE_MAX, STATE_MAX, out=x)
-            k = _payload(thresholds, x)
-            if count is not None and count_limits is not None:
-                k = np.clip(k, count_limits[0] - count[here], count_limits[1] - count[here])
-                count[here] += k
-            v[here] = x - k * theta[:size] if reset_value is None else np.where(k != 0, reset_value, x)
-            payloads[step, here] = k
-    return saturated
-
-
-def _step_once_numpy(
-    currents: Floats,
-    drive: Floats,
-    per_neuron: bool,
-    payloads: Integers,
-    begin: int,
-    start: Floats,
-    fields: tuple[Any, ...],
-) -> int:
-    thresholds = Thresholds(*fields)
-    saturated = 0
-    for low in range(0, currents.size, start.size):
-        high = min(low + start.size, currents.size)
-        here, size = slice(begin + low, begin + high), high - low
-        x = currents[low:high] + (drive[here] if per_neuron else drive[:size])
-        x += start[:size]
-        saturated += int(np.count_nonzero(np.abs(x) > STATE_MAX))
-        np.clip(x, -STATE_MAX, STATE_MAX, out=x)
-        payloads[here] = _payload(thresholds, x)
+def _saturate(x: Floats) -> int:
+    """Limit membranes to 24 bits, in place; returns how many had left them."""
+    saturated = int(np.count_nonzero(np.abs(x) > STATE_MAX))
+    np.clip(x, -STATE_MAX, STATE_MAX, out=x)
     return saturated

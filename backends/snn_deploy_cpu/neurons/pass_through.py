@@ -13,7 +13,8 @@ import numpy as np
 from snn_deploy.arrays import Array
 from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.kernels.arguments import PAYLOAD_FORMATS
+from snn_deploy_cpu.kernels.library import select_kernels
 from snn_deploy_cpu.neurons.protocol import Integers
 
 
@@ -48,9 +49,9 @@ class SumPooling:
         """Write the sums into ``out``."""
         conv, (_, height, width, _) = self._conv, out.shape
         part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
-        kernels = compiled_kernels()
-        if kernels is not None:
-            kernels.sum_pool(part, self._taps, conv.strides, conv.dilations, out)
+        kernels = select_kernels()
+        if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS:
+            kernels.sum_pool(np.ascontiguousarray(part), self._taps, conv.strides, conv.dilations, out)
             return
         total = np.zeros(out.shape, np.int32)
         for h, w in np.ndindex(self._taps.shape[:2]):
@@ -95,10 +96,10 @@ class PixelCopy:
         """Write the sums into ``out``."""
         count, height, width, channels = x.shape
         pixels, target = x.reshape(count, height * width, channels), out.reshape(count, -1, channels)
-        kernels = compiled_kernels()
-        if self._weight == 1 and kernels is not None:
+        same, kernels = self._weight == 1 and pixels.dtype == target.dtype, select_kernels()
+        if same and kernels is not None:
             kernels.gather_pixels(pixels, self._indices, target)
-        elif self._weight == 1 and pixels.dtype == target.dtype:
+        elif same:
             # mode="clip" lets NumPy write into out without a buffer; all indices are valid
             np.take(pixels, self._indices, axis=1, out=target, mode="clip")
         else:

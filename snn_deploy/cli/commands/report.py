@@ -59,7 +59,7 @@ TRAINS_LIMIT = 2**30
 COMPARED = (64, 64)
 """Most pixels (H, W) on which backends are compared unless others are asked for; slow ones take minutes for more."""
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "numba", "lava-nc")
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "lava-nc")
 
 MODES = Modes(
     (

@@ -15,7 +15,7 @@ from snn_deploy.backend.registry import GROUP
 from snn_deploy.verification.comparison.verdict_record import Json
 
 PROJECT = "snn-deploy"
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "numba", "llvmlite", "torch", "lava-nc")
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "lava-nc")
 """What backends compute with; ``None`` stands for one that is not installed."""
 
 

@@ -21,13 +21,13 @@ from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
 from snn_deploy_cpu import CpuBackend, backend, executor
 from snn_deploy_cpu.conv import providers
-from snn_deploy_cpu.conv.autotune import Autotuner
 from snn_deploy_cpu.conv.compiled import ConvTask
 from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.float_conv import NumpyConvolution
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.conv.sparse import SparseConv
+from snn_deploy_cpu.kernels.library import VARIABLE, Kernels, select_kernels
 from snn_deploy_cpu.plan import Engine
 from snn_deploy_reference import ReferenceBackend
 
@@ -43,19 +43,12 @@ COMPILED = {
 
 
 @pytest.fixture
-def without(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The packages named by the parameter cannot be imported."""
-    for name in request.param:
-        monkeypatch.setitem(sys.modules, name, None)
-    caches = (providers.select_int8, providers.select_float32, compiled_kernels)
-    for cached in caches:
-        cached.cache_clear()
-    if "numba" in request.param:
-        monkeypatch.setitem(sys.modules, "snn_deploy_cpu.kernels.threshold", None)
-        monkeypatch.delattr("snn_deploy_cpu.kernels.threshold", raising=False)
+def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It cannot be imported."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    providers.select_float32.cache_clear()
     yield
-    for cached in caches:
-        cached.cache_clear()
+    providers.select_float32.cache_clear()
 
 
 def assert_equal(found: Run, expected: Run) -> None:
@@ -86,8 +79,6 @@ def both(network: Network, stimulus: Array, engine: Engine | None = None) -> tup
 @pytest.mark.parametrize("engine", [None, "int8", "f32", "f64"])
 @pytest.mark.parametrize("record", list(Record))
 def test_conformance(engine: Engine | None, record: Record) -> None:
-    if engine == "int8" and providers.select_int8() is None:
-        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     found = check_backend(CpuBackend(engine), record, drawn=0, cases=FEW)
     assert (len(found.equal), found.refused) == (len(FEW), {})
 
@@ -97,22 +88,13 @@ def test_the_whole_suite() -> None:
     assert (len(found.equal), found.refused) == (59, {})
 
 
-@pytest.mark.parametrize(
-    "without", [("torch",), ("torch", "onnxruntime"), ("numba",), ("torch", "onnxruntime", "numba")], indirect=True
-)
-def test_conformance_with_packages_missing(without: None) -> None:
+def test_conformance_with_nothing_but_numpy(without_onnxruntime: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "numpy")
+    select_kernels.cache_clear()
     assert len(check_backend(CpuBackend(), drawn=0, cases=FEW).equal) == len(FEW)
-
-
-def test_conformance_without_numbas_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = pytest.importorskip("numba.core.config")
-    compiled_kernels.cache_clear()
-    monkeypatch.setattr(config, "DISABLE_JIT", 1)
-    try:
-        assert compiled_kernels() is None
-        assert len(check_backend(CpuBackend(sparse_below=1.0), drawn=0, cases=FEW).equal) == len(FEW)
-    finally:
-        compiled_kernels.cache_clear()
+    with pytest.raises(BackendUnavailableError, match=r"^backend cpu: engine int8 needs .* or choose engine f32$"):
+        CpuBackend("int8").run(random_unet("rate"), random_stimulus(random_unet("rate")))
+    select_kernels.cache_clear()
 
 
 @pytest.mark.parametrize("path", COMPILED)
@@ -123,17 +105,9 @@ def test_compiled_convolutions(path: str) -> None:
         stimulus = random_stimulus(network)
         found = COMPILED[path].run(network, stimulus, Record.STATES)
         assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
-        if available(path):
+        if path != "both":
             ungrouped = "group" not in name and not name.startswith("depth") and name != "transposed negative pads"
             assert found.engines["layer1"].endswith(f"+{path}") == ungrouped, name
-
-
-def available(path: str) -> bool:
-    """Whether layers take this path here, and no other."""
-    if path == "direct":
-        simd = pytest.importorskip("snn_deploy_cpu.kernels.simd")
-        return compiled_kernels() is not None and bool(simd.has_avx2())
-    return path == "sparse" and compiled_kernels() is not None
 
 
 @pytest.mark.parametrize("path", COMPILED)
@@ -151,67 +125,34 @@ def test_compiled_convolutions_of_every_size(path: str, payload: int, inputs: in
 
 @pytest.mark.parametrize("signs", [1, 2])
 @pytest.mark.parametrize(("outputs", "inputs"), [(4, 1), (3, 8), (9, 16)])
-def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int) -> None:
+def test_16_bits_hold_what_they_are_given(outputs: int, inputs: int, signs: int, kernels: Kernels) -> None:
     """The largest payload that a part of the kernel may see, and one more, which takes a smaller part: all sums extreme."""
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
     sign = np.where(np.indices((inputs, 3, 3)).sum(0) % signs, -1, 1)
     layer = Convolution.of(ConvKernel(np.broadcast_to(sign * -127, (outputs, inputs, 3, 3)), pads=(1, 1, 1, 1)))
-    autotuner, exact = Autotuner(ConvTask("source", layer, np.float32(1), (5, 5))), NumpyConvolution(layer, np.float64)
+    task, exact = ConvTask("source", layer, np.float32(1), (5, 5)), NumpyConvolution(layer, np.float64)
     limits = {32767 // (127 * inputs * taps) for taps in (9, 3, 1)}
     words = -(-inputs // 4)
     limits |= {min(255, 32767 // (127 * min(inputs, 2) * -(-3 * words // parts))) for parts in (1, 2, 4, 8)}
-    taken = set()
+    depths = set()
     for limit in limits:
         for payload in (limit, limit + 1):
             pattern = np.where(np.indices((5, 5, inputs)).sum(0) % signs, -1, 1)
             maps = (payload * pattern[None]).astype(np.int16)
-            for conv in autotuner.candidates(maps, PayloadStats.of(maps)):
+            stats = PayloadStats.of(maps)
+            for kind in (DirectConv, SparseConv):
+                conv = kind.within(kernels, task, stats.signed, stats.magnitudes)
+                assert conv is not None
                 np.testing.assert_array_equal(conv.accumulate(None, maps, 0, 5), exact(maps, (1, 1)))
-                taken.add((type(conv), conv.payload, conv.accumulate_depth))
-    if signs == 1 and inputs > 1 and available("direct"):
-        assert len({depth for kind, payload, depth in taken if kind is DirectConv and payload is np.uint8}) > 2
-
-
-def test_what_compiled_convolutions_do_not_cover() -> None:
-    """Payloads beyond 16 bits, and rows whose lists would need more than 32."""
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
-    autotuner = Autotuner(ConvTask("source", Convolution.of(ConvKernel(weights(2, 1, 1, 1))), np.float32(1), (1, 1)))
-    long = np.zeros((1, 1, 2**24, 1), np.uint8)
-    for maps, offered in (
-        (np.full((1, 1, 1, 1), 32767, np.int32), True),
-        (np.full((1, 1, 1, 1), 32768, np.int32), False),
-        (long, False),
-    ):
-        assert bool(autotuner.candidates(maps, PayloadStats.of(maps))) == offered
-
-
-@pytest.mark.parametrize("bits", [1, 7, 127, 255, -2, -8, -128, -256, -1])
-@pytest.mark.parametrize(("smallest", "largest"), [(-1, 11), (-300, 2), (0, 20), (-20, 900), (0, 900)])
-def test_some_bits_of_payloads_of_both_signs(bits: int, smallest: int, largest: int) -> None:
-    """-1 has all the lower bits, and -128 in the upper ones: both are larger than any payload here may be."""
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
-    layer = Convolution.of(ConvKernel(np.full((16, 32, 3, 3), 9), pads=(1, 1, 1, 1)))
-    autotuner, exact = Autotuner(ConvTask("source", layer, np.float32(1), (5, 5))), NumpyConvolution(layer, np.float64)
-    for payload in (smallest, largest):
-        maps = np.full((1, 5, 5, 32), payload, np.int16)
-        maps[0, 2, 2] = (smallest, largest) * 16
-        candidates = autotuner.candidates(maps, PayloadStats.of(maps), bits)
-        assert candidates
-        for conv in candidates:
-            np.testing.assert_array_equal(
-                conv.accumulate(None, maps, 0, 5), exact(maps.astype(np.int64) & bits, (1, 1))
-            )
+                if isinstance(conv, DirectConv) and conv.payload is np.uint8:
+                    depths.add(conv.depth)
+    if signs == 1 and inputs > 1 and not kernels.sums_32_bits:
+        assert len(depths) > 2
 
 
 @pytest.mark.parametrize(("side", "pads"), [(3, (1, 1, 1, 1)), (5, (2, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 3, 0))])
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("path", ["sparse", "direct"])
 def test_repeated_pixels_are_read_where_they_come_from(side: int, pads: Pads, factor: int, path: str) -> None:
-    if not available(path):
-        pytest.skip(f"{path}: not on this machine")
     for mode in ("rate", "exact"):
         network = doubled(ConvKernel(weights(12, 4, side, side), pads=pads), factor, mode)
         stimulus = random_stimulus(network, batch=2)
@@ -261,29 +202,11 @@ def doubled(kernel: ConvKernel, factor: int, mode: Mode = "rate") -> Network:
     )
 
 
-@pytest.mark.parametrize(("rare", "engine"), [(0, "int8"), (5, "int8+sparse"), (2000, "int8")])
-def test_high_bits_cost_where_there_are_some(rare: int, engine: str) -> None:
-    """Payloads of more than 8 bits travel as planes; a silent one is left out, a sparse one taken payload by payload."""
-    if compiled_kernels() is None or providers.select_int8() is None:
-        pytest.skip("needs numba and PyTorch with an exact oneDNN")
-    passing = ConvKernel(16 * np.eye(8, dtype=np.int8)[:, :, None, None])
-    kernels = [passing, ConvKernel(weights(8, 8, 3, 3) // 4, pads=(1, 1, 1, 1))]
-    network = line(kernels, "rate", (8, 16, 16), 16, payload_min=0, payload_max=1023)
-    stimulus = 1 + np.arange(8 * 16 * 16).reshape(1, 8, 16, 16) % 90
-    stimulus.reshape(-1)[np.random.default_rng(0).permutation(stimulus.size)[:rare]] += 800
-    found = CpuBackend(sparse_below=0.05, direct=False).run(network, stimulus, Record.STATES)
-    assert found.engines["layer1"] == engine
-    assert_equal(found, ReferenceBackend().run(network, stimulus, Record.STATES))
-
-
 def test_engines_are_named() -> None:
     network = random_unet("rate")
     run = CpuBackend("f32", sparse_below=0, direct=False).run(network, random_stimulus(network))
     assert set(run.engines.values()) == {"f32", "int32"}
-    if providers.select_int8() is not None:
-        assert (
-            CpuBackend(sparse_below=0, direct=False).run(network, random_stimulus(network)).engines["enc1/b"] == "int8"
-        )
+    assert CpuBackend().run(network, random_stimulus(network)).engines["enc1/b"] == "int8+direct"
 
 
 @pytest.mark.parametrize("mode", ["exact", "rate"])
@@ -459,12 +382,10 @@ def test_a_window_too_short_is_an_error() -> None:
 
 def test_wide_layers_of_small_payloads_stay_in_8_bits() -> None:
     """The sums of 1000 channels fit float32 because payloads are small; 8 full bits of them would not."""
-    if providers.select_int8() is None:
-        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     kernels = [ConvKernel(weights(1000, 2, 1, 1)), ConvKernel(np.full((8, 1000, 3, 3), 31, np.int8), pads=(1, 1, 1, 1))]
     network = line(kernels, "rate", (2, 3, 3), 2**12, payload_max=15, payload_min=0)
     found, expected = both(network, random_stimulus(network))
-    assert found.engines["layer1"] == "int8"
+    assert found.engines["layer1"] == "int8+direct"
     assert_equal(found, expected)
 
 
@@ -474,14 +395,12 @@ ODD: dict[str, ConvKernel | TransposedKernel] = {
     "pads as large as the kernel": ConvKernel(weights(4, 2, 3, 1), (1, 2), (1, 1, 1, 1)),
     "many outputs of a group that reads one map": TransposedKernel(weights(2, 3, 3, 5), (3, 4), groups=2),
 }
-"""Where oneDNN 3.12 computes other sums, or crashes."""
+"""Where libraries have computed other sums, or crashed."""
 
 
 @pytest.mark.parametrize("engine", [None, "int8", "f32"])
 @pytest.mark.parametrize("name", ODD)
 def test_odd_geometry(name: str, engine: Engine | None) -> None:
-    if engine == "int8" and providers.select_int8() is None:
-        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     inputs = 1 if name.endswith("of one map") else 2
     for width in (3, 4):
         network = line(

@@ -10,7 +10,7 @@ import pytest
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.testing import neuron_option_cases
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.conv import autotune, providers
+from snn_deploy_cpu.conv import autotune
 from snn_deploy_cpu.neurons import multi_threshold
 from snn_deploy_reference import ReferenceBackend
 
@@ -36,13 +36,11 @@ def expected_runs() -> tuple[Run, ...]:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_three_options(engine: str, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With membranes recorded and without: networks of a single step then keep none."""
-    if engine == "int8" and providers.select_int8() is None:
-        pytest.skip("engine int8 needs PyTorch with an exact oneDNN")
     if not compiled:
-        if engine in ("sparse", "direct"):
-            pytest.skip("compiled convolutions step neurons themselves")
-        monkeypatch.setattr(multi_threshold, "compiled_kernels", lambda: None)
-        monkeypatch.setattr(autotune, "compiled_kernels", lambda: None)
+        if engine in ("int8", "sparse", "direct"):
+            pytest.skip("they are compiled kernels")
+        for module in (multi_threshold, autotune):
+            monkeypatch.setattr(module, "select_kernels", lambda: None)
     backend = CpuBackend(**ENGINES[engine])  # type: ignore[arg-type]
     for (options, network, stimulus), expected in zip(CASES, expected_runs(), strict=True):
         states, counts = (backend.run(network, stimulus, record) for record in (Record.STATES, Record.COUNTS))

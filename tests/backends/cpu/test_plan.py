@@ -18,8 +18,9 @@ from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import random_unet
-from snn_deploy_cpu.conv import providers
-from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+from snn_deploy_cpu import plan as planning
+from snn_deploy_cpu.conv import autotune
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
 from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
@@ -104,7 +105,6 @@ def test_a_single_step_settles_what_its_payloads_can_hold(counts: tuple[int, int
 @pytest.mark.parametrize("exponent", [0, 1])
 def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> None:
     """The convolution reads the payloads before the upsampling, whose own need not be computed; one that scales is no copy."""
-    pytest.importorskip("numba")
     one, zero, unit = np.ones(8, np.int64), np.zeros((8, 1, 1), np.int64), np.ones(8)
     network, _ = single(0, 9, 4)
     double = np.arange(16).reshape(4, 4).repeat(2, 0).repeat(2, 1).reshape(-1)
@@ -231,55 +231,32 @@ def test_a_decaying_current_wider_than_float64_is_refused() -> None:
         planned(identity(1, 127), payload=(0, STATE_MAX), neuron=neuron, engine="f64")
 
 
-class EightBits:
-    """A library whose convolutions are never called."""
-
-    payload_bits = 8
-
-    def convolution(self, *_: object) -> None:
-        return None
-
-
 PIXELS = SpatialKernel((4, 4), (4, 4), np.arange(17), np.arange(16)[::-1].copy(), np.ones(16, np.int8))
 
 
 @pytest.mark.parametrize(
-    ("inputs", "payload", "engine", "operators"),
+    ("groups", "engine", "found"),
     [
-        (3, (0, 255), None, [Int8PlaneConv]),
-        (3, (0, 256), None, [FloatConv]),  # two planes are slower than float32 for few channels
-        (4, (0, 256), None, [Int8PlaneConv] * 2),
-        (4, (0, 2**17), None, [Int8PlaneConv] * 3),
-        (4, (0, 2**17), "f32", [FloatConv]),
-        (3, (0, 256), "int8", [Int8PlaneConv] * 2),
-        (4, (0, 2**17), "f64", [FloatConv]),
+        (1, None, "int8"),
+        (1, "int8", "int8"),
+        (1, "f32", "f32"),
+        (1, "f64", "f64"),
+        (2, None, "f32"),
+        (2, "int8", "f32"),
     ],
 )
-def test_eight_bits_are_taken_where_they_are_exact_and_fast(
-    inputs: int, payload: tuple[int, int], engine: Engine | None, operators: list[type], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(providers, "select_int8", EightBits)
-    kernel = ConvKernel(np.ones((2, inputs, 2, 2), np.int8))
-    layer = planned(kernel, payload=payload, channels=inputs, engine=engine)
+def test_kernels_in_8_bits_are_taken_where_there_are_any(groups: int, engine: Engine | None, found: str) -> None:
+    layer = planned(ConvKernel(np.ones((2, 4 // groups, 2, 2), np.int8), groups=groups), channels=4, engine=engine)
     (connection,) = layer.constant_inputs
-    assert [type(plane.operator) for plane in connection.operators] == operators
-    assert layer.engine == ("int8" if operators[0] is Int8PlaneConv else engine or "f32")
+    assert (layer.engine, connection.autotuner is not None) == (found, found == "int8")
 
 
-def test_many_planes_are_slower_than_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "select_int8", EightBits)
-    monkeypatch.setattr(EightBits, "payload_bits", 4)
-    kernel = ConvKernel(np.ones((2, 4, 2, 2), np.int8))
-    assert planned(kernel, payload=(0, 2**12 - 1), channels=4).engine == "int8"
-    assert planned(kernel, payload=(0, 2**12), channels=4).engine == "f32"
-    assert planned(kernel, payload=(0, 2**12), channels=4, engine="int8").engine == "int8"
-
-
-def test_without_a_library_eight_bits_are_refused_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "select_int8", lambda: None)
+def test_without_kernels_eight_bits_are_refused_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (planning, autotune):
+        monkeypatch.setattr(module, "select_kernels", lambda: None)
     kernel = ConvKernel(np.ones((2, 4, 2, 2), np.int8))
     assert planned(kernel, channels=4).engine == "f32"
-    with pytest.raises(BackendUnavailableError, match=r"^edge: engine int8 needs PyTorch .*; install .* engine f32$"):
+    with pytest.raises(BackendUnavailableError, match=r"^backend cpu: engine int8 needs .*; install .* engine f32$"):
         planned(kernel, channels=4, engine="int8")
 
 
@@ -293,8 +270,7 @@ def test_without_a_library_eight_bits_are_refused_where_asked_for(monkeypatch: p
 )
 def test_kernels_have_their_operators(kernel: Kernel, channels: int, operator: type[Operator]) -> None:
     (connection,) = planned(kernel, channels=channels, engine="f32").constant_inputs
-    assert [type(plane.operator) for plane in connection.operators] == [operator]
-    assert connection.operators[0].plane is None
+    assert type(connection.operator) is operator
 
 
 OBLONG = ConvKernel(np.ones((2, 1, 2, 1), np.int8))
@@ -316,7 +292,6 @@ def test_biases_of_pixels_lie_as_the_maps_do(engine: Engine) -> None:
 
 @pytest.mark.parametrize("exponent", [0, 3])
 def test_compiled_loops_are_told_size_and_scale(exponent: int) -> None:
-    pytest.importorskip("numba")
     (connection,) = planned(OBLONG, exponent=exponent).constant_inputs
     assert connection.autotuner is not None
     task = connection.autotuner.task
@@ -387,27 +362,3 @@ def test_payloads_are_alive_until_they_are_read(
     ]
     assert plan.last_reads == last_reads
     assert plan.peak_payload_bytes == peak
-
-
-@pytest.mark.parametrize(
-    ("outputs", "per_group", "window", "groups", "operator"),
-    [
-        (4, 1, (2, 2), 2, FloatConv),  # groups of one input
-        (4, 2, (1, 1), 2, Int8PlaneConv),
-        (4, 2, (1, 2), 2, Int8PlaneConv),
-        (4, 2, (2, 1), 2, Int8PlaneConv),
-        (2, 1, (2, 2), 1, Int8PlaneConv),
-    ],
-)
-def test_groups_of_one_input_have_no_eight_bits(
-    outputs: int,
-    per_group: int,
-    window: tuple[int, int],
-    groups: int,
-    operator: type[Operator],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(providers, "select_int8", EightBits)
-    kernel = ConvKernel(np.ones((outputs, per_group, *window), np.int8), groups=groups)
-    (connection,) = planned(kernel, channels=per_group * groups).constant_inputs
-    assert [type(plane.operator) for plane in connection.operators] == [operator]

@@ -16,15 +16,12 @@ from snn_deploy.conversion.options import preset
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus
 from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
 
 
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
 def test_all_paths_agree(root: Path, model: str, options: object) -> None:
     """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
     images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
     network = converted.conversion.network
@@ -34,8 +31,6 @@ def test_all_paths_agree(root: Path, model: str, options: object) -> None:
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
 def test_all_paths_agree_on_a_photograph(root: Path, model: str, options: object) -> None:
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
     image = (data.camera()[128:256, 128:256] / np.float32(255))[None, None]
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [image], options)  # type: ignore[arg-type]
     network = converted.conversion.network

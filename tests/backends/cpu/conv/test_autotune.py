@@ -14,11 +14,9 @@ from snn_deploy_cpu.conv.autotune import MIN_MACS, TRIALS, WARMUP_MACS, Autotune
 from snn_deploy_cpu.conv.compiled import ConvTask
 from snn_deploy_cpu.conv.direct import DirectConv, exact_depth
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.payload_stats import ALL_BITS, PayloadStats
+from snn_deploy_cpu.conv.payload_stats import PayloadStats
 from snn_deploy_cpu.conv.sparse import MAX_ROW_PAYLOADS, SparseConv, exact_part
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
-
-needs_numba = pytest.mark.skipif(compiled_kernels() is None, reason="candidates are compiled by numba")
+from snn_deploy_cpu.kernels.library import Kernels, select_kernels
 
 POINTWISE = Convolution.of(ConvKernel(np.full((8, 8, 1, 1), 3)))
 
@@ -34,32 +32,9 @@ def payloads(density: float, maps: int = 1) -> Array:
     return x
 
 
-def direct(limit: int = 5) -> DirectConv | None:
-    return DirectConv.of(task(64), ALL_BITS, False, np.full(8, limit))
-
-
-def sparse(limit: int = 5) -> SparseConv | None:
-    return SparseConv.of(task(64), ALL_BITS, False, np.full(8, limit))
-
-
-@needs_numba
-@pytest.mark.parametrize(
-    ("overrides", "density", "takes_sparse", "takes_direct"),
-    [
-        (Overrides(), 0.1, None, None),
-        (Overrides(sparse_below=0.3), 0.29, True, None),
-        (Overrides(sparse_below=0.3), 0.3, False, None),
-        (Overrides(sparse_below=0.0), 0.0, False, None),
-        (Overrides(direct=True), 0.1, None, True),
-        (Overrides(direct=False), 0.1, None, False),
-    ],
-)
-def test_overrides(overrides: Overrides, density: float, takes_sparse: bool | None, takes_direct: bool | None) -> None:
-    conv = sparse()
-    assert conv is not None
-    assert overrides.decide(conv, density) is takes_sparse
-    if direct() is not None:
-        assert overrides.decide(direct(), density) is takes_direct  # type: ignore[arg-type]
+def best(tuner: Autotuner, x: Array, overrides: Overrides | None = None) -> str | None:
+    found = tuner.best(x, lambda: PayloadStats.of(x), lambda *_: None, overrides or Overrides())
+    return None if found is None else found.name
 
 
 class Timed:
@@ -74,103 +49,158 @@ class Timed:
         return [self.seconds[conv.name], 1.0]
 
 
-def best(tuner: Autotuner, x: Array, overrides: Overrides | None = None) -> str | None:
-    found = tuner.best(x, lambda: PayloadStats.of(x), ALL_BITS, lambda *_: None, overrides or Overrides())
-    return None if found is None else found.name
-
-
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timed]:
     def replace(**seconds: float) -> Timed:
         clock = Timed(**seconds)
         monkeypatch.setattr(autotune, "time_in_turn", clock)
-        monkeypatch.setattr(autotune, "_compiled", set())
-        # without AVX2 there is no direct path; these tests are about choosing
-        monkeypatch.setattr(DirectConv, "of", classmethod(lambda *_: None))
         return clock
 
     return replace
 
 
-@needs_numba
+@pytest.mark.parametrize(
+    ("overrides", "density", "chosen"),
+    [
+        (Overrides(), 0.1, "direct"),
+        (Overrides(sparse_below=0.3), 0.29, "sparse"),
+        (Overrides(sparse_below=0.3), 0.3, "direct"),
+        (Overrides(sparse_below=0.3, direct=False), 0.3, None),
+        (Overrides(sparse_below=0.0), 0.0, "direct"),
+        (Overrides(direct=True), 0.1, "direct"),
+        (Overrides(direct=False), 0.1, None),
+        (Overrides(sparse_below=1.1, direct=False), 1.0, "sparse"),
+    ],
+)
+def test_overrides(
+    overrides: Overrides, density: float, chosen: str | None, kernels: Kernels, timed: Callable[..., Timed]
+) -> None:
+    clock = timed(direct=0.1)
+    assert best(Autotuner(kernels, task(64)), payloads(density), overrides) == chosen
+    # without vector instructions the direct path must show that it beats a library
+    assert clock.calls == (overrides.direct is None and kernels.instruction_set == "baseline")
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.94, "direct"), (0.96, None)])
+def test_without_vector_instructions_the_library_may_win(
+    seconds: float, chosen: str | None, kernels: Kernels, timed: Callable[..., Timed]
+) -> None:
+    timed(direct=seconds)
+    slow = kernels.instruction_set == "baseline"
+    assert best(Autotuner(kernels, task(64)), payloads(0.4)) == (chosen if slow else "direct")
+
+
 @pytest.mark.parametrize(
     ("seconds", "density", "chosen"),
     [
         (0.90, 0.2, "sparse"),
         (0.949, 0.2, "sparse"),
-        (0.951, 0.2, None),
-        (1.5, 0.2, None),
+        (0.951, 0.2, "direct"),
+        (1.5, 0.2, "direct"),
         (0.1, 0.49, "sparse"),
-        (0.1, 0.5, None),
-        (0.1, 0.9, None),
+        (0.1, 0.5, "direct"),
+        (0.1, 0.9, "direct"),
         (0.1, 0.0, "sparse"),
     ],
 )
 def test_what_is_clearly_faster_is_chosen(
-    seconds: float, density: float, chosen: str | None, timed: Callable[..., Timed]
+    seconds: float, density: float, chosen: str, kernels: Kernels, timed: Callable[..., Timed]
 ) -> None:
-    timed(sparse=seconds)
-    assert best(Autotuner(task(WARMUP_MACS)), payloads(density)) == chosen
+    timed(sparse=seconds, direct=0.1)
+    assert best(Autotuner(kernels, task(WARMUP_MACS)), payloads(density)) == chosen
 
 
-@needs_numba
-def test_little_work_stays_with_the_library(timed: Callable[..., Timed]) -> None:
+def test_little_work_is_not_compared(kernels: Kernels, timed: Callable[..., Timed]) -> None:
     clock = timed(sparse=0.1)
-    small, x = Autotuner(task(MIN_MACS - 64)), payloads(0.1, maps=3000)
+    small, x, direct = Autotuner(kernels, task(MIN_MACS - 64)), payloads(0.1, maps=3000), Overrides(direct=True)
     for _ in range(3):
-        assert best(small, x) is None
+        assert best(small, x, direct) == "direct"
     assert clock.calls == 0
-    assert best(small, x, Overrides(sparse_below=1.0)) == "sparse"
-    assert best(small, x, Overrides(direct=False)) is None
+    assert best(small, x, Overrides(sparse_below=1.0, direct=True)) == "sparse"
     assert clock.calls == 0
 
 
-@needs_numba
-def test_nothing_is_compiled_before_it_pays(timed: Callable[..., Timed]) -> None:
-    """The work of one layer counts until a loop of its kind has run; then others need not wait."""
-    clock, maps = timed(sparse=0.1), WARMUP_MACS // MIN_MACS
-    tuner = Autotuner(task(MIN_MACS))
-    assert best(tuner, payloads(0.1, maps - 1)) is None
+def test_nothing_is_compared_before_it_pays(kernels: Kernels, timed: Callable[..., Timed]) -> None:
+    clock, maps, direct = timed(sparse=0.1), WARMUP_MACS // MIN_MACS, Overrides(direct=True)
+    tuner = Autotuner(kernels, task(MIN_MACS))
+    assert best(tuner, payloads(0.1, maps - 1), direct) == "direct"
     assert clock.calls == 0
-    assert best(tuner, payloads(0.1, 1)) == "sparse"
+    assert best(tuner, payloads(0.1, 1), direct) == "sparse"
     assert clock.calls == 1
-    assert best(Autotuner(task(MIN_MACS)), payloads(0.1, 1)) == "sparse"
-    assert clock.calls == 2
 
 
-@needs_numba
-def test_each_half_octave_of_density_is_timed_once(timed: Callable[..., Timed]) -> None:
-    clock, tuner = timed(sparse=0.1), Autotuner(task(WARMUP_MACS))
+def test_each_half_octave_of_density_is_timed_once(kernels: Kernels, timed: Callable[..., Timed]) -> None:
+    clock, tuner, direct = timed(sparse=0.1), Autotuner(kernels, task(WARMUP_MACS)), Overrides(direct=True)
     for density, calls in ((0.25, 1), (0.26, 1), (0.24, 1), (0.177, 2), (0.125, 3), (0.0, 4), (0.0, 4), (0.25, 4)):
-        assert best(tuner, payloads(density)) == "sparse"
+        assert best(tuner, payloads(density), direct) == "sparse"
         assert clock.calls == calls, density
 
 
-@needs_numba
-def test_candidates_are_remembered_for_smaller_payloads() -> None:
-    tuner = Autotuner(task(64))
-    x = payloads(0.5)
-    first = tuner.candidates(x, PayloadStats(np.full(8, 9), 0, 1, 10))
-    assert tuner.candidates(x, PayloadStats(np.full(8, 4), 0, 1, 10)) is first
-    larger = tuner.candidates(x, PayloadStats(np.array([300] + 7 * [1]), 0, 1, 10))
-    assert {conv.payload for conv in larger} == {np.int16}
-    assert tuner.candidates(x, PayloadStats(np.full(8, 9), 0, 1, 10)) is larger
+def test_payloads_are_measured_only_where_it_matters(kernels: Kernels) -> None:
+    """Any bytes are exact where sums have 32 bits; a small layer is not compared with the sparse path."""
+
+    def measure() -> PayloadStats:
+        raise AssertionError("measured")
+
+    tuner, x = Autotuner(kernels, task(64)), payloads(0.4)
+    if not kernels.sums_32_bits:
+        pytest.skip("sums in 16 bits need to know the payloads")
+    assert tuner.best(x, measure, lambda *_: None, Overrides(direct=True)) is not None
 
 
-@needs_numba
-def test_rows_too_long_for_lists_have_no_candidates() -> None:
-    stats, tuner = PayloadStats(np.ones(8, np.int64), 0, 1, 10), Autotuner(task(64))
-    for width, offered in ((MAX_ROW_PAYLOADS - 1, True), (MAX_ROW_PAYLOADS, False)):
+def test_candidates_are_remembered_for_smaller_payloads(kernels: Kernels) -> None:
+    tuner, x, direct = Autotuner(kernels, task(64)), payloads(0.5).astype(np.int16), Overrides(direct=True)
+
+    def offered(*largest: int) -> object:
+        stats = PayloadStats(np.array([*largest, *[1] * (8 - len(largest))]), 0, 1, 10)
+        return tuner.best(x, lambda: stats, lambda *_: None, direct)
+
+    first = offered(9)
+    assert isinstance(first, DirectConv)
+    assert first.payload is np.uint8
+    assert offered(4) is first
+    larger = offered(300)
+    assert isinstance(larger, DirectConv)
+    assert larger.payload is np.int16
+    assert offered(9) is larger
+
+
+def test_rows_too_long_for_lists_have_no_sparse_path(kernels: Kernels) -> None:
+    stats = PayloadStats(np.ones(8, np.int64), 0, 1, 10)
+    for width, name in ((MAX_ROW_PAYLOADS - 1, "sparse"), (MAX_ROW_PAYLOADS, None)):
         x = np.broadcast_to(np.zeros(1, np.uint8), (1, 1, width, 1))
-        assert bool(tuner.candidates(x, stats)) == offered
+        tuner = Autotuner(kernels, task(64))
+        found = tuner.best(x, lambda: stats, lambda *_: None, Overrides(sparse_below=1.0, direct=False))
+        assert (found and found.name) == name
+
+
+@pytest.mark.parametrize(
+    ("signed", "largest", "direct", "sparse"),
+    [
+        (False, 127, np.uint8, np.uint8),
+        (False, 128, np.uint8, np.int16),
+        (False, 255, np.uint8, np.int16),
+        (False, 256, np.int16, np.int16),
+        (True, 1, np.int16, np.int16),
+        (True, 32767, np.int16, np.int16),
+        (False, 32768, None, None),
+    ],
+)
+def test_formats_of_payloads(
+    signed: bool, largest: int, direct: type | None, sparse: type | None, kernels: Kernels
+) -> None:
+    for kind, payload in ((DirectConv, direct), (SparseConv, sparse)):
+        found = kind.within(kernels, task(64), signed, np.full(8, largest))
+        assert (found and found.payload) == payload
 
 
 @pytest.mark.parametrize(
     ("real", "groups", "covered"), [(np.float32, 1, True), (np.float64, 1, False), (np.float32, 2, False)]
 )
-def test_what_is_covered(real: type, groups: int, covered: bool) -> None:
+def test_what_is_covered(real: type, groups: int, covered: bool, instruction_set: str) -> None:
     conv = Convolution.of(ConvKernel(np.ones((8, 8 // groups, 1, 1), np.int8), groups=groups))
-    assert Autotuner.covers(conv, real) == (covered and compiled_kernels() is not None)
+    found = Autotuner.of(ConvTask("source", conv, np.float32(1), (1, 1)), real)
+    assert (found is not None) == (covered and select_kernels() is not None)
 
 
 def test_rivals_take_turns() -> None:

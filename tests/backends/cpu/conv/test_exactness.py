@@ -12,15 +12,7 @@ from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
-from snn_deploy_cpu.conv.exactness import (
-    Plane,
-    divides_exactly,
-    fits_float32,
-    fits_float64,
-    passes_through,
-    planes_fit_float32,
-    split_planes,
-)
+from snn_deploy_cpu.conv.exactness import divides_exactly, fits_float32, fits_float64, passes_through
 
 
 @pytest.mark.parametrize(
@@ -48,67 +40,6 @@ def test_currents_that_fit(current: int, float32: bool, float64: bool) -> None:
 def pointwise(*weights: int) -> ConvKernel:
     """One output of as many inputs as there are weights."""
     return ConvKernel(np.array(weights).reshape(1, -1, 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("weights", "plane", "fits"),
-    [
-        # one sign: 255 * 65793 is 2**24 - 1; 128 * 128 * 1024 is 2**24
-        ([127] * 518 + [7], Plane(0, None, 0, 255), True),
-        ([127] * 518 + [8], Plane(0, None, 0, 255), False),
-        ([-128] * 1024, Plane(0, 127, 0, 127), True),
-        ([-128] * 1024, Plane(0, 255, 0, 128), False),
-        # weights of both signs cancel for payloads of one sign, not around a zero point
-        ([127] * 518 + [7] + [-128] * 514, Plane(0, None, 0, 255), True),
-        ([127] * 518 + [7] + [-1], Plane(8, None, 128, 255), False),
-        ([127] * 518 + [6] + [-1], Plane(8, None, 128, 255), True),
-    ],
-)
-def test_planes_that_fit_float32(weights: list[int], plane: Plane, fits: bool) -> None:
-    assert planes_fit_float32(pointwise(*weights), (plane,)) == fits
-    assert planes_fit_float32(pointwise(*weights), (Plane(0, 1, 0, 1), plane)) == fits
-
-
-@pytest.mark.parametrize(
-    ("smallest", "largest", "bits", "planes"),
-    [
-        (0, 1, 8, [(0, None, 0, 1)]),
-        (0, 255, 8, [(0, None, 0, 255)]),
-        (0, 256, 8, [(0, 255, 0, 255), (8, None, 0, 1)]),
-        (0, 65535, 8, [(0, 255, 0, 255), (8, None, 0, 255)]),
-        (0, 65536, 8, [(0, 255, 0, 255), (8, 255, 0, 255), (16, None, 0, 1)]),
-        (-128, 127, 8, [(0, None, 128, 255)]),
-        (-129, 127, 8, [(0, 255, 0, 255), (8, None, 128, 255)]),
-        (-1, 128, 8, [(0, 255, 0, 255), (8, None, 128, 255)]),
-        (0, 127, 7, [(0, None, 0, 127)]),
-        (0, 128, 7, [(0, 127, 0, 127), (7, None, 0, 1)]),
-        (-64, 63, 7, [(0, None, 64, 127)]),
-        (-65, 63, 7, [(0, 127, 0, 127), (7, None, 64, 127)]),
-    ],
-)
-def test_planes_hold_every_payload(
-    smallest: int, largest: int, bits: int, planes: list[tuple[int, int | None, int, int]]
-) -> None:
-    split = split_planes(smallest, largest, bits)
-    assert split == tuple(Plane(*plane) for plane in planes)
-    payloads = np.arange(smallest, largest + 1, max(1, (largest - smallest) // 3000), np.int32)
-    payloads = np.append(payloads, np.int32(largest))
-    joined, masked = np.zeros_like(payloads), np.zeros_like(payloads)
-    for plane in split:
-        stored = plane.stored(payloads)
-        assert stored.dtype == np.uint8
-        assert stored.max() <= plane.largest < 2**bits
-        joined += (stored.astype(np.int32) - plane.zero_point) << plane.shift
-        masked += payloads & plane.bits
-    np.testing.assert_array_equal(joined, payloads)
-    np.testing.assert_array_equal(masked, payloads)
-
-
-@pytest.mark.parametrize(
-    ("payloads", "is_zero"), [([0, 255], True), ([0, 256], False), ([-1, 0], False), ([255, 255], True)]
-)
-def test_planes_that_are_zero(payloads: list[int], is_zero: bool) -> None:
-    assert Plane(8, None, 128, 255).is_zero(np.array(payloads, np.int16)) == is_zero
 
 
 @pytest.mark.parametrize(

@@ -128,25 +128,15 @@ def test_what_fuses_with_an_upsampling_before_it(form: Convolution, fuses: bool)
         assert pointwise.weight.shape == (form.weight[:, 0].size, form.weight.shape[1], 1, 1)
         assert (upsampled.factor, upsampled.kernel, upsampled.pads) == (2, form.weight.shape[2:], form.pads)
         plain = Convolution.of(ConvKernel(pointwise.weight))
-        assert (pointwise.geometry, pointwise.groups) == (plain.geometry, 1)
+        assert (bytes(pointwise.geometry), pointwise.groups) == (bytes(plain.geometry), 1)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
-@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7])
 @pytest.mark.parametrize("pad", [-2, -1, 0, 1, 2, 3])
-def test_rings_have_room_for_what_is_read(factor: int, kernel: int, pad: int) -> None:
-    """Rows that one target row reads, and pixels that a row of the target reads, by looking at every tap."""
-    width = 6
-    upsampled = UpsampledConv(factor, (kernel, kernel), (pad, pad))
-    columns = factor * width + 2 * pad - kernel + 1
-    read = [{(target - pad + tap) // factor for tap in range(kernel)} for target in range(40)]
-    assert max(len(rows) for rows in read) == upsampled.ring_rows
-    if columns < 1:
-        return
-    left = upsampled.geometry.left
-    pixels = [(target - pad + tap) // factor + left for target in range(columns) for tap in range(kernel)]
-    assert min(pixels) >= 0
-    assert upsampled.ring_pixels(width, columns) == max(max(pixels) + 1, left + width)
+def test_rings_have_room_before_the_map(factor: int, pad: int) -> None:
+    """The first pixel that a row of the target reads, by looking at every tap."""
+    left = UpsampledConv(factor, (3, 3), (pad, pad)).geometry.left
+    assert left == max(0, -min((target - pad + tap) // factor for target in range(20) for tap in range(3)))
 
 
 def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
@@ -169,7 +159,8 @@ def test_the_normal_form_slid_over_its_windows_is_the_convolution(kernel: ConvKe
     # no more taps than some phase has
     assert all(np.any(form.weight[:, :, edge]) and np.any(form.weight[..., edge]) for edge in (0, -1))
     size = form.weight.shape[2], form.weight.shape[3]
-    assert form.geometry == ConvGeometry(size, form.strides, form.dilations, form.pads, form.phases, form.crop)
+    pairs = (size, form.strides, form.dilations, form.pads, form.phases, form.crop)
+    assert [tuple(getattr(form.geometry, name)) for name, *_ in ConvGeometry._fields_] == list(pairs)
     channels = kernel.weight.shape[0] if isinstance(kernel, TransposedKernel) else kernel.weight.shape[1] * groups
     x = np.random.default_rng(1).integers(-9, 10, (2, channels, 6, 9))
     expected = dynamics.apply(kernel, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -12,11 +13,13 @@ from snn_deploy.arrays import Array, Int8
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
-from snn_deploy_cpu.conv import providers
-from snn_deploy_cpu.conv.exactness import split_planes
-from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution, TorchConvolution
+from snn_deploy_cpu.conv.compiled import ConvTask
+from snn_deploy_cpu.conv.direct import DirectConv
+from snn_deploy_cpu.conv.float_conv import NumpyConvolution, OnnxRuntimeConvolution
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Int8PlaneConv, Operator, PixelMap
+from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
+from snn_deploy_cpu.conv.sparse import SparseConv
+from snn_deploy_cpu.kernels.library import Kernels
 
 
 def weights(*shape: int) -> Int8:
@@ -31,63 +34,40 @@ KERNELS: dict[str, ConvKernel | TransposedKernel] = {
 }
 
 
-def check(operators: list[Operator], kernel: Kernel, exponent: int, x: Array) -> None:
+def check(operator: Operator, kernel: Kernel, exponent: int, x: Array) -> None:
     expected = np.moveaxis(apply(kernel, np.moveaxis(x.astype(np.int64), -1, 1)) << exponent, 1, -1)
     height = expected.shape[1]
     for begin, end in ((0, height), (0, 1), (1, height), (height // 2, height // 2 + 2)):
         if begin >= end or end > height:
             continue
-        total = sum(operator(x, begin, end).astype(np.float64) for operator in operators)
-        np.testing.assert_array_equal(total, expected[:, begin:end])
+        np.testing.assert_array_equal(operator(x, begin, end), expected[:, begin:end])
 
 
 @pytest.mark.parametrize("exponent", [0, 3])
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize(
-    "library", [TorchConvolution, OnnxRuntimeConvolution, lambda conv: NumpyConvolution(conv, np.float32)]
-)
+@pytest.mark.parametrize("library", [OnnxRuntimeConvolution, lambda conv: NumpyConvolution(conv, np.float32)])
 def test_float_convolutions(library: Callable[..., object], name: str, exponent: int) -> None:
-    if library is TorchConvolution:
-        pytest.importorskip("torch")
     if library is OnnxRuntimeConvolution:
         pytest.importorskip("onnxruntime")
     kernel = KERNELS[name]
     x = np.random.default_rng(0).integers(-60, 90, (2, 9, 8, 4)).astype(np.int16)
     width = kernel.output_shape((4, 9, 8))[2]
-    check([FloatConv(Convolution.of(kernel), exponent, width, library)], kernel, exponent, x)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("exponent", [0, 3])
-@pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize(
-    ("smallest", "largest", "planes"), [(0, 100, 1), (0, 127, 1), (0, 1000, 2), (-60, 60, 1), (-700, 900, 2)]
-)
-def test_planes_in_8_bits(smallest: int, largest: int, planes: int, name: str, exponent: int) -> None:
-    """Planes of 7 bits on every machine; padding stands for payloads of 0, also around a zero point."""
-    library = providers.select_int8()
-    if library is None:
-        pytest.skip("needs PyTorch with an exact oneDNN")
-    kernel, split = KERNELS[name], split_planes(smallest, largest, 7)
-    assert len(split) == planes
-    dtype = np.uint8 if smallest >= 0 and largest <= 255 else np.int16
-    x = np.random.default_rng(0).integers(smallest, largest + 1, (2, 9, 8, 4)).astype(dtype)
-    width, conv = kernel.output_shape((4, 9, 8))[2], Convolution.of(kernel)
-    check([Int8PlaneConv(conv, exponent, width, library, plane) for plane in split], kernel, exponent, x)
+    check(FloatConv(Convolution.of(kernel), exponent, width, lambda: library), kernel, exponent, x)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 @pytest.mark.parametrize("exponent", [0, 3])
-def test_depthwise_and_pixel_maps(exponent: int, real: type) -> None:
+def test_depthwise_and_pixel_maps(exponent: int, real: type, instruction_set: str) -> None:
     x = np.random.default_rng(0).integers(-60, 90, (2, 9, 8, 4)).astype(np.int16)
     depthwise = ConvKernel(weights(4, 1, 3, 2), (2, 1), (1, -1, 0, 2), (1, 2), groups=4)
     width = depthwise.output_shape((4, 9, 8))[2]
-    check([DepthwiseConv(Convolution.of(depthwise), exponent, width, real)], depthwise, exponent, x)
+    check(DepthwiseConv(Convolution.of(depthwise), exponent, width, real), depthwise, exponent, x)
     # pixels with no source, with one and with three
     lengths = np.resize([0, 1, 3], 30)
     indptr = np.append(0, lengths.cumsum())
     rng = np.random.default_rng(1)
     pixels = SpatialKernel((9, 8), (5, 6), indptr, rng.integers(0, 72, indptr[-1]), rng.integers(-100, 100, indptr[-1]))
-    check([PixelMap(pixels, exponent, real)], pixels, exponent, x)
+    check(PixelMap(pixels, exponent, real), pixels, exponent, x)
 
 
 def draw_geometry(random: Random) -> tuple[Kernel, tuple[int, int, int]] | None:
@@ -106,27 +86,26 @@ def draw_geometry(random: Random) -> tuple[Kernel, tuple[int, int, int]] | None:
     return kernel, reads
 
 
-@pytest.mark.parametrize("engine", ["int8", TorchConvolution, OnnxRuntimeConvolution])
-def test_any_geometry(engine: object) -> None:
-    """oneDNN 3.12 misplaces sums of one channel where a row has one of them, and crashes where pads exceed the kernel."""
-    if engine == OnnxRuntimeConvolution:
+@pytest.mark.parametrize("path", [OnnxRuntimeConvolution, DirectConv, SparseConv])
+def test_any_geometry(path: type, kernels: Kernels) -> None:
+    """Kernels larger than a map, pads larger than a kernel, a single sum to a row."""
+    if path is OnnxRuntimeConvolution:
         pytest.importorskip("onnxruntime")
-    elif engine == TorchConvolution:
-        pytest.importorskip("torch")
-    library, random = providers.select_int8(), Random(0)
-    if engine == "int8" and library is None:
-        pytest.skip("needs PyTorch with an exact oneDNN")
-    for _ in range(60 if engine == OnnxRuntimeConvolution else 400):
+        if kernels.instruction_set != "baseline":
+            pytest.skip("a library has no such choice")
+    random = Random(0)
+    for _ in range(60 if path is OnnxRuntimeConvolution else 300):
         drawn = draw_geometry(random)
-        if drawn is None:
+        if drawn is None or (path is not OnnxRuntimeConvolution and drawn[0].groups > 1):  # type: ignore[union-attr]
             continue
         kernel, reads = drawn
-        conv, width = Convolution.of(kernel), kernel.output_shape(reads)[2]  # type: ignore[arg-type]
+        conv, (_, height, width) = Convolution.of(kernel), kernel.output_shape(reads)  # type: ignore[arg-type]
         low, high = random.choice(((0, 127), (-60, 60)))
         rng = np.random.default_rng(random.getrandbits(32))
         x = rng.integers(low, high + 1, (random.randint(1, 3), *reads[1:], reads[0])).astype(np.int16)
-        if engine == "int8" and library is not None:
-            planes = split_planes(low, high, 7)
-            check([Int8PlaneConv(conv, 0, width, library, plane) for plane in planes], kernel, 0, x)
-        else:
-            check([FloatConv(conv, 0, width, engine)], kernel, 0, x)  # type: ignore[arg-type]
+        if path is OnnxRuntimeConvolution:
+            check(FloatConv(conv, 0, width, lambda: path), kernel, 0, x)
+            continue
+        task = ConvTask("source", conv, np.float32(1), (height, width))
+        compiled = path.within(kernels, task, low < 0, np.full(reads[0], max(high, -low)))  # type: ignore[attr-defined]
+        check(partial(compiled.accumulate, None), kernel, 0, x)

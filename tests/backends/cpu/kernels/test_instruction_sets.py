@@ -1,81 +1,69 @@
-"""Bit equality where the processor has fewer instructions: 8-bit products saturate there, and the backend must see it.
-
-oneDNN reads ``ONEDNN_MAX_CPU_ISA``, and numba the processor it compiles for, once for each process, so every case runs in
-a process of its own.
-"""
+"""The same spikes with the kernels of every instruction set, and without any; and which of them is selected."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-PROGRAM = """
-import warnings
-from snn_deploy_cpu import CpuBackend
-from snn_deploy_cpu.conv import providers
+from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.testing import check_backend, conformance_cases, special_cases
-few = *conformance_cases(), *special_cases()
-int8 = providers.select_int8()
-if int8 is not None:
-    check_backend(CpuBackend("int8"), drawn=0, cases=few)
-    check_backend(CpuBackend("int8", sparse_below=0, direct=False), drawn=40, cases=())
-check_backend(CpuBackend(sparse_below=0, direct=False), drawn=0, cases=few)  # what numba compiles reads other variables
-print("bits", int8 and int8.payload_bits)
-"""
+from snn_deploy_cpu import CpuBackend
+from snn_deploy_cpu.kernels import library
+from snn_deploy_cpu.kernels.arguments import PayloadMaps, address_of
+from snn_deploy_cpu.kernels.library import INSTRUCTION_SETS, VARIABLE, Kernels, load_kernels, select_kernels
+
+FEW = (*conformance_cases(), *special_cases())
 
 
-EVENTS = """
-import numpy as np
-from snn_deploy.network.dynamics import apply
-from snn_deploy.network.kernels import ConvKernel
-from snn_deploy_cpu.conv.autotune import Autotuner
-from snn_deploy_cpu.conv.compiled import ConvTask
-from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.conv.payload_stats import PayloadStats
-from snn_deploy_cpu.kernels import simd
-assert not simd.has_avx2()
-rng = np.random.default_rng(0)
-kernel = ConvKernel(rng.integers(-128, 128, (21, 7, 3, 3)), pads=(1, 1, 1, 1))
-for low in (0, -900):
-    maps = rng.integers(low, 901, (2, 9, 8, 7)) * rng.integers(0, 2, (2, 9, 8, 7))
-    expected = np.moveaxis(apply(kernel, np.moveaxis(maps, -1, 1)), 1, -1)
-    narrow, task = maps.astype(np.int16), ConvTask("source", Convolution.of(kernel), np.float32(1), (9, 8))
-    (conv,) = Autotuner(task).candidates(narrow, PayloadStats.of(narrow))
-    np.testing.assert_array_equal(conv.accumulate(None, narrow, 0, 9), expected)
-"""
+@pytest.mark.parametrize("options", [{}, {"sparse_below": 1.1, "direct": False}, {"sparse_below": 0.0, "direct": True}])
+def test_conformance(instruction_set: str, options: dict[str, object]) -> None:
+    found = check_backend(CpuBackend(**options), drawn=20, cases=FEW)  # type: ignore[arg-type]
+    assert (len(found.equal), found.refused) == (len(FEW) + 20, {})
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="instruction sets are oneDNN's; PyTorch is missing")
-@pytest.mark.parametrize(
-    "instructions",
-    [
-        "AVX2",
-        pytest.param("SSE41", marks=pytest.mark.slow),
-        pytest.param("AVX2_VNNI", marks=pytest.mark.slow),
-        pytest.param("AVX512_CORE", marks=pytest.mark.slow),
-        pytest.param("AVX512_CORE_VNNI", marks=pytest.mark.slow),
-    ],
-)
-def test_equality_with_instructions_capped(instructions: str) -> None:
-    out = run(PROGRAM, ONEDNN_MAX_CPU_ISA=instructions)
-    if instructions in ("AVX2", "SSE41"):
-        assert out.split() in (["bits", "7"], ["bits", "None"])
+def test_the_package_has_kernels_here() -> None:
+    assert load_kernels(INSTRUCTION_SETS[0]) is not None, "the kernels were not built; `make setup` does it"
 
 
-@pytest.mark.skipif(find_spec("numba") is None, reason="events are summed by numba, which is missing")
-def test_events_where_no_instruction_adds_pairs_of_products() -> None:
-    run(EVENTS, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+def test_the_best_that_the_processor_has_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    select_kernels.cache_clear()
+    least, best = load_kernels(INSTRUCTION_SETS[0]), select_kernels()
+    if least is None or best is None:
+        pytest.fail("no kernels")
+    assert best.instruction_set == INSTRUCTION_SETS[least.supported]
 
 
-def run(program: str, **variables: str) -> str:
-    """What ``program`` prints in a process with these environment variables."""
-    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_a_variable_selects_less(instruction_set: str) -> None:
+    found = select_kernels()
+    assert (found.instruction_set if found else "numpy") == instruction_set
+
+
+def test_an_unknown_instruction_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "mmx")
+    select_kernels.cache_clear()
+    with pytest.raises(
+        BackendUnavailableError, match=r"^SNN_DEPLOY_INSTRUCTION_SET=mmx: .*; choose baseline, .* or numpy$"
+    ):
+        select_kernels()
+    select_kernels.cache_clear()
+
+
+def test_a_package_without_kernels_goes_on_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(library, "library_path", lambda name: tmp_path / name)
+    for path in (tmp_path / name for name in INSTRUCTION_SETS):
+        assert load_kernels.__wrapped__(path.name) is None
+        path.write_bytes(b"not a library")  # or one for another system
+    assert load_kernels.__wrapped__(INSTRUCTION_SETS[0]) is None
+
+
+def test_what_kernels_do_not_read_is_an_error(kernels: Kernels) -> None:
+    x = np.zeros((1, 4, 4, 2), np.int16)
+    with pytest.raises(ValueError, match="is not contiguous$"):
+        address_of(x[:, ::2])
+    with pytest.raises(ValueError, match="^payloads of int64; "):
+        PayloadMaps.of(x.astype(np.int64))
+    with pytest.raises(ValueError, match="^sums of int16 as int64; "):
+        kernels.sum_pool(x, np.ones((1, 1, 2), np.int32), (1, 1), (1, 1), x.astype(np.int64))

@@ -2,21 +2,22 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel
-from snn_deploy_cpu.conv.autotune import Autotuner
-from snn_deploy_cpu.conv.compiled import ConvTask
+from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
+from snn_deploy_cpu.conv.sparse import SparseConv
+from snn_deploy_cpu.kernels.library import Kernels
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     factor=st.integers(1, 3),
     size=SIZES,
@@ -38,9 +39,8 @@ def test_fused_upsampling(
     signed: bool,
     lines: tuple[int, int],
     seed: int,
+    kernels: Kernels,
 ) -> None:
-    if compiled_kernels() is None:
-        pytest.skip("compiled convolutions need numba")
     rng, (outputs, inputs) = np.random.default_rng(seed), channels
     large = (factor * size[0], factor * size[1])
     pads = tuple(min(pad, length - 1) for pad, length in zip(pads, 2 * side, strict=True))  # type: ignore[assignment]
@@ -59,12 +59,13 @@ def test_fused_upsampling(
     if found is None:
         pytest.fail("not fused")
     pointwise, upsampled = found
-    autotuner = Autotuner(ConvTask("source", pointwise, np.float32(0.5), (height, width), upsampled))
+    task = ConvTask("source", pointwise, np.float32(0.5), (height, width), upsampled)
     narrow = maps.astype(np.int16 if payload > 255 or signed else np.uint8)
     first, last = lines[0] % height, min(height, lines[0] % height + lines[1])
-    candidates = autotuner.candidates(narrow, PayloadStats.of(narrow))
-    for conv in candidates:
+    stats, kinds = PayloadStats.of(narrow), (DirectConv, SparseConv)
+    paths: list[CompiledConv | None] = [kind.within(kernels, task, stats.signed, stats.magnitudes) for kind in kinds]
+    for conv in paths:
+        assert conv is not None
         sums = conv.accumulate(None, narrow, first, last)
         np.testing.assert_array_equal(2 * sums, expected[:, first:last])
         np.testing.assert_array_equal(conv.accumulate(sums, narrow, first, last), expected[:, first:last])
-    assert candidates

@@ -7,20 +7,10 @@ import pytest
 
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
-from snn_deploy_cpu.kernels.dispatch import compiled_kernels
-from snn_deploy_cpu.neurons import multi_threshold
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.neurons.protocol import TILE, repeat_to_tile
 
 CHANNELS, STEPS, DRIVEN = 7, 6, 4
-
-
-@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
-def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not request.param:
-        monkeypatch.setattr(multi_threshold, "compiled_kernels", lambda: None)
-    elif compiled_kernels() is None:
-        pytest.skip("needs numba")
 
 
 @pytest.mark.parametrize(("channels", "tile"), [(1, TILE), (7, 292 * 7), (2048, 2048), (2049, 2049), (5000, 5000)])
@@ -43,7 +33,7 @@ def test_steps_are_the_specifications(
     per_neuron: bool,
     same_current: bool,
     strict: bool,
-    compiled: None,
+    instruction_set: str,
 ) -> None:
     """More than one tile, from pixel 3 on, membranes at both limits of 24 bits among them."""
     rng, n, begin = np.random.default_rng(0), CHANNELS * 400, CHANNELS * 3
@@ -89,16 +79,16 @@ def test_steps_are_the_specifications(
 
 @pytest.mark.parametrize(("limits", "payloads"), [((-4, 9), (-4, 9)), ((-20, 30), (-9, 11)), ((0, 11), (0, 11))])
 def test_a_step_that_settles_has_limits_of_counts_in_its_payload(
-    limits: tuple[int, int], payloads: tuple[int, int], compiled: None
+    limits: tuple[int, int], payloads: tuple[int, int], instruction_set: str
 ) -> None:
     theta = np.full(CHANNELS, 8)
     neuron = MultiThreshold(theta, theta // 2, -9, 11, *limits)
     neurons = ThresholdNeurons.of(neuron, np.ones(CHANNELS, np.int64), np.float32, np.float32, settles=True)
     assert not neurons.has_second_state
     currents = np.arange(-100 * CHANNELS, 100 * CHANNELS, dtype=np.float32)
-    out = np.zeros(currents.size, np.int16)
+    out = np.zeros((1, currents.size), np.int16)
     assert neurons.step_once(currents, None, out, 0) == 0
-    np.testing.assert_array_equal(out, np.clip((currents.astype(int) + 5) // 8, *payloads))
+    np.testing.assert_array_equal(out[0], np.clip((currents.astype(int) + 5) // 8, *payloads))
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,7 @@ from snn_deploy.arrays import Array
 from snn_deploy.network.dynamics import apply
 from snn_deploy.network.kernels import ConvKernel, SpatialKernel
 from snn_deploy_cpu.conv.geometry import Convolution
-from snn_deploy_cpu.neurons import pass_through
 from snn_deploy_cpu.neurons.pass_through import PassThrough, PixelCopy, SumPooling
-
-
-@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
-def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not request.param:
-        monkeypatch.setattr(pass_through, "compiled_kernels", lambda: None)
 
 
 def check(operator: PassThrough, kernel: ConvKernel | SpatialKernel, exponent: int, x: Array) -> None:
@@ -39,7 +32,7 @@ def test_pooling(
     dilations: tuple[int, int],
     exponent: int,
     dtype: type,
-    compiled: None,
+    instruction_set: str,
 ) -> None:
     weight = np.random.default_rng(0).integers(-3, 4, (5, 1, 2, 2))
     kernel = ConvKernel(weight.astype(np.int8), strides, pads, dilations, groups=5)
@@ -55,7 +48,7 @@ def pixels(indices: list[int], data: list[int] | None = None, size: tuple[int, i
 
 @pytest.mark.parametrize(("weight", "exponent", "copies"), [(1, 0, True), (1, 1, False), (-3, 0, False)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16])
-def test_pixel_copies(weight: int, exponent: int, copies: bool, dtype: type, compiled: None) -> None:
+def test_pixel_copies(weight: int, exponent: int, copies: bool, dtype: type, instruction_set: str) -> None:
     kernel = pixels([5, 0, 0, 4], [weight] * 4)
     operator = PixelCopy(kernel, exponent)
     assert operator.copies_pixels == copies

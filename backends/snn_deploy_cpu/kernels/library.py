@@ -1,0 +1,177 @@
+"""The compiled kernels: which library is loaded, and its functions.
+
+One library is built for each of :data:`INSTRUCTION_SETS`; the first is for any processor and says which of them this
+one has. The environment variable :data:`VARIABLE` names a lesser one, or ``numpy`` for none of them, which is what a
+package without compiled kernels has: libraries and NumPy then compute everything, in the same integers.
+"""
+
+from __future__ import annotations
+
+import os
+from ctypes import CDLL, Structure, byref, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from snn_deploy.arrays import Array
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy_cpu.kernels.arguments import (
+    PAYLOAD_FORMATS,
+    ConvGeometry,
+    Currents,
+    EventCounting,
+    PackedRows,
+    PackedWeights,
+    PairField,
+    PayloadMaps,
+    Pooling,
+    ThresholdCells,
+    UpsampleGeometry,
+    address_of,
+    format_of,
+)
+
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512vnni")
+"""From the least to the best."""
+
+VARIABLE = "SNN_DEPLOY_INSTRUCTION_SET"
+
+CONVOLUTIONS = ("direct_conv", "upsampled_direct_conv", "sparse_conv", "upsampled_sparse_conv")
+
+
+class Kernels:
+    """The functions of one library; ``instruction_set`` names it. Calls release the interpreter."""
+
+    def __init__(self, instruction_set: str) -> None:
+        self.instruction_set = instruction_set
+        self._library = CDLL(str(library_path(instruction_set)))
+        for name in CONVOLUTIONS:
+            self._declare(name, *[c_void_p] * 5)
+        self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
+        self._declare("step_once", c_void_p, c_void_p, *[c_int64] * 2)
+        self._declare("count_events", c_void_p)
+        self._declare("sum_pool", c_void_p)
+        self._declare("gather_pixels", *[c_void_p] * 3, *[c_int64] * 4)
+        for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set"):
+            self._declare(name)
+        self.lanes, self.max_vectors = int(self._library.lanes()), int(self._library.max_vectors())
+        self.sums_32_bits = bool(self._library.sums_32_bits())
+        self.interleaves_rows = bool(self._library.interleaves_rows())
+        self.supported = int(self._library.instruction_set())
+
+    def _declare(self, name: str, *arguments: type) -> None:
+        function = getattr(self._library, name)
+        function.argtypes, function.restype = arguments, c_int64
+
+    def _call(self, name: str, *arguments: object) -> int:
+        answer: int = getattr(self._library, name)(*arguments)
+        if answer < 0:
+            raise MemoryError(f"kernel {name}: no memory for its buffers")
+        return answer
+
+    def convolve(
+        self,
+        x: Array,
+        weights: PackedWeights | PackedRows,
+        geometry: ConvGeometry | UpsampleGeometry,
+        currents: Currents,
+        cells: ThresholdCells | None,
+    ) -> int:
+        """Write the currents of ``x`` (N, H, W, C), uint8, int16 or int32, and step ``cells``, if any, as rows are complete.
+
+        Returns how many membranes left 24 bits.
+        """
+        sparse, upsampled = isinstance(weights, PackedRows), isinstance(geometry, UpsampleGeometry)
+        arguments: tuple[Structure, ...] = (PayloadMaps.of(x), weights, geometry, currents)
+        stepped = None if cells is None else byref(cells)
+        return self._call(CONVOLUTIONS[2 * sparse + upsampled], *map(byref, arguments), stepped)
+
+    def step_many(self, cells: ThresholdCells, currents: Array, begin: int, steps: int) -> int:
+        """Step neurons ``begin`` ... by ``currents`` (T or 1, n) float32; returns how many membranes left 24 bits."""
+        return self._call("step_many", byref(cells), address_of(currents), *currents.shape, begin, steps)
+
+    def step_once(self, cells: ThresholdCells, currents: Array, begin: int) -> int:
+        """The first and only step from rest by ``currents`` (n,) float32; returns how many membranes left 24 bits."""
+        return self._call("step_once", byref(cells), address_of(currents), currents.size, begin)
+
+    def count_events(
+        self, payloads: Array, counts: Array, events: Array, begin: int, end: int, channels: int, bytes_hold_sums: bool
+    ) -> tuple[Array, int, int]:
+        """Add sums over steps and numbers of events of neurons ``begin .. end``.
+
+        ``payloads`` (T, N) uint8, int16 or int32; ``counts`` and ``events`` (N,) uint16 or int64. With
+        ``bytes_hold_sums`` payloads are uint8 and their sums at most 255. Returns the largest payload of each channel
+        (C,) int64, or 0; the smallest payload, or 0; and the number of all events.
+        """
+        statistics = np.zeros(channels + 2, np.int64)
+        largest, least, nonzero = statistics[:channels], statistics[channels:], statistics[channels + 1 :]
+        job = EventCounting(
+            *map(address_of, (payloads, counts, events, largest, least, nonzero)),
+            *(*payloads.shape, channels, begin, end),
+            *map(format_of, (payloads.dtype, counts.dtype, events.dtype)),
+            bytes_hold_sums,
+        )
+        self._call("count_events", byref(job))
+        return largest, int(least[0]), int(nonzero[0])
+
+    def sum_pool(
+        self, x: Array, weights: Array, strides: tuple[int, int], dilations: tuple[int, int], out: Array
+    ) -> None:
+        """``out[n, i, j, c] = sum weights[h, w, c] * x[n, i s_y + h d_y, j s_x + w d_x, c]``.
+
+        ``x`` and ``out`` (N, H, W, C) uint8, int16 or int32, ``out`` maybe float32; ``weights`` (K_h, K_w, C) int32.
+        Exact where 32 bits hold all sums. :class:`ValueError` for other formats.
+        """
+        if x.dtype not in PAYLOAD_FORMATS or out.dtype not in {*PAYLOAD_FORMATS, np.dtype(np.float32)}:
+            raise ValueError(f"sums of {x.dtype} as {out.dtype}; kernels sum uint8, int16 and int32")
+        job = Pooling(
+            *map(address_of, (x, weights, out)),
+            *x.shape,
+            *(PairField(*pair) for pair in (weights.shape[:2], strides, dilations)),
+            *out.shape[1:3],
+            *map(format_of, (x.dtype, out.dtype)),
+        )
+        self._call("sum_pool", byref(job))
+
+    def gather_pixels(self, x: Array, indices: Array, out: Array) -> None:
+        """``out[n, p] = x[n, indices[p]]``, whole pixels: ``x`` (N, H * W, C), ``out`` (N, P, C) of the same format."""
+        (count, pixels, channels), bytes_ = x.shape, x.itemsize * x.shape[2]
+        self._call(
+            "gather_pixels", *map(address_of, (x, indices, out)), count, pixels, indices.size, bytes_ if channels else 0
+        )
+
+
+def library_path(instruction_set: str) -> Path:
+    """Where the library for ``instruction_set`` is, if the package has one."""
+    return Path(__file__).parent / f"kernels_{instruction_set}.so"
+
+
+@cache
+def load_kernels(instruction_set: str) -> Kernels | None:
+    """The kernels for ``instruction_set``; ``None`` where the package has none, or the processor cannot run them."""
+    if not library_path(instruction_set).exists():
+        return None
+    if instruction_set != INSTRUCTION_SETS[0]:
+        least = load_kernels(INSTRUCTION_SETS[0])
+        # asked before it is loaded: a library may hold instructions that the processor does not know
+        if least is None or INSTRUCTION_SETS.index(instruction_set) > least.supported:
+            return None
+    try:
+        return Kernels(instruction_set)
+    except OSError:  # built for another system
+        return None
+
+
+@cache
+def select_kernels() -> Kernels | None:
+    """The best kernels that run here; ``None`` where there are none, or ``numpy`` is asked for."""
+    wanted = os.environ.get(VARIABLE, INSTRUCTION_SETS[-1])
+    if wanted == "numpy":
+        return None
+    if wanted not in INSTRUCTION_SETS:
+        raise BackendUnavailableError(
+            f"{VARIABLE}={wanted}: no such instruction set; choose {', '.join(INSTRUCTION_SETS)} or numpy"
+        )
+    allowed = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(wanted) + 1]
+    return next(filter(None, map(load_kernels, reversed(allowed))), None)
