@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
@@ -27,26 +27,26 @@ from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployE
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-VERBS = (
-    "inspect",
-    "convert",
-    "import",
-    "finetune",
-    "run",
-    "evaluate",
-    "verify",
-    "diff",
-    "estimate",
-    "sweep",
-    "emit",
-    "report",
-    "view",
-    "backends",
-    "targets",
-    "complete",
-    "demo",
-)
-"""In the order of ``--help``; each is a module of :mod:`snn_deploy.cli.commands`."""
+VERBS = {
+    "inspect": "list what becomes of every node of a model",
+    "convert": "convert an ONNX model to a spiking network",
+    "import": "read a spiking network of lava-dl or NIR",
+    "finetune": "train a model for the spikes it will become",
+    "run": "run an image through a spiking network",
+    "evaluate": "score a network over a folder of images",
+    "verify": "compare the spikes of several backends and recordings",
+    "diff": "list what changed between two networks",
+    "estimate": "estimate energy and time on a device",
+    "sweep": "try a grid of options; table and Pareto front",
+    "emit": "write a network as a bundle that runs on its own",
+    "report": "write everything about a network and an image as one HTML file",
+    "view": "look at a model or a spiking network in netron",
+    "backends": "list the backends and whether they can run here",
+    "targets": "list devices, or every number of one",
+    "complete": "print a completion script for a shell",
+    "demo": "denoise a photograph with spikes, on three backends",
+}
+"""In the order of ``--help``, with what it says of each; each is a module of :mod:`snn_deploy.cli.commands`."""
 
 MODULES = {"import": "import_network"}
 """Verbs whose modules have another name, because theirs is a word of Python."""
@@ -92,8 +92,16 @@ class _Parser(argparse.ArgumentParser):
             super()._print_message(message, file)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+class _Verbs(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Adds verbs with their lines of :data:`VERBS`."""
+
+    def add_parser(self, name: str, **settings: Any) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = super().add_parser(name, help=VERBS[name], **settings)
+        return added
+
+
+def parser(loaded: Collection[str] = VERBS) -> argparse.ArgumentParser:
+    """The whole command line; of verbs that are not ``loaded`` it knows only the names and what ``--help`` says of them."""
     top = _Parser(
         prog="snn-deploy",
         description="Trained U-Nets to spiking networks with the same spikes on the simulator, in Lava and on Loihi.",
@@ -103,9 +111,13 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"snn-deploy {__version__}")
     top.set_defaults(top=top)
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    verbs = top.add_subparsers(action=_Verbs, dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for verb in VERBS:
-        import_module(f"snn_deploy.cli.commands.{MODULES.get(verb, verb)}").add(verbs)
+        # each brings what it needs of the package: all of them would take longer to import than a small run takes
+        if verb in loaded:
+            import_module(f"snn_deploy.cli.commands.{MODULES.get(verb, verb)}").add(verbs)
+        else:
+            verbs.add_parser(verb)
     for added in verbs.choices.values():
         _add_general(added)
     return top
@@ -195,8 +207,8 @@ def _prepare_output_stream() -> None:
 def _execute(given: list[str]) -> int:
     from snn_deploy.display import console
 
-    whole = parser()
     given = _asked_for_help(given)
+    whole = parser(_needed(given))
     _check_verb(whole, given)
     line = project.apply(whole, given)
     with console.writing():  # of --help and --version
@@ -212,6 +224,14 @@ def _execute(given: list[str]) -> int:
     with noting_clipping(parsed):
         status: int = parsed.execute(parsed)
     return status
+
+
+def _needed(given: Sequence[str]) -> Collection[str]:
+    """The verbs whose options are read: that of the command line, or all, for a project file and for completion."""
+    verb = next((word for word in given if word in VERBS), None)
+    if verb is None:
+        return ()
+    return VERBS if verb == "complete" or project.find_file(given) else (verb,)
 
 
 def _acting(
@@ -244,7 +264,7 @@ def _check_verb(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
     if first.startswith("-") and first not in ("-h", "--help", "--version"):
         example = f"snn-deploy {verb or 'VERB'} ... {first}"
         whole.error(f"{first} stands before the verb; options follow it: {example}")
-    near = get_close_matches(first, VERBS, 1)
+    near = get_close_matches(first, list(VERBS), 1)
     if near and first not in VERBS:
         whole.error(f"{first!r} is not a verb; did you mean {near[0]}?")
 

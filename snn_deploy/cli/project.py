@@ -66,7 +66,7 @@ def apply(parser: argparse.ArgumentParser, given: Sequence[str]) -> CommandLine:
     """The command line with what the project file adds to it."""
     verbs = verbs_of(parser)
     position = next((index for index, word in enumerate(given) if word in verbs), None)
-    path = _path(given)
+    path = find_file(given)
     if position is None or path is None:
         return CommandLine(tuple(given))
     document = _read(path)
@@ -102,7 +102,7 @@ def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
     return {}
 
 
-def _path(given: Sequence[str]) -> Path | None:
+def find_file(given: Sequence[str]) -> Path | None:
     """The file that ``--project`` names, or the working directory's."""
     named = option(given, "--project")
     if named is not None:

@@ -205,17 +205,18 @@ def _outside(*words: object, **environment: str) -> "subprocess.Popen[str]":
 
 
 def test_threads_are_limited_before_libraries_load(tmp_path: Path) -> None:
-    """NumPy reads these variables when it is imported, so nothing may import it before."""
+    """NumPy reads these variables when it is imported, so nothing may import it before; no other verb is imported."""
     program = (
         "import sys, os; from snn_deploy.cli import app as cli; print('numpy' in sys.modules);"
-        "cli.main(['targets', '-q', '--threads=3']); print(*(os.environ[name] for name in cli.THREAD_VARIABLES))"
+        "cli.main(['targets', '-q', '--threads=3']); print(*(os.environ[name] for name in cli.THREAD_VARIABLES),"
+        "*(name.split('.')[-1] for name in sys.modules if name.startswith('snn_deploy.cli.commands.')))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
     )
     lines = result.stdout.splitlines()
-    assert (lines[0], lines[-1]) == ("False", "3 3 3"), result.stderr
+    assert (lines[0], lines[-1]) == ("False", "3 3 3 targets"), result.stderr
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), BackendUnavailableError("cpu refuses this")])
@@ -301,3 +302,7 @@ def test_defaults_fit_networks_of_fixed_size(tool: Tool, tmp_path: Path) -> None
         assert tool(*scored, "--overlap", "4").status == 0
     found = tool("verify", tmp_path / "n.snn", "--suggest-stimulus", folder)
     assert found.status in (0, 2), found.err
+
+
+def test_help_is_the_same_whatever_is_loaded() -> None:
+    assert cli.parser(()).format_help() == cli.parser(("run",)).format_help() == cli.parser().format_help()

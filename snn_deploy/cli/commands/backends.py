@@ -23,7 +23,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "backends",
-        help="list the backends and whether they can run here",
         description="List the installed backends and run a small network on each; status 1 where one cannot.",
         epilog="example: snn-deploy backends --json",
     )

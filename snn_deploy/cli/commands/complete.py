@@ -17,7 +17,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "complete",
-        help="print a completion script for a shell",
         description="Print a script that completes verbs, options and files.",
         epilog='example: eval "$(snn-deploy complete bash)"',
     )

@@ -34,7 +34,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "convert",
-        help="convert an ONNX model to a spiking network",
         description="Convert an ONNX model to a spiking network (.snn).",
         epilog="example: snn-deploy convert models/denoiser_s25.onnx --noise 25 --size 64x64 --out out/denoiser.snn",
     )

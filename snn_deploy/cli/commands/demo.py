@@ -47,7 +47,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="denoise a photograph with spikes, on three backends",
         description="Convert the embedded denoiser, run a noisy photograph, compare backends, estimate its energy.",
         epilog="example: snn-deploy demo --out out/demo",
     )

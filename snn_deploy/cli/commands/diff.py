@@ -21,7 +21,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "diff",
-        help="list what changed between two networks",
         description="Compare two artifacts, and with --input their spikes; status 0 the same, 1 different.",
         epilog="example: snn-deploy diff out/before.snn out/after.snn",
     )

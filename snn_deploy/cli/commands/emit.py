@@ -40,7 +40,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "emit",
-        help="write a network as a bundle that runs on its own",
         description="Write a Lava bundle (needs Python 3.10 and lava-nc only), a model of integer ONNX operators, a .net file "
         "for lava-dl, or a NIR graph; the last two hold integrate-and-fire networks (convert --preset netx, if or if-hard).",
         epilog="example: snn-deploy emit out/denoiser.snn --to lava --out out/bundle",

@@ -46,7 +46,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "estimate",
-        help="estimate energy and time on a device",
         description="Count the synaptic operations of an image, map the network to cores, and estimate energy and time; "
         "status 1 if it does not fit.",
         epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",

@@ -70,7 +70,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "evaluate",
-        help="score a network over a folder of images",
         description="Score a spiking network (.snn), or a float model (.onnx), over a folder of images.",
         epilog="example: snn-deploy evaluate out/denoiser.snn --data Set12 --task denoise --noise 25",
     )

@@ -32,7 +32,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "finetune",
-        help="train a model for the spikes it will become",
         description="Fine-tune a float model for a conversion: quantized levels (exact mode) or the accumulated flow of "
         "T steps (rate mode). Writes the model (.onnx) and its spiking network (.snn).",
         epilog="example: snn-deploy finetune models/denoiser_s25.onnx --data BSD400 --task denoise --noise 25 "

@@ -30,7 +30,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "import",
-        help="read a spiking network of lava-dl or NIR",
         description="Read a .net file of lava-dl or a NIR graph as an artifact (.snn). What the file does not say has options.",
         epilog="example: snn-deploy import network.net --out out/network.snn",
     )

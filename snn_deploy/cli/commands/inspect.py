@@ -30,7 +30,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "inspect",
-        help="list what becomes of every node of a model",
         description="List every node of an ONNX file, a .net file or a NIR graph as mapped, folded, host-side or refused (then "
         "status 1).",
         epilog="example: snn-deploy inspect models/denoiser_s25.onnx",

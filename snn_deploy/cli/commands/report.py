@@ -87,7 +87,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "report",
-        help="write everything about a network and an image as one HTML file",
         description="Run one image, compare backends on it, estimate its energy, and write it all as one HTML file.",
         epilog="example: snn-deploy report out/d.snn --input photo.png --noise 25 --model unet.onnx --out out/report.html",
     )

@@ -31,7 +31,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "run",
-        help="run an image through a spiking network",
         description="Run an image through a spiking network and show the spikes of every population.",
         epilog="example: snn-deploy run out/denoiser.snn --input photo.png --noise 25 --out out/restored.png",
     )

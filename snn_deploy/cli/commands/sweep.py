@@ -55,7 +55,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "sweep",
-        help="try a grid of options; table and Pareto front",
         description="Convert and run under every combination of options; an interrupted sweep resumes from its journal.",
         epilog="example: snn-deploy sweep models/denoiser_s25.onnx --input photo.png --crop 64x64 --grid levels=31,63,127",
     )

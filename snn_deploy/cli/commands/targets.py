@@ -18,7 +18,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "targets",
-        help="list devices, or every number of one",
         description="List the known devices, or every number of one with its basis, source and band.",
         epilog="example: snn-deploy targets loihi2",
     )

@@ -92,7 +92,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "verify",
-        help="compare the spikes of several backends and recordings",
         description="Compare spikes; status 0 equal, 1 different, 2 not compared, not proved or within a chip's spread, 3 bad.",
         epilog="example: snn-deploy verify out/d.snn --input photo.png --crop 32x32 --backends reference,cpu,lava",
     )

@@ -35,7 +35,6 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "view",
-        help="look at a model or a spiking network in netron",
         description="Open an ONNX model or an artifact in netron; an artifact becomes ONNX with its numbers.",
         epilog="example: snn-deploy view out/denoiser.snn --out out/denoiser.onnx",
     )
