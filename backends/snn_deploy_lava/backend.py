@@ -120,7 +120,7 @@ class LavaBackend:
         return f"lava {'scipy' if self.stock_conv else 'blas'} {'ladder' if self.ladder else 'closed'}"
 
     def _check_network(self, network: Network) -> None:
-        rules.require_runnable_neurons(network)
+        rules.require_runnable(network)
         if (self.stream or _needs_stream(network)) and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: streaming needs an aligned network; align it, or run images one after another"

@@ -62,7 +62,7 @@ def write_bundle(
     default) computes the expected counts. A network that violates constraints of Loihi 2 is refused with all of them,
     unless it is for the simulator only (``any_target``).
     """
-    rules.require_runnable_neurons(network)
+    rules.require_runnable(network)
     if not any_target:
         rules.check(network)
     check_new_folder(directory, ArtifactError)

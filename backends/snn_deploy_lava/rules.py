@@ -1,9 +1,10 @@
 """Constraints of Loihi 2 on a network, checked before a bundle is written. All violations are reported at once.
 
-Weights need no check: int8 can always be encoded (:func:`snn_deploy_lava.runtime.arithmetic.encode_weights`), one
-exponent lower where signs are mixed. Sources: lava-nc 0.10.0 (``utils/weightutils.py``, ``proc/dense``), lava-dl
-0.6.0 (``netx/utils.py``, and the compiler's warnings in ``netx/yolo_kp/run.ipynb``), nengo-loihi
-``builder/discretize.py``, brian2_loihi.
+Weights of int8 can always be encoded (:func:`snn_deploy_lava.runtime.arithmetic.encode_weights`), one exponent lower where
+signs are mixed; the sum of several between the same two pixels of a map of pixels may be too large.
+
+Sources: lava-nc 0.10.0 (``utils/weightutils.py``, ``proc/dense``), lava-dl 0.6.0 (``netx/utils.py``, and the compiler's
+warnings in ``netx/yolo_kp/run.ipynb``), nengo-loihi ``builder/discretize.py``, brian2_loihi.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def list_violations(network: Network) -> tuple[str, ...]:
     return (*violations, *(line for connection in network.connections for line in _connection(connection)))
 
 
-def require_runnable_neurons(network: Network) -> None:
-    """:class:`BackendUnavailableError` for neurons of which the runtime has no process, or whose numbers it cannot have."""
+def require_runnable(network: Network) -> None:
+    """:class:`BackendUnavailableError` for neurons of which the runtime has no process, and numbers that it cannot have."""
     violations: list[str] = []
     for population in network.populations:
         if population.neuron is not None and population.neuron.section not in SECTIONS:
@@ -57,6 +58,8 @@ def require_runnable_neurons(network: Network) -> None:
                 "reference backend"
             )
         violations += _leaky(population)
+    for connection in network.connections:
+        violations += _summed(connection)
     if violations:
         raise BackendUnavailableError(f"{network.name} cannot run in Lava: " + "; ".join(violations))
 
@@ -125,6 +128,25 @@ def _connection(connection: Connection) -> list[str]:
             f"{name}: weight exponent {exponent} outside {EXPONENTS[0]}..{EXPONENTS[-1]}; "
             f"divide weights and threshold of {connection.target} by {2 ** (exponent - EXPONENTS[-1])}"
         )
+    violations += _summed(connection)
     if connection.delay > DELAY_MAX:
         violations.append(f"{name}: delay {connection.delay}, more than {DELAY_MAX} steps; insert a relay population")
     return violations
+
+
+def _summed(connection: Connection) -> list[str]:
+    """What a matrix of synapses cannot hold, in the simulator neither: it has one weight for each pair of pixels."""
+    kernel = connection.kernel
+    if not isinstance(kernel, SpatialKernel) or not kernel.data.size:
+        return []
+    _, pairs = np.unique(np.stack([kernel.rows, kernel.indices]), axis=1, return_inverse=True)
+    sums = np.zeros(kernel.data.size, np.int64)
+    np.add.at(sums, pairs.ravel(), kernel.data)
+    mixed = kernel.data.min() < 0 < kernel.data.max()
+    low, high = (-128, 127) if mixed else (-255, 255)
+    if low <= sums.min() and sums.max() <= high:
+        return []
+    return [
+        f"{connection.name}: weights between the same two pixels add up to {sums.min()}..{sums.max()}, outside {low}..{high}; "
+        "give each pair one weight"
+    ]

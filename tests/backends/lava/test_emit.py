@@ -22,7 +22,9 @@ from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import ArtifactError, BackendUnavailableError
-from snn_deploy.network.network import Network
+from snn_deploy.network.kernels import SpatialKernel
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare
 from snn_deploy.verification.traces.trace_file import read_trace
@@ -209,3 +211,47 @@ def test_every_rule_of_the_chip_names_what_breaks_it(network: Network) -> None:
     ]
     with pytest.raises(BackendUnavailableError, match=r"does not fit loihi2: enc1/a: .*; insert a relay population$"):
         rules.check(broken)
+
+
+def through(kernel: SpatialKernel) -> Network:
+    """An input and one population that reads it through ``kernel``."""
+    zero, one = np.zeros((1, 1, 1), np.int64), np.ones(1)
+    neuron = MultiThreshold(np.array([64]), np.array([0]), 0, 1)
+    populations = (
+        Population("in", (1, *kernel.input_size), None, zero, one, input_max=1),
+        Population("n", (1, *kernel.output_size), neuron, zero, one, start=1),
+    )
+    return Network("one", "rate", 2, populations, (Connection("c", "in", "n", kernel),), (Output("y", "n"),))
+
+
+@pytest.mark.parametrize(
+    ("weights", "sums"),
+    [
+        ([100, 27, 0, -1], None),
+        ([100, 28, 0, -1], "-1..128, outside -128..127"),
+        ([-100, -28, 0, 1], None),
+        ([-100, -29, 0, 1], "-129..1, outside -128..127"),
+        ([127, 127, 1, 5], None),  # of one sign: 255
+        ([127, 127, 2, 5], "0..256, outside -255..255"),
+        ([-128, -127, 0, -5], None),
+        ([-128, -128, 0, -5], "-256..0, outside -255..255"),
+        ([127, -100, 120, 1], "0..147, outside -128..127"),
+    ],
+)
+def test_weights_between_the_same_two_pixels_are_one_weight(weights: list[int], sums: str | None) -> None:
+    """The first three of four entries join pixel 0 to pixel 1; the last stands alone."""
+    data = np.array([*weights[3:], *weights[:3]])
+    network = through(SpatialKernel((1, 2), (1, 2), np.array([0, 1, 4]), np.array([1, 0, 0, 0]), data))
+    if sums is None:
+        rules.require_runnable(network)
+        assert rules.list_violations(network) == ()
+        return
+    line = f"c: weights between the same two pixels add up to {sums}; give each pair one weight"
+    assert rules.list_violations(network) == (line,)
+    with pytest.raises(BackendUnavailableError, match=f"^one cannot run in Lava: {line}$"):
+        rules.require_runnable(network)
+
+
+def test_an_empty_map_of_pixels_breaks_no_rule() -> None:
+    none = SpatialKernel((1, 2), (1, 2), np.zeros(3, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int8))
+    assert rules.list_violations(through(none)) == ()
