@@ -30,6 +30,7 @@ from snn_deploy.conversion.loss import LayerLoss, Loss, Trial
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate as estimate_energy
+from snn_deploy.data.metrics import ClassScore
 from snn_deploy.display import conversion_tables, proof_table, tables, verdict_table
 from snn_deploy.display.columns import fit
 from snn_deploy.display.labels import labels
@@ -134,6 +135,9 @@ def energy_table() -> RenderableType:
     return tables.energy_table(estimate_energy(network(), assume_activity(network(), 0.5), load_target("loihi2")))
 
 
+CLASSES = tuple(ClassScore(number, 12_345_678_901, 0.0, 1.0) for number in (0, 65_535))
+
+
 def evaluation(task: str) -> Evaluation:
     names = ("psnr_db", "ssim") if task == "denoise" else ("accuracy", "miou", "f1", "jaccard")
     values = dict.fromkeys(names, 12.34567)
@@ -208,6 +212,7 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "tabulate_ledger": (lambda: inspect.tabulate_ledger(LEDGER, "model[/b].onnx"), (), ()),
     "score_table": (lambda: scores.score_table(evaluation("denoise"), "net[/x] on im[final]"), (), ()),
     "score_table of labels": (lambda: scores.score_table(evaluation("segment"), "net[/x] on im[final]"), (), ()),
+    "class_table": (lambda: scores.class_table(replace(evaluation("segment"), classes=CLASSES)), (), ()),
     "tabulate_checks": (checks, (), ()),
     "tabulate_backends": (
         lambda: backends.tabulate_backends([{"name": n, "runs": False, "note": f"{n}: {HUGE} " * 6} for n in FOREIGN]),
