@@ -85,8 +85,9 @@ def test_drawn_networks_are_proved() -> None:
     for seed in range(15):
         proof = prove_backend(draw_network(Random(seed)), LavaBackend())
         outcomes[proof.outcome] += 1
-        if proof.exit_code:
-            assert "and what Lava's own neurons are compiled into, cannot be read back yet" in proof.line
+        if proof.exit_code:  # what cannot be read back yet, and what Lava cannot hold
+            reasons = ("and what Lava's own neurons are compiled into, cannot", "; give each pair one weight")
+            assert any(reason in proof.line for reason in reasons), proof.line
     assert outcomes[Outcome.PROVED] > 8
 
 
