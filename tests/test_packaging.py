@@ -26,11 +26,21 @@ SDIST_TOP = {
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist of this checkout and the wheel built from that sdist."""
+    """A folder with the sdist of this checkout and its wheel, with the kernels that are compiled already."""
     pytest.importorskip("build", reason="needs the extra dev (build)")
     pytest.importorskip("hatchling", reason="needs the extra dev (hatchling)")
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--sdist",
+        "--wheel",
+        "--outdir",
+        str(folder),
+        str(ROOT),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
