@@ -31,15 +31,17 @@ from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion import convert as pipeline
+from snn_deploy.conversion.choose import Bench, choose, has_free_options
+from snn_deploy.conversion.convert import Converted
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
-from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
 from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.data.stimulus import prepare_stimulus
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
@@ -180,6 +182,7 @@ def convert(
     span: tuple[float, float] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    fixed: bool = False,
 ) -> SpikingNetwork:
     """Convert an ONNX ``model``.
 
@@ -187,7 +190,8 @@ def convert(
     patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``span`` is what black and white
     stand for, (0, 255) say, by default what the model's file tells, else (0, 1); ``mean``, in its units, is subtracted, and
     ``std`` divides; arrays of floats are taken as they are, and pictures and integers brought to this scale. ``options`` may
-    be the name of a preset, such as ``"spiking-unet"``. ``size`` (H, W): of the images to come,
+    be the name of a preset, such as ``"spiking-unet"``. Without :class:`Options`, and unless ``fixed``, others than the preset's
+    are tried where much is lost (:mod:`snn_deploy.conversion.choose`). ``size`` (H, W): of the images to come,
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
@@ -198,10 +202,25 @@ def convert(
     source = None if given is None else [Path(each) if isinstance(each, str) else each for each in given]
     picture = pipeline.input_scale(path, span, _numbers(mean), _numbers(std))
     channels = pipeline.input_channels(path, patch or pipeline.input_size(path))
-    patches = load_calibration_images(source, channels, noise, seed, patch, picture)
+    patches = load_calibration_images(source, channels, noise, seed, patch, picture, HELD_BACK)
+    seen, held_back = patches[:-HELD_BACK], patches[-HELD_BACK:]
     with _watched(f"converting {path.name}") as report:
-        converted = pipeline.convert(path, patches, chosen, size, progress=report, picture=picture)
+        converted = pipeline.convert(path, seen, chosen, size, progress=report, picture=picture)
+    usual = chosen or Options()
+    if has_free_options(usual) and not (fixed or isinstance(options, Options)):
+        bench = Bench(path, seen, picture, converted.conversion.statistics, held_back)
+        converted = _choose(bench, converted, usual)
     return SpikingNetwork(converted.conversion.network)
+
+
+def _choose(bench: Bench, converted: Converted, options: Options) -> Converted:
+    """The conversion that loses least on held-back images; ``converted`` without the cpu backend, which measures it."""
+    try:
+        backend = load_backend("cpu")
+    except BackendUnavailableError:
+        return converted
+    with _watched("measuring what is lost") as report:
+        return choose(bench, backend, converted, options, progress=report).converted
 
 
 def _numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:

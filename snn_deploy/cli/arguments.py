@@ -231,10 +231,14 @@ def picture_scale(arguments: argparse.Namespace, model: Path) -> PictureScale:
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
+    return preset(arguments.neuron or arguments.preset, **given_options(arguments))
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
+    """Those of them that the user gave, by the names of their fields."""
     names = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits")
-    given = {name: getattr(arguments, name, None) for name in names}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return preset(arguments.neuron or arguments.preset, **changes)
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def conversion_modes(options: str) -> tuple[Mode, Mode]:

@@ -1,19 +1,20 @@
-r"""Conversion loss, layer by layer, and a search for the scales with the least loss.
+r"""Conversion loss, layer by layer.
 
-The spiking network runs on calibration images, and every layer is compared with the float network's:
+The spiking network runs on images that its calibration did not see, and every layer is compared with the float network's:
 
 .. math:: e_l = \sqrt{\sum (\hat a_l - a_l)^2 / \sum a_l^2}
 
-with :math:`\hat a_l` the counts times their unit. Two further figures give the error of the layer's own levels if its inputs
-were exact: clipping at the largest count, and rounding to the nearest count. Where the error of a layer rises but both of
-these are small, its weights cause it.
+with :math:`\hat a_l` the counts times their unit. The error of the outputs is relative to their variation, :math:`a_l - \bar a_l`
+below the line with the mean of each channel, because a mean that all images share makes an error no smaller. Two further
+figures give the error of the layer's own levels if its inputs were exact: clipping at the largest count, and rounding to the
+nearest count. Where the error of a layer rises but both of these are small, its weights cause it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +22,16 @@ import numpy as np
 from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.stimulus import quantize_images
-from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
-from snn_deploy.conversion.convert import convert
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.lower import Conversion
-from snn_deploy.conversion.options import Normalization, Options, Scale
 from snn_deploy.data.images import Images
-from snn_deploy.errors import ConversionError
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network.network import Population
 from snn_deploy.passes import normal_form
 
 IMAGES = 4
-"""Calibration images that a loss is measured on."""
-
-CANDIDATES: tuple[tuple[Normalization, Scale], ...] = (
-    ("connection-wise", "mmse"),
-    ("connection-wise", "max"),
-    ("channel-wise", "mmse"),
-    ("channel-wise", "max"),
-)
-"""Scales that a search compares."""
+"""Images that a loss is measured on."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class LayerLoss:
 
 @dataclass(frozen=True)
 class Loss:
-    """Every layer's loss, in the network's order, and the relative error of all outputs together."""
+    """Every layer's loss, in the network's order, and the error of all outputs together, relative to their variation."""
 
     layers: tuple[LayerLoss, ...]
     error: float
@@ -69,15 +59,6 @@ class Loss:
     def layer(self, name: str) -> LayerLoss | None:
         """The loss of the layer called ``name``; ``None`` for the input."""
         return next((loss for loss in self.layers if loss.name == name), None)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Options, and the loss of the network converted with them, or the reason why it was refused."""
-
-    options: Options
-    loss: Loss | None
-    refusal: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,33 +91,14 @@ def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss
             powers[name] += float(np.square(expected[name], dtype=np.float64).sum())
     outputs = [value for _, value, _ in conversion.layers.outputs]
     layers = [LayerLoss(name, _relative(errors[name], powers[name]), *_levels(conversion, name)) for name in names]
-    return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), sum(powers[name] for name in outputs)))
+    variation = sum(_variation([values[name] for values in truth.values]) for name in outputs)
+    return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), variation))
 
 
-def try_options(
-    model: Path, images: Images, options: Options, statistics: Mapping[str, Statistics], truth: Truth, backend: Backend
-) -> Trial:
-    """Convert ``model`` with ``options`` for the size of ``images``, whose ``statistics`` are known, and measure the loss."""
-    try:
-        size = images[0].shape[2], images[0].shape[3]  # the model may fix another one
-        conversion = convert(model, images, options, size, statistics).conversion
-    except ConversionError as error:
-        return Trial(options, None, str(error))
-    return Trial(options, measure_loss(conversion, truth, backend))
-
-
-def list_candidates(options: Options) -> tuple[Options, ...]:
-    """``options``, and the same with each of :data:`CANDIDATES`."""
-    others = [replace(options, normalization=normalization, scale=scale) for normalization, scale in CANDIDATES]
-    return tuple(dict.fromkeys([options, *others]))
-
-
-def choose_best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the least error, the first of equals; :class:`ConversionError` if all were refused."""
-    measured = [trial for trial in trials if trial.loss is not None]
-    if not measured:
-        raise ConversionError(f"no candidate can be converted; the first was refused: {trials[0].refusal}")
-    return min(measured, key=lambda trial: trial.loss.error if trial.loss is not None else math.inf)
+def _variation(maps: Sequence[Float32]) -> float:
+    """Square deviations of ``maps`` (B, C, H, W) from the mean of each channel over all of them."""
+    values = np.concatenate(maps).astype(np.float64)
+    return float(np.square(values - values.mean((0, 2, 3), keepdims=True)).sum())
 
 
 def _levels(conversion: Conversion, name: str) -> tuple[float, float]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics
-from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
+from snn_deploy.conversion.choose import Choice
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.normalize import scale_op
 from snn_deploy.graph.ops import Resample
@@ -134,11 +135,15 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def record_trial(trial: Trial) -> dict[str, Any]:
-    """One candidate of a search, for JSON."""
-    return {
-        "normalization": trial.options.normalization,
-        "scale": trial.options.scale,
-        "error": None if trial.loss is None else finite(trial.loss.error),
-        "refusal": trial.refusal or None,
-    }
+def record_choice(choice: Choice) -> dict[str, Any]:
+    """How options were chosen, for JSON: what every trial changed of those as given, and what it lost."""
+    given = asdict(choice.trials[0].options)
+    trials = [
+        {
+            "changes": {name: value for name, value in asdict(trial.options).items() if value != given[name]},
+            "error": finite(trial.error),
+            "refusal": trial.refusal or None,
+        }
+        for trial in choice.trials
+    ]
+    return {"reason": choice.reason, "trials": trials}

@@ -23,6 +23,9 @@ PATCHES = 32
 FEWEST = 8
 """Number of larger ones."""
 
+HELD_BACK = 4
+"""Further patches, on which a conversion is measured."""
+
 Source = Path | Sequence[Path | pictures.Image] | None
 
 
@@ -33,11 +36,13 @@ def load_calibration_images(
     seed: int = 0,
     patch: Size | None = None,
     scale: PictureScale = PLAIN,
+    further: int = 0,
 ) -> Images:
     """Random patches, with Gaussian noise, of files, of all images of folders, of arrays, or of scikit-image's photographs.
 
     Patches have size ``patch`` (H, W), and smaller images are continued by their mirror images; without ``patch`` they
-    are ``PATCH`` squared, or less where an image is smaller. There are ``PATCHES``, or fewer large ones. Pictures are
+    are ``PATCH`` squared, or less where an image is smaller. There are ``PATCHES``, or fewer large ones, and as many
+    ``further`` ones behind them as are asked for. Pictures are
     brought into the range of ``scale``; arrays of floats are in it. :class:`StimulusError` for no image, for other
     shapes and for values or a ``noise`` that are not finite.
     """
@@ -51,7 +56,7 @@ def load_calibration_images(
     if not images:
         raise StimulusError("no calibration image; give at least one, or None for scikit-image's photographs")
     size = patch or (PATCH, PATCH)
-    cut = pictures.cut_patches(images, size, _count(size), seed, exact=patch is not None)
+    cut = pictures.cut_patches(images, size, _count(size) + further, seed, exact=patch is not None)
     return [pictures.add_noise(patch_image, noise, seed + 1 + index, scale) for index, patch_image in enumerate(cut)]
 
 

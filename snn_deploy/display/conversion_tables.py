@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial, choose_best
+from snn_deploy.conversion.choose import Choice, describe
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.report import report_connections
 from snn_deploy.display.plain_table import PlainTable
@@ -18,23 +17,19 @@ SILENT = ("dead", "error", "clipping", "rounding")
 """Columns that are left out where they are empty."""
 
 
-def trial_table(trials: Sequence[Trial]) -> PlainTable:
-    """What each candidate of a search loses."""
-    chosen = choose_best(trials)
+def trial_table(choice: Choice) -> PlainTable:
+    """What the options as given and each of the others that were tried lose."""
+    given = choice.trials[0].options
     table = PlainTable(
-        title=f"search: output against the float network's, {IMAGES} calibration images",
-        caption="chosen: the least error",
+        title=f"options: output against the float network's, {IMAGES} images that calibration did not see",
+        caption=f"chosen: {choice.reason}",
     )
-    for heading in ("normalization", "scale", "error", "SNR dB", ""):
+    for heading in ("options", "error", "SNR dB", ""):
         table.add_column(heading, justify="right" if heading in ("error", "SNR dB") else "left")
-    for trial in trials:
+    for trial in choice.trials:
         error, ratio = ("", "") if trial.loss is None else (f"{trial.loss.error:.3%}", f"{trial.loss.snr_db:.2f}")
         table.add_row(
-            trial.options.normalization,
-            trial.options.scale,
-            error,
-            ratio,
-            "chosen" if trial is chosen else trial.refusal,
+            describe(trial.options, given), error, ratio, "chosen" if trial is choice.trial else trial.refusal
         )
     return table
 
@@ -47,8 +42,9 @@ def population_table(conversion: Conversion, loss: Loss | None = None) -> PlainT
     caption = f"normalization changes the function by {conversion.function_error:.1e}; headroom: bits left of 24"
     if loss is not None:
         caption += (
-            f"\nerror: relative RMS error against the float network on {IMAGES} calibration images; clipping, "
-            f"rounding: share from this layer's own quantization\noutput: {loss.error:.3%} error, {loss.snr_db:.1f} dB"
+            f"\nerror: relative RMS error against the float network on {IMAGES} images that calibration did not see;"
+            " clipping, rounding: share from this layer's own quantization"
+            f"\noutput: {loss.error:.3%} of its variation, {loss.snr_db:.1f} dB"
         )
     table = PlainTable(title=title, caption=caption)
     for heading in (

@@ -269,18 +269,32 @@ def _has_skimage(pid: int) -> bool:
 
 def test_convert_says_what_is_lost_and_searches(tool: Tool, tmp_path: Path) -> None:
     model, out = write_unet(tmp_path / "unet.onnx"), tmp_path / "found.snn"
-    found = json.loads(
-        tool("convert", model, "--size", "16x16", "--levels", "15", "--search", "--json", "--out", out).out
-    )
-    errors = {(item["normalization"], item["scale"]): item["error"] for item in found["search"]}
-    assert set(errors) == {(n, s) for n in ("connection-wise", "channel-wise") for s in ("mmse", "max")}
-    kept = (found["options"]["normalization"], found["options"]["scale"])
-    assert errors[kept] == min(errors.values()) == found["loss"]["error"] > 0
+    convert = ("convert", model, "--size", "16x16", "--out", out)
+    found = json.loads(tool(*convert, "--levels", "15", "--search", "--json").out)
+    trials = found["choice"]["trials"]
+    assert {"scale", "normalization"} <= {name for trial in trials for name in trial["changes"]}
+    assert all("levels" not in trial["changes"] for trial in trials)
+    kept = [trial for trial in trials if trial["error"] == found["loss"]["error"]]
+    assert all(found["options"][name] == value for name, value in kept[0]["changes"].items())
+    assert 0 < found["loss"]["error"] <= trials[0]["error"]
     first, *others = (item["loss"] for item in found["populations"])
     assert first is None
     assert all(item["error"] > 0 for item in others)
-    shown = tool("convert", model, "--size", "16x16", "--search", "--out", out).out
-    assert len(re.findall("chosen$", shown, re.MULTILINE)) == 1
+    assert len(re.findall("chosen$", tool(*convert, "--search").out, re.MULTILINE)) == 1
+
+
+def test_options_are_kept_where_they_are_fixed(tool: Tool, tmp_path: Path) -> None:
+    model, out = write_unet(tmp_path / "unet.onnx"), tmp_path / "found.snn"
+    convert = ("convert", model, "--size", "16x16", "--weight-bits", "2", "--json", "--out", out)
+    chosen, fixed = (json.loads(tool(*convert, *more).out) for more in ((), ("--fixed",)))
+    assert fixed["options"]["theta"] == "power-of-two" != chosen["options"]["theta"]
+    assert (len(fixed["choice"]["trials"]), "choice" in fixed["options"]) == (1, False)
+    assert chosen["options"]["choice"] == chosen["choice"]["reason"]
+    assert chosen["options"]["weight_bits"] == 2
+    for words in (("--preset", "multi-threshold"), ("--neuron", "sigma-delta")):
+        found = tool("convert", model, "--fixed", *words, "--out", out)
+        assert found.status == 3
+        assert "--fixed" in found.err
 
 
 def test_help_is_a_word_too(tool: Tool) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import cast
 
 import numpy as np
 import pytest
 
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
-from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss, Trial
+from snn_deploy.conversion.choose import Choice, Trial
+from snn_deploy.conversion.convert import Converted
+from snn_deploy.conversion.loss import IMAGES, LayerLoss, Loss
 from snn_deploy.conversion.lower import lower
-from snn_deploy.conversion.options import preset
-from snn_deploy.conversion.report import finite, measure_clipping, record, record_trial, report_connections
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.report import finite, measure_clipping, record, record_choice, report_connections
 from snn_deploy.data.images import Images
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Relu, Resample
@@ -95,15 +98,19 @@ def test_the_record_holds_options_layers_and_connections(small_unet: UNet, small
     assert [each["loss"] for each in plain["populations"]] == [None] * len(network.populations)
 
 
-@pytest.mark.parametrize("loss", [None, Loss((), 0.5), Loss((), np.inf)])
-@pytest.mark.parametrize("refusal", ["", "too wide"])
-def test_the_record_of_a_trial(loss: Loss | None, refusal: str) -> None:
-    trial = Trial(preset("exact", scale="max"), loss, refusal)
-    assert record_trial(trial) == {
-        "normalization": "connection-wise",
-        "scale": "max",
-        "error": 0.5 if loss is not None and np.isfinite(loss.error) else None,
-        "refusal": refusal or None,
+def test_the_record_of_a_choice(small_unet: UNet, small_images: Images) -> None:
+    graph = small_unet()
+    converted = cast("Converted", lower(graph, graph, small_images, Options()))
+    given = Trial(Options(), Loss((), np.inf))
+    kept = Trial(Options(levels=255, scale="max"), Loss((), 0.5))
+    refused = Trial(Options(theta="integer"), None, "too wide")
+    assert record_choice(Choice(converted, kept, (given, kept, refused), "because")) == {
+        "reason": "because",
+        "trials": [
+            {"changes": {}, "error": None, "refusal": None},
+            {"changes": {"levels": 255, "scale": "max"}, "error": 0.5, "refusal": None},
+            {"changes": {"theta": "integer"}, "error": None, "refusal": "too wide"},
+        ],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,11 @@ import numpy as np
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
-from snn_deploy.cli.modes import Modes
+from snn_deploy.cli.modes import Modes, Need
+from snn_deploy.conversion.choose import Bench, Choice, choose, has_free_options
 from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
-from snn_deploy.conversion.loss import Trial, Truth, choose_best, list_candidates, try_options
-from snn_deploy.conversion.options import Options
-from snn_deploy.conversion.report import record, record_trial
-from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.conversion.report import record, record_choice
+from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
 from snn_deploy.data.images import Images
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
@@ -26,7 +26,16 @@ from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
 
 MODES = Modes(
-    shared.conversion_modes("model out size freeze_norm search calibration rounding range mean std noise seed json")
+    shared.conversion_modes(
+        "model out size freeze_norm fixed search calibration rounding range mean std noise seed json"
+    ),
+    (
+        Need(
+            "fixed",
+            "where nothing else is tried: in rate mode and with Lava's own neurons",
+            lambda arguments: has_free_options(shared.options_of(arguments)),
+        ),
+    ),
 )
 
 
@@ -47,10 +56,14 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="fix the statistics of instance normalization over the calibration images; the model is written beside --out",
     )
-    parser.add_argument(
-        "--search",
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--fixed",
         action="store_true",
-        help="compare normalizations and scales on calibration images and convert with those that lose least",
+        help="keep every option; otherwise levels, scales and thresholds that are not given are tried where much is lost",
+    )
+    choice.add_argument(
+        "--search", action="store_true", help="try them all, however little is lost, and keep what loses least"
     )
     shared.add_conversion(parser)
     shared.add_json(parser)
@@ -65,50 +78,52 @@ def execute(arguments: argparse.Namespace) -> int:
     check_writable(arguments.out)
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
     picture = shared.picture_scale(arguments, model)
-    images = _calibration(arguments, model, input_channels(model, arguments.size or input_size(model)), picture)
+    channels = input_channels(model, arguments.size or input_size(model))
+    images = _calibration(arguments, model, channels, picture, HELD_BACK)
+    seen, held_back = images[:-HELD_BACK], images[-HELD_BACK:]
     with progress(f"converting {model.name}") as report:
-        converted = convert(model, images, options, arguments.size, progress=report, picture=picture)
+        converted = convert(model, seen, options, arguments.size, progress=report, picture=picture)
     for remark in converted.model.ledger.remarks:
         note(f"{model.name}: {remark}")
-    trials = _trials(model, images, options, converted, search=arguments.search)
-    if arguments.search:
-        best, statistics = choose_best(trials).options, converted.conversion.statistics
-        converted = convert(model, images, best, arguments.size, statistics, picture=picture)
+    choice = _choose(Bench(model, seen, picture, converted.conversion.statistics, held_back), converted, arguments)
+    converted = converted if choice is None else choice.converted
+    loss = None if choice is None else choice.trial.loss
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
-    chosen = choose_best(trials).loss if trials else None
     if arguments.json:
-        document = record(converted.conversion, chosen) | {"search": [record_trial(trial) for trial in trials]}
+        chosen = None if choice is None else record_choice(choice)
+        document = record(converted.conversion, loss) | {"choice": chosen}
         show_json(document | {"artifact": str(arguments.out), "sha256": digest})
-    else:
-        if arguments.search:
-            show(trial_table(trials))
-        show(population_table(converted.conversion, chosen), silent=SILENT, optional=OPTIONAL)
-        show(connection_table(converted.conversion))
+        return 0
+    if choice is not None and len(choice.trials) > 1:
+        show(trial_table(choice))
+    show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
+    show(connection_table(converted.conversion))
     return 0
 
 
-def _trials(model: Path, images: Images, options: Options, converted: Converted, *, search: bool) -> tuple[Trial, ...]:
-    """What ``options`` lose on calibration images, and with ``search`` what the candidates lose; none without ``cpu``."""
+def _choose(bench: Bench, converted: Converted, arguments: argparse.Namespace) -> Choice | None:
+    """The conversion that loses least on held-back images; ``None`` without the cpu backend, which measures it."""
     try:
         backend = load_backend("cpu")
     except BackendUnavailableError as error:
-        if search:
+        if arguments.search:
             raise
         note(f"what the conversion loses was not measured: {error}")
-        return ()
-    candidates = list_candidates(options) if search else (options,)
-    truth, statistics, trials = Truth.of(model, images), converted.conversion.statistics, []
+        return None
+    options = shared.options_of(arguments)
+    given = asdict(options) if arguments.fixed else shared.given_options(arguments)
     with progress("measuring what is lost") as report:
-        for number, candidate in enumerate(candidates, 1):
-            trials.append(try_options(model, images, candidate, statistics, truth, backend))
-            report(number, len(candidates))
-    return tuple(trials)
+        return choose(bench, backend, converted, options, given=given, search=arguments.search, progress=report)
 
 
-def _calibration(arguments: argparse.Namespace, model: Path, channels: int, picture: PictureScale) -> Images:
+def _calibration(
+    arguments: argparse.Namespace, model: Path, channels: int, picture: PictureScale, further: int = 0
+) -> Images:
     patch = calibration_size(model, arguments.size)
-    return load_calibration_images(arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture)
+    return load_calibration_images(
+        arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture, further
+    )
 
 
 def _frozen(arguments: argparse.Namespace) -> Path:

@@ -1,0 +1,218 @@
+r"""Options by measurement: where the usual ones lose much, others are tried, and those that lose least are kept.
+
+No rule for levels and scales is best for every network, but a loss is cheap to measure once activations are known. A conversion
+whose error on held-back images is at most :data:`ENOUGH` is kept as it is. Otherwise the stages of :data:`STAGES` follow, from what
+helps most networks to what helps few. A candidate is kept if its error is at most :data:`GAIN` times that of the best before it,
+and the next stage changes the one that was kept; an error of at most :data:`ENOUGH` ends the search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+
+from snn_deploy.backend.protocol import Backend, Progress
+from snn_deploy.conversion.calibrate import Statistics
+from snn_deploy.conversion.convert import Converted, convert
+from snn_deploy.conversion.loss import Loss, Truth, measure_loss
+from snn_deploy.conversion.options import RANGES, Options
+from snn_deploy.data.images import Images
+from snn_deploy.errors import ConversionError, NetworkError
+from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.shapes import Size
+
+ENOUGH = 0.015
+"""Error at which nothing else is tried: 1.5 % of the output's variation cost the shipped denoisers 0.03 to 0.05 dB."""
+
+GAIN = 0.9
+"""A candidate must lose less than this share of what the best one before it loses, so that no choice hangs on chance."""
+
+Changes = Mapping[str, str | int | bool]
+
+SCALES: tuple[Changes, ...] = (
+    {"scale": "max"},
+    {"scale": "percentile"},
+    {"normalization": "channel-wise"},
+    {"normalization": "channel-wise", "scale": "max"},
+)
+
+STAGES: tuple[tuple[Changes, ...], ...] = (
+    ({"levels": 255}, {"levels": 1023}),
+    ({"theta": "integer"},),
+    SCALES,
+    ({"equalization": True},),
+)
+"""What is changed, stage by stage; thresholds only of weights of fewer than 8 bits, which alone gain much by them."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Options, and the loss of the network converted with them, or the reason why it was refused."""
+
+    options: Options
+    loss: Loss | None
+    refusal: str = ""
+
+    @property
+    def error(self) -> float:
+        """The output's error; infinite where the options were refused."""
+        return math.inf if self.loss is None else self.loss.error
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was converted in the end, the trial that it is of, all trials, the first as asked for, and the reason."""
+
+    converted: Converted
+    trial: Trial
+    trials: tuple[Trial, ...]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What candidates are converted from and measured against.
+
+    ``picture`` and ``statistics`` are those of ``images``; conversion does not see the ``held_back`` ones of the same size.
+    """
+
+    model: Path
+    images: Images
+    picture: PictureScale
+    statistics: Mapping[str, Statistics]
+    held_back: Images
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The float network's values on the images held back."""
+        return Truth.of(self.model, self.held_back)
+
+    def convert(self, options: Options, size: Size | None = None) -> Converted:
+        """The model with ``options`` for ``size``, by default that of the images."""
+        return convert(self.model, self.images, options, size or self._size, self.statistics, picture=self.picture)
+
+    @property
+    def _size(self) -> Size:
+        _, _, height, width = self.images[0].shape
+        return height, width
+
+    def measure(self, converted: Converted, options: Options, backend: Backend) -> Loss:
+        """The loss of ``converted``, at the size of the held-back images whatever its own is."""
+        conversion = converted.conversion
+        try:
+            network = conversion.network.at_size(*self._size)
+        except NetworkError:  # something in it is made pixel by pixel
+            conversion = self.convert(options).conversion
+            network = conversion.network
+        return measure_loss(replace(conversion, network=network), self.truth, backend)
+
+    def attempt(self, options: Options, backend: Backend) -> Trial:
+        """Convert with ``options`` and measure."""
+        try:
+            return Trial(options, self.measure(self.convert(options), options, backend))
+        except ConversionError as error:
+            return Trial(options, None, str(error))
+
+
+def choose(
+    bench: Bench,
+    backend: Backend,
+    converted: Converted,
+    options: Options,
+    *,
+    given: Collection[str] = (),
+    search: bool = False,
+    progress: Progress | None = None,
+) -> Choice:
+    """The conversion with the least loss for the size of ``converted``, which was made with ``options``.
+
+    Fields that are ``given`` are not changed. ``search`` goes through all stages, however little is lost. Where there was a
+    choice, the network's ``config`` tells the reason.
+    """
+    first = Trial(options, bench.measure(converted, options, backend))
+    stages = tuple(_free_stages(options, given, search=search))
+    if not stages:
+        return Choice(converted, first, (first,), "options as given")
+    trials = [first, *_compare(bench, backend, first, stages, search=search, progress=progress)]
+    best = choose_best(trials)
+    if best is first:
+        tried = "" if len(trials) == 1 else f"; none of {len(trials) - 1} others loses much less"
+        return _chosen(converted, first, trials, f"{first.error:.2%} error with the options as given{tried}")
+    _, height, width = converted.conversion.network.input.shape
+    other = bench.convert(best.options, (height, width))
+    changes = describe(best.options, options)
+    return _chosen(other, best, trials, f"{changes}: {best.error:.2%} error instead of {first.error:.2%}")
+
+
+def _chosen(converted: Converted, trial: Trial, trials: Sequence[Trial], reason: str) -> Choice:
+    """The choice, whose reason the network's ``config`` keeps."""
+    network = converted.conversion.network
+    named = replace(network, config={**network.config, "choice": reason})
+    kept = replace(converted, conversion=replace(converted.conversion, network=named))
+    return Choice(kept, trial, tuple(trials), reason)
+
+
+def has_free_options(options: Options) -> bool:
+    """Whether others are tried: in exact mode, with this project's neuron. Other networks are asked for as they are."""
+    return options.mode == "exact" and options.neuron == "multi-threshold"
+
+
+def _free_stages(options: Options, given: Collection[str], *, search: bool) -> Iterator[tuple[Changes, ...]]:
+    """Stages whose changes touch nothing that is ``given``; those of scales alone where the network is another's."""
+    kept = {*given, *(("theta",) if options.weight_bits == RANGES["weight_bits"][1] else ())}
+    for stage in STAGES if has_free_options(options) else (SCALES,) if search else ():
+        left = tuple(changes for changes in stage if not kept & set(changes))
+        if left:
+            yield left
+
+
+def _compare(
+    bench: Bench,
+    backend: Backend,
+    first: Trial,
+    stages: Sequence[Sequence[Changes]],
+    *,
+    search: bool,
+    progress: Progress | None,
+) -> Iterator[Trial]:
+    """Candidates of all ``stages``, each changed from what was best before its stage."""
+    numbers, total, best = count(1), sum(map(len, stages)), first
+    for stage in stages:
+        start = best
+        for changes in stage:
+            if best.error <= ENOUGH and not search:
+                return
+            if progress is not None:
+                progress(next(numbers), total)
+            trial = _changed(bench, backend, start.options, changes)
+            if trial is not None:
+                yield trial
+                best = choose_best((best, trial))
+
+
+def _changed(bench: Bench, backend: Backend, options: Options, changes: Changes) -> Trial | None:
+    """The trial of ``options`` with ``changes``; ``None`` where nothing changes or the two do not combine."""
+    try:
+        changed = replace(options, **changes)  # type: ignore[arg-type]
+    except ConversionError:
+        return None
+    return None if changed == options else bench.attempt(changed, backend)
+
+
+def choose_best(trials: Sequence[Trial]) -> Trial:
+    """The trial that the stages end with: each better than the best before it by :data:`GAIN`, the first of all else."""
+    best = trials[0]
+    for trial in trials[1:]:
+        best = trial if trial.error < GAIN * best.error else best
+    return best
+
+
+def describe(options: Options, base: Options) -> str:
+    """What ``options`` change of ``base``: ``levels 255, scale max``."""
+    before, after = asdict(base), asdict(options)
+    changed = [f"{name.replace('_', ' ')} {after[name]}" for name in after if after[name] != before[name]]
+    return ", ".join(changed) or "as given"
