@@ -56,6 +56,12 @@ class Loss:
         """The output's signal-to-noise ratio against the float network's, in dB."""
         return -20 * math.log10(self.error) if self.error else math.inf
 
+    def name_costliest(self, count: int = 3) -> tuple[tuple[LayerLoss, str], ...]:
+        """The layers whose own levels err most, the worst first, and whether by ``clipping`` or ``rounding``."""
+        own = [layer for layer in self.layers if layer.clipping or layer.rounding]
+        worst = sorted(own, key=lambda layer: -math.hypot(layer.clipping, layer.rounding))[:count]
+        return tuple((layer, "clipping" if layer.clipping > layer.rounding else "rounding") for layer in worst)
+
     def layer(self, name: str) -> LayerLoss | None:
         """The loss of the layer called ``name``; ``None`` for the input."""
         return next((loss for loss in self.layers if loss.name == name), None)

@@ -45,6 +45,7 @@ def population_table(conversion: Conversion, loss: Loss | None = None) -> PlainT
             f"\nerror: relative RMS error against the float network on {IMAGES} images that calibration did not see;"
             " clipping, rounding: share from this layer's own quantization"
             f"\noutput: {loss.error:.3%} of its variation, {loss.snr_db:.1f} dB"
+            f"\nlevels cost most in: {_costliest(loss)}"
         )
     table = PlainTable(title=title, caption=caption)
     for heading in (
@@ -73,6 +74,12 @@ def population_table(conversion: Conversion, loss: Loss | None = None) -> PlainT
             *_lost(None if loss is None else loss.layer(population.name)),
         )
     return table
+
+
+def _costliest(loss: Loss) -> str:
+    """Layers whose levels err most, each with the larger of its two errors and its name."""
+    shares = [f"{layer.name} ({cause} {getattr(layer, cause):.2%})" for layer, cause in loss.name_costliest()]
+    return ", ".join(shares) or "none"
 
 
 def _lost(loss: LayerLoss | None) -> tuple[str, str, str]:

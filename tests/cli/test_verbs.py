@@ -297,6 +297,22 @@ def test_options_are_kept_where_they_are_fixed(tool: Tool, tmp_path: Path) -> No
         assert "--fixed" in found.err
 
 
+def test_a_loss_may_be_too_large(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, out = write_unet(tmp_path / "unet.onnx"), tmp_path / "found.snn"
+    convert = ("convert", model, "--size", "16x16", "--levels", "127", "--fixed", "--out", out)
+    error = 100 * json.loads(tool(*convert, "--json").out)["loss"]["error"]
+    assert tool(*convert, "--max-loss", f"{1.01 * error:.4f}").status == 0
+    found = tool(*convert, "--max-loss", f"{0.99 * error:.4f}", "--json")
+    assert (found.status, json.loads(found.out)["loss"]["error"]) == (1, error / 100)
+    assert re.search(r"error is \S+% of its variation, more than the \S+% of --max-loss$", found.err, re.MULTILINE)
+
+    def absent(name: str) -> None:
+        raise BackendUnavailableError(f"{name} is absent")
+
+    monkeypatch.setattr("snn_deploy.cli.commands.convert.load_backend", absent)
+    assert tool(*convert, "--max-loss", "100").status == 2
+
+
 def test_help_is_a_word_too(tool: Tool) -> None:
     for words in ((), ("run",)):
         found = tool("help", *words)

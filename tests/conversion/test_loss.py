@@ -13,7 +13,7 @@ from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.layers import group_layers
-from snn_deploy.conversion.loss import Loss, Truth, measure_loss
+from snn_deploy.conversion.loss import LayerLoss, Loss, Truth, measure_loss
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
@@ -113,6 +113,14 @@ def test_fewer_bits_lose_more(images: Images, truth: Truth) -> None:
 def test_a_loss_is_measured_on_four_images(images: Images) -> None:
     truth = Truth.of(MODEL, [image[:, :, :8, :8] for image in (*images, *images)])
     assert len(truth.images) == len(truth.values) == 4
+
+
+def test_the_costliest_layers_and_why() -> None:
+    layers = [LayerLoss("a", 0.9, 0.0, 0.0), LayerLoss("b", 0.1, 0.03, 0.04), LayerLoss("c", 0.1, 0.06, 0.02)]
+    layers += [LayerLoss("d", 0.1, 0.0, 0.01), LayerLoss("e", 0.1, 0.0, 0.005)]
+    found = [(layer.name, cause) for layer, cause in Loss(tuple(layers), 0.5).name_costliest()]
+    assert found == [("c", "clipping"), ("b", "rounding"), ("d", "rounding")]
+    assert Loss(tuple(layers[:1]), 0.5).name_costliest() == ()
 
 
 def test_a_perfect_output_has_no_noise() -> None:

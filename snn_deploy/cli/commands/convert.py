@@ -12,8 +12,10 @@ import numpy as np
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
+from snn_deploy.cli.status import DIFFERENT, DONE, NOT_COMPARED
 from snn_deploy.conversion.choose import Bench, Choice, choose, has_free_options
 from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
+from snn_deploy.conversion.loss import Loss
 from snn_deploy.conversion.report import record, record_choice
 from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
 from snn_deploy.data.images import Images
@@ -27,7 +29,7 @@ from snn_deploy.network.picture_scale import PictureScale
 
 MODES = Modes(
     shared.conversion_modes(
-        "model out size freeze_norm fixed search calibration rounding range mean std noise seed json"
+        "model out size freeze_norm fixed search max_loss calibration rounding range mean std noise seed json"
     ),
     (
         Need(
@@ -65,13 +67,19 @@ def add(verbs: Any) -> None:
     choice.add_argument(
         "--search", action="store_true", help="try them all, however little is lost, and keep what loses least"
     )
+    parser.add_argument(
+        "--max-loss",
+        type=shared.real(0, 100),
+        metavar="PERCENT",
+        help="status 1 where the output's error is above PERCENT of its variation, 2 where it was not measured",
+    )
     shared.add_conversion(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Convert, prove, write, and show what was chosen."""
+    """Convert, prove, write, and show what was chosen; status 1 where more is lost than ``--max-loss``."""
     options = shared.options_of(arguments)
     if arguments.out.suffix != ".snn":
         raise ReportError(f"{arguments.out}: name a .snn file")
@@ -94,12 +102,24 @@ def execute(arguments: argparse.Namespace) -> int:
         chosen = None if choice is None else record_choice(choice)
         document = record(converted.conversion, loss) | {"choice": chosen}
         show_json(document | {"artifact": str(arguments.out), "sha256": digest})
-        return 0
+        return _judge(loss, arguments.max_loss)
     if choice is not None and len(choice.trials) > 1:
         show(trial_table(choice))
     show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
     show(connection_table(converted.conversion))
-    return 0
+    return _judge(loss, arguments.max_loss)
+
+
+def _judge(loss: Loss | None, most: float | None) -> int:
+    """The exit status under ``--max-loss``, in percent; a loss above it is said."""
+    if most is None:
+        return DONE
+    if loss is None:
+        return NOT_COMPARED
+    if loss.error <= most / 100:
+        return DONE
+    note(f"the output's error is {loss.error:.2%} of its variation, more than the {most:g}% of --max-loss")
+    return DIFFERENT
 
 
 def _choose(bench: Bench, converted: Converted, arguments: argparse.Namespace) -> Choice | None:
