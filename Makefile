@@ -20,7 +20,7 @@ JOBS ?= 2
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators installation build clean
+.PHONY: help setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -114,6 +114,9 @@ mutation: $(READY) ## write the mutation tables of docs/verification.md again
 
 operators: $(READY) ## write docs/operators.md again
 	@$(RUN)python docs/generate/operators.py > docs/operators.md
+
+records: $(READY) ## compare with every public record of a chip and of lava-dl (../shared)
+	@$(RUN)python -m pytest -q tests/exchange/test_records.py tests/verification/test_golden.py
 
 bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes out/performance.md)
 	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md
