@@ -49,9 +49,8 @@ class ConvTask:
         """The weights for payloads of this format in this ``layout``, packed once."""
         # in the task and not in the convolutions: candidates come and go as payloads grow
         weights = self._packed.get((layout, payload))
-        if weights is None:
-            weights = self._packed[layout, payload] = pack()
-        return weights
+        # two threads may both pack: the first one's array is everyone's, for kernels keep its address and nothing else does
+        return self._packed.setdefault((layout, payload), pack()) if weights is None else weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,6 +174,18 @@ def test_rows_too_long_for_lists_have_no_sparse_path(kernels: Kernels) -> None:
         assert (found and found.name) == name
 
 
+def test_weights_that_two_threads_pack_are_those_of_the_first() -> None:
+    """Kernels are given an address: an array that another takes the place of would be freed under them."""
+    shared, first = task(64), np.zeros(1, np.int8)
+
+    def interrupted() -> Array:
+        assert shared.packed_weights("direct", np.uint8, lambda: first) is first
+        return np.ones(1, np.int8)
+
+    assert shared.packed_weights("direct", np.uint8, interrupted) is first
+    assert shared.packed_weights("direct", np.uint8, interrupted) is first
+
+
 @pytest.mark.parametrize(
     ("signed", "largest", "direct", "sparse"),
     [
