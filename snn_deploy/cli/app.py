@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status, which is never 0, 1 or 2 for a verb that failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _limit_threads(project.option(given, "--threads"))
-    verb = next((word for word in given if word in VERBS), "")
+    verb = _verb_in(given)
     name = f"snn-deploy {verb}".rstrip()
     _prepare_error_stream()
     try:
@@ -226,10 +226,15 @@ def _execute(given: list[str]) -> int:
     return status
 
 
+def _verb_in(given: Sequence[str]) -> str:
+    """The first verb of a command line, empty where there is none."""
+    return next((word for word in given if word in VERBS), "")
+
+
 def _needed(given: Sequence[str]) -> Collection[str]:
     """The verbs whose options are read: that of the command line, or all, for a project file and for completion."""
-    verb = next((word for word in given if word in VERBS), None)
-    if verb is None:
+    verb = _verb_in(given)
+    if not verb:
         return ()
     return VERBS if verb == "complete" or project.find_file(given) else (verb,)
 
@@ -260,9 +265,8 @@ def _asked_for_help(given: list[str]) -> list[str]:
 def _check_verb(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
     """An error where the first word is an option of a verb, or nearly a verb."""
     first = given[0] if given else ""
-    verb = next((word for word in given if word in VERBS), None)
     if first.startswith("-") and first not in ("-h", "--help", "--version"):
-        example = f"snn-deploy {verb or 'VERB'} ... {first}"
+        example = f"snn-deploy {_verb_in(given) or 'VERB'} ... {first}"
         whole.error(f"{first} stands before the verb; options follow it: {example}")
     near = get_close_matches(first, list(VERBS), 1)
     if near and first not in VERBS:

@@ -14,7 +14,7 @@ import numpy as np
 
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.data.metrics import VOID, Labels
-from snn_deploy.data.picture_file import MAX_PIXELS
+from snn_deploy.data.picture_file import MAX_PIXELS, telling_damage
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import check_regular
 
@@ -56,14 +56,8 @@ def _is_black_and_white(values: Int64) -> bool:
 def read_values(path: Path) -> Int64:
     """The numbers (H, W) in a mask: gray values, indices of a palette of colors, integers of a ``.npy`` array."""
     check_regular(path, StimulusError)
-    try:
+    with telling_damage(path, "cannot be read as a mask"):
         values = _parsed(path)
-    except StimulusError:
-        raise
-    except OSError as error:
-        raise StimulusError(f"{path}: cannot be read as a mask: {error.strerror or error}") from error
-    except Exception as error:  # damaged bytes lead to errors of many kinds
-        raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
     if values.dtype == np.bool_:
         values = values * np.uint8(WHITE)
     if values.ndim == 3 and values.shape[2] >= 3 and np.all(values[..., :3] == values[..., :1]):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -54,6 +56,19 @@ def read(path: Path) -> Float32:
     return pages[0]
 
 
+@contextmanager
+def telling_damage(path: Path, reading: str = "cannot be read") -> Iterator[None]:
+    """What a library raises for the file at ``path`` as :class:`StimulusError`; damaged bytes lead to errors of many kinds."""
+    try:
+        yield
+    except StimulusError:
+        raise
+    except OSError as error:
+        raise StimulusError(f"{path}: {reading}: {error.strerror or error}") from error
+    except Exception as error:
+        raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
+
+
 def read_pages(path: Path, channels: int = 1) -> tuple[Float32, ...]:
     """Every page of a TIFF, or the one picture of another file: gray (H, W) or color (H, W, 3) values.
 
@@ -65,26 +80,21 @@ def read_pages(path: Path, channels: int = 1) -> tuple[Float32, ...]:
     from PIL import UnidentifiedImageError
 
     check_regular(path, StimulusError)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # unusual metadata does not matter, and the size is checked below
-            # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
-            with path.open("rb") as stream, Pillow.open(stream) as picture:
-                _check_size(path, picture.size)
-                number = _count_pages(path, picture)
-                return tuple(_read_page(path, stream, picture, page, number, channels) for page in range(number))
-    except StimulusError:
-        raise
-    except UnidentifiedImageError as error:
-        raise StimulusError(
-            f"{path}: not a picture that can be read; save it as PNG, JPEG, TIFF, BMP or .npy"
-        ) from error
-    except Pillow.DecompressionBombError as error:
-        raise StimulusError(f"{path}: {error}") from error
-    except OSError as error:
-        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # Pillow raises whatever damaged bytes lead to
-        raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
+    with telling_damage(path):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # unusual metadata does not matter, and the size is checked below
+                # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
+                with path.open("rb") as stream, Pillow.open(stream) as picture:
+                    _check_size(path, picture.size)
+                    number = _count_pages(path, picture)
+                    return tuple(_read_page(path, stream, picture, page, number, channels) for page in range(number))
+        except UnidentifiedImageError as error:
+            raise StimulusError(
+                f"{path}: not a picture that can be read; save it as PNG, JPEG, TIFF, BMP or .npy"
+            ) from error
+        except Pillow.DecompressionBombError as error:
+            raise StimulusError(f"{path}: {error}") from error
 
 
 def _read_page(path: Path, stream: BinaryIO, picture: Image, page: int, pages: int, channels: int) -> Float32:

@@ -9,7 +9,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float32
 from snn_deploy.data.array_file import arrange
-from snn_deploy.data.picture_file import MAX_PIXELS
+from snn_deploy.data.picture_file import MAX_PIXELS, telling_damage
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import check_regular
 from snn_deploy.network.picture_scale import PictureScale
@@ -20,18 +20,9 @@ def read(path: Path, channels: int, scale: PictureScale) -> Float32:
     import tifffile
 
     check_regular(path, StimulusError)
-    try:
-        with tifffile.TiffFile(path) as opened:
-            shape = opened.series[0].shape
-            if math.prod(shape) > MAX_PIXELS * channels:
-                raise StimulusError(
-                    f"{path}: {shape} values; at most {MAX_PIXELS} pixels are read; split it into tiles"
-                )
-            values = np.asarray(opened.series[0].asarray())
-    except StimulusError:
-        raise
-    except OSError as error:
-        raise StimulusError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # damaged bytes lead to errors of many kinds
-        raise StimulusError(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from error
+    with telling_damage(path), tifffile.TiffFile(path) as opened:
+        shape = opened.series[0].shape
+        if math.prod(shape) > MAX_PIXELS * channels:
+            raise StimulusError(f"{path}: {shape} values; at most {MAX_PIXELS} pixels are read; split it into tiles")
+        values = np.asarray(opened.series[0].asarray())
     return arrange(values, channels, scale, str(path))

@@ -432,7 +432,7 @@ def unchanged(channels: int) -> Conv:
 )
 @pytest.mark.parametrize("signed", [True, False])
 def test_only_sums_and_copies_of_counts_are_relays_and_keep_their_sign(op: Op, population: str, signed: bool) -> None:
-    """A Relu after a relay of what is never negative is no population; after any other it is one."""
+    """A Relu after a relay of values that are never negative adds no population; after any other relay it adds one."""
     net = graph(
         ("c", conv(4, 4), "x"),
         ("s", Linear() if signed else Relu(), "c"),

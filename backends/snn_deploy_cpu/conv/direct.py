@@ -15,12 +15,11 @@ import numpy as np
 
 from snn_deploy.arrays import Array, Int64
 from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.exactness import INT16_MAX
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.kernels.arguments import PackedWeights, address_of, format_of
 from snn_deploy_cpu.kernels.library import Kernels
 from snn_deploy_cpu.kernels.packing import pack_tiles
-
-INT16_MAX = int(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,9 @@ from snn_deploy.network.network import Connection, Network, Population
 FLOAT32_EXACT = 2**24
 """float32 holds every integer up to here: 24 bits of significand."""
 
+INT16_MAX = 2**15 - 1
+"""16 bits hold every integer up to here."""
+
 FLOAT64_EXACT = 2**53
 """float64 holds every integer up to here: 53 bits of significand."""
 

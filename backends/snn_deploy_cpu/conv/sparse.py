@@ -16,14 +16,13 @@ import numpy as np
 from snn_deploy.arrays import Array, Int64
 from snn_deploy.shapes import Pair
 from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.exactness import INT16_MAX
 from snn_deploy_cpu.kernels.arguments import PackedRows, PairField, address_of, format_of
 from snn_deploy_cpu.kernels.library import Kernels
 from snn_deploy_cpu.kernels.packing import pack_rows
 
 MAX_ROW_PAYLOADS = 2**31 // 128
 """Payloads of a row of a map: no more, for their lists hold 32-bit offsets into rows of weights of up to 128 bytes."""
-
-INT16_MAX = int(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, eq=False)

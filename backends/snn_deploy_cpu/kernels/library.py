@@ -136,10 +136,8 @@ class Kernels:
 
     def gather_pixels(self, x: Array, indices: Array, out: Array) -> None:
         """``out[n, p] = x[n, indices[p]]``, whole pixels: ``x`` (N, H * W, C), ``out`` (N, P, C) of the same format."""
-        (count, pixels, channels), bytes_ = x.shape, x.itemsize * x.shape[2]
-        self._call(
-            "gather_pixels", *map(address_of, (x, indices, out)), count, pixels, indices.size, bytes_ if channels else 0
-        )
+        (count, pixels, channels), arrays = x.shape, (x, indices, out)
+        self._call("gather_pixels", *map(address_of, arrays), count, pixels, indices.size, channels * x.itemsize)
 
 
 def library_path(instruction_set: str) -> Path:
