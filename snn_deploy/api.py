@@ -110,7 +110,7 @@ class Result:
 class SpikingNetwork:
     """A spiking network; it takes images of any size that its pooling allows.
 
-    With bilinear or cubic resizing or reflection padding it takes only the size that it was converted for.
+    With a mean over the whole image, or resizing that aligns the corners, it takes only the size that it was converted for.
     """
 
     network: Network

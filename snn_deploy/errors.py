@@ -16,6 +16,7 @@
     │   ├── BackendUnavailableError  one that is not installed, or cannot run this network
     │   └── CompiledFormError      what it has compiled cannot be read back
     ├── VerificationError          traces that cannot be compared
+    ├── PlanError                  tiles that a network does not allow, or a plan of another network or image
     ├── OptionError                an option of the command line that has no effect
     ├── ProjectError               a project file with an unknown key or a wrong value
     └── ReportError                a report or picture that cannot be written
@@ -96,6 +97,10 @@ class CompiledFormError(BackendError):
 
 class VerificationError(SnnDeployError):
     """Runs or traces that cannot be compared: other network, other stimulus, other schedule, missing populations."""
+
+
+class PlanError(SnnDeployError):
+    """A network that cannot be cut into tiles as asked, or a plan that is damaged or made for something else."""
 
 
 class OptionError(SnnDeployError):

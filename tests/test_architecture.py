@@ -23,7 +23,7 @@ ORDER = (
     ("backend", "activity", "exchange"),
     ("data", "mapping"),
     ("conversion", "cost", "verification"),
-    ("evaluation", "testing"),
+    ("evaluation", "planning", "testing"),
     ("finetuning", "display"),
     ("report", "api"),
     ("cli",),

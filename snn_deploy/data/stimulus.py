@@ -39,7 +39,8 @@ def find_largest_size(network: Network, height: int, width: int) -> Size | None:
 def is_fixed(network: Network) -> bool:
     """Whether ``network`` supports its own size only, because something in it is made pixel by pixel.
 
-    Bilinear and cubic resizing, reflection at borders and biases that differ by pixel are.
+    Means over a whole map, resizing that aligns the corners and learned biases by pixel are; what repeats itself away from
+    the borders, such as bilinear resizing by a fixed factor, is not (:mod:`snn_deploy.network.pixel_maps`).
     """
     height, width = _own(network)
     try:

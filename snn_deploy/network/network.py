@@ -22,10 +22,11 @@ import numpy as np
 from snn_deploy.arrays import Float64, Int64, find_largest_magnitude, freeze, lies_within
 from snn_deploy.errors import GraphError, NetworkError
 from snn_deploy.graph.host import HostFunction
-from snn_deploy.network.kernels import Kernel
+from snn_deploy.network.kernels import Kernel, SpatialKernel
 from snn_deploy.network.limits import MAX_EXPONENT, MAX_GROWTH, MAX_NEURONS, MAX_STEPS, MIN_GROWTH, STATE_MAX
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.network.pixel_maps import resize_bias, resize_pixel_map
 from snn_deploy.shapes import Shape
 
 Mode = Literal["exact", "rate"]
@@ -267,13 +268,25 @@ class Network:
         return max(population.start for population in self.populations) + self.steps
 
     def at_size(self, height: int, width: int) -> Network:
-        """The same network for images of another size; :class:`NetworkError` where something depends on the size."""
+        """The same network for images of another size; :class:`NetworkError` where something depends on the size.
+
+        Pixel maps and biases by pixel are repeated as :mod:`snn_deploy.network.pixel_maps` says.
+        """
         shapes: dict[str, Shape] = {self.input.name: (self.input.shape[0], height, width)}
         populations = [replace(self.input, shape=shapes[self.input.name])]
+        kernels: dict[str, Kernel] = {}
         for population, connections in self.layers():
-            candidates = {connection.kernel.output_shape(shapes[connection.source]) for connection in connections}
+            for connection in connections:
+                kernels[connection.name] = _resized(connection.kernel, shapes[connection.source])
+            candidates = {kernels[each.name].output_shape(shapes[each.source]) for each in connections}
             if len(candidates) != 1:
                 raise NetworkError(f"{population.name}: sources disagree at {height}x{width}: {sorted(candidates)}")
-            shapes[population.name] = candidates.pop()
-            populations.append(replace(population, shape=shapes[population.name]))
-        return replace(self, populations=tuple(populations))
+            shape = shapes[population.name] = candidates.pop()
+            bias = resize_bias(population.name, population.bias, shape[1:])
+            populations.append(replace(population, shape=shape, bias=bias))
+        connections = tuple(replace(each, kernel=kernels[each.name]) for each in self.connections)
+        return replace(self, populations=tuple(populations), connections=connections)
+
+
+def _resized(kernel: Kernel, shape: Shape) -> Kernel:
+    return resize_pixel_map(kernel, shape[1:]) if isinstance(kernel, SpatialKernel) else kernel

@@ -181,11 +181,13 @@ def test_a_network_moves_to_another_size_and_says_where_it_cannot() -> None:
     net = network()
     assert net.at_size(7, 5).population("a").shape == (1, 7, 5)
     with pytest.raises(
-        NetworkError, match=r"^the pixel map reads \(4, 4\), not \(8, 8\); convert again for this size$"
+        NetworkError, match=r"^the pixel map from 4x4 to 8x8 does not repeat itself; convert again for this size$"
     ):
         random_unet(size=16).at_size(32, 32)
-    pixels = network(populations=(source(), layer(bias=np.zeros((1, 2, 2)))))
-    with pytest.raises(NetworkError, match=r"^a: bias \(1, 2, 2\) is neither \(1, 1, 1\) nor \(1, 4, 4\)$"):
+    pixels = network(populations=(source(), layer(bias=np.arange(4).reshape(1, 2, 2))))
+    with pytest.raises(
+        NetworkError, match=r"^a: its bias differs by pixel and does not repeat itself; convert again for 4x4$"
+    ):
         pixels.at_size(4, 4)
 
 
