@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -68,6 +68,11 @@ class PassThroughRunner:
         # trains would need every step anyway
         self._copies_counts = layer.operator.copies_pixels and outputs.events is not None and outputs.trains is None
 
+    def next_frame(self, outputs: Mapping[str, OutputBuffers], change: Array) -> None:  # noqa: ARG002
+        """Begin another frame, whose results go to ``outputs``."""
+        self._outputs, self._source_outputs = outputs[self.name], outputs[self._layer.source]
+        self._copies_counts = self._copies_counts and self._outputs.trains is None
+
     def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
         """Payloads of steps ``step .. step + steps`` of the window, from those of the source, into ``activations``."""
         outputs = self._outputs
@@ -128,9 +133,25 @@ class NeuronRunner:
         self._chunk, self._payloads = chunk, np.empty((0, 0))
         self._drive = self._constant_drive(stimulus)
         neurons = layer.neurons
-        without_membranes = layer.settles and outputs.states is None
+        without_membranes = layer.settles and not layer.carries and outputs.states is None
         self._once = neurons if without_membranes and isinstance(neurons, ThresholdNeurons) else None
         self._v, self._second = self._initial_states(pool)
+
+    def next_frame(self, outputs: Mapping[str, OutputBuffers], change: Array) -> None:
+        """Begin another frame of a stream with the states of the last: no bias, and ``change`` (B, H, W, C) as the input."""
+        self._outputs, self.saturations, self.compiled = outputs[self.name], 0, frozenset[str]()
+        self._drive, self._driven_steps = None, 0
+        if self._layer.constant_inputs:
+            drive: Array = np.zeros(self._outputs.shape, self._layer.real)
+            for connection in self._layer.constant_inputs:
+                drive += connection.operator(change, 0, drive.shape[1])
+            self._drive, self._driven_steps = drive.reshape(-1), 1
+
+    @property
+    def states(self) -> tuple[Array, Array | None]:
+        """Membranes and second states or running counts (B, H, W, C), views of what the runner changes in place."""
+        shape = self._outputs.shape
+        return self._v.reshape(shape), None if self._second is None else self._second.reshape(shape)
 
     def _initial_states(self, pool: BufferPool) -> tuple[Array, Array | None]:
         """Membranes (N,) and second states, ``None`` where there are none."""

@@ -41,3 +41,12 @@ class LazyMaps(Mapping[str, npt.NDArray[Scalar]], Generic[Scalar]):
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class CarriedMaps(LazyMaps[Scalar]):
+    """Maps of a stream, whose arrays the next frame changes in place unless they are detached first."""
+
+    def detach(self) -> None:
+        """Copy the arrays, so that they stay as they are."""
+        object.__setattr__(self, "arrays", {name: values.copy() for name, values in self.arrays.items()})

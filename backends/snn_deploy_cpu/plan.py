@@ -71,7 +71,7 @@ class NeuronLayer:
     ``inputs`` are the connections whose payloads change from step to step; ``constant_inputs`` those from the network's
     input, computed once. ``real`` is the format of currents. ``bias`` (H, W, C) is ``None`` where one number for
     each channel, which ``neurons`` have, says it all. ``settles``: the network's single step provably leaves the
-    population silent.
+    population silent. ``carries``: membranes stay from frame to frame.
     """
 
     population: Population
@@ -83,6 +83,7 @@ class NeuronLayer:
     constant_inputs: tuple[Input, ...]
     real: Real
     settles: bool
+    carries: bool
 
     @property
     def sources(self) -> frozenset[str]:
@@ -186,21 +187,29 @@ def _layer(
     planned = [_input(network, connection, real, engine) for connection in connections]
     # what the host sends in every step adds the same current in every step
     constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]
-    counts = population.count_range
-    payloads_hold_counts = counts is not None and neuron.payload_min <= counts[0] and neuron.payload_max >= counts[1]
-    settles = network.steps == 1 and payloads_hold_counts
+    settles = network.steps == 1 and _payloads_hold_counts(network, population, neuron)
     return NeuronLayer(
         population,
         formats,
         # in the order of the connections, each engine once
         "+".join(dict.fromkeys(name for _, name in planned)),
-        _neurons(network, population, neuron, channel_bias, real, settles),
+        _neurons(network, population, neuron, channel_bias, real, settles and not network.stream),
         None if per_channel else np.ascontiguousarray(bias, real),
         tuple(planned[place][0] for place, fixed in enumerate(constant) if not fixed),
         tuple(planned[place][0] for place, fixed in enumerate(constant) if fixed),
         real,
         settles,
+        network.stream,
     )
+
+
+def _payloads_hold_counts(network: Network, population: Population, neuron: Neuron) -> bool:
+    """Whether one payload takes a count wherever it may have to go: from 0, in a stream from any other count."""
+    counts = population.count_range
+    if counts is None:
+        return False
+    low, high = (counts[0] - counts[1], counts[1] - counts[0]) if network.stream else counts
+    return neuron.payload_min <= low and high <= neuron.payload_max
 
 
 def _pass_through(network: Network, population: Population, connection: Connection) -> PassThrough | None:

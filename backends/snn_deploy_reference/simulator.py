@@ -2,78 +2,79 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
-from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
+from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import BackendError
-from snn_deploy.network import artifact, dynamics
+from snn_deploy.network import dynamics
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Connection, Network, Population
 
+NAME = "reference"
+"""Name of the backend."""
 
-class ReferenceBackend:
-    """Simulates every population in every step with the equations of :mod:`snn_deploy.network.dynamics`."""
 
-    name = "reference"
+def simulate(
+    network: Network,
+    cells: dict[str, Cells],
+    stimulus: Int64,
+    record: Record,
+    frame: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Log]:
+    """Take ``cells`` through the steps of a frame; what its populations did in their windows."""
+    logs = {
+        population.name: Log(population, network.steps, stimulus.shape[0], record) for population in network.populations
+    }
+    travelling: dict[int, list[tuple[Connection, Int64]]] = {}
+    for step in range(network.duration):
+        arriving: dict[str, Int64] = {}
+        for connection, payload in travelling.pop(step, []):
+            total = arriving.get(connection.target, np.int64(0))
+            arriving[connection.target] = total + dynamics.transmit(connection, payload)
+        for population in network.populations:
+            cell = cells[population.name]
+            payload = cell.step(network, step, frame, arriving.get(population.name), stimulus)
+            logs[population.name].write(step, payload, cell)
+            if np.any(payload):
+                for connection in network.outgoing(population.name):
+                    travelling.setdefault(step + connection.delay, []).append((connection, payload))
+        if progress is not None:
+            progress(step + 1, network.duration)
+    if network.mode == "exact":
+        _check_silent(network, cells, travelling)
+    return logs
 
-    def run(
-        self,
-        network: Network,
-        stimulus: Int64,
-        record: Record = Record.COUNTS,
-        progress: Progress | None = None,
-    ) -> Run:
-        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
-        check_stimulus(network, stimulus)
-        started = time.perf_counter()
-        cells = {population.name: _Cells.of(population, stimulus.shape[0]) for population in network.populations}
-        logs = {
-            population.name: _Log(population, network.steps, stimulus.shape[0], record)
-            for population in network.populations
-        }
-        travelling: dict[int, list[tuple[Connection, Int64]]] = {}
-        for step in range(network.duration):
-            arriving: dict[str, Int64] = {}
-            for connection, payload in travelling.pop(step, []):
-                total = arriving.get(connection.target, np.int64(0))
-                arriving[connection.target] = total + dynamics.transmit(connection, payload)
-            for population in network.populations:
-                cell = cells[population.name]
-                payload = cell.step(network, step, arriving.get(population.name), stimulus)
-                logs[population.name].write(step, payload, cell)
-                if np.any(payload):
-                    for connection in network.outgoing(population.name):
-                        travelling.setdefault(step + connection.delay, []).append((connection, payload))
-            if progress is not None:
-                progress(step + 1, network.duration)
-        if network.mode == "exact":
-            _check_silent(network, cells, travelling)
-        return Run(
-            backend=self.name,
-            network=artifact.digest(network),
-            stimulus=digest_stimulus(stimulus),
-            counts={name: log.counts for name, log in logs.items()},
-            events={name: log.events for name, log in logs.items()},
-            trains={name: log.trains for name, log in logs.items()} if record >= Record.TRAINS else None,
-            states={name: log.states for name, log in logs.items() if cells[name].population.neuron is not None}
-            if record >= Record.STATES
-            else None,
-            second_states={name: log.second_states for name, log in logs.items() if _remembers(cells[name].population)}
-            if record >= Record.STATES
-            else None,
-            saturations={name: cell.saturations for name, cell in cells.items() if cell.population.neuron is not None},
-            engines={population.name: "int64" for population in network.populations[1:]},
-            seconds=time.perf_counter() - started,
-        )
+
+def gather(
+    digest: str, cells: dict[str, Cells], logs: dict[str, Log], stimulus: Int64, record: Record, seconds: float
+) -> Run:
+    """The run of the network with this ``digest``, as the protocol has it."""
+    return Run(
+        backend=NAME,
+        network=digest,
+        stimulus=digest_stimulus(stimulus),
+        counts={name: log.counts for name, log in logs.items()},
+        events={name: log.events for name, log in logs.items()},
+        trains={name: log.trains for name, log in logs.items()} if record >= Record.TRAINS else None,
+        states={name: log.states for name, log in logs.items() if cells[name].population.neuron is not None}
+        if record >= Record.STATES
+        else None,
+        second_states={name: log.second_states for name, log in logs.items() if _remembers(cells[name].population)}
+        if record >= Record.STATES
+        else None,
+        saturations={name: cell.saturations for name, cell in cells.items() if cell.population.neuron is not None},
+        engines={name: "int64" for name, cell in cells.items() if cell.population.neuron is not None},
+        seconds=seconds,
+    )
 
 
 @dataclass(eq=False)
-class _Cells:
+class Cells:
     """State of one population; ``count`` is the second state of neurons that have one."""
 
     population: Population
@@ -82,20 +83,21 @@ class _Cells:
     saturations: int = 0
 
     @classmethod
-    def of(cls, population: Population, batch: int) -> _Cells:
+    def of(cls, population: Population, batch: int) -> Cells:
+        """At rest."""
         shape = (batch, *population.shape)
         zeros = np.zeros(shape, np.int64)
         if population.neuron is None:
             return cls(population, zeros, zeros)
         return cls(population, dynamics.initialize_membrane(population, batch), zeros)
 
-    def step(self, network: Network, step: int, current: Int64 | None, stimulus: Int64) -> Int64:
-        """Payloads (B, C, H, W) sent in this global step."""
+    def step(self, network: Network, step: int, frame: int, current: Int64 | None, stimulus: Int64) -> Int64:
+        """Payloads (B, C, H, W) sent in this step of ``frame``."""
         neuron = self.population.neuron
         if neuron is None:
             return stimulus if step < network.input_steps else np.zeros_like(stimulus)
         total = np.zeros_like(self.v) if current is None else current
-        bias = dynamics.select_bias(network, self.population, step)
+        bias = dynamics.select_bias(network, self.population, step, frame)
         if bias is not None:
             total = total + bias
         firing = step >= self.population.start
@@ -110,7 +112,7 @@ class _Cells:
         return payload
 
 
-class _Log:
+class Log:
     """The records of one population's window."""
 
     def __init__(self, population: Population, steps: int, batch: int, record: Record) -> None:
@@ -123,7 +125,8 @@ class _Log:
         self.states = np.zeros(stepwise if record >= Record.STATES else (0,), np.int32)
         self.second_states = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
 
-    def write(self, step: int, payload: Int64, cell: _Cells) -> None:
+    def write(self, step: int, payload: Int64, cell: Cells) -> None:
+        """Record a step of the frame, if it lies in the window."""
         local = step - self.start
         if not 0 <= local < self.steps:
             return
@@ -142,7 +145,7 @@ def _remembers(population: Population) -> bool:
 
 
 def _check_silent(
-    network: Network, cells: dict[str, _Cells], travelling: dict[int, list[tuple[Connection, Int64]]]
+    network: Network, cells: dict[str, Cells], travelling: dict[int, list[tuple[Connection, Int64]]]
 ) -> None:
     restless = sorted({connection.target for sent in travelling.values() for connection, _ in sent})
     for name, cell in cells.items():

@@ -194,6 +194,8 @@ def _unit_spikes(network: Network, population: Population, run: Recorded, events
     """Set bits of all payloads (B,), where they can be known."""
     if run.trains is not None:
         return _set_bits(run.trains[population.name].astype(np.int64))
+    if network.stream:
+        return None  # counts are those after the frame, not what was sent in it
     counts = run.counts[population.name]
     if population.neuron is None:
         return _set_bits(counts // network.input_steps) * network.input_steps

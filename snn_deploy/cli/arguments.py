@@ -163,6 +163,12 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
         help="what a threshold may be; any integer helps at 6 bits and fewer, on targets that can divide",
     )
     group.add_argument("--weight-bits", type=whole_in("weight_bits"), metavar="BITS", help="bits of a weight, 2 to 8")
+    group.add_argument(
+        "--stream",
+        action="store_const",
+        const=True,
+        help="exact mode: leave room in 24 bits for every change between two frames, so that the network can run streams",
+    )
     if calibration:
         group.add_argument(
             "--calibration",
@@ -236,7 +242,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
     """Those of them that the user gave, by the names of their fields."""
-    names = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits")
+    names = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits", "stream")
     values = {name: getattr(arguments, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -245,7 +251,7 @@ def conversion_modes(options: str) -> tuple[Mode, Mode]:
     """Modes of a verb with :func:`add_conversion`: what a preset's mode has no budget for does not act; ``options`` do."""
     common = f"{options} preset neuron normalization scale theta weight_bits"
     return (
-        Mode("in exact mode, which --preset or --neuron chooses", f"{common} levels", _is_exact),
+        Mode("in exact mode, which --preset or --neuron chooses", f"{common} levels stream", _is_exact),
         Mode("in rate mode, which --preset or --neuron chooses", f"{common} steps thresholds"),
     )
 

@@ -99,15 +99,23 @@ def _range(source: Population, options: Options) -> tuple[int, int]:
     return source.payload_range if options.mode == "rate" else source.count_range or (0, 0)
 
 
+def _event_range(source: Population, options: Options) -> tuple[int, int]:
+    """What one event of ``source`` may carry: :func:`_range`, in streams every change of it."""
+    low, high = _range(source, options)
+    return (low - high, high - low) if options.stream else (low, high)
+
+
 def _worst_case_of(
     population: Population, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options
 ) -> Int64:
-    """Largest magnitude (C,) of current and membrane."""
+    """Largest magnitude (C,) of current and membrane, in streams where they are asked for."""
     arrivals = [
-        bounds.Arrival(connection, _range(sources[connection.source], options), sources[connection.source].count_range)
+        bounds.Arrival(
+            connection, _event_range(sources[connection.source], options), sources[connection.source].count_range
+        )
         for connection in incoming
     ]
-    current, membrane = bounds.bound_states(population, arrivals, mode=options.mode, one_shot=True)
+    current, membrane = bounds.bound_states(population, arrivals, mode=options.mode, one_shot=not options.stream)
     return current if membrane is None else np.maximum(current, membrane)
 
 

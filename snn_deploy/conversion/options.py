@@ -130,6 +130,10 @@ class Options:
     """Factor on the unit of a count. Neurons that lose the overshoot at a reset to zero then fire less often and lose a
     smaller share; longer runs make up for the coarser counts."""
 
+    stream: bool = False
+    """Whether 24 bits must hold every change from one frame to any other too, so that the network can run streams
+    (:mod:`snn_deploy.network.streaming`); thresholds and weights of layers without room for it are halved."""
+
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
@@ -156,6 +160,8 @@ class Options:
             raise ConversionError("Lava's own neurons have one threshold for each layer, a power of two")
         if self.neuron == "sigma-delta" and self.mode != "exact":
             raise ConversionError("sigma-delta neurons run in exact mode only: they send changes of one image")
+        if self.stream and self.mode != "exact":
+            raise ConversionError("streams carry states from frame to frame, which takes exact mode")
 
     @property
     def payload_max(self) -> int:
@@ -168,8 +174,9 @@ class Options:
         return self.levels if self.mode == "exact" else self.payload_max * self.steps
 
     def record(self) -> dict[str, str | int | float | bool | None]:
-        """All fields by name, as the artifact's ``config`` stores them."""
-        return asdict(self)
+        """All fields by name, as the artifact's ``config`` stores them; ``stream`` where it is chosen."""
+        fields = asdict(self)
+        return fields if self.stream else {name: value for name, value in fields.items() if name != "stream"}
 
 
 _IF = Options(

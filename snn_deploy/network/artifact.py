@@ -92,6 +92,8 @@ def encode(network: Network) -> bytes:
     }
     if not network.picture.is_plain:
         manifest["picture"] = network.picture.to_record()
+    if network.stream:
+        manifest["stream"] = True
     files = {name: _npy(array) for name, array in tensors.items()}
     manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     buffer = io.BytesIO()
@@ -264,6 +266,7 @@ def _network(manifest: RecordReader) -> Network:
         ),
         config=dict(manifest.record["config"]),
         picture=_picture(manifest.nested("picture")) if "picture" in manifest else PictureScale(),
+        stream=manifest.flag("stream") if "stream" in manifest else False,
     )
 
 

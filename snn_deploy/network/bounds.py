@@ -7,6 +7,9 @@ would be twice too strict and refuse published nets.
 In ``exact`` mode the running count of each source stays in ``[a_min, a_max]`` at every moment of every schedule, so the
 membrane ``v = v0 + b + sum w * a - theta * count`` is bounded too: it never saturates, and counts cannot depend on the
 schedule. In ``rate`` mode the membrane may drift to the saturation value; only the current is proved.
+
+A stream starts a frame with the counts of the frame before: one event may take a count from one end of its range to the
+other, the input's, too, and no membrane starts from rest.
 """
 
 from __future__ import annotations
@@ -88,6 +91,8 @@ def bound_payloads(network: Network, population: Population) -> tuple[int, int]:
     if network.one_shot:
         return max(smallest, fewest), min(largest, most)
     spread = most - fewest
+    if network.stream and population.neuron is None:
+        return -spread, spread
     return max(smallest, -spread), min(largest, spread)
 
 
@@ -123,7 +128,7 @@ def bound_states(
         return current, None
     if not one_shot:
         fewest, most = counts
-        total_low, total_high = total_low - neuron.theta * most, total_high - neuron.theta * min(fewest, 0)
+        total_low, total_high = total_low - neuron.discharge * most, total_high - neuron.discharge * min(fewest, 0)
     return current, np.maximum(np.abs(total_low), np.abs(total_high))
 
 

@@ -18,6 +18,9 @@ The current is the sum over connections of ``kernel(payload) * 2**exponent``; it
 :mod:`snn_deploy.network.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
 every step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire.
 
+A network of streams (:mod:`snn_deploy.network.streaming`) runs these steps again for each frame, from the states that the
+frame before left: the input sends the difference of the frames (:func:`subtract_frames`), and biases join in the first only.
+
 Floor division is the firing of n binary thresholds ``theta * 2**(n-1), ..., theta``, each tested once in descending
 order with subtraction (Spiking-UNet, arXiv 2307.10974, the multi-threshold neuron): :func:`fire_ladder` is that
 hardware form, and a test proves both equal for every membrane.
@@ -75,11 +78,16 @@ def initialize_membrane(population: Population, batch: int) -> Int64:
     return np.broadcast_to(v0, (batch, *population.shape)).astype(np.int64, copy=True)
 
 
-def select_bias(network: Network, population: Population, step: int) -> Int64 | None:
-    """The bias (C, 1, 1) or (C, H, W) that enters at global ``step``; ``None`` where none does."""
-    if step < population.start or (network.mode == "exact" and step > population.start):
+def select_bias(network: Network, population: Population, step: int, frame: int = 0) -> Int64 | None:
+    """The bias (C, 1, 1) or (C, H, W) that enters at ``step`` of ``frame``; ``None`` where none does."""
+    if step < population.start or (network.mode == "exact" and (step > population.start or frame > 0)):
         return None
     return population.bias
+
+
+def subtract_frames(frame: Int64, before: Int64) -> Int64:
+    """What the input of a stream sends in the first step of ``frame``, from input counts (B, C, H, W) int64."""
+    return frame - before
 
 
 def transmit(connection: Connection, payload: Int64) -> Int64:

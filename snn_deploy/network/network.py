@@ -138,6 +138,7 @@ class Network:
     ``steps`` is the length of every population's window ``[start, start + steps)``: T in ``rate`` mode, and in
     ``exact`` mode the bound after which every neuron is silent (1 when each payload holds the whole count).
     ``config`` is the resolved conversion configuration, for the record; ``picture`` says how pictures become inputs.
+    ``stream``: it runs frame after frame with its states carried over (:mod:`snn_deploy.network.streaming`).
     """
 
     name: str
@@ -148,11 +149,14 @@ class Network:
     outputs: tuple[Output, ...]
     config: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     picture: PictureScale = field(default_factory=PictureScale)
+    stream: bool = False
 
     def __post_init__(self) -> None:
         self.picture.check(self.populations[0].shape[0] if self.populations else 1)
         if self.mode not in ("exact", "rate"):
             raise NetworkError(f"mode {self.mode!r} is neither 'exact' nor 'rate'")
+        if self.stream and self.mode != "exact":
+            raise NetworkError("states are carried from frame to frame in exact mode only")
         if not 1 <= self.steps <= MAX_STEPS:
             raise NetworkError(f"{self.steps} steps; 1..{MAX_STEPS} are allowed")
         order = {population.name: index for index, population in enumerate(self.populations)}
@@ -254,8 +258,8 @@ class Network:
 
     @property
     def one_shot(self) -> bool:
-        """Whether, in ``exact`` mode and aligned, every neuron sends its whole count in its first step."""
-        return self.mode == "exact" and self.aligned and self.steps == 1
+        """Whether, in ``exact`` mode and aligned, every neuron sends its whole count in its first step, from rest."""
+        return self.mode == "exact" and self.aligned and self.steps == 1 and not self.stream
 
     @property
     def input_steps(self) -> int:

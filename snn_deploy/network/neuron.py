@@ -103,6 +103,11 @@ class Neuron(ABC):
         return self.theta
 
     @property
+    def discharge(self) -> Int64:
+        """What each count takes (C,) from the first state."""
+        return self.theta
+
+    @property
     def count_range(self) -> tuple[int, int] | None:
         """Least and greatest running count under any schedule; ``None`` where nothing bounds it.
 

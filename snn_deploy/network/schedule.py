@@ -7,13 +7,13 @@ it would see if layers ran one after the other (`tests/lava` shows it neuron by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from snn_deploy.errors import NetworkError
-from snn_deploy.network.network import Mode, Network, Population
+from snn_deploy.network.network import Connection, Mode, Network, Population
 from snn_deploy.network.neuron import Neuron
 
 
@@ -29,13 +29,18 @@ def measure_depths(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> di
 
 
 def bound_window(
-    populations: Mapping[str, Population], edges: Iterable[tuple[str, str]], mode: Mode, steps: int
+    populations: Mapping[str, Population],
+    edges: Iterable[tuple[str, str]],
+    mode: Mode,
+    steps: int,
+    *,
+    from_rest: bool = True,
 ) -> int:
     """Window length after which every neuron is silent.
 
     In ``exact`` mode, once its input is complete a neuron moves its count monotonically to the final value, at most
     ``ceil((a_max - a_min) / payload)`` steps away; one step when the payload holds the whole count and the count
-    starts at 0.
+    starts at 0, as it does ``from_rest``, or holds every change of it.
     """
     if mode == "rate":
         return steps
@@ -57,7 +62,7 @@ def bound_window(
                 f"{name}: cannot take spikes back (payload_min 0), yet {last} sends for {before} steps; allow payloads "
                 "below 0, or payloads as large as the counts"
             )
-        reach = max(counts[1], -counts[0]) if before == 1 else counts[1] - counts[0]
+        reach = max(counts[1], -counts[0]) if before == 1 and from_rest else counts[1] - counts[0]
         window[name] = before - 1 + -(-reach // _slowest_payload(population.neuron))
     return max(window.values())
 
@@ -105,16 +110,21 @@ def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     connections = tuple(
         replace(connection, delay=int(rng.integers(1, longest_delay + 1))) for connection in network.connections
     )
-    edges = [(connection.source, connection.target) for connection in connections]
-    depth = max(measure_depths([population.name for population in network.populations], edges).values())
-    per_layer = max(
-        -(-(counts[1] - counts[0]) // _slowest_payload(population.neuron))
-        for population in network.populations[1:]
-        if population.neuron is not None and (counts := population.count_range) is not None
-    )
     return replace(
         network,
         populations=tuple(replace(population, start=0) for population in network.populations),
         connections=connections,
-        steps=depth * (longest_delay + per_layer) + 1,
+        steps=bound_free_window(network.populations, connections),
     )
+
+
+def bound_free_window(populations: Sequence[Population], connections: Sequence[Connection]) -> int:
+    """Steps after which ``exact`` neurons that fire from step 0 on are silent, whatever the delays of ``connections``."""
+    edges = [(connection.source, connection.target) for connection in connections]
+    depth = max(measure_depths([population.name for population in populations], edges).values())
+    per_layer = max(
+        -(-(counts[1] - counts[0]) // _slowest_payload(population.neuron))
+        for population in populations
+        if population.neuron is not None and (counts := population.count_range) is not None
+    )
+    return depth * (max(connection.delay for connection in connections) + per_layer) + 1

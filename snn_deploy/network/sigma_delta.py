@@ -66,6 +66,11 @@ class SigmaDelta(StockNeuron):
         return np.full_like(self.theta, 1 << self.shift)
 
     @property
+    def discharge(self) -> Int64:
+        """Nothing: sigma only sums up; what was sent is the second state."""
+        return np.zeros_like(self.theta)
+
+    @property
     def quantizes(self) -> bool:
         """Whether what is sent at once is ``floor(activation / 2**shift)``, no more and no less."""
         return bool(np.all(self.theta == 1 << self.shift)) and (self.rectify or self.shift == 0)

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
+from random import Random
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Record
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.errors import BackendUnavailableError, VerificationError
+from snn_deploy.backend.stream import open_stream
+from snn_deploy.errors import BackendError, BackendUnavailableError, VerificationError
 from snn_deploy.network.network import Network
-from snn_deploy.testing.drawing import draw_case
+from snn_deploy.testing.drawing import draw_case, draw_frames, draw_stream
 from snn_deploy.testing.networks import conformance_cases, special_cases
 from snn_deploy.testing.options import neuron_option_cases
 from snn_deploy.verification import Level, Status, compare
@@ -79,4 +81,46 @@ def check_backend(
         equal.append(network.name)
     if not equal:
         raise VerificationError(f"{backend.name} refuses every network: {next(iter(refused.values()))}")
+    return Conformance(tuple(equal), refused)
+
+
+def check_streams(backend: Backend, record: Record = Record.STATES, *, drawn: int = 20, seed: int = 0) -> Conformance:
+    """Compare streams on ``backend`` with those on the reference: every frame's events and states, and what is carried over.
+
+    The networks are those of :func:`snn_deploy.testing.drawing.draw_stream` for ``drawn`` numbers from ``seed`` on, two streams
+    side by side; half-way the stream goes on from its saved state. Networks that the backend refuses are listed, and
+    :class:`VerificationError` tells the first difference, as for :func:`check_backend`.
+    """
+    reference = load_backend("reference")
+    level = {Record.COUNTS: Level.NEURON_COUNT, Record.TRAINS: Level.TRAIN, Record.STATES: Level.STATE}[record]
+    equal: list[str] = []
+    refused: dict[str, str] = {}
+    for number in range(seed, seed + drawn):
+        random = Random(number)
+        network = replace(draw_stream(random), name=f"drawn-stream-{number}")
+        frames = draw_frames(network, random)
+        try:
+            streams = [open_stream(each, network, batch=2) for each in (reference, backend)]
+        except BackendUnavailableError as error:
+            refused[network.name] = str(error)
+            continue
+        for index, frame in enumerate(frames):
+            try:
+                expected = streams[0].push(frame, record)
+            except BackendError:  # a sigma-delta event or count beyond what the proof assumes
+                break
+            run = streams[1].push(frame, record)
+            verdict = compare(network, [replace(expected, backend="specification"), run], level)
+            if verdict.status is not Status.EQUAL:
+                raise VerificationError(f"{network.name}: frame {index}: {verdict.line}")
+            odd = streams[0].state().find_difference(streams[1].state())
+            if odd is not None:
+                raise VerificationError(f"{network.name}: after frame {index} {backend.name} carries other {odd}")
+            if index == len(frames) // 2:
+                streams[1] = open_stream(backend, network, streams[1].state())
+        equal.append(network.name)
+    if not equal:
+        raise VerificationError(
+            f"{backend.name} refuses every stream: {next(iter(refused.values()), 'none was drawn')}"
+        )
     return Conformance(tuple(equal), refused)

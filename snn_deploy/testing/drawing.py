@@ -25,6 +25,7 @@ from snn_deploy.network.network import Connection, Mode, Network, Output, Popula
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.shapes import Pair, Shape
 
 Value = TypeVar("Value")
@@ -70,6 +71,31 @@ def draw_network(random: Random, mode: Mode | None = None, *, stock: bool | None
             network = _halved(network)
         else:
             return network
+
+
+def draw_stream(random: Random, *, stock: bool | None = None) -> Network:
+    """A legal network for streams: its neurons can take back what they have sent, and 24 bits hold every change."""
+    network = draw_network(random, "exact", stock=stock)
+    while True:
+        try:
+            return prepare_stream(network)
+        except OverflowProofError:
+            network = _halved(network)
+        except NetworkError:
+            network = align(replace(network, populations=tuple(map(_taking_back, network.populations))))
+
+
+def draw_frames(network: Network, random: Random, number: int = 4, batch: int = 2) -> list[Int64]:
+    """Frames (batch, C, H, W) int64 of a stream: some change everywhere, some in a corner, some not at all."""
+    frames = [draw_stimulus(network, random, batch)]
+    while len(frames) < number:
+        drawn, kind = draw_stimulus(network, random, batch), random.choice(("cut", "corner", "still"))
+        frame = drawn if kind == "cut" else frames[-1].copy()
+        if kind == "corner":
+            rows, columns = random.randint(1, frame.shape[2]), random.randint(1, frame.shape[3])
+            frame[..., :rows, :columns] = drawn[..., :rows, :columns]
+        frames.append(frame)
+    return frames
 
 
 def draw_stimulus(network: Network, random: Random, batch: int = 2) -> Int64:

@@ -16,7 +16,7 @@ from rich.console import Console
 import snn_deploy as sd
 from snn_deploy.backend.integer_ann import compute_integer_counts
 from snn_deploy.conversion.options import preset
-from snn_deploy.errors import ConversionError, StimulusError, VerificationError
+from snn_deploy.errors import ConversionError, OverflowProofError, StimulusError, VerificationError
 from snn_deploy.network.network import Output
 from snn_deploy.testing import random_unet
 from tests.cli.models import write_unet
@@ -184,3 +184,37 @@ def test_a_notebook_shows_every_result_as_a_table_once(net: sd.SpikingNetwork, t
         "1 False True",
         "0 True",
     ]
+
+
+def test_a_stream_counts_as_still_images_do_and_goes_on_from_a_file(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    frames = [PHOTO, np.roll(PHOTO, 1, 3), PHOTO]
+    stream = net.stream()
+    with pytest.raises(StimulusError, match="^the stream has no frame yet, and so no state to save; push one first$"):
+        stream.save(tmp_path / "state")
+    for frame in frames[:2]:
+        result, still = stream.push(frame), net.run(frame)
+        assert np.array_equal(result.output, still.output)
+        assert all(np.array_equal(result.counts[name], still.counts[name]) for name in still.counts)
+    stream.save(tmp_path / "state")
+    for backend in ("cpu", "reference"):
+        resumed = net.stream(backend, resume=tmp_path / "state")
+        assert repr(resumed) == f"Stream(unet on {backend}: 2 frames)"
+        assert np.array_equal(resumed.push(frames[2]).output, net.run(frames[2]).output)
+    with pytest.raises(StimulusError, match=r"^image \(1, 1, 16, 16\): network unet reads"):
+        stream.push(PHOTO[..., :16])
+    assert stream.frames == 2
+
+
+def test_options_stream_leave_room_for_every_change(tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    still = sd.convert(model, calibration=[PHOTO], options=sd.Options(levels=20_000), size=(16, 16))
+    with pytest.raises(
+        OverflowProofError, match=r"^as a stream, .*; or convert the model with --stream .* leaves room for it$"
+    ):
+        still.stream()
+    wide = sd.convert(model, calibration=[PHOTO], options=sd.Options(levels=20_000, stream=True), size=(16, 16))
+    assert np.array_equal(wide.stream().push(PHOTO).output, wide.run(PHOTO).output)
+    assert "stream" not in still.network.config
+    assert wide.network.config["stream"] is True
+    with pytest.raises(ConversionError, match="which takes exact mode$"):
+        sd.Options(mode="rate", stream=True)

@@ -18,8 +18,8 @@ from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
-from snn_deploy.testing.drawing import draw_network, draw_stimulus
-from tests.differential.engines import cpu_backends, differences
+from snn_deploy.testing.drawing import draw_frames, draw_network, draw_stimulus, draw_stream
+from tests.differential.engines import cpu_backends, differences, stream_differences
 from tests.differential.models import draw_model, draw_options
 
 EXAMPLES = int(os.environ.get("SNN_DEPLOY_EXAMPLES", "0"))
@@ -57,6 +57,14 @@ def test_drawn_networks(random: Random) -> None:
     network = draw_network(random)
     note(described(network))
     assert differences(network, draw_stimulus(network, random), BACKENDS) == []
+
+
+@search(10)
+@given(RANDOMS)
+def test_drawn_streams(random: Random) -> None:
+    network = draw_stream(random)
+    note(described(network))
+    assert stream_differences(network, draw_frames(network, random, 3), BACKENDS) == []
 
 
 @search(12)

@@ -69,7 +69,14 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["how-to/backend.md", "how-to/target.md", "how-to/project-file.md", "how-to/verify-a-recording.md"]
+    "name",
+    [
+        "how-to/backend.md",
+        "how-to/target.md",
+        "how-to/project-file.md",
+        "how-to/streams.md",
+        "how-to/verify-a-recording.md",
+    ],
 )
 def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
@@ -85,6 +92,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
         "how-to/backend.md",
         "how-to/many-images.md",
         "how-to/project-file.md",
+        "how-to/streams.md",
         "how-to/target.md",
         "how-to/verify-a-recording.md",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.errors import BackendUnavailableError, VerificationError
+from snn_deploy.backend.stream import FrameStream, StreamState, open_stream
+from snn_deploy.errors import BackendError, BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import prove
 from snn_deploy.network.cuba_lif import CubaLif
@@ -21,8 +23,10 @@ from snn_deploy.network.network import Network, Population
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import (
     check_backend,
+    check_streams,
     conformance_cases,
     draw_case,
+    draw_stream,
     fixed_cases,
     random_stimulus,
     random_unet,
@@ -292,3 +296,62 @@ def test_a_difference_names_the_seed_that_draws_it_again() -> None:
 
     with pytest.raises(VerificationError, match=r"^drawn-40: DIFFERENT at level state: .* layer\d"):
         check_backend(Altered(run=one_less), drawn=2, seed=40, cases=())
+
+
+class Forgetful:
+    """The reference, whose streams forget one thing at the end of each frame, or do not stream at all."""
+
+    name = "forgetful"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def run(
+        self, network: Network, stimulus: Int64, record: Record = Record.COUNTS, progress: Progress | None = None
+    ) -> Run:
+        return load_backend("reference").run(network, stimulus, record, progress)
+
+    def open_stream(self, network: Network, state: StreamState) -> FrameStream:
+        if self.what == "streams":
+            raise BackendUnavailableError("no streams")
+        return ForgetfulStream(self.what, network, state)
+
+
+class ForgetfulStream:
+    def __init__(self, what: str, network: Network, state: StreamState) -> None:
+        self.what, self.network = what, network
+        self.stream = open_stream(load_backend("reference"), network, state)
+
+    def push(self, frame: Int64, record: Record = Record.COUNTS) -> Run:
+        state, rest = self.stream.state(), StreamState.at_rest(self.network, len(frame))
+        if self.what == "source":
+            state = replace(state, source=rest.source)
+        elif self.what:
+            state = replace(state, **{self.what: getattr(rest, self.what)})
+        self.stream = open_stream(load_backend("reference"), self.network, state)
+        return self.stream.push(frame, record)
+
+    def state(self) -> StreamState:
+        return self.stream.state()
+
+
+@pytest.mark.parametrize("what", ["membranes", "counts", "source", "frames"])
+def test_a_stream_that_forgets_is_caught(what: str) -> None:
+    with pytest.raises((VerificationError, BackendError), match="drawn-stream|not silent|carries other"):
+        check_streams(Forgetful(what), drawn=3)
+
+
+def test_streams_that_are_right_or_refused() -> None:
+    assert str(check_streams(Forgetful(""), drawn=3)) == "3 networks, every event and every membrane equal"
+    with pytest.raises(VerificationError, match="^forgetful refuses every stream: no streams$"):
+        check_streams(Forgetful("streams"), drawn=1)
+
+
+def test_drawn_streams_have_one_step_and_several_and_every_kind_of_neuron() -> None:
+    networks = [draw_stream(Random(seed)) for seed in range(12)]
+    assert {network.steps > 1 for network in networks} == {True, False}
+    assert {type(each.neuron) for network in networks for each in network.populations[1:]} == {
+        MultiThreshold,
+        SigmaDelta,
+    }
+    assert all(network.stream for network in networks)

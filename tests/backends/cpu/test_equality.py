@@ -19,7 +19,7 @@ from snn_deploy.network.network import Connection, Mode, Network, Output, Popula
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
-from snn_deploy_cpu import CpuBackend, backend, executor
+from snn_deploy_cpu import CpuBackend, executor, window
 from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.compiled import ConvTask
 from snn_deploy_cpu.conv.direct import DirectConv
@@ -219,7 +219,7 @@ def test_strips_groups_chunks_and_threads(
     expected = ReferenceBackend().run(network, stimulus, Record.STATES)
     for block, chunk in ((1, 1), (1500, 3), (2**14, 4), (2**17, 2**20)):
         monkeypatch.setattr(executor, "BLOCK_BYTES", block)
-        monkeypatch.setattr(backend, "CHUNK_STEPS", chunk)
+        monkeypatch.setattr(window, "CHUNK_STEPS", chunk)
         found = CpuBackend(threads=threads).run(network, stimulus, Record.STATES)
         assert_equal(found, expected)
         trains = CpuBackend(threads=threads).run(network, stimulus, Record.TRAINS)

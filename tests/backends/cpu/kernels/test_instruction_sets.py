@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.testing import check_backend, conformance_cases, special_cases
+from snn_deploy.testing import check_backend, check_streams, conformance_cases, special_cases
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.kernels import library
 from snn_deploy_cpu.kernels.arguments import PayloadMaps, address_of
@@ -21,6 +21,12 @@ FEW = (*conformance_cases(), *special_cases())
 def test_conformance(instruction_set: str, options: dict[str, object]) -> None:
     found = check_backend(CpuBackend(**options), drawn=20, cases=FEW)  # type: ignore[arg-type]
     assert (len(found.equal), found.refused) == (len(FEW) + 20, {})
+
+
+@pytest.mark.parametrize("options", [{}, {"sparse_below": 1.1, "direct": False}, {"sparse_below": 0.0, "direct": True}])
+def test_streams(instruction_set: str, options: dict[str, object]) -> None:
+    found = check_streams(CpuBackend(**options), drawn=8)  # type: ignore[arg-type]
+    assert (len(found.equal), found.refused) == (8, {})
 
 
 def test_the_package_has_kernels_here() -> None:
