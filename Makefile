@@ -16,8 +16,9 @@ SAMPLE ?= 10%
 SEED ?= 0
 ONLY ?=
 JOBS ?= 2
-# One thread per process: the arithmetic is the same with any number, the timings and the load are not.
-RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
+# One thread per process: the arithmetic is the same with any number, the timings and the load are not. Byte code is kept, or
+# each of the hundreds of processes of the tests compiles all sources.
+RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean

@@ -149,7 +149,7 @@ def _missing_skip_delay(network: Network) -> Network:
 
 @pytest.fixture(scope="module")
 def rate_denoiser(calibration: list[images.Image]) -> Network:
-    return convert(DENOISER, calibration[:2], preset("multi-threshold", steps=8), (32, 32)).conversion.network
+    return convert(DENOISER, calibration[:2], preset("multi-threshold", steps=4), (16, 16)).conversion.network
 
 
 @pytest.mark.parametrize("fault", [_wrong_weight, _flipped_kernel, _strict_threshold, _missing_skip_delay])
@@ -157,7 +157,7 @@ def test_a_fault_makes_the_verifier_fail(
     fault: Callable[[Network], Network], rate_denoiser: Network, camera: tuple[images.Image, images.Image]
 ) -> None:
     network = rate_denoiser
-    stimulus = quantize_images(network, images.center_crop(camera[1], 32, 32))
+    stimulus = quantize_images(network, images.center_crop(camera[1], 16, 16))
     good, bad = (backend("reference").run(each, stimulus, Record.TRAINS) for each in (network, fault(network)))
     verdict = compare(network, [good, Trace.of(bad).unclaimed("faulty chip")], Level.TRAIN)
     assert verdict.exit_code == 1, verdict.line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import snn_deploy as sd
 from snn_deploy.arrays import Array
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.errors import StimulusError
+from tests.cli.models import write_unet
 
 MODEL = "models/denoiser_s25.onnx"
 
@@ -44,8 +47,8 @@ def test_noise_that_is_no_deviation(noise: float) -> None:
         load_calibration_images([image()], 1, noise)
 
 
-def test_a_run_of_values_that_are_not_finite() -> None:
-    network = sd.convert(MODEL, calibration=[image()], size=(32, 32))
+def test_a_run_of_values_that_are_not_finite(tmp_path: Path) -> None:
+    network = sd.convert(write_unet(tmp_path / "u.onnx"), calibration=[image()], size=(32, 32), fixed=True)
     with pytest.raises(
         StimulusError, match=r"the image: value nan at \(0, 0, 3, 4\) is not finite in float32; replace it$"
     ):

@@ -51,7 +51,7 @@ def described(network: Network) -> str:
     return "\n".join(lines)
 
 
-@search(40)
+@search(30)
 @given(RANDOMS)
 def test_drawn_networks(random: Random) -> None:
     network = draw_network(random)
@@ -67,7 +67,7 @@ def test_drawn_streams(random: Random) -> None:
     assert stream_differences(network, draw_frames(network, random, 3), BACKENDS) == []
 
 
-@search(12)
+@search(8)
 @given(RANDOMS)
 def test_drawn_conversions(random: Random) -> None:
     drawn, options = draw_model(random), draw_options(random)

@@ -23,6 +23,7 @@ from snn_deploy.finetuning.training import Schedule, Tuned, finetune
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
+from tests.cli.models import write_unet
 
 OPTIONS = preset("spiking-unet", steps=2)
 
@@ -39,28 +40,43 @@ def data() -> Data:
     return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A U-Net of 300 weights, for what does not depend on the network."""
+    return write_unet(tmp_path_factory.mktemp("small") / "small.onnx")
+
+
+@pytest.fixture(scope="module")
+def patches() -> Data:
+    """Parts of photographs, a sixteenth as large as those of ``data``."""
+    samples = [Sample(name, images.center_crop(images.load_photograph(name, 1), 64, 64)) for name in images.CALIBRATION[:8]]
+    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
+    return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
+
+
 def weights(tuned: Tuned) -> Array:
     return np.concatenate([node.op.weight.ravel() for node in tuned.graph.nodes if hasattr(node.op, "weight")])
 
 
 def test_fine_tuning_improves_two_steps(root: Path, data: Data) -> None:
-    schedule = Schedule(iterations=30, batch=4, rate=1e-3, check_every=15)
+    schedule = Schedule(iterations=16, batch=4, rate=1e-3, check_every=8)
     tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
     assert tuned.metric == "psnr_db"
-    assert [check.iteration for check in tuned.checks] == [0, 15, 30]
+    assert [check.iteration for check in tuned.checks] == [0, 8, 16]
     assert tuned.best.score > tuned.checks[0].score + 0.4
     assert tuned.conversion.network.steps == 2
 
 
+@pytest.mark.slow
 def test_training_for_few_levels_improves_them(root: Path, data: Data) -> None:
     schedule = Schedule(iterations=40, batch=4, rate=1e-3, check_every=40)
     tuned = finetune(root / "models/denoiser_s25.onnx", data, preset("exact", levels=7), schedule)
     assert tuned.best.score > tuned.checks[0].score + 0.2
 
 
-def test_an_interrupted_run_resumes_with_the_same_bits(root: Path, data: Data, tmp_path: Path) -> None:
-    model, schedule = root / "models/denoiser_s25.onnx", Schedule(iterations=4, batch=2, check_every=2, seed=5)
-    straight = finetune(model, data, OPTIONS, schedule)
+def test_an_interrupted_run_resumes_with_the_same_bits(small: Path, patches: Data, tmp_path: Path) -> None:
+    schedule = Schedule(iterations=4, batch=2, check_every=2, seed=5)
+    straight = finetune(small, patches, OPTIONS, schedule)
 
     def stop(done: int, _: int, __: str) -> None:
         if done == 3:
@@ -68,13 +84,13 @@ def test_an_interrupted_run_resumes_with_the_same_bits(root: Path, data: Data, t
 
     checkpoint = tmp_path / "c"
     with pytest.raises(KeyboardInterrupt):
-        finetune(model, data, OPTIONS, schedule, checkpoint=checkpoint, report=stop)
+        finetune(small, patches, OPTIONS, schedule, checkpoint=checkpoint, report=stop)
     assert checkpoint.is_file()
     with pytest.raises(
         ConversionError, match=r"c: the checkpoint belongs to a run with other options, schedule or data; remove it$"
     ):
-        finetune(model, data, preset("exact"), schedule, checkpoint=checkpoint)
-    again = finetune(model, data, OPTIONS, schedule, checkpoint=checkpoint)
+        finetune(small, patches, preset("exact"), schedule, checkpoint=checkpoint)
+    again = finetune(small, patches, OPTIONS, schedule, checkpoint=checkpoint)
     assert again.checks == straight.checks
     np.testing.assert_array_equal(weights(again), weights(straight))
     assert artifact.digest(again.conversion.network) == artifact.digest(straight.conversion.network)
@@ -125,10 +141,10 @@ def test_what_is_too_little(data: Data) -> None:
         Schedule(rate=2)
 
 
-def test_the_verb_writes_both_files(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_writes_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("coins", "moon"):
         images.write_image(tmp_path / f"{name}.png", images.center_crop(images.load_photograph(name, 1), 64, 64))
-    command = ["finetune", str(root / "models/denoiser_s25.onnx"), "--data", str(tmp_path), "--task", "denoise"]
+    command = ["finetune", str(write_unet(tmp_path / "u.onnx")), "--data", str(tmp_path), "--task", "denoise"]
     options = ["--noise", "25", "--iterations", "1", "--batch", "1", "--patch", "32", "--levels", "7"]
     assert main([*command, *options, "--out", str(tmp_path / "t.onnx")]) == 0
     assert artifact.load(tmp_path / "t.snn").config["levels"] == 7

@@ -45,13 +45,14 @@ def compare(network: Network, lava: LavaBackend, batch: int = 2) -> None:
     )
 
 
-def test_conformance() -> None:
-    """One network of each mode as users run it, in a process of its own; all of them in one process."""
+@pytest.mark.parametrize("part", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_conformance(part: int) -> None:
+    """One network of each mode as users run it, in a process of its own; every ``part``-th of all of them in one process."""
     from tests.differential.lava_batch import Case, lava_differences
 
     each = [next(case for case in FEW if case[0].mode == mode) for mode in ("exact", "rate")]
     assert len(check_backend(LavaBackend(), drawn=0, cases=each).equal) == len(each)
-    cases = [Case(network.name, network, stimulus, LavaBackend()) for network, stimulus in FEW]
+    cases = [Case(network.name, network, stimulus, LavaBackend()) for network, stimulus in FEW[::part]]
     assert lava_differences(cases) == ([], [])
 
 
