@@ -37,7 +37,8 @@ ALLOWED = {
             ("worker", "(folder / 'saturations.json').write_text"),
             ("worker", "os.fdopen"),
             ("guard", "(folder / LOG).open"),
-            ("command", "(scratch / 'network.snn').write_bytes"),
+            ("worker", "(folder / 'models.json').write_text"),
+            ("command", "shutil.copyfile"),
             ("command", "np.save"),
             ("processes.traffic", "np.savez"),
         )

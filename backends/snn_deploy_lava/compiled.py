@@ -35,6 +35,7 @@ from snn_deploy.errors import CompiledFormError
 from snn_deploy.shapes import Pair, Shape
 from snn_deploy_lava.runtime import graph as graphs
 from snn_deploy_lava.runtime.description import Description
+from snn_deploy_lava.runtime.models import ConvModel, FireModel
 from snn_deploy_lava.runtime.processes import neuron as neurons
 from snn_deploy_lava.runtime.processes.synapse import Correlate, SumPixels, Transpose
 from snn_deploy_lava.runtime.processes.traffic import Delay, Source
@@ -50,7 +51,7 @@ FLOAT64_EXACT = 2**53
 """Integers up to here are exact in float64, which the models multiply in."""
 
 
-def read_graph(network: Description, payloads: Pair, conv: graphs.ConvModel, fire: graphs.FireModel) -> CompiledForm:
+def read_graph(network: Description, payloads: Pair, conv: ConvModel, fire: FireModel) -> CompiledForm:
     """The form of the graph that is built for one image of ``network``, whose input carries ``payloads``."""
     source = network.manifest["populations"][0]
     image = np.zeros((1, *source["shape"]), np.int64)
@@ -121,7 +122,6 @@ def _step_of(process: Any, model: type[neurons.PyMultiThreshold]) -> Step:
         own = SimpleNamespace(
             a_in=SimpleNamespace(recv=lambda: current[:, None, :, 0, 0].astype(np.int32)),
             s_out=SimpleNamespace(send=sent.append),
-            v_out=SimpleNamespace(send=lambda _: None),
             time_step=max(start, clock.onset + 1) + 1,
             proc_params=process.proc_params,
             theta=np.asarray(process.theta.init, np.int64),

@@ -25,24 +25,17 @@ from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
 from snn_deploy.network.network import Connection, Network, Output, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy_lava import rules
+from snn_deploy_lava.chip_layout import Layout, lay_out
+from snn_deploy_lava.chip_processes import describe_layout, describe_processes
 
 LAVA_VERSION = "0.10.0"
 
 _HERE = Path(__file__).resolve().parent
 
 _STUB = '"""The part of snn-deploy\'s Lava backend that runs without snn-deploy."""\n'
-
-_OWN = (
-    "Neurons and some synapses are processes of this folder (`snn_deploy_lava/runtime/processes`), the rest is Lava's."
-)
-
-_STOCK = (
-    "Every process of the network is Lava's own: `LIFReset` or `SigmaDelta` (with `io.Reset`), `Conv`, `Sparse`, `DelaySparse`, "
-    "`GradedVec`, `io.source.RingBuffer`; only the recorders that write the trace are ours "
-    "(`snn_deploy_lava/runtime/stock.py` says which stands where, and why it is exact)."
-)
 
 _SWEEP = 127
 """Largest input payload of the conformance test."""
@@ -68,12 +61,16 @@ def write_bundle(
     check_new_folder(directory, ArtifactError)
     simulator = backend or load_backend("reference")
     probe = make_conformance_network(network)
+    layouts = {} if any_target else {"": lay_out(network), "conformance/": lay_out(probe)}
     contents = {
         **_runtime(),
         **_case("", network, _noise(network) if stimulus is None else stimulus, simulator),
         **_case("conformance/", probe, _sweep(probe), simulator),
-        "README.md": _readme(network).encode(),
+        "README.md": _readme(network, layouts.get("")).encode(),
     }
+    for prefix, layout in layouts.items():
+        contents[f"{prefix}chip/network.snn"] = artifact.encode(layout.network)
+        contents[f"{prefix}chip/chip.json"] = layout.plan.encode()
     manifest = _manifest(contents, network)
     write_folder(directory, contents | {"manifest.json": manifest}, ArtifactError)
     return hashlib.sha256(manifest).hexdigest()
@@ -129,10 +126,18 @@ def _sample(population: Population, width: int) -> Population:
     return replace(
         population,
         shape=(chosen.size, 1, width),
-        neuron=neuron.channels(chosen),
+        neuron=_widened(neuron.channels(chosen)),
         bias=population.bias[chosen].reshape(chosen.size, -1)[:, :1, None],
         unit=population.unit[chosen],
     )
+
+
+def _widened(neuron: Neuron) -> Neuron:
+    """Sigma-delta neurons do not clip what they send; the sweep goes beyond what they were proved for."""
+    if neuron.clips:
+        return neuron
+    wide = replace(neuron, payload_min=-STATE_MAX, payload_max=STATE_MAX)
+    return wide if neuron.count_range is None else replace(wide, count_min=-STATE_MAX, count_max=STATE_MAX)
 
 
 def _drive(source: Population, layer: Population) -> Connection:
@@ -177,9 +182,12 @@ def _case(prefix: str, network: Network, stimulus: Int64, backend: Backend) -> d
     }
 
 
-def _readme(network: Network) -> str:
+def _readme(network: Network, layout: Layout | None) -> str:
     stock = all(population.neuron.is_stock for population in network.populations[1:] if population.neuron)
     outputs = [f"`{output.name}` (population `{output.population}`)" for output in network.outputs]
+    own = (
+        "not needed here, every neuron is Lava's own" if stock else "the hook for your own NcProcessModel of the neuron"
+    )
     return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
         name=network.name,
         populations=len(network.populations),
@@ -191,8 +199,9 @@ def _readme(network: Network) -> str:
         shape=", ".join(map(str, network.input.shape)),
         outputs=", ".join(outputs),
         per_step=" / steps" if network.mode == "rate" else "",
-        graph=_STOCK if stock else _OWN,
-        hook="not needed here: every neuron is Lava's own" if stock else "the hook for your own NcProcessModel",
+        hook=f"{own}; and for profilers",
+        processes="It was written for the simulator only." if layout is None else describe_processes(layout),
+        layout="" if layout is None else describe_layout(layout),
     )
 
 

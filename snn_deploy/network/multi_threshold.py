@@ -43,6 +43,11 @@ class MultiThreshold(Neuron):
         return bool(np.all(self.theta == 1) and np.all(self.v0 == 0) and not self.strict and subtracts)
 
     @property
+    def is_scalable(self) -> bool:
+        """True: it compares, subtracts and divides by its threshold."""
+        return True
+
+    @property
     def quantizes(self) -> bool:
         """True."""
         return True

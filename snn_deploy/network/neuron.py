@@ -54,6 +54,9 @@ class Neuron(ABC):
     is_schedule_free: ClassVar[bool] = True
     """Whether counts of ``exact`` mode are the same under every schedule that ends in silence."""
 
+    clips: ClassVar[bool] = True
+    """Whether payloads and counts are limited to their limits; else the proof assumes them (:meth:`check`)."""
+
     current_shift: ClassVar[int] = 0
     """Bits by which synaptic input is shifted left before it joins the first state."""
 
@@ -130,6 +133,16 @@ class Neuron(ABC):
     @property
     def relays(self) -> bool:
         """Whether every step passes its whole input on (threshold 1, nothing held back)."""
+        return False
+
+    @property
+    def is_scalable(self) -> bool:
+        """Whether twice the currents, thresholds, states and biases give the same events."""
+        return False
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether its state holds all that arrived since it was cleared, so that only clearing separates two images."""
         return False
 
     @property

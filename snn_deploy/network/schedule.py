@@ -88,18 +88,26 @@ def align(network: Network) -> Network:
     return replace(aligned, steps=bound_window(named, edges, network.mode, network.steps))
 
 
+def undelay(network: Network) -> Network:
+    """An aligned ``exact`` network without delays, as a chip without delay lines runs it; counts are those of ``network``.
+
+    A skip connection then delivers early, to neurons that integrate and do not fire before their start. Input is complete no later
+    than it was, so the window is long enough; what arrives in one step is a part of what the bounds of ``network`` take for
+    possible. Where neurons send all at once, every event of every window is the same, too. :class:`~snn_deploy.errors.NetworkError`
+    where counts would depend on the schedule.
+    """
+    _check_free(network)
+    if not network.aligned:
+        raise NetworkError(f"{network.name}: only an aligned network can lose its delays; align it first")
+    return replace(network, connections=tuple(replace(connection, delay=1) for connection in network.connections))
+
+
 def shuffle(network: Network, seed: int, longest_delay: int = 5) -> Network:
     """An ``exact`` network with random delays and all populations firing from step 0: counts must not change.
 
     The window is long enough for silence: every neuron can be set off again by each of its late sources.
     """
-    if network.mode != "exact":
-        raise NetworkError("only exact-mode counts are independent of the schedule; rate mode keeps its own")
-    for population in network.populations[1:]:
-        if population.neuron is not None and not population.neuron.is_schedule_free:
-            raise NetworkError(
-                f"{population.name}: counts of {population.neuron.kind} neurons depend on the schedule; keep it as it is"
-            )
+    _check_free(network)
     for population in network.populations[1:]:
         if population.payload_range[0] == 0:
             raise NetworkError(
@@ -128,3 +136,14 @@ def bound_free_window(populations: Sequence[Population], connections: Sequence[C
         if population.neuron is not None and (counts := population.count_range) is not None
     )
     return depth * (max(connection.delay for connection in connections) + per_layer) + 1
+
+
+def _check_free(network: Network) -> None:
+    """:class:`~snn_deploy.errors.NetworkError` where counts would depend on the schedule."""
+    if network.mode != "exact":
+        raise NetworkError("only exact-mode counts are independent of the schedule; rate mode keeps its own")
+    for population in network.populations[1:]:
+        if population.neuron is not None and not population.neuron.is_schedule_free:
+            raise NetworkError(
+                f"{population.name}: counts of {population.neuron.kind} neurons depend on the schedule; keep it as it is"
+            )

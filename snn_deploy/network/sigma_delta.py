@@ -44,6 +44,7 @@ class SigmaDelta(StockNeuron):
 
     kind: ClassVar[str] = "sigma-delta"
     section: ClassVar[str | None] = "sigma_delta"
+    clips: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,6 +70,16 @@ class SigmaDelta(StockNeuron):
     def discharge(self) -> Int64:
         """Nothing: sigma only sums up; what was sent is the second state."""
         return np.zeros_like(self.theta)
+
+    @property
+    def adds_up(self) -> bool:
+        """Unless it sends the sum of every step and nothing else."""
+        return self.rectify or self.shift > 0 or bool(np.any(self.theta != 1))
+
+    @property
+    def is_scalable(self) -> bool:
+        """Where the shift can be one more."""
+        return self.adds_up and self.shift < SHIFT_MAX
 
     @property
     def quantizes(self) -> bool:

@@ -29,6 +29,7 @@ from snn_deploy.verification.diagnosis.autopsy import explain
 from snn_deploy.verification.diagnosis.hidden_faults import HiddenFaults
 from snn_deploy.verification.stimuli import Stimuli
 from snn_deploy.verification.traces.alignment import align_batch
+from snn_deploy.verification.traces.recorded import list_schedules, same_events, scheduled
 from snn_deploy.verification.traces.recordings import AS_RECORDED, Batches, Readout, open_recording
 from snn_deploy.verification.traces.trace import Trace
 
@@ -105,12 +106,15 @@ class Session:
         network, watched = stimuli.network, watch or _unwatched
         unavailable: dict[str, str] = {}
         backends = self._load(unavailable)
-        comparison = Comparison(network, self.level, share=self.share, replay=self.level >= Level.TRAIN)
         digests: list[str] = []
         engines: dict[str, str] = {}
         cause = _Cause()
         with ExitStack() as opened:
             recordings = [opened.enter_context(open_recording(trace, network, self.readout)) for trace in self.traces]
+            schedules = list_schedules(network, recordings)
+            comparison = Comparison(
+                network, self.level, share=self.share, schedules=schedules, replay=self.level >= Level.TRAIN
+            )
             whole = any(recording.time == "recording" for recording in recordings)
             record = max(self.level.record, Record.TRAINS if whole else Record.COUNTS)
             tally: SpreadTally | None = None
@@ -123,10 +127,13 @@ class Session:
                 if unavailable and (not runs or len(runs) + len(recordings) < 2):
                     raise BackendUnavailableError("; ".join(unavailable.values()))
                 baseline = Trace.of(runs[0])
-                aligned = [align_batch(network, baseline, recording.read(index)) for recording in recordings]
+                aligned = [
+                    align_batch(scheduled(network, schedules, recording.network), baseline, recording.read(index))
+                    for recording in recordings
+                ]
                 for recording, alignment in zip(recordings, aligned, strict=True):
                     comparison.warn(f"{recording.name}: {warning}" for warning in alignment.warnings)
-                traces = [alignment.trace for alignment in aligned]
+                traces = [same_events(network, schedules, alignment.trace) for alignment in aligned]
                 batch: list[Run | Trace] = [*runs, *traces]
                 comparison.add(batch)
                 if self.spread:

@@ -21,14 +21,21 @@ each in descending order (``fire_ladder`` in ``snn_deploy_lava.runtime.arithmeti
 Check your model on the chip with ``python run.py --conformance --target loihi2``: it drives every kind of neuron of
 this network through its thresholds, limits and signs, and compares every count.
 
-Weights arrive in ``Conv`` as the chip stores them: even in -256..254 where signs are mixed, with ``weight_exp`` one
-less. ``Correlate``, ``Transpose``, ``SumPixels`` and ``Delay`` (``runtime/processes``) need models too where the
-network uses them.
+Everything else in the graph is Lava's own (README.md lists it): ``Conv`` without ``weight_exp`` and with weights of 0..255,
+-255..0, or even ones in -254..254, ``Sparse`` with ``weight_exp``. Their models come from lava-loihi, or from here; a class that
+has none is refused by name before anything starts.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def process_models() -> dict[type, type]:
     """Models by process class, for example ``{MultiThreshold: NcMultiThreshold}``."""
     return {}
+
+
+def callback_fxs(steps: int) -> list[Any]:  # noqa: ARG001
+    """Profilers of ``lava.utils.loihi2_profiler`` for a run of ``steps`` steps, for example ``[Loihi2Activity()]``."""
+    return []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy_lava.runtime import description, trace
+from snn_deploy_lava.runtime.chip_plan import ChipPlan
 from snn_deploy_lava.runtime.description import Description
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
 Int64 = npt.NDArray[np.int64]
+Result = tuple[dict[str, dict[str, npt.NDArray[Any]]], dict[str, str]]
 
 
 class UsageError(Exception):
@@ -30,9 +34,9 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     folder = bundle / "conformance" if options.conformance else bundle
     checked = options.conformance or options.input is None
     try:
-        network = description.read(folder / "network.snn")
+        network = description.read(_program(folder, options) / "network.snn")
         stimulus = _payloads(network, options.input or folder / "input.npy")
-        records = _run(folder, stimulus, network, options)
+        records, models = _run(_program(folder, options), stimulus, network, options)
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 3
@@ -43,13 +47,32 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     if options.out is not None:
-        trace.write(options.out, network, stimulus, records, f"lava-{options.target}")
+        trace.write(options.out, network, stimulus, records, f"lava-{options.target}", models)
     if not checked:
         return 0
     with np.load(folder / "expected.npz", allow_pickle=False) as expected:
         lines = trace.list_differences({name: expected[name] for name in expected.files}, records)
-    sys.stdout.write("\n".join(lines or [f"equal: {len(records)} populations, every count"]) + "\n")
+    populations = f"{len(records)} population" + ("s" if len(records) > 1 else "")
+    sys.stdout.write("\n".join(lines or [f"equal: {populations}, every count"]) + "\n")
     return 1 if lines else 0
+
+
+def _program(folder: Path, options: argparse.Namespace) -> Path:
+    """The folder of the network that runs: the chip's form of it, where that is asked for."""
+    if options.target == "sim" and not options.chip_graph:
+        return folder
+    if options.states:
+        raise UsageError(
+            "--states: membranes of the chip cannot be read while it runs; leave it out, or use --target sim"
+        )
+    if options.stream or options.stock_conv:
+        name = "--stream" if options.stream else "--stock-conv"
+        raise UsageError(
+            f"{name} has no effect on the chip's graph; leave it out, or use --target sim without --chip-graph"
+        )
+    if not (folder / "chip").is_dir():
+        raise UsageError("this bundle was written for the simulator only; emit it without --simulator-only")
+    return folder / "chip"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="trace to write (.npz)")
     parser.add_argument("--trains", action="store_true", help="keep every event of every step, not only counts")
     parser.add_argument("--states", action="store_true", help="keep membranes too (sim only)")
+    parser.add_argument(
+        "--record",
+        nargs="+",
+        default=[],
+        metavar="POPULATION",
+        help="populations that are recorded, or all (default: the outputs)",
+    )
+    parser.add_argument("--chip-graph", action="store_true", help="simulate the graph that runs on the chip")
     parser.add_argument("--stream", action="store_true", help="send images back to back, resetting layer by layer")
     parser.add_argument("--stock-conv", action="store_true", help="Lava's own CPU model of Conv (slow)")
     parser.add_argument("--conformance", action="store_true", help="run the neuron's conformance test instead")
@@ -95,23 +126,55 @@ def _payloads(network: Description, path: Path) -> Int64:
     return payloads
 
 
-def _run(
-    folder: Path, stimulus: Int64, network: Description, options: argparse.Namespace
-) -> dict[str, dict[str, npt.NDArray[Any]]]:
+def _run(folder: Path, stimulus: Int64, network: Description, options: argparse.Namespace) -> Result:
+    """Records of the populations asked for, and the models by process on a chip.
+
+    Where the chip keeps the state of an image, each image is a run of its own.
+    """
     job = Job(
         trains=options.trains or options.states,
         states=options.states,
         stream=options.stream,
-        conv="chip" if options.target == "loihi2" else "stock" if options.stock_conv else "exact",
+        conv="stock" if options.stock_conv else "exact",
         target=options.target,
+        chip_graph=options.chip_graph or options.target == "loihi2",
+        record=_recorded(network, options.record or (["all"] if options.conformance else [])),
     )
+    plan = ChipPlan.read(folder / "chip.json") if job.chip_graph else None
+    alone = plan is not None and plan.one_image
+    runs = [stimulus[index : index + 1] for index in range(len(stimulus))] if alone else [stimulus]
+    results = [_run_once(folder, images, network, job, options.timeout) for images in runs]
+    records = {
+        name: {key: np.concatenate([each[name][key] for each, _ in results]) for key in arrays}
+        for name, arrays in results[0][0].items()
+    }
+    return records, results[0][1]
+
+
+def _run_once(folder: Path, stimulus: Int64, network: Description, job: Job, timeout_s: float) -> Result:
     with tempfile.TemporaryDirectory(prefix="snn-lava-") as name:
         scratch = Path(name)
-        (scratch / "network.snn").write_bytes((folder / "network.snn").read_bytes())
+        for file in ("network.snn", "chip.json") if job.chip_graph else ("network.snn",):
+            shutil.copyfile(folder / file, scratch / file)
         np.save(scratch / "stimulus.npy", stimulus)
         job.write(scratch)
-        run_guarded(scratch, options.timeout, _show_progress if sys.stderr.isatty() else None)
-        return trace.collect(network, scratch)
+        run_guarded(scratch, timeout_s, _show_progress if sys.stderr.isatty() else None)
+        models = scratch / "models.json"
+        named = json.loads(models.read_text(encoding="utf-8")) if models.exists() else {}
+        return trace.collect(network, scratch), named
+
+
+def _recorded(network: Description, asked: Sequence[str]) -> tuple[str, ...]:
+    """Names of the populations to record; those of the outputs where none is asked for."""
+    known = list(network.populations)
+    if not asked:
+        return tuple(dict.fromkeys(output["population"] for output in network.manifest["outputs"]))
+    if list(asked) == ["all"]:
+        return tuple(known)
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise UsageError(f"--record {unknown[0]}: the network has {', '.join(known)}")
+    return tuple(asked)
 
 
 def _show_progress(done: int, total: int) -> None:

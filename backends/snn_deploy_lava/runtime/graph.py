@@ -9,57 +9,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.conv.models import PyConvModelFixed
 from lava.proc.conv.process import Conv
-from lava.proc.graded.models import PyGradedVecModelFixed
 from lava.proc.graded.process import GradedVec
-from lava.proc.io.reset import PyResetFixed, Reset
-from lava.proc.io.source import PySendModelFixed, RingBuffer
-from lava.proc.lif.models import PyLifResetModelBitAcc
+from lava.proc.io.reset import Reset
+from lava.proc.io.source import RingBuffer
 from lava.proc.lif.process import LIFReset
-from lava.proc.sdn.models import PySigmaDeltaModelFixed
 from lava.proc.sdn.process import SigmaDelta
-from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
-from lava.proc.sparse.process import DelaySparse, Sparse
+from lava.proc.sparse.process import Sparse
 
 from snn_deploy_lava.runtime import axes, stock
-from snn_deploy_lava.runtime.arithmetic import Array, encode_weights
+from snn_deploy_lava.runtime.arithmetic import Array
 from snn_deploy_lava.runtime.chip import Adapters
 from snn_deploy_lava.runtime.description import Description, Record
-from snn_deploy_lava.runtime.processes.lif import ProbedLif, PyProbedLif
-from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThreshold, PyMultiThresholdLadder
-from snn_deploy_lava.runtime.processes.sigma_delta import ProbedSigmaDelta, PyProbedSigmaDelta
-from snn_deploy_lava.runtime.processes.synapse import (
-    Correlate,
-    PyConvExact,
-    PyCorrelate,
-    PySumPixels,
-    PyTranspose,
-    SumPixels,
-    Transpose,
-)
-from snn_deploy_lava.runtime.processes.traffic import Delay, PyDelay, PyRecorder, PySource, Recorder, Source
+from snn_deploy_lava.runtime.models import ConvModel
+from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, ProbedMultiThreshold
+from snn_deploy_lava.runtime.processes.synapse import Correlate, SumPixels, Transpose
+from snn_deploy_lava.runtime.processes.traffic import Delay, Recorder, Source
 from snn_deploy_lava.runtime.schedule import Schedule
 from snn_deploy_lava.runtime.trace import record_path
 
-Fire: TypeAlias = MultiThreshold | LIFReset | SigmaDelta
-ConvModel = Literal["exact", "stock", "chip"]
-FireModel = Literal["closed", "ladder"]
+Fire: TypeAlias = MultiThreshold | LIFReset | SigmaDelta | GradedVec
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What recorders save besides counts, and the folder they save to."""
+    """What recorders save besides counts, the folder they save to, and the populations that have one (empty: all)."""
 
     folder: Path
     trains: bool = False
     states: bool = False
+    populations: tuple[str, ...] = ()
+
+    def wants(self, population: str) -> bool:
+        """Whether ``population`` is recorded."""
+        return not self.populations or population in self.populations
 
 
 @dataclass(eq=False)
@@ -73,6 +61,15 @@ class Graph:
     synapses: list[AbstractProcess] = field(default_factory=list)
     delays: list[AbstractProcess] = field(default_factory=list)
     recorders: list[Recorder] = field(default_factory=list)
+    biases: RingBuffer | None = None
+    adapters: list[AbstractProcess] = field(default_factory=list)
+
+    @property
+    def processes(self) -> tuple[AbstractProcess, ...]:
+        """All of them."""
+        biases = () if self.biases is None else (self.biases,)
+        fired = (*self.neurons.values(), *self.resets, *self.synapses, *self.delays)
+        return (self.source, *biases, *fired, *self.recorders, *self.adapters)
 
     def output(self, population: str) -> OutPort:
         """Port that sends the events of ``population``."""
@@ -83,11 +80,10 @@ class Graph:
         return ((name, neuron) for name, neuron in self.neurons.items() if isinstance(neuron, MultiThreshold))
 
 
-def plan(network: Description, images: int, *, stream: bool, power_of_two: bool = False) -> Schedule:
+def plan(network: Description, images: int, *, stream: bool) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one extra step, in which every neuron must be silent.
 
-    Lava's own neurons always need a stream, since only a reset starts them. The chip resets at intervals
-    that are powers of two (lava-dl, mnist/run.ipynb): ``power_of_two`` rounds up.
+    Lava's own neurons always need a stream, since only a reset starts them.
     """
     manifest = network.manifest
     window, spare = int(manifest["steps"]), int(manifest["mode"] == "exact")
@@ -95,25 +91,16 @@ def plan(network: Description, images: int, *, stream: bool, power_of_two: bool 
     if stream and not network.aligned:
         raise ValueError("only networks with aligned delays can process a stream of images")
     interval = (window if stream else network.duration) + spare
-    if power_of_two:
-        interval = 1 << (interval - 1).bit_length()
     return Schedule(images, window, interval, network.duration - window, stream)
 
 
 def build(
-    network: Description,
-    stimulus: Array,
-    schedule: Schedule,
-    recording: Recording,
-    conv: ConvModel = "exact",
-    adapters: Adapters | None = None,
+    network: Description, stimulus: Array, schedule: Schedule, recording: Recording, conv: ConvModel = "exact"
 ) -> Graph:
-    """The graph that sends ``stimulus`` (B, C, H, W) through ``network``.
+    """The simulator's graph that sends ``stimulus`` (B, C, H, W) through ``network``.
 
-    ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``;
-    ``chip`` writes weights as the chip stores them (:func:`snn_deploy_lava.runtime.arithmetic.encode_weights`).
-    ``adapters`` stand between host and chip. Networks of Lava's own neurons become Lava's own processes
-    (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours.
+    ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``. Networks of
+    Lava's own neurons become Lava's own processes (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours.
     """
     repeats = int(network.manifest["steps"]) if network.manifest["mode"] == "rate" else 1
     first, *others = network.manifest["populations"]
@@ -123,58 +110,32 @@ def build(
         if network.stock
         else Source(images=images, repeats=repeats, clock=schedule.clock(0), name=first["name"])
     )
-    graph = Graph(source, source.s_out if adapters is None else adapters.to_chip(source.s_out))
+    graph = Graph(source, source.s_out)
     for record in others:
         neuron = record["neuron"]
         if "cuba_lif" in neuron or "sigma_delta" in neuron:
             process, resets = stock.build_neurons(network, record, schedule, probed=recording.states)
             graph.resets.extend(resets)
         else:
-            process = _neuron(network, record, schedule)
+            process = build_neuron(network, record, schedule, probed=recording.states)
         graph.neurons[record["name"]] = process
     for name in network.populations:
         _connect(graph, network, name, schedule, conv)
-    for index, record in enumerate(network.manifest["populations"]):
-        graph.recorders.append(
-            _recorder(graph, record, schedule, recording, record_path(recording.folder, index), adapters)
-        )
+    add_recorders(graph, network, schedule, recording)
     return graph
 
 
-def make_run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed") -> Loihi2SimCfg:
-    """Lava's simulator configuration with the models chosen: of ``Conv`` ours or its own, of the neuron either form."""
-    return Loihi2SimCfg(
-        select_tag="fixed_pt",
-        exception_proc_model_map={
-            Conv: PyConvModelFixed if conv == "stock" else PyConvExact,
-            Correlate: PyCorrelate,
-            Transpose: PyTranspose,
-            SumPixels: PySumPixels,
-            MultiThreshold: PyMultiThreshold if fire == "closed" else PyMultiThresholdLadder,
-            LIFReset: PyLifResetModelBitAcc,
-            ProbedLif: PyProbedLif,
-            SigmaDelta: PySigmaDeltaModelFixed,
-            ProbedSigmaDelta: PyProbedSigmaDelta,
-            Sparse: PySparseModelBitAcc,
-            DelaySparse: PyDelaySparseModelBitAcc,
-            GradedVec: PyGradedVecModelFixed,
-            Reset: PyResetFixed,
-            RingBuffer: PySendModelFixed,
-            Source: PySource,
-            Delay: PyDelay,
-            Recorder: PyRecorder,
-        },
-    )
-
-
-def _neuron(network: Description, record: Record, schedule: Schedule) -> MultiThreshold:
+def build_neuron(
+    network: Description, record: Record, schedule: Schedule, *, probed: bool = False, scale: int = 0
+) -> MultiThreshold:
+    """One population of multi-threshold neurons, all numbers of its membrane times ``2**scale``."""
     neuron, tensors = record["neuron"], network.tensors
     bounded = neuron["count_min"] is not None
-    return MultiThreshold(
+    return (ProbedMultiThreshold if probed else MultiThreshold)(
         shape=axes.shape_to_lava(record["shape"]),
-        theta=tensors[neuron["theta"]],
-        v0=tensors[neuron["v0"]],
-        bias=axes.maps_to_lava(tensors[record["bias"]]),
+        theta=tensors[neuron["theta"]] << scale,
+        v0=tensors[neuron["v0"]] << scale,
+        bias=axes.maps_to_lava(tensors[record["bias"]]) << scale,
         payloads=(neuron["payload_min"], neuron["payload_max"]),
         counts=(neuron["count_min"], neuron["count_max"]) if bounded else None,
         strict=neuron["strict"],
@@ -193,9 +154,8 @@ def _connect(graph: Graph, network: Description, source: str, schedule: Schedule
     connections = [connection for connection in network.manifest["connections"] if connection["source"] == source]
     for connection in sorted(connections, key=lambda connection: int(connection["delay"])):
         if connection["delay"] > reached and network.stock:
-            port, added = stock.build_delay(
-                port, connection["delay"] - reached, f"{source} after {connection['delay'] - 1}"
-            )
+            name = f"{source} after {connection['delay'] - 1}"
+            port, added = stock.build_delay(port.flatten(), port.shape, connection["delay"] - reached, name)
             reached = connection["delay"]
             graph.delays.extend(added)
         elif connection["delay"] > reached:
@@ -219,9 +179,11 @@ def _connect(graph: Graph, network: Description, source: str, schedule: Schedule
 def _synapse(connection: Record, network: Description, shape: tuple[int, int, int], conv: ConvModel) -> Any:
     kernel, exponent = connection["kernel"], int(connection["exponent"])
     target = axes.shape_to_lava(network.populations[connection["target"]]["shape"])
-    left, top, right, bottom = axes.pads_to_lava(kernel.get("pads", (0, 0, 0, 0)))
-    plain = kernel["kind"] == "conv" and left == right >= 0 and top == bottom >= 0
-    if network.stock and not plain:
+    if is_plain(kernel):
+        weight = axes.kernel_to_lava(network.tensors[kernel["weight"]]).astype(np.int32)
+        folded = exponent if conv == "stock" else 0
+        return build_conv(connection, weight << folded, shape, exponent=exponent - folded, name=connection["name"])
+    if network.stock:
         return stock.build_sparse(connection, network)
     if kernel["kind"] == "spatial":
         indptr, indices, data = (network.tensors[kernel[part]] for part in ("indptr", "indices", "data"))
@@ -235,34 +197,58 @@ def _synapse(connection: Record, network: Description, shape: tuple[int, int, in
             exponent=exponent,
             name=connection["name"],
         )
-    weight = axes.kernel_to_lava(network.tensors[kernel["weight"]]).astype(np.int32)
-    if conv == "chip":
-        weight, exponent = encode_weights(weight, exponent)
-    if plain:
-        folded = exponent if conv == "stock" else 0
-        return Conv(
-            weight=np.ascontiguousarray(weight[:, ::-1, ::-1] << folded),
-            weight_exp=exponent - folded,
-            input_shape=shape,
-            padding=(left, top),
-            stride=axes.pair_to_lava(kernel["strides"]),
-            dilation=axes.pair_to_lava(kernel["dilations"]),
-            groups=kernel["groups"],
-            num_message_bits=stock.MESSAGE_BITS,
-            name=connection["name"],
-        )
     process = Correlate if kernel["kind"] == "conv" else Transpose
     return process(
-        weight=weight,
+        weight=axes.kernel_to_lava(network.tensors[kernel["weight"]]).astype(np.int32),
         input_shape=shape,
         output_shape=target,
         strides=axes.pair_to_lava(kernel["strides"]),
-        pads=(left, top, right, bottom),
+        pads=axes.pads_to_lava(kernel["pads"]),
         dilations=axes.pair_to_lava(kernel["dilations"]),
         groups=kernel["groups"],
         exponent=exponent,
         name=connection["name"],
     )
+
+
+def is_plain(kernel: Record) -> bool:
+    """Whether Lava's ``Conv`` has it: a convolution that pads both sides alike."""
+    left, top, right, bottom = axes.pads_to_lava(kernel.get("pads", (0, 0, 0, 0)))
+    return bool(kernel["kind"] == "conv" and left == right >= 0 and top == bottom >= 0)
+
+
+def build_conv(
+    connection: Record,
+    weight: Array,
+    shape: tuple[int, int, int],
+    *,
+    name: str,
+    exponent: int = 0,
+    message_bits: int = stock.MESSAGE_BITS,
+) -> Conv:
+    """Lava's ``Conv`` of a plain kernel with ``weight`` (C_out, K_x, K_y, C_in / groups), unflipped, on maps of ``shape``."""
+    kernel = connection["kernel"]
+    return Conv(
+        weight=np.ascontiguousarray(weight[:, ::-1, ::-1]),
+        weight_exp=exponent,
+        input_shape=shape,
+        padding=axes.pads_to_lava(kernel["pads"])[:2],
+        stride=axes.pair_to_lava(kernel["strides"]),
+        dilation=axes.pair_to_lava(kernel["dilations"]),
+        groups=kernel["groups"],
+        num_message_bits=message_bits,
+        name=name,
+    )
+
+
+def add_recorders(
+    graph: Graph, network: Description, schedule: Schedule, recording: Recording, adapters: Adapters | None = None
+) -> None:
+    """A recorder on every population that ``recording`` wants; those of the chip's are read through ``adapters``."""
+    for index, record in enumerate(network.manifest["populations"]):
+        if recording.wants(record["name"]):
+            path = record_path(recording.folder, index)
+            graph.recorders.append(_recorder(graph, record, schedule, recording, path, adapters))
 
 
 def _recorder(
@@ -273,6 +259,8 @@ def _recorder(
     states = recording.states and neuron is not None
     sent = graph.source.s_out if neuron is None else neuron.s_out
     from_chip = adapters is not None and neuron is not None
+    if adapters is not None and neuron is not None:
+        sent = adapters.from_chip(sent, name)
     recorder = Recorder(
         shape=axes.shape_to_lava(record["shape"]),
         images=schedule.images,
@@ -287,7 +275,7 @@ def _recorder(
         path=str(path),
         name=f"{name} recorder",
     )
-    (adapters.from_chip(sent) if adapters is not None and from_chip else sent).connect(recorder.s_in)
+    sent.connect(recorder.s_in)
     if states and neuron is not None:
         neuron.v_out.connect(recorder.v_in)
         if not isinstance(neuron, MultiThreshold):

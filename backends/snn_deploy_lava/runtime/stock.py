@@ -32,7 +32,7 @@ from lava.proc.sparse.process import DelaySparse, Sparse
 from scipy.sparse import csr_matrix
 
 from snn_deploy_lava.runtime import axes
-from snn_deploy_lava.runtime.arithmetic import Array, encode_weights
+from snn_deploy_lava.runtime.arithmetic import Array, Int64, encode_weights
 from snn_deploy_lava.runtime.description import Description, Record
 from snn_deploy_lava.runtime.processes import lif, sigma_delta
 from snn_deploy_lava.runtime.schedule import Clock, Schedule
@@ -82,9 +82,11 @@ def _reset(var: Any, clock: Clock) -> Reset:
     return reset
 
 
-def build_delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[AbstractProcess]]:
-    """The events of ``port``, ``steps`` (at least 1) later."""
-    size = int(np.prod(port.shape))
+def build_delay(
+    port: OutPort, shape: tuple[int, int, int], steps: int, name: str
+) -> tuple[OutPort, list[AbstractProcess]]:
+    """The events of ``port`` (X * Y * C,), ``steps`` (at least 1) later, as maps of ``shape``."""
+    size = int(np.prod(shape))
     identity = csr_matrix((np.ones(size, np.int32), (np.arange(size), np.arange(size))), shape=(size, size))
     if steps == 1:
         line = Sparse(weights=identity, num_message_bits=MESSAGE_BITS, name=name)
@@ -92,20 +94,28 @@ def build_delay(port: OutPort, steps: int, name: str) -> tuple[OutPort, list[Abs
         line = DelaySparse(
             weights=identity, delays=identity.astype(int) * (steps - 1), num_message_bits=MESSAGE_BITS, name=name
         )
-    relay = GradedVec(shape=port.shape, vth=0)
+    relay = GradedVec(shape=shape, vth=0)
     relay.name = f"{name} relay"
-    port.flatten().connect(line.s_in)
-    line.a_out.reshape(port.shape).connect(relay.a_in)
+    port.connect(line.s_in)
+    line.a_out.reshape(shape).connect(relay.a_in)
     return relay.s_out, [line, relay]
 
 
-def build_sparse(connection: Record, network: Description) -> Sparse:
-    """A connection as a matrix over flat (X, Y, C) maps, with weights as the chip stores them."""
+def build_sparse(connection: Record, network: Description, exponent: int | None = None) -> Sparse:
+    """A connection as a matrix over flat (X, Y, C) maps; ``exponent`` in place of its own."""
     source_shape, target_shape = (
         axes.shape_to_lava(network.populations[connection[end]]["shape"]) for end in ("source", "target")
     )
     rows, columns, weights = list_synapses(connection, network, source_shape, target_shape)
-    data, exponent = encode_weights(weights, int(connection["exponent"]))
     shape = (int(np.prod(target_shape)), int(np.prod(source_shape)))
+    own = int(connection["exponent"]) if exponent is None else exponent
+    return build_matrix(rows, columns, weights, shape, own, connection["name"])
+
+
+def build_matrix(
+    rows: Int64, columns: Int64, weights: Array, shape: tuple[int, int], exponent: int, name: str
+) -> Sparse:
+    """``weights * 2**exponent`` at (rows, columns) of a matrix of ``shape``, as the chip stores them."""
+    data, stored = encode_weights(weights, exponent)
     matrix = csr_matrix((data.astype(np.int32), (rows, columns)), shape=shape)
-    return Sparse(weights=matrix, weight_exp=exponent, num_message_bits=MESSAGE_BITS, name=connection["name"])
+    return Sparse(weights=matrix, weight_exp=stored, num_message_bits=MESSAGE_BITS, name=name)

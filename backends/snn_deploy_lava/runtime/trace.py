@@ -2,7 +2,8 @@
 
 Entries ``0/KIND/NAME`` for every population NAME: ``counts`` and ``events`` (B, n) int64, or where recorded ``trains``
 (B, steps, n) int32, from which both follow, and ``states`` and ``currents`` alike; n counts neurons in the order (C, H, W).
-The text ``manifest`` names the network by the SHA-256 of its ``.snn`` file and the stimulus by that of shape and values.
+``0/stimulus/INPUT`` (B, C, H, W) are the payloads of the images. The text ``manifest`` names the network by the SHA-256 of its
+``.snn`` file and the stimulus by that of shape and values.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ def record_path(folder: Path, index: int) -> Path:
 
 
 def collect(network: Description, folder: Path) -> dict[str, dict[str, Array]]:
-    """Records of a finished job by population, with axes (C, H, W); arrays without these axes are unchanged."""
+    """Records of a finished job by recorded population, with axes (C, H, W); arrays without these axes are unchanged."""
     records = {}
     for index, name in enumerate(network.populations):
+        if not record_path(folder, index).exists():
+            continue
         with np.load(record_path(folder, index), allow_pickle=False) as saved:
             records[name] = {
                 key: saved[key] if key in ("last", "extremes") else axes.maps_from_lava(saved[key])
@@ -44,9 +47,17 @@ def digest_stimulus(stimulus: Array) -> str:
     return hashlib.sha256(repr(data.shape).encode() + data.tobytes()).hexdigest()
 
 
-def write(path: Path, network: Description, stimulus: Array, records: dict[str, dict[str, Array]], name: str) -> None:
-    """Save ``records`` of a run of ``stimulus`` by a recorder called ``name``."""
-    entries: dict[str, Array] = {}
+def write(
+    path: Path,
+    network: Description,
+    stimulus: Array,
+    records: dict[str, dict[str, Array]],
+    name: str,
+    models: dict[str, str],
+) -> None:
+    """Save ``records`` of a run of ``stimulus`` by a recorder called ``name``; ``models`` ran on a chip, by process."""
+    source = network.manifest["populations"][0]["name"]
+    entries: dict[str, Array] = {f"0/stimulus/{source}": stimulus.astype(np.int64)}
     for population, arrays in records.items():
         kinds = ("trains", "states", "currents") if "trains" in arrays else ("counts", "events")
         for kind in kinds:
@@ -60,6 +71,7 @@ def write(path: Path, network: Description, stimulus: Array, records: dict[str, 
         "time": "window",
         "network": network.digest,
         "batches": [{"images": len(stimulus), "stimulus": digest_stimulus(stimulus)}],
+        **({"models": models} if models else {}),
     }
     np.savez(path, manifest=np.array(json.dumps(manifest)), **entries)
 
@@ -73,6 +85,13 @@ def list_differences(expected: dict[str, Array], records: dict[str, dict[str, Ar
             where = tuple(int(index) for index in np.argwhere(reference != counts)[0])
             lines.append(
                 f"{name}: {np.count_nonzero(reference != counts)} of {counts.size} counts differ; the first, at (image, channel,"
-                f" y, x) {where}, is {counts[where]} and should be {reference[where]}"
+                f" y, x) {where}, is {counts[where]} and should be {reference[where]}{_explain(reference, counts)}"
             )
     return lines
+
+
+def _explain(reference: Array, counts: Array) -> str:
+    """What a read-out may have done that turns ``reference`` into ``counts``."""
+    if not np.any((counts - reference) % (1 << 24)):
+        return "; events that are negative and were read as unsigned words of 24 bits: sign-extend them"
+    return ""

@@ -37,7 +37,11 @@ REPORTS = 32
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: ``conv`` and ``fire`` name models of :mod:`snn_deploy_lava.runtime.graph`; sim or loihi2 as target."""
+    """What to run: ``conv`` and ``fire`` name models of :mod:`snn_deploy_lava.runtime.models`; sim or loihi2 as target.
+
+    ``chip_graph``: the graph of the chip, whatever runs it (:mod:`snn_deploy_lava.runtime.chip_graph`); the folder then holds its
+    plan, too. ``record``: populations that are recorded (empty: all).
+    """
 
     trains: bool = False
     states: bool = False
@@ -45,6 +49,8 @@ class Job:
     conv: str = "exact"
     fire: str = "closed"
     target: str = "sim"
+    chip_graph: bool = False
+    record: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Save as ``job.json``."""
@@ -53,7 +59,8 @@ class Job:
     @classmethod
     def read(cls, folder: Path) -> Job:
         """Load from ``job.json``."""
-        return cls(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+        fields = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        return cls(**{**fields, "record": tuple(fields["record"])})
 
 
 class ModelError(Exception):
@@ -69,27 +76,55 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     network = description.read(folder / "network.snn")
     stimulus = np.load(folder / "stimulus.npy", allow_pickle=False)
     lava_import.prepare()
-    from snn_deploy_lava.runtime import chip, discovery
-    from snn_deploy_lava.runtime import graph as graphs
+    from snn_deploy_lava.runtime import discovery
 
-    on_chip = job.target == "loihi2"
-    schedule = graphs.plan(network, len(stimulus), stream=job.stream, power_of_two=on_chip)
-    recording = graphs.Recording(folder, job.trains, job.states)
-    adapters = chip.Adapters() if on_chip else None
-    graph = graphs.build(network, stimulus, schedule, recording, job.conv, adapters)  # type: ignore[arg-type]
-    simulated = graphs.make_run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
-    configuration = chip.make_run_configuration(stock=network.stock) if on_chip else simulated
+    graph, configuration, steps = _prepare(job, network, stimulus, folder)
     with discovery.skip_search(configuration):
         graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
-    chunk = -(-schedule.steps // REPORTS)
-    for done in range(0, schedule.steps, chunk):
-        yield done, schedule.steps
-        _advance(graph, min(chunk, schedule.steps - done))
-    if not on_chip:
+    chunk = -(-steps // REPORTS)
+    for done in range(0, steps, chunk):
+        yield done, steps
+        _advance(graph, min(chunk, steps - done))
+    if not job.chip_graph:
         saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
-    yield schedule.steps, schedule.steps
+    yield steps, steps
     graph.source.stop()
+
+
+def _prepare(job: Job, network: description.Description, stimulus: Any, folder: Path) -> tuple[Graph, Any, int]:
+    """The graph, the configuration that runs it, and the steps it takes."""
+    from snn_deploy_lava.runtime import graph as graphs
+    from snn_deploy_lava.runtime import models
+
+    recording = graphs.Recording(folder, job.trains, job.states, job.record)
+    simulator = models.make_run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    if not job.chip_graph:
+        schedule = graphs.plan(network, len(stimulus), stream=job.stream)
+        return graphs.build(network, stimulus, schedule, recording, job.conv), simulator, schedule.steps  # type: ignore[arg-type]
+    from snn_deploy_lava.runtime import chip, chip_graph
+    from snn_deploy_lava.runtime.chip_plan import ChipPlan
+
+    adapters = chip.Adapters() if job.target == "loihi2" else None
+    schedule = chip_graph.plan_schedule(network, len(stimulus))
+    graph = chip_graph.build(network, ChipPlan.read(folder / "chip.json"), stimulus, schedule, recording, adapters)
+    if adapters is None:
+        return graph, simulator, schedule.steps
+    chip.check_boundaries(graph.processes, graph.adapters, models.HOST)
+    named = chip.name_models(graph.processes, graph.adapters, models.HOST)
+    (folder / "models.json").write_text(json.dumps(describe_models(named)), encoding="utf-8")
+    return (
+        graph,
+        chip.make_run_configuration(named, chip.load_hook("callback_fxs", schedule.steps) or ()),
+        schedule.steps,
+    )
+
+
+def describe_models(models: dict[type, type]) -> dict[str, str]:
+    """Modules and names of the models by those of the processes."""
+    return {
+        f"{kind.__module__}.{kind.__name__}": f"{model.__module__}.{model.__name__}" for kind, model in models.items()
+    }
 
 
 def _advance(graph: Graph, steps: int) -> None:

@@ -30,6 +30,7 @@ from snn_deploy.verification.diagnosis.mutation import MutationScore, add_score,
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 from snn_deploy.verification.session import Outcome, Session
 from snn_deploy.verification.stimuli import Stimuli
+from snn_deploy.verification.traces.recorded import read_stimuli
 
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
@@ -140,9 +141,10 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, compare, explain, certify."""
+    network = artifact.load(arguments.network)
+    asked = arguments.level
     if arguments.level is None:
         arguments.level = (Level.NEURON_COUNT if arguments.spread else Level.TRAIN).label
-    network = artifact.load(arguments.network)
     if arguments.check is not None:
         return verify_certificate.check(arguments, network, _compared)
     if arguments.prove:
@@ -151,11 +153,13 @@ def execute(arguments: argparse.Namespace) -> int:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
         return _plan(arguments, network)
-    if arguments.input is None:
+    if arguments.input is None and not arguments.trace:
         raise VerificationError("give --input FILE, the image for every backend")
     key = verify_certificate.prepare(arguments)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
+    if arguments.trace and asked is None and not arguments.spread:
+        arguments.level = verify_recordings.choose_level(arguments, network).label
     if _is_folder(arguments):
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     outcome, score = _compared(arguments, network)
@@ -200,7 +204,9 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome,
 
 
 def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:
-    """The images that ``--input`` names, a file or a folder."""
+    """The images that ``--input`` names, a file or a folder; without it, those that the first recording holds."""
+    if arguments.input is None:
+        return read_stimuli(network, arguments.trace[0])
     if arguments.input.is_dir():
         return Stimuli.of_folder(network, verify_folder.folder_images(arguments, network))
     sized, _, payloads = shared.stimulus(arguments, network)

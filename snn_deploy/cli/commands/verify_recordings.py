@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from snn_deploy.cli import arguments as shared
-from snn_deploy.verification.traces.recordings import Readout
+from snn_deploy.display.console import note
+from snn_deploy.errors import NetworkError
+from snn_deploy.network.network import Network
+from snn_deploy.verification import Level
+from snn_deploy.verification.traces.recorded import find_level
+from snn_deploy.verification.traces.recordings import Batches, Readout, open_recording
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +51,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dt", type=shared.real(1e-12, 1e12), help="duration of a step, in the unit of a .nir file's event times"
     )
+
+
+def choose_level(arguments: argparse.Namespace, network: Network) -> Level:
+    """The strictest level that the recordings allow, with a note where it is not that of every event."""
+    with ExitStack() as opened:
+        recordings = [
+            opened.enter_context(open_recording(path, network, readout_of(arguments))) for path in arguments.trace
+        ]
+        sized = _sized(network, recordings)
+        level = find_level(sized, recordings)
+    if level < Level.TRAIN:
+        what = "the outputs" if level is Level.OUTPUT_COUNT else "counts, not steps that can be compared"
+        note(f"the recordings hold {what}: compared at level {level.label}; --level train asks for every event")
+    return level
+
+
+def _sized(network: Network, recordings: Sequence[Batches]) -> Network:
+    """``network`` at the size of the images that ``recordings`` hold."""
+    for recording in recordings:
+        payloads = recording.stimulus(0)
+        if payloads is not None and payloads.shape[2:] != network.input.shape[1:]:
+            with suppress(NetworkError):
+                return network.at_size(*payloads.shape[2:])
+    return network
 
 
 def readout_of(arguments: argparse.Namespace) -> Readout:

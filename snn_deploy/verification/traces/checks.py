@@ -20,6 +20,19 @@ def check_size(where: object, samples: int, length: int, neurons: int) -> None:
         )
 
 
+def match_names(network: Network, names: Collection[str]) -> dict[str, str]:
+    """Populations by those of ``names`` that have dots where theirs have slashes, as names of files and attributes do.
+
+    Names that the network has are left out, and so are those that fit none, or several.
+    """
+    known = [population.name for population in network.populations]
+    dotted: dict[str, list[str]] = {}
+    for name in known:
+        dotted.setdefault(name.replace("/", ".").strip("."), []).append(name)
+    found = {name: dotted.get(name.strip("."), []) for name in names if name not in known}
+    return {name: places[0] for name, places in found.items() if len(places) == 1 and places[0] not in names}
+
+
 def check_names(where: str, network: Network, names: Collection[str] | Mapping[str, object]) -> None:
     """:class:`VerificationError` where any of ``names`` is not a population of ``network``."""
     known = [population.name for population in network.populations]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import VerificationError
 from snn_deploy.network.network import Network
+from snn_deploy.verification.traces.checks import match_names
 from snn_deploy.verification.traces.decoding import decode
 from snn_deploy.verification.traces.nir_data import read_nir_data
 from snn_deploy.verification.traces.sana_fe import is_potentials, read_sana_fe
-from snn_deploy.verification.traces.trace import Time, Trace
-from snn_deploy.verification.traces.trace_file import TraceFile
+from snn_deploy.verification.traces.trace import Deferred, Probe, Time, Trace
+from snn_deploy.verification.traces.trace_file import KINDS, TraceFile
 
 SANA_FE = ("spikes.csv", "potentials.csv")
 """Names of SANA-FE's tables in a folder."""
@@ -47,12 +49,19 @@ AS_RECORDED = Readout()
 
 @dataclass(frozen=True)
 class Batches:
-    """An open recording: ``images`` in each of its batches, ``read`` gives one of these, ``time`` says what steps mean."""
+    """An open recording: ``images`` in each of its batches, ``read`` gives one of these, ``time`` says what steps mean.
+
+    ``network`` is the digest of what it says that it recorded; ``kinds`` are the arrays of every population of the first batch;
+    ``stimulus`` gives the payloads (B, C, H, W) of a batch, or ``None`` where the recording does not hold them.
+    """
 
     name: str
     images: tuple[int, ...]
     read: Callable[[int], Trace]
     time: Time
+    network: str | None
+    kinds: Mapping[str, frozenset[str]]
+    stimulus: Callable[[int], Int64 | None] = lambda _: None
 
 
 @contextmanager
@@ -66,7 +75,16 @@ def open_recording(source: Path | Trace, network: Network, readout: Readout) -> 
         yield _one_batch(str(source), read_nir_data(source, network, dt=readout.dt), readout)
     else:
         with TraceFile(source) as file:
-            yield Batches(str(source), file.header.images, lambda index: readout.decode(file[index]), file.header.time)
+            renamed = match_names(network, file.kinds(0))
+            yield Batches(
+                str(source),
+                file.header.images,
+                lambda index: readout.decode(_renamed(file[index], renamed)),
+                file.header.time,
+                file.header.network,
+                {renamed.get(name, name): kinds for name, kinds in file.kinds(0).items()},
+                file.stimulus,
+            )
 
 
 def list_recording_files(path: Path) -> dict[str, Path]:
@@ -76,7 +94,20 @@ def list_recording_files(path: Path) -> dict[str, Path]:
 
 
 def _one_batch(name: str, trace: Trace, readout: Readout) -> Batches:
-    return Batches(name, (trace.images,), lambda _: readout.decode(trace), trace.time)
+    kinds = {population: _kinds(trace.probes[population]) for population in trace.probes}
+    return Batches(name, (trace.images,), lambda _: readout.decode(trace), trace.time, trace.network, kinds)
+
+
+def _kinds(probe: Probe) -> frozenset[str]:
+    return frozenset(kind for kind, field in KINDS.items() if getattr(probe, field) is not None)
+
+
+def _renamed(trace: Trace, names: Mapping[str, str]) -> Trace:
+    """``trace`` with the populations called as ``names`` says."""
+    if not names:
+        return trace
+    files = {names.get(name, name): name for name in trace.probes}
+    return replace(trace, probes=Deferred(tuple(files), lambda name: trace.probes[files[name]]))
 
 
 def _tables(path: Path) -> tuple[Path | None, Path | None]:

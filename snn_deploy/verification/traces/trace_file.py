@@ -22,7 +22,7 @@ import textwrap
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from typing import IO, TypeAlias
 
 import numpy as np
 
-from snn_deploy.arrays import Array
+from snn_deploy.arrays import Array, Int64
+from snn_deploy.backend.stimulus import digest_stimulus
 from snn_deploy.errors import VerificationError
 from snn_deploy.files import check_regular, replacing
 from snn_deploy.verification.traces.trace import Deferred, Probe, Time, Trace
@@ -48,11 +49,17 @@ KINDS = {
 }
 """Kinds of arrays in a file, and the fields of :class:`Probe` that hold them."""
 
+STIMULUS = "stimulus"
+"""Kind of the payloads (B, C, H, W) that a batch was recorded of; the name is that of the input."""
+
 PROBE_LIMIT = 2**31
 """Largest sum of one population's arrays in one batch, in bytes, uncompressed, that a reader accepts."""
 
 _BATCH = re.compile(r"0|[1-9][0-9]{0,8}")
 """Batches are written in one way only: ``0`` and ``00`` would be two entries for one array."""
+
+_FLOAT64_EXACT = 2**53
+"""Whole numbers below are exact in float64."""
 
 MANIFEST_LIMIT = 2**24
 """Largest manifest in bytes."""
@@ -159,7 +166,7 @@ class TraceFile:
         except _DAMAGE as error:
             raise VerificationError(f"{path}: not a trace file, or damaged: {_reason(error)}") from error
         try:
-            self.header, self._entries = self._open()
+            self.header, self._entries, self._stimuli = self._open()
         except VerificationError as error:
             self.close()
             raise VerificationError(f"{path}: {error}") from error
@@ -186,7 +193,26 @@ class TraceFile:
         probes, header = Deferred(self._entries[index], partial(self._probe, index)), self.header
         return Trace(header.name, header.images[index], probes, header.network, header.stimuli[index], header.time)
 
-    def _open(self) -> tuple[TraceHeader, _Entries]:
+    def kinds(self, index: int) -> dict[str, frozenset[str]]:
+        """Kinds of arrays of every population in one batch; none is read."""
+        return {population: frozenset(entries) for population, entries in self._entries[index].items()}
+
+    def stimulus(self, index: int) -> Int64 | None:
+        """Payloads (B, C, H, W) int64 that batch ``index`` was recorded of; ``None`` where the file does not hold them."""
+        info, said = self._stimuli.get(index), self.header.stimuli[index]
+        if info is None:
+            return None
+        where = f"{self.path}: batch {index}: {STIMULUS}"
+        payloads: Int64 = self._read(where, {STIMULUS: info})[STIMULUS].astype(np.int64)
+        if payloads.ndim != 4 or len(payloads) != self.header.images[index]:
+            raise VerificationError(
+                f"{where}: shape {payloads.shape}; ({self.header.images[index]}, C, H, W) is expected"
+            )
+        if said is not None and digest_stimulus(payloads) != said:
+            raise VerificationError(f"{where}: is not the one that the manifest names by its digest")
+        return payloads
+
+    def _open(self) -> tuple[TraceHeader, _Entries, dict[int, zipfile.ZipInfo]]:
         infos = self._archive.infolist()
         names = [info.filename for info in infos]
         if len(set(names)) != len(names):
@@ -196,17 +222,23 @@ class TraceFile:
             raise VerificationError("not a trace file: no array 'manifest'")
         header = _parse(self._text(manifest))
         entries: _Entries = {index: {} for index in range(len(header.images))}
+        stimuli: dict[int, zipfile.ZipInfo] = {}
         for info in infos:
             if info is manifest:
                 continue
             batch, kind, population = _key(info.filename)
             if batch not in entries:
                 raise VerificationError(f"{info.filename}: the manifest has {len(entries)} batches, numbered from 0")
-            entries[batch].setdefault(population, {})[kind] = info
+            if kind == STIMULUS:
+                if batch in stimuli:
+                    raise VerificationError(f"{info.filename}: batch {batch} has two stimuli; one is needed")
+                stimuli[batch] = info
+            else:
+                entries[batch].setdefault(population, {})[kind] = info
         empty = [index for index, found in entries.items() if not found]
         if empty:
             raise VerificationError(f"batch {empty[0]} contains no arrays")
-        return header, entries
+        return header, entries, stimuli
 
     def _text(self, info: zipfile.ZipInfo) -> str:
         if info.file_size > MANIFEST_LIMIT:
@@ -217,21 +249,28 @@ class TraceFile:
         return str(array.reshape(())[()])
 
     def _probe(self, index: int, population: str) -> Probe:
-        entries = self._entries[index][population]
         where = f"{self.path}: batch {index}: {population}"
+        arrays = self._read(where, self._entries[index][population])
+        try:
+            return Probe(**{KINDS[kind]: array for kind, array in arrays.items()})
+        except VerificationError as error:
+            raise VerificationError(f"{where}: {error}") from error
+
+    def _read(self, where: str, entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, Array]:
+        """The arrays of ``entries`` by kind."""
         total = sum(info.file_size for info in entries.values())
         if total > self.limit:
             raise VerificationError(f"{where}: {total} bytes, {self.limit} are allowed; record fewer images in a batch")
-        fields = {}
+        arrays = {}
         try:
             for kind, info in entries.items():
                 with self._archive.open(info) as stream:
-                    fields[KINDS[kind]] = _read_array(stream, info)
-            return Probe(**fields)
+                    arrays[kind] = _read_array(stream, info)
         except VerificationError as error:
             raise VerificationError(f"{where}: {error}") from error
         except _DAMAGE as error:
             raise VerificationError(f"{where}: damaged: {_reason(error)}") from error
+        return arrays
 
 
 def read_trace(path: Path) -> Iterator[Trace]:
@@ -246,7 +285,7 @@ def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> Array:
         raise VerificationError(f"{info.filename}: array format {version} is unknown")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]  # numpy types no header readers
-    if dtype.hasobject or dtype.kind not in "iub":
+    if dtype.hasobject or dtype.kind not in "iubf":
         raise VerificationError(f"{info.filename}: {dtype}; integers are compared")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if expected > info.file_size:
@@ -255,12 +294,31 @@ def _read_array(stream: IO[bytes], info: zipfile.ZipInfo) -> Array:
     if len(data) != expected or stream.read(1):
         raise VerificationError(f"{info.filename}: does not hold the {expected} bytes that its header promises")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    if dtype.kind == "f":
+        return _whole(array, info.filename)
     return array.astype(np.int8) if dtype.kind == "b" else array
+
+
+def _whole(array: Array, where: str) -> Int64:
+    """Integers that were kept as floats, as Lava's ``Monitor`` does."""
+    numbers = np.asarray(array, np.float64)
+    fractions = ~(np.abs(numbers) < _FLOAT64_EXACT) | (numbers != np.rint(numbers))
+    if np.any(fractions):
+        raise VerificationError(
+            f"{where}: {array.dtype}, of which {np.count_nonzero(fractions)} of {array.size} values are not whole numbers, "
+            f"as {numbers[fractions][0]:g}; integers are compared: multiply by the unit that they were divided by"
+        )
+    return numbers.astype(np.int64)
 
 
 def _key(filename: str) -> tuple[int, str, str]:
     parts = filename.removesuffix(".npy").split("/", 2)
-    if not filename.endswith(".npy") or len(parts) != 3 or not _BATCH.fullmatch(parts[0]) or parts[1] not in KINDS:
+    if (
+        not filename.endswith(".npy")
+        or len(parts) != 3
+        or not _BATCH.fullmatch(parts[0])
+        or parts[1] not in (*KINDS, STIMULUS)
+    ):
         raise VerificationError(
             f"entry {filename!r} is not BATCH/KIND/POPULATION with a batch of 0, 1, ... and a kind of {', '.join(KINDS)}"
         )

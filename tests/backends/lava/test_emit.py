@@ -90,7 +90,7 @@ def test_the_manifest_hashes_every_file_and_leads_back_to_onnx(bundle: Path, net
 
 @needs_lava
 def test_the_self_check_and_a_trace_of_this_python(bundle: Path, network: Network, tmp_path: Path) -> None:
-    done = run(sys.executable, bundle, "--out", str(tmp_path / "trace.npz"), "--trains")
+    done = run(sys.executable, bundle, "--out", str(tmp_path / "trace.npz"), "--trains", "--record", "all")
     assert (done.returncode, done.stdout) == (0, "equal: 10 populations, every count\n"), done.stderr
     stimulus = random_stimulus(network, 0, 2)
     expected = load_backend("reference").run(network, stimulus, Record.TRAINS)
@@ -107,7 +107,7 @@ def test_a_wrong_count_is_found(
     counts = dict(load_backend("reference").run(network, random_stimulus(network, 0, 2)).counts)
     counts["dec"] = counts["dec"].copy()
     counts["dec"][1, 2, 3, 4] += 1
-    monkeypatch.setattr(command, "_run", lambda *_: {name: {"counts": values} for name, values in counts.items()})
+    monkeypatch.setattr(command, "_run", lambda *_: ({name: {"counts": values} for name, values in counts.items()}, {}))
     assert command.main(bundle, []) == 1
     assert capsys.readouterr().out.startswith(
         "dec: 1 of 512 counts differ; the first, at (image, channel, y, x) (1, 2, 3"
@@ -134,7 +134,7 @@ def test_the_bundle_runs_on_python_310_with_lava_alone(bundle: Path) -> None:
     python = python310()
     if python is None:
         pytest.skip("no Python 3.10 with lava-nc: name one in SNN_DEPLOY_PYTHON310")
-    done = run(python, bundle)
+    done = run(python, bundle, "--record", "all")
     assert (done.returncode, done.stdout) == (0, "equal: 10 populations, every count\n"), done.stderr
     done = run(python, bundle, "--conformance")
     assert (done.returncode, done.stdout) == (0, "equal: 4 populations, every count\n"), done.stderr

@@ -13,6 +13,8 @@ One step, with the schedule of :mod:`snn_deploy_lava.runtime.schedule` giving th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
@@ -35,7 +37,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     greatest); counts of ``None`` are unbounded. An event subtracts its payload
     times theta from the membrane, or resets it to zero (``hard``). ``clock`` says when an image begins here and ``start``
     from which step of the image the layer fires; the bias is added once, at ``start``, or at every step from then on
-    (``bias_repeats``). ``v_out`` sends the membrane after each step.
+    (``bias_repeats``).
     """
 
     def __init__(
@@ -69,7 +71,6 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         )
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
-        self.v_out = OutPort(shape=shape)
         self.theta = Var(shape=theta.shape, init=theta)
         self.v0 = Var(shape=v0.shape, init=v0)
         self.bias = Var(shape=bias.shape, init=bias)
@@ -86,7 +87,6 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
     theta: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
     v0: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
     bias: Int64 = LavaPyType(np.ndarray, np.int64, precision=24)
@@ -113,7 +113,6 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
             self.saturations[0] += np.count_nonzero(raised != self.v)
         payload = self._fire() if step >= start else np.zeros_like(self.v)
         self.s_out.send(payload.astype(np.int32))
-        self.v_out.send(self.v.astype(np.int32))
 
     def _fire(self) -> Int64:
         strict, counts = self.proc_params["strict"], self.proc_params["counts"]
@@ -133,5 +132,40 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
 @tag("ladder")
 class PyMultiThresholdLadder(PyMultiThreshold):
     """The hardware form: a ladder of compares and subtractions, no division."""
+
+    fire = staticmethod(fire_ladder)
+
+
+class ProbedMultiThreshold(MultiThreshold):
+    """The process with a port for its membrane after each step."""
+
+    def __init__(self, **own: Any) -> None:
+        super().__init__(**own)
+        self.v_out = OutPort(shape=own["shape"])
+
+
+@implements(proc=ProbedMultiThreshold, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyProbedMultiThreshold(PyMultiThreshold):
+    """The same step, after which the membrane is sent."""
+
+    implements_process = None  # inherited, and then no other process could be named
+
+    v_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+
+    def run_spk(self) -> None:
+        """One step."""
+        super().run_spk()
+        self.v_out.send(self.v.astype(np.int32))
+
+
+@implements(proc=ProbedMultiThreshold, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("ladder")
+class PyProbedMultiThresholdLadder(PyProbedMultiThreshold):
+    """The hardware form of it."""
+
+    implements_process = None
 
     fire = staticmethod(fire_ladder)

@@ -1,0 +1,1 @@
+"""Its presence is how ``lava.utils.loihi.is_installed`` finds lava-loihi."""
