@@ -118,7 +118,12 @@ def _has_flat_input(network: Network, layout: Layout) -> bool:
 def describe_layout(layout: Layout) -> str:
     """What else a team must know of the chip's form of the network."""
     doubled = [name for name, scale in layout.plan.scales.items() if scale]
-    lines = []
+    own = "MultiThreshold" in list_processes(layout)
+    lines = [
+        "* The only model that a team must bring is that of `MultiThreshold`."
+        if own
+        else "* Every process of the network is Lava's own: a team brings no model."
+    ]
     if not any(connection.delay > 1 for connection in layout.network.connections):
         lines.append(
             "* There are no delay lines: what arrives early waits in neurons that do not fire before their start."

@@ -49,7 +49,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def patches() -> Data:
     """Parts of photographs, a sixteenth as large as those of ``data``."""
-    samples = [Sample(name, images.center_crop(images.load_photograph(name, 1), 64, 64)) for name in images.CALIBRATION[:8]]
+    samples = [
+        Sample(name, images.center_crop(images.load_photograph(name, 1), 64, 64)) for name in images.CALIBRATION[:8]
+    ]
     entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
     return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
 

@@ -224,7 +224,7 @@ def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.Capt
     assert main(["convert", model, "--neuron", "sigma-delta", *options, str(network)]) == 0
     assert artifact.load(network).config["neuron"] == "sigma-delta"
     assert main(["emit", str(network), "--to", "lava", "--out", str(bundle)]) == 0
-    assert "Every process of the network is Lava's own" in (bundle / "README.md").read_text(encoding="utf-8")
+    assert "Every process of the network is Lava's own: " in (bundle / "README.md").read_text(encoding="utf-8")
     capsys.readouterr()
     model = str(MODELS / "segmenter_isbi.onnx")
     assert main(["convert", model, "--neuron", "lif", *options, str(tmp_path / "none.snn")]) == 3
