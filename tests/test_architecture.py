@@ -50,12 +50,13 @@ HEAVY = {
     "torch": ("snn_deploy.finetuning", "models"),
     "lava": ("snn_deploy_lava",),
     "ctypes": ("snn_deploy_cpu.kernels",),
+    "av": ("snn_deploy.data",),
     "matplotlib": ("snn_deploy.report", "snn_deploy.display", "models"),
     "skimage": ("snn_deploy.report", "snn_deploy.data", "models"),
 }
 """Libraries and the only packages that may import them."""
 
-LAZY = ("torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "scipy", "rich")
+LAZY = ("torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "scipy", "rich", "av")
 """What ``import snn_deploy`` must not bring in."""
 
 FRONT = {"snn_deploy", "snn_deploy.__main__"}

@@ -40,7 +40,7 @@ def read_image(path: Path, channels: int, scale: PictureScale = PLAIN) -> Image:
     Pictures and arrays of integers are brought into the range of ``scale``, by default [0, 1]; arrays of floats are in it.
     """
     if path.suffix.lower() in picture_file.FEW and channels in (1, 3):
-        return scale.apply(_arranged(path, picture_file.read(path), channels))
+        return scale.apply(arrange_picture(path, picture_file.read(path), channels))
     return read_images(path, channels, scale)
 
 
@@ -60,7 +60,7 @@ def read_each(path: Path, channels: int, scale: PictureScale = PLAIN) -> list[Im
         return array_file.read_arrays(path, channels, scale)
     if path.suffix.lower() in (".tif", ".tiff") and channels not in (1, 3):
         return [tiff_channels.read(path, channels, scale)]
-    return [scale.apply(_arranged(path, page, channels)) for page in picture_file.read_pages(path, channels)]
+    return [scale.apply(arrange_picture(path, page, channels)) for page in picture_file.read_pages(path, channels)]
 
 
 def check_image(values: object, channels: int, where: str = "image") -> Image:
@@ -78,7 +78,7 @@ def check_image(values: object, channels: int, where: str = "image") -> Image:
     return numbers
 
 
-def _arranged(path: Path, values: Float32, channels: int) -> Image:
+def arrange_picture(path: Path, values: Float32, channels: int) -> Image:
     """A picture (H, W) or (H, W, 3) as (1, C, H, W): color becomes gray, gray becomes equal channels."""
     from skimage import color
 

@@ -86,7 +86,7 @@ def read_pages(path: Path, channels: int = 1) -> tuple[Float32, ...]:
                 warnings.simplefilter("ignore")  # unusual metadata does not matter, and the size is checked below
                 # A stream, not a path: Pillow 11 to 13 map uncompressed TIFFs of a path into memory and forget to turn them.
                 with path.open("rb") as stream, Pillow.open(stream) as picture:
-                    _check_size(path, picture.size)
+                    check_size(path, picture.size)
                     number = _count_pages(path, picture)
                     return tuple(_read_page(path, stream, picture, page, number, channels) for page in range(number))
         except UnidentifiedImageError as error:
@@ -100,7 +100,7 @@ def read_pages(path: Path, channels: int = 1) -> tuple[Float32, ...]:
 def _read_page(path: Path, stream: BinaryIO, picture: Image, page: int, pages: int, channels: int) -> Float32:
     if pages > 1:
         picture.seek(page)
-    _check_size(path, picture.size, pages)
+    check_size(path, picture.size, pages)
     _check_format(path, picture)
     if _is_deep_color(picture):
         return _unit(path, _read_deep_color(path, stream, picture, page), channels)
@@ -128,7 +128,8 @@ def _unit(path: Path, values: Any, channels: int) -> Float32:
     return np.asarray(values, np.float32)
 
 
-def _check_size(path: Path, size: tuple[int, int], pages: int = 1) -> None:
+def check_size(path: Path, size: tuple[int, int], pages: int = 1) -> None:
+    """:class:`StimulusError` where pictures of ``size`` (W, H) have more pixels than are read."""
     width, height = size
     if max(size) > MAX_SIDE or width * height * pages > MAX_PIXELS:
         many = f"{pages} pages of " if pages > 1 else ""

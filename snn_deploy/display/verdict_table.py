@@ -54,7 +54,7 @@ def tabulate(verdict: Verdict) -> Table:
     if replayed:
         rows.add_column("introduced", justify="right")
         rows.add_column("inherited", justify="right")
-    rows.add_column(PLACE)
+    rows.add_column(_heading(verdict))
     rows.add_column("status")
     for row in verdict.rows:
         status = Text(row.status.value, _STYLES[row.status])
@@ -140,6 +140,10 @@ def _errors(row: Row) -> tuple[str, str]:
     return ("-", "-") if worst is None else (f"{worst.introduced:,}", f"{worst.inherited:,}")
 
 
+def _heading(verdict: Verdict) -> str:
+    return PLACE.replace("image", verdict.unit)
+
+
 def _place(divergence: Divergence | None) -> str:
     if divergence is None:
         return ""
@@ -176,4 +180,4 @@ def _silent(verdict: Verdict) -> tuple[str, ...]:
     levels = (Level.NEURON_COUNT, Level.TRAIN, Level.STATE)
     made = [heading for heading, level in zip(differ, levels, strict=True) if verdict.asked >= level]
     strictest = made[-1:] if verdict.status is Status.EQUAL else []
-    return ("probed", *(heading for heading in differ if heading not in strictest), PLACE)
+    return ("probed", *(heading for heading in differ if heading not in strictest), _heading(verdict))

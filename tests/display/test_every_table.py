@@ -23,8 +23,19 @@ from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.activity.counting import assume_activity
+from snn_deploy.activity.stream import StreamCounter
 from snn_deploy.backend.protocol import Run
-from snn_deploy.cli.commands import backends, demo, diff, estimate, finetune, inspect, targets, verify_folder
+from snn_deploy.cli.commands import (
+    backends,
+    demo,
+    diff,
+    estimate,
+    estimate_stream,
+    finetune,
+    inspect,
+    targets,
+    verify_folder,
+)
 from snn_deploy.cli.commands import evaluate as scores
 from snn_deploy.conversion.choose import Choice, Trial
 from snn_deploy.conversion.convert import Converted
@@ -34,7 +45,7 @@ from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate as estimate_energy
 from snn_deploy.data.metrics import ClassScore
-from snn_deploy.display import conversion_tables, proof_table, tables, verdict_table
+from snn_deploy.display import conversion_tables, proof_table, stream_tables, tables, verdict_table
 from snn_deploy.display.columns import fit
 from snn_deploy.display.labels import labels
 from snn_deploy.display.names import visible
@@ -100,6 +111,19 @@ def conversion() -> Conversion:
             node.name = named(index)
         onnx.save(model, path)
         return convert_model(path, [image], Options(levels=15)).conversion
+
+
+def stream() -> RenderableType:
+    counter = StreamCounter(network())
+    for _ in range(2):
+        counter.add({each.name: np.full((1, *each.shape), 10**5, np.int64) for each in network().populations})
+    return stream_tables.stream_table(network(), counter, "cpu[x]")
+
+
+def frames() -> RenderableType:
+    first, later = (assume_activity(network(), rate) for rate in (0.5, 0.01))
+    begin, energy = (estimate_energy(network(), each, load_target("loihi2")) for each in (first, later))
+    return estimate_stream.tabulate_frames(first, later, begin, energy)
 
 
 @cache
@@ -201,6 +225,8 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
         (),
         (),
     ),
+    "stream_table": (stream, (), ()),
+    "tabulate_frames": (frames, (), ()),
     "tabulate_changes": (lambda: diff.tabulate_changes(CHANGES, "a[/b] -> b"), (), ()),
     "tabulate_targets": (lambda: targets.tabulate_targets([load_target(n) for n in ("loihi1", "loihi2")]), (), ()),
     "tabulate_figures": (

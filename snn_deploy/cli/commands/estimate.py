@@ -8,8 +8,10 @@ from typing import Any
 
 from snn_deploy.activity.counting import assume_activity, count_activity
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes, Need
+from snn_deploy.cli.commands import estimate_stream
+from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
@@ -27,11 +29,12 @@ OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
 
 MODES = Modes(
     (
+        streams.mode("backend target streamed map json"),
         Mode("with --rate", "network rate target streamed map json", lambda arguments: arguments.rate is not None),
         Mode("without --rate", "network input crop noise seed backend target streamed map json"),
     ),
     (
-        IMAGE,
+        Need("crop noise seed backend", "without --input or --stream", streams.is_shown),
         NOISE,
         Need(
             "map streamed",
@@ -46,12 +49,13 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "estimate",
-        description="Count the synaptic operations of an image, map the network to cores, and estimate energy and time; "
-        "status 1 if it does not fit.",
+        description="Count the synaptic operations of an image or of the frames of a stream, map the network to cores, and "
+        "estimate energy and time; status 1 if it does not fit.",
         epilog="example: snn-deploy estimate out/denoiser.snn --input photo.png --noise 25 --target loihi2",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser, required=False)
+    streams.add_options(parser)
     parser.add_argument(
         "--rate", type=shared.real(0, 1), metavar="R", help="assume R events per neuron and step; runs nothing"
     )
@@ -71,9 +75,12 @@ def execute(arguments: argparse.Namespace) -> int:
         check_writable(arguments.map)
     target = load_target(arguments.target)
     network = artifact.load(arguments.network)
-    if (arguments.input is None) == (arguments.rate is None):
-        raise StimulusError("give either --input FILE, or --rate R to assume an activity")
-    if arguments.rate is not None:
+    if sum(given is not None for given in (arguments.input, arguments.rate, arguments.stream)) != 1:
+        raise StimulusError("give --input FILE, or --stream PATH, or --rate R to assume an activity: one of them")
+    first = None
+    if arguments.stream is not None:
+        network, first, activity = estimate_stream.count(arguments, network)
+    elif arguments.rate is not None:
         activity = assume_activity(network, arguments.rate)
     else:
         network, _, payloads = shared.stimulus(arguments, network)
@@ -88,6 +95,9 @@ def execute(arguments: argparse.Namespace) -> int:
             note(f"wrote {arguments.map}")
         else:
             note(f"{arguments.map} is not written: {', '.join(mapping.unplaced)} fit on no core of {target.name}")
+    begin = None
+    if first is not None and is_placed:
+        begin = estimate(network, first, target, mapping=mapping, streamed=arguments.streamed)
     if arguments.json:
         show_json(
             {
@@ -95,6 +105,7 @@ def execute(arguments: argparse.Namespace) -> int:
                 "mapping": None if mapping is None else mapping.record(),
                 "clipped": record_clipping(arguments),
             }
+            | ({} if first is None else estimate_stream.record(first, activity, begin))
         )
         return 0 if mapping is None else mapping.exit_status
     show(activity_table(activity), optional=OPTIONAL)
@@ -105,6 +116,8 @@ def execute(arguments: argparse.Namespace) -> int:
             show(str(remark))
     if energy is not None:
         show_energy(energy)
+    if begin is not None and first is not None and energy is not None:
+        show(estimate_stream.tabulate_frames(first, activity, begin, energy))
     return 0 if mapping is None else mapping.exit_status
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
+from snn_deploy.cli.commands import run_stream
 from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.data.images import choose_format
 from snn_deploy.data.result_files import ResultFiles
@@ -19,8 +21,15 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 
 MODES = Modes(
-    (Mode("in any mode", "network input crop noise seed backend out labels colors json"),),
-    (NOISE, Need("labels colors", "without --out", lambda arguments: arguments.out is not None)),
+    (
+        streams.mode("backend out labels colors resume save_state save_every json"),
+        Mode("with --input", "network input crop noise seed backend out labels colors json"),
+    ),
+    (
+        NOISE,
+        Need("labels colors", "without --out", lambda arguments: arguments.out is not None),
+        Need("save_every", "without --save-state", lambda arguments: arguments.save_state is not None),
+    ),
 )
 
 CLIPPED = 0.01
@@ -31,17 +40,19 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "run",
-        description="Run an image through a spiking network and show the spikes of every population.",
+        description="Run an image, or a stream of frames, through a spiking network and show the spikes of every population.",
         epilog="example: snn-deploy run out/denoiser.snn --input photo.png --noise 25 --out out/restored.png",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
-    shared.add_stimulus(parser)
+    shared.add_stimulus(parser, required=False)
+    run_stream.add_options(parser)
     shared.add_backend(parser)
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="write every output as .npy or as an image: x.png; x.NAME.png of several outputs, x.0.png of several images",
+        help="write every output as .npy or as an image: x.png; x.NAME.png of several outputs, x.0.png of several images,"
+        " x.000000.png of frame 0",
     )
     parser.add_argument(
         "--labels",
@@ -57,8 +68,11 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, write the output, show the counts."""
+    streams.check_one(arguments)
     if arguments.out is not None:
         check_output(arguments.out)
+    if arguments.stream is not None:
+        return run_stream.execute(arguments, artifact.load(arguments.network))
     network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
     outputs = None
     if arguments.out is not None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings
+from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings, verify_stream
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
@@ -58,6 +59,7 @@ MODES = Modes(
             "network shuffle input crop noise seed backends json",
             lambda arguments: arguments.shuffle is not None,
         ),
+        streams.mode("backends level resume json"),
         Mode(
             "with a folder as --input",
             "network input crop noise seed backends level workers scheduler json",
@@ -98,6 +100,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     shared.add_stimulus(parser, required=False)
+    verify_stream.add_options(parser)
     parser.add_argument(
         "--backends",
         type=shared.backends,
@@ -153,8 +156,11 @@ def execute(arguments: argparse.Namespace) -> int:
         return _suggest(arguments, network)
     if arguments.probe_plan is not None:
         return _plan(arguments, network)
+    if arguments.stream is not None:
+        streams.check_one(arguments)
+        return verify_stream.execute(arguments, network, LEVELS[arguments.level])
     if arguments.input is None and not arguments.trace:
-        raise VerificationError("give --input FILE, the image for every backend")
+        raise VerificationError("give --input FILE, the image for every backend, or --stream PATH, frames of a stream")
     key = verify_certificate.prepare(arguments)
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)

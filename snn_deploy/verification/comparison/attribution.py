@@ -7,11 +7,13 @@ inherited one. The first population, in the order of the network, that introduce
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from snn_deploy.arrays import Bool
 from snn_deploy.network.network import Network
-from snn_deploy.verification.comparison.pair import find_first_divergence
+from snn_deploy.verification.comparison.pair import find_first_divergence, unit_of
 from snn_deploy.verification.comparison.replay import Rule, Site, SynapticCurrents, collect_sent, is_replayable, respond
 from snn_deploy.verification.comparison.verdict import Attribution
 from snn_deploy.verification.traces.trace import Probe, Trace
@@ -33,6 +35,8 @@ def attribute(
     at_found, at_expected = _like(replayed, got), _like(replayed, expected)
     introduced, inherited = _cells(at_found, got), _cells(at_expected, expected)
     first = find_first_divergence(network.population(name), found.name, at_found, got, image) if introduced else None
+    if first is not None:
+        first = replace(first, unit=unit_of(network))
     return Attribution(introduced, inherited, first)
 
 
@@ -44,7 +48,8 @@ def replay(network: Network, found: Trace, name: str, rule: Rule | None = None) 
     sent = collect_sent(network, found, {connection.source for connection in network.incoming(name)})
     if sent is None:
         return None
-    response = respond(Site.of(network, name, rule), SynapticCurrents(sent), population.start, network.steps)
+    site = Site.of(network, name, rule, found.before)
+    response = respond(site, SynapticCurrents(sent), population.start, network.steps)
     return response.probe()
 
 

@@ -18,7 +18,7 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network, Population
 from snn_deploy.verification.comparison.attribution import attribute
 from snn_deploy.verification.comparison.levels import Check, Level, Status, list_required_checks
-from snn_deploy.verification.comparison.pair import Pair, Totals
+from snn_deploy.verification.comparison.pair import Pair, Totals, unit_of
 from snn_deploy.verification.comparison.verdict import Attribution, Coverage, Row, Side, Verdict
 from snn_deploy.verification.traces.trace import Probe, Trace
 
@@ -144,6 +144,7 @@ class Comparison:
             rows=rows,
             coverage=self._coverage(rows),
             warnings=tuple(warnings),
+            unit=unit_of(self.network),
         )
 
     def _check(self, traces: Sequence[Trace]) -> None:

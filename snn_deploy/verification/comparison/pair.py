@@ -92,7 +92,8 @@ class Pair:
                 self.differing[check] += _count(expected, found, reference, probe, check)
         differs = sum(self.differing.values()) > before
         if differs and self.first is None:
-            self.first = find_first_divergence(self.population, self.backend, reference, probe, image)
+            first = find_first_divergence(self.population, self.backend, reference, probe, image)
+            self.first = None if first is None else replace(first, unit=unit_of(self.network))
         return differs
 
     def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
@@ -120,6 +121,11 @@ class Pair:
             first=self.first if status is Status.DIFFERENT else None,
             status=status,
         )
+
+
+def unit_of(network: Network) -> str:
+    """What is compared one after the other."""
+    return "frame" if network.stream else "image"
 
 
 def find_first_divergence(

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from snn_deploy.arrays import Int32, Int64
+from snn_deploy.backend.stream import StreamState
 from snn_deploy.errors import VerificationError
 from snn_deploy.network import dynamics
 from snn_deploy.network.kernels import Kernel
@@ -63,7 +64,8 @@ class Site:
     """One population as it is computed: its numbers, its synapses, its arithmetic.
 
     ``repeat_bias``: the bias joins every step from ``start`` on (``rate``) and not ``start`` alone (``exact``).
-    ``shift``: steps by which everything it sends and shows comes late (negative: early).
+    ``shift``: steps by which everything it sends and shows comes late (negative: early). ``carried``: membranes and counts (or
+    second states) (B, C, H, W) int64 from which a frame of a stream goes on, without a bias; ``None`` from rest.
     """
 
     population: Population
@@ -71,14 +73,19 @@ class Site:
     repeat_bias: bool
     rule: Rule = Specified()
     shift: int = 0
+    carried: tuple[Int64, Int64] | None = None
 
     @classmethod
-    def of(cls, network: Network, name: str, rule: Rule | None = None) -> Site:
-        """Population ``name`` as ``network`` has it."""
+    def of(cls, network: Network, name: str, rule: Rule | None = None, before: StreamState | None = None) -> Site:
+        """Population ``name`` as ``network`` has it; ``before``: what a stream carries into the frame."""
         population = network.population(name)
         if population.neuron is None:
             raise VerificationError(f"{name}: the input computes nothing that could be replayed")
-        return cls(population, network.incoming(name), network.mode == "rate", rule or Specified())
+        carried = None
+        if before is not None and before.frames:
+            second = before.second_states.get(name, before.counts[name])
+            carried = before.membranes[name].astype(np.int64), second.astype(np.int64)
+        return cls(population, network.incoming(name), network.mode == "rate", rule or Specified(), carried=carried)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +178,12 @@ def respond(site: Site, synapses: SynapticCurrents, first: int, length: int) -> 
     )
     v = dynamics.initialize_membrane(population, batch)
     count = np.zeros_like(v)
+    if site.carried is not None:
+        v, count = site.carried
     for step in range(first + length - site.shift):
         current = synapses.total(site.incoming, step, v)
-        if step == population.start or (site.repeat_bias and step > population.start):
+        joins = step == population.start and site.carried is None
+        if joins or (site.repeat_bias and step >= population.start):
             current += population.bias
         if step < population.start:
             v, payload = site.rule.integrate(v, current, step), np.zeros_like(v)

@@ -19,7 +19,8 @@ class Divergence:
     """The first value of ``backend`` that is not the baseline's.
 
     ``quantity`` is total, count, events, payload or membrane; ``image`` counts from the first image compared; ``step``
-    counts from the population's start (``None`` for counts); ``neuron`` is (c, y, x), ``None`` for totals.
+    counts from the population's start (``None`` for counts); ``neuron`` is (c, y, x), ``None`` for totals. ``unit``: what
+    ``image`` counts, frames in a stream.
     """
 
     backend: str
@@ -30,11 +31,12 @@ class Divergence:
     neuron: Shape | None
     expected: int
     found: int
+    unit: str = "image"
 
     @property
     def text(self) -> str:
         """One phrase: where, and both values."""
-        place = f"image {self.image}"
+        place = f"{self.unit} {self.image}"
         if self.step is not None:
             place += f", step {self.step}"
         if self.neuron is not None:
@@ -140,6 +142,7 @@ class Verdict:
 
     ``cause`` is what the autopsy of the first introduced error says; empty where no error was introduced, or attributed.
     ``spread`` is there where recordings of a chip that is not deterministic were judged by how much they differ themselves.
+    ``unit``: what was compared one after the other, images or the frames of a stream.
     """
 
     network: str
@@ -152,6 +155,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     cause: str = ""
     spread: Spread | None = None
+    unit: str = "image"
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -231,7 +235,7 @@ class Verdict:
         covered = (
             f"{seen.populations}/{seen.populations_expected} populations, "
             f"{seen.neurons:,}/{seen.neurons_expected:,} neurons, {steps}"
-            f"{seen.images} image(s), {seen.values:,} values"
+            f"{seen.images} {self.unit}(s), {seen.values:,} values"
         )
         names = ", ".join(self.backends)
         if self.status is Status.EQUAL:

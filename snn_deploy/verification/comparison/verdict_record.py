@@ -26,8 +26,9 @@ _LOOKS_AT = {
 
 
 def record(verdict: Verdict) -> dict[str, Json]:
-    """The verdict as values that :mod:`json` can write."""
-    return {
+    """The verdict as values that :mod:`json` can write; what is counted stands in it where it is not images."""
+    unit: dict[str, Json] = {} if verdict.unit == "image" else {"unit": verdict.unit}
+    return unit | {
         "network": verdict.network,
         "digest": verdict.digest,
         "backends": list(verdict.backends),
@@ -79,7 +80,8 @@ def _side(side: Side) -> Json:
 
 
 def _divergence(divergence: Divergence) -> Json:
-    return {
+    unit: dict[str, Json] = {} if divergence.unit == "image" else {"unit": divergence.unit}
+    return unit | {
         "quantity": divergence.quantity,
         "image": divergence.image,
         "step": divergence.step,
@@ -103,6 +105,7 @@ def restore(values: Any) -> Verdict:
             warnings=tuple(_is(str, text) for text in _is(list, values["warnings"])),
             cause=_is(str, values.get("cause", "")),
             spread=restore_spread(values["spread"]),
+            unit=_is(str, values.get("unit", "image")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(f"not the record of a verdict: {type(error).__name__} {error}") from error
@@ -164,6 +167,7 @@ def _restored_side(values: Any, population: str) -> Side:
             neuron=neuron,
             expected=_is(int, found["expected"]),
             found=_is(int, found["found"]),
+            unit=_is(str, found.get("unit", "image")),
         )
 
     errors = values["errors"]

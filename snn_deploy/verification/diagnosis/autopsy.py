@@ -9,7 +9,7 @@ that was recorded; where several do, the stimulus cannot tell them apart, and al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 import numpy as np
@@ -33,6 +33,7 @@ from snn_deploy.verification.comparison.replay import (
 from snn_deploy.verification.comparison.verdict import Verdict
 from snn_deploy.verification.diagnosis.cuba_faults import CUBA_FAULTS
 from snn_deploy.verification.diagnosis.faults import Fault
+from snn_deploy.verification.diagnosis.stream_faults import STREAM_FAULTS
 from snn_deploy.verification.traces.trace import Probe, Trace
 
 FEW = 4
@@ -145,7 +146,8 @@ def explain(network: Network, verdict: Verdict, recordings: Sequence[Recording])
     traces = {trace.name: trace for trace in name_traces(recordings)}
     if first.backend not in traces:
         raise VerificationError(f"{first.backend} is not among the recordings {', '.join(traces)}")
-    return diagnose(network, traces[first.backend], first.population)
+    faults = (*STREAM_FAULTS, *CUBA_FAULTS) if network.stream else CUBA_FAULTS
+    return diagnose(network, traces[first.backend], first.population, faults=faults)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class _Case:
             raise VerificationError(
                 f"{population}: an autopsy needs its own train and those of all its sources, in full"
             )
-        return cls(network, Site.of(network, population, rule), SynapticCurrents(sent), recorded)
+        return cls(network, Site.of(network, population, rule, trace.before), SynapticCurrents(sent), recorded)
 
     @property
     def cells(self) -> int:
@@ -194,7 +196,9 @@ class _Case:
             states=None if states is None else states[one, early],
             second_states=None if second is None else second[one, early],
         )
-        return _Case(self.network, self.site, RememberedCurrents(sent, MAX_REMEMBERED_BYTES), recorded)
+        carried = self.site.carried
+        site = self.site if carried is None else replace(self.site, carried=(carried[0][one], carried[1][one]))
+        return _Case(self.network, site, RememberedCurrents(sent, MAX_REMEMBERED_BYTES), recorded)
 
     def _differs(self, site: Site) -> Bool:
         """(B, steps that can be known, n)."""

@@ -167,6 +167,8 @@ def _shift_pads(kernel: Kernel) -> Kernel | None:
     if isinstance(kernel, SpatialKernel):
         return None
     top, left, bottom, right = kernel.pads
+    if bottom < 1:
+        return None
     moved: ConvKernel | TransposedKernel = replace(kernel, pads=(top + 1, left, bottom - 1, right))
     return moved
 

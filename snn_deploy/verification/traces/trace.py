@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from snn_deploy.arrays import Array, Int32, Int64
 from snn_deploy.backend.protocol import Run
+from snn_deploy.backend.stream import StreamState
 from snn_deploy.errors import VerificationError
 
 Number = TypeVar("Number", bound=np.generic)
@@ -138,6 +139,7 @@ class Trace:
 
     ``time`` says what steps mean: ``window`` where trains and states hold each population's own window, ``recording``
     where they hold the whole recording, from whatever moment it began.
+    ``before``: what a stream carried into the frame that this is of; ``None`` for still images.
     A probe may be read from a file each time it is looked up (:class:`Deferred`): hold on to it while it is needed.
     """
 
@@ -147,6 +149,7 @@ class Trace:
     network: str | None = None
     stimulus: str | None = None
     time: Time = "window"
+    before: StreamState | None = None
 
     def __post_init__(self) -> None:
         if self.images < 1:

@@ -1,0 +1,134 @@
+"""``--stream`` of run, verify and estimate: frames one after the other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from snn_deploy.network import artifact
+from tests.cli.conftest import Tool
+
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene that stands still, and a square that moves in it."""
+    folder = tmp_path_factory.mktemp("frames")
+    scene = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    for number in range(FRAMES):
+        picture = scene.copy()
+        picture[4:8, number : number + 4] = 255
+        Image.fromarray(picture).save(folder / f"{number + 7}.png")  # 7, 8, 9, 10: not in the order of their letters
+    return folder
+
+
+def test_run_says_what_changes_take(tool: Tool, network: Path, frames: Path) -> None:
+    found = tool("run", network, "--stream", frames, "--json")
+    assert found.status == 0, found.err
+    said = json.loads(found.out)
+    still = json.loads(tool("run", network, "--input", frames / "7.png", "--json").out)
+    assert [len(said["frames"]), said["saturations"], said["first"]] == [FRAMES, 0, 0]
+    first, *later = said["frames"]
+    assert first["events"] == sum(population["events"] for population in still["populations"])
+    assert all(0 < frame["synaptic_operations"] < first["synaptic_operations"] for frame in later)
+    assert first["operations_per_mac"] == first["synaptic_operations"] / said["macs"]
+    mean = sum(frame["synaptic_operations"] for frame in later) / len(later)
+    assert sum(means["synaptic_operations"] for means in said["populations"]) == pytest.approx(mean)
+    shown = tool("run", network, "--stream", frames, "--frames", "0-2").out
+    assert "unet on cpu: 3 frame(s), means after the first" in shown
+    assert "ms per frame" in shown
+    one = tool("run", network, "--stream", frames, "--frames", "0-0").out
+    assert "1 frame(s), its only one" in one
+
+
+def test_outputs_are_those_of_still_images_and_a_stream_resumes(
+    tool: Tool, network: Path, frames: Path, empty_folder: Path
+) -> None:
+    words = ("run", network, "--stream", frames, "--out", "o.npy")
+    assert tool(*words).status == 0
+    whole = {path.name: np.load(path) for path in sorted(empty_folder.glob("o.*.npy"))}
+    assert list(whole) == [f"o.{number:06}.npy" for number in range(FRAMES)]
+    for number in range(FRAMES):
+        tool("run", network, "--input", frames / f"{number + 7}.png", "--out", "still.npy")
+        assert np.array_equal(np.load("still.npy"), whole[f"o.{number:06}.npy"])
+    for path in empty_folder.glob("o.*"):
+        path.unlink()
+    begun = tool(*words, "--frames", "0-3", "--save-state", "state", "--save-every", "2")
+    assert (begun.status, begun.err) == (0, "wrote state\n")
+    found = tool(*words, "--frames", "4-5", "--resume", "state", "--backend", "reference", "--json")
+    assert json.loads(found.out)["first"] == 4
+    assert {path.name: np.load(path).tolist() for path in empty_folder.glob("o.*.npy")} == {
+        name: values.tolist() for name, values in whole.items()
+    }
+    # the frame after the saved one changes little: it was not sent anew
+    assert json.loads(found.out)["frames"][0]["operations_per_mac"] < 0.5
+
+
+def test_a_state_that_does_not_fit_is_one_line(tool: Tool, network: Path, frames: Path, empty_folder: Path) -> None:
+    tool("run", network, "--stream", frames, "--crop", "8x8", "--frames", "0-1", "--save-state", "state")
+    found = tool("run", network, "--stream", frames, "--resume", "state")
+    assert (found.status, found.out) == (3, "")
+    assert found.err.endswith("7.png: is 16x16, the stream 8x8; give frames of one size, or --crop\n")
+    Path("state").write_bytes(b"nonsense")
+    found = tool("run", network, "--stream", frames, "--resume", "state")
+    assert found.err.startswith("snn-deploy run: state: not the state of a stream; ")
+    assert found.err.count("\n") == 1
+
+
+def test_what_is_missing_or_too_much(tool: Tool, network: Path, frames: Path) -> None:
+    for words, message in (
+        (("run", network), "give either --input FILE, an image, or --stream PATH, frames one after the other"),
+        (("run", network, "--stream", frames, "--input", "x.png"), "--input has no effect with --stream; leave it out"),
+        (
+            ("run", network, "--stream", frames, "--save-every", "2"),
+            "--save-every has no effect without --save-state; leave it out",
+        ),
+        (("run", network, "--stream", frames, "--backend", "onnx"), "backend onnx does not run streams; choose reference or cpu"),
+        (("estimate", network), "give --input FILE, or --stream PATH, or --rate R to assume an activity: one of them"),
+        (
+            ("estimate", network, "--stream", frames, "--frames", "1-1"),
+            f"{frames}: 1 frame(s); changes need two or more, give an image as --input",
+        ),
+        (("verify", network), "give --input FILE, the image for every backend, or --stream PATH, frames of a stream"),
+    ):  # fmt: skip
+        found = tool(*words)
+        assert (found.status, found.out) == (3, ""), words
+        assert found.err == f"snn-deploy {words[0]}: {message}\n"
+
+
+def test_a_network_of_rate_mode_does_not_stream(tool: Tool, frames: Path, empty_folder: Path) -> None:
+    from snn_deploy.testing import random_unet
+
+    artifact.save(random_unet("rate"), empty_folder / "rate.snn")
+    found = tool("run", "rate.snn", "--stream", frames)
+    assert (found.status, found.out) == (3, "")
+    assert "is in rate mode" in found.err
+
+
+def test_verify_compares_frame_after_frame(tool: Tool, network: Path, frames: Path) -> None:
+    found = tool("verify", network, "--stream", frames, "--frames", "0-2", "--level", "state")
+    assert found.status == 0, found.err
+    assert "EQUAL at level state: reference, cpu; " in found.out
+    assert "3 frame(s)" in found.out
+    said = json.loads(tool("verify", network, "--stream", frames, "--frames", "0-1", "--json").out)
+    assert (said["status"], said["unit"], said["coverage"]["images"]) == ("equal", "frame", 2)
+    refused = tool("verify", network, "--stream", frames, "--backends", "reference,onnx")
+    assert (refused.status, refused.err) == (
+        2,
+        "snn-deploy verify: backend onnx does not run streams; choose reference or cpu\n",
+    )
+
+
+def test_estimate_is_of_the_frames_after_the_first(tool: Tool, network: Path, frames: Path) -> None:
+    said = json.loads(tool("estimate", network, "--stream", frames, "--json").out)
+    assert (said["frames"], len(said["synaptic_operations"])) == (FRAMES, FRAMES)
+    ran = json.loads(tool("run", network, "--stream", frames, "--json").out)
+    assert said["synaptic_operations"] == [frame["synaptic_operations"] for frame in ran["frames"]]
+    operations = next(part for part in said["energy"]["parts"] if part["name"] == "synaptic operations")
+    assert operations["count"] == pytest.approx(sum(said["synaptic_operations"][1:]) / (FRAMES - 1))
+    assert said["first_frame"]["energy"]["dynamic_j"]["value"] > said["energy"]["dynamic_j"]["value"]
+    shown = tool("estimate", network, "--stream", frames, "--streamed").out
+    assert f"mean of {FRAMES - 1} after it" in shown
