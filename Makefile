@@ -1,14 +1,19 @@
 # Everything runs in .venv, which the first command makes; later ones find it ready and need no network.
 #   make test PYTHON=python3.12 VENV=.venv-3.12    another Python, beside the first
+#   make EXTRAS=train test                          with PyTorch, and the tests of fine-tuning
 
+COMMA := ,
+SPACE := $() $()
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/ready
+EXTRAS ?=
+OTHERS := $(patsubst %,$(COMMA)%,$(filter-out train,$(subst $(COMMA), ,$(EXTRAS))))
+READY := $(VENV)/ready$(if $(EXTRAS),-$(subst $(COMMA),-,$(EXTRAS)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==2.13.0
 LAVA := lava-nc==0.10.0
-PYTHONS ?= python3.10 python3.11 python3.12
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 MODELS := ../shared/models
 N ?= 2000
 MINUTES ?= 10
@@ -26,24 +31,28 @@ RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: $(READY) ## make .venv and install the package, its tools and Lava into it
+setup: $(READY) ## make .venv and install the package, its tools and Lava into it (EXTRAS=train adds PyTorch)
 
 # Lava's metadata refuses Python 3.11 and 3.12, where it works once imported through snn_deploy_lava: there it is installed
 # without its own requirements, which are the pins of the extra "lava". PyTorch comes only where it comes without CUDA.
 $(READY): pyproject.toml constraints.txt $(wildcard backends/snn_deploy_cpu/kernels/*.[ch])
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || { \
-	  echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12; name one that is: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version) (once, a few minutes)"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "$(PYTHON) is older than Python 3.10; name a later one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	  echo "Lava needs Python 3.10, 3.11 or 3.12: everything else is installed for $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version) (once, about a minute)"; \
 	  $(PYTHON) -m venv --upgrade-deps $(VENV); }
 	@$(PIP) install --quiet -c constraints.txt hatchling editables $$(command -v cc gcc clang >/dev/null || echo ziglang)
+	@echo "installing snn-deploy and its tools into $(VENV)"
+	@$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[dev,lava$(subst $(SPACE),,$(OTHERS))]"
+ifneq (,$(findstring train,$(EXTRAS)))
 	@if ! $(PIP) install --dry-run --quiet --report $(VENV)/torch.json $(TORCH) 2>/dev/null; then \
 	  echo "no $(TORCH) for this Python: training and fine-tuning stay out"; \
 	elif grep -q -i -E '"name": "(nvidia|cuda|triton)' $(VENV)/torch.json; then \
-	  echo "$(TORCH) would bring CUDA here: training and fine-tuning stay out"; \
-	else touch $(VENV)/with-torch; fi
-	@$(PIP) install --quiet --no-build-isolation -c constraints.txt \
-	  -e ".[dev,lava$$(test ! -e $(VENV)/with-torch || echo ,train)]" $$(test ! -e $(VENV)/with-torch || echo $(TORCH))
-	@$(PIP) install --quiet --no-deps --ignore-requires-python $(LAVA)
+	  echo "$(TORCH) would bring CUDA here: install a build of your choice into $(VENV) for training and fine-tuning"; \
+	else $(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[train]" $(TORCH); fi
+endif
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 13))' || $(PIP) install --quiet --no-deps --ignore-requires-python $(LAVA)
 	@touch $@
 
 demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; compare every spike; pictures in out/demo

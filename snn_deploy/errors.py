@@ -33,6 +33,11 @@ MOST_REASONS = 20
 """Reasons that the message of :class:`UnsupportedModelError` quotes."""
 
 
+def suggest_extras(*extras: str) -> str:
+    """The command that installs the optional ``extras`` of this package; quoted, because zsh takes brackets for a pattern."""
+    return f'pip install "snn-deploy[{",".join(sorted(set(extras)))}]"'
+
+
 class SnnDeployError(Exception):
     """Base of all errors raised on purpose; the command line prints its one line and exits with status 3."""
 

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from snn_deploy.errors import BackendError, BackendUnavailableError, ClippedInputWarning
+from snn_deploy.errors import BackendError, BackendUnavailableError, ClippedInputWarning, suggest_extras
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -87,7 +87,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise BackendUnavailableError(
-            "several workers need Dask distributed: pip install snn-deploy[dask]; or use --workers 1"
+            f"several workers need Dask distributed: {suggest_extras('dask')}; or use --workers 1"
         ) from error
     if scheduler is not None:
         with dask.config.set(SETTINGS), _connect(Client, scheduler) as client:

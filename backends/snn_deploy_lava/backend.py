@@ -16,7 +16,7 @@ from snn_deploy.arrays import Int32, Int64
 from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
-from snn_deploy.errors import BackendError, BackendUnavailableError, CompiledFormError
+from snn_deploy.errors import BackendError, BackendUnavailableError, CompiledFormError, suggest_extras
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound_population
 from snn_deploy.network.limits import STATE_MAX
@@ -160,12 +160,10 @@ def _installed() -> bool:
 
 def _how_to_install() -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = (
-        "pip install 'snn-deploy[lava]'"
-        if sys.version_info < (3, 11)
-        else "pip install 'snn-deploy[lava]' && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-    )
-    return f"lava-nc is not installed in this Python {version}; run: {command}"
+    if sys.version_info >= (3, 13):
+        return f"lava-nc needs Python 3.10, 3.11 or 3.12; this is {version}"
+    late = " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0" if sys.version_info >= (3, 11) else ""
+    return f"lava-nc is not installed in this Python {version}; run: {suggest_extras('lava')}{late}"
 
 
 def _field(records: Mapping[str, Mapping[str, Int64]], name: str) -> dict[str, Int32]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend, Progress, Record, Run
-from snn_deploy.errors import BackendError, BackendUnavailableError, SnnDeployError
+from snn_deploy.errors import BackendError, BackendUnavailableError, SnnDeployError, suggest_extras
 from snn_deploy.network.network import Network
 
 GROUP = "snn_deploy.backends"
@@ -31,7 +31,7 @@ def load_backend(name: str) -> Backend:
     try:
         backend = points[0].load()()
     except ImportError as error:
-        remedy = f"; install its extra: pip install snn-deploy[{name}]" if name in EXTRAS else ""
+        remedy = f"; install its extra: {suggest_extras(name)}" if name in EXTRAS else ""
         raise BackendUnavailableError(f"backend {name}: {error}{remedy}") from error
     except SnnDeployError as error:  # the backend's own words, where it says what it lacks
         raise BackendUnavailableError(f"backend {name}: {error}") from error

@@ -22,7 +22,7 @@ from snn_deploy.cli import modes, project
 from snn_deploy.cli.clipping import noting_clipping
 from snn_deploy.cli.status import BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, MEANINGS, NOT_COMPARED
 from snn_deploy.display.names import one_line
-from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployError, UnsupportedModelError
+from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployError, UnsupportedModelError, suggest_extras
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -170,8 +170,7 @@ def _judged(error: BaseException, verb: str) -> tuple[int, str]:
         failed = verb == "verify" and isinstance(error, BackendError)
         return NOT_COMPARED if failed else BAD_INPUT, one_line(_text(error))
     if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        extra = EXTRAS[error.name]
-        return BAD_INPUT, f"needs {error.name}, which is not installed: pip install snn-deploy[{extra}]"
+        return BAD_INPUT, f"needs {error.name}, which is not installed: {suggest_extras(EXTRAS[error.name])}"
     if isinstance(error, MemoryError):
         return BAD_INPUT, "not enough memory; use a smaller image (--crop) or fewer images at once"
     return INTERNAL_ERROR, (

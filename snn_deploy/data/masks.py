@@ -39,7 +39,7 @@ class Masks:
         """Classes (H, W) int64 of the mask at ``path``; :class:`StimulusError` where it contradicts the others."""
         values = read_values(path)
         if not self.binary:
-            return np.asarray(np.where(values == WHITE, VOID, values), np.int64)
+            return np.where(values == WHITE, VOID, values.astype(np.int64))
         if not _is_black_and_white(values):
             odd = sorted(set(np.unique(values).tolist()) - {0, WHITE})
             raise StimulusError(

@@ -48,7 +48,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         load_backend("toy")
     point = EntryPoint("lava", "no_such_library_anywhere:Lava", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(BackendUnavailableError, match=r"; install its extra: pip install snn-deploy\[lava\]$"):
+    with pytest.raises(BackendUnavailableError, match=r'; install its extra: pip install "snn-deploy\[lava\]"$'):
         load_backend("lava")
 
 

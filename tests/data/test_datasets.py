@@ -83,7 +83,7 @@ def test_segnet_frames(tmp_path: Path) -> None:
     write(tmp_path / "val/f.png", np.stack([GRAY] * 3, axis=2))
     write(tmp_path / "valannot/f.png", GRAY % 12)
     (entry,) = list_labelled_images(tmp_path)
-    assert_labels(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, GRAY % 12))
+    assert_labels(entry.read(3).labels, np.where(GRAY % 12 == 11, VOID, (GRAY % 12).astype(np.int64)))
 
 
 def test_unknown_layouts_and_damaged_labels_are_refused(tmp_path: Path) -> None:

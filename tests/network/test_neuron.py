@@ -1,5 +1,6 @@
 """A kind of neuron that nothing knows, added as CONTRIBUTING.md says: the reference runs it, all others refuse it by name."""
 
+import importlib.util
 from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,8 @@ from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.testing import random_stimulus, random_unet
+
+needs_lava = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ def test_the_reference_runs_it_and_files_keep_it(network: Network) -> None:
     assert np.array_equal(reference.run(again, stimulus).counts["output"], 2 * plain)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "lava"])
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("lava", marks=needs_lava)])
 def test_backends_refuse_it_by_name(network: Network, backend: str, tmp_path: Path) -> None:
     message = "^output: doubling neurons are not implemented.*; run the network on the reference backend$"
     with pytest.raises(BackendUnavailableError, match=message):

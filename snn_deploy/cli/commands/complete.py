@@ -8,7 +8,7 @@ from typing import Any
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show_json, show_raw
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import ReportError, suggest_extras
 
 MODES = Modes((Mode("in any mode", "shell json"),))
 
@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise ReportError("complete needs shtab: pip install snn-deploy[completion]") from error
+        raise ReportError(f"complete needs shtab: {suggest_extras('completion')}") from error
     script = shtab.complete(arguments.parser, arguments.shell)
     if arguments.json:
         show_json({"shell": arguments.shell, "script": script})

@@ -11,7 +11,7 @@ from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.data.datasets import list_entries
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
-from snn_deploy.errors import BackendUnavailableError, ReportError
+from snn_deploy.errors import BackendUnavailableError, ReportError, suggest_extras
 from snn_deploy.evaluation.evaluate import TASKS
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import artifact
@@ -91,7 +91,7 @@ def execute(arguments: argparse.Namespace) -> int:
         from snn_deploy.finetuning.data import Data
         from snn_deploy.finetuning.training import Schedule, finetune, write_model
     except ImportError as error:
-        raise BackendUnavailableError(f"fine-tuning needs torch: {error}; pip install snn-deploy[train]") from error
+        raise BackendUnavailableError(f"fine-tuning needs torch: {error}; {suggest_extras('train')}") from error
     if arguments.out.suffix != ".onnx" or not arguments.out.parent.is_dir():
         raise ReportError(f"{arguments.out}: name a .onnx file in a folder that exists")
     options = shared.options_of(arguments)

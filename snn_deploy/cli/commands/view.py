@@ -12,7 +12,7 @@ from snn_deploy.backend.protocol import Run
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import note, show_json
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import ReportError, suggest_extras
 from snn_deploy.exchange.onnx_view import Measured, annotate
 from snn_deploy.files import check_writable, write
 from snn_deploy.network import artifact
@@ -77,7 +77,7 @@ def open_in_netron(path: Path) -> None:
     try:
         import netron
     except ImportError as error:
-        raise ReportError("view needs netron: pip install snn-deploy[view]; or write a file with --out") from error
+        raise ReportError(f"view needs netron: {suggest_extras('view')}; or write a file with --out") from error
     if not path.is_file():
         raise ReportError(f"{path}: no such file")
     note("open in the browser until Ctrl-C")

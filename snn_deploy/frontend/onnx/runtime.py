@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.errors import BackendUnavailableError, suggest_extras
 
 FATAL = 4
 """onnxruntime's own messages below this severity stay out of ours."""
@@ -19,7 +19,7 @@ def session(model: bytes, threads: int = 1) -> Any:
         import onnxruntime
     except ModuleNotFoundError as error:  # a plain ImportError may be Ctrl-C while it loads
         raise BackendUnavailableError(
-            "float networks are computed by onnxruntime, which is not installed: pip install snn-deploy[cpu]"
+            f"float networks are computed by onnxruntime, which is not installed: {suggest_extras('cpu')}"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

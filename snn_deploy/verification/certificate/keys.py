@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import VerificationError, suggest_extras
 from snn_deploy.files import read_limited
 from snn_deploy.verification.certificate.envelope import Signature, encode_signed
 
@@ -115,7 +115,7 @@ def _library() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
-        raise VerificationError(f'signatures need cryptography: {error}; pip install "snn-deploy[sign]"') from error
+        raise VerificationError(f"signatures need cryptography: {error}; {suggest_extras('sign')}") from error
     return serialization, ed25519
 
 

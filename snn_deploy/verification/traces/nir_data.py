@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from snn_deploy.arrays import Array, Int64
-from snn_deploy.errors import VerificationError
+from snn_deploy.errors import VerificationError, suggest_extras
 from snn_deploy.exchange.hdf5 import check_hdf5
 from snn_deploy.network.network import Network
 from snn_deploy.verification.traces.checks import check_names, check_size
@@ -48,7 +48,7 @@ def read_nir_data(
     try:
         import nir
     except ImportError as error:
-        raise VerificationError(f"{path}: reading NIRData needs the package nir: pip install nir") from error
+        raise VerificationError(f"{path}: reading NIRData needs the package nir: {suggest_extras('traces')}") from error
     check_hdf5(path, VerificationError)
     try:
         graph = nir.read_data(str(path))

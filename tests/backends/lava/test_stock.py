@@ -197,6 +197,7 @@ def test_an_event_beyond_the_proof_is_an_error_in_lava_too() -> None:
             backend.run(narrow, random_stimulus(narrow))
 
 
+@needs_lava
 def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
     network = stock_unet("lif", 0)
 
@@ -216,6 +217,7 @@ def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
         LavaBackend().run(wrong, random_stimulus(wrong))
 
 
+@needs_lava
 def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As docs/concepts/modes.md says it, at a small size; what single spikes cannot do ends in one line."""
     options = ["--noise", "25", "--size", "16x16", "--out"]
