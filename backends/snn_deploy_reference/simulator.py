@@ -33,14 +33,14 @@ def simulate(
     travelling: dict[int, list[tuple[Connection, Int64]]] = {}
     for step in range(network.duration):
         arriving: dict[str, Int64] = {}
-        for connection, payload in travelling.pop(step, []):
+        for connection, sent in travelling.pop(step, []):
             total = arriving.get(connection.target, np.int64(0))
-            arriving[connection.target] = total + dynamics.transmit(connection, payload)
+            arriving[connection.target] = total + dynamics.transmit(connection, sent)
         for population in network.populations:
             cell = cells[population.name]
             payload = cell.step(network, step, frame, arriving.get(population.name), stimulus)
             logs[population.name].write(step, payload, cell)
-            if np.any(payload):
+            if payload is not None:
                 for connection in network.outgoing(population.name):
                     travelling.setdefault(step + connection.delay, []).append((connection, payload))
         if progress is not None:
@@ -75,12 +75,17 @@ def gather(
 
 @dataclass(eq=False)
 class Cells:
-    """State of one population; ``count`` is the second state of neurons that have one."""
+    """State of one population; ``count`` is the second state of neurons that have one.
+
+    ``settled``: a step without input would change nothing and send nothing, as proved by the step before
+    (:attr:`snn_deploy.network.neuron.Neuron.settles`).
+    """
 
     population: Population
     v: Int64
     count: Int64
     saturations: int = 0
+    settled: bool = False
 
     @classmethod
     def of(cls, population: Population, batch: int) -> Cells:
@@ -91,25 +96,29 @@ class Cells:
             return cls(population, zeros, zeros)
         return cls(population, dynamics.initialize_membrane(population, batch), zeros)
 
-    def step(self, network: Network, step: int, frame: int, current: Int64 | None, stimulus: Int64) -> Int64:
-        """Payloads (B, C, H, W) sent in this step of ``frame``."""
+    def step(self, network: Network, step: int, frame: int, current: Int64 | None, stimulus: Int64) -> Int64 | None:
+        """Payloads (B, C, H, W) sent in this step of ``frame``; ``None`` where none is sent."""
         neuron = self.population.neuron
         if neuron is None:
-            return stimulus if step < network.input_steps else np.zeros_like(stimulus)
-        total = np.zeros_like(self.v) if current is None else current
+            return stimulus if step < network.input_steps and np.any(stimulus) else None
         bias = dynamics.select_bias(network, self.population, step, frame)
+        firing = step >= self.population.start
+        if current is None and bias is None and (self.settled or not firing):
+            return None
+        total = np.zeros_like(self.v) if current is None else current
         if bias is not None:
             total = total + bias
-        firing = step >= self.population.start
         if step < self.population.start + network.steps:
             raised = neuron.charge(self.v, self.count, total)[0] if firing else self.v + total
             self.saturations += int(np.count_nonzero(np.abs(raised) > STATE_MAX))
         if not firing:
-            self.v = dynamics.saturate(self.v + total)
-            return np.zeros_like(self.v)
+            self.v, self.settled = dynamics.saturate(self.v + total), False
+            return None
         self.v, self.count, payload = dynamics.advance(neuron, self.v, self.count, total)
         neuron.check(self.population.name, payload)
-        return payload
+        silent = not np.any(payload)
+        self.settled = silent and neuron.settles
+        return None if silent else payload
 
 
 class Log:
@@ -125,15 +134,16 @@ class Log:
         self.states = np.zeros(stepwise if record >= Record.STATES else (0,), np.int32)
         self.second_states = np.zeros_like(self.states) if _remembers(population) else np.zeros(0, np.int32)
 
-    def write(self, step: int, payload: Int64, cell: Cells) -> None:
+    def write(self, step: int, payload: Int64 | None, cell: Cells) -> None:
         """Record a step of the frame, if it lies in the window."""
         local = step - self.start
         if not 0 <= local < self.steps:
             return
-        self.counts += payload
-        self.events += payload != 0
-        if self.trains.size:
-            self.trains[:, local] = payload
+        if payload is not None:
+            self.counts += payload
+            self.events += payload != 0
+            if self.trains.size:
+                self.trains[:, local] = payload
         if self.states.size:
             self.states[:, local] = cell.v
         if self.second_states.size:
@@ -150,7 +160,7 @@ def _check_silent(
     restless = sorted({connection.target for sent in travelling.values() for connection, _ in sent})
     for name, cell in cells.items():
         neuron = cell.population.neuron
-        if neuron is not None:
+        if neuron is not None and not cell.settled:
             _, _, payload = dynamics.advance(neuron, cell.v, cell.count, np.zeros_like(cell.v))
             if np.any(payload):
                 restless.append(name)

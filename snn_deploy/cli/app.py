@@ -22,7 +22,14 @@ from snn_deploy.cli import modes, project
 from snn_deploy.cli.clipping import noting_clipping
 from snn_deploy.cli.status import BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, MEANINGS, NOT_COMPARED
 from snn_deploy.display.names import one_line
-from snn_deploy.errors import BackendError, OptionError, ReportError, SnnDeployError, UnsupportedModelError, suggest_extras
+from snn_deploy.errors import (
+    BackendError,
+    OptionError,
+    ReportError,
+    SnnDeployError,
+    UnsupportedModelError,
+    suggest_extras,
+)
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

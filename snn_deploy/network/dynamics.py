@@ -31,8 +31,9 @@ Saturation follows Loihi's membrane (nengo-loihi issue 130: the voltage could no
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from snn_deploy.arrays import Int64
+from snn_deploy.arrays import Array, Int8, Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.limits import STATE_MAX
@@ -104,7 +105,7 @@ def apply(kernel: Kernel, payload: Int64) -> Int64:
     return _resample(kernel, payload)
 
 
-def pad(maps: Int64, pads: tuple[int, int, int, int]) -> Int64:
+def pad(maps: Array, pads: tuple[int, int, int, int]) -> Array:
     """Zeros added around the last two axes (top, left, bottom, right); a negative number cuts."""
     top, left, bottom, right = pads
     rows, columns = maps.shape[-2:]
@@ -113,38 +114,56 @@ def pad(maps: Int64, pads: tuple[int, int, int, int]) -> Int64:
     return np.pad(cut, widths)
 
 
+def _choose_number(weight: Int8, payload: Int64) -> npt.DTypeLike:
+    """What sums of ``weight`` times ``payload`` are computed in: float64, for which BLAS is made, as long as it is exact.
+
+    Every partial sum is an integer of at most sum(abs(weight)) * max(abs(payload)), and float64 holds each one up to 2**53.
+    """
+    largest = max(-int(payload.min(initial=0)), int(payload.max(initial=0)))
+    return np.float64 if int(np.abs(weight.astype(np.int64)).sum()) * largest <= 2**53 else np.int64
+
+
+def _multiply(weight: Array, maps: Array) -> Array:
+    """``weight`` (G, O, I) times every pixel of ``maps`` (B, G, I, H, W), group by group: (B, G, O, H, W)."""
+    pixels = np.ascontiguousarray(maps).reshape(*maps.shape[:3], -1)
+    product: Array = np.matmul(np.ascontiguousarray(weight), pixels)
+    return product.reshape(*maps.shape[:2], weight.shape[1], *maps.shape[3:])
+
+
 def _convolve(kernel: ConvKernel, payload: Int64) -> Int64:
     batch, channels, height, width = payload.shape
     _, rows, columns = kernel.output_shape((channels, height, width))
-    weight = kernel.weight.astype(np.int64)
-    outputs, inputs, kernel_rows, kernel_columns = weight.shape
-    padded = pad(payload, kernel.pads)
+    number = _choose_number(kernel.weight, payload)
+    outputs, inputs, kernel_rows, kernel_columns = kernel.weight.shape
+    padded = pad(payload.astype(number), kernel.pads)
     padded = padded.reshape(batch, kernel.groups, inputs, *padded.shape[2:])
+    weight = kernel.weight.astype(number)
     weight = weight.reshape(kernel.groups, outputs // kernel.groups, inputs, kernel_rows, kernel_columns)
-    out = np.zeros((batch, kernel.groups, outputs // kernel.groups, rows, columns), np.int64)
+    out = np.zeros((batch, kernel.groups, outputs // kernel.groups, rows, columns), number)
     (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
     for h in range(kernel_rows):
         for w in range(kernel_columns):
             window = padded[..., h * gap_y :: step_y, w * gap_x :: step_x][..., :rows, :columns]
-            out += np.einsum("goi,bgiyx->bgoyx", weight[..., h, w], window)
-    return out.reshape(batch, outputs, rows, columns)
+            out += _multiply(weight[..., h, w], window)
+    return out.reshape(batch, outputs, rows, columns).astype(np.int64)
 
 
 def _convolve_transposed(kernel: TransposedKernel, payload: Int64) -> Int64:
     batch, channels, height, width = payload.shape
     outputs, _, _ = kernel.output_shape((channels, height, width))
-    weight = kernel.weight.astype(np.int64)
-    inputs, per_group, kernel_rows, kernel_columns = weight.shape
+    number = _choose_number(kernel.weight, payload)
+    inputs, per_group, kernel_rows, kernel_columns = kernel.weight.shape
+    weight = kernel.weight.astype(number)
     weight = weight.reshape(kernel.groups, inputs // kernel.groups, per_group, kernel_rows, kernel_columns)
-    maps = payload.reshape(batch, kernel.groups, inputs // kernel.groups, height, width)
-    full = np.zeros((batch, kernel.groups, per_group, *kernel.full_size(height, width)), np.int64)
+    maps = payload.astype(number).reshape(batch, kernel.groups, inputs // kernel.groups, height, width)
+    full = np.zeros((batch, kernel.groups, per_group, *kernel.full_size(height, width)), number)
     (step_y, step_x), (gap_y, gap_x) = kernel.strides, kernel.dilations
     for h in range(kernel_rows):
         for w in range(kernel_columns):
             met = full[..., h * gap_y :: step_y, w * gap_x :: step_x][..., :height, :width]
-            met += np.einsum("gio,bgiyx->bgoyx", weight[..., h, w], maps)
+            met += _multiply(weight[..., h, w].swapaxes(1, 2), maps)
     top, left, bottom, right = kernel.pads
-    return pad(full.reshape(batch, outputs, *full.shape[3:]), (-top, -left, -bottom, -right))
+    return pad(full.reshape(batch, outputs, *full.shape[3:]), (-top, -left, -bottom, -right)).astype(np.int64)
 
 
 def _resample(kernel: SpatialKernel, payload: Int64) -> Int64:

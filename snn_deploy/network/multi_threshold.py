@@ -48,6 +48,11 @@ class MultiThreshold(Neuron):
         return True
 
     @property
+    def settles(self) -> bool:
+        """True: membrane and count, all that a payload depends on, are those of the step before."""
+        return True
+
+    @property
     def quantizes(self) -> bool:
         """True."""
         return True

@@ -146,6 +146,11 @@ class Neuron(ABC):
         return False
 
     @property
+    def settles(self) -> bool:
+        """Whether a step without input, after one in which nothing was sent, changes no state and sends nothing."""
+        return False
+
+    @property
     def quantizes(self) -> bool:
         """Whether a count is ``clip(floor((v0 + bias + membrane_bias + currents - strict) / theta), limits)``, at any schedule."""
         return False

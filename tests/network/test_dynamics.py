@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network import dynamics
+from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.dynamics import advance, fire, fire_ladder, initialize_membrane, saturate, select_bias, transmit
-from snn_deploy.network.kernels import identity
+from snn_deploy.network.kernels import ConvKernel, TransposedKernel, identity
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection
@@ -145,3 +146,65 @@ def test_membranes_are_read_and_left_as_they_were() -> None:
     v = np.array([7, 40, -3], np.int64)
     assert fire_ladder(v, np.array([2, 3, 4]), 3, strict=False).tolist() == [3, 7, 0]
     assert v.tolist() == [7, 40, -3]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("beyond", "number"), [(-(2**30), np.float64), (0, np.float64), (1, np.int64), (2**51, np.int64)]
+)
+def test_sums_are_exact_in_either_number(beyond: int, number: type[np.generic], transposed: bool) -> None:
+    """Odd payloads around the largest that float64 can sum: one bit lost anywhere shows."""
+    rng = np.random.default_rng(beyond % 97)
+    weight = rng.integers(-8, 9, (2, 3, 3, 2)).astype(np.int8)
+    largest = 2**53 // int(np.abs(weight.astype(np.int64)).sum()) + beyond
+    payload = rng.integers(-largest + 1, largest, (2, 2 if transposed else 3, 4, 5)) | 1
+    payload[0, 0, 0, 0] = largest
+    assert dynamics._choose_number(weight, payload) == number
+    assert dynamics._choose_number(weight, -payload) == number
+    kernel = TransposedKernel(weight) if transposed else ConvKernel(weight)
+    _, channels, height, width = payload.shape
+    expected = np.full((2, *kernel.output_shape((channels, height, width))), 0, dtype="object")  # Python's integers
+    for o, i, h, w in np.ndindex(*weight.shape):
+        tap = int(weight[o, i, h, w])
+        for b, y, x in np.ndindex(2, *(payload if transposed else expected).shape[2:]):
+            if transposed:
+                expected[b, i, y + h, x + w] += tap * int(payload[b, o, y, x])
+            else:
+                expected[b, o, y, x] += tap * int(payload[b, i, y + h, x + w])
+    assert dynamics.apply(kernel, payload).tolist() == expected.tolist()
+
+
+@given(
+    st.integers(-STATE_MAX, STATE_MAX),
+    st.integers(1, STATE_MAX),
+    st.integers(0, 300),
+    st.booleans(),
+    st.sampled_from(["subtract", "zero"]),
+    st.sampled_from([(None, None), (0, 5), (-3, 4)]),
+)
+def test_a_neuron_that_settles_stays_as_it_is(
+    v: int, theta: int, count: int, strict: bool, reset: str, limits: tuple[int | None, int | None]
+) -> None:
+    """What the reference backend relies on when it leaves out steps without input."""
+    low, high = limits
+    second = np.full((1, 1, 1, 1), count if low is None or high is None else max(low, min(high, count)))
+    neuron = MultiThreshold(
+        np.array([theta]),
+        np.array([0]),
+        -9,
+        9,
+        low,
+        high,
+        strict=strict,
+        reset=reset,  # type: ignore[arg-type]
+    )
+    assert neuron.settles
+    state, second, payload = advance(neuron, np.full((1, 1, 1, 1), v), second, np.zeros((1, 1, 1, 1), np.int64))
+    if not payload.any():
+        again, counted, sent = advance(neuron, state, second, np.zeros_like(state))
+        assert (again.item(), counted.item(), sent.item()) == (state.item(), second.item(), 0)
+
+
+def test_a_neuron_that_leaks_does_not_settle() -> None:
+    leaky = CubaLif.of(np.array([64 * 20]), np.array([0]), current_decay=2000, voltage_decay=100)
+    assert not leaky.settles
