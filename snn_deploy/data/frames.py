@@ -17,7 +17,7 @@ import numpy as np
 from snn_deploy.arrays import Float32
 from snn_deploy.data import array_file, images
 from snn_deploy.data.picture_file import check_size
-from snn_deploy.errors import StimulusError
+from snn_deploy.errors import StimulusError, suggest_extras
 from snn_deploy.files import check_regular
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
@@ -104,7 +104,7 @@ def _decode(path: Path) -> Iterator[Float32]:
         import av
     except ImportError as error:
         raise StimulusError(
-            f"{path}: videos need PyAV; install the extra: pip install snn-deploy[video], or give a folder of pictures"
+            f"{path}: videos need PyAV; {suggest_extras('video')}, or give a folder of pictures"
         ) from error
     try:
         with av.open(str(path)) as container:
