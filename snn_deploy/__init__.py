@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from snn_deploy.api import Result, SpikingNetwork, Stream, convert, load, prove, read_image, verify
+    from snn_deploy.api import Result, SpikingNetwork, Stream, convert, load, plan, prove, read_image, verify
     from snn_deploy.backend.protocol import Backend, Record, Run
     from snn_deploy.conversion.options import Options, preset
     from snn_deploy.errors import ClippedInputWarning, SnnDeployError
@@ -42,6 +42,7 @@ __all__ = [
     "convert",
     "load",
     "load_target",
+    "plan",
     "preset",
     "prove",
     "read_image",
@@ -50,7 +51,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(
-        ("Result", "SpikingNetwork", "Stream", "convert", "load", "prove", "read_image", "verify"), "snn_deploy.api"
+        ("Result", "SpikingNetwork", "Stream", "convert", "load", "plan", "prove", "read_image", "verify"),
+        "snn_deploy.api",
     ),
     **dict.fromkeys(("Backend", "Record", "Run"), "snn_deploy.backend.protocol"),
     **dict.fromkeys(("Options", "preset"), "snn_deploy.conversion.options"),

@@ -44,6 +44,7 @@ VERBS = {
     "verify": "compare the spikes of several backends and recordings",
     "diff": "list what changed between two networks",
     "estimate": "estimate energy and time on a device",
+    "plan": "find tiles and groups of layers for the hardware at hand",
     "sweep": "try a grid of options; table and Pareto front",
     "emit": "write a network as a bundle that runs on its own",
     "report": "write everything about a network and an image as one HTML file",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.protocol import Backend, Record, Run
 from snn_deploy.backend.registry import list_backends, load_backend, run_backend
 from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.convert import input_scale
@@ -19,6 +19,8 @@ from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ReportError
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.planning.plan import Plan, load_plan
+from snn_deploy.planning.planned import PlannedBackend
 from snn_deploy.shapes import Size
 
 
@@ -292,6 +294,28 @@ def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[im
     return image, images.add_noise(image, arguments.noise, arguments.seed, network.picture)
 
 
+def add_plan(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--plan``: what :func:`planned` reads."""
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE.json", help=f"{what} as a plan says: tiles, groups of layers"
+    )
+
+
+def planned(arguments: argparse.Namespace, network: Network) -> Plan | None:
+    """The plan of ``--plan``, checked to be of ``network``, as it stands in its file; ``None`` without the option."""
+    if arguments.plan is None:
+        return None
+    plan = load_plan(arguments.plan)
+    plan.check(network)
+    return plan
+
+
+def load_engine(name: str, plan: Plan | None) -> Backend:
+    """The backend called ``name``, which executes ``plan`` where there is one."""
+    backend = load_backend(name)
+    return backend if plan is None else PlannedBackend(backend, plan)
+
+
 def run(
     name: str,
     network: Network,
@@ -299,9 +323,10 @@ def run(
     record: Record = Record.COUNTS,
     *,
     bar: bool = True,
+    plan: Plan | None = None,
 ) -> Run:
-    """One run with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
-    backend = load_backend(name)
+    """One run, by ``plan`` if one is given, with a progress bar (rich draws one at a time: ``bar`` is off inside another)."""
+    backend = load_engine(name, plan)
     if not bar:
         return run_backend(backend, network, payloads, record)
     with progress(f"{name}: {network.name}, {network.input.shape[1]}x{network.input.shape[2]}") as report:

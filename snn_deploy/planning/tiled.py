@@ -20,8 +20,8 @@ from snn_deploy.network.network import Network, Population
 from snn_deploy.planning.halo import find_ratios
 from snn_deploy.planning.windows import Place, Tiling
 
-PIXELS_AT_ONCE = 2**18
-"""Pixels of the tiles that a backend is given at once, at least one tile."""
+NEURONS_AT_ONCE = 2**24
+"""Neurons of the tiles that a backend is given at once, at least one tile."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -66,7 +66,7 @@ class TiledBackend:
         saturations = dict.fromkeys((population.name for population in network.populations), 0)
         engines: dict[str, str] = {}
         done = 0
-        for places in self._batches(network, stimulus.shape[0]):
+        for places in self._batches(network, tile, stimulus.shape[0]):
             payloads = np.concatenate([stimulus[:, :, place.read[0], place.read[1]] for place in places])
             run = run_backend(self.inner, tile, payloads, record)
             if self.watch is not None:
@@ -92,8 +92,8 @@ class TiledBackend:
             time.perf_counter() - begun,
         )
 
-    def _batches(self, network: Network, images: int) -> Iterator[tuple[Place, ...]]:
-        most = max(PIXELS_AT_ONCE // (images * self.tiling.tile[0] * self.tiling.tile[1]), 1)
+    def _batches(self, network: Network, tile: Network, images: int) -> Iterator[tuple[Place, ...]]:
+        most = max(NEURONS_AT_ONCE // (images * sum(population.size for population in tile.populations)), 1)
         places = tuple(self.tiling.places(network, find_ratios(network)))
         for first in range(0, len(places), most):
             yield places[first : first + most]

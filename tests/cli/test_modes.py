@@ -42,10 +42,17 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("NET", "--input", "PIC", "--shuffle", "2"),
         ("NET", "--stream", "PICS"),
         ("NET", "--input", "PICS"),
+        ("NET", "--input", "PIC", "--plan", "PLAN"),
         ("NET", "--input", "PIC"),
     ),
     "diff": (("NET", "NET"),),
-    "estimate": (("NET", "--stream", "PICS"), ("NET", "--rate", "0.5"), ("NET", "--input", "PIC")),
+    "estimate": (
+        ("NET", "--stream", "PICS"),
+        ("NET", "--plan", "PLAN", "--input", "PIC"),
+        ("NET", "--rate", "0.5"),
+        ("NET", "--input", "PIC"),
+    ),
+    "plan": (("MODEL", "--input", "PIC"), ("NET", "--input", "PIC")),
     "sweep": (("MODEL", "--input", "PIC", "--grid", "levels=3"),),
     "emit": (("NET", "--to", "lava", "--out", "bundle"), ("NET", "--to", "onnx", "--out", "o.onnx")),
     "report": (("NET", "--input", "PIC", "--out", "r.html"),),
@@ -94,12 +101,15 @@ def stands_for(
     assert cli.main([str(word) for word in words]) == 0
     model = write_unet(folder / "unet.onnx")
     leaky, spiking = write_foreign(folder)
+    plan = folder / "plan.json"
+    assert cli.main(["plan", str(network), "--input", str(picture), "--out", str(plan), "--quiet"]) == 0
     known: dict[str, object] = {
         "NET": network,
         "PIC": picture,
         "PICS": pictures,
         "MODEL": model,
         "CERTIFICATE": certificate,
+        "PLAN": plan,
     }
     return known | {"LAVADL": leaky, "NIR": spiking}
 

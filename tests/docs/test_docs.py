@@ -72,6 +72,7 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
     "name",
     [
         "how-to/backend.md",
+        "how-to/large-images.md",
         "how-to/target.md",
         "how-to/project-file.md",
         "how-to/streams.md",
@@ -90,6 +91,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
     assert with_blocks == {
         "tutorial.md",
         "how-to/backend.md",
+        "how-to/large-images.md",
         "how-to/many-images.md",
         "how-to/project-file.md",
         "how-to/streams.md",

@@ -20,7 +20,7 @@ from snn_deploy.planning.windows import Tiling, check_equal
 from snn_deploy.testing.networks import random_stimulus
 
 RNG = np.random.default_rng(5)
-LIMIT = 2**20
+LIMIT = 1000
 
 
 def conv(outputs: int, inputs: int, side: int = 3, **geometry: object) -> ConvKernel:
@@ -36,7 +36,7 @@ def network(*edges: tuple[str, str, Kernel], size: tuple[int, int] = (16, 16), c
     populations = []
     for name, shape in shapes.items():
         ones = np.ones(shape[0], np.int64)
-        neuron = None if name == "input" else MultiThreshold(ones * 5, ones * 2, -LIMIT, LIMIT, -LIMIT, LIMIT)
+        neuron = None if name == "input" else MultiThreshold(ones * 9, ones * 4, -LIMIT, LIMIT, -LIMIT, LIMIT)
         bias = np.zeros((shape[0], 1, 1), np.int64)
         populations.append(Population(name, shape, neuron, bias, np.ones(shape[0]), input_max=127, input_min=-127))
     connections = tuple(

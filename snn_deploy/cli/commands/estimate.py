@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy.activity.counting import assume_activity, count_activity
+from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
@@ -15,12 +16,15 @@ from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
-from snn_deploy.display.console import note, show, show_json, verbose
+from snn_deploy.display.console import note, progress, show, show_json, verbose
+from snn_deploy.display.plan_table import cost_table
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import check_writable, write
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.network import artifact
+from snn_deploy.planning.measure import measure_plan
+from snn_deploy.planning.plan import load_plan
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.load import load_target
 
@@ -30,6 +34,11 @@ OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
 MODES = Modes(
     (
         streams.mode("backend target streamed map json"),
+        Mode(
+            "with --plan",
+            "network input crop noise seed backend plan json",
+            lambda arguments: arguments.plan is not None,
+        ),
         Mode("with --rate", "network rate target streamed map json", lambda arguments: arguments.rate is not None),
         Mode("without --rate", "network input crop noise seed backend target streamed map json"),
     ),
@@ -39,7 +48,7 @@ MODES = Modes(
         Need(
             "map streamed",
             "with a --target that is not a chip",
-            lambda arguments: load_target(arguments.target).kind == "chip",
+            lambda arguments: arguments.plan is not None or load_target(arguments.target).kind == "chip",
         ),
     ),
 )
@@ -60,6 +69,7 @@ def add(verbs: Any) -> None:
         "--rate", type=shared.real(0, 1), metavar="R", help="assume R events per neuron and step; runs nothing"
     )
     shared.add_backend(parser)
+    shared.add_plan(parser, "execute, on the hardware that the plan names, and estimate")
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
     parser.add_argument(
         "--streamed", action="store_true", help="images follow each other through the pipeline (default: one at a time)"
@@ -71,6 +81,8 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Count, map, estimate, show."""
+    if arguments.plan is not None:
+        return _planned(arguments)
     if arguments.map is not None:
         check_writable(arguments.map)
     target = load_target(arguments.target)
@@ -119,6 +131,24 @@ def execute(arguments: argparse.Namespace) -> int:
     if begin is not None and first is not None and energy is not None:
         show(estimate_stream.tabulate_frames(first, activity, begin, energy))
     return 0 if mapping is None else mapping.exit_status
+
+
+def _planned(arguments: argparse.Namespace) -> int:
+    """Execute a plan on the image, and show what that costs."""
+    if arguments.input is None:
+        raise StimulusError("give --input FILE, the image on which the plan is executed")
+    own = artifact.load(arguments.network)
+    plan = load_plan(arguments.plan)
+    plan.check(own)
+    target = load_target(plan.hardware.target)
+    network, _, payloads = shared.stimulus(arguments, own)
+    with progress(f"{arguments.backend}: {own.name} in tiles") as report:
+        _, cost = measure_plan(plan, network, payloads, load_backend(arguments.backend), target, report)
+    if arguments.json:
+        show_json({"plan": cost.record(), "clipped": record_clipping(arguments)})
+    else:
+        show(cost_table(plan, cost))
+    return 0
 
 
 def show_energy(energy: EnergyEstimate) -> None:

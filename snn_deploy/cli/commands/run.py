@@ -23,7 +23,7 @@ from snn_deploy.network.network import Network
 MODES = Modes(
     (
         streams.mode("backend out labels colors resume save_state save_every json"),
-        Mode("with --input", "network input crop noise seed backend out labels colors json"),
+        Mode("with --input", "network input crop noise seed backend plan out labels colors json"),
     ),
     (
         NOISE,
@@ -47,6 +47,7 @@ def add(verbs: Any) -> None:
     shared.add_stimulus(parser, required=False)
     run_stream.add_options(parser)
     shared.add_backend(parser)
+    shared.add_plan(parser, "run")
     parser.add_argument(
         "--out",
         type=Path,
@@ -71,13 +72,15 @@ def execute(arguments: argparse.Namespace) -> int:
     streams.check_one(arguments)
     if arguments.out is not None:
         check_output(arguments.out)
+    own = artifact.load(arguments.network)
     if arguments.stream is not None:
-        return run_stream.execute(arguments, artifact.load(arguments.network))
-    network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
+        return run_stream.execute(arguments, own)
+    plan = shared.planned(arguments, own)
+    network, _, payloads = shared.stimulus(arguments, own)
     outputs = None
     if arguments.out is not None:
         outputs = ResultFiles(arguments.out, network, payloads.shape[0], arguments.labels, arguments.colors)
-    result = shared.run(arguments.backend, network, payloads)
+    result = shared.run(arguments.backend, network, payloads, plan=plan)
     if outputs is not None:
         write_outputs(outputs, result)
     if arguments.json:

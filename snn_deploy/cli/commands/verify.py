@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli import streams
@@ -64,6 +65,11 @@ MODES = Modes(
             "with a folder as --input",
             "network input crop noise seed backends level workers scheduler json",
             lambda arguments: _is_folder(arguments),
+        ),
+        Mode(
+            "with --plan",
+            "network input crop noise seed backends plan level json",
+            lambda arguments: arguments.plan is not None,
         ),
         Mode(
             "where one batch after the other is compared",
@@ -134,6 +140,10 @@ def add(verbs: Any) -> None:
         metavar="FOLDER",
         help="only name the images of a folder that reveal most faults",
     )
+    shared.add_plan(
+        parser,
+        "run the backends in tiles; where the plan is exact, compare them with the first one's run of the whole image",
+    )
     verify_certificate.add_options(parser)
     verify_recordings.add_options(parser)
     verify_proof.add_options(parser)
@@ -190,7 +200,7 @@ def _is_folder(arguments: argparse.Namespace) -> bool:
 
 def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome, MutationScore | None]:
     session = Session(
-        backends=tuple(arguments.backends),
+        backends=_engines(arguments, network),
         level=LEVELS[arguments.level],
         traces=tuple(arguments.trace),
         share=arguments.share,
@@ -207,6 +217,15 @@ def _compared(arguments: argparse.Namespace, network: Network) -> tuple[Outcome,
     with progress("mutation score") as report:
         score = score_mutants(outcome.network, outcome.payloads, progress=report)
     return replace(outcome, verdict=add_score(outcome.verdict, score)), score
+
+
+def _engines(arguments: argparse.Namespace, network: Network) -> tuple[str | Backend, ...]:
+    """What runs: the backends, or under ``--plan`` the backends in tiles, after the first one as it is if that must be equal."""
+    plan = shared.planned(arguments, network)
+    if plan is None:
+        return tuple(arguments.backends)
+    whole = arguments.backends[:1] if plan.exact else ()
+    return (*whole, *(shared.load_engine(name, plan) for name in arguments.backends))
 
 
 def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:

@@ -1,0 +1,124 @@
+"""``plan``, and the verbs that execute what it writes."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snn_deploy as sd
+from snn_deploy.errors import PlanError
+from tests.cli.conftest import Tool
+from tests.cli.models import write_unet
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 48x64 pixels as an array."""
+    path = tmp_path_factory.mktemp("large") / "large.npy"
+    rng = np.random.default_rng(7)
+    waves = 0.5 + 0.4 * np.sin(np.arange(48)[:, None] / 3) * np.cos(np.arange(64) / 5)
+    np.save(path, np.clip(waves + rng.normal(0, 0.05, waves.shape), 0, 1)[None, None].astype(np.float32))
+    return path
+
+
+@pytest.fixture(scope="module")
+def planned(network: Path, large: Path) -> Path:
+    """A plan in tiles, exact."""
+    path = large.with_name("plan.json")
+    net = sd.load(network)
+    chosen, options = sd.plan(net, np.load(large), cores=4, prefer="energy")
+    assert chosen.exact
+    assert len(options) > 1
+    from snn_deploy.planning.plan import save_plan
+
+    save_plan(chosen, path)
+    return path
+
+
+def test_plan_shows_executed_plans_and_writes_the_chosen_one(
+    tool: Tool, network: Path, large: Path, tmp_path: Path
+) -> None:
+    out, plot = tmp_path / "p.json", tmp_path / "p.svg"
+    words = ("plan", network, "--input", large, "--cores", "4", "--out", out, "--plot", plot)
+    shown = tool(*words)
+    assert shown.status == 0, shown.err
+    assert "0, exact" in shown.out
+    assert "events between host and chips" in shown.out
+    assert ET.parse(plot).getroot().tag.endswith("svg")
+    written = json.loads(out.read_text())
+    assert written["exact"] is True
+    assert written["figures"]["output_error"] == 0
+    found = json.loads(tool(*words, "--noise", "5", "--max-loss", "100", "--prefer", "speed", "--json").out)
+    speeds = [plan["figures"]["images_per_s"]["value"] for plan in found["plans"]]
+    assert speeds[found["chosen"]] == max(speeds)
+    assert all(plan["figures"]["loss_db"] is not None for plan in found["plans"])
+    assert any(plan["front"] for plan in found["plans"])
+
+
+def test_a_plan_runs_verifies_and_is_estimated(
+    tool: Tool, network: Path, large: Path, planned: Path, tmp_path: Path
+) -> None:
+    tiles, whole = tmp_path / "tiles.npy", tmp_path / "whole.npy"
+    ran = tool("run", network, "--input", large, "--plan", planned, "--out", tiles)
+    assert ran.status == 0, ran.err
+    assert "on cpu in tiles" in ran.out
+    assert tool("run", network, "--input", large, "--out", whole).status == 0
+    assert np.array_equal(np.load(tiles), np.load(whole))
+    images = np.load(large)
+    net = sd.load(network)
+    assert np.array_equal(net.run(images, plan=planned).output, net.run(images).output)
+
+    compared = tool("verify", network, "--input", large, "--plan", planned, "--backends", "reference,cpu", "--json")
+    verdict = json.loads(compared.out)
+    assert compared.status == 0, compared.err
+    assert verdict["backends"] == ["reference", "reference in tiles", "cpu in tiles"]
+
+    estimated = tool("estimate", network, "--input", large, "--plan", planned, "--json")
+    assert estimated.status == 0, estimated.err
+    assert json.loads(estimated.out)["plan"]["total_j"]["value"] > 0
+    assert "host input and output" in tool("estimate", network, "--input", large, "--plan", planned).out
+
+
+def test_a_model_is_converted_first(tool: Tool, tmp_path: Path) -> None:
+    model, saved, out = write_unet(tmp_path / "unet.onnx", (16, 16)), tmp_path / "unet.snn", tmp_path / "p.json"
+    words = ("plan", model, "--size", "24x40", "--cores", "4", "--out", out)
+    refused = tool(*words)
+    assert refused.status == 3
+    assert refused.err.endswith("write the converted one too (--save FILE.snn), to run it by --out's plan\n")
+    shown = tool(*words, "--save", saved)
+    assert shown.status == 0, shown.err
+    assert json.loads(out.read_text())["image"] == [24, 40]
+    np.save(tmp_path / "p.npy", np.full((1, 1, 24, 40), 0.5, np.float32))
+    assert tool("run", saved, "--input", tmp_path / "p.npy", "--plan", out).status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan", "NET"), "give either --input FILE, a picture of the size to plan for, or --size HxW"),
+        (("plan", "NET", "--size", "16x16", "--input", "PIC"), "give either --input FILE, a picture"),
+        (("plan", "NET", "--size", "48x64", "--cores", "1"), "net: no tile fits: tiles of"),
+        (("plan", "NET", "--size", "16x16", "--board", "x"), "loihi2 has no board 'x'; the boards (chips) are"),
+        (("plan", "NET", "--size", "16x16", "--target", "cmos45-int8"), "has no cores to plan for; choose a chip"),
+        (("plan", "NET", "--size", "16x16", "--out", "p.txt"), "p.txt: ends in .txt; use .json"),
+        (("run", "NET", "--input", "PIC", "--plan", "PLAN"), "the plan is of images of 48x64, this one has 32x48; "),
+        (("run", "NET", "--input", "PIC", "--plan", "PIC"), "0.png: is not a plan; snn-deploy plan --out writes one"),
+        (("estimate", "NET", "--plan", "PLAN"), "give --input FILE, the image on which the plan is executed"),
+    ],
+)
+def test_wrong_words_are_one_line(
+    tool: Tool, network: Path, picture: Path, planned: Path, empty_folder: Path, words: tuple[str, ...], message: str
+) -> None:
+    files = {"NET": network, "PIC": picture, "PLAN": planned}
+    found = tool(*(files.get(word, word) for word in words))
+    assert (found.status, found.out, found.err.count("\n")) == (3, "", 1)
+    assert message.removeprefix("net") in found.err
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_plan_of_another_network_is_refused(network: Path, planned: Path) -> None:
+    net = sd.load(network)
+    with pytest.raises(PlanError, match=r"; make a plan of this network$"):
+        sd.SpikingNetwork(net.network.at_size(20, 20)).run(np.zeros((1, 1, 48, 64), np.float32), plan=planned)
