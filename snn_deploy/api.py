@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -398,21 +398,8 @@ def _html(shown: SpikingNetwork | Result) -> str | None:
     return html(shown)
 
 
-def _offer_tables() -> None:
-    """Let notebooks show verdicts and estimates as the command line does; their packages do not import rich."""
-    try:
-        from snn_deploy.display.notebook import WIDTH, offer
-        from snn_deploy.display.tables import energy_table
-        from snn_deploy.display.verdict_table import render
-    except ModuleNotFoundError:
-        return
-    offer(
-        {
-            Verdict: lambda verdict: render(verdict, WIDTH),
-            EnergyEstimate: energy_table,
-        }
-    )
-
-
 if "IPython" in sys.modules:
-    _offer_tables()
+    with suppress(ModuleNotFoundError):
+        from snn_deploy.display.notebook import offer_tables
+
+        offer_tables()

@@ -9,7 +9,11 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.display.columns import fit
+from snn_deploy.display.tables import energy_table
+from snn_deploy.display.verdict_table import render
+from snn_deploy.verification import Verdict
 
 WIDTH = 120
 
@@ -26,6 +30,11 @@ def html(renderable: RenderableType) -> str:
     )
     console.print(fit(renderable, WIDTH))
     return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')
+
+
+def offer_tables() -> None:
+    """In a notebook, show verdicts and estimates as the command line does; their packages do not import rich."""
+    offer({Verdict: lambda verdict: render(verdict, WIDTH), EnergyEstimate: energy_table})
 
 
 def offer(tables: Mapping[type, Callable[[Any], RenderableType]]) -> None:
