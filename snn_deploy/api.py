@@ -49,10 +49,9 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.planning.hardware import choose_hardware
-from snn_deploy.planning.plan import Plan, load_plan
+from snn_deploy.planning.plan import Plan, open_plan
 from snn_deploy.planning.planned import PlannedBackend
-from snn_deploy.planning.weigh import Option, Preference, weigh
-from snn_deploy.planning.weigh import choose as choose_plan
+from snn_deploy.planning.weigh import Option, Preference, choose_option, weigh
 from snn_deploy.targets.load import load_target
 from snn_deploy.verification import Level, Trace, Verdict
 from snn_deploy.verification.proof import Proof, prove_backend
@@ -132,9 +131,7 @@ class SpikingNetwork:
         ``plan``, of :func:`plan` or its file: in tiles. :class:`~snn_deploy.errors.StimulusError` for a shape that does not
         fit, ``PlanError`` for a plan of another network or image size, ``BackendError`` where the backend fails.
         """
-        chosen = load_plan(Path(plan)) if isinstance(plan, str | Path) else plan
-        if chosen is not None:
-            chosen.check(self.network)
+        chosen = None if plan is None else open_plan(plan, self.network)
         sized, payloads = prepare_stimulus(self.network, images)
         run = _run(sized, payloads, backend, record, chosen)
         return Result(sized, run, run.read_outputs(sized))
@@ -354,19 +351,17 @@ def plan(
 ) -> tuple[Plan, tuple[Option, ...]]:
     """How ``network`` runs on images like ``images`` (B, C, H, W) in tiles that the hardware at hand holds.
 
-    One chip by default, or ``chips``, ``cores`` or a ``board`` of ``target``. Returns the chosen plan, for
-    :meth:`SpikingNetwork.run` and :func:`~snn_deploy.planning.plan.save_plan`, and all options, which were executed on
-    ``images``: cost, error, and loss in dB against the ``clean`` pictures. The chosen one has an output error of at most
-    ``max_loss`` (0 to 1) of the output's variation, and least of what ``prefer`` names: ``traffic`` of the host, time
-    (``speed``) or ``energy``. :class:`~snn_deploy.errors.PlanError` where no tile fits, all lose more, or the network sees the
-    whole image.
+    One chip by default, or ``chips``, ``cores`` or a ``board`` of ``target``. Returns the chosen plan and all options: cost,
+    error, and loss in dB against the ``clean`` pictures. The chosen one has an output error of at most ``max_loss`` (0 to 1)
+    of the output's variation, and least of what ``prefer`` names: ``traffic`` of the host, time (``speed``) or ``energy``.
+    :class:`~snn_deploy.errors.PlanError` where no tile fits, all lose more, or the network sees the whole image.
     """
     device = load_target(target)
     hardware = choose_hardware(device, chips=chips, cores=cores, board=board)
     sized, payloads = prepare_stimulus(network.network, images)
     with _watched(f"plans of {network.network.name}") as report:
         options = weigh(network.network, sized, payloads, device, hardware, load_backend(backend), clean, report)
-    return choose_plan(options, max_loss, prefer).finished, options
+    return choose_option(options, max_loss, prefer).finished, options
 
 
 def read_image(path: str | Path, channels: int = 1) -> Image:

@@ -19,7 +19,7 @@ from snn_deploy.display.console import note, progress
 from snn_deploy.errors import ReportError
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import PictureScale
-from snn_deploy.planning.plan import Plan, load_plan
+from snn_deploy.planning.plan import Plan, open_plan
 from snn_deploy.planning.planned import PlannedBackend
 from snn_deploy.shapes import Size
 
@@ -303,11 +303,7 @@ def add_plan(parser: argparse.ArgumentParser, what: str) -> None:
 
 def planned(arguments: argparse.Namespace, network: Network) -> Plan | None:
     """The plan of ``--plan``, checked to be of ``network``, as it stands in its file; ``None`` without the option."""
-    if arguments.plan is None:
-        return None
-    plan = load_plan(arguments.plan)
-    plan.check(network)
-    return plan
+    return None if arguments.plan is None else open_plan(arguments.plan, network)
 
 
 def load_engine(name: str, plan: Plan | None) -> Backend:

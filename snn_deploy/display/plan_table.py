@@ -11,6 +11,9 @@ from snn_deploy.planning.plan import Plan
 from snn_deploy.planning.weigh import Option, select_front
 from snn_deploy.targets.quantity import rounded
 
+OPTIONAL = ("computed", "cores")
+"""Columns that a narrow terminal can miss."""
+
 
 def options_table(options: Sequence[Option], chosen: Option) -> PlainTable:
     """One row per plan that was executed; those that no other beats are marked, and the chosen one."""

@@ -142,6 +142,13 @@ def load_plan(path: Path) -> Plan:
         raise PlanError(f"{path}: a damaged plan ({type(error).__name__}: {error}); make it again") from error
 
 
+def open_plan(plan: str | Path | Plan, network: Network) -> Plan:
+    """``plan``, or that of a file, which must be of ``network`` as its file has it (:meth:`Plan.check`)."""
+    opened = plan if isinstance(plan, Plan) else load_plan(Path(plan))
+    opened.check(network)
+    return opened
+
+
 def _read(record: Any) -> Plan:
     hardware = record["hardware"]
     return Plan(

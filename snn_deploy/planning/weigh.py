@@ -118,7 +118,7 @@ def select_front(options: Sequence[Option]) -> tuple[bool, ...]:
     return tuple(any(point is each for each in front) for point in points)
 
 
-def choose(options: Sequence[Option], most_error: float, prefer: Preference) -> Option:
+def choose_option(options: Sequence[Option], most_error: float, prefer: Preference) -> Option:
     """The best of ``options`` with an error of at most ``most_error`` of the output's variation.
 
     ``traffic``: fewest events between host and chips, which no figure of time or energy contains; ``speed``: most images

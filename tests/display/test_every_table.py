@@ -45,7 +45,7 @@ from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate as estimate_energy
 from snn_deploy.data.metrics import ClassScore
-from snn_deploy.display import conversion_tables, proof_table, stream_tables, tables, verdict_table
+from snn_deploy.display import conversion_tables, plan_table, proof_table, stream_tables, tables, verdict_table
 from snn_deploy.display.columns import fit
 from snn_deploy.display.labels import labels
 from snn_deploy.display.names import visible
@@ -56,7 +56,13 @@ from snn_deploy.frontend.ledger import Row as LedgerRow
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.network.difference import Change
 from snn_deploy.network.network import Network
+from snn_deploy.planning.halo import Halo
+from snn_deploy.planning.measure import GroupCost, PlanCost
+from snn_deploy.planning.plan import Group as LayerGroup
+from snn_deploy.planning.plan import Hardware, Plan
+from snn_deploy.planning.weigh import Option
 from snn_deploy.targets.load import load_target
+from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Verdict
 from snn_deploy.verification.comparison.spread import Distance, PopulationSpread, Spread
@@ -189,6 +195,16 @@ def point(index: int) -> Point:
 
 
 LOIHI = load_target("loihi2")
+
+
+def planned() -> Option:
+    amount = Quantity(1.2345, 0.5, 2.5)
+    groups = tuple(LayerGroup((name,), (512, 1024), Halo(23, 24)) for name in FOREIGN[:3])
+    cost = GroupCost(HUGE, 12.34, 123_456, 12, amount, amount, HUGE, HUGE, HUGE)
+    plan = Plan("net[/x]", "", (4096, 8192), groups, False, Hardware("loihi2", 1152, 138_240))
+    return Option(plan, PlanCost((cost,) * 3, amount, ("host [x]", "reloading")), 0.0123, 0.1234)
+
+
 CHANGES = [Change(name, "weight [x]", "1,324,553 13,843,016,965", "[1.25, -0.5, 3.75] " * 4) for name in FOREIGN]
 LEDGER = Ledger(
     tuple(LedgerRow(name, "Conv", "refused", f"reads {HUGE} [x]; " + "use fewer of them " * 4) for name in FOREIGN)
@@ -243,6 +259,12 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "score_table": (lambda: scores.score_table(evaluation("denoise"), "net[/x] on im[final]"), (), ()),
     "score_table of labels": (lambda: scores.score_table(evaluation("segment"), "net[/x] on im[final]"), (), ()),
     "class_table": (lambda: scores.class_table(replace(evaluation("segment"), classes=CLASSES)), (), ()),
+    "options_table": (
+        lambda: plan_table.options_table([planned(), replace(planned(), loss_db=None)], planned()),
+        (),
+        plan_table.OPTIONAL,
+    ),
+    "cost_table": (lambda: plan_table.cost_table(planned().plan, planned().cost), (), ()),
     "tabulate_checks": (checks, (), ()),
     "tabulate_backends": (
         lambda: backends.tabulate_backends([{"name": n, "runs": False, "note": f"{n}: {HUGE} " * 6} for n in FOREIGN]),

@@ -22,7 +22,7 @@ from snn_deploy.planning.measure import measure_plan
 from snn_deploy.planning.plan import Group, Hardware, Plan, load_plan, save_plan
 from snn_deploy.planning.planned import PlannedBackend
 from snn_deploy.planning.propose import prove
-from snn_deploy.planning.weigh import choose, select_front, weigh
+from snn_deploy.planning.weigh import choose_option, select_front, weigh
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_unet
 from snn_deploy.testing.networks import random_stimulus
@@ -129,16 +129,16 @@ def test_plans_are_proposed_weighed_and_chosen() -> None:
     assert any(option.error > 0 for option in options)
     assert all(max(group.cores for group in option.cost.groups) <= 5 for option in options)
     assert any(select_front(options))
-    fastest = choose(options, 1.0, "speed")
+    fastest = choose_option(options, 1.0, "speed")
     assert fastest.cost.interval_s.value == min(option.cost.interval_s.value for option in options)
-    assert choose(options, 0.0, "traffic").plan.exact
-    saved = choose(options, 0.0, "energy").finished
+    assert choose_option(options, 0.0, "traffic").plan.exact
+    saved = choose_option(options, 0.0, "energy").finished
     assert saved.figures["output_error"] == 0
     lossy = [option for option in options if option.error > 0]
     with pytest.raises(
         PlanError, match=r"^no plan that fits loses at most 0.00% of the output's variation, the least "
     ):
-        choose(lossy, 0.0, "speed")
+        choose_option(lossy, 0.0, "speed")
     with pytest.raises(
         PlanError, match=r"^net: no tile fits: tiles of .* take 5 cores of loihi2, and 1 are there; exact"
     ):

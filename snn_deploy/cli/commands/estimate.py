@@ -24,7 +24,7 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.network import artifact
 from snn_deploy.planning.measure import measure_plan
-from snn_deploy.planning.plan import load_plan
+from snn_deploy.planning.plan import open_plan
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.load import load_target
 
@@ -138,8 +138,7 @@ def _planned(arguments: argparse.Namespace) -> int:
     if arguments.input is None:
         raise StimulusError("give --input FILE, the image on which the plan is executed")
     own = artifact.load(arguments.network)
-    plan = load_plan(arguments.plan)
-    plan.check(own)
+    plan = open_plan(arguments.plan, own)
     target = load_target(plan.hardware.target)
     network, _, payloads = shared.stimulus(arguments, own)
     with progress(f"{arguments.backend}: {own.name} in tiles") as report:

@@ -17,14 +17,14 @@ from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress, show, show_json
-from snn_deploy.display.plan_table import cost_table, options_table
+from snn_deploy.display.plan_table import OPTIONAL, cost_table, options_table
 from snn_deploy.errors import PlanError
 from snn_deploy.files import check_writable, write
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.planning.hardware import choose_hardware
 from snn_deploy.planning.plan import save_plan
-from snn_deploy.planning.weigh import PREFERENCES, choose, select_front, weigh
+from snn_deploy.planning.weigh import PREFERENCES, choose_option, select_front, weigh
 from snn_deploy.report.pareto_plot import pareto_plot
 from snn_deploy.targets.load import load_target
 
@@ -100,7 +100,7 @@ def execute(arguments: argparse.Namespace) -> int:
     known = clean if arguments.noise > 0 else None
     with progress(f"plans of {own.name}") as report:
         options = weigh(own, network, payloads, target, hardware, load_backend(arguments.backend), known, report)
-    chosen = choose(options, arguments.max_loss / 100, arguments.prefer)
+    chosen = choose_option(options, arguments.max_loss / 100, arguments.prefer)
     if arguments.plot is not None:
         write(arguments.plot, pareto_plot([option.point for option in options], "energy_j", "error", goal="min"))
         note(f"wrote {arguments.plot}")
@@ -119,7 +119,7 @@ def execute(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    show(options_table(options, chosen), optional=("computed", "cores"))
+    show(options_table(options, chosen), optional=OPTIONAL)
     show(cost_table(chosen.plan, chosen.cost))
     return 0
 
