@@ -133,7 +133,7 @@ def _network(arguments: argparse.Namespace) -> Network:
         )
     converted = api.convert(arguments.network, noise=arguments.noise, seed=arguments.seed)
     if arguments.save is not None:
-        converted.save(arguments.save)
+        artifact.save(converted.network, arguments.save)
         note(f"wrote {arguments.save}")
     return converted.network
 
