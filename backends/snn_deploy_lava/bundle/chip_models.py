@@ -39,3 +39,7 @@ def process_models() -> dict[type, type]:
 def callback_fxs(steps: int) -> list[Any]:  # noqa: ARG001
     """Profilers of ``lava.utils.loihi2_profiler`` for a run of ``steps`` steps, for example ``[Loihi2Activity()]``."""
     return []
+
+
+def after_run(callbacks: list[Any]) -> None:
+    """What to keep of the profilers ``callbacks`` when a run has ended: print or save it."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy_lava.runtime import description, trace
+from snn_deploy_lava.runtime import board, description, trace, versions
 from snn_deploy_lava.runtime.chip_plan import ChipPlan
 from snn_deploy_lava.runtime.description import Description
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
@@ -34,13 +34,15 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     folder = bundle / "conformance" if options.conformance else bundle
     checked = options.conformance or options.input is None
     try:
+        if not options.any_lava:
+            versions.check()
         network = description.read(_program(folder, options) / "network.snn")
         stimulus = _payloads(network, options.input or folder / "input.npy")
         records, models = _run(_program(folder, options), stimulus, network, options)
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 3
-    except (UsageError, ValueError) as error:
+    except (UsageError, ValueError, versions.VersionError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
     except WorkerError as error:
@@ -59,6 +61,8 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
 
 def _program(folder: Path, options: argparse.Namespace) -> Path:
     """The folder of the network that runs: the chip's form of it, where that is asked for."""
+    if options.target == "sim" and options.board is not None:
+        raise UsageError("--board has no effect on --target sim; leave it out")
     if options.target == "sim" and not options.chip_graph:
         return folder
     if options.states:
@@ -98,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stream", action="store_true", help="send images back to back, resetting layer by layer")
     parser.add_argument("--stock-conv", action="store_true", help="Lava's own CPU model of Conv (slow)")
     parser.add_argument("--conformance", action="store_true", help="run the neuron's conformance test instead")
+    parser.add_argument(
+        "--board", type=Path, metavar="FILE", help="loihi2: .toml with partition, board or host, and generation"
+    )
+    parser.add_argument("--any-lava", action="store_true", help="run with a lava-nc that was not tested, too")
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="kill the run after this time")
     return parser
 
@@ -138,6 +146,7 @@ def _run(folder: Path, stimulus: Int64, network: Description, options: argparse.
         conv="stock" if options.stock_conv else "exact",
         target=options.target,
         chip_graph=options.chip_graph or options.target == "loihi2",
+        board={} if options.board is None else board.read(options.board),
         record=_recorded(network, options.record or (["all"] if options.conformance else [])),
     )
     plan = ChipPlan.read(folder / "chip.json") if job.chip_graph else None

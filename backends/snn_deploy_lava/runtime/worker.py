@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ class Job:
     """What to run: ``conv`` and ``fire`` name models of :mod:`snn_deploy_lava.runtime.models`; sim or loihi2 as target.
 
     ``chip_graph``: the graph of the chip, whatever runs it (:mod:`snn_deploy_lava.runtime.chip_graph`); the folder then holds its
-    plan, too. ``record``: populations that are recorded (empty: all).
+    plan, too. ``record``: populations that are recorded (empty: all). ``board``: settings of :mod:`snn_deploy_lava.runtime.board`.
     """
 
     trains: bool = False
@@ -51,6 +51,7 @@ class Job:
     target: str = "sim"
     chip_graph: bool = False
     record: tuple[str, ...] = ()
+    board: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Save as ``job.json``."""
@@ -90,6 +91,10 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")
     yield steps, steps
     graph.source.stop()
+    if job.target == "loihi2":
+        from snn_deploy_lava.runtime import chip
+
+        chip.load_hook("after_run", getattr(configuration, "callback_fxs", []))
 
 
 def _prepare(job: Job, network: description.Description, stimulus: Any, folder: Path) -> tuple[Graph, Any, int]:
@@ -102,10 +107,11 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
     if not job.chip_graph:
         schedule = graphs.plan(network, len(stimulus), stream=job.stream)
         return graphs.build(network, stimulus, schedule, recording, job.conv), simulator, schedule.steps  # type: ignore[arg-type]
-    from snn_deploy_lava.runtime import chip, chip_graph
+    from snn_deploy_lava.runtime import board, chip, chip_graph
     from snn_deploy_lava.runtime.chip_plan import ChipPlan
 
     adapters = chip.Adapters() if job.target == "loihi2" else None
+    board.use(job.board)
     schedule = chip_graph.plan_schedule(network, len(stimulus))
     graph = chip_graph.build(network, ChipPlan.read(folder / "chip.json"), stimulus, schedule, recording, adapters)
     if adapters is None:
@@ -182,7 +188,7 @@ def main() -> None:
             reports.write(json.dumps({"step": done, "steps": total}) + "\n")
     except Exception as error:
         traceback.print_exc()
-        plain = type(error).__name__ in {"ModelError", "ChipUnavailableError"}
+        plain = type(error).__name__ in {"ModelError", "ChipUnavailableError", "BoardError"}
         text = str(error) if plain else f"{type(error).__name__}: {error}"
         reports.write(json.dumps({"error": text}) + "\n")
         reports.flush()

@@ -90,13 +90,15 @@ def networks(folder: Path) -> dict[str, Network]:
 @pytest.fixture(scope="module")
 def said(folder: Path, networks: dict[str, Network]) -> dict[str, tuple[int, str]]:
     """Exit status and output of everything that the quick tests look at, run by as few processes as may be."""
-    own = folder / "own exact"
+    own, board = folder / "own exact", folder / "board.toml"
+    board.write_text('partition = "none"\n', "utf-8")
     visits = {
         **{name: record(folder / name) for name in networks},
         **{fault: Visit(own, ("--record", "all"), fault) for fault in FAULTS},
         "unsigned read-out": Visit(folder / "own rate", ("--record", "all"), "unsigned read-out"),
         "outputs": Visit(own, ("--out", f"{folder}/outputs.npz")),
         "conformance": Visit(own, ("--conformance",)),
+        "board": Visit(own, ("--board", str(board))),
     }
     return dict(zip(visits, contact(list(visits.values())), strict=True))
 
@@ -141,6 +143,12 @@ def test_outputs_only_unless_asked_for_more(folder: Path, said: dict[str, tuple[
 
 def test_the_conformance_test(said: dict[str, tuple[int, str]]) -> None:
     assert said["conformance"] == (0, "equal: 4 populations, every count\n")
+
+
+def test_a_board_is_looked_for(said: dict[str, tuple[int, str]]) -> None:
+    """Lava asks SLURM for it, of which there is none here."""
+    assert said["board"][0] == 2
+    assert "--board: this machine has no command sinfo, by which Lava looks for it\n" in said["board"][1]
 
 
 @pytest.mark.slow
