@@ -27,8 +27,9 @@ from snn_deploy.verification.comparison.spread_tally import SpreadTally
 from snn_deploy.verification.comparison.verdict import Divergence, Verdict, judge_spread
 from snn_deploy.verification.diagnosis.autopsy import explain
 from snn_deploy.verification.diagnosis.hidden_faults import HiddenFaults
+from snn_deploy.verification.diagnosis.readout import explain_readout
 from snn_deploy.verification.stimuli import Stimuli
-from snn_deploy.verification.traces.alignment import align_batch
+from snn_deploy.verification.traces.alignment import Alignment, align_batch
 from snn_deploy.verification.traces.recorded import list_schedules, same_events, scheduled
 from snn_deploy.verification.traces.recordings import AS_RECORDED, Batches, Readout, open_recording
 from snn_deploy.verification.traces.trace import Trace
@@ -109,6 +110,7 @@ class Session:
         digests: list[str] = []
         engines: dict[str, str] = {}
         cause = _Cause()
+        readouts: dict[str, None] = {}
         with ExitStack() as opened:
             recordings = [opened.enter_context(open_recording(trace, network, self.readout)) for trace in self.traces]
             schedules = list_schedules(network, recordings)
@@ -142,7 +144,9 @@ class Session:
                 digests.append(digest_stimulus(payloads))
                 engines |= {run.backend: "+".join(sorted(set(run.engines.values()))) for run in runs}
                 cause = cause.after(network, comparison.verdict(), batch)
-            verdict = replace(comparison.verdict(), cause=cause.text)
+                if comparison.verdict().status is Status.DIFFERENT:
+                    readouts |= dict.fromkeys(_read_outs(network, baseline, aligned))
+            verdict = replace(comparison.verdict(), cause="; ".join(readouts) or cause.text)
             if tally is not None:
                 verdict = _judge(verdict, tally.spread(), stimuli, recordings, watched)
         return Outcome(verdict, network, tuple(digests), payloads, tuple(backends), engines, unavailable)
@@ -166,6 +170,15 @@ class Session:
             if not self.skip_unavailable:
                 raise
             unavailable[name] = str(error)
+
+
+def _read_outs(network: Network, baseline: Trace, aligned: Sequence[Alignment]) -> Iterator[str]:
+    """What reading out did to the recordings: missing steps, or values that are those expected, changed in one way."""
+    for alignment in aligned:
+        if alignment.loss:
+            yield f"{alignment.trace.name}: {alignment.loss}"
+        else:
+            yield from explain_readout(network, baseline, alignment.trace)
 
 
 def _judge(verdict: Verdict, spread: Spread, stimuli: Stimuli, recordings: Sequence[Batches], watch: Watch) -> Verdict:

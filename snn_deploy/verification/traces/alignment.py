@@ -25,16 +25,19 @@ class Alignment:
     """A recording cut to windows, the ``lags`` used (steps), and populations whose own best lag is another (``odd``).
 
     ``odd`` maps a population to the steps by which it comes late (negative: early); it was cut at the common lag, so
-    the comparison shows its error.
+    the comparison shows its error. ``loss`` says so in one line where all populations from one on come early alike.
     """
 
     trace: Trace
     lags: Mapping[str, int]
     odd: Mapping[str, int]
+    loss: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a verdict on this trace must say."""
+        if self.loss:
+            return (f"{self.trace.name}: {self.loss}",)
         return tuple(
             f"{self.trace.name}: {name} comes {abs(steps)} step(s) {'late' if steps > 0 else 'early'} for its schedule"
             for name, steps in self.odd.items()
@@ -87,11 +90,33 @@ def align_recording(network: Network, baseline: Trace, recording: Trace) -> Alig
         raise VerificationError(
             f"{recording.name}: no population tells when the recording begins; all are silent, repeat or are too short"
         )
-    common = Counter(offsets.values()).most_common(1)[0][0]
+    common, loss = Counter(offsets.values()).most_common(1)[0][0], _find_loss(offsets, starts)
+    if loss:
+        common = max(offsets.values())
     lags = {name: starts[name] + common for name in recording.probes}
     odd = {name: offset - common for name, offset in offsets.items() if offset != common}
-    cut = recording.changed(lambda name, probe: _cut(name, probe, lags[name], network.steps))
-    return Alignment(replace(cut, time="window"), lags, odd)
+    cut = recording.changed(lambda name, probe: _cut(name, probe, lags[name], network.steps, loss))
+    return Alignment(replace(cut, time="window"), lags, odd, loss)
+
+
+def _find_loss(offsets: Mapping[str, int], starts: Mapping[str, int]) -> str:
+    """What to say of a recording that misses steps at one place; "" where lags do not split once, in the order of starts.
+
+    At least two populations come after the place: a single one may as well be early itself.
+    """
+    order = sorted(offsets, key=lambda name: starts[name])
+    values = [offsets[name] for name in order]
+    drops = [place for place in range(1, len(values)) if values[place] != values[place - 1]]
+    if len(drops) != 1 or values[drops[0]] > values[drops[0] - 1] or drops[0] > len(values) - 2:
+        return ""
+    before, after = order[drops[0] - 1], order[drops[0]]
+    if starts[before] == starts[after]:
+        return ""
+    steps = values[drops[0] - 1] - values[drops[0]]
+    return (
+        f"{steps} step(s) are missing in the recording between the windows of {before} and {after}: {after} and all that come "
+        f"later are {steps} step(s) early (or {after} fires too soon); record again, without gaps"
+    )
 
 
 def align_batch(network: Network, baseline: Trace, batch: Trace) -> Alignment:
@@ -101,13 +126,13 @@ def align_batch(network: Network, baseline: Trace, batch: Trace) -> Alignment:
     return Alignment(batch, {}, {})
 
 
-def _cut(name: str, probe: Probe, lag: int, steps: int) -> Probe:
+def _cut(name: str, probe: Probe, lag: int, steps: int, loss: str) -> Probe:
     length = probe.steps
     if not length:
         return probe
     if lag < 0 or lag + steps > length:
         raise VerificationError(
-            f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; record longer"
+            f"{name}: its window is steps {lag}..{lag + steps - 1} of the recording, which has {length}; {loss or 'record longer'}"
         )
     window = slice(lag, lag + steps)
     return Probe(

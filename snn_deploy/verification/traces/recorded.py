@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -27,6 +28,26 @@ def read_stimuli(network: Network, path: Path) -> Stimuli:
         raise VerificationError(
             f"{path}: does not hold the images that were shown; give them with --input, as an image, or as .npy"
         )
+    return _of_payloads(network, found, path)
+
+
+def holds_payloads(path: Path) -> bool:
+    """Whether ``path`` is a ``.npy`` file of int64, as a bundle's ``input.npy``: payloads, not values of pixels."""
+    if path.suffix != ".npy":
+        return False
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return bool(array.dtype == np.int64 and array.ndim == 4 and array.size)
+
+
+def read_payloads(network: Network, path: Path) -> Stimuli:
+    """The payloads (B, C, H, W) int64 in the file at ``path``, for ``network`` at their size."""
+    return _of_payloads(network, [np.load(path, allow_pickle=False)], path)
+
+
+def _of_payloads(network: Network, found: Sequence[Int64], path: Path) -> Stimuli:
     shapes = {part.shape[1:] for part in found}
     channels, *size = found[0].shape[1:]
     if len(shapes) > 1 or channels != network.input.shape[0]:

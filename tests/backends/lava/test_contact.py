@@ -15,6 +15,7 @@ import pytest
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
+from snn_deploy.cli.app import main
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
@@ -149,6 +150,25 @@ def test_a_board_is_looked_for(said: dict[str, tuple[int, str]]) -> None:
     """Lava asks SLURM for it, of which there is none here."""
     assert said["board"][0] == 2
     assert "--board: this machine has no command sinfo, by which Lava looks for it\n" in said["board"][1]
+
+
+@pytest.mark.parametrize(("trace", "level"), [("outputs", "output-count"), ("own exact", "train"), ("lif", "train")])
+def test_the_round_trip(
+    trace: str,
+    level: str,
+    folder: Path,
+    said: dict[str, tuple[int, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As README.md of a bundle says: the trace holds all that ``verify`` needs."""
+    assert said[trace][0] == 0
+    network = folder / ("lif" if trace == "lif" else "own exact") / "network.snn"
+    assert main(["verify", str(network), "--trace", f"{folder}/{trace}.npz"]) == 0
+    shown = capsys.readouterr()
+    assert f"EQUAL at level {level}: reference, cpu, lava-loihi2; " in shown.out
+    assert ("compared at level output-count" in shown.err) == (level == "output-count")
+    given = ["--input", str(network.with_name("input.npy"))]
+    assert main(["verify", str(network), "--trace", f"{folder}/{trace}.npz", *given]) == 0
 
 
 @pytest.mark.slow
