@@ -117,7 +117,7 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
         neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            load = _operations(connection.kernel, mean, population.shape, block.tile).ravel()
+            load = load_of(connection.kernel, mean, population.shape, block.tile).ravel()
             loads[connection.name] = load
             operations[block.cores] += load
             messages.append(_messages(network, connection, mean, blocks, target))
@@ -130,7 +130,7 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
     The same numbers as in :class:`Traffic`, step by step: sums over the columns, then the rows, that reach a tile.
     """
     if isinstance(kernel, SpatialKernel):
-        return np.stack([_operations(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
+        return np.stack([load_of(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
     taps = _taps_per_block(kernel, tile.channels)
     landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]))
     rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
@@ -176,7 +176,7 @@ def _taps_per_block(kernel: ConvKernel | TransposedKernel, part: int) -> Int64:
     return counts
 
 
-def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
+def load_of(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
     """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))

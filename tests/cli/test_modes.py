@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "verify": (
         ("NET", "--check", "CERTIFICATE"),
+        ("NET", "--counters", "c.csv", "--input", "PIC"),
         ("NET", "--prove"),
         ("NET", "--suggest-stimulus", "PICS"),
         ("NET", "--probe-plan"),

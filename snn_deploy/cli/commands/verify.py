@@ -14,7 +14,14 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.commands import verify_certificate, verify_folder, verify_proof, verify_recordings, verify_stream
+from snn_deploy.cli.commands import (
+    verify_certificate,
+    verify_counters,
+    verify_folder,
+    verify_proof,
+    verify_recordings,
+    verify_stream,
+)
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
@@ -47,6 +54,11 @@ MODES = Modes(
             "with --check, which takes options from the certificate",
             "network check key input trace json",
             lambda arguments: arguments.check is not None,
+        ),
+        Mode(
+            "with --counters",
+            "network counters target steps within input crop noise seed json",
+            lambda arguments: arguments.counters is not None,
         ),
         Mode("with --prove", "network prove backends emitted out json", lambda arguments: arguments.prove),
         Mode(
@@ -117,7 +129,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--level",
         choices=tuple(LEVELS),
-        help="level of the comparison (default: train, every event; with --spread neuron-count)",
+        help="level of the comparison (default: train, every event, or what recordings allow; with --spread neuron-count)",
     )
     parser.add_argument(
         "--shuffle",
@@ -147,6 +159,7 @@ def add(verbs: Any) -> None:
     verify_certificate.add_options(parser)
     verify_recordings.add_options(parser)
     verify_proof.add_options(parser)
+    verify_counters.add_options(parser)
     shared.add_workers(parser, "the images where --input names a folder")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -160,6 +173,8 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments.level = (Level.NEURON_COUNT if arguments.spread else Level.TRAIN).label
     if arguments.check is not None:
         return verify_certificate.check(arguments, network, _compared)
+    if arguments.counters is not None:
+        return verify_counters.execute(arguments, network)
     if arguments.prove:
         return verify_proof.execute(arguments, network)
     if arguments.suggest_stimulus is not None:

@@ -24,7 +24,7 @@ _WORDS = range(2, 32)
 """Bits of a word that are tried."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Arrays:
     """What is expected and what was recorded of a population of ``shape``: (B, [steps,] n) int64, with all neurons."""
 
