@@ -6,6 +6,7 @@ Sixteen run in ``make test``, hundreds of other ones by ``make differential N=20
 from __future__ import annotations
 
 import importlib.util
+import os
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ pytestmark = [
 BATCH = 16
 """Networks of one process."""
 
-FIRST = Random().randrange(10**9) * BATCH if EXAMPLES else 0
-"""The first seed of a session: 0, or another one each time that ``make differential`` runs."""
+FIRST = Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10**9) * BATCH if EXAMPLES else 0
+"""The first seed: 0, or another one each time that ``make differential`` runs, the same for all of its processes."""
 
 BATCHES = range(FIRST, FIRST + max(EXAMPLES // 4, BATCH), BATCH)
 
