@@ -85,7 +85,8 @@ class _Reader:
             raise CompiledFormError(f"{name}: {type(layer.operator).__name__} is not recognised")
         linear = _read_linear(layer.operator, self.shapes[layer.source], shape)
         self.connections.append(CompiledConnection(layer.source, name, (Part(linear),), 0))
-        low, high = _span(linear, self.payloads[layer.source])
+        sums = _span(linear, self.payloads[layer.source], shape)
+        low, high = int(sums[0].min()), int(sums[1].max())
         self.accumulators.append(Accumulator(f"sums of {name}", low, high, -(2**31), 2**31 - 1))
         limits = np.iinfo(layer.formats.payload)
         self.accumulators.append(Accumulator(f"payloads of {name}", low, high, int(limits.min), int(limits.max)))
@@ -102,10 +103,11 @@ class _Reader:
         bias = _untile(name, layer.neurons.bias, shape[0])[:, None, None]
         if layer.bias is not None:
             bias = np.moveaxis(_integers(name, layer.bias), -1, 0)
-        low, high = min(int(bias.min()), 0), max(int(bias.max()), 0)
+        least, greatest = (np.broadcast_to(limit(bias, 0), shape) for limit in (np.minimum, np.maximum))
         for connection in (*layer.inputs, *layer.constant_inputs):
-            least, greatest = self._read_input(name, shape, connection)
-            low, high = low + least, high + greatest
+            sent = self._read_input(name, shape, connection)
+            least, greatest = least + sent[0], greatest + sent[1]
+        low, high = int(least.min()), int(greatest.max())
         largest = FLOAT32_EXACT if layer.real is np.float32 else FLOAT64_EXACT
         rest = largest - STATE_MAX - 1  # the membrane is added
         self.accumulators.append(Accumulator(f"currents of {name}", low, high, -rest, rest))
@@ -119,14 +121,14 @@ class _Reader:
         self.populations.append(population)
         self.shapes[population.name], self.payloads[population.name] = population.shape, payloads
 
-    def _read_input(self, target: str, shape: Shape, connection: Input) -> Pair:
-        """Add a connection; returns the least and the greatest current that it sends."""
+    def _read_input(self, target: str, shape: Shape, connection: Input) -> tuple[Int64, Int64]:
+        """Add a connection; returns the least and the greatest current that it sends to each neuron, of ``shape``."""
         source, name = connection.source, f"{connection.source} -> {target}"
         linear = _read_linear(connection.operator, self.shapes[source], shape)
         self.connections.append(CompiledConnection(source, target, (Part(linear),), 0))
         if connection.autotuner is not None:
             _check_task(name, connection, linear)
-        return _span(linear, self.payloads[source])
+        return _span(linear, self.payloads[source], shape)
 
 
 def _step(layer: NeuronLayer, v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
@@ -269,8 +271,8 @@ def _places(conv: Convolution, axis: int, outputs: int, inputs: int, taps: int) 
     return places.reshape(outputs, -1)
 
 
-def _span(linear: LinearMap, payloads: Pair) -> Pair:
-    """Least and greatest sum of any of the synapses of a neuron."""
+def _span(linear: LinearMap, payloads: Pair, shape: Shape) -> tuple[Int64, Int64]:
+    """Least and greatest sum of any of the synapses of each neuron of ``shape`` (C, H, W)."""
     low, high = min(payloads[0], 0), max(payloads[1], 0)
     if isinstance(linear, Windows):
         reached = [(axis != NOWHERE).astype(np.int64) for axis in (linear.rows, linear.columns)]
@@ -278,8 +280,12 @@ def _span(linear: LinearMap, payloads: Pair) -> Pair:
         positive, negative = (np.einsum("ohw,yh,xw->oyx", side, *reached, optimize=True) for side in sides)
     else:
         sides = (np.maximum(linear.weights, 0), np.minimum(linear.weights, 0))
-        positive, negative = (np.bincount(linear.targets, side).astype(np.int64) for side in sides)
-    return int((positive * low + negative * high).min()), int((positive * high + negative * low).max())
+        pixels = shape[1] * shape[2]  # all channels share them
+        positive, negative = (
+            np.broadcast_to(np.bincount(linear.targets, side, pixels).astype(np.int64).reshape(shape[1:]), shape)
+            for side in sides
+        )
+    return positive * low + negative * high, positive * high + negative * low
 
 
 def _check_task(name: str, connection: Input, base: LinearMap) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.errors import CompiledFormError, SnnDeployError
-from snn_deploy.network.network import Network
+from snn_deploy.network.kernels import ConvKernel
+from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.testing import conformance_cases, random_unet, special_cases
 from snn_deploy.testing.drawing import draw_network
 from snn_deploy.verification.proof import Outcome, prove_backend, prove_form
@@ -73,6 +75,27 @@ def test_drawn_networks_of_every_neuron_are_proved() -> None:
         assert proof.exit_code == 0, (seed, proof.line)
         kinds |= {each.neuron.kind for each in network.populations if each.neuron is not None}
     assert kinds == {"multi-threshold", "CUBA-LIF", "sigma-delta"}
+
+
+def test_currents_are_bounded_neuron_by_neuron() -> None:
+    """The least current of one channel and the least bias of another never meet: together they would leave float32."""
+    weight = np.array([-127, 1], np.int8).reshape(2, 1, 1, 1)
+    neuron = MultiThreshold(np.array([2**9, 2**9]), np.array([0, 0]), 0, 127, 0, 127)
+    bias = np.array([0, -300_000]).reshape(2, 1, 1)
+    network = Network(
+        "channels",
+        "exact",
+        1,
+        (
+            Population("image", (1, 4, 4), None, np.zeros((1, 1, 1), np.int64), np.ones(1), input_max=127),
+            Population("neurons", (2, 4, 4), neuron, bias, np.ones(2), start=1),
+        ),
+        (Connection("image -> neurons", "image", "neurons", ConvKernel(weight), 9, 1),),
+        (Output("neurons", "neurons"),),
+    )
+    assert 127 * 127 * 2**9 + 300_000 > 2**23
+    proof = prove_backend(network, CpuBackend())
+    assert proof.exit_code == 0, proof.line
 
 
 @pytest.mark.parametrize(
