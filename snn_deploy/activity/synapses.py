@@ -15,7 +15,7 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
-from snn_deploy.shapes import Shape
+from snn_deploy.shapes import Pair, Shape
 
 
 def count_fan_out(kernel: Kernel, shape: Shape) -> Int64:
@@ -65,11 +65,14 @@ def count_nonzero_taps(kernel: Kernel) -> Int64:
     return np.asarray(np.count_nonzero(grouped, axis=1), np.int64).reshape(kernel.groups * inputs, rows, columns)
 
 
-def locate_targets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
-    """Target row of each tap and source row (K_h, H) int64, target column (K_w, W) int64; -1 where there is none."""
+def locate_targets(kernel: Kernel, shape: Shape, sizes: Pair | None = None) -> tuple[Int64, Int64]:
+    """Target row of each tap and source row (K_h, H) int64, target column (K_w, W) int64; -1 where there is none.
+
+    ``sizes``: rows and columns of the target, if it has more than the kernel's output.
+    """
     if isinstance(kernel, SpatialKernel):
         raise NetworkError("a pixel map has no taps")
-    _, *sizes = kernel.output_shape(shape)
+    extents = kernel.output_shape(shape)[1:] if sizes is None else sizes
     targets = []
     for axis in range(2):
         taps = np.arange(kernel.weight.shape[2 + axis])[:, None] * kernel.dilations[axis]
@@ -79,7 +82,7 @@ def locate_targets(kernel: Kernel, shape: Shape) -> tuple[Int64, Int64]:
             target = np.where(scaled % kernel.strides[axis] == 0, scaled // kernel.strides[axis], -1)
         else:
             target = places * kernel.strides[axis] + taps - kernel.pads[axis]
-        targets.append(np.where((target >= 0) & (target < sizes[axis]), target, -1).astype(np.int64))
+        targets.append(np.where((target >= 0) & (target < extents[axis]), target, -1).astype(np.int64))
     return targets[0], targets[1]
 
 

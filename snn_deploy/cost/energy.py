@@ -103,7 +103,9 @@ def _chip(network: Network, activity: Activity, target: Target, mapping: Mapping
         LayerEnergy(population.name, _parts(network, activity, population.name, target, traffic, loads.period))
         for population in network.populations
     )
-    timeline = time_steps(loads, _joules_by_step(network, layers, loads), traffic, mapping, target, network.duration)
+    timeline = time_steps(
+        loads, _joules_by_step(network, layers, loads, traffic), traffic, mapping, target, network.duration
+    )
     measured = [key for key in target.figures if key.startswith("measured.")]
     dynamic_j = _measurement(target, "measured.dynamic_per_image_uj")
     static_w = _measurement(target, "measured.static_w") or target.quantity("power.static_chip_w") * float(
@@ -126,12 +128,15 @@ def _measurement(target: Target, key: str) -> Quantity | None:
     return target.quantity(key) if key in target.figures else None
 
 
-def _joules_by_step(network: Network, layers: tuple[LayerEnergy, ...], loads: Loads) -> tuple[Quantity, ...]:
+def _joules_by_step(
+    network: Network, layers: tuple[LayerEnergy, ...], loads: Loads, traffic: Traffic
+) -> tuple[Quantity, ...]:
     """Dynamic joules of each step: every part of a layer falls into the steps in which its events do."""
     ends = np.zeros((3, loads.period))
     for layer in layers:
         sent = loads.sent[layer.population]
-        idle = network.population(layer.population).size - sent
+        population = network.population(layer.population)
+        idle = (population.size if population.neuron is None else traffic.count_neurons(population.name)) - sent
         shares = {OPERATIONS: share(loads.received[layer.population]), INACTIVE: share(idle)}
         for part in layer.parts:
             if part.energy is not None:
@@ -159,14 +164,13 @@ def _notes(mapping: Mapping, traffic: Traffic, loads: Loads, *, streamed: bool) 
 def _parts(
     network: Network, activity: Activity, name: str, target: Target, traffic: Traffic, steps: int
 ) -> tuple[Part, ...]:
-    images, counts = activity.images, activity.population(name)
     operations = {
-        connection.name: (_synapse_key(target, connection), int(connection.synaptic_operations.sum()) / images)
+        connection.name: (_synapse_key(target, connection), float(traffic.loads[connection.name].sum()))
         for connection in activity.connections
         if connection.target == name
     }
-    active = int(counts.active.sum()) / images
-    inactive = 0.0 if name == network.input.name else counts.neurons * steps - active
+    active = int(activity.population(name).active.sum()) / activity.images
+    inactive = 0.0 if name == network.input.name else traffic.count_neurons(name) * steps - active
     sent = [traffic.sent(connection.name) for connection in network.outgoing(name)]
     messages, hops_ew, hops_ns, between = (
         sum(getattr(messages, field) for messages in sent) for field in ("sent", "hops_ew", "hops_ns", "between_chips")

@@ -104,8 +104,9 @@ def _count_operations(
     """Operations per image (window, cores) float64 that the source's events cause on the target's cores."""
     target, window = network.population(connection.target), _window(network, network.population(connection.source))
     if found.by_step is not None and window > 1:
-        tile = traffic.blocks[target.name].tile
-        return measure_operations(connection.kernel, found.by_step, target.shape, tile) / images
+        block = traffic.blocks[target.name]
+        covered = block.covered(target.shape)
+        return measure_operations(connection.kernel, found.by_step, covered, block.tile) / images
     load = traffic.loads[connection.name] / window
     return np.broadcast_to(load, (window, load.size))
 

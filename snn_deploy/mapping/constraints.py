@@ -80,7 +80,7 @@ def _channels_allowed(layer: Layer, group: SynapseGroup, target: Target) -> int:
 
 def check_network(network: Network, target: Target) -> tuple[Problem, ...]:
     """Payloads, accumulators and delays: the constraints that depend on values and schedule, not on shapes."""
-    return (*_payload_problems(network, target), *_accumulator_problems(network, target), *_delays(network, target))
+    return (*_payload_problems(network, target), *_state_problems(network, target), *_delays(network, target))
 
 
 def _payload_problems(network: Network, target: Target) -> list[Problem]:
@@ -103,18 +103,29 @@ def _payload_problems(network: Network, target: Target) -> list[Problem]:
     ]
 
 
-def _accumulator_problems(network: Network, target: Target) -> list[Problem]:
-    limit = 2 ** (target.integer("limits.accumulator_bits") - 1) - 1
-    currents = [bounds.bound_population(network, population) for population in network.populations]
-    return [
+def _state_problems(network: Network, target: Target) -> list[Problem]:
+    """Currents and membranes that the target's words cannot hold."""
+    accumulator, state = (2 ** (target.integer(f"limits.{key}_bits") - 1) - 1 for key in ("accumulator", "state"))
+    found = [bounds.bound_population(network, population) for population in network.populations]
+    currents = [
         Problem(
             bound.population,
-            f"the current of a step can reach {bound.current:,}; {target.name}'s accumulator wraps beyond {limit:,}",
+            f"the current of a step can reach {bound.current:,}; {target.name}'s accumulator wraps beyond {accumulator:,}",
             "use fewer weight bits or smaller payloads",
         )
-        for bound in currents
-        if bound.current > limit
+        for bound in found
+        if bound.current > accumulator
     ]
+    membranes = [
+        Problem(
+            bound.population,
+            f"a membrane can reach {bound.membrane:,}; {target.name}'s states hold {state:,}",
+            "use fewer weight bits or smaller counts",
+        )
+        for bound in found
+        if bound.membrane is not None and bound.membrane > state
+    ]
+    return currents + membranes
 
 
 def _delays(network: Network, target: Target) -> list[Problem]:

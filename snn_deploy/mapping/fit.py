@@ -40,6 +40,7 @@ LIMITS = (
     "limits.weight_bits",
     "limits.payload_bits",
     "limits.accumulator_bits",
+    "limits.state_bits",
     "limits.delay_max_steps",
     "encoding.word_bits",
     "encoding.list_header_bits",

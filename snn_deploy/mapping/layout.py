@@ -55,11 +55,18 @@ class SynapseGroup:
 
 @dataclass(frozen=True)
 class Layer:
-    """A population of ``shape`` (C, H, W) and the groups of synapses that end at it."""
+    """A population of ``shape`` (C, H, W) and the groups of synapses that end at it, the longest ``delay`` of which counts.
+
+    ``readers``: connections that start at it, the host's among them. ``by_neuron``: one of them needs an axon for each neuron
+    (dense layers, pixel maps, the host), not for each pixel.
+    """
 
     name: str
     shape: Shape
     groups: tuple[SynapseGroup, ...] = ()
+    delay: int = 1
+    readers: int = 1
+    by_neuron: bool = False
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
@@ -78,11 +85,20 @@ class Layer:
 
 def describe_layers(network: Network) -> tuple[Layer, ...]:
     """Every population that fires, sources first; the input is sent by the host and takes no core."""
+    groups = {
+        population.name: tuple(_group(network, connection.name) for connection in connections)
+        for population, connections in network.layers()
+    }
+    read = {group.source for of_layer in groups.values() for group in of_layer if group.kind in ("dense", "pixels")}
+    hosted = Counter(output.population for output in network.outputs)
     return tuple(
         Layer(
             population.name,
             population.shape,
-            tuple(_group(network, connection.name) for connection in connections),
+            groups[population.name],
+            max(connection.delay for connection in connections),
+            len(network.outgoing(population.name)) + hosted[population.name],
+            population.name in read or hosted[population.name] > 0,
         )
         for population, connections in network.layers()
     )

@@ -123,7 +123,13 @@ def shares_taps(target: Target) -> bool:
 
 
 def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
-    """Use of each resource on a core with ``tile``."""
+    """Use of each resource on a core with ``tile``.
+
+    Output axons: at least one for each reader of each pixel, or neuron; on Loihi 2 words, of which the compiler's tables
+    confirm one per neuron for dense layers and the host (PilotNet's last convolution, YOLO-KP's output), and one per pixel
+    to 3 % of a core's memory. Delay slots: a power of two that holds the longest delay and two more, for each compartment
+    (8 are guaranteed, 62 steps need fewer compartments: Davies et al. 2018; the rule itself is inferred).
+    """
     neurons = tile.size * target.integer("limits.compartments_per_neuron")
     words = count_synaptic_words(target, layer, tile)
     measured = [
@@ -131,10 +137,21 @@ def measure_uses(target: Target, layer: Layer, tile: Tile) -> tuple[Use, ...]:
         Use("synaptic words", words, target.integer("limits.synaptic_memory_words")),
         Use("input axons", _input_axons(target, layer, tile), target.integer("limits.input_axons_per_core")),
     ]
+    axons = (tile.size if layer.by_neuron or not shares_taps(target) else tile.rows * tile.columns) * layer.readers
+    if "limits.output_axons_per_core" in target.figures:
+        measured.append(Use("output axons", axons, target.integer("limits.output_axons_per_core")))
+    if _is_own(target, "limits.delay_slots_per_core"):
+        slots = neurons * (1 << (layer.delay + 1).bit_length())
+        measured.append(Use("delay slots", slots, target.integer("limits.delay_slots_per_core")))
     if "limits.core_memory_words" in target.figures:
-        total = neurons + words + tile.rows * tile.columns
+        total = neurons + words + axons
         measured.append(Use("core memory words", total, target.integer("limits.core_memory_words")))
     return tuple(measured)
+
+
+def _is_own(target: Target, key: str) -> bool:
+    """Whether ``target`` has the number, and not from another chip: delays of Loihi 2 have no published memory."""
+    return key in target.figures and target.figures[key].basis != "inherited"
 
 
 def _input_axons(target: Target, layer: Layer, tile: Tile) -> int:

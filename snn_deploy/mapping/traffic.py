@@ -4,6 +4,10 @@ Cores are numbered population by population in network order, within one by chan
 and fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per
 core that it reaches, so a pixel on the border of a tile is sent twice (visible in Loihi 2's counters of axon_out).
 
+Where cores share a convolution's taps (Loihi 2), all cores of a population hold the grid of a whole tile: the neurons beyond the
+map's edge pad it, are updated and receive what reaches them, as the chip's counters show (PilotNet, lava-dl's benchmark
+notebook: two layers of partial tiles have 4 and 5 % more operations than without). They send nothing.
+
 Per axis everything follows from where taps land: a source row reaches the row tiles on which its taps land, a source
 channel the blocks of channels to which it has a non-zero weight. Messages are exact where no tap is zero for a whole
 block of channels, and an upper bound otherwise. Hops are those between mesh tiles, weighted by the events of each
@@ -23,7 +27,7 @@ from snn_deploy.activity.synapses import locate_targets
 from snn_deploy.arrays import Bool, Float64, Int32, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
-from snn_deploy.mapping.tiling import Tile
+from snn_deploy.mapping.tiling import Tile, shares_taps
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Connection, Network
 from snn_deploy.shapes import Shape
@@ -32,16 +36,27 @@ from snn_deploy.targets.device import Target
 
 @dataclass(frozen=True)
 class Block:
-    """The cores of one population: the first one's number and the tiles along (C, H, W)."""
+    """The cores of one population: the first one's number and the tiles along (C, H, W).
+
+    ``padded``: every core holds a whole ``tile``, of which some neurons may lie beyond the map.
+    """
 
     first: int
     tile: Tile
     grid: Shape
+    padded: bool = False
 
     @property
     def cores(self) -> slice:
         """Their numbers."""
         return slice(self.first, self.first + math.prod(self.grid))
+
+    def covered(self, shape: Shape) -> Shape:
+        """What the cores of a population of ``shape`` hold together: more where tiles are padded."""
+        if not self.padded:
+            return shape
+        channels, rows, columns = (part * number for part, number in zip(_sides(self.tile), self.grid, strict=True))
+        return channels, rows, columns
 
 
 @dataclass(frozen=True)
@@ -82,12 +97,16 @@ class Traffic:
         """Messages per image from core to core of one chip."""
         return sum(messages.within_chips for messages in self.messages)
 
+    def count_neurons(self, population: str) -> int:
+        """Neurons on the cores of ``population``, with those that pad its tiles."""
+        return int(self.neurons[self.blocks[population].cores].sum())
+
     def sent(self, connection: str) -> Messages:
         """The messages of one connection."""
         return next(messages for messages in self.messages if messages.connection == connection)
 
 
-def place_layers(mapping: Mapping) -> dict[str, Block]:
+def place_layers(mapping: Mapping, target: Target) -> dict[str, Block]:
     """The cores of each population; :class:`TargetError` for a population that does not fit a core."""
     blocks, first = {}, 0
     for mapped in mapping.layers:
@@ -97,27 +116,31 @@ def place_layers(mapping: Mapping) -> dict[str, Block]:
                 + "; ".join(problem.text for problem in mapping.problems)
             )
         channels, rows, columns = mapped.layer.shape
-        tile = Tile(min(mapped.tile.channels, channels), min(mapped.tile.rows, rows), min(mapped.tile.columns, columns))
+        padded = shares_taps(target) and not mapped.layer.dense
+        tile = mapped.tile
+        if not padded:
+            tile = Tile(min(tile.channels, channels), min(tile.rows, rows), min(tile.columns, columns))
         grid = -(-channels // tile.channels), -(-rows // tile.rows), -(-columns // tile.columns)
-        blocks[mapped.layer.name] = Block(first, tile, grid)
+        blocks[mapped.layer.name] = Block(first, tile, grid, padded)
         first += math.prod(grid)
     return blocks
 
 
 def measure_traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
     """Operations of every core and messages of every connection, for the mean image of ``activity``."""
-    blocks = place_layers(mapping)
+    blocks = place_layers(mapping, target)
     operations = np.zeros(mapping.cores)
     neurons = np.zeros(mapping.cores, np.int64)
     messages = []
     loads: dict[str, Float64] = {}
     for population in network.populations[1:]:
         block = blocks[population.name]
-        sizes = [_sizes(length, part) for length, part in zip(population.shape, _sides(block.tile), strict=True)]
+        covered = block.covered(population.shape)
+        sizes = [_sizes(length, part) for length, part in zip(covered, _sides(block.tile), strict=True)]
         neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            load = load_of(connection.kernel, mean, population.shape, block.tile).ravel()
+            load = load_of(connection.kernel, mean, covered, block.tile).ravel()
             loads[connection.name] = load
             operations[block.cores] += load
             messages.append(_messages(network, connection, mean, blocks, target))
@@ -132,7 +155,7 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
     if isinstance(kernel, SpatialKernel):
         return np.stack([load_of(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
     taps = _taps_per_block(kernel, tile.channels)
-    landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]))
+    landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]), (shape[1], shape[2]))
     rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
     columns = _landings(landed[1], tile.columns, -(-shape[2] // tile.columns))
     weights = taps.transpose(0, 2, 3, 1).reshape(taps.shape[0], -1).astype(np.float64)
@@ -177,15 +200,16 @@ def _taps_per_block(kernel: ConvKernel | TransposedKernel, part: int) -> Int64:
 
 
 def load_of(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
-    """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles of ``shape``."""
+    """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles that cover ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
         connected = kernel.data != 0
         np.add.at(places.T, kernel.rows[connected], mean.reshape(mean.shape[0], -1).T[kernel.indices[connected]])
         per_block = _summed(places, tile.channels, 0)
+        shape = mean.shape[0], *kernel.output_size
     else:
         taps = _taps_per_block(kernel, tile.channels).astype(np.float64)
-        rows, columns = locate_targets(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]))
+        rows, columns = locate_targets(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]), (shape[1], shape[2]))
         if not any(mean.strides):  # one value everywhere: the channels can be summed first
             taps, mean = taps.sum(1, keepdims=True), mean[:1]
         per_block = np.zeros((taps.shape[0], *shape[1:]))

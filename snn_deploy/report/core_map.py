@@ -28,7 +28,7 @@ CORE, GAP, MARGIN, HEAD = 10, 2, 24, 28
 
 def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -> str:
     """Every core of every chip, coloured by synaptic operations, or by its scarcest resource without ``traffic``."""
-    blocks = place_layers(mapping)
+    blocks = place_layers(mapping, target)
     load, what = _loads(mapping, traffic)
     chip, column, row = locate_cores(target, np.arange(mapping.cores))
     place = np.arange(mapping.cores) % target.integer("limits.cores_per_chip") % target.integer("mesh.tile_cores")

@@ -24,7 +24,6 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "cores_per_chip",
             "neurons_per_core",
             "compartments_per_neuron",
-            "neuron_groups_per_core",
             "core_memory_words",
             "synaptic_memory_words",
             "input_axons_per_core",
@@ -34,6 +33,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "state_bits",
             "accumulator_bits",
             "delay_max_steps",
+            "delay_slots_per_core",
             "map_width_max_pixels",
         ),
         "encoding": (

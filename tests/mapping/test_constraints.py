@@ -64,6 +64,19 @@ def test_graded_events_do_not_fit_loihi1() -> None:
     assert mapping.exit_status == 1
 
 
+def test_membranes_that_leave_the_states_of_a_chip() -> None:
+    target = load_target("loihi2")
+    narrow = replace(target.figure("limits.state_bits"), value=12.0)
+    small = replace(target, figures={**target.figures, "limits.state_bits": narrow})
+    network = random_unet("exact", 1)
+    assert not any("states hold" in problem.text for problem in map_network(network, target).problems)
+    texts = [problem.text for problem in map_network(network, small).problems]
+    pattern = (
+        r"enc1/a: a membrane can reach [\d,]+; loihi2's states hold 2,047; use fewer weight bits or smaller counts"
+    )
+    assert any(re.fullmatch(pattern, text) for text in texts)
+
+
 def test_all_reasons_at_once() -> None:
     """Too many channels for a core, payloads too wide, a current that wraps and a delay too long, in one mapping."""
     wide = ConvKernel(np.full((8, 2048, 3, 3), 127, np.int8), pads=(1, 1, 1, 1))

@@ -32,6 +32,7 @@ SMALL_RECORD = {
         "neurons": {"used": 256, "limit": 4095},
         "synaptic words": {"used": 27, "limit": 16000},
         "input axons": {"used": 1, "limit": 16000},
+        "output axons": {"used": 64, "limit": 16000},
         "core memory words": {"used": 256 + 27 + 64, "limit": 20000},
     },
 }
@@ -45,6 +46,7 @@ WIDE_RECORD = {
         "neurons": {"used": 1, "limit": 4095},
         "synaptic words": {"used": 18432, "limit": 16000},
         "input axons": {"used": 1, "limit": 16000},
+        "output axons": {"used": 1, "limit": 16000},
         "core memory words": {"used": 1 + 18432 + 1, "limit": 20000},
     },
 }

@@ -70,7 +70,7 @@ def test_every_kind_of_synapse(kernel: Kernel, shape: Shape, group: SynapseGroup
     )
     network = Network("one", "rate", 2, populations, (Connection("c", "p0", "p1", kernel),), (Output("out", "p1"),))
     (layer,) = describe_layers(network)
-    assert layer == Layer("p1", end, (group,))
+    assert layer == Layer("p1", end, (group,), by_neuron=True)  # the host reads it
     assert layer.size == end[0] * end[1] * end[2]
     assert layer.dense == (group.kind == "dense")
 

@@ -52,7 +52,7 @@ def layer(row: Row) -> Layer:
         tuple(row.get("strides", (1, 1))),
         weight_bits=row["bits"],
     )
-    return Layer(row["name"], tuple(row["shape"]), (group,))
+    return Layer(row["name"], tuple(row["shape"]), (group,), by_neuron=row.get("by_neuron", False))
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,12 @@ def test_convolution_rows(network: Row, row: Row, targets: dict[int, Target]) ->
     assert tile.size == row["neurons"]
     assert used["synaptic words"] == row["words"]
     if "total_percent" in row:
-        unmodelled = 13.2 if row["name"] == "conv-9" else 2.3  # the output has one word per neuron that the host reads
-        assert 0 <= row["total_percent"] - used["core memory words"] / 200 < unmodelled
+        rest = row["total_percent"] * 200 - used["core memory words"]
+        assert 0 <= rest <= 0.031 * row["total_percent"] * 200
+        assert rest < 5 or not row.get("by_neuron")
+    if "mean_words" in row:  # the second of two cores holds four of twenty columns
+        axons = used["output axons"] - layer(row).size / row["cores"]
+        assert used["core memory words"] - axons == pytest.approx(row["mean_words"], rel=1e-3)
 
 
 @pytest.mark.parametrize(("network", "row"), rows(dense=True))

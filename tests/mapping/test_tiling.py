@@ -171,12 +171,31 @@ def test_uses_of_a_core_by_hand() -> None:
         Use("neurons", 48, 1024),
         Use("synaptic words", words["loihi1"], 16384),
         Use("input axons", 2 * 4 * 4 + 2 * 3 * 4, 4096),
+        Use("output axons", 24, 4096),
+        Use("delay slots", 48 * 4, 8192),
     )
     assert measure_uses(load_target("loihi2"), LAYERS[2], tile) == (
         Use("neurons", 24, 4095),
         Use("synaptic words", words["loihi2"], 16000),
         Use("input axons", 2, 16000),
+        Use("output axons", 12, 16000),
         Use("core memory words", 24 + words["loihi2"] + 12, 20000),
     )
+    hosted = replace(LAYERS[2], readers=2, by_neuron=True)
+    assert measure_uses(load_target("loihi2"), hosted, tile)[-1].used == 24 + words["loihi2"] + 2 * 24
     assert Use("neurons", 3, 4).fraction == 0.75
     assert (tile.size, tile.cores(LAYERS[2])) == (24, 3 * 2 * 1)
+
+
+@pytest.mark.parametrize(("delay", "slots"), [(1, 4), (2, 4), (3, 8), (6, 8), (7, 16), (14, 16), (15, 32), (62, 64)])
+def test_long_delays_leave_fewer_compartments_on_loihi1(delay: int, slots: int) -> None:
+    """8 slots for each of 1024 compartments, so that a delay of 15 steps leaves a quarter of them."""
+    uses = {
+        use.resource: use for use in measure_uses(load_target("loihi1"), replace(LAYERS[0], delay=delay), Tile(1, 2, 3))
+    }
+    assert uses["delay slots"] == Use("delay slots", 2 * 6 * slots, 8192)
+    alone = Layer("l", (1, 64, 64), (SynapseGroup("a", (1, 64, 64)),), delay)
+    tile = choose_free_tile(load_target("loihi1"), alone)
+    assert tile is not None
+    assert tile.size <= min(1024, 8192 // slots) // 2
+    assert "delay slots" not in [use.resource for use in measure_uses(load_target("loihi2"), alone, tile)]

@@ -298,4 +298,52 @@ def test_cores_fill_chips_and_mesh_tiles_in_order() -> None:
 def test_nothing_is_placed_where_a_population_fits_nowhere() -> None:
     wide = Layer("conv10", (1024, 16, 16), (SynapseGroup("concat", (2048, 16, 16), taps=(3, 3)),))
     with pytest.raises(TargetError, match=r"^conv10: not even one neuron fits a core of loihi2, .* and add these$"):
-        place_layers(map_layers("wide", [wide], load_target("loihi2")))
+        place_layers(map_layers("wide", [wide], load_target("loihi2")), load_target("loihi2"))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        ConvKernel(np.arange(-3, 2 * 2 * 9 - 3).reshape(2, 2, 3, 3).astype(np.int8), (2, 2), (1, 0, 1, 0)),
+        TransposedKernel(np.arange(-3, 2 * 2 * 9 - 3).reshape(2, 2, 3, 3).astype(np.int8), (2, 2), (1, 0, 0, 1)),
+    ],
+)
+def test_padding_neurons_receive_what_reaches_them(kernel: ConvKernel | TransposedKernel, tmp_path: Path) -> None:
+    """Tiles of 4 columns over a map whose width is no multiple: the rest of the last ones is updated, and receives events.
+
+    By hand: the same kernel with more padding at the right, a larger map of which every neuron exists.
+    """
+    shape = (2, 5, 7)
+    end = kernel.output_shape(shape)
+    tile = Tile(2, end[1], 4)
+    wide = -(-end[2] // 4) * 4
+    more = (wide - end[2]) * (kernel.strides[1] if isinstance(kernel, ConvKernel) else -1)
+    top, left, bottom, right = kernel.pads
+    padded = type(kernel)(kernel.weight, kernel.strides, (top, left, bottom, right + more))
+    assert padded.output_shape(shape) == (2, end[1], wide)
+    events = np.random.default_rng(3).integers(0, 3, (2, *shape)).astype(np.int32)
+    met = reached(padded, shape)
+    numbers = tile_numbers((2, end[1], wide), tile)
+    expected = [np.bincount(numbers.reshape(-1), np.tensordot(maps.reshape(-1), met, 1).reshape(-1)) for maps in events]
+    assert np.array_equal(measure_operations(kernel, events, (2, end[1], wide), tile), expected)
+    alone = [
+        np.bincount(
+            tile_numbers(end, tile).reshape(-1), np.tensordot(maps.reshape(-1), reached(kernel, shape), 1).reshape(-1)
+        )
+        for maps in events
+    ]
+    assert np.sum(expected) > np.sum(alone)
+
+
+def test_loihi2_holds_whole_tiles_and_loihi1_the_map(tmp_path: Path) -> None:
+    network = random_unet("exact", 4, size=12)
+    activity = assume_activity(network, 1.0)
+    counted = {}
+    for name in ("loihi1", "loihi2"):
+        target = small(tmp_path, name, neurons=80, cores=40)
+        mapping = map_network(network, target)
+        traffic = measure_traffic(network, activity, mapping, target)
+        counted[name] = sum(traffic.count_neurons(population.name) for population in network.populations[1:])
+        tiles = sum(layer.tile.size * layer.cores for layer in mapping.layers if layer.tile is not None)
+        assert counted[name] == (tiles if name == "loihi2" else sum(p.size for p in network.populations[1:]))
+    assert counted["loihi2"] > counted["loihi1"]
