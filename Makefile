@@ -26,7 +26,7 @@ JOBS ?= 2
 RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
+.PHONY: help anchors setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -121,6 +121,9 @@ mutation: $(READY) ## write the mutation tables of docs/verification.md again
 	@$(RUN)snn-deploy convert models/segmenter_isbi.onnx --size 16x16 --out out/mutation/segmenter.snn
 	@$(RUN)python docs/generate/mutation_tables.py docs/verification.md \
 	  out/mutation/denoiser.snn out/mutation/denoiser_rate.snn out/mutation/segmenter.snn
+
+anchors: $(READY) ## predict the published figures of chips; writes the table of docs/how-to/energy-and-time.md again
+	@$(RUN)python docs/generate/anchors.py
 
 operators: $(READY) ## write docs/operators.md again
 	@$(RUN)python docs/generate/operators.py > docs/operators.md

@@ -62,7 +62,7 @@ COUNTED = {"layer/2": 16_134, "layer/3": 4_524, "layer/4": 1_516, "layer/5": 678
 
 
 def test_operations_by_layer_are_those_of_the_chip(pilotnet: tuple[Path, Path]) -> None:
-    """Within 1 %, or a pixel of each of two cores, because the neurons that pad partial tiles count too; without them 5 and 6 % are missing."""
+    """Within 1 %, or a pixel of each of two cores: padding neurons of partial tiles count; without them 5 and 6 % are missing."""
     network = artifact.load(pilotnet[0])
     target = load_target("loihi2")
     payloads = quantize_images(network, np.load(pilotnet[1]))
