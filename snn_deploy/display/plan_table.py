@@ -57,7 +57,7 @@ def options_table(options: Sequence[Option], chosen: Option) -> PlainTable:
             rounded(cost.images_per_s.value, ""),
             rounded(cost.total_j.value, "J"),
             f"{cost.host_events:,.0f}",
-            "0, exact" if option.plan.exact else f"{option.error:.2%}",
+            "0, exact" if option.plan.exact else _percent(option.error),
             "-" if option.loss_db is None else f"{option.loss_db:.4f} dB",
         )
     return table
@@ -86,6 +86,10 @@ def cost_table(plan: Plan, cost: PlanCost) -> PlainTable:
     table.add_row(f"energy, {BOUNDARY}", cost.total_j.text("J"))
     table.add_row("events between host and chips", f"{cost.host_events:,.0f}")
     return table
+
+
+def _percent(share: float) -> str:
+    return "<0.01%" if 0 < share < 5e-5 else f"{share:.2%}"
 
 
 def _listed(texts: Sequence[str]) -> str:

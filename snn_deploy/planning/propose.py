@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from snn_deploy.activity.activity import Activity
@@ -101,7 +101,9 @@ def propose(site: Site, own: Network) -> Iterator[Plan]:
     for halo in _halos(cut):
         best = _best_tile(site, whole, cut, halo)
         if best is not None:
-            found[(best[1],)] = plan((best[1],), exact=halo == cut.exact)
+            is_whole = best[1].tile == _size(site.network)
+            group = replace(best[1], halo=cut.exact) if is_whole else best[1]
+            found.setdefault((group,), plan((group,), exact=is_whole or halo == cut.exact))
     if site.network.one_shot:
         for groups in _best_groups(site, names):
             found.setdefault(groups, plan(groups, exact=True))

@@ -25,7 +25,9 @@ def test_most_times_and_energies_are_inside_and_the_others_are_explained() -> No
         assert anchor.is_inside == (anchor.remark == ""), anchor
 
 
-@pytest.mark.parametrize("anchor", [anchor for anchor in PRICED if anchor.is_inside], ids=str)
+@pytest.mark.parametrize(
+    "anchor", [anchor for anchor in PRICED if anchor.is_inside], ids=lambda anchor: f"{anchor.net}, {anchor.quantity}"
+)
 def test_a_coefficient_three_times_as_large_is_noticed(anchor: Anchor) -> None:
     target = load_target(anchor.target)
     tripled = {key: replace(figure, value=3 * figure.value) for key, figure in target.figures.items()}

@@ -145,6 +145,16 @@ def test_plans_are_proposed_weighed_and_chosen() -> None:
         weigh(NET, whole, stimulus, LOIHI2, Hardware("loihi2", 1, 1), load_backend("cpu"))
 
 
+def test_a_tile_of_the_whole_image_is_exact_with_any_halo() -> None:
+    whole = NET.at_size(18, 18)
+    stimulus = random_stimulus(whole, batch=1)
+    options = weigh(NET, whole, stimulus, LOIHI2, Hardware("loihi2", 1, 120), load_backend("cpu"))
+    tiled = [option for option in options if len(option.plan.groups) == 1 and option.cost.tiles == 1]
+    assert len(tiled) == 1
+    assert tiled[0].plan.exact
+    assert tiled[0].error == 0
+
+
 def test_hardware_by_chips_cores_and_board() -> None:
     assert choose_hardware(LOIHI2) == Hardware("loihi2", 1, 120)
     assert choose_hardware(LOIHI2, cores=121) == Hardware("loihi2", 2, 121)
