@@ -146,9 +146,9 @@ def test_plans_are_proposed_weighed_and_chosen() -> None:
 
 
 def test_a_tile_of_the_whole_image_is_exact_with_any_halo() -> None:
-    whole = NET.at_size(18, 18)
+    whole = NET.at_size(16, 16)
     stimulus = random_stimulus(whole, batch=1)
-    options = weigh(NET, whole, stimulus, LOIHI2, Hardware("loihi2", 1, 120), load_backend("cpu"))
+    options = weigh(NET, whole, stimulus, LOIHI2, Hardware("loihi2", 1, 5), load_backend("cpu"))
     tiled = [option for option in options if len(option.plan.groups) == 1 and option.cost.tiles == 1]
     assert len(tiled) == 1
     assert tiled[0].plan.exact
