@@ -6,7 +6,8 @@ core that it reaches, so a pixel on the border of a tile is sent twice (visible 
 
 Where cores share a convolution's taps (Loihi 2), all cores of a population hold the grid of a whole tile: the neurons beyond the
 map's edge pad it, are updated and receive what reaches them, as the chip's counters show (PilotNet, lava-dl's benchmark
-notebook: two layers of partial tiles have 4 and 5 % more operations than without). They send nothing.
+notebook: two layers of partial tiles have 4 and 5 % more operations than without). They send nothing. Pixel maps and dense layers
+have explicit lists, without.
 
 Per axis everything follows from where taps land: a source row reaches the row tiles on which its taps land, a source
 channel the blocks of channels to which it has a non-zero weight. Messages are exact where no tap is zero for a whole
@@ -116,7 +117,8 @@ def place_layers(mapping: Mapping, target: Target) -> dict[str, Block]:
                 + "; ".join(problem.text for problem in mapping.problems)
             )
         channels, rows, columns = mapped.layer.shape
-        padded = shares_taps(target) and not mapped.layer.dense
+        shared = any(group.kind in ("conv", "transposed") for group in mapped.layer.groups)
+        padded = shared and shares_taps(target)
         tile = mapped.tile
         if not padded:
             tile = Tile(min(tile.channels, channels), min(tile.rows, rows), min(tile.columns, columns))
@@ -140,7 +142,7 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
         neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            load = load_of(connection.kernel, mean, covered, block.tile).ravel()
+            load = _operations(connection.kernel, mean, covered, block.tile).ravel()
             loads[connection.name] = load
             operations[block.cores] += load
             messages.append(_messages(network, connection, mean, blocks, target))
@@ -153,7 +155,7 @@ def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) 
     The same numbers as in :class:`Traffic`, step by step: sums over the columns, then the rows, that reach a tile.
     """
     if isinstance(kernel, SpatialKernel):
-        return np.stack([load_of(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
+        return np.stack([_operations(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
     taps = _taps_per_block(kernel, tile.channels)
     landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]), (shape[1], shape[2]))
     rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
@@ -199,7 +201,7 @@ def _taps_per_block(kernel: ConvKernel | TransposedKernel, part: int) -> Int64:
     return counts
 
 
-def load_of(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
+def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
     """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles that cover ``shape``."""
     if isinstance(kernel, SpatialKernel):
         places = np.zeros((mean.shape[0], kernel.indptr.size - 1))

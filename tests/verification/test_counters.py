@@ -20,6 +20,8 @@ from snn_deploy.verification.counters import Count, compare_counters
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "pilotnet_lif" / "network.net"
 
+LOIHI2 = load_target("loihi2")
+
 MEASURED = {"layer/2": 16_134, "layer/3": 4_524, "layer/4": 1_516, "layer/5": 678}
 """Millions of synaptic operations in 10,000 steps on Loihi 2 (lava-dl ``pilotnet_snn/benchmark.ipynb``), read off its plots."""
 
@@ -34,7 +36,7 @@ def test_pilotnet_on_loihi_2(tmp_path: Path) -> None:
     network = read_net(GOLDEN, steps=16)
     silent = np.full((1, *network.input.shape), -36, np.int64)
     activity = count_activity(network, load_backend("cpu").run(network, silent))
-    predicted = predict_counters(network, activity, map_network(network, load_target("loihi2")))
+    predicted = predict_counters(network, activity, map_network(network, LOIHI2), LOIHI2)
     table = tmp_path / "counters.csv"
     lines = [f"{name},,{operations}e6" for name, operations in MEASURED.items()]
     table.write_text("\n".join(["population,core,syn_ops", *lines]) + "\n", "utf-8")
@@ -47,13 +49,13 @@ def test_pilotnet_on_loihi_2(tmp_path: Path) -> None:
 
 def predicted_of(network: Network) -> dict[str, PopulationCounters]:
     activity = count_activity(network, load_backend("cpu").run(network, random_stimulus(network)))
-    return predict_counters(network, activity, map_network(network, load_target("loihi2")))
+    return predict_counters(network, activity, map_network(network, LOIHI2), LOIHI2)
 
 
 def test_where_tiles_are_whole_the_counters_are_those_of_the_activity() -> None:
     network = random_unet("rate", 0, size=8, steps=4)
     activity = count_activity(network, load_backend("cpu").run(network, random_stimulus(network)))
-    predicted = predict_counters(network, activity, map_network(network, load_target("loihi2")))
+    predicted = predict_counters(network, activity, map_network(network, LOIHI2), LOIHI2)
     for population in network.populations[1:]:
         found = predicted[population.name]
         arriving = activity.arriving(population.name).sum() / activity.images

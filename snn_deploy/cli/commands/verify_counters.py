@@ -43,7 +43,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     activity = count_activity(network, shared.run("cpu", network, payloads))
     target = load_target(arguments.target)
     steps = arguments.steps or network.steps * len(payloads)
-    predicted = predict_counters(network, activity, map_network(network, target))
+    predicted = predict_counters(network, activity, map_network(network, target), target)
     counts = compare_counters(arguments.counters, network, predicted, steps / network.steps, steps)
     limit = arguments.within / 100
     beyond = [count for count in counts if abs(count.deviation) > limit]
