@@ -45,7 +45,15 @@ from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate as estimate_energy
 from snn_deploy.data.metrics import ClassScore
-from snn_deploy.display import conversion_tables, plan_table, proof_table, stream_tables, tables, verdict_table
+from snn_deploy.display import (
+    conversion_tables,
+    counter_table,
+    plan_table,
+    proof_table,
+    stream_tables,
+    tables,
+    verdict_table,
+)
 from snn_deploy.display.columns import fit
 from snn_deploy.display.labels import labels
 from snn_deploy.display.names import visible
@@ -66,6 +74,7 @@ from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Verdict
 from snn_deploy.verification.comparison.spread import Distance, PopulationSpread, Spread
+from snn_deploy.verification.counters import Count
 from snn_deploy.verification.proof import Obligation, Outcome, Proof
 from snn_deploy.verification.session import Session
 from snn_deploy.verification.stimuli import Stimuli
@@ -259,6 +268,11 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "score_table": (lambda: scores.score_table(evaluation("denoise"), "net[/x] on im[final]"), (), ()),
     "score_table of labels": (lambda: scores.score_table(evaluation("segment"), "net[/x] on im[final]"), (), ()),
     "class_table": (lambda: scores.class_table(replace(evaluation("segment"), classes=CLASSES)), (), ()),
+    "tabulate_counters": (
+        lambda: counter_table.tabulate_counters([Count(n, 3, "syn_ops", HUGE, HUGE + 1.0) for n in FOREIGN], 0.01),
+        (),
+        (),
+    ),
     "options_table": (
         lambda: plan_table.options_table([planned(), replace(planned(), loss_db=None)], planned()),
         (),
