@@ -265,8 +265,8 @@ def _acting(
 
 
 def _asked_for_help(given: list[str]) -> list[str]:
-    """``help`` and ``help VERB`` as the options that they mean."""
-    return [*given[1:2], "--help"] if given[:1] == ["help"] else given
+    """Nothing at all, ``help`` and ``help VERB`` as the options that they mean."""
+    return [*given[1:2], "--help"] if given[:1] in ([], ["help"]) else given
 
 
 def _check_verb(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -112,6 +113,11 @@ def note(message: str) -> None:
     if _verbosity > QUIET:
         with suppress(OSError):  # a message that cannot be written is not a reason to fail
             STDERR.print(visible(message, lines=True), soft_wrap=not STDERR.is_terminal)
+
+
+def suggest_next(*words: object) -> None:
+    """The command that usually follows, as a shell takes it; words in capitals are for the person watching to replace."""
+    note(f"next: {shlex.join(map(str, words))}")
 
 
 @contextmanager

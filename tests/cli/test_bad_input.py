@@ -225,7 +225,6 @@ def test_a_failed_write_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "required: VERB"),
         (("fly",), "invalid choice: 'fly'"),
         (("verfy", "NET"), "'verfy' is not a verb; did you mean verify?"),
         (

@@ -228,6 +228,11 @@ TRIALS = (
 CHOICE = Choice(cast("Converted", None), TRIALS[0], TRIALS, "6.48% error with the options as given; [/x] " * 2)
 
 Optional = tuple[str, ...]
+COUNTS = [
+    Count(name, core, "synaptic_operations", 16_134_000_000.0, 16_158_000_123.0)
+    for name, core in zip(FOREIGN, (None, 3, 117), strict=False)
+]
+
 TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = {
     "tabulate_proof": (lambda: proof_table.tabulate_proof(PROOF), (), ()),
     "trial_table": (lambda: conversion_tables.trial_table(CHOICE), (), ()),
@@ -252,6 +257,7 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     ),
     "stream_table": (stream, (), ()),
     "tabulate_frames": (frames, (), ()),
+    "tabulate_counters": (lambda: counter_table.tabulate_counters(COUNTS, 0.01), (), ()),
     "tabulate_changes": (lambda: diff.tabulate_changes(CHANGES, "a[/b] -> b"), (), ()),
     "tabulate_targets": (lambda: targets.tabulate_targets([load_target(n) for n in ("loihi1", "loihi2")]), (), ()),
     "tabulate_figures": (

@@ -19,7 +19,7 @@ from snn_deploy.conversion.loss import Loss
 from snn_deploy.conversion.report import record, record_choice
 from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
 from snn_deploy.data.images import Images
-from snn_deploy.display.console import note, progress, show, show_json
+from snn_deploy.display.console import note, progress, show, show_json, suggest_next
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
@@ -107,6 +107,7 @@ def execute(arguments: argparse.Namespace) -> int:
         show(trial_table(choice))
     show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
     show(connection_table(converted.conversion))
+    suggest_next("snn-deploy", "verify", arguments.out, "--input", "IMAGE")
     return _judge(loss, arguments.max_loss)
 
 

@@ -22,7 +22,7 @@ from snn_deploy.cost.energy import estimate
 from snn_deploy.data import images
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.metrics import gain_db, psnr_db
-from snn_deploy.display.console import note, progress, show, show_json, verbose
+from snn_deploy.display.console import note, progress, show, show_json, suggest_next, verbose
 from snn_deploy.display.conversion_tables import OPTIONAL as CONVERSION_OPTIONAL
 from snn_deploy.display.conversion_tables import population_table
 from snn_deploy.display.picture import write_comparison
@@ -124,6 +124,8 @@ def execute(arguments: argparse.Namespace) -> int:
         images.write_image(arguments.out / f"{name}.png", picture)
     write_comparison(arguments.out / "comparison.png", clean, pictures)
     note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.snn")
+    if not arguments.json:
+        suggest_next("snn-deploy", "inspect", "MODEL.onnx")
     if differing or verdict.exit_code == 1:
         return 1
     return 2 if missing else verdict.exit_code

@@ -12,7 +12,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
-from snn_deploy.display.console import note, progress, show_json
+from snn_deploy.display.console import note, progress, show_json, suggest_next
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.integer_onnx import write_onnx
 from snn_deploy.exchange.netx_write import write_net
@@ -75,4 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         written = {"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)}
         show_json(written | {"clipped": record_clipping(arguments)})
+    elif arguments.to == "lava":
+        suggest_next("python", arguments.out / "run.py")
+    elif arguments.to == "onnx":
+        suggest_next("snn-deploy", "verify", arguments.network, "--prove", "--emitted", arguments.out)
     return 0

@@ -16,7 +16,7 @@ from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
-from snn_deploy.display.console import note, progress, show, show_json, verbose
+from snn_deploy.display.console import note, progress, show, show_json, suggest_next, verbose
 from snn_deploy.display.plan_table import cost_table
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
@@ -130,6 +130,9 @@ def execute(arguments: argparse.Namespace) -> int:
         show_energy(energy)
     if begin is not None and first is not None and energy is not None:
         show(estimate_stream.tabulate_frames(first, activity, begin, energy))
+    if mapping is not None and mapping.exit_status == 0:
+        bundle = arguments.network.with_name(f"{arguments.network.stem}_bundle")
+        suggest_next("snn-deploy", "emit", arguments.network, "--to", "lava", "--out", bundle)
     return 0 if mapping is None else mapping.exit_status
 
 

@@ -25,7 +25,7 @@ from snn_deploy.cli.commands import (
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
-from snn_deploy.display.console import progress, show, show_json
+from snn_deploy.display.console import progress, show, show_json, suggest_next
 from snn_deploy.display.labels import labels
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import VerificationError
@@ -204,7 +204,13 @@ def execute(arguments: argparse.Namespace) -> int:
             show(score.line(outcome.verdict.asked))
     if arguments.certificate is not None:
         verify_certificate.write(arguments, outcome, score, key)
+    elif outcome.verdict.exit_code == 0 and arguments.input is not None and not arguments.json:
+        suggest_next("snn-deploy", "estimate", arguments.network, "--input", arguments.input, *_cropped(arguments))
     return outcome.verdict.exit_code
+
+
+def _cropped(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return () if arguments.crop is None else ("--crop", "x".join(map(str, arguments.crop)))
 
 
 def _is_folder(arguments: argparse.Namespace) -> bool:
