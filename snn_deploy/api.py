@@ -28,11 +28,9 @@ import numpy as np
 
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64, Int64
-from snn_deploy.backend.protocol import Backend, Progress, Record, Run
+from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.backend.stimulus import quantize_images
-from snn_deploy.backend.stream import FrameStream, open_stream
-from snn_deploy.backend.stream_file import load_state, save_state
+from snn_deploy.backend.stream_file import load_state
 from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.choose import Bench, choose, has_free_options
 from snn_deploy.conversion.convert import Converted
@@ -42,9 +40,10 @@ from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
+from snn_deploy.data.image_stream import ImageStream
 from snn_deploy.data.result_files import ResultFiles
-from snn_deploy.data.stimulus import prepare_stimulus
-from snn_deploy.errors import BackendUnavailableError, StimulusError, VerificationError
+from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
+from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
@@ -136,18 +135,21 @@ class SpikingNetwork:
         run = _run(sized, payloads, backend, record, chosen)
         return Result(sized, run, run.read_outputs(sized))
 
-    def stream(self, backend: str = "cpu", resume: str | Path | None = None) -> Stream:
+    def stream(self, backend: str = "cpu", resume: str | Path | None = None, *, dead_zone: float = 0.0) -> Stream:
         """A stream of frames with states carried over, from rest or from the states saved in the file ``resume``.
+
+        ``dead_zone``: values that differ by at most ``dead_zone / 255`` of the way from black to white from what was sent of
+        them last are not sent; the result is exactly that of the frame that was sent.
 
         :class:`~snn_deploy.errors.NetworkError` for a network of rate mode; ``OverflowProofError`` where 24 bits do not hold
         every change from one frame to any other: convert with ``Options(stream=True)``.
         """
+        width = quantize_dead_zone(self.network, dead_zone)
         if resume is None:
             prepare_stream(self.network)
-            return Stream(self.network, load_backend(backend))
+            return Stream(self.network, load_backend(backend), width)
         network, state = load_state(Path(resume), self.network)
-        engine = load_backend(backend)
-        return Stream(network, engine, open_stream(engine, network, state), state.frames)
+        return Stream(network, load_backend(backend), width, state)
 
     def estimate(
         self, images: Image, target: str | Path = "loihi2", backend: str = "cpu", *, streamed: bool = False
@@ -185,15 +187,11 @@ class SpikingNetwork:
         return _html(self)
 
 
-class Stream:
+class Stream(ImageStream):
     """Frames one after the other, of which only the changes are computed; made by :meth:`SpikingNetwork.stream`.
 
-    The first frame decides the size of all.
+    The first frame decides the size of all. After an error a stream cannot go on; begin another one.
     """
-
-    def __init__(self, network: Network, backend: Backend, stream: FrameStream | None = None, frames: int = 0) -> None:
-        self.network, self.frames = network, frames
-        self._backend, self._stream = backend, stream
 
     def push(self, frame: Image, record: Record = Record.COUNTS) -> Result:
         """Run the next frame, float (B, C, H, W), B streams side by side.
@@ -201,26 +199,8 @@ class Stream:
         Counts and outputs of the result are those of the same network for this frame alone; its events are those that the
         change from the frame before took. :class:`~snn_deploy.errors.StimulusError` for a frame of another size.
         """
-        if self._stream is None:
-            sized, payloads = prepare_stimulus(self.network, frame)
-            self.network = prepare_stream(sized)
-            self._stream = open_stream(self._backend, self.network, batch=len(payloads))
-        else:
-            payloads = quantize_images(
-                self.network, images.check_image(frame, self.network.input.shape[0], "the frame")
-            )
-        run = self._stream.push(payloads, record)
-        self.frames += 1
+        run = self.run(frame, record)
         return Result(self.network, run, run.read_outputs(self.network))
-
-    def save(self, path: str | Path) -> str:
-        """Write the states after the last frame, for ``resume`` of :meth:`SpikingNetwork.stream`; returns the file's SHA-256."""
-        if self._stream is None:
-            raise StimulusError("the stream has no frame yet, and so no state to save; push one first")
-        return save_state(self._stream.state(), self.network, Path(path))
-
-    def __repr__(self) -> str:
-        return f"Stream({self.network.name} on {self._backend.name}: {self.frames} frames)"
 
 
 def _run(network: Network, payloads: Int64, backend: str, record: Record, plan: Plan | None = None) -> Run:

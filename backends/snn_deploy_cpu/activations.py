@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,15 @@ from snn_deploy_cpu.kernels.library import select_kernels
 class Activations(dict[str, Array]):
     """Payloads (steps * images, H, W, C) of a chunk of steps, by population; some are computed when they are first read.
 
-    Their buffers come from ``pool`` and go back to it when they are released.
+    Their buffers come from ``pool`` and go back to it when they are released. ``ranges``: payloads whose proved (least,
+    greatest) say enough, so that they need not be measured.
     """
 
-    def __init__(self, payloads: dict[str, Array], pool: BufferPool) -> None:
+    def __init__(
+        self, payloads: dict[str, Array], pool: BufferPool, ranges: Mapping[str, tuple[int, int]] | None = None
+    ) -> None:
         super().__init__(payloads)
-        self._pool = pool
+        self._pool, self._ranges = pool, ranges or {}
         self._buffers: dict[str, Array] = {}
         self._deferred: dict[str, Callable[[], Array]] = {}
         self._stats: dict[str, PayloadStats] = {}
@@ -46,7 +49,10 @@ class Activations(dict[str, Array]):
     def stats(self, name: str) -> PayloadStats:
         """The statistics of the payloads of ``name``, measured now unless they are known."""
         if name not in self._stats:
-            self._stats[name] = PayloadStats.of(self[name])
+            proved = self._ranges.get(name)
+            self._stats[name] = (
+                PayloadStats.of(self[name]) if proved is None else PayloadStats.within(self[name], *proved)
+            )
         return self._stats[name]
 
     def release(self, name: str) -> None:

@@ -227,7 +227,7 @@ class NeuronRunner:
         maps, driven_steps = slice(low * images, high * images), max(self._driven_steps - step - low, 0)
         if self._fused is not None and isinstance(layer.neurons, ThresholdNeurons):
             *others, last = self._addends
-            neurons = layer.neurons.fused(self._v, self._drive, driven_steps, images, out)
+            neurons = layer.neurons.fused(self._v, self._second, self._drive, driven_steps, images, out)
             total = _current(others, maps, row_begin, row_end)
             return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons)
         total = _current(self._addends, maps, row_begin, row_end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -21,7 +22,7 @@ from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.autotune import Autotuner
 from snn_deploy_cpu.conv.compiled import ConvTask
-from snn_deploy_cpu.conv.exactness import divides_exactly, fits_float32, fits_float64, passes_through
+from snn_deploy_cpu.conv.exactness import INT16_MAX, divides_exactly, fits_float32, fits_float64, passes_through
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
@@ -131,6 +132,14 @@ class Plan:
         return tuple(tuple(name for name, place in last.items() if place == layer) for layer in range(len(self.layers)))
 
     @cached_property
+    def proved_ranges(self) -> Mapping[str, tuple[int, int]]:
+        """Payloads of a stream that 16 bits hold: changes have both signs, and are summed alike however large they are."""
+        if not self.network.stream:
+            return {}
+        ranges = {each.name: bound_payloads(self.network, each) for each in self.network.populations}
+        return {name: ends for name, ends in ranges.items() if -INT16_MAX <= ends[0] < 0 and ends[1] <= INT16_MAX}
+
+    @cached_property
     def peak_payload_bytes(self) -> int:
         """Most bytes of one step's payloads that are alive at a time: those that a later layer reads."""
         sizes = {
@@ -193,7 +202,7 @@ def _layer(
         formats,
         # in the order of the connections, each engine once
         "+".join(dict.fromkeys(name for _, name in planned)),
-        _neurons(network, population, neuron, channel_bias, real, settles and not network.stream),
+        _neurons(network, population, neuron, channel_bias, real, settles),
         None if per_channel else np.ascontiguousarray(bias, real),
         tuple(planned[place][0] for place, fixed in enumerate(constant) if not fixed),
         tuple(planned[place][0] for place, fixed in enumerate(constant) if fixed),
@@ -229,7 +238,9 @@ def _neurons(
     if isinstance(neuron, SigmaDelta):
         return SigmaDeltaNeurons.of(population, neuron, bias, real)
     if isinstance(neuron, MultiThreshold):
-        return ThresholdNeurons.of(neuron, bias, real, _quotient_format(network, population, neuron, real), settles)
+        quotient = _quotient_format(network, population, neuron, real)
+        from_rest, carried = settles and not network.stream, settles and network.stream
+        return ThresholdNeurons.of(neuron, bias, real, quotient, from_rest, carried)
     if not isinstance(neuron, CubaLif):
         raise BackendUnavailableError(
             f"{population.name}: {neuron.kind} neurons are not implemented; run the network on the reference backend"

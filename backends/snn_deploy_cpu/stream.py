@@ -21,11 +21,16 @@ from snn_deploy_cpu.plan import Plan
 from snn_deploy_cpu.thread_pool import ThreadPool
 from snn_deploy_cpu.window import Log, channels_last, make_runners, run_window
 
+SPARSE_BELOW = 0.25
+"""Density below which the sparse path is taken in streams: it alone skips what no event reaches."""
+
 
 class CpuStream:
     """A stream in progress (:class:`snn_deploy.backend.stream.FrameStream`)."""
 
     def __init__(self, plan: Plan, state: StreamState, overrides: Overrides, pool: BufferPool, threads: int) -> None:
+        if overrides.sparse_below is None:
+            overrides = replace(overrides, sparse_below=SPARSE_BELOW)
         self._plan, self._overrides, self._pool, self._threads = plan, overrides, pool, threads
         self._frames, self._source = state.frames, state.source.astype(np.int64)
         self._initial: StreamState | None = state

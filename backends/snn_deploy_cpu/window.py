@@ -54,7 +54,7 @@ def run_window(plan: Plan, runners: Sequence[Runner], source: Array, pool: Buffe
     """All steps of the window; in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
     network, chunk = plan.network, _chunk_steps(plan, len(source))
     for step in range(0, network.steps, chunk):
-        activations = Activations({network.input.name: source}, pool)
+        activations = Activations({network.input.name: source}, pool, plan.proved_ranges)
         for runner, read in zip(runners, plan.last_reads, strict=True):
             runner.run(activations, step, min(chunk, network.steps - step), threads)
             for name in read:

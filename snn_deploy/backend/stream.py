@@ -90,6 +90,20 @@ class StreamState:
             raise StimulusError(f"the state's last frame {self.source.shape} does not fit network {network.name}")
         if self.source.size and not low <= self.source.min() <= self.source.max() <= high:
             raise StimulusError(f"the state's last frame leaves {low}..{high}, what the input carries")
+        for population in network.populations[1:] if self.frames else ():
+            if self._is_restless(population):
+                raise StimulusError(
+                    f"the state's neurons of {population.name} have not sent all that they hold, as they have after a frame"
+                )
+
+    def _is_restless(self, population: Population) -> bool:
+        """Whether any neuron would send without further input."""
+        neuron, name = population.neuron, population.name
+        if neuron is None:
+            return False
+        second = self.second_states.get(name, self.counts[name]).astype(np.int64)
+        v = self.membranes[name].astype(np.int64)
+        return bool(np.any(dynamics.advance(neuron, v, second, np.zeros_like(v))[2]))
 
 
 @runtime_checkable

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.backend.stream import StreamState
@@ -14,10 +16,10 @@ from snn_deploy.backend.stream_file import load_state
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Mode
 from snn_deploy.data.frames import Frames
-from snn_deploy.data.stimulus import prepare_stimulus
+from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.errors import StimulusError
 from snn_deploy.network.network import Network
-from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.network.streaming import hold_small_changes, prepare_stream
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -32,6 +34,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--frames", type=shared.indices, metavar="FIRST-LAST", help="range of frames to use, counted from 0"
     )
+    group.add_argument(
+        "--dead-zone",
+        type=shared.real(0, 255),
+        default=0.0,
+        metavar="SIZE",
+        help="do not send values that differ by at most SIZE/255 from what was sent of them last (default: 0)",
+    )
     return group
 
 
@@ -39,7 +48,7 @@ def mode(options: str) -> Mode:
     """The mode of a verb with ``--stream``, in which ``options`` act."""
     return Mode(
         "with --stream",
-        f"network stream frames crop noise seed {options}",
+        f"network stream frames dead_zone crop noise seed {options}",
         lambda arguments: arguments.stream is not None,
     )
 
@@ -60,11 +69,13 @@ class StreamInput:
     """``network`` as it streams, at the size of the frames; ``state``: where it goes on from, ``None`` from rest.
 
     Iterate it for the payloads (1, C, H, W) int64 of one frame after the other; ``total`` is their number, where it is known.
+    ``dead_zone``: changes of so many counts (C, 1, 1) are not sent.
     """
 
     network: Network
     state: StreamState | None
     frames: Frames
+    dead_zone: Int64
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, network: Network) -> StreamInput:
@@ -82,10 +93,10 @@ class StreamInput:
         )
         resume = getattr(arguments, "resume", None)
         if resume is not None:
-            return cls(*load_state(resume, network), frames)
+            return cls(*load_state(resume, network), frames, quantize_dead_zone(network, arguments.dead_zone))
         name, image = next(iter(frames))
         sized, _ = prepare_stimulus(network, image, name)
-        return cls(prepare_stream(sized), None, frames)
+        return cls(prepare_stream(sized), None, frames, quantize_dead_zone(network, arguments.dead_zone))
 
     @property
     def total(self) -> int | None:
@@ -95,10 +106,13 @@ class StreamInput:
     def __iter__(self) -> Iterator[Int64]:
         """Payloads, frame after frame; :class:`StimulusError` for a frame of another size."""
         size = self.network.input.shape[1:]
+        held = None if self.state is None else self.state.source.astype(np.int64)
         for name, image in self.frames:
             if image.shape[2:] != size:
                 raise StimulusError(
                     f"{name}: is {image.shape[2]}x{image.shape[3]}, the stream {size[0]}x{size[1]}; give frames of one size, "
                     "or --crop"
                 )
-            yield quantize_images(self.network, image)
+            payloads = quantize_images(self.network, image)
+            held = payloads if held is None else hold_small_changes(payloads, held, self.dead_zone)
+            yield held

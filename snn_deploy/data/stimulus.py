@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
+
+import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data import images as pictures
 from snn_deploy.errors import NetworkError, StimulusError
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 
@@ -23,6 +27,20 @@ def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the 
     height, width = image.shape[2:]
     sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, where)
     return sized, quantize_images(sized, image)
+
+
+def quantize_dead_zone(network: Network, size: float) -> Int64:
+    """A dead zone of ``size / 255`` of the way from black to white in input counts (C, 1, 1), rounded down.
+
+    :class:`StimulusError` unless ``size`` is a number of at least 0.
+    """
+    if not (math.isfinite(size) and size >= 0):
+        raise StimulusError(
+            f"dead zone {size:g}: a number of at least 0, in 255ths of the way from black to white, is needed"
+        )
+    counts = size / 255 * network.picture.gain().astype(np.float64) / network.input.unit[:, None, None]
+    whole: Int64 = np.floor(np.minimum(counts, STATE_MAX) + 1e-6).astype(np.int64)  # a whole number of counts stays one
+    return whole
 
 
 def find_largest_size(network: Network, height: int, width: int) -> Size | None:

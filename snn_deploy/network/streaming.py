@@ -23,11 +23,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from snn_deploy.arrays import Int64
 from snn_deploy.errors import NetworkError, OverflowProofError
 from snn_deploy.network.bounds import prove
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network, Population
 from snn_deploy.network.schedule import bound_free_window, bound_window
+
+
+def hold_small_changes(frame: Int64, held: Int64, width: Int64 | int) -> Int64:
+    r"""What is sent of ``frame`` where changes of at most ``width`` are sensor noise: the value that was sent last.
+
+    .. math::
+
+        h \leftarrow x \quad \text{where } |x - h| > \mathrm{width}, \text{ else } h
+
+    From input counts ``frame`` and ``held`` (B, C, H, W) int64, ``width`` an integer or (C, 1, 1). No value is ever wrong by more
+    than ``width``, and counts are exactly those of the frame that is returned. A value that is sent once is measured from
+    there: noise around the threshold does not send it in every frame (hysteresis).
+    """
+    return np.where(np.abs(frame - held) > width, frame, held)
 
 
 def prepare_stream(network: Network) -> Network:

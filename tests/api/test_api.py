@@ -218,3 +218,27 @@ def test_options_stream_leave_room_for_every_change(tmp_path: Path) -> None:
     assert wide.network.config["stream"] is True
     with pytest.raises(ConversionError, match="which takes exact mode$"):
         sd.Options(mode="rate", stream=True)
+
+
+def test_a_dead_zone_gives_exactly_what_its_frames_give(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    rng, stream, exact, saved = np.random.default_rng(0), net.stream(dead_zone=8), net.stream(), 0
+    sent = PHOTO
+    for _ in range(4):
+        frame = np.clip(PHOTO + rng.normal(0, 2 / 255, PHOTO.shape), 0, 1).astype(np.float32)
+        result, whole = stream.push(frame), exact.push(frame)
+        unit = net.network.input.unit[0]
+        shown = result.counts[net.network.input.name] * unit
+        assert np.abs(shown - np.clip(frame, 0, 1)).max() <= 8 / 255 + unit
+        still = net.run(shown.astype(np.float32))
+        assert np.array_equal(result.output, still.output)
+        saved += sum(int(whole.events[name].sum() - result.events[name].sum()) for name in whole.events)
+        sent = frame
+    assert saved > 1000
+    stream.save(tmp_path / "state")
+    resumed = net.stream(resume=tmp_path / "state", dead_zone=8)
+    assert np.array_equal(resumed.push(sent).output, stream.push(sent).output)
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(
+            StimulusError, match="a number of at least 0, in 255ths of the way from black to white, is needed$"
+        ):
+            net.stream(dead_zone=wrong)

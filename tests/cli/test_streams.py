@@ -132,3 +132,14 @@ def test_estimate_is_of_the_frames_after_the_first(tool: Tool, network: Path, fr
     assert said["first_frame"]["energy"]["dynamic_j"]["value"] > said["energy"]["dynamic_j"]["value"]
     shown = tool("estimate", network, "--stream", frames, "--streamed").out
     assert f"mean of {FRAMES - 1} after it" in shown
+
+
+def test_a_dead_zone_leaves_sensor_noise_out(tool: Tool, network: Path, frames: Path) -> None:
+    words = ("run", network, "--stream", frames, "--noise", "1", "--json")
+    events = []
+    for size in ("0", "4"):
+        said = json.loads(tool(*words, "--dead-zone", size).out)
+        events.append(sum(frame["synaptic_operations"] for frame in said["frames"][1:]))
+    assert events[1] < events[0] / 2
+    verified = tool("verify", network, "--stream", frames, "--noise", "1", "--dead-zone", "4", "--frames", "0-2")
+    assert verified.status == 0

@@ -20,7 +20,7 @@ from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
 from snn_deploy.network.sigma_delta import SigmaDelta
-from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.network.streaming import hold_small_changes, prepare_stream
 from snn_deploy.testing import draw_frames, draw_stream, random_stimulus, random_unet
 
 REFERENCE = load_backend("reference")
@@ -187,3 +187,27 @@ def test_sigma_delta_without_a_shift_is_exact_and_with_one_drifts() -> None:
         BackendError, match=r"^n0: a count of -1 after this frame; .*; begin the stream anew, or convert"
     ):
         stream.push(np.full((1, 1, 1, 1), 0))
+
+
+def test_a_dead_zone_never_errs_by_more_than_its_width() -> None:
+    rng = np.random.default_rng(0)
+    width = np.array([0, 3, 40])[:, None, None]
+    frame = rng.integers(-100, 100, (2, 3, 4, 5))
+    held, sent = frame, np.zeros(3, np.int64)
+    for _ in range(50):
+        frame = np.clip(frame + rng.integers(-5, 6, frame.shape), -100, 100)
+        before, held = held, hold_small_changes(frame, held, width)
+        assert np.all(np.abs(held - frame) <= width)
+        assert np.array_equal(held[:, 0], frame[:, 0])
+        assert np.all((held == before) | (held == frame))
+        sent += np.count_nonzero(held != before, axis=(0, 2, 3))
+    assert sent[0] > 2 * sent[1] > 0
+    assert sent[2] > 0
+
+
+def test_noise_around_the_edge_of_a_dead_zone_is_sent_once() -> None:
+    held, sent = np.array(0), []
+    for value in (4, 5, 4, 5, 4, 3, 5, 6, 4):  # around 4, the width
+        before, held = held, hold_small_changes(np.array(value), held, 4)
+        sent.append(int(held - before))
+    assert sent == [0, 5, 0, 0, 0, 0, 0, 0, 0]

@@ -34,6 +34,12 @@ class PayloadStats:
         return cls(largest, minimum, int(np.count_nonzero(sample)), sample.size)
 
     @classmethod
+    def within(cls, x: Maps, least: int, greatest: int) -> PayloadStats:
+        """Statistics of ``x`` that are proved to lie in ``least..greatest``; only density is measured, from a sample."""
+        sample = _sample(x)
+        return cls(np.full(x.shape[3], greatest, np.int64), least, int(np.count_nonzero(sample)), sample.size)
+
+    @classmethod
     def merged(cls, parts: Sequence[PayloadStats]) -> PayloadStats:
         """The statistics of all ``parts`` together."""
         return cls(

@@ -62,7 +62,10 @@ typedef struct {
     double least, most;
     float rounding, count_least, count_most, reset_value;
     int32_t per_neuron, payload_format, quotient, resets;
+    int32_t stays; /* neurons that no current reaches stay as they are, and their payloads are 0 already */
 } neurons;
+
+INLINE bool may_skip(const neurons *cells) { return cells && cells->stays && !cells->driven_steps; }
 
 /* Steps the rows of `target` that begin with `line` and belong to map n; returns how many membranes left 24 bits. */
 int64_t step_rows(const neurons *cells, const currents *target, int64_t n, int64_t line, int64_t rows);

@@ -67,11 +67,14 @@ INLINE int32_t step_few(const neurons *cells, group at, int64_t size, int format
 INLINE int32_t step_tile(const neurons *cells, group at, int64_t size, int format, int quotient, bool driven, bool counts,
                          bool resets, bool once) {
     const neurons own = *cells; /* a copy, which no store can change */
+    const bool skips = !once && may_skip(&own);
     int32_t saturated = 0;
     int64_t i = 0;
-    for (; i + WIDTH <= size; i += WIDTH)
+    for (; i + WIDTH <= size; i += WIDTH) {
+        if (skips && !count_different(LOAD(at.current + i), SPLAT(0.0f))) continue;
         saturated += step_vector(&own, move_on(at, i, format, quotient, once, counts), format, quotient, driven, counts,
                                  resets, once);
+    }
     if (i < size)
         saturated += step_few(&own, move_on(at, i, format, quotient, once, counts), size - i, format, quotient, driven,
                               counts, resets, once);

@@ -216,15 +216,25 @@ void sum_events(const packed_rows *rows, const char *weights, event_list list, i
     WITH_ROWS(rows, sum_list, weights, list, first, last, sums)
 }
 
-/* One row of positions: `runs` up to `part_ends`, whose sums are written before those of the next part. */
+/* Whether any of `runs` holds events for the position whose column is `left` before that of each run. */
+INLINE bool reaches(const run *runs, int64_t count, int64_t left, int64_t taps, int64_t width) {
+    for (int64_t j = 0; j < count; j++) {
+        const int64_t from = left + runs[j].column, *starts = runs[j].list.starts;
+        if (starts[MIN(MAX(from, 0), width)] != starts[MIN(MAX(from + taps, 0), width)]) return true;
+    }
+    return false;
+}
+
+/* Positions `first` .. `last` of a row: `runs` up to `part_ends`, whose sums are written before those of the next part. Where
+ * currents are `cleared`, positions without events are left out. */
 INLINE void convolve_row(int vectors, bool wide, const maps *x, const packed_rows *rows, const geometry *g, const run *runs,
                          const int64_t *part_ends, int64_t parts, int64_t tile, const currents *target, int64_t slot,
-                         int64_t line) {
+                         int64_t line, int64_t first, int64_t last, bool cleared) {
     const int64_t pitch = row_bytes(rows), taps = g->dilations[X] == 1 ? rows->part[X] : 1, *phases = g->phases;
-    const int64_t first = g->crop[X] / phases[X], last = ceil_div(target->columns + g->crop[X], phases[X]);
     const bool whole_rows = phases[Y] * phases[X] == 1 && (tile + 1) * rows->width <= target->channels;
     float *line_out = target->out + (slot * target->rows + line) * target->columns * target->channels;
     for (int64_t column = first; column < last; column++) {
+        if (cleared && !reaches(runs, part_ends[parts - 1], column * g->strides[X], taps, x->width)) continue;
         bool overwrite = target->overwrite;
         for (int64_t part = 0, j = 0; part < parts; part++, overwrite = false) {
             sums_vector total[MAX_ROW_VECTORS];
@@ -251,10 +261,11 @@ INLINE void convolve_row(int vectors, bool wide, const maps *x, const packed_row
     }
 }
 
-/* The lists of a whole call, one for each slot of the ring of input rows. */
+/* The lists of a whole call, one for each slot of the ring of input rows; `spans` are the first and the last pixel with
+ * events. */
 typedef struct {
     event_list *lists;
-    int64_t *listed, slots;
+    int64_t *listed, (*spans)[2], slots;
     run *runs;
     int64_t *part_ends;
     void *memory;
@@ -268,9 +279,10 @@ static bool allocate(workspace *space, const maps *x, const packed_rows *rows, c
     space->memory = malloc(slots * (list + starts + 64));
     space->lists = malloc(slots * sizeof *space->lists);
     space->listed = malloc(slots * sizeof *space->listed);
+    space->spans = malloc(slots * sizeof *space->spans);
     space->runs = malloc((size_t)taps * sizeof *space->runs);
     space->part_ends = malloc((size_t)taps * sizeof *space->part_ends);
-    if (!space->memory || !space->lists || !space->listed || !space->runs || !space->part_ends) return false;
+    if (!space->memory || !space->lists || !space->listed || !space->spans || !space->runs || !space->part_ends) return false;
     char *next = space->memory;
     for (int64_t s = 0; s < space->slots; s++, next += (list + starts + 63) / 8 * 8)
         space->lists[s] = (event_list){(int32_t *)(next + starts), next + starts + capacity * 4, (int64_t *)next};
@@ -278,21 +290,44 @@ static bool allocate(workspace *space, const maps *x, const packed_rows *rows, c
 }
 
 static void release(workspace *space) {
-    free(space->memory), free(space->lists), free(space->listed), free(space->runs), free(space->part_ends);
+    free(space->memory), free(space->lists), free(space->listed), free(space->spans), free(space->runs), free(space->part_ends);
 }
 
-/* Lists the input rows of map n that positions `row` read; returns how many entries they have together. */
-static int64_t list_rows(workspace *space, const maps *x, int64_t n, int64_t row, const packed_rows *rows, const geometry *g) {
-    int64_t entries = 0;
+/* The first and the last pixel of a list that have events; an empty list has none from its end to before its beginning. */
+static void find_span(const event_list *list, int64_t width, int64_t span[2]) {
+    span[0] = width, span[1] = -1;
+    if (!list->starts[width]) return;
+    for (span[0] = 0; !list->starts[span[0] + 1];) span[0]++;
+    for (span[1] = width - 1; list->starts[span[1]] == list->starts[width];) span[1]--;
+}
+
+/* Lists the input rows of map n that positions `row` read; returns how many entries they have together. The first and the last of these positions that any event reaches
+ * become `reached`; there is none where the first lies behind the last. */
+static int64_t list_rows(workspace *space, const maps *x, int64_t n, int64_t row, const packed_rows *rows, const geometry *g,
+                      int64_t reached[2]) {
+    int64_t first = x->width, last = -1, entries = 0;
     for (int64_t h = 0; h < g->kernel[Y]; h++) {
         const int64_t y = row * g->strides[Y] - g->pads[Y] + h * g->dilations[Y];
         if (y < 0 || y >= x->height) continue;
         const int64_t slot = y % space->slots;
-        if (space->listed[slot] != y) list_events(x, n, y, rows, space->lists[slot]);
+        if (space->listed[slot] != y) {
+            list_events(x, n, y, rows, space->lists[slot]);
+            find_span(&space->lists[slot], x->width, space->spans[slot]);
+        }
         space->listed[slot] = y;
+        first = MIN(first, space->spans[slot][0]), last = MAX(last, space->spans[slot][1]);
         entries += space->lists[slot].starts[x->width];
     }
+    reached[0] = last < first ? 1 : ceil_div(first + g->pads[X] - (g->kernel[X] - 1) * g->dilations[X], g->strides[X]);
+    reached[1] = last < first ? 0 : floor_div(last + g->pads[X], g->strides[X]);
     return entries;
+}
+
+/* Currents 0 for the pixels of a row of positions whose first line is `line`. */
+static void clear_lines(const currents *target, int64_t slot, int64_t line, int64_t lines) {
+    const int64_t size = target->columns * target->channels, first = MAX(line, 0), last = MIN(line + lines, target->rows);
+    if (first < last)
+        memset(target->out + (slot * target->rows + first) * size, 0, (size_t)((last - first) * size) * sizeof(float));
 }
 
 static int64_t list_runs(workspace *space, const maps *x, int64_t row, int64_t tile, const packed_rows *rows,
@@ -316,16 +351,25 @@ EXPORT int64_t sparse_conv(const maps *x, const packed_rows *rows, const geometr
     workspace space = {0};
     int64_t saturated = allocate(&space, x, rows, g) ? 0 : OUT_OF_MEMORY;
     const int64_t *phases = g->phases, *crop = g->crop;
+    const int64_t begin = crop[X] / phases[X], end = ceil_div(target->columns + crop[X], phases[X]);
     for (int64_t n = 0; n < x->count && saturated >= 0; n++) {
         for (int64_t s = 0; s < space.slots; s++) space.listed[s] = -1;
         for (int64_t tile = 0; tile < rows->tiles; tile++)
             for (int64_t row = (target->row_begin + crop[Y]) / phases[Y];
                  row < ceil_div(target->row_begin + target->rows + crop[Y], phases[Y]); row++) {
                 const int64_t line = row * phases[Y] - crop[Y] - target->row_begin, slot = n % target->slots;
-                const int64_t entries = list_rows(&space, x, n, row, rows, g);
+                int64_t reached[2];
+                const int64_t entries = list_rows(&space, x, n, row, rows, g, reached);
+                if (!entries && target->overwrite && may_skip(cells)) continue;
+                const int64_t first = MAX(reached[0], begin), last = MIN(reached[1] + 1, end);
+                /* few events leave most positions out, whose currents are 0 before or, where others came before, stay */
+                const bool few = entries < end - begin || !target->overwrite;
+                if (target->overwrite && !tile && (few || first > begin || last < end))
+                    clear_lines(target, slot, line, phases[Y]);
                 const int64_t parts = list_runs(&space, x, row, tile, rows, g);
-                if (entries || target->overwrite)
-                    WITH_ROWS(rows, convolve_row, x, rows, g, space.runs, space.part_ends, parts, tile, target, slot, line)
+                if (first < last)
+                    WITH_ROWS(rows, convolve_row, x, rows, g, space.runs, space.part_ends, parts, tile, target, slot, line,
+                              first, last, few)
                 if (tile == rows->tiles - 1) saturated += step_rows(cells, target, n, line, phases[Y]);
             }
     }

@@ -44,6 +44,8 @@ class ThresholdNeurons:
 
     ``start`` and ``bias`` are (tile,). The second state is the running count, which exists where ``count_limits``
     bound it. ``reset_value`` is the membrane after a spike, ``None`` where a spike subtracts its thresholds.
+    ``stays``: neurons without current send nothing and keep their membranes once their bias has joined, so that they may be
+    skipped where payloads are 0 before the step.
     """
 
     start: Floats
@@ -51,9 +53,12 @@ class ThresholdNeurons:
     thresholds: Thresholds
     count_limits: tuple[float, float] | None
     reset_value: float | None
+    stays: bool = False
 
     @classmethod
-    def of(cls, neuron: Neuron, bias: Int64, membrane: Real, quotient: Real, settles: bool) -> ThresholdNeurons:
+    def of(
+        cls, neuron: Neuron, bias: Int64, membrane: Real, quotient: Real, settles: bool, stays: bool = False
+    ) -> ThresholdNeurons:
         """The coefficients of ``neuron`` with ``bias`` (C,) int64, membranes and quotients in the formats given.
 
         Where a single step ``settles`` everything, counts start from 0 and end with its payload: their limits are
@@ -80,6 +85,7 @@ class ThresholdNeurons:
             thresholds,
             count_limits,
             0.0 if neuron.reset == "zero" else None,
+            stays,
         )
 
     @property
@@ -89,8 +95,8 @@ class ThresholdNeurons:
 
     @property
     def fuses(self) -> bool:
-        """Compiled convolutions know neurons that subtract and whose counts are free."""
-        return self.count_limits is None and self.reset_value is None
+        """Compiled convolutions know neurons that subtract."""
+        return self.reset_value is None
 
     def step_many(
         self,
@@ -121,10 +127,16 @@ class ThresholdNeurons:
         return kernels.step_once(cells, np.ascontiguousarray(currents), begin)
 
     def fused(
-        self, v: Floats, drive: Floats | None, driven_steps: int, images: int, payloads: Integers
+        self,
+        v: Floats,
+        second: Floats | None,
+        drive: Floats | None,
+        driven_steps: int,
+        images: int,
+        payloads: Integers,
     ) -> ThresholdCells:
         """What a compiled convolution takes to step these neurons itself; arguments as for :meth:`step_many`."""
-        return self._cells(v, None, drive, driven_steps, images, payloads)
+        return self._cells(v, second, drive, driven_steps, images, payloads)
 
     def _cells(
         self,
@@ -166,6 +178,7 @@ class ThresholdNeurons:
             reset_value=self.reset_value or 0.0,
             quotient=FORMATS[thresholds.reciprocal.dtype],
             resets=self.reset_value is not None,
+            stays=self.stays,
         )
 
     def _step_many_numpy(

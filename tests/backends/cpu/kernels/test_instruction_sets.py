@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from snn_deploy.arrays import Int64
+from snn_deploy.backend.protocol import Record, Run
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stream import open_stream
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.testing import check_backend, check_streams, conformance_cases, special_cases
+from snn_deploy.network.network import Network
+from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.testing import (
+    check_backend,
+    check_streams,
+    conformance_cases,
+    random_stimulus,
+    random_unet,
+    special_cases,
+)
 from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu.kernels import library
 from snn_deploy_cpu.kernels.arguments import PayloadMaps, address_of
@@ -27,6 +41,32 @@ def test_conformance(instruction_set: str, options: dict[str, object]) -> None:
 def test_streams(instruction_set: str, options: dict[str, object]) -> None:
     found = check_streams(CpuBackend(**options), drawn=8)  # type: ignore[arg-type]
     assert (len(found.equal), found.refused) == (8, {})
+
+
+@cache
+def large_stream() -> tuple[Network, tuple[Int64, ...], tuple[Run, ...]]:
+    """Maps of many vectors and tiles of channels, of which frames change a corner, a line, nothing and all; and the reference."""
+    network = prepare_stream(random_unet("exact", 5, size=32, width=20))
+    first, other = random_stimulus(network, 1, 1), random_stimulus(network, 2, 1)
+    corner, line = first.copy(), first.copy()
+    corner[..., 20:23, 24:27], line[..., 7, :] = other[..., 20:23, 24:27], other[..., 7, :]
+    frames = (first, corner, line, line, other)
+    stream = open_stream(load_backend("reference"), network)
+    return network, frames, tuple(stream.push(frame, Record.STATES) for frame in frames)
+
+
+@pytest.mark.parametrize("options", [{}, {"sparse_below": 1.1, "direct": False}, {"sparse_below": 0.0, "direct": True}])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_streams(instruction_set: str, options: dict[str, object], threads: int) -> None:
+    network, frames, expected = large_stream()
+    stream = open_stream(CpuBackend(threads=threads, **options), network)  # type: ignore[arg-type]
+    for frame, run in zip(frames, expected, strict=True):
+        found = stream.push(frame, Record.STATES if threads == 1 else Record.COUNTS)
+        for name, counts in run.counts.items():
+            assert np.array_equal(found.counts[name], counts), name
+            assert np.array_equal(found.events[name], run.events[name]), name
+        for name, states in (found.states or {}).items():
+            assert np.array_equal(states, (run.states or {})[name]), name
 
 
 def test_the_package_has_kernels_here() -> None:

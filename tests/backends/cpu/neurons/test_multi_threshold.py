@@ -115,7 +115,7 @@ def test_neurons_that_would_fire(v: int, count: int, fires: bool) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "reset", "fuses"),
-    [((None, None), "subtract", True), ((-4, 9), "subtract", False), ((None, None), "zero", False)],
+    [((None, None), "subtract", True), ((-4, 9), "subtract", True), ((None, None), "zero", False)],
 )
 def test_what_compiled_convolutions_may_step(counts: tuple[int | None, int | None], reset: str, fuses: bool) -> None:
     neuron = MultiThreshold(np.full(1, 8), np.zeros(1, np.int64), -9, 11, *counts, reset=reset)  # type: ignore[arg-type]
