@@ -127,6 +127,8 @@ class SpikingNetwork:
     ) -> Result:
         """Run real images (B, C, H, W), float; values outside the calibrated range are clipped.
 
+        In ``rate`` mode (B, T, C, H, W), too: an image for each of the T steps of the window.
+
         ``plan``, of :func:`plan` or its file: in tiles. :class:`~snn_deploy.errors.StimulusError` for a shape that does not
         fit, ``PlanError`` for a plan of another network or image size, ``BackendError`` where the backend fails.
         """

@@ -50,7 +50,7 @@ class CpuBackend:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
         self._engine, self._threads, self._overrides = engine, threads, Overrides(sparse_below, direct)
         # by identity and weakly: a network is immutable, and its plan must not keep it alive
-        self._plans: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
+        self._plans: WeakKeyDictionary[Network, dict[bool, Plan]] = WeakKeyDictionary()
         self._pool = BufferPool()
 
     def __reduce__(self) -> tuple[type[CpuBackend], tuple[Engine | None, int, float | None, bool | None]]:
@@ -60,10 +60,13 @@ class CpuBackend:
     def run(
         self, network: Network, stimulus: Int64, record: Record = Record.COUNTS, progress: Progress | None = None
     ) -> Run:
-        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
-        check_stimulus(network, stimulus)
+        """Run ``stimulus`` (B, C, H, W), or (B, T, C, H, W) with an input for each step of a ``rate``-mode window.
+
+        In ``exact`` mode :class:`BackendError` unless all neurons end silent.
+        """
+        check_stimulus(network, stimulus, varying=True)
         started = time.perf_counter()
-        plan = self._plan(network)
+        plan = self._plan(network, varying=stimulus.ndim == 5)
         log = Log.of(plan, stimulus, record)
         images, size = stimulus.shape[0], _group_size(plan)
         groups = [slice(first, min(first + size, images)) for first in range(0, images, size)]
@@ -108,12 +111,11 @@ class CpuBackend:
 
         return read_plan(self._plan(network))
 
-    def _plan(self, network: Network) -> Plan:
-        plan = self._plans.get(network)
-        if plan is None:
-            plan = prepare(network, self._engine)
-            self._plans[network] = plan
-        return plan
+    def _plan(self, network: Network, *, varying: bool = False) -> Plan:
+        plans = self._plans.setdefault(network, {})
+        if varying not in plans:
+            plans[varying] = prepare(network, self._engine, varying=varying)
+        return plans[varying]
 
 
 def _group_size(plan: Plan) -> int:

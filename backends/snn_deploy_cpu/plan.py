@@ -154,8 +154,11 @@ class Plan:
         return peak
 
 
-def prepare(network: Network, engine: Engine | None) -> Plan:
-    """The plan of ``network``; :class:`BackendUnavailableError` where it cannot be run exactly."""
+def prepare(network: Network, engine: Engine | None, *, varying: bool = False) -> Plan:
+    """The plan of ``network``; :class:`BackendUnavailableError` where it cannot be run exactly.
+
+    ``varying``: the input changes from step to step.
+    """
     if not network.aligned or network.input.start != 0:
         raise BackendUnavailableError(
             f"backend cpu: network {network.name} is not aligned (a delay differs from target.start - source.start); "
@@ -166,7 +169,10 @@ def prepare(network: Network, engine: Engine | None) -> Plan:
             "backend cpu: engine int8 needs the package's compiled kernels, which are missing or switched off "
             f"({VARIABLE}=numpy); install a wheel, or a C compiler before the package, or choose engine f32"
         )
-    layers = tuple(_layer(network, population, connections, engine) for population, connections in network.layers())
+    constant = network.input.name if network.steps > 1 and not varying else None
+    layers = tuple(
+        _layer(network, population, connections, engine, constant) for population, connections in network.layers()
+    )
     return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers)
 
 
@@ -176,11 +182,16 @@ def _smallest(least: int, most: int, *formats: Integer) -> Integer:
 
 
 def _layer(
-    network: Network, population: Population, connections: tuple[Connection, ...], engine: Engine | None
+    network: Network,
+    population: Population,
+    connections: tuple[Connection, ...],
+    engine: Engine | None,
+    constant_source: str | None,
 ) -> Layer:
+    """The layer of ``population``; currents from ``constant_source`` are the same in every step."""
     formats = Formats.of(network, population)
     # not the input of several steps: its currents are constant and join the drive instead
-    if len(connections) == 1 and (network.steps == 1 or connections[0].source != network.input.name):
+    if len(connections) == 1 and connections[0].source != constant_source:
         operator = _pass_through(network, population, connections[0])
         if operator is not None:
             return PassThroughLayer(population, formats, "int32", connections[0].source, operator)
@@ -195,7 +206,7 @@ def _layer(
     channel_bias = population.bias.ravel() if per_channel else np.zeros_like(neuron.theta)
     planned = [_input(network, connection, real, engine) for connection in connections]
     # what the host sends in every step adds the same current in every step
-    constant = [network.steps > 1 and connection.source == network.input.name for connection in connections]
+    constant = [connection.source == constant_source for connection in connections]
     settles = network.steps == 1 and _payloads_hold_counts(network, population, neuron)
     return NeuronLayer(
         population,

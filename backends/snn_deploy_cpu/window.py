@@ -31,16 +31,17 @@ CHUNK_BYTES = 512 * 2**20
 
 
 def channels_last(plan: Plan, stimulus: Int64) -> Array:
-    """Input payloads (B, C, H, W) as (B, H, W, C) in the plan's format."""
-    return np.ascontiguousarray(np.moveaxis(stimulus, 1, -1), plan.input_formats.payload)
+    """Input payloads (B, C, H, W) as (B, H, W, C) in the plan's format, those of every step (B, T, C, H, W) as (T, B, H, W, C)."""
+    ordered = np.moveaxis(stimulus, -3, -1)
+    return np.ascontiguousarray(ordered.swapaxes(0, 1) if stimulus.ndim == 5 else ordered, plan.input_formats.payload)
 
 
 def make_runners(
     plan: Plan, outputs: Mapping[str, OutputBuffers], source: Array, overrides: Overrides, pool: BufferPool
 ) -> list[Runner]:
-    """A runner for each layer, from rest; the input is ``source`` (B, H, W, C)."""
+    """A runner for each layer, from rest; the input is ``source`` (B, H, W, C) or (T, B, H, W, C)."""
     runners: list[Runner] = []
-    chunk = _chunk_steps(plan, len(source))
+    chunk = _chunk_steps(plan, source.shape[-4])
     for layer in plan.layers:
         written = outputs[layer.population.name]
         if isinstance(layer, PassThroughLayer):
@@ -52,9 +53,10 @@ def make_runners(
 
 def run_window(plan: Plan, runners: Sequence[Runner], source: Array, pool: BufferPool, threads: ThreadPool) -> None:
     """All steps of the window; in ``exact`` mode :class:`BackendError` unless all neurons end silent."""
-    network, chunk = plan.network, _chunk_steps(plan, len(source))
+    network, chunk = plan.network, _chunk_steps(plan, source.shape[-4])
     for step in range(0, network.steps, chunk):
-        activations = Activations({network.input.name: source}, pool, plan.proved_ranges)
+        sent = source if source.ndim == 4 else source[step : step + chunk].reshape(-1, *source.shape[2:])
+        activations = Activations({network.input.name: sent}, pool, plan.proved_ranges)
         for runner, read in zip(runners, plan.last_reads, strict=True):
             runner.run(activations, step, min(chunk, network.steps - step), threads)
             for name in read:
@@ -96,13 +98,16 @@ class Log:
             )
         names = [layer.population.name for layer in plan.layers]
         log = cls(outputs, dict.fromkeys(names, 0), dict.fromkeys(names, frozenset[str]()))
-        payloads, sent = np.moveaxis(stimulus, 1, -1), outputs[network.input.name]
+        payloads, sent = np.moveaxis(stimulus, -3, -1), outputs[network.input.name]
+        repeats, stepwise = network.input_steps, payloads[:, None]
+        if stimulus.ndim == 5:
+            repeats, stepwise = 1, payloads
         # the input has no runner: what the host sends is known before anything runs
-        sent.counts[...] = payloads * network.input_steps
+        sent.counts[...] = stepwise.sum(1) * repeats
         if sent.events is not None:
-            sent.events[...] = (payloads != 0) * network.input_steps
+            sent.events[...] = np.count_nonzero(stepwise, axis=1) * repeats
         if sent.trains is not None:
-            sent.trains[:, : network.input_steps] = payloads[:, None]
+            sent.trains[:, : network.input_steps] = stepwise
         return log
 
     def add(self, runners: Sequence[Runner]) -> None:

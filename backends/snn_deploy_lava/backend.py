@@ -16,6 +16,7 @@ from snn_deploy.arrays import Int32, Int64
 from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
+from snn_deploy.backend.stream import FrameStream, StreamState
 from snn_deploy.errors import BackendError, BackendUnavailableError, CompiledFormError, suggest_extras
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound_population
@@ -25,6 +26,7 @@ from snn_deploy_lava import rules
 from snn_deploy_lava.runtime import description, lava_import, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
+from snn_deploy_lava.stream import LavaStream
 
 
 class LavaBackend:
@@ -61,11 +63,36 @@ class LavaBackend:
         """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons are silent at the end."""
         check_stimulus(network, stimulus)
         self._check_network(network)
+        return self.execute(network, stimulus, record, progress)
+
+    def open_stream(self, network: Network, state: StreamState) -> FrameStream:
+        """A stream that goes on from ``state``; Lava's graph is built again for every frame, with the states carried over.
+
+        :class:`~snn_deploy.errors.BackendUnavailableError` for networks with Lava's own neurons, whose states only a reset sets.
+        """
+        self._check_network(network)
+        if _needs_stream(network):
+            raise BackendUnavailableError(
+                f"{network.name}: states of Lava's own neurons are not carried from frame to frame; run it on reference or cpu"
+            )
+        return LavaStream(self.execute, network, state)
+
+    def execute(
+        self,
+        network: Network,
+        stimulus: Int64,
+        record: Record,
+        progress: Progress | None = None,
+        carried: Mapping[str, tuple[Int64, Int64]] | None = None,
+    ) -> Run:
+        """Run what has been checked; ``carried``: membranes and counts (B, C, H, W) from which each image goes on."""
         started = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="snn-lava-") as name:
             folder = Path(name)
             artifact.save(network, folder / "network.snn")
             np.save(folder / "stimulus.npy", stimulus)
+            if carried is not None:
+                np.savez(folder / "carried.npz", **_numbered(network, carried))
             self._job(record).write(folder)
             try:
                 run_guarded(folder, self.timeout_s, progress)
@@ -145,6 +172,15 @@ class LavaBackend:
                 f"{network.name}: currents can exceed the 24 bits of Lava's synapses: {', '.join(wide)}; "
                 "convert with fewer weight bits or fewer levels"
             )
+
+
+def _numbered(network: Network, carried: Mapping[str, tuple[Int64, Int64]]) -> dict[str, Int64]:
+    """``carried`` as the worker reads it."""
+    arrays = {}
+    for index, population in enumerate(network.populations):
+        if population.name in carried:
+            arrays[f"v{index:04}"], arrays[f"count{index:04}"] = carried[population.name]
+    return arrays
 
 
 def _needs_stream(network: Network) -> bool:

@@ -26,11 +26,11 @@ class ReferenceBackend:
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
-        """Run ``stimulus`` (B, C, H, W).
+        """Run ``stimulus`` (B, C, H, W), or (B, T, C, H, W) with an input for each step of a ``rate``-mode window.
 
         In ``exact`` mode :class:`~snn_deploy.errors.BackendError` unless all neurons end silent.
         """
-        check_stimulus(network, stimulus)
+        check_stimulus(network, stimulus, varying=True)
         started = time.perf_counter()
         cells = {population.name: Cells.of(population, stimulus.shape[0]) for population in network.populations}
         logs = simulate(network, cells, stimulus, record, progress=progress)

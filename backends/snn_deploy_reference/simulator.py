@@ -100,7 +100,10 @@ class Cells:
         """Payloads (B, C, H, W) sent in this step of ``frame``; ``None`` where none is sent."""
         neuron = self.population.neuron
         if neuron is None:
-            return stimulus if step < network.input_steps and np.any(stimulus) else None
+            if step >= network.input_steps:
+                return None
+            sent = stimulus if stimulus.ndim == 4 else stimulus[:, step]
+            return sent if np.any(sent) else None
         bias = dynamics.select_bias(network, self.population, step, frame)
         firing = step >= self.population.start
         if current is None and bias is None and (self.settled or not firing):

@@ -197,7 +197,7 @@ def _unit_spikes(network: Network, population: Population, run: Recorded, events
     if network.stream:
         return None  # counts are those after the frame, not what was sent in it
     counts = run.counts[population.name]
-    if population.neuron is None:
+    if population.neuron is None and np.all(events % network.input_steps == 0):
         return _set_bits(counts // network.input_steps) * network.input_steps
     if events.size and events.max() <= 1:
         return _set_bits(counts)

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from snn_deploy.arrays import Float32, Float64, Int64
-from snn_deploy.errors import ClippedInputWarning, StimulusError
+from snn_deploy.errors import BackendUnavailableError, ClippedInputWarning, StimulusError
 from snn_deploy.network.network import Network
 
 CLIPPED = 0.05
@@ -24,10 +24,15 @@ FAR = 2.0
 def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even.
 
+    Images of every step of a window, (B, T, C, H, W), alike.
+
     :class:`~snn_deploy.errors.ClippedInputWarning` where more than :data:`CLIPPED` of the values are clipped by a level or
     more, or any value is :data:`FAR` times beyond the range. :class:`StimulusError` above a share of :data:`WRONG`, as of
     values from 0 to 255 where the network was calibrated from 0 to 1: nothing of such an image is left.
     """
+    if image.ndim == 5:
+        flat = quantize_images(network, image.reshape(-1, *image.shape[2:]))
+        return flat.reshape(*image.shape[:2], *flat.shape[1:])
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
             f"image {image.shape}: network {network.name} reads (batch, {', '.join(map(str, network.input.shape))}); "
@@ -54,8 +59,14 @@ def _judge_clipping(network: Network, image: Float32 | Float64, counts: Float64)
         warnings.warn(clipped, stacklevel=3)
 
 
-def check_stimulus(network: Network, stimulus: Int64) -> None:
-    """:class:`StimulusError` unless ``stimulus`` is (B, C, H, W) int64 within the input's payload limits."""
+def check_stimulus(network: Network, stimulus: Int64, *, varying: bool = False) -> None:
+    """:class:`StimulusError` unless ``stimulus`` is (B, C, H, W) int64 within the input's payload limits.
+
+    ``varying``: the backend takes (B, T, C, H, W), too, in ``rate`` mode: what the host sends in each of the window's T steps.
+    """
+    if stimulus.ndim == 5:
+        _check_varying(network, stimulus, varying)
+        stimulus = stimulus.reshape(-1, *stimulus.shape[2:])
     if stimulus.dtype != np.int64 or stimulus.ndim != 4 or stimulus.shape[1:] != network.input.shape:
         raise StimulusError(
             f"stimulus {stimulus.dtype} {stimulus.shape}: network {network.name} reads int64 (batch, "
@@ -66,6 +77,23 @@ def check_stimulus(network: Network, stimulus: Int64) -> None:
     low, high = network.input.input_min, network.input.input_max
     if stimulus.min() < low or stimulus.max() > high:
         raise StimulusError(f"stimulus spans {stimulus.min()}..{stimulus.max()}; the input carries {low}..{high}")
+
+
+def _check_varying(network: Network, stimulus: Int64, allowed: bool) -> None:
+    if not allowed:
+        raise BackendUnavailableError(
+            f"network {network.name}: this backend sends one image in every step, none that changes from step to step; use "
+            "reference or cpu"
+        )
+    if network.mode != "rate":
+        raise StimulusError(
+            f"network {network.name} is in exact mode, which takes one image, or the frames of a stream; only rate mode takes "
+            "an input for every step"
+        )
+    if stimulus.shape[1] != network.steps:
+        raise StimulusError(
+            f"stimulus of {stimulus.shape[1]} steps; network {network.name} has windows of {network.steps}"
+        )
 
 
 def digest_stimulus(stimulus: Int64) -> str:

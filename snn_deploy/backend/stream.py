@@ -140,7 +140,7 @@ def open_stream(backend: Backend, network: Network, state: StreamState | None = 
     :class:`~snn_deploy.errors.BackendUnavailableError` where the backend does not run streams.
     """
     if not isinstance(backend, StreamBackend):
-        raise BackendUnavailableError(f"backend {backend.name} does not run streams; choose reference or cpu")
+        raise BackendUnavailableError(f"backend {backend.name} does not run streams; choose reference, cpu or lava")
     if not network.stream:
         raise BackendError(f"{network.name} is not prepared for streams; use network.streaming.prepare_stream")
     if state is not None:

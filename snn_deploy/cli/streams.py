@@ -14,7 +14,7 @@ from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.backend.stream import StreamState
 from snn_deploy.backend.stream_file import load_state
 from snn_deploy.cli import arguments as shared
-from snn_deploy.cli.modes import Mode
+from snn_deploy.cli.modes import Mode, Need
 from snn_deploy.data.frames import Frames
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.errors import StimulusError
@@ -29,10 +29,17 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--stream",
         type=Path,
         metavar="PATH",
-        help="frames one after the other, states carried over: a folder of pictures in natural order, a video, TIFF pages, .npy",
+        help="frames one after the other, states carried over: a folder of pictures in natural order, a video, TIFF pages, .npy,"
+        " .npz of events",
     )
     group.add_argument(
         "--frames", type=shared.indices, metavar="FIRST-LAST", help="range of frames to use, counted from 0"
+    )
+    group.add_argument(
+        "--bin",
+        type=shared.real(0, 2.0**53),
+        metavar="TIME",
+        help="of an .npz of events (x, y, t, p): a frame counts those of so much time, in the unit of t",
     )
     group.add_argument(
         "--dead-zone",
@@ -48,9 +55,16 @@ def mode(options: str) -> Mode:
     """The mode of a verb with ``--stream``, in which ``options`` act."""
     return Mode(
         "with --stream",
-        f"network stream frames dead_zone crop noise seed {options}",
+        f"network stream frames bin dead_zone crop noise seed {options}",
         lambda arguments: arguments.stream is not None,
     )
+
+
+BIN = Need(
+    "bin",
+    "without a .npz file as --stream",
+    lambda arguments: arguments.stream is not None and arguments.stream.suffix.lower() == ".npz",
+)
 
 
 def is_shown(arguments: argparse.Namespace) -> bool:
@@ -90,6 +104,8 @@ class StreamInput:
             network.picture,
             chosen.start,
             chosen.stop,
+            arguments.bin,
+            network.input.shape[1:],
         )
         resume = getattr(arguments, "resume", None)
         if resume is not None:

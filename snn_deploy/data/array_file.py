@@ -71,6 +71,11 @@ def _channels_first(values: Array, channels: int) -> Array | None:
     return np.moveaxis(values, 3, 1) if values.shape[3] == channels else None
 
 
+def read_entries(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz`` by name, as they are; :class:`StimulusError` for a file that is none."""
+    return {where.removeprefix(f"{path}[").removesuffix("]"): values for where, values in _stored(path)}
+
+
 def _stored(path: Path) -> Iterator[tuple[str, Array]]:
     """Where each array stands, and the array."""
     check_regular(path, StimulusError)

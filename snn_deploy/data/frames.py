@@ -1,4 +1,4 @@
-"""Frames of a stream, read one at a time: a folder of pictures, a video, a TIFF of several pages or an array.
+"""Frames of a stream, read one at a time: a folder of pictures, a video, a TIFF of several pages, an array, or events.
 
 Pictures of a folder come in natural order of their names, ``2.png`` before ``10.png``. Videos are decoded by PyAV (FFmpeg), which
 the extra ``video`` brings, as 8-bit RGB.
@@ -16,6 +16,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float32
 from snn_deploy.data import array_file, images
+from snn_deploy.data.event_file import holds_events, read_events
 from snn_deploy.data.picture_file import check_size
 from snn_deploy.errors import StimulusError, suggest_extras
 from snn_deploy.files import check_regular
@@ -36,7 +37,8 @@ MAX_VIDEO = 2**38
 class Frames:
     """The frames of ``path`` from ``first`` up to ``last`` (``None``: to the end), cropped, and with noise of ``noise / 255``.
 
-    The noise of frame i has the seed ``seed + i``. Iterate it for ``(name, image (1, C, H, W) float32)``.
+    The noise of frame i has the seed ``seed + i``. Iterate it for ``(name, image (1, C, H, W) float32)``. ``bin``: duration of a
+    frame of a file of events (:mod:`snn_deploy.data.event_file`), whose sensor has the ``size`` (H, W).
     """
 
     path: Path
@@ -47,6 +49,8 @@ class Frames:
     picture: PictureScale = images.PLAIN
     first: int = 0
     last: int | None = None
+    bin: float | None = None
+    size: Size | None = None
 
     def __iter__(self) -> Iterator[tuple[str, images.Image]]:
         """Frame after frame; :class:`StimulusError` for what cannot be read, and where there is none."""
@@ -73,6 +77,8 @@ class Frames:
             for path in self._paths():
                 for page, image in enumerate(images.read_images(path, self.channels, self.picture)):
                     yield f"{path}[{page}]" if page else str(path), image[None]
+        elif self.bin is not None or (self.path.is_file() and holds_events(self.path)):
+            yield from self._read_events()
         elif self.path.suffix.lower() in STACKS:
             for page, image in enumerate(images.read_images(self.path, self.channels, self.picture)):
                 yield f"{self.path}[{page}]", image[None]
@@ -88,6 +94,12 @@ class Frames:
             )
         else:
             raise StimulusError(f"{self.path}: no such file or folder")
+
+    def _read_events(self) -> Iterator[tuple[str, images.Image]]:
+        if self.bin is None or self.size is None:
+            raise StimulusError(f"{self.path}: holds events; say how much time a frame has, by --bin in the unit of t")
+        for number, image in enumerate(read_events(self.path, self.channels, self.size, self.bin)):
+            yield f"{self.path}[{number}]", image
 
 
 def _natural(path: Path) -> tuple[tuple[int, int | str], ...]:

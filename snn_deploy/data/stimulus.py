@@ -20,13 +20,18 @@ from snn_deploy.shapes import Size
 def prepare_stimulus(network: Network, image: pictures.Image, where: str = "the image") -> tuple[Network, Int64]:
     """``network`` at the size of ``image`` (B, C, H, W), and the image's input payloads.
 
+    Images of every step of a ``rate``-mode window, (B, T, C, H, W), give payloads of every step.
+
     :class:`StimulusError` names the nearest sizes if the network does not support this one, and where it supports no
     other than its own, the size to convert the model for.
     """
-    image = pictures.check_image(image, network.input.shape[0], where)
-    height, width = image.shape[2:]
+    steps = image.shape[:2] if isinstance(image, np.ndarray) and image.ndim == 5 else None
+    flat = image if steps is None else image.reshape(-1, *image.shape[2:])
+    flat = pictures.check_image(flat, network.input.shape[0], where)
+    height, width = flat.shape[2:]
     sized = network if (height, width) == network.input.shape[1:] else _resized(network, height, width, where)
-    return sized, quantize_images(sized, image)
+    payloads = quantize_images(sized, flat)
+    return sized, payloads if steps is None else payloads.reshape(*steps, *payloads.shape[1:])
 
 
 def quantize_dead_zone(network: Network, size: float) -> Int64:

@@ -242,3 +242,15 @@ def test_a_dead_zone_gives_exactly_what_its_frames_give(net: sd.SpikingNetwork, 
             StimulusError, match="a number of at least 0, in 255ths of the way from black to white, is needed$"
         ):
             net.stream(dead_zone=wrong)
+
+
+def test_an_image_for_every_step_of_a_window(tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    rate = sd.convert(model, [PHOTO], sd.Options(mode="rate", steps=3), size=(16, 16))
+    steps = np.stack([PHOTO, np.zeros_like(PHOTO), PHOTO / 2], axis=1)
+    results = [rate.run(steps, backend) for backend in ("reference", "cpu")]
+    assert np.array_equal(results[0].output, results[1].output)
+    constant = rate.run(np.stack([PHOTO] * 3, axis=1))
+    assert np.array_equal(constant.output, rate.run(PHOTO).output)
+    assert not np.array_equal(constant.output, results[0].output)
+    assert results[0].network.input.shape == (1, 16, 24)

@@ -157,3 +157,20 @@ def test_levels_of_record_are_ordered_and_a_run_starts_empty() -> None:
     assert Record.COUNTS < Record.TRAINS < Record.STATES
     run = Run("toy", "n", "s", {}, {})
     assert (run.trains, run.states, run.saturations, run.engines) == (None, None, {}, {})
+
+
+def test_an_input_for_every_step_is_for_rate_mode_and_backends_that_take_it() -> None:
+    rate, exact = random_unet("rate", size=8, width=2, steps=3), random_unet("exact", size=8, width=2)
+    steps = np.stack([random_stimulus(rate, seed) for seed in range(3)], axis=1)
+    for name in ("reference", "cpu"):
+        run = load_backend(name).run(rate, steps, Record.TRAINS)
+        assert run.trains is not None
+        assert np.array_equal(run.trains["input"], steps)
+        assert np.array_equal(run.counts["input"], steps.sum(1))
+        assert np.array_equal(run.events["input"], np.count_nonzero(steps, axis=1))
+        with pytest.raises(StimulusError, match="only rate mode takes an input for every step$"):
+            load_backend(name).run(exact, steps)
+        with pytest.raises(StimulusError, match="^stimulus of 2 steps; network random-rate-0 has windows of 3$"):
+            load_backend(name).run(rate, steps[:, :2])
+    with pytest.raises(BackendUnavailableError, match="none that changes from step to step; use reference or cpu$"):
+        check_stimulus(rate, steps)

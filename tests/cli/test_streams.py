@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from snn_deploy.network import artifact
+from snn_deploy.testing import random_unet
 from tests.cli.conftest import Tool
 
 FRAMES = 6
@@ -86,7 +87,10 @@ def test_what_is_missing_or_too_much(tool: Tool, network: Path, frames: Path) ->
             ("run", network, "--stream", frames, "--save-every", "2"),
             "--save-every has no effect without --save-state; leave it out",
         ),
-        (("run", network, "--stream", frames, "--backend", "onnx"), "backend onnx does not run streams; choose reference or cpu"),
+        (
+            ("run", network, "--stream", frames, "--backend", "onnx"),
+            "backend onnx does not run streams; choose reference, cpu or lava",
+        ),
         (("estimate", network), "give --input FILE, or --stream PATH, or --rate R to assume an activity: one of them"),
         (
             ("estimate", network, "--stream", frames, "--frames", "1-1"),
@@ -99,9 +103,21 @@ def test_what_is_missing_or_too_much(tool: Tool, network: Path, frames: Path) ->
         assert found.err == f"snn-deploy {words[0]}: {message}\n"
 
 
-def test_a_network_of_rate_mode_does_not_stream(tool: Tool, frames: Path, empty_folder: Path) -> None:
-    from snn_deploy.testing import random_unet
+def test_outputs_that_cannot_be_written_are_refused_before_anything_runs(
+    tool: Tool, network: Path, frames: Path, empty_folder: Path
+) -> None:
+    found = tool(
+        "run", network, "--stream", frames, "--out", "o.png", "--labels", "--colors", "--save-state", "x/state"
+    )
+    assert (found.status, found.out) == (3, "")
+    assert "folder x does not exist" in found.err
+    found = tool("run", network, "--stream", frames, "--out", "o.npy", "--colors")
+    assert (found.status, found.out) == (3, "")
+    assert "o.000000.npy: colors are those of label images" in found.err
+    assert list(empty_folder.iterdir()) == []
 
+
+def test_a_network_of_rate_mode_does_not_stream(tool: Tool, frames: Path, empty_folder: Path) -> None:
     artifact.save(random_unet("rate"), empty_folder / "rate.snn")
     found = tool("run", "rate.snn", "--stream", frames)
     assert (found.status, found.out) == (3, "")
@@ -118,7 +134,7 @@ def test_verify_compares_frame_after_frame(tool: Tool, network: Path, frames: Pa
     refused = tool("verify", network, "--stream", frames, "--backends", "reference,onnx")
     assert (refused.status, refused.err) == (
         2,
-        "snn-deploy verify: backend onnx does not run streams; choose reference or cpu\n",
+        "snn-deploy verify: backend onnx does not run streams; choose reference, cpu or lava\n",
     )
 
 
@@ -143,3 +159,22 @@ def test_a_dead_zone_leaves_sensor_noise_out(tool: Tool, network: Path, frames: 
     assert events[1] < events[0] / 2
     verified = tool("verify", network, "--stream", frames, "--noise", "1", "--dead-zone", "4", "--frames", "0-2")
     assert verified.status == 0
+
+
+def test_events_are_frames(tool: Tool, frames: Path, empty_folder: Path) -> None:
+    network = random_unet("exact", size=16, width=2)
+    artifact.save(network, empty_folder / "n.snn")
+    rng = np.random.default_rng(0)
+    x, y, time = rng.integers(0, 16, (2, 300)), rng.integers(0, 16, (2, 300)), np.sort(rng.integers(0, 100, (2, 300)))
+    np.savez("events.npz", x=x[0], y=y[0], t=time[0], p=rng.integers(0, 2, 300))
+    said = json.loads(tool("run", "n.snn", "--stream", "events.npz", "--bin", "10", "--json").out)
+    assert len(said["frames"]) == 10
+    for words, message in (
+        (
+            ("--stream", "events.npz"),
+            "events.npz: holds events; say how much time a frame has, by --bin in the unit of t",
+        ),
+        (("--stream", frames, "--bin", "10"), "--bin has no effect without a .npz file as --stream; leave it out"),
+    ):
+        found = tool("run", "n.snn", *words)
+        assert (found.status, found.err) == (3, f"snn-deploy run: {message}\n")

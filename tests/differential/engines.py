@@ -53,6 +53,19 @@ def differences(network: Network, stimulus: Int64, backends: dict[str, Backend])
     return wrong
 
 
+def varying_differences(network: Network, stimulus: Int64, backends: dict[str, Backend]) -> list[str]:
+    """What ``backends`` say otherwise than the reference of an input for every step, and it of one that stays the same."""
+    reference = load_backend("reference")
+    expected, constant = reference.run(network, stimulus, Record.STATES), stimulus[:, 0]
+    repeated = np.repeat(constant[:, None], network.steps, axis=1)
+    same = unequal(reference.run(network, repeated, Record.STATES), reference.run(network, constant, Record.STATES))
+    wrong = [f"an input that does not change: {what}" for what in same]
+    for name, backend in backends.items():
+        with suppress(BackendUnavailableError):
+            wrong += [f"{name}: {what}" for what in unequal(backend.run(network, stimulus, Record.STATES), expected)]
+    return wrong
+
+
 def stream_differences(network: Network, frames: Sequence[Int64], backends: dict[str, Backend]) -> list[str]:
     """What ``backends`` and the integer network say otherwise of ``frames`` than the reference, and carry over otherwise."""
     batch, exact = len(frames[0]), not any(each.neuron and each.neuron.is_stock for each in network.populations)

@@ -12,7 +12,7 @@ from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stream import open_stream
 from snn_deploy.errors import BackendError, NetworkError, OverflowProofError
-from snn_deploy.network import artifact
+from snn_deploy.network import artifact, dynamics
 from snn_deploy.network.bounds import bound_payloads, bound_population
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.limits import STATE_MAX
@@ -211,3 +211,33 @@ def test_noise_around_the_edge_of_a_dead_zone_is_sent_once() -> None:
         before, held = held, hold_small_changes(np.array(value), held, 4)
         sent.append(int(held - before))
     assert sent == [0, 5, 0, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("payload", [15, 5])
+def test_frames_that_follow_each_other_through_the_pipeline_count_the_same(payload: int) -> None:
+    """The next frame enters after ``steps`` steps, before the one before has left: every population sees its own windows."""
+    network = prepare_stream(random_unet("exact", 3, size=4, width=2, levels=15, payload=payload))
+    frames, steps = draw_frames(network, Random(3), 3, batch=1), network.steps
+    expected = [compute_integer_counts(network, frame) for frame in frames]
+    changes = [frame - before for frame, before in zip(frames, [0 * frames[0], *frames[:-1]], strict=True)]
+    rest = {each.name: dynamics.initialize_membrane(each, 1) for each in network.populations[1:]}
+    cells = {name: (v, 0 * v) for name, v in rest.items()}
+    travelling: dict[int, list[tuple[Connection, Int64]]] = {}
+    for step in range(network.duration - steps + steps * len(frames)):
+        arriving = travelling.pop(step, [])
+        for population in network.populations:
+            sent = changes[step // steps] if step % steps == 0 and step < steps * len(frames) else 0 * frames[0]
+            if population.neuron is not None:
+                v, count = cells[population.name]
+                current = 0 * v + population.bias * (step == population.start)
+                for edge, payloads in arriving:
+                    current += dynamics.transmit(edge, payloads) if edge.target == population.name else 0
+                if step < population.start:
+                    assert not np.any(current)
+                    continue
+                v, count, sent = dynamics.advance(population.neuron, v, count, current)
+                cells[population.name] = v, count
+                done, inside = divmod(step - population.start + 1, steps)
+                assert inside or done > len(frames) or np.array_equal(count, expected[done - 1][population.name])
+            for edge in network.outgoing(population.name):
+                travelling.setdefault(step + edge.delay, []).append((edge, sent))

@@ -33,6 +33,9 @@ from snn_deploy_lava.runtime.processes.traffic import Delay, Recorder, Source
 from snn_deploy_lava.runtime.schedule import Schedule
 from snn_deploy_lava.runtime.trace import record_path
 
+Carried: TypeAlias = dict[str, tuple[Array, Array]]
+"""Membranes and counts (B, C, H, W) int64 by population."""
+
 Fire: TypeAlias = MultiThreshold | LIFReset | SigmaDelta | GradedVec
 
 
@@ -95,12 +98,18 @@ def plan(network: Description, images: int, *, stream: bool) -> Schedule:
 
 
 def build(
-    network: Description, stimulus: Array, schedule: Schedule, recording: Recording, conv: ConvModel = "exact"
+    network: Description,
+    stimulus: Array,
+    schedule: Schedule,
+    recording: Recording,
+    conv: ConvModel = "exact",
+    carried: Carried | None = None,
 ) -> Graph:
     """The simulator's graph that sends ``stimulus`` (B, C, H, W) through ``network``.
 
     ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``. Networks of
-    Lava's own neurons become Lava's own processes (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours.
+    Lava's own neurons become Lava's own processes (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours. ``carried``:
+    membranes and counts of each population from which the frames of a stream go on, one for each of ``stimulus``.
     """
     repeats = int(network.manifest["steps"]) if network.manifest["mode"] == "rate" else 1
     first, *others = network.manifest["populations"]
@@ -117,7 +126,8 @@ def build(
             process, resets = stock.build_neurons(network, record, schedule, probed=recording.states)
             graph.resets.extend(resets)
         else:
-            process = build_neuron(network, record, schedule, probed=recording.states)
+            states = None if carried is None else carried[record["name"]]
+            process = build_neuron(network, record, schedule, probed=recording.states, carried=states)
         graph.neurons[record["name"]] = process
     for name in network.populations:
         _connect(graph, network, name, schedule, conv)
@@ -126,16 +136,25 @@ def build(
 
 
 def build_neuron(
-    network: Description, record: Record, schedule: Schedule, *, probed: bool = False, scale: int = 0
+    network: Description,
+    record: Record,
+    schedule: Schedule,
+    *,
+    probed: bool = False,
+    scale: int = 0,
+    carried: tuple[Array, Array] | None = None,
 ) -> MultiThreshold:
-    """One population of multi-threshold neurons, all numbers of its membrane times ``2**scale``."""
+    """One population of multi-threshold neurons, all numbers of its membrane times ``2**scale``.
+
+    With ``carried`` membranes and counts (B, C, H, W), in which the bias is already, none joins.
+    """
     neuron, tensors = record["neuron"], network.tensors
     bounded = neuron["count_min"] is not None
     return (ProbedMultiThreshold if probed else MultiThreshold)(
         shape=axes.shape_to_lava(record["shape"]),
         theta=tensors[neuron["theta"]] << scale,
         v0=tensors[neuron["v0"]] << scale,
-        bias=axes.maps_to_lava(tensors[record["bias"]]) << scale,
+        bias=axes.maps_to_lava(tensors[record["bias"]] * (carried is None)) << scale,
         payloads=(neuron["payload_min"], neuron["payload_max"]),
         counts=(neuron["count_min"], neuron["count_max"]) if bounded else None,
         strict=neuron["strict"],
@@ -145,6 +164,7 @@ def build_neuron(
         start=record["start"],
         end=record["start"] + schedule.window,
         name=record["name"],
+        carried=None if carried is None else (axes.maps_to_lava(carried[0]), axes.maps_to_lava(carried[1])),
     )
 
 

@@ -1,6 +1,7 @@
 """Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
 
-``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`;
+``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`; where frames
+of a stream go on, ``carried.npz``, too: ``v0001`` and ``count0001`` of population number 1 and so on, (B, C, H, W) int64;
 it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
 for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. End of file
 on standard input means that the caller has exited.
@@ -106,7 +107,9 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
     simulator = models.make_run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
     if not job.chip_graph:
         schedule = graphs.plan(network, len(stimulus), stream=job.stream)
-        return graphs.build(network, stimulus, schedule, recording, job.conv), simulator, schedule.steps  # type: ignore[arg-type]
+        carried = _read_carried(folder, network)
+        graph = graphs.build(network, stimulus, schedule, recording, job.conv, carried)  # type: ignore[arg-type]
+        return graph, simulator, schedule.steps
     from snn_deploy_lava.runtime import board, chip, chip_graph
     from snn_deploy_lava.runtime.chip_plan import ChipPlan
 
@@ -124,6 +127,19 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
         chip.make_run_configuration(named, chip.load_hook("callback_fxs", schedule.steps) or ()),
         schedule.steps,
     )
+
+
+def _read_carried(folder: Path, network: description.Description) -> dict[str, tuple[Any, Any]] | None:
+    """Membranes and counts by population; ``None`` where images begin from rest."""
+    path = folder / "carried.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as saved:
+        return {
+            name: (saved[f"v{index:04}"], saved[f"count{index:04}"])
+            for index, name in enumerate(network.populations)
+            if f"v{index:04}" in saved.files
+        }
 
 
 def describe_models(models: dict[type, type]) -> dict[str, str]:

@@ -45,6 +45,7 @@ MODES = Modes(
     (
         Need("crop noise seed backend", "without --input or --stream", streams.is_shown),
         NOISE,
+        streams.BIN,
         Need(
             "map streamed",
             "with a --target that is not a chip",

@@ -27,6 +27,7 @@ MODES = Modes(
     ),
     (
         NOISE,
+        streams.BIN,
         Need("labels colors", "without --out", lambda arguments: arguments.out is not None),
         Need("save_every", "without --save-state", lambda arguments: arguments.save_state is not None),
     ),

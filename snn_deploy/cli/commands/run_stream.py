@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from snn_deploy.activity.stream import FrameActivity, StreamCounter
-from snn_deploy.backend.protocol import Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stream import open_stream
 from snn_deploy.backend.stream_file import save_state
@@ -60,6 +59,8 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     given = StreamInput.of(arguments, network)
     counter, frames, saturated = StreamCounter(given.network), list[Frame](), 0
     first = 0 if given.state is None else given.state.frames
+    if arguments.out is not None:
+        _files(arguments, given.network, first)  # what cannot be written is refused before anything runs
     stream = open_stream(load_backend(arguments.backend), given.network, given.state)
     with progress(f"{arguments.backend}: {network.name}, frames") as report:
         for number, payloads in enumerate(given):
@@ -68,7 +69,8 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
             seconds = time.perf_counter() - began
             frames.append(Frame(counter.add(run.events), seconds))
             saturated += sum(run.saturations.values())
-            _write(arguments, given.network, run, first + number)
+            if arguments.out is not None:
+                _files(arguments, given.network, first + number).write(run)
             if arguments.save_every is not None and (number + 1) % arguments.save_every == 0:
                 save_state(stream.state(), given.network, arguments.save_state)
             report(number + 1, given.total or number + 2)
@@ -94,9 +96,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     return 0
 
 
-def _write(arguments: argparse.Namespace, network: Network, run: Run, number: int) -> None:
+def _files(arguments: argparse.Namespace, network: Network, number: int) -> ResultFiles:
     """The outputs of frame ``number``, under its own names."""
-    if arguments.out is None:
-        return
     path = arguments.out.with_name(f"{arguments.out.stem}.{number:0{DIGITS}}{arguments.out.suffix}")
-    ResultFiles(path, network, 1, arguments.labels, arguments.colors).write(run)
+    return ResultFiles(path, network, 1, arguments.labels, arguments.colors)

@@ -90,6 +90,7 @@ MODES = Modes(
     ),
     (
         NOISE,
+        streams.BIN,
         WORKERS,
         Need("sign", "without --certificate", lambda arguments: arguments.certificate is not None),
         Need("spread share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),

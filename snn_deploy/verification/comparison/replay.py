@@ -238,7 +238,9 @@ def forward(
 
 
 def repeat(network: Network, stimulus: Int64) -> Train:
-    """The input's train for images (B, C, H, W): sent in each of the input's steps."""
+    """The input's train for images (B, C, H, W), sent in each of the input's steps, or (B, T, C, H, W), one for each step."""
+    if stimulus.ndim == 5:
+        return Train(0, stimulus)
     return Train(0, np.repeat(stimulus[:, None], network.input_steps, axis=1))
 
 

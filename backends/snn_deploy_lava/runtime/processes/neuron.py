@@ -37,7 +37,8 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     greatest); counts of ``None`` are unbounded. An event subtracts its payload
     times theta from the membrane, or resets it to zero (``hard``). ``clock`` says when an image begins here and ``start``
     from which step of the image the layer fires; the bias is added once, at ``start``, or at every step from then on
-    (``bias_repeats``).
+    (``bias_repeats``). ``carried``: membranes and counts (B, X, Y, C) from which each image goes on, as the frames of a stream
+    do; without them images begin from rest.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         start: int,
         end: int,
         name: str,
+        carried: tuple[Int64, Int64] | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -68,6 +70,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
             clock=clock,
             start=start,
             end=end,
+            carried=carried,
         )
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
@@ -102,7 +105,7 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
         start, clock = self.proc_params["start"], self.proc_params["clock"]
         step = clock.image_step(self.time_step - 1)
         if step == clock.onset:
-            self.v[:], self.count[:] = self.v0, 0
+            self._begin(clock.image(self.time_step - 1))
         if step == 0:
             current[:] = 0
         if step == start or (step > start and self.proc_params["bias_repeats"]):
@@ -113,6 +116,14 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
             self.saturations[0] += np.count_nonzero(raised != self.v)
         payload = self._fire() if step >= start else np.zeros_like(self.v)
         self.s_out.send(payload.astype(np.int32))
+
+    def _begin(self, image: int) -> None:
+        """States at the first step of an image."""
+        carried = self.proc_params["carried"]
+        if carried is None:
+            self.v[:], self.count[:] = self.v0, 0
+        else:
+            self.v[:], self.count[:] = carried[0][image], carried[1][image]
 
     def _fire(self) -> Int64:
         strict, counts = self.proc_params["strict"], self.proc_params["counts"]

@@ -1,0 +1,77 @@
+"""Events of an event camera become frames by the rule that the module states."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snn_deploy.data.event_file import holds_events, read_events
+from snn_deploy.data.frames import Frames
+from snn_deploy.errors import StimulusError
+
+EVENTS: dict[str, Any] = {"x": [0, 3, 3, 1], "y": [0, 1, 1, 2], "t": [100, 109, 110, 131], "p": [1, 0, 1, 1]}
+
+
+def write(path: Path, **changes: Any) -> Path:
+    np.savez(path, **{name: np.asarray(values) for name, values in (EVENTS | changes).items()})
+    return path
+
+
+@pytest.mark.parametrize("negative", [0, -1])
+def test_frames_count_what_falls_into_their_time(tmp_path: Path, negative: int) -> None:
+    path = write(tmp_path / "e.npz", p=[1, negative, 1, 1])
+    frames = [frame.astype(int) for frame in read_events(path, 2, (3, 4), 10)]
+    assert [frame.shape for frame in frames] == [(1, 2, 3, 4)] * 4  # 100..110, ..120, ..130 (none), ..140
+    found = [[tuple(map(int, place)) for place in np.argwhere(frame[0])] for frame in frames]
+    assert found == [[(0, 1, 3), (1, 0, 0)], [(1, 1, 3)], [], [(1, 2, 1)]]
+    signed = [frame.astype(int)[0, 0] for frame in read_events(path, 1, (3, 4), 20)]
+    assert (signed[0][0, 0], signed[0][1, 3], signed[1][2, 1]) == (1, 0, 1)  # one of each polarity at (1, 3)
+
+
+def test_order_and_fractions_of_time_do_not_matter(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.npz", t=np.array([0.031, 0.009, 0.01, 0.0]))
+    assert [int(frame.sum()) for frame in read_events(path, 2, (3, 4), 0.01)] == [2, 1, 0, 1]
+
+
+def test_a_file_of_events_is_a_stream(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.npz")
+    assert holds_events(path)
+    frames = Frames(path, 2, bin=10, size=(3, 4), first=1)
+    assert [int(image.sum()) for _, image in frames] == [1, 0, 1]
+    with pytest.raises(StimulusError, match="holds events; say how much time a frame has, by --bin in the unit of t$"):
+        list(Frames(path, 2))
+    np.savez(tmp_path / "images.npz", a=np.zeros((2, 2, 3, 4), np.float32))
+    assert not holds_events(tmp_path / "images.npz")
+    assert len(list(Frames(tmp_path / "images.npz", 2))) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"x": [0, 3, 3, 4]},
+            r"events at columns 0\.\.4 and rows 0\.\.2; the network reads 3x4, convert it for the sensor's size$",
+        ),
+        ({"y": [0, -1, 1, 2]}, "convert it for the sensor's size$"),
+        ({"p": [1, 2, 1, 1]}, "polarities p other than 1 and 0, or 1 and -1$"),
+        ({"t": [1.0, np.nan, 2.0, 3.0]}, "or that are not numbers$"),
+        ({"t": [1, 2, 3]}, "each needs one number for each event$"),
+        ({"x": [0.5, 1.0, 2.0, 3.0]}, "x and y must be integers, t and p numbers$"),
+        ({"t": [0, 1, 2, 2**40]}, "bins of 10 make 109,951,162,778 frames; at most 1,048,576 are read$"),
+    ],
+)
+def test_what_is_no_event(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(StimulusError, match=message):
+        list(read_events(write(tmp_path / "e.npz", **changes), 2, (3, 4), 10))
+
+
+def test_channels_and_bins(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.npz")
+    with pytest.raises(StimulusError, match="events have one channel or two polarities; the network reads 3 channels$"):
+        list(read_events(path, 3, (3, 4), 10))
+    with pytest.raises(StimulusError, match="bins of 0; a positive duration in the file's unit of time is needed$"):
+        list(read_events(path, 2, (3, 4), 0))
+    np.savez(tmp_path / "part.npz", x=[1], y=[1], t=[1])
+    with pytest.raises(StimulusError, match="no array p; a file of events has x, y, t, p$"):
+        list(read_events(tmp_path / "part.npz", 2, (3, 4), 1))
