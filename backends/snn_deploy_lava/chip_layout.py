@@ -102,7 +102,7 @@ def _keeps_state(network: Network) -> bool:
     """Whether sigma-delta neurons add up over images; they must hear nothing before their own, as of leaky neurons they would."""
     fired = [(population.name, population.neuron) for population in network.populations[1:] if population.neuron]
     adding = [name for name, neuron in fired if neuron.adds_up]
-    leaky = [name for name, neuron in fired if neuron.is_stock and neuron.reset == "zero"]
+    leaky = [name for name, neuron in fired if neuron.is_leaky]
     if adding and leaky:
         raise BackendUnavailableError(
             f"{network.name}: {adding[0]} adds up what {leaky[0]} fires before its image, which only a reset of sigma-delta "

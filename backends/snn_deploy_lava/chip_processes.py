@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -84,27 +86,31 @@ def list_processes(layout: Layout) -> tuple[str, ...]:
         for connection in network.connections
         if is_plain(connection) and connection.name not in layout.plan.sparse
     ]
-    delayed = any(connection.delay > 1 for connection in network.connections)
-    relays = [neuron for neuron in neurons if neuron.is_stock and neuron.reset == "subtract" and not neuron.adds_up]
-    biased = [
-        neuron for neuron in neurons if neuron.is_stock and neuron.reset == "subtract" and np.any(neuron.membrane_bias)
-    ]
+    lines = list(_delay_lines(network))
+    stock = [neuron for neuron in neurons if neuron.is_stock and not neuron.is_leaky]
+    biased = any(np.any(neuron.membrane_bias) for neuron in stock)
     used = {
         "io.source.RingBuffer": True,
         "Recorder": True,
         "PyToN3ConvAdapter": any(connection.source == network.input.name for connection in plain),
-        "PyToNxAdapter": _has_flat_input(network, layout)
-        or any(neuron.is_stock and neuron.reset == "subtract" for neuron in neurons),
+        "PyToNxAdapter": biased or _has_flat_input(network, layout),
         "NxToPyAdapter": True,
         "MultiThreshold": any(not neuron.is_stock for neuron in neurons),
-        "LIFReset": any(neuron.is_stock and neuron.reset == "zero" for neuron in neurons),
+        "LIFReset": any(neuron.is_leaky for neuron in neurons),
         "SigmaDelta": any(neuron.adds_up for neuron in neurons),
-        "GradedVec": delayed or bool(relays),
+        "GradedVec": bool(lines) or any(not neuron.adds_up for neuron in stock),
         "Conv": bool(plain),
-        "Sparse": len(plain) < len(network.connections) or delayed or bool(biased),
-        "DelaySparse": delayed,
+        "Sparse": biased or 1 in lines or len(plain) < len(network.connections),
+        "DelaySparse": any(steps > 1 for steps in lines),
     }
     return tuple(name for name, present in used.items() if present)
+
+
+def _delay_lines(network: Network) -> Iterator[int]:
+    """Steps of every piece of delay line: all connections of a source share one, which each taps at its own delay."""
+    for population in network.populations:
+        delays = sorted({1, *(connection.delay for connection in network.outgoing(population.name))})
+        yield from (after - before for before, after in pairwise(delays))
 
 
 def _has_flat_input(network: Network, layout: Layout) -> bool:

@@ -47,6 +47,7 @@ class CubaLif(StockNeuron):
 
     kind: ClassVar[str] = "CUBA-LIF"
     section: ClassVar[str | None] = "cuba_lif"
+    is_leaky: ClassVar[bool] = True
     current_shift: ClassVar[int] = CURRENT_SHIFT
 
     def __post_init__(self) -> None:

@@ -54,6 +54,9 @@ class Neuron(ABC):
     is_schedule_free: ClassVar[bool] = True
     """Whether counts of ``exact`` mode are the same under every schedule that ends in silence."""
 
+    is_leaky: ClassVar[bool] = False
+    """Whether its states decay and a bias charges it at every step, so that it may fire before an image arrives."""
+
     clips: ClassVar[bool] = True
     """Whether payloads and counts are limited to their limits; else the proof assumes them (:meth:`check`)."""
 

@@ -157,6 +157,7 @@ NEEDS = [
     (("verify", "NET", "--input", "PIC"), "--mark 128", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--bits 8", "without --trace"),
     (("verify", "NET", "--input", "PIC"), "--dt 1", "without --trace"),
+    (("verify", "NET", "--trace", "t.npz"), "--crop 8x8", "without --input, on images that a recording holds"),
     (("verify", "NET", "--input", "PIC", "--trace", "t.npz"), "--dt 1", "without a .nir file as --trace"),
     (
         ("verify", "NET", "--input", "PIC", "--certificate", "c.json"),

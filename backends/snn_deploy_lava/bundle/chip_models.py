@@ -18,6 +18,8 @@ the onset of an image (``clock``) :math:`v \leftarrow v_0` and :math:`a \leftarr
 Division by a power of two is a shift; without a divider, test the thresholds :math:`\theta 2^n, \dots, \theta` once
 each in descending order (``fire_ladder`` in ``snn_deploy_lava.runtime.arithmetic``).
 
+The state of a neuron is v, 24 bits signed, and where counts are bounded a, as wide as its limits.
+
 Check your model on the chip with ``python run.py --conformance --target loihi2``: it drives every kind of neuron of
 this network through its thresholds, limits and signs, and compares every count.
 

@@ -93,6 +93,11 @@ MODES = Modes(
         streams.BIN,
         WORKERS,
         Need("sign", "without --certificate", lambda arguments: arguments.certificate is not None),
+        Need(
+            "crop noise",
+            "without --input, on images that a recording holds",
+            lambda arguments: arguments.input is not None or not arguments.trace,
+        ),
         Need("spread share mark bits dt", "without --trace", lambda arguments: bool(arguments.trace)),
         Need(
             "dt",

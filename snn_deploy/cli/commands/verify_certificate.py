@@ -83,6 +83,7 @@ def check(arguments: argparse.Namespace, network: Network, compare: Compare) -> 
     rerun = arguments.input is not None
     if not wrong:
         certificate = read_certificate(arguments.check)
+        rerun |= bool(arguments.trace) and "stimulus" not in certificate.files  # the recording holds the images
         wrong = _compare_again(arguments, network, certificate, compare) if rerun else ()
     if wrong:
         if arguments.json:

@@ -133,6 +133,11 @@ def planted(fault: str) -> Iterator[None]:
         "dropped input adapter": (adapters, "to_conv", lambda _, port, __: port),
         "dropped output adapter": (adapters, "from_chip", lambda _, port, __: port),
         "swapped adapters": (adapters, "to_conv", _swapped),
+        "profiler": (
+            chip,
+            "load_hook",
+            lambda name, *args: HOOKS[name](*args) if name in HOOKS else own(name, *args),
+        ),
         "unsigned read-out": (graph, "Recorder", lambda **fields: recorder(**{**fields, "sign_bits": 0})),
     }
     if not fault:
@@ -141,6 +146,14 @@ def planted(fault: str) -> Iterator[None]:
     owner, name, value = faults[fault]
     with mock.patch.object(owner, name, value):
         yield
+
+
+def _profiled(callbacks: Any) -> None:
+    raise RuntimeError(f"profilers at the end: {callbacks}")
+
+
+HOOKS: dict[str, Callable[..., Any]] = {"callback_fxs": lambda steps: [f"of {steps} steps"], "after_run": _profiled}
+"""A team's profilers, which say that they were asked."""
 
 
 def _swapped(adapters: Any, port: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ The stand-in (``loihi/``) has what public programs show of lava-loihi; models of
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from snn_deploy.network.network import Network
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification.traces.trace_file import read_trace
 from snn_deploy_lava.chip_layout import lay_out
+from snn_deploy_lava.chip_processes import list_processes
 from snn_deploy_lava.emit import write_bundle
 from tests.backends.lava.contact import Visit, contact, run_command
 from tests.backends.lava.test_stock import converted, stock_unet
@@ -99,6 +101,7 @@ def said(folder: Path, networks: dict[str, Network]) -> dict[str, tuple[int, str
         "unsigned read-out": Visit(folder / "own rate", ("--record", "all"), "unsigned read-out"),
         "outputs": Visit(own, ("--out", f"{folder}/outputs.npz")),
         "conformance": Visit(own, ("--conformance",)),
+        "profiler": Visit(own, (), "profiler"),
         "board": Visit(own, ("--board", str(board))),
     }
     return dict(zip(visits, contact(list(visits.values())), strict=True))
@@ -113,6 +116,10 @@ def check_kind(network: Network, folder: Path, said: tuple[int, str]) -> None:
         network if same else program, stimulus_of(network), Record.TRAINS
     )
     (trace,) = read_trace(Path(f"{folder}.npz"))
+    with np.load(f"{folder}.npz") as saved:
+        models = json.loads(str(saved["manifest"]))["models"]
+    listed = {name.rpartition(".")[2] for name in list_processes(lay_out(network))}
+    assert {name.rpartition(".")[2] for name in models} == listed
     assert (trace.network, trace.stimulus) == (artifact.digest(program), expected.stimulus)
     for population, trains in (expected.trains or {}).items():
         recorded = trace.probes[population].trains
@@ -144,6 +151,11 @@ def test_outputs_only_unless_asked_for_more(folder: Path, said: dict[str, tuple[
 
 def test_the_conformance_test(said: dict[str, tuple[int, str]]) -> None:
     assert said["conformance"] == (0, "equal: 4 populations, every count\n")
+
+
+def test_profilers_run_from_begin_to_end(said: dict[str, tuple[int, str]]) -> None:
+    assert said["profiler"][0] == 2
+    assert "RuntimeError: profilers at the end: ['of 32 steps']" in said["profiler"][1]
 
 
 def test_a_board_is_looked_for(said: dict[str, tuple[int, str]]) -> None:
