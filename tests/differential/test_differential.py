@@ -19,7 +19,7 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
 from snn_deploy.testing.drawing import draw_frames, draw_network, draw_stimulus, draw_stream
-from tests.differential.engines import cpu_backends, differences, stream_differences
+from tests.differential.engines import cpu_backends, differences, stream_differences, varying_differences
 from tests.differential.models import draw_model, draw_options
 
 EXAMPLES = int(os.environ.get("SNN_DEPLOY_EXAMPLES", "0"))
@@ -65,6 +65,15 @@ def test_drawn_streams(random: Random) -> None:
     network = draw_stream(random)
     note(described(network))
     assert stream_differences(network, draw_frames(network, random, 3), BACKENDS) == []
+
+
+@search(8)
+@given(RANDOMS)
+def test_drawn_inputs_of_every_step(random: Random) -> None:
+    network = draw_network(random, "rate")
+    note(described(network))
+    steps = [draw_stimulus(network, random) for _ in range(network.steps)]
+    assert varying_differences(network, np.stack(steps, axis=1), BACKENDS) == []
 
 
 @search(8)

@@ -274,11 +274,6 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "score_table": (lambda: scores.score_table(evaluation("denoise"), "net[/x] on im[final]"), (), ()),
     "score_table of labels": (lambda: scores.score_table(evaluation("segment"), "net[/x] on im[final]"), (), ()),
     "class_table": (lambda: scores.class_table(replace(evaluation("segment"), classes=CLASSES)), (), ()),
-    "tabulate_counters": (
-        lambda: counter_table.tabulate_counters([Count(n, 3, "syn_ops", HUGE, HUGE + 1.0) for n in FOREIGN], 0.01),
-        (),
-        (),
-    ),
     "options_table": (
         lambda: plan_table.options_table([planned(), replace(planned(), loss_db=None)], planned()),
         (),
