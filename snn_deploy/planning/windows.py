@@ -15,6 +15,9 @@ from snn_deploy.planning.halo import Cut, Halo, Ratios
 from snn_deploy.planning.sameness import find_same_neurons
 from snn_deploy.shapes import Pair, Size
 
+MOST_TILES = 2**16
+"""Of one image: a plan from a stranger must not ask for more than anyone waits for."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -33,6 +36,8 @@ def cut_axis(extent: int, tile: int, halo: Halo, grid: int) -> tuple[Window, ...
     """
     if tile >= extent:
         return (Window(0, extent, 0, extent),)
+    if extent > MOST_TILES * tile:
+        raise PlanError(f"{extent} pixels in tiles of {tile}: more than {MOST_TILES:,} tiles; use larger ones")
     step = (tile - halo.both) // grid * grid
     if step < grid:
         raise PlanError(
@@ -92,7 +97,10 @@ class Tiling:
     def __post_init__(self) -> None:
         if any(tile > image for tile, image in zip(self.tile, self.image, strict=True)):
             raise PlanError(f"tiles of {_text(self.tile)} are larger than the image, {_text(self.image)}")
-        self.axes  # noqa: B018  # refuses what does not fit
+        if self.tiles > MOST_TILES:
+            raise PlanError(
+                f"{self.tiles:,} tiles of {_text(self.tile)}; at most {MOST_TILES:,} are allowed, use larger ones"
+            )
 
     @cached_property
     def axes(self) -> tuple[tuple[Window, ...], tuple[Window, ...]]:

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "run": (("NET", "--stream", "PICS"), ("NET", "--input", "PIC")),
     "evaluate": (
         ("MODEL", "--data", "PICS", "--task", "denoise"),
+        ("NET", "--data", "PICS", "--task", "denoise", "--plan", "PLAN"),
         ("NET", "--data", "PICS", "--task", "denoise"),
     ),
     "verify": (

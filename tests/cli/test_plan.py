@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import snn_deploy as sd
 from snn_deploy.errors import PlanError
@@ -79,6 +80,22 @@ def test_a_plan_runs_verifies_and_is_estimated(
     assert estimated.status == 0, estimated.err
     assert json.loads(estimated.out)["plan"]["total_j"]["value"] > 0
     assert "host input and output" in tool("estimate", network, "--input", large, "--plan", planned).out
+
+
+def test_a_folder_is_scored_by_a_plan(tool: Tool, network: Path, large: Path, planned: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(2):
+        picture = np.round(np.load(large)[0, 0, :, :: 1 - 2 * index] * 255).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    words = ("evaluate", network, "--data", folder, "--task", "denoise", "--noise", "9", "--json")
+    whole, tiles = (json.loads(tool(*words, *more).out) for more in ((), ("--plan", planned)))
+    assert tiles["overall"] == whole["overall"]
+    wrong = tool(*words[:-1], "--plan", planned, "--crop", "16")
+    assert (wrong.status, wrong.out) == (3, "")
+    assert wrong.err.endswith(
+        "the plan is of images of 48x64, this one has 16x16; crop it, or make a plan for its size\n"
+    )
 
 
 def test_a_model_is_converted_first(tool: Tool, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from snn_deploy.planning.plan import Group, Hardware, Plan, load_plan, save_plan
 from snn_deploy.planning.planned import PlannedBackend
 from snn_deploy.planning.propose import prove
 from snn_deploy.planning.weigh import choose_option, select_front, weigh
+from snn_deploy.planning.windows import Tiling
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_unet
 from snn_deploy.testing.networks import random_stimulus
@@ -153,6 +154,23 @@ def test_a_tile_of_the_whole_image_is_exact_with_any_halo() -> None:
     assert len(tiled) == 1
     assert tiled[0].plan.exact
     assert tiled[0].error == 0
+
+
+def test_tiles_beyond_all_patience_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"^262,144 tiles of 1x1; at most 65,536 are allowed, use larger ones$"):
+        Tiling((512, 512), (1, 1), Halo(0, 0), (1, 1))
+    with pytest.raises(PlanError, match=r"^65537 pixels in tiles of 1: more than 65,536 tiles; use larger ones$"):
+        Tiling((65537, 1), (1, 1), Halo(0, 0), (1, 1))
+    with pytest.raises(PlanError, match=r"^tiles of 8x9 are larger than the image, 8x8$"):
+        Tiling((8, 8), (8, 9), Halo(0, 0), (1, 1))
+    with pytest.raises(
+        PlanError, match=r"^tiles of 6 pixels keep nothing inside a halo of 3; use tiles of at least 8$"
+    ):
+        Tiling((16, 16), (6, 6), Halo(3, 3), (2, 2))
+    with pytest.raises(
+        PlanError, match=r"^tiles of 7 pixels do not end with the image's 16 on a grid of 2; use 6 or 8$"
+    ):
+        Tiling((16, 16), (7, 7), Halo(1, 1), (2, 2))
 
 
 def test_hardware_by_chips_cores_and_board() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.backend.registry import list_backends, load_backend
+from snn_deploy.backend.registry import list_backends
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
@@ -48,6 +48,11 @@ MODES = Modes(
             "with a float model (.onnx)",
             "network data task range mean std noise seed crop images workers scheduler json",
             lambda arguments: _is_float(arguments.network),
+        ),
+        Mode(
+            "with --plan",
+            "network data task backend noise seed plan crop images workers scheduler json",
+            lambda arguments: arguments.plan is not None,
         ),
         Mode(
             "with an artifact (.snn)",
@@ -100,6 +105,7 @@ def add(verbs: Any) -> None:
         metavar="PIXELS",
         help="of neighbouring tiles (default: 32, or half of a smaller tile)",
     )
+    shared.add_plan(parser, "run every image, of the plan's size,")
     parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
     parser.add_argument(
         "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
@@ -135,7 +141,7 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         network = artifact.load(arguments.network)
         channels = network.input.shape[0]
-        backend = load_backend(arguments.backend)
+        backend = shared.load_engine(arguments.backend, shared.planned(arguments, network))
         predictor = SpikingPredictor(network, backend, arguments.tile, arguments.overlap, target)
     with progress(f"evaluate {arguments.network.name}") as report:
         evaluation = evaluate(
