@@ -31,6 +31,9 @@ from snn_deploy.mapping.tiling import (
 from snn_deploy.network.network import Network
 from snn_deploy.targets.device import Board, Target
 
+FEWER_CORES = "use smaller images, fewer channels or tile-friendly sizes"
+"""Remedy where no board has enough chips."""
+
 LIMITS = (
     "limits.cores_per_chip",
     "limits.neurons_per_core",
@@ -199,15 +202,17 @@ def _mapping(
         (*problems, *more),
         (*check_widths(layers, target), *warnings),
     )
+    return judge(mapping, target)
+
+
+def judge(mapping: Mapping, target: Target) -> Mapping:
+    """``mapping`` with a problem if, and only if, no board of ``target`` has enough chips."""
+    problems = tuple(problem for problem in mapping.problems if problem.remedy != FEWER_CORES)
     if target.boards and mapping.is_placed and mapping.board is None:
         largest = target.boards[-1]
-        too_many = Problem(
-            name,
-            f"{mapping.cores:,} cores on {mapping.chips:,} chips; the largest board, {largest.name}, has {largest.chips:,}",
-            "use smaller images, fewer channels or tile-friendly sizes",
-        )
-        return replace(mapping, problems=(*mapping.problems, too_many))
-    return mapping
+        found = f"{mapping.cores:,} cores on {mapping.chips:,} chips; the largest board, {largest.name}, has {largest.chips:,}"
+        problems += (Problem(mapping.network, found, FEWER_CORES),)
+    return replace(mapping, problems=problems)
 
 
 def _layer(layer: Layer, target: Target) -> LayerMapping:

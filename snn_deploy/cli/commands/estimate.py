@@ -13,6 +13,7 @@ from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands import estimate_stream
 from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
+from snn_deploy.cost.balancing import GOALS, map_balanced
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
@@ -21,7 +22,6 @@ from snn_deploy.display.plan_table import cost_table
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import check_writable, write
-from snn_deploy.mapping.fit import map_network
 from snn_deploy.network import artifact
 from snn_deploy.planning.measure import measure_plan
 from snn_deploy.planning.plan import open_plan
@@ -39,15 +39,17 @@ MODES = Modes(
             "network input crop noise seed backend plan json",
             lambda arguments: arguments.plan is not None,
         ),
-        Mode("with --rate", "network rate target streamed map json", lambda arguments: arguments.rate is not None),
-        Mode("without --rate", "network input crop noise seed backend target streamed map json"),
+        Mode(
+            "with --rate", "network rate target streamed balance map json", lambda arguments: arguments.rate is not None
+        ),
+        Mode("without --rate", "network input crop noise seed backend target streamed balance map json"),
     ),
     (
         Need("crop noise seed backend", "without --input or --stream", streams.is_shown),
         NOISE,
         streams.BIN,
         Need(
-            "map streamed",
+            "map streamed balance",
             "with a --target that is not a chip",
             lambda arguments: arguments.plan is not None or load_target(arguments.target).kind == "chip",
         ),
@@ -75,6 +77,11 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--streamed", action="store_true", help="images follow each other through the pipeline (default: one at a time)"
     )
+    parser.add_argument(
+        "--balance",
+        choices=GOALS,
+        help="tiles of any size, not the compiler's: the fewest cores, or up to a tenth more for latency or energy",
+    )
     parser.add_argument("--map", type=Path, metavar="FILE.svg", help="draw the cores, coloured by load")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -99,7 +106,8 @@ def execute(arguments: argparse.Namespace) -> int:
         network, _, payloads = shared.stimulus(arguments, network)
         record = choose_record(network, payloads.shape[0])
         activity = count_activity(network, shared.run(arguments.backend, network, payloads, record))
-    mapping = map_network(network, target) if target.kind == "chip" else None
+    goal, streamed = arguments.balance, arguments.streamed
+    mapping = map_balanced(network, activity, target, goal, streamed=streamed) if target.kind == "chip" else None
     is_placed = mapping is None or mapping.is_placed
     energy = estimate(network, activity, target, mapping=mapping, streamed=arguments.streamed) if is_placed else None
     if mapping is not None and arguments.map is not None:
