@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ GOALS: dict[str, Goal] = {"images_per_s": "max", "energy_j": "min", "host_events
 
 @dataclass(frozen=True)
 class Option:
-    """A plan with its cost. ``error``: of the output against the whole image's, over its variation (standard deviation).
+    """A plan with its cost. ``error``: the largest of an output against the whole image's, over its standard deviation.
 
     ``loss_db``: PSNR of the whole image's output minus the plan's, both against the clean picture, where that is known.
     """
@@ -88,12 +89,12 @@ def weigh(
     best_db = _psnr(network, expected, clean)
     site = Site.of(network, target, hardware, count_activity(network, whole))
     proposed = tuple(propose(site, own))
-    spread = max(float(expected.std()), sys.float_info.min)
+    others = {output.name: whole.values(network, output.name) for output in network.outputs}
     options = []
     for number, plan in enumerate(proposed):
         run, cost = measure_plan(plan, network, payloads, backend, target)
         values = run.values(network)
-        error = float(np.sqrt(np.mean(np.square(values - expected)))) / spread
+        error = max(_error(run.values(network, name), right) for name, right in others.items())
         if plan.exact and error:
             raise PlanError(f"{own.name}: a plan that was proved to be exact is not; this is a defect of snn-deploy")
         found_db = _psnr(network, values, clean)
@@ -104,11 +105,18 @@ def weigh(
     return tuple(options)
 
 
+def _error(values: Float64, expected: Float64) -> float:
+    """Root mean square of the difference, over the standard deviation of ``expected``."""
+    spread = max(float(expected.std()), sys.float_info.min)
+    return float(np.sqrt(np.mean(np.square(values - expected)))) / spread
+
+
 def _psnr(network: Network, values: Float64, clean: Image | None) -> float | None:
-    """PSNR of an output that is a picture of the input's shape; ``None`` for all others."""
+    """PSNR of an output that is a picture of the input's shape; ``None`` for all others, and for one without an error."""
     if clean is None or values.shape != clean.shape or network.outputs[0].host:
         return None
-    return psnr_db(network.picture.as_picture(values), network.picture.of_input(clean))
+    found = psnr_db(network.picture.as_picture(values), network.picture.of_input(clean))
+    return found if math.isfinite(found) else None
 
 
 def select_front(options: Sequence[Option]) -> tuple[bool, ...]:
