@@ -34,8 +34,9 @@ def test_drawn_streams_and_states_that_go_on() -> None:
 
     for backend in (LavaBackend(), LavaBackend(ladder=True)):
         found = check_streams(backend, drawn=8)
-        assert len(found.equal) >= 5
-        assert all("Lava's own neurons are not carried" in reason for reason in found.refused.values())
+        assert len(found.equal) >= 4
+        known = ("Lava's own neurons are not carried", "weights between the same two pixels")
+        assert all(any(part in reason for part in known) for reason in found.refused.values()), found.refused
 
 
 def test_lavas_own_neurons_do_not_stream() -> None:
