@@ -72,10 +72,12 @@ def total(quantities: list[Quantity]) -> Quantity:
 
 
 def rounded(value: float, unit: str) -> str:
-    """``value`` to two significant digits with a prefix: ``rounded(0.01536, "J") == "15 mJ"``."""
+    """``value`` to two significant digits with a prefix: ``rounded(0.01536, "J") == "15 mJ"``; below 1, a number has none."""
     if value == 0:
         return f"0 {unit}".rstrip()
     value = float(f"{value:.1e}")
+    if not unit and abs(value) < 1:
+        return f"{value:g}"
     exponent = max(-15, min(12, 3 * math.floor(math.log10(abs(value)) / 3 + 1e-12)))
     digits = value / 10.0**exponent
     text = f"{digits:.0f}" if abs(digits) >= 9.95 else f"{digits:.1f}"
