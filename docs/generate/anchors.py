@@ -297,7 +297,7 @@ ANCHORS = (
         lambda target: _static(target) * 2.0,
         "board",
         "Huizerd, thesis; Science Robotics 2024",
-        remark="the board's supply, of whose 32 chips two are used; 9 chips' leakage by our figure",
+        remark="inferred: the board's supply, of whose 32 chips two are used; 9 chips' leakage by our figure",
     ),
 )
 """Rows whose published description is enough; the other figures of the literature lack shapes, operations or the boundary."""
