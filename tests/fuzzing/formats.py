@@ -7,6 +7,7 @@ by :mod:`tests.fuzzing.cases`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -21,12 +22,16 @@ from unittest import mock
 
 import numpy as np
 
+from snn_deploy.activity.counting import assume_activity
 from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stream import open_stream
+from snn_deploy.backend.stream_file import load_state, save_state
 from snn_deploy.cli import app, project
 from snn_deploy.conversion.convert import convert, input_channels, input_size
 from snn_deploy.conversion.options import Options
 from snn_deploy.data.calibration import load_calibration_images
+from snn_deploy.data.event_file import holds_events, read_events
 from snn_deploy.data.images import encode_image, read_image, write_image
 from snn_deploy.exchange import hdf5
 from snn_deploy.exchange.netx import read_net
@@ -34,9 +39,14 @@ from snn_deploy.exchange.netx_write import write_net
 from snn_deploy.exchange.nir import read_nir
 from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.frontend.onnx import inspect, own_size, read
+from snn_deploy.mapping.counters import PopulationCounters, predict_counters
+from snn_deploy.mapping.fit import map_network
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
+from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.passes import normal_form
+from snn_deploy.planning.halo import Halo
+from snn_deploy.planning.plan import Group, Hardware, Plan, open_plan, save_plan
 from snn_deploy.targets import load
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_stimulus, random_unet
@@ -44,6 +54,7 @@ from snn_deploy.verification import Level, Trace, compare
 from snn_deploy.verification.certificate import canonical, certify, check_certificate, write_certificate
 from snn_deploy.verification.certificate.keys import PrivateKey
 from snn_deploy.verification.certificate.statement import Certificate, digest_statement
+from snn_deploy.verification.counters import compare_counters
 from snn_deploy.verification.traces.nir_data import read_nir_data
 from snn_deploy.verification.traces.sana_fe import is_potentials, read_sana_fe
 from snn_deploy.verification.traces.trace_file import read_trace, write_trace
@@ -297,6 +308,96 @@ def _read_certificate(path: Path) -> None:
     check_certificate(path)
 
 
+# ---------------------------------------------------------------------- plans, streams, counters
+
+
+@cache
+def _streaming() -> Network:
+    return random_unet("exact", 2, size=8, width=2)
+
+
+def _plan_seeds(folder: Path) -> Seeds:
+    own = network()
+    names = tuple(population.name for population in own.populations[1:])
+    plan = Plan(
+        own.name,
+        artifact.digest(own),
+        (8, 8),
+        (Group(names, (8, 8), Halo(0, 2)),),
+        exact=True,
+        hardware=Hardware("loihi2", 1, 120),
+        figures={"images_per_s": 2.5},
+    )
+    return _written(folder, plan__json=lambda path: save_plan(plan, path))
+
+
+def _change_plan(data: bytes, random: Random, _: Path) -> bytes:
+    return json.dumps(change_tree(json.loads(data), random), skipkeys=True).encode()
+
+
+def _read_plan(path: Path) -> None:
+    plan = open_plan(path, network())
+    if json.loads(json.dumps(plan.record()))["sha256"] != artifact.digest(network()):
+        raise AssertionError("the plan is of another network")
+
+
+def _state_seeds(folder: Path) -> Seeds:
+    stream = prepare_stream(_streaming())
+    running = open_stream(load_backend("reference"), stream)
+    running.push(random_stimulus(stream, 1)[:1])
+    return _written(folder, stream__state=lambda path: save_state(running.state(), stream, path))
+
+
+def _change_state(data: bytes, random: Random, _: Path) -> bytes:
+    """Another header, or other numbers with a right digest."""
+    line, _, numbers = data.partition(b"\n")
+    header = json.loads(line)
+    if random.randrange(2):
+        numbers = change_bytes(numbers, [numbers], random)
+        header["sha256"] = hashlib.sha256(numbers).hexdigest()
+    else:
+        header = change_tree(header, random)
+    return json.dumps(header, skipkeys=True).encode() + b"\n" + numbers
+
+
+def _read_state(path: Path) -> None:
+    stream, state = load_state(path, _streaming())
+    open_stream(load_backend("reference"), stream, state).push(random_stimulus(stream, 2)[: state.batch])
+
+
+def _event_seeds(folder: Path) -> Seeds:
+    places = np.arange(20) % 8
+    return _written(
+        folder,
+        events__npz=lambda path: np.savez(path, x=places, y=places[::-1], t=np.arange(20) * 10.0, p=places % 2),
+    )
+
+
+def _read_event_file(path: Path) -> None:
+    if not holds_events(path):
+        return
+    for number, frame in enumerate(read_events(path, 2, (8, 8), 50.0)):
+        if frame.shape != (1, 2, 8, 8) or not np.all(np.isfinite(frame)):
+            raise AssertionError(f"accepted as {frame.shape}")
+        if number == 1000:
+            break
+
+
+def _counter_seeds(_: Path) -> Seeds:
+    name = network().populations[1].name
+    return {"counters.csv": f"population,core,syn_ops,spikes_in\n{name},0,1200,\n{name},,1200,7.5\n".encode()}
+
+
+@cache
+def _predicted() -> dict[str, PopulationCounters]:
+    chip = load_target("loihi2")
+    return predict_counters(network(), assume_activity(network(), 0.1), map_network(network(), chip), chip)
+
+
+def _read_counters(path: Path) -> None:
+    compare_counters(path, network(), _predicted(), 1.0, network().duration)
+
+
 # ---------------------------------------------------------------------- pictures
 
 
@@ -361,6 +462,10 @@ FORMATS: dict[str, Format] = {
     "project": Format(_toml_seeds, _text, _read_project),
     "target": Format(_target_seeds, _text, _read_target),
     "certificate": Format(_certificate_seeds, _change_certificate, _read_certificate),
+    "plan": Format(_plan_seeds, _change_plan, _read_plan),
+    "stream-state": Format(_state_seeds, _change_state, _read_state),
+    "events": Format(_event_seeds, lambda data, random, _: change_zip(data, random), _read_event_file),
+    "counters": Format(_counter_seeds, _text, _read_counters),
     "picture": Format(_picture_seeds, _change_picture, _read_picture),
 }
 """Every format by its name on the command line, and in names of the corpus."""

@@ -192,7 +192,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     save_plan(plan, tmp_path / "p.json")
     assert load_plan(tmp_path / "p.json") == plan
     plan.check(NET)
-    with pytest.raises(PlanError, match=r"^the plan is of network net, SHA-256 .*; make a plan of this network$"):
+    with pytest.raises(PlanError, match=r"^the plan is of network 'net', SHA-256 .*; make a plan of this network$"):
         plan.check(NET.at_size(18, 18))
     with pytest.raises(
         PlanError, match=r"^the plan is of images of 36x28, this one has 16x16; crop it, or make a plan"
