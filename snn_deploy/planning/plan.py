@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from reprlib import repr  # noqa: A004  # a stranger's values, cut to a few dozen characters
+from reprlib import repr as shortened
 from typing import Any
 
 from snn_deploy.errors import PlanError
@@ -85,8 +85,8 @@ class Plan:
         digest = artifact.digest(network)
         if digest != self.digest:
             raise PlanError(
-                f"the plan is of network {repr(self.network)}, SHA-256 {repr(self.digest[:12])}..., not of {network.name},"
-                f" {digest[:12]}...; make a plan of this network"
+                f"the plan is of network {shortened(self.network)}, SHA-256 {shortened(self.digest[:12])}..., not of "
+                f"{network.name}, {digest[:12]}...; make a plan of this network"
             )
         names = [name for group in self.groups for name in group.populations]
         if names != [population.name for population in network.populations[1:]]:
@@ -133,7 +133,7 @@ def load_plan(path: Path) -> Plan:
         raise PlanError(f"{path}: is not a plan; snn-deploy plan --out writes one") from error
     if found != (FORMAT, VERSION):
         raise PlanError(
-            f"{path}: is of format {repr(found[0])}, version {repr(found[1])}; '{FORMAT}', version {VERSION} is read"
+            f"{path}: is of format {shortened(found[0])}, version {shortened(found[1])}; '{FORMAT}', version {VERSION} is read"
         )
     try:
         return _read(record)
@@ -172,7 +172,7 @@ def _read(record: Any) -> Plan:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{repr(value)} where {kind.__name__} was expected")
+        raise TypeError(f"{shortened(value)} where {kind.__name__} was expected")
     return value
 
 

@@ -348,7 +348,7 @@ def _state_seeds(folder: Path) -> Seeds:
     return _written(folder, stream__state=lambda path: save_state(running.state(), stream, path))
 
 
-def _change_state(data: bytes, random: Random, _: Path) -> bytes:
+def _change_state(data: bytes, random: Random, _folder: Path) -> bytes:
     """Another header, or other numbers with a right digest."""
     line, _, numbers = data.partition(b"\n")
     header = json.loads(line)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clock:
-    """Images begin at ``onset``, ``onset + interval``, ...; within an image, steps count on from ``onset``."""
+    """``images`` images begin at ``onset``, ``onset + interval``, ...; within an image, steps count on from ``onset``."""
 
     onset: int
     interval: int
+    images: int
 
     def image_step(self, step: int) -> int:
         """Step as the first image would count it; before ``onset``, ``step`` itself."""
@@ -25,6 +26,10 @@ class Clock:
     def image(self, step: int) -> int:
         """Number of the image at ``step``; -1 before the first."""
         return -1 if step < self.onset else (step - self.onset) // self.interval
+
+    def is_over(self, step: int) -> bool:
+        """Whether the last image has left: in a stream, processes begin another one while the last layers still work."""
+        return self.image(step) >= self.images
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Schedule:
 
     def clock(self, start: int) -> Clock:
         """Clock of a population that starts at ``start``."""
-        return Clock(start if self.stream else 0, self.interval)
+        return Clock(start if self.stream else 0, self.interval, self.images)
 
     @property
     def steps(self) -> int:

@@ -101,9 +101,10 @@ def test_ladder_closed_form_and_specification_agree_for_every_membrane(low: int,
 
 
 def test_a_clock_counts_steps_of_an_image_from_its_onset() -> None:
-    clock = Clock(onset=3, interval=4)
+    clock = Clock(onset=3, interval=4, images=2)
     assert [clock.image_step(step) for step in range(12)] == [0, 1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 3]
     assert [clock.image(step) for step in range(12)] == [-1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
+    assert [clock.is_over(step) for step in (2, 3, 10, 11)] == [False, False, False, True]
 
 
 def test_weights_are_doubled_where_signs_are_mixed_alone() -> None:

@@ -14,7 +14,8 @@ import pytest
 from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import BackendError, BackendUnavailableError
-from snn_deploy.network.network import Network
+from snn_deploy.network.limits import STATE_MAX
+from snn_deploy.network.network import Network, Population
 from snn_deploy.network.schedule import shuffle
 from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
 from snn_deploy_lava import LavaBackend, backend
@@ -148,3 +149,16 @@ def test_a_missing_lava_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         BackendUnavailableError, match=r"lava-nc is not installed in this Python .*; run: pip install .*"
     ):
         LavaBackend()
+
+
+def test_what_saturates_after_the_last_image_is_not_of_any() -> None:
+    """In a stream early layers begin another image while the last layers work on the last one; found by a drawn network."""
+    network = random_unet("rate", 1, size=8, steps=2)
+
+    def sunk(population: Population) -> Population:
+        if population.neuron is None or population.neuron.relays:
+            return population
+        low = replace(population.neuron, v0=np.full_like(population.neuron.v0, -STATE_MAX))
+        return replace(population, neuron=low, bias=np.full_like(population.bias, -100_000))
+
+    compare(replace(network, populations=tuple(map(sunk, network.populations))), LavaBackend(stream=True), batch=1)

@@ -112,7 +112,7 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
             current += self.bias
         raised = self.v + current
         self.v[:] = np.clip(raised, -STATE_MAX, STATE_MAX)
-        if step < self.proc_params["end"]:
+        if step < self.proc_params["end"] and not clock.is_over(self.time_step - 1):
             self.saturations[0] += np.count_nonzero(raised != self.v)
         payload = self._fire() if step >= start else np.zeros_like(self.v)
         self.s_out.send(payload.astype(np.int32))
