@@ -186,7 +186,7 @@ def test_the_sdist_with_extras_does_the_main_job(whole: Place) -> None:
     stimulus = ("--input", "photo.png", "--crop", "64x64", "--noise", "25")
     assert "EQUAL" in whole("snn-deploy", "verify", "unet.snn", *stimulus, "--level", "state")
     whole("snn-deploy", "report", "unet.snn", *stimulus, "--model", model_of(whole), "--out", "report.html")
-    demo = whole("snn-deploy", "demo", "--out", "demo", status=2)
+    demo = whole("snn-deploy", "demo", "--out", "demo")
     assert "lava is not compared" in demo
     assert "0 of the whole image's counts differ" in demo
     assert (whole.folder / "demo" / "comparison.png").is_file()

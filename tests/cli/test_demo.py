@@ -1,0 +1,34 @@
+"""What the demo says and returns where Lava is absent, and where it is there and fails."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from snn_deploy.backend import registry
+from snn_deploy.backend.protocol import Backend
+from snn_deploy.cli.commands import demo
+from snn_deploy.errors import BackendUnavailableError
+from tests.cli.conftest import Tool
+
+pytest.importorskip("skimage", reason="the demo's photograph needs the extra report")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("installed", "status"), [(False, 0), (True, 2)])
+def test_lava_is_left_out_where_it_is_absent_and_missed_where_it_fails(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, status: int
+) -> None:
+    load = registry.load_backend
+
+    def without_lava(name: str) -> Backend:
+        if name == "lava":
+            raise BackendUnavailableError("backend lava: does not load")
+        return load(name)
+
+    monkeypatch.setattr("snn_deploy.verification.session.load_backend", without_lava)
+    monkeypatch.setattr(demo, "find_spec", lambda name: sys.__spec__ if installed else None)
+    found = tool("demo", "--out", tmp_path / "demo", "--crop", "8x8")
+    assert found.status == status, found.err
+    assert "lava is not compared: backend lava: does not load" in found.err
+    assert "EQUAL at level state: reference, cpu;" in found.out
