@@ -16,7 +16,7 @@ import pytest
 from snn_deploy.backend import quantize_images
 from snn_deploy.testing.drawing import draw_case
 from tests.differential.models import draw_model, draw_options
-from tests.differential.test_differential import EXAMPLES, converted
+from tests.differential.test_differential import EXAMPLES, converted, within
 
 if TYPE_CHECKING:
     from tests.differential.lava_batch import Case
@@ -72,6 +72,6 @@ def test_drawn_conversions(first: int) -> None:
         images = [rng.random((1, *drawn.shape), np.float32) for _ in range(3)]
         network = converted(drawn.model.SerializeToString(), images, options)
         if network is not None:
-            stimulus = quantize_images(network, rng.random((1, *drawn.shape)))
+            stimulus = quantize_images(network, within(images, rng.random((1, *drawn.shape))))
             cases.append(Case(f"model and options of Random({seed})", network, stimulus, LavaBackend()))
     check(cases)
