@@ -45,7 +45,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard backends/snn_deploy_cpu/kern
 	@$(PIP) install --quiet -c constraints.txt hatchling editables $$(command -v cc gcc clang >/dev/null || echo ziglang)
 	@echo "installing snn-deploy and its tools into $(VENV)"
 	@$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[dev,lava$(subst $(SPACE),,$(OTHERS))]"
-ifneq (,$(findstring train,$(EXTRAS)))
+ifneq (,$(filter train,$(subst $(COMMA), ,$(EXTRAS))))
 	@if ! $(PIP) install --dry-run --quiet --report $(VENV)/torch.json $(TORCH) 2>/dev/null; then \
 	  echo "no $(TORCH) for this Python: training and fine-tuning stay out"; \
 	elif grep -q -i -E '"name": "(nvidia|cuda|triton)' $(VENV)/torch.json; then \

@@ -117,7 +117,7 @@ def _count_parts(connections: list[Connection], scale: int) -> int:
 
 def _weight(connection: Connection) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
     if not isinstance(connection.kernel, ConvKernel):
-        raise TypeError(f"{connection.name}: {type(connection.kernel).__name__} is no convolution")
+        raise TypeError(f"{connection.name}: {type(connection.kernel).__name__} is not a convolution")
     return connection.kernel.weight
 
 

@@ -70,7 +70,7 @@ class StreamCounter:
             for connection in self.network.outgoing(population.name):
                 operations[connection.target] += int((values @ self._fan_out[connection.name]).sum())
         self.frames += 1
-        anew = self.frames == 2  # the first frame, sent as a whole, is no longer the only one
+        anew = self.frames == 2  # up to here there was only the first frame, which is sent whole
         for name in self._macs:
             self._events[name] = sent[name] + (0 if anew else self._events[name])
             self._operations[name] = operations[name] + (0 if anew else self._operations[name])

@@ -102,7 +102,7 @@ def _find_blocks(sources: Sequence[Population]) -> tuple[Source, ...]:
         block = source.shape[1] // height
         if source.shape[1:] != (block * height, block * width):
             raise PlanError(
-                f"{source.name}: its map of {source.shape[1]}x{source.shape[2]} is no multiple of {height}x{width}, another"
+                f"{source.name}: its map of {source.shape[1]}x{source.shape[2]} is not a multiple of {height}x{width}, another"
                 " source's; the layers that read both cannot be a group"
             )
         found.append(Source(source.name, block))

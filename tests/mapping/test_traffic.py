@@ -309,7 +309,7 @@ def test_nothing_is_placed_where_a_population_fits_nowhere() -> None:
     ],
 )
 def test_padding_neurons_receive_what_reaches_them(kernel: ConvKernel | TransposedKernel, tmp_path: Path) -> None:
-    """Tiles of 4 columns over a map whose width is no multiple: the rest of the last ones is updated, and receives events.
+    """Tiles of 4 columns over a map whose width is not a multiple of 4: the rest of the last ones is updated, and receives events.
 
     By hand: the same kernel with more padding at the right, a larger map of which every neuron exists.
     """

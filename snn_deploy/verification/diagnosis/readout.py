@@ -1,7 +1,7 @@
 """Read-outs that changed the values: one transformation of what was expected that gives exactly what was recorded.
 
 A chip's log may hold the right events in another order of the axes, as single spikes, cut to fewer bits, or without a sign. Each is
-tried on every population that differs; what is named explains all of its values and is no guess. The transformation is not undone:
+tried on every population that differs; one is named only where it explains all values. The transformation is not undone:
 a chip that computes with clipped payloads records the same.
 """
 
