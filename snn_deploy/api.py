@@ -125,7 +125,7 @@ class SpikingNetwork:
     def run(
         self, images: Image, backend: str = "cpu", record: Record = Record.COUNTS, plan: str | Path | Plan | None = None
     ) -> Result:
-        """Run real images (B, C, H, W), float; values outside the calibrated range are clipped.
+        """Run real images (B, C, H, W), float; a few values outside the calibrated range are clipped.
 
         In ``rate`` mode (B, T, C, H, W), too: an image for each of the T steps of the window.
 

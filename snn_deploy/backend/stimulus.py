@@ -18,7 +18,7 @@ WRONG = 0.9
 """Share of clipped values above which it is an image of another scale, and an error."""
 
 FAR = 2.0
-"""A single value that is as many times beyond the range is suspect, too."""
+"""A single value that is as many times beyond the range is suspect, too; where more than :data:`CLIPPED` are clipped, an error."""
 
 
 def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
@@ -27,8 +27,8 @@ def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     Images of every step of a window, (B, T, C, H, W), alike.
 
     :class:`~snn_deploy.errors.ClippedInputWarning` where more than :data:`CLIPPED` of the values are clipped by a level or
-    more, or any value is :data:`FAR` times beyond the range. :class:`StimulusError` above a share of :data:`WRONG`, as of
-    values from 0 to 255 where the network was calibrated from 0 to 1: nothing of such an image is left.
+    more, or any value is :data:`FAR` times beyond the range. :class:`StimulusError` where both hold, or above a share of
+    :data:`WRONG`, as of values from 0 to 255 where the network was calibrated from 0 to 1: little of such an image is left.
     """
     if image.ndim == 5:
         flat = quantize_images(network, image.reshape(-1, *image.shape[2:]))
@@ -51,10 +51,11 @@ def _judge_clipping(network: Network, image: Float32 | Float64, counts: Float64)
         return
     outside = (counts < low - 1) | (counts > high + 1)
     share = float(np.mean(outside))
-    if share > CLIPPED or counts.max() > FAR * max(high, 1) or counts.min() < FAR * min(low, -high):
+    far = counts.max() > FAR * max(high, 1) or counts.min() < FAR * min(low, -high)
+    if share > CLIPPED or far:
         extreme = float(image.reshape(-1)[np.where(outside, np.abs(image), 0).argmax()])
         clipped = ClippedInputWarning(share, extreme, float(low * unit.max()), float(high * unit.max()))
-        if share > WRONG:
+        if share > WRONG or (share > CLIPPED and far):
             raise StimulusError(str(clipped))
         warnings.warn(clipped, stacklevel=3)
 

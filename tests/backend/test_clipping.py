@@ -55,22 +55,32 @@ def test_a_share_or_a_far_value_is_told(beyond: float, number: int, told: bool) 
 
 def test_python_tells_where_the_image_was_given() -> None:
     net = sd.SpikingNetwork(NETWORK)
-    with pytest.warns(sd.ClippedInputWarning, match=r"^78.12% of the input's values .* the largest is 25; give images"):
-        net.run(picture(25, 50), backend="reference")
+    with pytest.warns(
+        sd.ClippedInputWarning, match=r"^78.12% of the input's values .* the largest is 1.75; give images"
+    ):
+        net.run(picture(1.75, 50), backend="reference")
     with pytest.warns(sd.ClippedInputWarning, match="are clipped"):
-        sd.verify(net, picture(25, 50), backends=("reference", "reference"), level="neuron-count")
+        sd.verify(net, picture(1.75, 50), backends=("reference", "reference"), level="neuron-count")
 
 
-@pytest.mark.parametrize(("number", "refused"), [(57, False), (58, True), (64, True)])
-def test_an_image_of_another_scale_is_refused(number: int, refused: bool) -> None:
-    """More than nine values of ten beyond the range, as of an image from 0 to 255: nothing of it would be left."""
-    image = picture(127.5, number)
-    if not refused:
+@pytest.mark.parametrize(
+    ("beyond", "number", "remedy"),
+    [
+        (1.75, 57, ""),
+        (1.75, 58, "give images from -1 to 1, or calibrate with images like these"),
+        (127.5, 3, ""),
+        (127.5, 4, "divide the values by 255, or, .* 0..255"),
+        (-9.0, 4, "give images from -1 to 1, or calibrate with images like these"),
+    ],
+)
+def test_an_image_of_another_scale_is_refused(beyond: float, number: int, remedy: str) -> None:
+    """More than nine values of ten beyond the range, or more than one of twenty and some of them far beyond."""
+    image = picture(beyond, number)
+    if not remedy:
         with pytest.warns(ClippedInputWarning):
             quantize_images(NETWORK, image)
         return
-    message = rf"^{number / 64:.2%} of the input's values are outside of -1 to 1, .*; divide the values by 255, or, .* 0..255$"
-    with pytest.raises(StimulusError, match=message):
+    with pytest.raises(StimulusError, match=rf"^{number / 64:.2%} of the input's values .* of -1 to 1, .*; {remedy}$"):
         quantize_images(NETWORK, image)
 
 
@@ -80,7 +90,7 @@ def test_workers_hand_the_warning_over() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, told = _call(quantize, cloudpickle.dumps(picture(9, 9)))
+        _, told = _call(quantize, cloudpickle.dumps(picture(9, 3)))
     assert [warning.extreme for warning in told] == [9.0]
     with pytest.warns(ClippedInputWarning):
-        gather(quantize, [picture(9, 9)], 1)
+        gather(quantize, [picture(9, 3)], 1)
