@@ -82,8 +82,9 @@ docs: $(READY) ## build the documentation in build/site (installs the extra "doc
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-cli-page: $(READY) ## write docs/cli.md again
+cli-page: $(READY) ## write docs/cli.md and docs/reference/json.md again
 	@$(RUN)python docs/generate/cli.py > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+	@$(RUN)python docs/generate/json_results.py > docs/reference/json.md.new && mv docs/reference/json.md.new docs/reference/json.md
 
 # uv writes hashes for every supported Python at once; pip cannot, and pip ignores hashes in constraints.txt.
 lock: $(READY) ## write requirements.lock and requirements-lava.lock again from constraints.txt (needs uv)

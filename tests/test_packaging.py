@@ -85,6 +85,7 @@ def test_the_wheel_holds_every_source_file_and_the_data_beside_it(wheel: zipfile
     assert "snn_deploy/py.typed" in names
     assert "snn_deploy/targets/loihi2.toml" in names
     assert "snn_deploy/models/denoiser_s25.onnx" in names
+    assert {f"snn_deploy/schemas/{path.name}" for path in (ROOT / "snn_deploy" / "schemas").iterdir()} <= set(names)
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)
 
 

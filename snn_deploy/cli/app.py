@@ -51,6 +51,7 @@ VERBS = {
     "view": "look at a model or a spiking network in netron",
     "backends": "list the backends and whether they can run here",
     "targets": "list devices, or every number of one",
+    "schema": "print the JSON Schema of what --json prints",
     "complete": "print a completion script for a shell",
     "demo": "denoise a photograph with spikes, on three backends",
 }

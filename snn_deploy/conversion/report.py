@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,7 +106,7 @@ def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
         "steps": network.steps,
         "options": dict(network.config),
         "function_error": conversion.function_error,
-        "loss": None if loss is None else {"error": finite(loss.error), "images": IMAGES},
+        "loss": None if loss is None else {"error": loss.error, "images": IMAGES},
         "populations": [
             {
                 "name": population.name,
@@ -127,12 +126,7 @@ def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
 def _layer_record(loss: LayerLoss | None) -> dict[str, float | None] | None:
     if loss is None:
         return None
-    return {name: finite(value) for name, value in asdict(loss).items() if name != "name"}
-
-
-def finite(value: float) -> float | None:
-    """``value`` for JSON, which cannot express infinity; ``None`` where it is not finite."""
-    return value if math.isfinite(value) else None
+    return {name: value for name, value in asdict(loss).items() if name != "name"}
 
 
 def record_choice(choice: Choice) -> dict[str, Any]:
@@ -141,7 +135,7 @@ def record_choice(choice: Choice) -> dict[str, Any]:
     trials = [
         {
             "changes": {name: value for name, value in asdict(trial.options).items() if value != given[name]},
-            "error": finite(trial.error),
+            "error": None if trial.loss is None else trial.error,
             "refusal": trial.refusal or None,
         }
         for trial in choice.trials

@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from snn_deploy import __version__
 from snn_deploy.backend.protocol import Progress as Report
 from snn_deploy.display.columns import fit
 from snn_deploy.display.names import visible
@@ -24,6 +25,9 @@ from snn_deploy.errors import ReportError
 
 PLAIN_WIDTH = 160
 """Columns of a result that goes to a file or a pipe."""
+
+SCHEMA_VERSION = 1
+"""Of every kind of JSON object; a kind whose fields are renamed, removed or change their meaning gets the next one."""
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 
@@ -83,13 +87,19 @@ def show(renderable: RenderableType, *, silent: Collection[str] = (), optional: 
             STDOUT.print(renderable)
 
 
-def show_json(value: Any) -> None:
-    """Print ``value`` as JSON, for machines; names come back from it unchanged.
+def show_json(kind: str, record: Mapping[str, Any]) -> None:
+    """Print ``record`` as a JSON object, for machines, after its schema and the version of the package that wrote it."""
+    show_raw(encode_json(kind, record))
+
+
+def encode_json(kind: str, record: Mapping[str, Any]) -> str:
+    """``record`` as text that the file ``snn_deploy/schemas/KIND.json`` describes; names come back from it unchanged.
 
     JSON has no infinity: such numbers are the strings ``"Infinity"``, ``"-Infinity"`` and ``"NaN"``, which ``float`` of
     Python and ``Number`` of JavaScript read back; ``null`` stays what was not computed.
     """
-    show_raw(json.dumps(_writable(value), allow_nan=False, indent=2))
+    head = {"schema": f"{kind}/{SCHEMA_VERSION}", "version": __version__}
+    return json.dumps(_writable({**head, **record}), allow_nan=False, indent=2)
 
 
 def _writable(value: Any) -> Any:

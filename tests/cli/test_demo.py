@@ -1,5 +1,6 @@
 """What the demo says and returns where Lava is absent, and where it is there and fails."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -28,7 +29,11 @@ def test_lava_is_left_out_where_it_is_absent_and_missed_where_it_fails(
 
     monkeypatch.setattr("snn_deploy.verification.session.load_backend", without_lava)
     monkeypatch.setattr(demo, "find_spec", lambda name: sys.__spec__ if installed else None)
-    found = tool("demo", "--out", tmp_path / "demo", "--crop", "8x8")
+    as_json = ["--json"] if installed else []
+    found = tool("demo", "--out", tmp_path / "demo", "--crop", "8x8", *as_json)
     assert found.status == status, found.err
     assert "lava is not compared: backend lava: does not load" in found.err
-    assert "EQUAL at level state: reference, cpu;" in found.out
+    if installed:
+        said = json.loads(found.out)
+        assert said["schema"] == "demo/1"
+    assert "EQUAL at level state: reference, cpu;" in (said["verdict"]["line"] if installed else found.out)

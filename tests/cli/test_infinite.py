@@ -12,6 +12,7 @@ import pytest
 from onnx import parser
 from PIL import Image
 
+from snn_deploy import __version__
 from snn_deploy.cli.commands.demo import tabulate_quality
 from snn_deploy.data.metrics import gain_db, psnr_db
 from snn_deploy.display.console import show_json
@@ -40,21 +41,17 @@ def black(tmp_path: Path) -> Path:
 
 
 def test_json_names_infinite_numbers_and_keeps_all_others(capsys: pytest.CaptureFixture[str]) -> None:
-    value = {
-        "a": math.inf,
-        "b": [-math.inf, 1.5, None],
-        "c": {"d": (math.nan, "Infinity", True)},
-        "e": np.float64(math.inf),
-    }
-    show_json(value)
+    scores = {"a": math.inf, "b": -math.inf, "c": 1.5, "d": math.nan, "e": np.float64(math.inf)}
+    settings = {"f": "Infinity", "g": True, "h": None}
+    show_json(
+        "sweep", {"points": ({"settings": settings, "scores": scores, "error": None, "front": True},), "clipped": None}
+    )
     found = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"bare {name} is not JSON"))
-    assert found == {
-        "a": "Infinity",
-        "b": ["-Infinity", 1.5, None],
-        "c": {"d": ["NaN", "Infinity", True]},
-        "e": "Infinity",
-    }
-    assert float(found["a"]) == math.inf
+    (point,) = found.pop("points")
+    assert found == {"schema": "sweep/1", "version": __version__, "clipped": None}
+    assert point["scores"] == {"a": "Infinity", "b": "-Infinity", "c": 1.5, "d": "NaN", "e": "Infinity"}
+    assert point["settings"] == settings
+    assert float(point["scores"]["a"]) == math.inf
 
 
 def test_equal_images_have_an_infinite_score_and_no_gain() -> None:

@@ -15,6 +15,7 @@ import pytest
 from snn_deploy.cli import app as cli
 from snn_deploy.cli.modes import GENERAL, Modes
 from snn_deploy.cli.project import verbs_of
+from snn_deploy.display.console import SCHEMA_VERSION
 from tests.cli.conftest import Tool
 from tests.cli.models import write_foreign, write_unet
 
@@ -61,6 +62,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "view": (("MODEL",), ("NET",)),
     "backends": ((),),
     "targets": ((),),
+    "schema": (("run",),),
     "complete": (("bash",),),
     "demo": ((),),
 }
@@ -242,50 +244,63 @@ def test_a_project_file_serves_every_mode(tool: Tool, empty_folder: Path, networ
     assert refused.err.endswith("snn-deploy estimate: --noise has no effect with --rate; leave it out\n")
 
 
-JSON = [
-    ("inspect", "MODEL"),
-    ("inspect", "NIR"),
-    ("import", "LAVADL", "--out", "o.snn"),
-    ("convert", "MODEL", "--size", "16x16", "--calibration", "PICS", "--out", "o.snn"),
-    ("run", "NET", "--input", "PIC"),
-    ("evaluate", "MODEL", "--data", "PICS", "--task", "denoise"),
-    ("evaluate", "NET", "--data", "PICS", "--task", "denoise", "--backend", "reference", "--noise", "9"),
-    ("verify", "NET", "--check", "CERTIFICATE"),
-    ("verify", "NET", "--check", "CERTIFICATE", "--input", "PIC"),
-    ("verify", "NET", "--check", "CERTIFICATE", "--input", "OTHER"),
-    ("verify", "NET", "--prove", "--backends", "onnx"),
-    ("verify", "NET", "--suggest-stimulus", "PICS", "--crop", "8x8"),
-    ("verify", "NET", "--probe-plan"),
-    ("verify", "NET", "--probe-plan", "/mid/Relu=equal"),
-    ("verify", "NET", "--input", "PIC", "--crop", "16x16", "--shuffle", "2"),
-    ("verify", "NET", "--input", "PICS", "--crop", "16x16"),
-    ("verify", "NET", "--input", "PIC", "--crop", "16x16", "--mutation", "--certificate", "c.json"),
-    ("diff", "NET", "NET"),
-    ("diff", "NET", "NET", "--input", "PIC"),
-    ("estimate", "NET", "--rate", "0.5"),
-    ("estimate", "NET", "--input", "PIC", "--map", "map.svg"),
-    ("sweep", "MODEL", "--input", "PIC", "--calibration", "PICS", "--crop", "16x16", "--grid", "levels=3,7"),
-    ("emit", "NET", "--to", "lava", "--out", "bundle"),
-    ("emit", "NET", "--to", "onnx", "--out", "o.onnx"),
-    ("report", "NET", "--input", "PIC", "--verify-crop", "16x16", "--out", "r.html"),
-    ("view", "NET", "--out", "v.onnx"),
-    ("backends",),
-    ("targets",),
-    ("targets", "loihi2"),
-    ("complete", "bash"),
-]
+JSON: dict[tuple[str, ...], str] = {
+    ("inspect", "MODEL"): "inspect",
+    ("inspect", "NIR"): "inspect",
+    ("import", "LAVADL", "--out", "o.snn"): "import",
+    ("convert", "MODEL", "--size", "16x16", "--calibration", "PICS", "--out", "o.snn"): "convert",
+    ("run", "NET", "--input", "PIC"): "run",
+    ("evaluate", "MODEL", "--data", "PICS", "--task", "denoise"): "evaluate",
+    ("evaluate", "NET", "--data", "PICS", "--task", "denoise", "--backend", "reference", "--noise", "9"): "evaluate",
+    ("verify", "NET", "--check", "CERTIFICATE"): "verify-check",
+    ("verify", "NET", "--check", "CERTIFICATE", "--input", "PIC"): "verify-check",
+    ("verify", "NET", "--check", "CERTIFICATE", "--input", "OTHER"): "verify-check",
+    ("verify", "NET", "--prove", "--backends", "onnx"): "verify-proof",
+    ("verify", "NET", "--suggest-stimulus", "PICS", "--crop", "8x8"): "verify-suggest-stimulus",
+    ("verify", "NET", "--probe-plan"): "verify-probe-plan",
+    ("verify", "NET", "--probe-plan", "/mid/Relu=equal"): "verify-probe-plan",
+    ("verify", "NET", "--input", "PIC", "--crop", "16x16", "--shuffle", "2"): "verify",
+    ("verify", "NET", "--input", "PICS", "--crop", "16x16"): "verify-folder",
+    ("verify", "NET", "--input", "PIC", "--crop", "16x16", "--mutation", "--certificate", "c.json"): "verify",
+    ("diff", "NET", "NET"): "diff",
+    ("diff", "NET", "NET", "--input", "PIC"): "diff",
+    ("estimate", "NET", "--rate", "0.5"): "estimate",
+    ("estimate", "NET", "--input", "PIC", "--map", "map.svg"): "estimate",
+    ("sweep", "MODEL", "--input", "PIC", "--calibration", "PICS", "--crop", "16x16", "--grid", "levels=3,7"): "sweep",
+    ("emit", "NET", "--to", "lava", "--out", "bundle"): "emit",
+    ("emit", "NET", "--to", "onnx", "--out", "o.onnx"): "emit",
+    ("report", "NET", "--input", "PIC", "--verify-crop", "16x16", "--out", "r.html"): "report",
+    ("view", "NET", "--out", "v.onnx"): "view",
+    ("backends",): "backends",
+    ("targets",): "targets",
+    ("targets", "loihi2"): "targets",
+    ("verify", "NET", "--counters", "COUNTERS", "--input", "PIC"): "verify-counters",
+    ("schema",): "schema",
+    ("schema", "run"): "schema",
+    ("complete", "bash"): "complete",
+    ("run", "NET", "--stream", "PICS", "--crop", "16x16"): "run-stream",
+    ("estimate", "NET", "--stream", "PICS", "--crop", "16x16"): "estimate-stream",
+    ("estimate", "NET", "--plan", "PLAN", "--input", "PIC"): "estimate-plan",
+    ("verify", "NET", "--stream", "PICS", "--crop", "16x16"): "verify",
+    ("plan", "NET", "--input", "PIC"): "plan",
+}
+"""A command line for every kind of result, and the kind."""
 
 
 @pytest.mark.parametrize("words", JSON, ids=lambda words: " ".join(words)[:60])
-def test_json_is_json(tool: Tool, stands_for: dict[str, object], pictures: Path, words: tuple[str, ...]) -> None:
+def test_json_is_of_its_kind(
+    tool: Tool, stands_for: dict[str, object], pictures: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
     if words[0] == "complete":
         pytest.importorskip("shtab", reason="needs the extra completion")
     if "lava" in words:
         pytest.importorskip("lava", reason="needs lava-nc")
-    table = stands_for | {"OTHER": pictures / "1.png"}
+    counters = tmp_path / "counters.csv"
+    counters.write_text("population,syn_ops\n/mid/Relu,1\n", encoding="utf-8")
+    table = stands_for | {"OTHER": pictures / "1.png", "COUNTERS": counters}
     found = tool(*(table.get(word, word) for word in words), "--json")
     assert found.status in (0, 1, 2), found.err
-    json.loads(found.out)
+    assert json.loads(found.out)["schema"] == f"{JSON[words]}/{SCHEMA_VERSION}"
 
 
 def test_options_act(tool: Tool, stands_for: dict[str, object], tmp_path: Path) -> None:
@@ -299,10 +314,10 @@ def test_options_act(tool: Tool, stands_for: dict[str, object], tmp_path: Path) 
     assert len({json.loads(tool(*run).out)["stimulus"], cropped, noisy, other}) == 4
 
     verify = ("verify", net, "--input", picture, "--crop", "16x16", "--json")
-    counts = json.loads(tool(*verify, "--level", "neuron-count").out)
-    assert counts["asked"] != json.loads(tool(*verify).out)["asked"]
+    counts = json.loads(tool(*verify, "--level", "neuron-count").out)["verdict"]
+    assert counts["asked"] != json.loads(tool(*verify).out)["verdict"]["asked"]
     assert json.loads(tool(*verify, "--mutation").out)["mutation"] is not None
-    assert json.loads(tool(*verify, "--backends", "cpu,reference").out)["backends"] == ["cpu", "reference"]
+    assert json.loads(tool(*verify, "--backends", "cpu,reference").out)["verdict"]["backends"] == ["cpu", "reference"]
 
     evaluate = (
         "evaluate",

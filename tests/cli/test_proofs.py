@@ -31,7 +31,7 @@ def test_a_proof_is_shown_written_and_checked(tool: Tool, network: Path, emitted
     assert "reference runs the specification itself" in found.err
     assert checker.main([str(network), str(emitted), str(path)]) == 0
     as_json = json.loads(tool("verify", network, "--prove", "--emitted", emitted, "--json").out)
-    assert as_json == {"exit_code": 0, "proofs": [json.loads(path.read_text())]}
+    assert (as_json["exit_code"], as_json["proofs"]) == (0, [json.loads(path.read_text())])
 
 
 def test_a_file_that_differs_is_refuted_in_words(tool: Tool, network: Path, emitted: Path) -> None:

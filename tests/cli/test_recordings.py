@@ -56,7 +56,7 @@ def test_an_altered_recording_is_located(tool: Tool, network: Path, picture: Pat
     write_trace(path, [Trace.of(replace(run, trains=trains, counts=counts, states=None, events={}), "chip")])
     found = tool("verify", network, "--input", picture, *CROP, "--trace", path, "--json")
     assert found.status == 1, found.err
-    rows = {row["name"]: row["status"] for row in json.loads(found.out)["populations"]}
+    rows = {row["name"]: row["status"] for row in json.loads(found.out)["verdict"]["populations"]}
     assert [item for item, status in rows.items() if status == "different"] == [name]
 
 
@@ -121,7 +121,7 @@ def test_shuffled_schedules_count_the_same(tool: Tool, network: Path, picture: P
     words = ("--input", picture, *CROP, "--backends", "reference", "--shuffle", "2", "--json")
     found = tool("verify", network, *words)
     assert found.status == 0, found.err
-    assert len(json.loads(found.out)["backends"]) == 3
+    assert len(json.loads(found.out)["verdict"]["backends"]) == 3
 
 
 def test_a_probe_plan_finds_the_population_that_errs(tool: Tool, network: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_recording_of_many_images_is_compared_batch_by_batch(
     write_trace(swapped, reversed([replace(batch, stimulus=None) for batch in batches]))
     found = tool("verify", network, *words[:-5], swapped, *words[-4:], "--json")
     assert found.status == 1, found.err
-    assert json.loads(found.out)["populations"][0]["status"] == "different", "the pictures themselves differ"
+    assert json.loads(found.out)["verdict"]["populations"][0]["status"] == "different", "the pictures themselves differ"
 
 
 def test_a_partial_probe_needs_the_share_that_is_asked(
@@ -269,8 +269,8 @@ def test_a_certificate_of_a_difference_is_no_pass(
     words = ("--input", picture, *CROP, "--trace", tmp_path / "chip.npz")
     found = tool("verify", network, *words, "--certificate", path, "--json")
     assert found.status == 1
-    assert json.loads(found.out)["cause"].startswith("/up/Relu: 1 of ")
-    assert read_certificate(path).predicate["cause"] == json.loads(found.out)["cause"]
+    assert json.loads(found.out)["verdict"]["cause"].startswith("/up/Relu: 1 of ")
+    assert read_certificate(path).predicate["cause"] == json.loads(found.out)["verdict"]["cause"]
     checked = tool("verify", network, "--check", path, "--input", picture, "--trace", tmp_path / "chip.npz")
     assert checked.status == 1
     assert "DIFFERENT at level train" in checked.out

@@ -41,7 +41,7 @@ def test_python_and_the_command_line_judge_alike(tool: Tool, tmp_path: Path, mon
     traces = [word for path in paths for word in ("--trace", path)]
     found = tool(*words, *traces, "--spread", "--json", "--certificate", tmp_path / "c.json")
     assert found.status == 2, found.err
-    told = json.loads(found.out)
+    told = json.loads(found.out)["verdict"]
     assert (told["status"], told["asked"]) == ("within spread", "neuron-count")
     assert told["spread"]["faults"] == len(list_cases(network, ["up1"]))
     verdict = sd.verify(sd.load(tmp_path / "net.snn"), photo, ["reference"], traces=paths, spread=True)

@@ -129,7 +129,7 @@ def test_verify_compares_frame_after_frame(tool: Tool, network: Path, frames: Pa
     assert found.status == 0, found.err
     assert "EQUAL at level state: reference, cpu; " in found.out
     assert "3 frame(s)" in found.out
-    said = json.loads(tool("verify", network, "--stream", frames, "--frames", "0-1", "--json").out)
+    said = json.loads(tool("verify", network, "--stream", frames, "--frames", "0-1", "--json").out)["verdict"]
     assert (said["status"], said["unit"], said["coverage"]["images"]) == ("equal", "frame", 2)
     refused = tool("verify", network, "--stream", frames, "--backends", "reference,onnx")
     assert (refused.status, refused.err) == (

@@ -115,18 +115,20 @@ def test_run_takes_batches_of_arrays(tool: Tool, tmp_path: Path, network: Path) 
 
 def test_backends_run_or_say_why_not(tool: Tool) -> None:
     shown = tool("backends", "--json")
-    states = {state["name"]: state for state in json.loads(shown.out)}
+    states = {state["name"]: state for state in json.loads(shown.out)["backends"]}
     assert states["reference"]["runs"]
     assert all(state["note"] for state in states.values())
     assert shown.status == (0 if all(state["runs"] for state in states.values()) else 1)
 
 
 def test_targets_say_where_numbers_come_from(tool: Tool) -> None:
-    assert {item["name"] for item in json.loads(tool("targets", "--json").out)} >= {"loihi1", "loihi2"}
+    listed = json.loads(tool("targets", "--json").out)["targets"]
+    assert {item["name"] for item in listed} >= {"loihi1", "loihi2"}
     shown = tool("targets", "loihi2")
     assert "energy.synapse_pj" in shown.out
     assert re.search(r"^\(1\) \S.*, 20\d\d", shown.out, re.MULTILINE)
-    assert json.loads(tool("targets", "loihi2", "--json").out)["figures"]["energy.synapse_pj"]["basis"] == "inherited"
+    (loihi2,) = json.loads(tool("targets", "loihi2", "--json").out)["targets"]
+    assert loihi2["figures"]["energy.synapse_pj"]["basis"] == "inherited"
 
 
 def test_a_mapping_that_fails_has_no_totals(tool: Tool, tmp_path: Path, network: Path) -> None:

@@ -77,6 +77,7 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
         "how-to/project-file.md",
         "how-to/streams.md",
         "how-to/verify-a-recording.md",
+        "reference/json.md",
     ],
 )
 def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
@@ -97,6 +98,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
         "how-to/streams.md",
         "how-to/target.md",
         "how-to/verify-a-recording.md",
+        "reference/json.md",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -148,7 +149,8 @@ def test_the_verb_writes_both_files(tmp_path: Path, capsys: pytest.CaptureFixtur
         images.write_image(tmp_path / f"{name}.png", images.center_crop(images.load_photograph(name, 1), 64, 64))
     command = ["finetune", str(write_unet(tmp_path / "u.onnx")), "--data", str(tmp_path), "--task", "denoise"]
     options = ["--noise", "25", "--iterations", "1", "--batch", "1", "--patch", "32", "--levels", "7"]
-    assert main([*command, *options, "--out", str(tmp_path / "t.onnx")]) == 0
+    assert main([*command, *options, "--out", str(tmp_path / "t.onnx"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "finetune/1"
     assert artifact.load(tmp_path / "t.snn").config["levels"] == 7
     assert main([*command, *options, "--out", str(tmp_path / "t.txt")]) == 3
     assert "name a .onnx file in a folder that exists" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
         except SnnDeployError as error:
             states[name] = {"name": name, "runs": False, "note": str(error)}
     if arguments.json:
-        show_json(list(states.values()))
+        show_json("backends", {"backends": list(states.values())})
     else:
         show(tabulate_backends(list(states.values())))
     return 0 if all(state["runs"] for state in states.values()) else 1

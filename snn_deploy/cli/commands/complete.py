@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ReportError(f"complete needs shtab: {suggest_extras('completion')}") from error
     script = shtab.complete(arguments.parser, arguments.shell)
     if arguments.json:
-        show_json({"shell": arguments.shell, "script": script})
+        show_json("complete", {"shell": arguments.shell, "script": script})
     else:
         show_raw(script)
     return 0

@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         chosen = None if choice is None else record_choice(choice)
         document = record(converted.conversion, loss) | {"choice": chosen}
-        show_json(document | {"artifact": str(arguments.out), "sha256": digest})
+        show_json("convert", document | {"artifact": str(arguments.out), "sha256": digest})
         return _judge(loss, arguments.max_loss)
     if choice is not None and len(choice.trials) > 1:
         show(trial_table(choice))

@@ -113,7 +113,8 @@ def execute(arguments: argparse.Namespace) -> int:
     scores = {name: float(psnr_db(picture, clean)) for name, picture in pictures.items()}
     if arguments.json:
         counts = {"counts_differing_from_the_integer_network": differing, "not_run": missing}
-        show_json({"psnr_db": scores, **counts, "verdict": verdict_record(verdict), "energy": energy.record()})
+        judged = {"verdict": verdict_record(verdict), "energy": energy.record()}
+        show_json("demo", {"psnr_db": scores, **counts, **judged})
     else:
         show_verdict(verdict)
         show(activity_table(activity), optional=ACTIVITY_OPTIONAL)

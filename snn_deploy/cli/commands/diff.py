@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
@@ -43,12 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
             runs.append(shared.run(arguments.backend, network, payloads))
         changes = (*changes, *diff_counts(runs[0].counts, runs[1].counts))
     if arguments.json:
-        show_json(
-            [
-                {"where": change.where, "what": change.what, "left": change.left, "right": change.right}
-                for change in changes
-            ]
-        )
+        show_json("diff", {"changes": [asdict(change) for change in changes], "clipped": record_clipping(arguments)})
     elif changes:
         show(tabulate_changes(changes, f"{arguments.left} -> {arguments.right}"))
     else:

@@ -74,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     note(f"wrote {arguments.out}")
     if arguments.json:
         written = {"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)}
-        show_json(written | {"clipped": record_clipping(arguments)})
+        show_json("emit", written | {"clipped": record_clipping(arguments)})
     elif arguments.to == "lava":
         suggest_next("python", arguments.out / "run.py")
     elif arguments.to == "onnx":

@@ -120,14 +120,15 @@ def execute(arguments: argparse.Namespace) -> int:
     if first is not None and is_placed:
         begin = estimate(network, first, target, mapping=mapping, streamed=arguments.streamed)
     if arguments.json:
-        show_json(
-            {
-                "energy": None if energy is None else energy.record(),
-                "mapping": None if mapping is None else mapping.record(),
-                "clipped": record_clipping(arguments),
-            }
-            | ({} if first is None else estimate_stream.record(first, activity, begin))
-        )
+        estimated = {
+            "energy": None if energy is None else energy.record(),
+            "mapping": None if mapping is None else mapping.record(),
+            "clipped": record_clipping(arguments),
+        }
+        if first is None:
+            show_json("estimate", estimated)
+        else:
+            show_json("estimate-stream", estimated | estimate_stream.record(first, activity, begin))
         return 0 if mapping is None else mapping.exit_status
     show(activity_table(activity), optional=OPTIONAL)
     if mapping is not None:
@@ -156,7 +157,7 @@ def _planned(arguments: argparse.Namespace) -> int:
     with progress(f"{arguments.backend}: {own.name} in tiles") as report:
         _, cost = measure_plan(plan, network, payloads, load_backend(arguments.backend), target, report)
     if arguments.json:
-        show_json({"plan": cost.record(), "clipped": record_clipping(arguments)})
+        show_json("estimate-plan", {"plan": cost.record(), "clipped": record_clipping(arguments)})
     else:
         show(cost_table(plan, cost))
     return 0

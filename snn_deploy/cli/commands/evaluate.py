@@ -157,7 +157,7 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=report,
         )
     if arguments.json:
-        show_json(record(evaluation) | {"clipped": record_clipping(arguments)})
+        show_json("evaluate", record(evaluation) | {"clipped": record_clipping(arguments)})
     else:
         show(score_table(evaluation, f"{arguments.network.name} on {arguments.data.name}", target))
         if evaluation.classes:

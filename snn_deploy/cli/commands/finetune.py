@@ -125,7 +125,8 @@ def execute(arguments: argparse.Namespace) -> int:
     note(f"wrote {arguments.out} and {spiking} (sha256 {digest[:16]}) in {tuned.seconds:.0f} s")
     if arguments.json:
         checks = [{"iteration": check.iteration, "score": check.score} for check in tuned.checks]
-        show_json({"metric": tuned.metric, "best": tuned.best.iteration, "checks": checks, "sha256": digest})
+        best = {"metric": tuned.metric, "best": tuned.best.iteration}
+        show_json("finetune", {**best, "checks": checks, "sha256": digest})
     else:
         show(tabulate_checks(tuned))
     return 0

@@ -74,7 +74,8 @@ def execute(arguments: argparse.Namespace) -> int:
         note("its delays differ from synapse to synapse; the reference backend runs it")
     if arguments.json:
         names = [population.name for population in network.populations]
-        show_json({"artifact": str(arguments.out), "sha256": digest, "mode": network.mode, "populations": names})
+        written = {"artifact": str(arguments.out), "sha256": digest}
+        show_json("import", {**written, "mode": network.mode, "populations": names})
     else:
         show(network_table(network))
     return 0

@@ -50,7 +50,8 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
     if arguments.json:
-        show_json({"counts": ledger.counts, "nodes": [asdict(row) for row in ledger.rows], "remarks": ledger.remarks})
+        nodes = [asdict(row) for row in ledger.rows]
+        show_json("inspect", {"counts": ledger.counts, "nodes": nodes, "remarks": ledger.remarks})
     else:
         show(tabulate_ledger(ledger, arguments.model.name))
         for remark in ledger.remarks:

@@ -110,13 +110,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         front = select_front(options)
         show_json(
+            "plan",
             {
                 "chosen": options.index(chosen),
                 "plans": [
                     option.finished.record() | {"front": best} for option, best in zip(options, front, strict=True)
                 ],
                 "clipped": record_clipping(arguments),
-            }
+            },
         )
         return 0
     show(options_table(options, chosen), optional=OPTIONAL)

@@ -175,7 +175,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         written = {"written": str(arguments.out), "exit_code": verdict.exit_code, "missing": missing}
         written |= {"clipped": record_clipping(arguments)}
-        show_json(written | {"verdict": verdict_record(verdict)})
+        show_json("report", written | {"verdict": verdict_record(verdict)})
     return verdict.exit_code
 
 

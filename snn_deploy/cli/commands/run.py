@@ -85,7 +85,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if outputs is not None:
         write_outputs(outputs, result)
     if arguments.json:
-        show_json(record(network, result) | {"clipped": record_clipping(arguments)})
+        show_json("run", record(network, result) | {"clipped": record_clipping(arguments)})
     else:
         show(run_table(network, result), silent=("saturated",), optional=("engine", "neurons"))
     return 0

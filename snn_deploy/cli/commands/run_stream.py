@@ -79,6 +79,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
         note(f"wrote {arguments.save_state}")
     if arguments.json:
         show_json(
+            "run-stream",
             {
                 "backend": arguments.backend,
                 "network": run.network,
@@ -88,7 +89,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
                 "populations": [vars(means) for means in counter.means()],
                 "frames": [frame.record(counter.macs) for frame in frames],
                 "clipped": record_clipping(arguments),
-            }
+            },
         )
     else:
         show(stream_table(given.network, counter, arguments.backend))

@@ -101,13 +101,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         write(arguments.plot, pareto_plot(points, "energy_j", "quality_db"))
     if arguments.json:
-        common = {"clipped": record_clipping(arguments)}
-        show_json(
-            [
-                {"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} | common
-                for p in points
-            ]
-        )
+        records = [{"settings": p.settings, "scores": p.scores, "error": p.error, "front": p in front} for p in points]
+        show_json("sweep", {"points": records, "clipped": record_clipping(arguments)})
     else:
         show(sweep_table(points, GOALS))
     return 0

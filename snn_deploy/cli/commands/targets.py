@@ -30,8 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Show all, or one in full."""
     chosen = [load_target(arguments.target)] if arguments.target else [load_target(name) for name in target_names()]
     if arguments.json:
-        records = [_record(target) for target in chosen]
-        show_json(records[0] if arguments.target else records)
+        show_json("targets", {"targets": [_record(target) for target in chosen]})
     elif arguments.target:
         sources = list(dict.fromkeys(figure.source for figure in chosen[0].figures.values()))
         show(tabulate_figures(chosen[0], sources))

@@ -13,7 +13,6 @@ from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli import streams
-from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands import (
     verify_certificate,
     verify_counters,
@@ -23,6 +22,7 @@ from snn_deploy.cli.commands import (
     verify_stream,
 )
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
+from snn_deploy.cli.verdicts import show_verdict_json
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
 from snn_deploy.display.console import progress, show, show_json, suggest_next
@@ -32,8 +32,6 @@ from snn_deploy.errors import VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level
-from snn_deploy.verification import record as verdict_record
-from snn_deploy.verification.certificate import record_score
 from snn_deploy.verification.comparison.schedules import compare_schedules
 from snn_deploy.verification.diagnosis.mutation import MutationScore, add_score, score_mutants, suggest_stimulus
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
@@ -201,9 +199,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return verify_folder.execute(arguments, network, LEVELS[arguments.level])
     outcome, score = _compared(arguments, network)
     if arguments.json:
-        scored = None if score is None else record_score(score)
-        clipped = record_clipping(arguments)
-        show_json({**verdict_record(outcome.verdict), "mutation": scored, "clipped": clipped})
+        show_verdict_json(arguments, outcome.verdict, score)
     else:
         show_verdict(outcome.verdict)
         if score is not None:
@@ -274,7 +270,7 @@ def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
     network, _, payloads = shared.stimulus(arguments, network)
     verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
     if arguments.json:
-        show_json({**verdict_record(verdict), "clipped": record_clipping(arguments)})
+        show_verdict_json(arguments, verdict)
     else:
         show_verdict(verdict)
     return verdict.exit_code
@@ -291,7 +287,7 @@ def _plan(arguments: argparse.Namespace, network: Network) -> int:
         known = name if name in plan.order else shown.get(name, name)
         plan = plan.answer(known, equal=outcome == "equal")
     if arguments.json:
-        show_json({"culprit": plan.culprit, "next": plan.next})
+        show_json("verify-probe-plan", {"culprit": plan.culprit, "next": plan.next})
     elif plan.culprit is not None:
         show(f"culprit: {plan.culprit}")
     else:
@@ -317,7 +313,7 @@ def _suggest(arguments: argparse.Namespace, network: Network) -> int:
     level = LEVELS[arguments.level]
     chosen = [str(paths[index]) for index in suggest_stimulus(score, level, SUGGESTED)]
     if arguments.json:
-        show_json({"images": chosen, "share": score.share(level)})
+        show_json("verify-suggest-stimulus", {"images": chosen, "share": score.share(level)})
     else:
         for name in chosen:
             show(name)

@@ -87,7 +87,8 @@ def check(arguments: argparse.Namespace, network: Network, compare: Compare) -> 
         wrong = _compare_again(arguments, network, certificate, compare) if rerun else ()
     if wrong:
         if arguments.json:
-            show_json({"exit_code": 1, "wrong": list(wrong), "signed_by": None, "run_again": rerun, "verdict": None})
+            invalid = {"exit_code": 1, "wrong": list(wrong), "signed_by": None}
+            show_json("verify-check", {**invalid, "run_again": rerun, "verdict": None})
         else:
             for line in wrong:
                 show(f"{arguments.check}: {line}")
@@ -96,7 +97,7 @@ def check(arguments: argparse.Namespace, network: Network, compare: Compare) -> 
     signed_by = None if key is None else key.keyid
     if arguments.json:
         values = {"exit_code": verdict.exit_code, "wrong": [], "signed_by": signed_by, "run_again": rerun}
-        show_json({**values, "verdict": verdict_record(verdict)})
+        show_json("verify-check", {**values, "verdict": verdict_record(verdict)})
     else:
         checked = "a new run agrees" if rerun else "not run again, give --input (and --trace) for that"
         show(f"{arguments.check} is valid; {_tell_signature(certificate, signed_by)}; {checked}")

@@ -49,7 +49,8 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     beyond = [count for count in counts if abs(count.deviation) > limit]
     if arguments.json:
         fields = ("population", "core", "counter", "counted", "predicted", "deviation")
-        show_json({"within": limit, "counters": [{name: getattr(count, name) for name in fields} for count in counts]})
+        counters = [{name: getattr(count, name) for name in fields} for count in counts]
+        show_json("verify-counters", {"exit_code": int(bool(beyond)), "within": limit, "counters": counters})
     else:
         show(tabulate_counters(counts, limit))
     note(f"{len(counts) - len(beyond)} of {len(counts)} counters within {arguments.within:g} %")

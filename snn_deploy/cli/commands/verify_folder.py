@@ -32,9 +32,9 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
         )
     named = [(path.name, verdict) for path, verdict in zip(folder.paths, verdicts, strict=True)]
     if arguments.json:
-        records = [{"image": name, **verdict_record(verdict)} for name, verdict in named]
+        records = [{"image": name, "verdict": verdict_record(verdict)} for name, verdict in named]
         clipped = record_clipping(arguments)
-        show_json({"exit_code": combine_exit_codes(verdicts), "images": records, "clipped": clipped})
+        show_json("verify-folder", {"exit_code": combine_exit_codes(verdicts), "images": records, "clipped": clipped})
     else:
         show(tabulate_verdicts(named, network.name))
         for name, verdict in named:

@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
         note(f"wrote {arguments.out}")
     status = combine_proofs(proofs)
     if arguments.json:
-        show_json({"exit_code": status, "proofs": [record_proof(proof) for proof in proofs]})
+        show_json("verify-proof", {"exit_code": status, "proofs": [record_proof(proof) for proof in proofs]})
         return status
     if SPECIFICATION in arguments.backends and arguments.emitted is None:
         note(f"{SPECIFICATION} runs the specification itself; there is nothing to prove of it")

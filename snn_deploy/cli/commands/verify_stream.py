@@ -7,13 +7,12 @@ from pathlib import Path
 
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import streams
-from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.streams import StreamInput
-from snn_deploy.display.console import progress, show_json
+from snn_deploy.cli.verdicts import show_verdict_json
+from snn_deploy.display.console import progress
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.network.network import Network
 from snn_deploy.verification import Level
-from snn_deploy.verification import record as verdict_record
 from snn_deploy.verification.stream_session import verify_stream
 
 
@@ -32,7 +31,7 @@ def execute(arguments: argparse.Namespace, network: Network, level: Level) -> in
             given.network, given, backends, level, state=given.state, total=given.total, progress=report
         )
     if arguments.json:
-        show_json({**verdict_record(verdict), "clipped": record_clipping(arguments)})
+        show_verdict_json(arguments, verdict)
     else:
         show_verdict(verdict)
     return verdict.exit_code

@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
         write(arguments.out, _onnx(arguments))
         note(f"wrote {arguments.out}")
         if arguments.json:
-            show_json({"written": str(arguments.out)})
+            show_json("view", {"written": str(arguments.out), "opened": None})
         return 0
     with tempfile.TemporaryDirectory() as folder:
         shown = path
@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
             shown = Path(folder) / f"{path.stem}.onnx"
             write(shown, _onnx(arguments))
         if arguments.json:
-            show_json({"opened": str(path)})
+            show_json("view", {"written": None, "opened": str(path)})
         open_in_netron(shown)
     return 0
 
