@@ -229,13 +229,15 @@ EXPORT int64_t count_events(const counting *job) {
     count_step *const count = loops[(job->count_format == I64) * 2 + (job->event_format == I64)];
     const int64_t tile = job->channels * MAX(1, 4096 / job->channels), width = bytes_of(job->payload_format);
     const int64_t count_width = bytes_of(job->count_format), event_width = bytes_of(job->event_format);
-    uint8_t *largest = malloc((size_t)(tile * (width + 2)));
+    /* not a page apart: processors that compare the lowest 12 bits of addresses would take them for the same */
+    const int64_t gap = 320, bytes = tile * (width + 2) + 2 * gap;
+    uint8_t *largest = malloc((size_t)bytes);
     if (!largest) return OUT_OF_MEMORY;
-    uint8_t *sums = largest + tile * width, *numbers = sums + tile;
+    uint8_t *sums = largest + tile * width + gap, *numbers = sums + tile + gap;
     for (int64_t low = job->begin; low < job->end; low += tile) {
         const int64_t size = MIN(tile, job->end - low);
         void *counts = (char *)job->counts + low * count_width, *events = (char *)job->events + low * event_width;
-        memset(largest, 0, (size_t)(tile * (width + 2)));
+        memset(largest, 0, (size_t)bytes);
         for (int64_t step = 0; step < job->steps; step++) {
             const char *sent = (const char *)job->payloads + (step * job->size + low) * width;
             if (job->bytes_hold_sums)

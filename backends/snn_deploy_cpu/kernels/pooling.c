@@ -10,19 +10,22 @@ typedef struct {
 } pooling;
 
 INLINE void sum_windows(const pooling *job, int32_t *restrict total, int format, int out_format) {
-    const int64_t channels = job->channels;
-    for (int64_t pixel = 0; pixel < job->count * job->rows * job->columns; pixel++) {
-        const int64_t n = pixel / (job->rows * job->columns), i = pixel / job->columns % job->rows, j = pixel % job->columns;
-        memset(total, 0, (size_t)channels * sizeof *total);
-        for (int64_t tap = 0; tap < job->kernel[Y] * job->kernel[X]; tap++) {
-            const int64_t y = i * job->strides[Y] + tap / job->kernel[X] * job->dilations[Y];
-            const int64_t x = j * job->strides[X] + tap % job->kernel[X] * job->dilations[X];
-            const int32_t *restrict weights = job->weights + tap * channels;
-            const char *source = (const char *)job->x + ((n * job->height + y) * job->width + x) * channels * bytes_of(format);
-            for (int64_t c = 0; c < channels; c++) total[c] += weights[c] * (int32_t)get(source, c, format);
-        }
-        for (int64_t c = 0; c < channels; c++) put(job->out, pixel * channels + c, out_format, total[c]);
-    }
+    const int64_t channels = job->channels, pixel_bytes = channels * bytes_of(format);
+    int64_t written = 0;
+    for (int64_t n = 0; n < job->count; n++)
+        for (int64_t i = 0; i < job->rows; i++)
+            for (int64_t j = 0; j < job->columns; j++) {
+                const int32_t *restrict weights = job->weights;
+                const int64_t top = n * job->height + i * job->strides[Y], left = j * job->strides[X];
+                memset(total, 0, (size_t)channels * sizeof *total);
+                for (int64_t h = 0; h < job->kernel[Y]; h++)
+                    for (int64_t w = 0; w < job->kernel[X]; w++, weights += channels) {
+                        const int64_t pixel = (top + h * job->dilations[Y]) * job->width + left + w * job->dilations[X];
+                        const char *source = (const char *)job->x + pixel * pixel_bytes;
+                        for (int64_t c = 0; c < channels; c++) total[c] += weights[c] * (int32_t)get(source, c, format);
+                    }
+                for (int64_t c = 0; c < channels; c++) put(job->out, written++, out_format, total[c]);
+            }
 }
 
 /* out[n, i, j, c] = sum weights[h, w, c] * x[n, i s_y + h d_y, j s_x + w d_x, c], whose 32-bit sums the caller has proved to

@@ -21,6 +21,9 @@ int64_t row_bytes(const packed_rows *rows) { return rows->width * bytes_of(rows-
 typedef __m256i sums_vector;
 #define NO_SUMS _mm256_setzero_si256()
 
+/* Not memcpy: GCC would copy two at once, through memory. */
+INLINE void store_vector(void *out, sums_vector sums) { _mm256_storeu_si256(out, sums); }
+
 /* Adds two rows of weights times their payloads. Their numbers are interleaved, so that one instruction multiplies both and
  * adds the products; unpacking works on each half of a register, which pack_rows allows for. */
 INLINE void add_two(sums_vector *total, int vectors, bool wide, const char *one, const char *other, const void *payloads) {
@@ -85,6 +88,8 @@ typedef struct {
     };
 } sums_vector;
 #define NO_SUMS ((sums_vector){{{0}}})
+
+INLINE void store_vector(void *out, sums_vector sums) { memcpy(out, &sums, sizeof sums); }
 
 INLINE void add_two(sums_vector *total, int vectors, bool wide, const char *one, const char *other, const void *payloads) {
     const int32_t p = (int32_t)get(payloads, 0, wide ? I16 : U8), q = (int32_t)get(payloads, 1, wide ? I16 : U8);
@@ -188,11 +193,15 @@ INLINE void add_events(sums_vector *total, int vectors, bool wide, const char *w
                 (const char *)list.payloads + event * (wide ? 2 : 1));
 }
 
-INLINE void sum_list(int vectors, bool wide, const char *weights, event_list list, int64_t first, int64_t last, void *sums) {
-    sums_vector total[MAX_ROW_VECTORS];
-    for (int v = 0; v < vectors; v++) total[v] = NO_SUMS;
-    add_events(total, vectors, wide, weights, list, first, last);
-    memcpy(sums, total, (size_t)vectors * sizeof *total);
+INLINE void sum_line(int vectors, bool wide, const maps *x, const packed_rows *rows, int64_t tile, event_list list,
+                     char *products, int64_t pixel_bytes) {
+    for (int64_t pixel = 0; pixel < x->width; pixel++, products += pixel_bytes) {
+        sums_vector total[MAX_ROW_VECTORS];
+        for (int v = 0; v < vectors; v++) total[v] = NO_SUMS;
+        const char *weights = (const char *)rows->data + (tile - pixel) * x->channels * row_bytes(rows);
+        add_events(total, vectors, wide, weights, list, list.starts[pixel], list.starts[pixel + 1]);
+        for (int v = 0; v < vectors; v++) store_vector(products + v * sizeof *total, total[v]);
+    }
 }
 
 /* Calls `work(vectors, wide, ...)` with the constants that `rows` have. */
@@ -212,8 +221,8 @@ INLINE void sum_list(int vectors, bool wide, const char *weights, event_list lis
     default: work(8, false, __VA_ARGS__);                                                                              \
     }
 
-void sum_events(const packed_rows *rows, const char *weights, event_list list, int64_t first, int64_t last, void *sums) {
-    WITH_ROWS(rows, sum_list, weights, list, first, last, sums)
+void sum_pixels(const maps *x, const packed_rows *rows, int64_t tile, event_list list, char *products, int64_t pixel_bytes) {
+    WITH_ROWS(rows, sum_line, x, rows, tile, list, products, pixel_bytes)
 }
 
 /* Whether any of `runs` holds events for the position whose column is `left` before that of each run. */

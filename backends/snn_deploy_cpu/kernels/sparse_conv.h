@@ -24,5 +24,6 @@ int64_t list_capacity(const maps *x);
 int64_t row_bytes(const packed_rows *rows);
 void list_events(const maps *x, int64_t n, int64_t y, const packed_rows *rows, event_list list);
 
-/* Writes the sums of events first .. last to `sums`, U8's as int16, I16's as int32; their rows begin at `weights`. */
-void sum_events(const packed_rows *rows, const char *weights, event_list list, int64_t first, int64_t last, void *sums);
+/* Writes the sums of each pixel's events, for the outputs of a tile, to `products`, a pixel `pixel_bytes` after the last:
+ * U8's as int16, I16's as int32. The kernel is of one row of weights for an input. */
+void sum_pixels(const maps *x, const packed_rows *rows, int64_t tile, event_list list, char *products, int64_t pixel_bytes);

@@ -12,6 +12,9 @@ typedef int16_t v8h __attribute__((vector_size(16)));
 
 typedef struct {
     char *data;
+    const char **tap_rows; /* the products of the row that each tap row reads, NULL outside the input */
+    const char **taps; /* products of one output pixel, for each tap inside the input */
+    int64_t *tap_pixels; /* bytes to the pixel that each column of taps reads */
     int64_t slots, row, pixel; /* numbers of a row and of a pixel */
     int format;
 } product_ring;
@@ -20,9 +23,20 @@ static bool allocate(product_ring *ring, const maps *x, const upsampling *up, co
                      int64_t pixel, int format) {
     const int64_t last = floor_div(target->columns - 1 - up->pads[X] + up->kernel[X] - 1, up->factor);
     const int64_t pixels = up->left + MAX(last + 1, MAX(width, x->width)) + ceil_div(WIDE, pixel);
-    *ring = (product_ring){NULL, floor_div(up->kernel[Y] - 2, up->factor) + 2, pixels * pixel, pixel, format};
+    *ring = (product_ring){.slots = floor_div(up->kernel[Y] - 2, up->factor) + 2, .row = pixels * pixel, .pixel = pixel,
+                           .format = format};
     ring->data = calloc((size_t)(ring->slots * ring->row), (size_t)bytes_of(format));
-    return ring->data;
+    ring->tap_rows = malloc((size_t)up->kernel[Y] * sizeof *ring->tap_rows);
+    ring->taps = malloc((size_t)(up->kernel[Y] * up->kernel[X]) * sizeof *ring->taps);
+    ring->tap_pixels = malloc((size_t)(target->columns + up->kernel[X]) * sizeof *ring->tap_pixels);
+    if (!ring->data || !ring->tap_rows || !ring->taps || !ring->tap_pixels) return false;
+    for (int64_t column = 0; column < target->columns + up->kernel[X]; column++)
+        ring->tap_pixels[column] = (floor_div(column - up->pads[X], up->factor) + up->left) * pixel * bytes_of(format);
+    return true;
+}
+
+static void release(product_ring *ring) {
+    free(ring->data), free(ring->tap_rows), free(ring->taps), free(ring->tap_pixels);
 }
 
 static char *product(const product_ring *ring, int64_t y, int64_t pixel) {
@@ -46,21 +60,24 @@ INLINE void sum_taps(v8i total[WIDE / 8], const char *products, int format) {
 INLINE void sum_row(const product_ring *ring, const upsampling *up, int64_t height, const currents *target, int64_t slot,
                     int64_t line, int format) {
     static const int64_t one_pixel[2] = {1, 1};
-    for (int64_t column = 0; column < target->columns; column++)
-        for (int64_t tile = 0; tile < ceil_div(target->channels, WIDE); tile++) {
+    const int64_t tap_bytes = target->channels * bytes_of(format);
+    for (int64_t h = 0; h < up->kernel[Y]; h++) {
+        const int64_t y = floor_div(target->row_begin + line - up->pads[Y] + h, up->factor);
+        ring->tap_rows[h] = 0 <= y && y < height ? product(ring, y, 0) + h * up->kernel[X] * tap_bytes : NULL;
+    }
+    for (int64_t column = 0; column < target->columns; column++) {
+        int64_t taps = 0;
+        for (int64_t h = 0; h < up->kernel[Y]; h++)
+            for (int64_t w = 0; w < up->kernel[X] && ring->tap_rows[h]; w++)
+                ring->taps[taps++] = ring->tap_rows[h] + ring->tap_pixels[column + w] + w * tap_bytes;
+        for (int64_t first = 0; first < target->channels; first += WIDE) {
             v8i total[WIDE / 8] = {{0}};
             int32_t sums[WIDE];
-            for (int64_t h = 0; h < up->kernel[Y]; h++) {
-                const int64_t y = floor_div(target->row_begin + line - up->pads[Y] + h, up->factor);
-                for (int64_t w = 0; w < up->kernel[X] && 0 <= y && y < height; w++) {
-                    const int64_t pixel = floor_div(column - up->pads[X] + w, up->factor) + up->left;
-                    const int64_t tap = (h * up->kernel[X] + w) * target->channels + tile * WIDE;
-                    sum_taps(total, product(ring, y, pixel) + tap * bytes_of(format), format);
-                }
-            }
+            for (int64_t tap = 0; tap < taps; tap++) sum_taps(total, ring->taps[tap] + first * bytes_of(format), format);
             memcpy(sums, total, sizeof sums);
-            write_sums(target, slot, line, column, one_pixel, tile * WIDE, sums, WIDE, target->overwrite);
+            write_sums(target, slot, line, column, one_pixel, first, sums, WIDE, target->overwrite);
         }
+    }
 }
 
 /* All rows of the target, and what makes the products of an input row the first time that one is read. */
@@ -88,17 +105,15 @@ EXPORT int64_t upsampled_direct_conv(const maps *x, const packed_weights *weight
         FOR_EACH_ROW((copy_payloads(row, weights->format, x, n, y, words * per_word),
                       multiply_pixels(weights, row, x->width, words, (int32_t *)product(&ring, y, up->left), ring.pixel)),
                      I32)
-    free(ring.data), free(row);
+    release(&ring), free(row);
     return saturated;
 }
 
 static void multiply_events(const maps *x, const packed_rows *rows, event_list list, const product_ring *ring, int64_t y,
                             int64_t left) {
-    const int64_t pitch = row_bytes(rows);
+    const int64_t bytes = bytes_of(ring->format);
     for (int64_t tile = 0; tile < rows->tiles; tile++)
-        for (int64_t pixel = 0; pixel < x->width; pixel++)
-            sum_events(rows, (const char *)rows->data + (tile - pixel) * x->channels * pitch, list, list.starts[pixel],
-                       list.starts[pixel + 1], product(ring, y, left + pixel) + tile * rows->width * bytes_of(ring->format));
+        sum_pixels(x, rows, tile, list, product(ring, y, left) + tile * rows->width * bytes, ring->pixel * bytes);
 }
 
 EXPORT int64_t upsampled_sparse_conv(const maps *x, const packed_rows *rows, const upsampling *up, const currents *target,
@@ -114,6 +129,6 @@ EXPORT int64_t upsampled_sparse_conv(const maps *x, const packed_rows *rows, con
         FOR_EACH_ROW((list_events(x, n, y, rows, list), multiply_events(x, rows, list, &ring, y, up->left)), I16)
     else if (ready)
         FOR_EACH_ROW((list_events(x, n, y, rows, list), multiply_events(x, rows, list, &ring, y, up->left)), I32)
-    free(ring.data), free(list.offsets), free(list.payloads), free(list.starts);
+    release(&ring), free(list.offsets), free(list.payloads), free(list.starts);
     return saturated;
 }
