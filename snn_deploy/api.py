@@ -34,12 +34,13 @@ from snn_deploy.backend.stream_file import load_state
 from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.choose import Bench, choose, has_free_options
 from snn_deploy.conversion.convert import Converted
+from snn_deploy.conversion.findings import Findings, examine
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.cost.energy import estimate as energy_of
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
-from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
+from snn_deploy.data.calibration import load_calibration
 from snn_deploy.data.image_stream import ImageStream
 from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
@@ -121,6 +122,8 @@ class SpikingNetwork:
     """
 
     network: Network
+    findings: Findings | None = None
+    """What :func:`convert` lost, in the unit of the task, which layers cost it, and what would help."""
 
     def run(
         self, images: Image, backend: str = "cpu", record: Record = Record.COUNTS, plan: str | Path | Plan | None = None
@@ -247,25 +250,27 @@ def convert(
     source = None if given is None else [Path(each) if isinstance(each, str) else each for each in given]
     picture = pipeline.input_scale(path, span, _numbers(mean), _numbers(std))
     channels = pipeline.input_channels(path, patch or pipeline.input_size(path))
-    patches = load_calibration_images(source, channels, noise, seed, patch, picture, HELD_BACK)
-    seen, held_back = patches[:-HELD_BACK], patches[-HELD_BACK:]
+    loaded = load_calibration(source, channels, noise, seed, patch, picture)
     with _watched(f"converting {path.name}") as report:
-        converted = pipeline.convert(path, seen, chosen, size, progress=report, picture=picture)
+        converted = pipeline.convert(path, loaded.seen, chosen, size, progress=report, picture=picture)
     usual = chosen or Options()
-    if has_free_options(usual) and not (fixed or isinstance(options, Options)):
-        bench = Bench(path, seen, picture, converted.conversion.statistics, held_back)
-        converted = _choose(bench, converted, usual)
-    return SpikingNetwork(converted.conversion.network)
+    if not has_free_options(usual) or fixed or isinstance(options, Options):
+        return SpikingNetwork(converted.conversion.network)
+    bench = Bench(path, loaded.seen, picture, converted.conversion.statistics, loaded.held_back, loaded.clean)
+    return _choose(bench, converted, usual)
 
 
-def _choose(bench: Bench, converted: Converted, options: Options) -> Converted:
+def _choose(bench: Bench, converted: Converted, options: Options) -> SpikingNetwork:
     """The conversion that loses least on held-back images; ``converted`` without the cpu backend, which measures it."""
     try:
         backend = load_backend("cpu")
     except BackendUnavailableError:
-        return converted
+        return SpikingNetwork(converted.conversion.network)
     with _watched("measuring what is lost") as report:
-        return choose(bench, backend, converted, options, progress=report).converted
+        choice = choose(bench, backend, converted, options, progress=report)
+    with _watched("looking for what would help") as report:
+        findings = examine(bench, backend, choice, progress=report)
+    return SpikingNetwork(choice.converted.conversion.network, findings)
 
 
 def _numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:

@@ -25,9 +25,11 @@ from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.lower import Conversion
-from snn_deploy.data.images import Images
+from snn_deploy.conversion.task_loss import Measure, Task, TaskLoss
+from snn_deploy.data.images import PLAIN, Images
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network.network import Population
+from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import normal_form
 
 IMAGES = 4
@@ -50,6 +52,8 @@ class Loss:
 
     layers: tuple[LayerLoss, ...]
     error: float
+    task: TaskLoss | None = None
+    """The loss of the first output in the unit of its task."""
 
     @property
     def snr_db(self) -> float:
@@ -73,15 +77,31 @@ class Truth:
 
     images: Images
     values: tuple[Mapping[str, Float32], ...]
+    task: Task | None = None
 
     @classmethod
-    def of(cls, model: Path, images: Images) -> Truth:
-        """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size."""
+    def of(
+        cls,
+        model: Path,
+        images: Images,
+        clean: Images | None = None,
+        picture: PictureScale = PLAIN,
+        measure: Measure | None = None,
+    ) -> Truth:
+        """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size.
+
+        ``clean``, ``picture`` and ``measure`` tell what the first output is (:class:`~snn_deploy.conversion.task_loss.Task`).
+        """
         chosen = images[:IMAGES]
         ((height, width),) = {image.shape[2:] for image in chosen}
         graph = normal_form(read(model, (height, width)).graph)
-        probe = ActivationProbe(graph, [layer.name for layer in group_layers(graph).layers])
-        return cls(chosen, tuple(probe(image) for image in chosen))
+        layers = group_layers(graph)
+        probe = ActivationProbe(graph, [layer.name for layer in layers.layers])
+        values = tuple(probe(image) for image in chosen)
+        _, output, host = layers.outputs[0]
+        expected = [each[output] for each in values]
+        task = Task.of(host, expected, chosen, None if clean is None else clean[:IMAGES], picture, measure)
+        return cls(chosen, values, task)
 
 
 def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
@@ -89,16 +109,20 @@ def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss
     network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
     errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     steps = network.steps if network.mode == "rate" else 1
+    outputs = [value for _, value, _ in conversion.layers.outputs]
+    shown = []
     for image, expected in zip(truth.images, truth.values, strict=True):
         run = backend.run(network, quantize_images(network, image))
         for name in names:
-            unit = network.population(name).unit[:, None, None] / steps
-            errors[name] += float(np.square(run.counts[name] * unit - expected[name]).sum())
+            values = run.counts[name] * (network.population(name).unit[:, None, None] / steps)
+            errors[name] += float(np.square(values - expected[name]).sum())
             powers[name] += float(np.square(expected[name], dtype=np.float64).sum())
-    outputs = [value for _, value, _ in conversion.layers.outputs]
+            if name == outputs[0]:
+                shown.append(values)
     layers = [LayerLoss(name, _relative(errors[name], powers[name]), *_levels(conversion, name)) for name in names]
     variation = sum(_variation([values[name] for values in truth.values]) for name in outputs)
-    return Loss(tuple(layers), _relative(sum(errors[name] for name in outputs), variation))
+    error = _relative(sum(errors[name] for name in outputs), variation)
+    return Loss(tuple(layers), error, None if truth.task is None else truth.task.lose(shown, error))
 
 
 def _variation(maps: Sequence[Float32]) -> float:
@@ -114,7 +138,7 @@ def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
         return 0.0, 0.0
     statistics, network = conversion.statistics[name], conversion.network
     rate = network.mode == "rate"
-    low, high = _limits(population, network.steps if rate else 1)
+    low, high = limit_counts(population, network.steps if rate else 1)
     quantum = (conversion.scales.unit[name] / (network.steps if rate else 1))[:, None]
     centers = np.broadcast_to(statistics.centers, statistics.histogram.shape)
     inside = np.clip(centers, low * quantum, high * quantum)
@@ -125,7 +149,7 @@ def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
     return _relative(clipping, power), _relative(rounding, power)
 
 
-def _limits(population: Population, steps: int) -> tuple[int, int]:
+def limit_counts(population: Population, steps: int) -> tuple[int, int]:
     """Least and largest count of a run of ``steps`` steps."""
     low, high = population.count_range or tuple(limit * steps for limit in population.payload_range)
     return low, high

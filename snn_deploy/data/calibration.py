@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,29 @@ HELD_BACK = 4
 Source = Path | Sequence[Path | pictures.Image] | None
 
 
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Images that a conversion is made from, others that it is measured on, and these without noise where some was added."""
+
+    seen: Images
+    held_back: Images
+    clean: Images | None = None
+
+
+def load_calibration(
+    source: Source,
+    channels: int,
+    noise: float = 0.0,
+    seed: int = 0,
+    patch: Size | None = None,
+    scale: PictureScale = PLAIN,
+) -> Calibration:
+    """The images of :func:`load_calibration_images`, and :data:`HELD_BACK` further ones."""
+    cut = _cut(source, channels, noise, seed, patch, scale, HELD_BACK)
+    noisy = _noisy(cut, noise, seed, scale)
+    return Calibration(noisy[:-HELD_BACK], noisy[-HELD_BACK:], cut[-HELD_BACK:] if noise else None)
+
+
 def load_calibration_images(
     source: Source,
     channels: int,
@@ -36,16 +60,31 @@ def load_calibration_images(
     seed: int = 0,
     patch: Size | None = None,
     scale: PictureScale = PLAIN,
-    further: int = 0,
 ) -> Images:
     """Random patches, with Gaussian noise, of files, of all images of folders, of arrays, or of scikit-image's photographs.
 
     Patches have size ``patch`` (H, W), and smaller images are continued by their mirror images; without ``patch`` they
-    are ``PATCH`` squared, or less where an image is smaller. There are ``PATCHES``, or fewer large ones, and as many
-    ``further`` ones behind them as are asked for. Pictures are
-    brought into the range of ``scale``; arrays of floats are in it. :class:`StimulusError` for no image, for other
+    are ``PATCH`` squared, or less where an image is smaller. There are ``PATCHES``, or fewer large ones. Pictures are brought
+    into the range of ``scale``; arrays of floats are in it. :class:`StimulusError` for no image, for other
     shapes and for values or a ``noise`` that are not finite.
     """
+    return _noisy(_cut(source, channels, noise, seed, patch, scale), noise, seed, scale)
+
+
+def _noisy(images: Images, noise: float, seed: int, scale: PictureScale) -> Images:
+    return [pictures.add_noise(image, noise, seed + 1 + index, scale) for index, image in enumerate(images)]
+
+
+def _cut(
+    source: Source,
+    channels: int,
+    noise: float,
+    seed: int,
+    patch: Size | None,
+    scale: PictureScale,
+    further: int = 0,
+) -> Images:
+    """Patches without noise, and ``further`` ones behind them."""
     if not 0 <= noise < float("inf"):
         raise StimulusError(f"noise of {noise}: a standard deviation in units of 1/255, 0 or more, is needed")
     if source is None:
@@ -56,8 +95,7 @@ def load_calibration_images(
     if not images:
         raise StimulusError("no calibration image; give at least one, or None for scikit-image's photographs")
     size = patch or (PATCH, PATCH)
-    cut = pictures.cut_patches(images, size, _count(size) + further, seed, exact=patch is not None)
-    return [pictures.add_noise(patch_image, noise, seed + 1 + index, scale) for index, patch_image in enumerate(cut)]
+    return pictures.cut_patches(images, size, _count(size) + further, seed, exact=patch is not None)
 
 
 def _count(size: Size) -> int:

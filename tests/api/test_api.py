@@ -82,6 +82,15 @@ def test_presets_by_name_and_one_array_of_images(tmp_path: Path) -> None:
         sd.convert(model, batch, "unet")
 
 
+def test_a_conversion_tells_what_it_loses(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    findings = sd.convert(model, PHOTO, size=(16, 16)).findings
+    assert findings is not None
+    assert findings.summary.startswith("loss: ")
+    assert findings.is_enough is (findings.warnings == ())
+    assert (net.findings, sd.convert(model, PHOTO, size=(16, 16), fixed=True).findings) == (None, None)
+
+
 def test_every_output_is_in_the_result(tmp_path: Path) -> None:
     network = random_unet("exact", 0)
     outputs = (Output("restored", "output"), Output("deep", "enc1/b", ("softmax", "argmax")))

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from snn_deploy.cli import app as cli
+from snn_deploy.conversion import remedies
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import artifact
 from snn_deploy.testing import random_unet
@@ -238,8 +239,10 @@ def test_a_backend_that_fails_is_not_compared(
 def test_values_far_from_the_calibrated_ones_are_told(tool: Tool, network: Path) -> None:
     np.save("bright.npy", np.random.default_rng(0).uniform(0, 5, (1, 1, 16, 16)).astype(np.float32))
     found = tool("run", network, "--input", "bright.npy", "--backend", "reference")
-    assert found.status == 0
-    assert re.search(r"^warning: [78]\d\.\d\d% of the input's values are outside", found.err)
+    assert found.status == 3
+    assert re.search(
+        r"^snn-deploy run: [78]\d\.\d\d% of the input's values are outside .* images like these$", found.err
+    )
 
 
 def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:
@@ -299,14 +302,32 @@ def test_options_are_kept_where_they_are_fixed(tool: Tool, tmp_path: Path) -> No
         assert "--fixed" in found.err
 
 
-def test_a_loss_may_be_too_large(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_may_be_too_large(tool: Tool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, out = root / "models" / "denoiser_s25.onnx", tmp_path / "found.snn"
+    convert = ("convert", model, "--size", "16x16", "--levels", "31", "--fixed", "--out", out, "--max-loss")
+    allowed = tool(*convert, "100", "--noise", "25", "--json")
+    task = json.loads(allowed.out)["findings"]["loss"]
+    assert allowed.status == 0
+    assert (task["measure"], task["float_db"] > 25, task["allowed"]) == ("psnr", True, 100)
+    monkeypatch.setattr(remedies, "BUDGET_S", 0.0)
+    found = tool(*convert, f"{0.99 * task['value']:.6f}", "--noise", "25", "--json")
+    told = json.loads(found.out)["findings"]
+    assert (found.status, told["loss"]["value"]) == (1, task["value"])
+    assert f"warning: {told['warnings'][0]}" in found.err
+    assert [each["change"] for each in told["remedies"]] == ["--levels 255"]
+
+
+def test_a_loss_is_shown_or_said_not_to_be_measured(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, out = write_unet(tmp_path / "unet.onnx"), tmp_path / "found.snn"
-    convert = ("convert", model, "--size", "16x16", "--levels", "127", "--fixed", "--out", out)
-    error = 100 * json.loads(tool(*convert, "--json").out)["loss"]["error"]
-    assert tool(*convert, "--max-loss", f"{1.01 * error:.4f}").status == 0
-    found = tool(*convert, "--max-loss", f"{0.99 * error:.4f}", "--json")
-    assert (found.status, json.loads(found.out)["loss"]["error"]) == (1, error / 100)
-    assert re.search(r"error is \S+% of its variation, more than the \S+% of --max-loss$", found.err, re.MULTILINE)
+    convert = ("convert", model, "--size", "16x16", "--levels", "3", "--fixed", "--out", out)
+    shown = tool(*convert)
+    assert shown.status == 0
+    assert re.search(r"^loss: \S+% of the output's variation, 4 images .* did not see$", shown.out, re.MULTILINE)
+    assert re.search(r"^layers that cost most, .*\nwould help, as measured: --levels 1023 ", shown.out, re.MULTILINE)
+    labels = json.loads(tool(*convert, "--max-loss", "100", "--task", "segment", "--json").out)["findings"]["loss"]
+    assert (labels["measure"], labels["allowed"]) == ("labels", 100)
 
     def absent(name: str) -> None:
         raise BackendUnavailableError(f"{name} is absent")

@@ -15,10 +15,10 @@ from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.cli.status import DIFFERENT, DONE, NOT_COMPARED
 from snn_deploy.conversion.choose import Bench, Choice, choose, has_free_options
 from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
-from snn_deploy.conversion.loss import Loss
+from snn_deploy.conversion.findings import Findings, examine
 from snn_deploy.conversion.report import record, record_choice
-from snn_deploy.data.calibration import HELD_BACK, load_calibration_images
-from snn_deploy.data.images import Images
+from snn_deploy.conversion.task_loss import Measure
+from snn_deploy.data.calibration import load_calibration, load_calibration_images
 from snn_deploy.display.console import note, progress, show, show_json, suggest_next
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
@@ -26,10 +26,14 @@ from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.onnx import freeze_norm, own_channels
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.shapes import Size
+
+MEASURES: dict[str | None, Measure | None] = {None: None, "denoise": "psnr", "segment": "labels"}
+"""How the loss of a task is measured; by what the images show where no task is given."""
 
 MODES = Modes(
     shared.conversion_modes(
-        "model out size freeze_norm fixed search max_loss calibration rounding range mean std noise seed json"
+        "model out size freeze_norm fixed search task max_loss calibration rounding range mean std noise seed json"
     ),
     (
         Need(
@@ -68,10 +72,14 @@ def add(verbs: Any) -> None:
         "--search", action="store_true", help="try them all, however little is lost, and keep what loses least"
     )
     parser.add_argument(
+        "--task", choices=("denoise", "segment"), help="how the loss is measured (default: as noise and output tell)"
+    )
+    parser.add_argument(
         "--max-loss",
         type=shared.real(0, 100),
-        metavar="PERCENT",
-        help="status 1 where the output's error is above PERCENT of its variation, 2 where it was not measured",
+        metavar="LOSS",
+        help="status 1 where more is lost: dB of a picture, percent of labels, else of the output's variation;"
+        " 2 where it was not measured",
     )
     shared.add_conversion(parser)
     shared.add_json(parser)
@@ -87,70 +95,75 @@ def execute(arguments: argparse.Namespace) -> int:
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
     picture = shared.picture_scale(arguments, model)
     channels = input_channels(model, arguments.size or input_size(model))
-    images = _calibration(arguments, model, channels, picture, HELD_BACK)
-    seen, held_back = images[:-HELD_BACK], images[-HELD_BACK:]
+    calibration = load_calibration(*_calibration(arguments, model, channels, picture))
+    seen = calibration.seen
     with progress(f"converting {model.name}") as report:
         converted = convert(model, seen, options, arguments.size, progress=report, picture=picture)
     for remark in converted.model.ledger.remarks:
         note(f"{model.name}: {remark}")
-    choice = _choose(Bench(model, seen, picture, converted.conversion.statistics, held_back), converted, arguments)
+    statistics, measure = converted.conversion.statistics, MEASURES[arguments.task]
+    bench = Bench(model, seen, picture, statistics, calibration.held_back, calibration.clean, measure)
+    choice, findings = _choose(bench, converted, arguments)
     converted = converted if choice is None else choice.converted
     loss = None if choice is None else choice.trial.loss
     digest = artifact.save(converted.conversion.network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     if arguments.json:
         chosen = None if choice is None else record_choice(choice)
-        document = record(converted.conversion, loss) | {"choice": chosen}
+        told = None if findings is None else findings.record()
+        document = record(converted.conversion, loss) | {"choice": chosen, "findings": told}
         show_json("convert", document | {"artifact": str(arguments.out), "sha256": digest})
-        return _judge(loss, arguments.max_loss)
+        return _judge(findings, arguments.max_loss)
     if choice is not None and len(choice.trials) > 1:
         show(trial_table(choice))
     show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
     show(connection_table(converted.conversion))
+    if findings is not None:
+        show("\n".join((findings.summary, *findings.warnings[1:])))
     suggest_next("snn-deploy", "verify", arguments.out, "--input", "IMAGE")
-    return _judge(loss, arguments.max_loss)
+    return _judge(findings, arguments.max_loss)
 
 
-def _judge(loss: Loss | None, most: float | None) -> int:
-    """The exit status under ``--max-loss``, in percent; a loss above it is said."""
+def _judge(findings: Findings | None, most: float | None) -> int:
+    """Say what is wrong; the exit status under ``--max-loss``."""
+    if findings is not None and findings.warnings:
+        note(f"warning: {findings.warnings[0]}")
     if most is None:
         return DONE
-    if loss is None:
+    if findings is None:
         return NOT_COMPARED
-    if loss.error <= most / 100:
-        return DONE
-    note(f"the output's error is {loss.error:.2%} of its variation, more than the {most:g}% of --max-loss")
-    return DIFFERENT
+    return DONE if findings.is_enough else DIFFERENT
 
 
-def _choose(bench: Bench, converted: Converted, arguments: argparse.Namespace) -> Choice | None:
-    """The conversion that loses least on held-back images; ``None`` without the cpu backend, which measures it."""
+def _choose(bench: Bench, converted: Converted, arguments: argparse.Namespace) -> tuple[Choice | None, Findings | None]:
+    """The conversion that loses least on held-back images, and what it loses; nothing without the cpu backend."""
     try:
         backend = load_backend("cpu")
     except BackendUnavailableError as error:
         if arguments.search:
             raise
         note(f"what the conversion loses was not measured: {error}")
-        return None
+        return None, None
     options = shared.options_of(arguments)
     given = asdict(options) if arguments.fixed else shared.given_options(arguments)
     with progress("measuring what is lost") as report:
-        return choose(bench, backend, converted, options, given=given, search=arguments.search, progress=report)
+        choice = choose(bench, backend, converted, options, given=given, search=arguments.search, progress=report)
+    with progress("looking for what would help") as report:
+        return choice, examine(bench, backend, choice, arguments.max_loss, report)
 
 
 def _calibration(
-    arguments: argparse.Namespace, model: Path, channels: int, picture: PictureScale, further: int = 0
-) -> Images:
+    arguments: argparse.Namespace, model: Path, channels: int, picture: PictureScale
+) -> tuple[list[Path] | None, int, float, int, Size | None, PictureScale]:
+    """What loads the calibration images."""
     patch = calibration_size(model, arguments.size)
-    return load_calibration_images(
-        arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture, further
-    )
+    return arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture
 
 
 def _frozen(arguments: argparse.Namespace) -> Path:
     """The model with its instance normalization frozen, written beside the artifact; says what that costs."""
     picture = shared.picture_scale(arguments, arguments.model)
-    images = _calibration(arguments, arguments.model, own_channels(arguments.model), picture)
+    images = load_calibration_images(*_calibration(arguments, arguments.model, own_channels(arguments.model), picture))
     frozen = freeze_norm(arguments.model, np.concatenate(list(images)))
     path: Path = arguments.out.with_suffix(".frozen.onnx")
     write(path, frozen.model)

@@ -1,0 +1,110 @@
+"""What a conversion is found to lose in the end, which layers cost it, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from snn_deploy.backend.protocol import Backend, Progress
+from snn_deploy.conversion.choose import Bench, Choice
+from snn_deploy.conversion.layer_cost import LayerCost, measure_costs
+from snn_deploy.conversion.layers import group_layers
+from snn_deploy.conversion.loss import IMAGES
+from snn_deploy.conversion.remedies import Remedy, find_remedies
+from snn_deploy.conversion.task_loss import TaskLoss
+from snn_deploy.frontend.onnx import read
+from snn_deploy.passes import normal_form
+
+COSTLIEST = 3
+"""Layers that are named."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The loss in the unit of the task, what the layers cost and what would help, and all of it in words.
+
+    ``costs`` and ``remedies`` are empty where no more is lost than is allowed.
+    """
+
+    loss: TaskLoss
+    allowed: float
+    costs: tuple[LayerCost, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether no more is lost than is allowed."""
+        return not self.loss.exceeds(self.allowed)
+
+    @property
+    def summary(self) -> str:
+        """The loss, and what it was measured on."""
+        against = "" if self.loss.float_db is None else f"; the float network has {self.loss.float_db:.2f} dB"
+        return f"loss: {self.loss}, {IMAGES} images that calibration did not see{against}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines that say what is wrong and what to do; none where no more is lost than is allowed."""
+        if self.is_enough:
+            return ()
+        lines = [f"the conversion loses {self.loss}; {self.loss.bound(self.allowed)} are allowed"]
+        if self.costs:
+            named = ", ".join(map(str, self.costs[:COSTLIEST]))
+            lines.append(f"layers that cost most, each alone, in parts of the output's variation: {named}")
+        if self.remedies:
+            lines.append("would help, as measured: " + "; ".join(map(_describe, self.remedies)))
+        else:
+            lines.append(
+                "no other option that was tried loses a tenth less; calibrate with images like those to come, or train the"
+                " model for what it loses (snn-deploy finetune)"
+            )
+        return tuple(lines)
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "loss": asdict(self.loss) | {"allowed": self.allowed},
+            "costs": [asdict(cost) for cost in self.costs],
+            "remedies": [
+                {"change": remedy.change, "loss": _loss_of(remedy).value, "error": remedy.trial.error}
+                for remedy in self.remedies
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def _describe(remedy: Remedy) -> str:
+    return f"{remedy.change} ({_loss_of(remedy).number})"
+
+
+def _loss_of(remedy: Remedy) -> TaskLoss:
+    loss = remedy.trial.loss
+    if loss is None or loss.task is None:
+        raise TypeError(f"{remedy.change}: a remedy is a trial that was measured")
+    return loss.task
+
+
+def examine(
+    bench: Bench, backend: Backend, choice: Choice, most: float | None = None, progress: Progress | None = None
+) -> Findings | None:
+    """What ``choice`` is found to lose; where that is more than ``most``, or the task's bar, costs and remedies too.
+
+    ``None`` where nothing was measured.
+    """
+    if choice.trial.loss is None or choice.trial.loss.task is None:
+        return None
+    loss = choice.trial.loss.task
+    findings = Findings(loss, loss.bar if most is None else most)
+    if findings.is_enough:
+        return findings
+    conversion = bench.fit(choice.converted, choice.trial.options)
+    _, height, width = conversion.network.input.shape
+    graph = normal_form(read(bench.model, (height, width)).graph)
+    costs = measure_costs(replace(conversion, layers=group_layers(graph)), graph, bench.held_back[0])
+    remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
+    return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))
+
+
+def _measured(remedies: Sequence[Remedy]) -> Sequence[Remedy]:
+    return [remedy for remedy in remedies if remedy.trial.loss is not None and remedy.trial.loss.task is not None]

@@ -1,0 +1,105 @@
+"""A loss in the unit of the task: dB, labels, or parts of the variation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from snn_deploy.arrays import Float32, Float64
+from snn_deploy.conversion.task_loss import ASSUMED_DB, Measure, Task, TaskLoss
+from snn_deploy.data.images import Images
+from snn_deploy.network.picture_scale import PictureScale
+
+RNG = np.random.default_rng(0)
+CLEAN = [RNG.random((1, 1, 8, 8), np.float32) * np.float32(0.5) + np.float32(0.25) for _ in range(2)]
+
+
+def noisy(images: Images, sigma: float, seed: int = 1) -> Images:
+    rng = np.random.default_rng(seed)
+    return [image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32) for image in images]
+
+
+def wide(images: Images) -> list[Float64]:
+    return [image.astype(np.float64) for image in images]
+
+
+def psnr(image: Float32 | Float64, clean: Float32) -> float:
+    return -10 * math.log10(np.square(image.astype(np.float64) - clean).mean())
+
+
+def test_psnr_is_lost_to_the_clean_image_where_it_is_known() -> None:
+    expected, values = noisy(CLEAN, 0.02), wide(noisy(CLEAN, 0.03, 2))
+    task = Task.of((), expected, noisy(CLEAN, 0.1, 3), CLEAN)
+    loss = task.lose(values, 0.5)
+    before = np.mean([psnr(image, clean) for image, clean in zip(expected, CLEAN, strict=True)])
+    after = np.mean([psnr(image, clean) for image, clean in zip(values, CLEAN, strict=True)])
+    assert loss.measure == "psnr"
+    assert loss.float_db == pytest.approx(before, rel=1e-5)
+    assert loss.value == pytest.approx(before - after, rel=1e-4)
+    assert 2 < loss.value < 5
+    assert str(loss) == f"{loss.value:.3f} dB of PSNR"
+
+
+def test_bytes_are_pictures_too() -> None:
+    """A network of 0..255 loses as much as that of 0..1."""
+    expected, values = noisy(CLEAN, 0.02), noisy(CLEAN, 0.03, 2)
+    plain = Task.of((), expected, noisy(CLEAN, 0.1, 3), CLEAN).lose(wide(values), 0.5)
+    scale = PictureScale(0, 255)
+    noised, clean = ([255 * image for image in images] for images in (noisy(CLEAN, 0.1, 3), CLEAN))
+    task = Task.of((), [255 * image for image in expected], noised, clean, scale)
+    assert task.lose([255 * image for image in wide(values)], 0.5).value == pytest.approx(plain.value, rel=1e-4)
+
+
+def test_without_a_clean_image_the_float_network_has_thirty_db() -> None:
+    values = [image + 10 ** (-ASSUMED_DB / 20) for image in wide(CLEAN)]
+    loss = Task.of((), CLEAN, CLEAN).lose(values, 0.5)
+    assert loss.value == pytest.approx(10 * math.log10(2), rel=1e-5)  # an error as large as the network's own
+    assert str(loss) == "3.010 dB of PSNR for a float network of 30 dB"
+    doubled = [np.kron(image, np.ones((1, 1, 2, 2), np.float32)) for image in CLEAN]
+    for images, shown in ((CLEAN, doubled), (noisy(CLEAN, 0.01), noisy(CLEAN, 0.02))):
+        other = Task.of((), shown, images, CLEAN)  # a network that enlarges, or brings noise, has another target
+        assert (other.measure, other.clean) == ("psnr", None)
+
+
+@pytest.mark.parametrize(("host", "channels"), [(("softmax",), 2), (("argmax",), 3), ((), 5)])
+def test_labels_that_differ_are_counted(host: tuple[str, ...], channels: int) -> None:
+    expected = [RNG.random((1, channels, 4, 4), np.float32) for _ in range(2)]
+    task = Task.of(host, expected, CLEAN)
+    values = wide(expected)
+    assert task.lose(values, 0.5) == TaskLoss("labels", 0.0)
+    values[1][0, :, :2] *= -1
+    before, after = (np.concatenate([each.argmax(1) for each in maps]) for maps in (expected, values))
+    loss = task.lose(values, 0.5)
+    assert loss.value == np.mean(before != after)
+    assert 0 < loss.value <= 0.25
+    assert str(loss) == f"{loss.value:.3%} of the labels"
+
+
+@pytest.mark.parametrize(
+    ("host", "channels", "factor", "measure"),
+    [
+        ((), 1, 1.0, "psnr"),
+        ((), 3, 1.0, "psnr"),
+        ((), 1, 9.0, "variation"),
+        ((), 1, -9.0, "variation"),
+        ((), 2, 1.0, "variation"),
+        (("sigmoid",), 1, 1.0, "labels"),
+        (("tanh",), 3, 1.0, "psnr"),
+    ],
+)
+def test_what_an_output_is_taken_for(host: tuple[str, ...], channels: int, factor: float, measure: Measure) -> None:
+    expected = [np.float32(factor) * RNG.random((1, channels, 8, 8), np.float32) for _ in range(2)]
+    task = Task.of(host, expected, CLEAN)
+    assert task.measure == measure
+    assert Task.of(host, expected, CLEAN, measure="labels").measure == "labels"
+    assert task.lose(wide(expected), 0.25).value == (0.25 if measure == "variation" else 0)
+
+
+def test_limits_are_in_decibels_or_percent() -> None:
+    assert TaskLoss("psnr", 0.2).exceeds(0.19)
+    assert not TaskLoss("psnr", 0.2).exceeds(0.2)
+    assert TaskLoss("labels", 0.02).exceeds(1.9)
+    assert not TaskLoss("labels", 0.02).exceeds(2)
+    assert [TaskLoss("psnr", 0.2).bound(0.1), TaskLoss("variation", 0.2).bound(0.1)] == ["0.1 dB", "0.1%"]
