@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = (
-    ("errors", "arrays", "shapes", "files", "workers"),
+    ("errors", "arrays", "shapes", "files", "templates", "workers"),
     ("graph", "targets"),
     ("passes", "frontend", "network"),
     ("backend", "activity", "exchange"),
@@ -56,7 +56,7 @@ HEAVY = {
 }
 """Libraries and the only packages that may import them."""
 
-LAZY = ("torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "scipy", "rich", "av")
+LAZY = ("jinja2", "torch", "lava", "matplotlib", "skimage", "onnxruntime", "onnx", "scipy", "rich", "av")
 """What ``import snn_deploy`` must not bring in."""
 
 FRONT = {"snn_deploy", "snn_deploy.__main__"}

@@ -1,4 +1,7 @@
-"""Small drawings as inline SVG and HTML; colors come from the page's style, so they follow dark mode and print."""
+"""Small drawings as inline SVG and HTML, in which all text is escaped.
+
+Colors come from the page's style, so they follow dark mode and print.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from snn_deploy.arrays import Int64
 from snn_deploy.report.text import escape
@@ -20,22 +24,24 @@ SPACING, SLANTED = 15, 50
 """Least distance of slanted labels, and the height that they take below a chart."""
 
 
-def bar(share: float, text: str) -> str:
+def bar(share: float, text: str) -> Markup:
     """A bar over ``share`` (0..1) of its cell, with ``text`` on it."""
-    return f'<div class="bar" style="--share:{max(0.0, min(1.0, share)):.4f}"><span>{escape(text)}</span></div>'
+    return Markup(f'<div class="bar" style="--share:{max(0.0, min(1.0, share)):.4f}"><span>{escape(text)}</span></div>')
 
 
-def band(quantity: Quantity, top: float) -> str:
+def band(quantity: Quantity, top: float) -> Markup:
     """A value with its band, on a scale from 0 to ``top``."""
     low, value, high = (joules / top if top else 0.0 for joules in (quantity.low, quantity.value, quantity.high))
-    return f'<div class="band" style="--low:{low:.4f};--value:{value:.4f};--high:{high:.4f}"><i></i><b></b></div>'
+    return Markup(
+        f'<div class="band" style="--low:{low:.4f};--value:{value:.4f};--high:{high:.4f}"><i></i><b></b></div>'
+    )
 
 
-def histogram(counts: Int64) -> str:
+def histogram(counts: Int64) -> Markup:
     """How many neurons have which count: bars of logarithmic height, negative counts to the left; zeros left out."""
     values = counts[counts != 0]
     if values.size == 0:
-        return '<span class="quiet">silent</span>'
+        return Markup('<span class="quiet">silent</span>')
     low, high = min(0, int(values.min())), max(0, int(values.max()))
     bins = min(BINS, high - low + 1)
     heights = np.log1p(np.histogram(values, bins=bins, range=(low, high + 1))[0])
@@ -46,7 +52,7 @@ def histogram(counts: Int64) -> str:
         if height > 0
     )
     title = f"counts {low} to {high} of {values.size:,} neurons that fired; height logarithmic"
-    return (
+    return Markup(
         f'<svg class="histogram" viewBox="0 0 {bins * 5} 30" preserveAspectRatio="none" role="img">'
         f"<title>{title}</title>{rects}</svg>"
     )
@@ -54,7 +60,7 @@ def histogram(counts: Int64) -> str:
 
 def line(
     points: Sequence[tuple[float, float]], x_label: str, y_label: str, chosen: float, limit: tuple[str, float] | None
-) -> str:
+) -> Markup:
     """A line chart over a logarithmic x axis, with the ``chosen`` point marked and a dashed ``limit`` line."""
     ys = [y for _, y in points] + ([limit[1]] if limit else [])
     low, high = min(ys), max(ys)
@@ -88,10 +94,10 @@ def line(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
     )
     parts.append(f'<text x="0" y="{TOP - 22}">{escape(y_label)}</text>')
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
 
 
-def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[str]) -> str:
+def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[str]) -> Markup:
     """One bar per step, its duration in ms with a line over the band; ``labels`` below where there is space."""
     top = max(quantity.high for quantity in durations) * 1e3 or 1.0
     wide = (WIDTH - LEFT - RIGHT) / len(durations)
@@ -116,7 +122,7 @@ def bars(durations: Sequence[Quantity], labels: Sequence[str], titles: Sequence[
             )
             last = middle
     parts.append(f'<text x="0" y="{TOP - 22}">ms per step</text>')
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + SLANTED}" role="img">{"".join(parts)}</svg>'
+    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + SLANTED}" role="img">{"".join(parts)}</svg>')
 
 
 def _grid(ticks: Sequence[float], y_of: Callable[[float], float]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snn_deploy.activity.counting import Activity
 from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Run
+from snn_deploy.conversion.loss import LayerLoss
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.frontend.ledger import Ledger
@@ -23,6 +24,23 @@ class Picture:
     title: str
     values: Float32
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A result of the images as text; ``is_bad`` where it is worse than a reader should overlook."""
+
+    name: str
+    text: str
+    is_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What every layer has lost against the float network, on a part of the image of ``pixels`` (height x width)."""
+
+    layers: tuple[LayerLoss, ...]
+    pixels: str
 
 
 @dataclass(frozen=True)
@@ -47,21 +65,22 @@ class Curve:
 class Contents:
     """All parts. ``missing`` says, by heading, why a part is not there: a report hides nothing.
 
-    ``energy`` is ``None`` where a population does not fit on a core.
-    ``mapping`` and its drawing ``core_map``, SVG, are there for targets
-    that are chips. ``provenance`` is text by name.
+    ``energy`` is ``None`` where a population does not fit on a core. ``mapping`` and its drawing ``core_map``, SVG, are there
+    for targets that are chips. ``provenance`` is text by name. ``warnings`` are about the image; verdict and mapping have theirs.
     """
 
     network: Network
     run: Run
     pictures: tuple[Picture, ...]
-    scores: tuple[tuple[str, str], ...]
+    scores: tuple[Score, ...]
     activity: Activity
     energy: EnergyEstimate | None
     mapping: Mapping | None
     verdict: Verdict | None
     curve: Curve | None
+    losses: Losses | None
     ledger: Ledger | None
     core_map: str | None
     provenance: Record[str, str]
     missing: Record[str, str]
+    warnings: tuple[str, ...] = ()

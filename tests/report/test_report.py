@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 from PIL import Image
 
 from snn_deploy.cli import app as cli
+from snn_deploy.cli.commands.report_pictures import compare_pictures
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ReportError
 from snn_deploy.network import artifact
 from snn_deploy.report import Curve, charts
+from snn_deploy.report.network_picture import _assign_lanes
 from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_unet
 from tests.cli.models import write_head, write_unet
@@ -25,6 +28,8 @@ from tests.cli.models import write_head, write_unet
 HEADINGS = (
     "Images",
     "Quality over the budget",
+    "Network",
+    "Loss of every layer",
     "Spikes of every population",
     "Energy and time",
     "Cores",
@@ -81,7 +86,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     Image.fromarray(ramp).save(found["picture"])
     (folder / "calibration").mkdir()
     Image.fromarray(ramp).save(folder / "calibration" / "0.png")
-    patch = (ramp[None, None, :16, :16] / 255).astype(np.float32)
+    patch = (ramp[None, None, ::2, ::3] / 255).astype(np.float32)
     for mode in ("exact", "rate"):
         network = convert(found["model"], [patch], Options(mode=mode, levels=31, steps=6)).conversion.network
         found[mode] = folder / f"{mode}.snn"
@@ -193,8 +198,69 @@ def test_rate_mode_shows_quality_over_steps(write: Write) -> None:
 
 
 def test_what_does_not_fit_is_shown_without_an_estimate(write: Write) -> None:
-    words = " ".join(Reader(write("exact", "--verify-crop", "16x16", "--target", "loihi1")).words)
-    assert "does not fit loihi1" in words
+    text = write("exact", "--verify-crop", "16x16", "--target", "loihi1")
+    assert "does not fit loihi1" in " ".join(Reader(text).words)
+    tile = r'<div class="tile long"><span>cores of loihi1</span><b class="bad">does not fit</b><small>.*loihi1 sends binary'
+    assert re.search(tile, text)
+    assert text.index("does not fit") < text.index("<nav>")
+
+
+def test_every_link_leads_somewhere_and_populations_to_their_nodes(whole: Path) -> None:
+    text = whole.read_text(encoding="utf-8")
+    targets, places = set(re.findall(r'href="#([^"]+)"', text)), re.findall(r'id="([^"]+)"', text)
+    assert targets <= set(places)
+    assert len(places) == len(set(places))
+    (row,) = re.findall(r'<a href="#(node-\d+)" title="/mid/Relu; ONNX nodes: /mid/Relu, [^"]*">mid/Relu</a>', text)[:1]
+    assert f'<code id="{row}">/mid/Relu</code>' in text
+
+
+def test_the_network_is_drawn_with_its_skips_and_events(whole: Path, files: dict[str, Path]) -> None:
+    text, network = whole.read_text(encoding="utf-8"), artifact.load(files["exact"])
+    drawn = text[text.index('<svg class="network"') : text.index('id="loss-of-every-layer"')]
+    assert drawn.count('class="box"') == len(network.populations)
+    places = {population.name: row for row, population in enumerate(network.populations)}
+    far = {(each.source, each.target) for each in network.connections if places[each.target] - places[each.source] > 1}
+    assert far
+    assert drawn.count('class="skip"') == len(far)
+    lefts = [int(x) for x in re.findall(r'class="box" x="(\d+)"', drawn)]
+    lanes = [int(x) for x in re.findall(r"Q(\d+) ", drawn)]
+    assert max(lanes) < min(lefts)
+    assert lefts[places["/mid/Relu"]] > lefts[0], "smaller maps stand further to the right"
+
+
+def test_skips_that_overlap_have_lanes_of_their_own() -> None:
+    lanes = _assign_lanes([(0, 9), (1, 3), (3, 6), (4, 8), (7, 9)])
+    assert (lanes[1, 3], lanes[7, 9]) == (0, 0)
+    for (first, last), (begin, end) in combinations(lanes, 2):
+        assert last < begin or end < first or lanes[first, last] != lanes[begin, end]
+
+
+def test_layers_show_what_they_lost_and_why(whole: Path, files: dict[str, Path]) -> None:
+    text = whole.read_text(encoding="utf-8")
+    table = text[text.index('id="loss-of-every-layer"') : text.index('id="spikes-of-every-population"')]
+    causes = re.findall(r'<td class="">(clipping|rounding|inputs|weights|none)</td>', table)
+    assert len(causes) == len(artifact.load(files["exact"]).populations) - 1
+    assert "rounding" in causes
+
+
+def test_warnings_stand_at_the_top(write: Write, tmp_path: Path) -> None:
+    image = np.full((1, 1, 32, 48), 0.3, np.float32)
+    image[0, 0, :5] = 1.0
+    np.save(tmp_path / "bright.npy", image)
+    text = write("exact", "--verify-crop", "16x16", "--input", tmp_path / "bright.npy")
+    (box,) = re.findall(r'<div class="warnings"><b>2 warnings</b><ul>(.*?)</ul>', text)
+    assert "of the input&#x27;s values are outside of 0 to" in box
+    assert "Loihi 2 resets only every 2**n steps" in box
+    assert text.index('class="warnings"') < text.index("<nav>")
+
+
+def test_a_loss_above_a_tenth_of_a_decibel_is_red() -> None:
+    clean = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 1, 8, 8)
+    expected = clean + np.float32(0.1)
+    for factor, is_bad in ((1.01, False), (1.02, True), (0.5, False)):
+        scores, _ = compare_pictures(clean, clean, clean + 0.1 * factor, expected, (), noise=1.0)
+        change = next(score for score in scores if score.name == "change against the float network")
+        assert change.is_bad == is_bad, change
 
 
 def test_targets_without_cores_or_limits_are_refused(write: Write) -> None:

@@ -24,7 +24,10 @@ from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands.report_pictures import compare_pictures
 from snn_deploy.cli.commands.verify import LEVELS
 from snn_deploy.cli.modes import Mode, Modes, Need
+from snn_deploy.conversion.calibrate import ActivationProbe
 from snn_deploy.conversion.convert import calibration_size, convert, open_float_probe
+from snn_deploy.conversion.layer_loss import measure_layers
+from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.options import Options
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
@@ -36,14 +39,15 @@ from snn_deploy.display.console import note, progress, show_json
 from snn_deploy.errors import ConversionError, ReportError
 from snn_deploy.files import check_writable, write
 from snn_deploy.frontend.ledger import Ledger
-from snn_deploy.frontend.onnx import inspect
+from snn_deploy.frontend.onnx import inspect, read
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.host import apply_host
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import Values
-from snn_deploy.report import Contents, Curve, render_page
+from snn_deploy.passes import normal_form
+from snn_deploy.report import Contents, Curve, Losses, render_page
 from snn_deploy.report.core_map import core_map
 from snn_deploy.targets.device import Target
 from snn_deploy.targets.load import load_target
@@ -55,6 +59,9 @@ LADDER = (7, 15, 31, 63, 127, 255)
 
 TRAINS_LIMIT = 2**30
 """Most bytes of recorded spike trains for the curve in rate mode."""
+
+LOSSY = (256, 256)
+"""Most pixels (H, W) on which the loss of every layer is measured; the float network's values of all layers are held at once."""
 
 COMPARED = (64, 64)
 """Most pixels (H, W) on which backends are compared unless others are asked for; slow ones take minutes for more."""
@@ -165,10 +172,12 @@ def execute(arguments: argparse.Namespace) -> int:
         mapping=mapping,
         verdict=verdict,
         curve=_curve(arguments, network, run, clean, noisy, expected, missing),
+        losses=_losses(arguments, network, noisy, missing),
         ledger=_ledger(arguments, noisy, missing),
         core_map=drawn,
         provenance=_provenance(arguments, unsized, run),
         missing=missing,
+        warnings=tuple(arguments.clipped),
     )
     write(arguments.out, render_page(contents))
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB)")
@@ -204,6 +213,28 @@ def _verdict(arguments: argparse.Namespace, network: Network, image: images.Imag
         missing["compared"] = f"Compared on the middle {height} x {width} pixels of the image."
     session = Session(tuple(arguments.backends), LEVELS[arguments.level])
     return session.verify(Stimuli.of_images(network, part, f"--verify-crop of {arguments.input}"), progress).verdict
+
+
+def _losses(
+    arguments: argparse.Namespace, network: Network, image: images.Image, missing: dict[str, str]
+) -> Losses | None:
+    """What every layer has lost on the middle of the image."""
+    title = "Loss of every layer"
+    if arguments.model is None:
+        missing[title] = "name the ONNX file with --model"
+        return None
+    whole = image.shape[2], image.shape[3]
+    height, width = find_largest_size(network, *(min(pair) for pair in zip(whole, LOSSY, strict=True))) or whole
+    part = images.center_crop(image, height, width)
+    graph = normal_form(read(arguments.model, (height, width)).graph)
+    layers = group_layers(graph)
+    if {layer.name for layer in layers.layers} != {population.name for population in network.populations[1:]}:
+        missing[title] = f"the layers of {arguments.model.name} are not the populations of the artifact"
+        return None
+    expected = ActivationProbe(graph, [layer.name for layer in layers.layers])(part)
+    small = network if (height, width) == network.input.shape[1:] else network.at_size(height, width)
+    run = shared.run(arguments.backend, small, quantize_images(small, part), bar=False)
+    return Losses(measure_layers(small, layers, run, expected), f"{height} x {width}")
 
 
 def _curve(

@@ -9,10 +9,10 @@ from snn_deploy.data import images
 from snn_deploy.data.label_image import COLORS
 from snn_deploy.data.metrics import gain_db, psnr_db
 from snn_deploy.network.host import choose_classes, put_channels_first
-from snn_deploy.report import Picture
+from snn_deploy.report import Picture, Score
 
-Scores = tuple[tuple[str, str], ...]
-"""Name and text of each."""
+MOST_LOSS_DB = 0.1
+"""A larger loss of PSNR against the float network is marked."""
 
 
 def compare_pictures(
@@ -23,7 +23,7 @@ def compare_pictures(
     host: tuple[str, ...],
     *,
     noise: float,
-) -> tuple[Scores, tuple[Picture, ...]]:
+) -> tuple[tuple[Score, ...], tuple[Picture, ...]]:
     """Scores and pictures of ``output`` after the functions ``host``, and of the float network's where it is known."""
     expected = None if expected is None else put_channels_first(host, expected)[1]
     host, output = put_channels_first(host, output)
@@ -42,7 +42,7 @@ def compare_pictures(
         pictures.append(Picture("float network", _visible(expected, host), score(expected)))
     pictures.append(Picture("spiking network", _visible(output, host), score(output)))
     if restores:
-        scores.append(("PSNR of the spiking network", score(output)))
+        scores.append(Score("PSNR of the spiking network", score(output)))
     if expected is not None:
         difference = np.abs(output - expected).max(axis=1, keepdims=True)
         top = float(difference.max())
@@ -50,15 +50,15 @@ def compare_pictures(
         pictures.append(Picture("difference to the float network", values, f"white is {top:.2g}"))
         if restores:
             gain = gain_db(psnr_db(output, clean), psnr_db(expected, clean))
-            scores.append(("change against the float network", f"{gain:+.3f} dB"))
+            scores.append(Score("change against the float network", f"{gain:+.3f} dB", gain < -MOST_LOSS_DB))
         else:
-            scores.append(("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))
+            scores.append(Score("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))
     return tuple(scores), tuple(pictures)
 
 
 def _compared_labels(
     noisy: images.Image, output: Float64, expected: Float32 | None, host: tuple[str, ...]
-) -> tuple[Scores, tuple[Picture, ...]]:
+) -> tuple[tuple[Score, ...], tuple[Picture, ...]]:
     """The same of label maps: how many pixels have the same class, and where they have not."""
     pictures, scores = [Picture("input", noisy)], []
     if expected is not None:
@@ -69,7 +69,7 @@ def _compared_labels(
         pictures.append(
             Picture("difference to the float network", differs[:, None].astype(np.float32), "white differs")
         )
-        scores.append(("pixels of the float network's class", f"{1 - differs.mean():.2%}"))
+        scores.append(Score("pixels of the float network's class", f"{1 - differs.mean():.2%}"))
     return tuple(scores), tuple(pictures)
 
 

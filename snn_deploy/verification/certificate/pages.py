@@ -5,15 +5,19 @@ Both are renderings of the statement alone, so that anyone can make them again a
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
+from snn_deploy.templates import open_templates
 from snn_deploy.verification.comparison.levels import Status
 from snn_deploy.verification.comparison.verdict_record import Json, as_mapping
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def render_junit(statement: Mapping[str, Json]) -> str:
@@ -49,36 +53,29 @@ def render_page(statement: Mapping[str, Json]) -> str:
     predicate = as_mapping(statement["predicate"])
     verdict = as_mapping(predicate["verdict"])
     names = [str(name) for name in cast("list[Json]", verdict["backends"])]
-    head = ["population", "neurons", "probed", *names, "differing", "status"]
     rows = []
     for row in _rows(verdict):
         sides = _list(row["sides"])
         differing = "; ".join(f"{side['backend']}: {_pairs(side['differing'])}" for side in sides[1:])
-        cells = [
-            row["name"],
-            row["neurons"],
-            row["probed"],
-            *(side["counts"] for side in sides),
-            differing,
-            row["status"],
-        ]
-        rows.append(_row("td", cells, str(row["status"])))
-    warnings = "".join(f"<li>{_text(warning)}</li>" for warning in cast("list[Json]", verdict["warnings"]))
+        counts = [side["counts"] for side in sides]
+        cells = [row["name"], row["neurons"], row["probed"], *counts, differing, row["status"]]
+        rows.append((row["status"], cells))
     facts = {"subject": statement["subject"], **{key: predicate[key] for key in _FACTS}}
-    return "\n".join(
-        [
-            "<!doctype html><html lang=en><meta charset=utf-8>",
-            f"<title>{_text(verdict['network'])}: {_text(verdict['status'])}</title><style>{_STYLE}</style>",
-            f"<h1>{_text(verdict['network'])}</h1>",
-            f"<p class='{_class(str(verdict['status']))}'>{_text(verdict['line'])}</p>",
-            f"<p>{_text(verdict['story'])}</p><ul>{warnings}</ul>",
-            f"<table><caption>Counts of every population; asked for level {_text(verdict['asked'])}, reached "
-            f"{_text(verdict['reached'])}</caption>{_row('th', head, '')}{''.join(rows)}</table>",
-            f"<pre>{_text(json.dumps(facts, indent=1, sort_keys=True))}</pre>",
-            f"<p>certificate {_text(predicate['digest'])}; check it with",
-            "<code>snn-deploy verify --check FILE.json</code></p></html>",
-        ]
+    return _open_page().render(
+        verdict=verdict,
+        headings=["population", "neurons", "probed", *names, "differing", "status"],
+        rows=rows,
+        facts=json.dumps(facts, indent=1, sort_keys=True),
+        digest=predicate["digest"],
     )
+
+
+@cache
+def _open_page() -> Template:
+    environment = open_templates("snn_deploy.verification.certificate", _printable)
+    environment.filters["shown"] = _shown
+    environment.filters["css"] = lambda status: str(status).replace(" ", "-")
+    return environment.get_template("certificate.html")
 
 
 _FACTS = (
@@ -86,25 +83,9 @@ _FACTS = (
     *("verifier", "backends", "libraries"),
 )
 
-_STYLE = (
-    "body{font:15px system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
-    "td,th{padding:.25em .7em;border-bottom:1px solid #ccc;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}"
-    ".equal{color:#06623b}.different{color:#a4133c;font-weight:600}.not-compared,.within-spread{color:#8a5a00}"
-)
 
-
-def _row(tag: str, cells: Sequence[Json], status: str) -> str:
-    return f"<tr class='{_class(status)}'>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _class(status: str) -> str:
-    return _text(status.replace(" ", "-"))
-
-
-def _text(value: Json) -> str:
-    text = "-" if value is None else f"{value:,}" if type(value) is int else str(value)
-    return html.escape(_printable(text))
+def _shown(value: Json) -> str:
+    return "-" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
 _UNPRINTABLE = re.compile("[^\t\n\r -~\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]")
