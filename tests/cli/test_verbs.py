@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from snn_deploy.cli import app as cli
+from snn_deploy.cli.json_schemas import DEFINITIONS, list_kinds, read_schema
 from snn_deploy.conversion import remedies
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network import artifact
@@ -359,3 +360,15 @@ def test_defaults_fit_networks_of_fixed_size(tool: Tool, tmp_path: Path) -> None
 
 def test_help_is_the_same_whatever_is_loaded() -> None:
     assert cli.parser(()).format_help() == cli.parser(("run",)).format_help() == cli.parser().format_help()
+
+
+def test_the_verb_prints_a_schema_complete_in_itself(tool: Tool) -> None:
+    found = tool("schema", "verify")
+    assert found.status == 0
+    assert json.loads(found.out) == read_schema("verify")
+    assert set(read_schema("verify")["$defs"]) == {DEFINITIONS}
+    listed = tool("schema").out
+    assert all(kind in listed for kind in list_kinds())
+    refused = tool("schema", "verfy")
+    assert refused.status == 3
+    assert "verify" in refused.err

@@ -4,7 +4,6 @@ That results keep them is checked wherever a test prints one: see ``every_json_o
 """
 
 import ast
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ import pytest
 from generate.json_results import page
 
 from snn_deploy import __version__
-from snn_deploy.cli.json_schemas import DEFINITIONS, list_kinds, read_schema
+from snn_deploy.cli.json_schemas import list_kinds, read_schema
 from snn_deploy.display import console
-from tests.cli.conftest import Tool
 from tests.cli.test_modes import JSON
 from tests.conftest import check_json
 
@@ -105,18 +103,6 @@ def test_every_kind_is_printed_by_a_test(root: Path) -> None:
     assert set(JSON.values()) | set(ELSEWHERE) == set(list_kinds())
     for kind, name in ELSEWHERE.items():
         assert f"{kind}/{console.SCHEMA_VERSION}" in (root / "tests" / name).read_text(encoding="utf-8")
-
-
-def test_the_verb_prints_a_schema_complete_in_itself(tool: Tool) -> None:
-    found = tool("schema", "verify")
-    assert found.status == 0
-    assert json.loads(found.out) == read_schema("verify")
-    assert set(read_schema("verify")["$defs"]) == {DEFINITIONS}
-    listed = tool("schema").out
-    assert all(kind in listed for kind in list_kinds())
-    refused = tool("schema", "verfy")
-    assert refused.status == 3
-    assert "verify" in refused.err
 
 
 def test_the_page_is_current(root: Path) -> None:
