@@ -82,8 +82,8 @@ docs: $(READY) ## build the documentation in build/site (installs the extra "doc
 	@$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-cli-page: $(READY) ## write docs/cli.md and docs/reference/json.md again
-	@$(RUN)python docs/generate/cli.py > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+cli-page: $(READY) ## write docs/reference/cli.md and docs/reference/json.md again
+	@$(RUN)python docs/generate/cli.py > docs/reference/cli.md.new && mv docs/reference/cli.md.new docs/reference/cli.md
 	@$(RUN)python docs/generate/json_results.py > docs/reference/json.md.new && mv docs/reference/json.md.new docs/reference/json.md
 
 # uv writes hashes for every supported Python at once; pip cannot, and pip ignores hashes in constraints.txt.
@@ -105,7 +105,7 @@ format: $(READY) ## rewrite the code in the common style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-reproduce: $(READY) ## measure everything in docs/results.md again (hours; what was measured before is kept)
+reproduce: $(READY) ## measure everything in docs/reference/results.md again (hours; what was measured before is kept)
 	@$(RUN)python tests/benchmarks/results.py
 
 bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wise and layer-wise normalization
@@ -114,20 +114,20 @@ bench-accuracy: $(READY) ## PSNR on Set12: float, exact, rate with connection-wi
 zoo: $(READY) ## import every model of a folder and compare its spikes (MODELS=folder)
 	@$(RUN)python tests/benchmarks/zoo.py $(MODELS)
 
-mutation: $(READY) ## write the mutation tables of docs/verification.md again
+mutation: $(READY) ## write the mutation tables of docs/reference/verification.md again
 	@mkdir -p out/mutation
 	@$(RUN)snn-deploy convert models/denoiser_s25.onnx --noise 25 --size 16x16 --out out/mutation/denoiser.snn
 	@$(RUN)snn-deploy convert models/denoiser_s25.onnx --preset spiking-unet --noise 25 --size 8x8 --steps 8 \
 	  --out out/mutation/denoiser_rate.snn
 	@$(RUN)snn-deploy convert models/segmenter_isbi.onnx --size 16x16 --out out/mutation/segmenter.snn
-	@$(RUN)python docs/generate/mutation_tables.py docs/verification.md \
+	@$(RUN)python docs/generate/mutation_tables.py docs/reference/verification.md \
 	  out/mutation/denoiser.snn out/mutation/denoiser_rate.snn out/mutation/segmenter.snn
 
 anchors: $(READY) ## predict the published figures of chips; writes the table of docs/how-to/energy-and-time.md again
 	@$(RUN)python docs/generate/anchors.py
 
-operators: $(READY) ## write docs/operators.md again
-	@$(RUN)python docs/generate/operators.py > docs/operators.md
+operators: $(READY) ## write docs/reference/operators.md again
+	@$(RUN)python docs/generate/operators.py > docs/reference/operators.md
 
 records: $(READY) ## compare with every public record of a chip and of lava-dl (../shared)
 	@$(RUN)python -m pytest -q tests/exchange/test_records.py tests/verification/test_golden.py

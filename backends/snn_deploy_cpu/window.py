@@ -24,7 +24,7 @@ NAME = "cpu"
 """Name of the backend."""
 
 CHUNK_STEPS = 16
-"""Steps computed layer by layer before the next ones; more gain nothing (docs/performance.md)."""
+"""Steps computed layer by layer before the next ones; more gain nothing (docs/reference/performance.md)."""
 
 CHUNK_BYTES = 512 * 2**20
 """Bytes of payloads that a chunk may have alive at a time; steps are taken fewer at a time beyond it."""

@@ -1,4 +1,4 @@
-"""``docs/cli.md``, generated: ``python docs/generate/cli.py > docs/cli.md``."""
+"""``docs/reference/cli.md``, generated: ``python docs/generate/cli.py > docs/reference/cli.md``."""
 
 from __future__ import annotations
 

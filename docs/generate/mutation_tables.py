@@ -1,6 +1,6 @@
-"""The mutation table of ``docs/verification.md``: every fault in every population, caught, located and named.
+"""The mutation table of ``docs/reference/verification.md``: every fault in every population, caught, located and named.
 
-``python docs/generate/mutation_tables.py docs/verification.md out/denoiser.snn ...`` writes one table for each
+``python docs/generate/mutation_tables.py docs/reference/verification.md out/denoiser.snn ...`` writes one table for each
 artifact between the marks in the page. The stimulus is the middle of scikit-image's photograph ``camera`` with noise of
 sigma 25/255 (seed 0), cut to the network's input.
 """

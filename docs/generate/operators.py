@@ -1,4 +1,4 @@
-"""``docs/operators.md``, generated: ``python docs/generate/operators.py > docs/operators.md``."""
+"""``docs/reference/operators.md``, generated: ``python docs/generate/operators.py > docs/reference/operators.md``."""
 
 from __future__ import annotations
 

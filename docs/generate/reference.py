@@ -10,13 +10,13 @@ from generate.roles import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = (ROOT, ROOT / "backends")
-FOLDER = "reference"
+FOLDER = "reference/python"
 
 HEAD = """\
 # API reference
 
 All public modules, package by package, from their docstrings. The names that most programs need are on
-[Python API](../api.md); what each package is for is on [Architecture](../architecture.md).
+[Python API](../api.md); what each package is for is on [Architecture](../../explanation/architecture.md).
 
 """
 

@@ -1,4 +1,4 @@
-"""Exit statuses of the command line, and what each says; one table for ``--help``, ``docs/cli.md`` and the code."""
+"""Exit statuses of the command line, and what each says; one table for ``--help``, ``docs/reference/cli.md`` and the code."""
 
 from __future__ import annotations
 

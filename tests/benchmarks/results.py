@@ -1,6 +1,6 @@
-"""Measure everything that ``docs/results.md`` shows, and write it (``make reproduce``).
+"""Measure everything that ``docs/reference/results.md`` shows, and write it (``make reproduce``).
 
-Every number is a part of ``docs/results.json``, kept with a fingerprint of the model, the data and the options it was
+Every number is a part of ``docs/reference/results.json``, kept with a fingerprint of the model, the data and the options it was
 measured with: a run measures what is missing or was measured with others. ``--fresh`` measures all of it again (hours on
 two cores). ``--only TEXT`` keeps to studies whose title holds the text.
 """
@@ -145,13 +145,15 @@ def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
-    parser.add_argument("--parts", type=Path, default=ROOT / "docs/results.json", help="what was measured so far")
+    parser.add_argument(
+        "--parts", type=Path, default=ROOT / "docs/reference/results.json", help="what was measured so far"
+    )
     parser.add_argument("--tuned", type=Path, default=ROOT / "out/tuned", help="folder of fine-tuned networks")
     parser.add_argument("--no-tuning", action="store_true", help="leave out fine-tuned networks that are missing")
     parser.add_argument("--only", default="", metavar="TEXT", help="studies whose title holds TEXT")
     parser.add_argument("--fresh", action="store_true", help="measure everything again")
     parser.add_argument("--budget", type=float, default=1e9, metavar="SECONDS", help="start no part after this time")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/results.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/reference/results.md")
     arguments = parser.parse_args()
     if not (arguments.shared / "data").is_dir():
         parser.exit(2, f"{arguments.shared}/data is absent: the images are not in this repository\n")

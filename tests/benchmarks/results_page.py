@@ -1,4 +1,4 @@
-"""``docs/results.md`` from the measured parts: a summary, tables by study, plots, and what is missing."""
+"""``docs/reference/results.md`` from the measured parts: a summary, tables by study, plots, and what is missing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_page(path: Path, parts: Parts, studies: Sequence[Study], plots: Mappin
     sections = [HEAD, _stale(parts), _rounded_to_nearest(parts, studies), _summary(parts, measured)]
     for study in measured:
         sections += _study(parts, study)
-    sections += [f"![{caption}](img/{name})\n\n{caption}\n" for name, caption in plots.items()]
+    sections += [f"![{caption}](../img/{name})\n\n{caption}\n" for name, caption in plots.items()]
     sections += [NOTES, _tunings(parts, measured), _missing(parts, studies)]
     write(path, "\n".join(section for section in sections if section))
 

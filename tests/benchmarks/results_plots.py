@@ -1,4 +1,4 @@
-"""Plots of ``docs/results.md``: quality over time steps, spike rate per layer, activations before and after normalization."""
+"""Plots of ``docs/reference/results.md``: quality over time steps, spike rate per layer, activations around normalization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``docs/results.md`` measures: a *study* is one trained network on one data set, a *row* one conversion of it."""
+"""What ``docs/reference/results.md`` measures: a *study* is one trained network on one data set, a *row* one conversion of it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_options_are_written_in_full(tool: Tool, network: Path, picture: Path, w
 
 def test_help_and_documents_list_every_status(tool: Tool, root: Path) -> None:
     shown = " ".join(tool("--help").out.split())
-    page = " ".join((root / "docs" / "cli.md").read_text(encoding="utf-8").split())
+    page = " ".join((root / "docs" / "reference" / "cli.md").read_text(encoding="utf-8").split())
     for status, meaning in MEANINGS.items():
         assert f"{status} {meaning}" in shown
         assert f"| {status} | {meaning} |" in page

@@ -54,7 +54,7 @@ def run_page(page: Path, folder: Path) -> None:
 def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
     for name in ("torch", "skimage", "onnxruntime"):
         pytest.importorskip(name, reason="the tutorial needs the extras cpu, report and train")
-    run_page(ROOT / "docs" / "tutorial.md", tmp_path)
+    run_page(ROOT / "docs" / "tutorials" / "first-network.md", tmp_path)
     assert {"unet.onnx", "unet.snn", "restored.png", "certificate.json", "report.html"} <= {
         path.name for path in tmp_path.iterdir()
     }
@@ -90,7 +90,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
         str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))
     }
     assert with_blocks == {
-        "tutorial.md",
+        "tutorials/first-network.md",
         "how-to/backend.md",
         "how-to/large-images.md",
         "how-to/many-images.md",
@@ -121,7 +121,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_architecture_page_has_every_package() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     named = {
         name for cell in re.findall(r"^\| \d+ \| (.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
     }
@@ -144,8 +144,8 @@ def test_every_decision_is_in_the_index() -> None:
 
 
 def test_the_command_line_page_is_current() -> None:
-    """Rewritten with ``python docs/generate/cli.py > docs/cli.md``."""
-    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == table()
+    """Rewritten with ``python docs/generate/cli.py > docs/reference/cli.md``."""
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8") == table()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

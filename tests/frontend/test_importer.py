@@ -103,8 +103,8 @@ def test_every_operator_has_rules_for_all_operator_sets_that_are_read() -> None:
 
 
 def test_operator_table_is_up_to_date() -> None:
-    assert (REPOSITORY / "docs" / "operators.md").read_text() == table(), (
-        "python -m generate.operators > docs/operators.md"
+    assert (REPOSITORY / "docs" / "reference" / "operators.md").read_text() == table(), (
+        "python -m generate.operators > docs/reference/operators.md"
     )
 
 

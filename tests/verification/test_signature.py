@@ -367,7 +367,7 @@ def test_without_the_library_the_extra_is_named(
 
 
 def test_keys_of_openssl(tmp_path: Path, unsigned: Certificate) -> None:
-    """The commands of docs/verification.md, and openssl checks our signature."""
+    """The commands of docs/reference/verification.md, and openssl checks our signature."""
 
     def run(*words: str) -> None:
         subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)

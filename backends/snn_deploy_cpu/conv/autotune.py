@@ -1,9 +1,9 @@
 """The autotuner: which computation of a convolution is the fastest, measured on the machine, on the payloads at hand.
 
 A library's convolution, the direct path and the sparse one end in the same integers. The direct path is taken wherever it is
-exact and has vector instructions, which no library's float32 convolution beats (docs/performance.md). Whether the sparse path
-is faster depends on density: when a layer has done enough work that a comparison would pay, the two are timed, once for each
-half octave of density.
+exact and has vector instructions, which no library's float32 convolution beats (docs/reference/performance.md). Whether the
+sparse path is faster depends on density: when a layer has done enough work that a comparison would pay, the two are timed,
+once for each half octave of density.
 """
 
 from __future__ import annotations

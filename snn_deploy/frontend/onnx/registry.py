@@ -12,7 +12,7 @@ Rule = Callable[[Call], Outcome]
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule and the since-versions it reads; its docstring's first line is the row in ``docs/operators.md``."""
+    """A rule and the since-versions it reads; its docstring's first line is the row in ``docs/reference/operators.md``."""
 
     operator: str
     since: tuple[int, ...]
@@ -65,7 +65,7 @@ def find(name: str, since: int) -> Rule:
             " export with another operator set"
         )
     raise RefusedError(
-        f"no rule for {name}; replace it in the model before export (docs/operators.md lists what is supported)"
+        f"no rule for {name}; replace it in the model before export (docs/reference/operators.md lists what is supported)"
     )
 
 

@@ -9,7 +9,7 @@ A file holds arrays named ``BATCH/KIND/POPULATION`` (``0/trains/enc1/b``), where
 ``time`` is ``window`` where trains and states hold each population's own window, and ``recording`` where they hold the
 whole recording, whose lag :mod:`snn_deploy.verification.traces.alignment` finds. Nothing is unpickled, no array is read
 before its size is checked, and none before it is looked at: one population of one batch is in memory at a time.
-``docs/trace-format.md`` says it all again for those who write such files.
+``docs/reference/trace-format.md`` says it all again for those who write such files.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
 
 @needs_lava
 def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As docs/concepts/modes.md says it, at a small size; what single spikes cannot do ends in one line."""
+    """As docs/explanation/modes.md says it, at a small size; what single spikes cannot do ends in one line."""
     options = ["--noise", "25", "--size", "16x16", "--out"]
     network, bundle = tmp_path / "delta.snn", tmp_path / "bundle"
     model = str(MODELS / "denoiser_s25.onnx")

@@ -14,7 +14,7 @@ from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification.comparison.levels import Level
 from snn_deploy.verification.diagnosis.faults import find_fault
 
-PAGE = Path(__file__).parents[3] / "docs" / "verification.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "verification.md"
 
 
 def test_rows_add_up_and_every_visible_fault_is_located_and_named() -> None:
