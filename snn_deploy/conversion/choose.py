@@ -9,34 +9,45 @@ and the next stage changes the one that was kept; an error of at most :data:`ENO
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.convert import Converted, convert
+from snn_deploy.conversion.layer_cost import LayerCost, measure_costs
+from snn_deploy.conversion.layer_levels import LayerLevels, allot_levels
+from snn_deploy.conversion.layers import group_layers
 from snn_deploy.conversion.loss import Loss, Truth, measure_loss
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import RANGES, Options
 from snn_deploy.conversion.task_loss import Measure
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, NetworkError
+from snn_deploy.frontend.onnx import read
 from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.passes import normal_form
 from snn_deploy.shapes import Size
 
 ENOUGH = 0.015
 """Error at which nothing else is tried: 1.5 % of the output's variation cost the shipped denoisers 0.03 to 0.05 dB."""
 
 ENOUGH_DB = 0.04
-"""Lost PSNR in dB at which nothing else is tried, where clean images are known; on whole sets it is within 0.01 of that."""
+"""Lost PSNR in dB at which nothing else is tried, where clean images are known."""
 
 GAIN = 0.9
 """A candidate must lose less than this share of what the best one before it loses, so that no choice hangs on chance."""
 
-Changes = Mapping[str, str | int | bool]
+CLIPPING_GAIN = 0.5
+"""The same for a percentile, which clips the largest activations: what that costs on images to come, four cannot show."""
+
+COST_IMAGES = 4
+"""Images on which the costs of layers are measured."""
+
+Changes = Mapping[str, str | int | float | bool]
 
 SCALES: tuple[Changes, ...] = (
     {"scale": "max"},
@@ -45,8 +56,14 @@ SCALES: tuple[Changes, ...] = (
     {"normalization": "channel-wise", "scale": "max"},
 )
 
+BY_COST: tuple[Changes, ...] = ({"layer_levels": 0.004}, {"layer_levels": 0.0015})
+"""More levels for layers whose rounding costs more at the output than this part of its variation, and no more for others.
+
+Sixteen layers of 0.4 % each are the 1.5 % of :data:`ENOUGH` together.
+"""
+
 STAGES: tuple[tuple[Changes, ...], ...] = (
-    ({"levels": 255}, {"levels": 1023}),
+    ({"levels": 255}, *BY_COST, {"levels": 1023}),
     ({"theta": "integer"},),
     SCALES,
     ({"equalization": True},),
@@ -69,10 +86,11 @@ class Trial:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the error is at most :data:`ENOUGH`, and PSNR, where it was measured, loses little."""
+        """Whether PSNR, where it was measured, loses at most :data:`ENOUGH_DB`; elsewhere whether the error is small."""
         task = None if self.loss is None else self.loss.task
-        measured = task is not None and task.measure == "psnr" and task.float_db is not None
-        return self.error <= ENOUGH and (task is None or not measured or task.value <= ENOUGH_DB)
+        if task is None or task.expected_db is None:
+            return self.error <= ENOUGH
+        return max(task.value, task.expected_db) <= ENOUGH_DB
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +145,12 @@ class Bench:
         """The loss of ``converted`` on the held-back images."""
         return measure_loss(self.fit(converted, options), self.truth, backend)
 
+    def measure_costs(self, converted: Converted, options: Options) -> tuple[LayerCost, ...]:
+        """What every layer of ``converted``, made with ``options``, costs on images of the calibration."""
+        graph = normal_form(read(self.model, self._size).graph)
+        conversion = replace(self.fit(converted, options), layers=group_layers(graph))
+        return measure_costs(conversion, graph, self.images[:: -(-len(self.images) // COST_IMAGES)])
+
     def attempt(self, options: Options, backend: Backend) -> Trial:
         """Convert with ``options`` and measure."""
         try:
@@ -154,7 +178,14 @@ def choose(
     stages = tuple(_free_stages(options, given, search=search))
     if not stages:
         return Choice(converted, first, (first,), "options as given")
-    trials = [first, *_compare(bench, backend, first, stages, search=search, progress=progress)]
+
+    costs = cache(lambda: bench.measure_costs(converted, options))
+
+    def allot(allowed: float) -> LayerLevels:
+        source = converted.conversion.network.input.name
+        return allot_levels([each for each in costs() if each.name != source], options.levels, allowed)
+
+    trials = [first, *_compare(bench, backend, first, stages, allot, search=search, progress=progress)]
     best = choose_best(trials)
     if best is first:
         tried = "" if len(trials) == 1 else f"; none of {len(trials) - 1} others loses much less"
@@ -180,7 +211,11 @@ def has_free_options(options: Options) -> bool:
 
 def _free_stages(options: Options, given: Collection[str], *, search: bool) -> Iterator[tuple[Changes, ...]]:
     """Stages whose changes touch nothing that is ``given``; those of scales alone where the network is another's."""
-    kept = {*given, *(("theta",) if options.weight_bits == RANGES["weight_bits"][1] else ())}
+    kept = {
+        *given,
+        *(("layer_levels",) if "levels" in given else ()),
+        *(("theta",) if options.weight_bits == RANGES["weight_bits"][1] else ()),
+    }
     for stage in STAGES if has_free_options(options) else (SCALES,) if search else ():
         left = tuple(changes for changes in stage if not kept & set(changes))
         if left:
@@ -192,11 +227,12 @@ def _compare(
     backend: Backend,
     first: Trial,
     stages: Sequence[Sequence[Changes]],
+    allot: Callable[[float], LayerLevels],
     *,
     search: bool,
     progress: Progress | None,
 ) -> Iterator[Trial]:
-    """Candidates of all ``stages``, each changed from what was best before its stage."""
+    """Candidates of all ``stages``, each changed from what was best before its stage; ``allot`` gives levels to layers."""
     numbers, total, best = count(1), sum(map(len, stages)), first
     for stage in stages:
         start = best
@@ -205,16 +241,21 @@ def _compare(
                 return
             if progress is not None:
                 progress(next(numbers), total)
-            trial = _changed(bench, backend, start.options, changes)
+            if changes in BY_COST:
+                trial = _changed(bench, backend, first.options, {"layer_levels": allot(float(changes["layer_levels"]))})
+            else:
+                trial = _changed(bench, backend, start.options, changes)
             if trial is not None:
                 yield trial
                 best = choose_best((best, trial))
 
 
-def _changed(bench: Bench, backend: Backend, options: Options, changes: Changes) -> Trial | None:
+def _changed(
+    bench: Bench, backend: Backend, options: Options, changes: Changes | Mapping[str, LayerLevels]
+) -> Trial | None:
     """The trial of ``options`` with ``changes``; ``None`` where nothing changes or the two do not combine."""
     try:
-        changed = replace(options, **changes)  # type: ignore[arg-type]
+        changed = replace(options, **changes)
     except ConversionError:
         return None
     return None if changed == options else bench.attempt(changed, backend)
@@ -224,7 +265,8 @@ def choose_best(trials: Sequence[Trial]) -> Trial:
     """The trial that the stages end with: each better than the best before it by :data:`GAIN`, the first of all else."""
     best = trials[0]
     for trial in trials[1:]:
-        best = trial if trial.error < GAIN * best.error else best
+        clips = trial.options.scale == "percentile" != best.options.scale
+        best = trial if trial.error < (CLIPPING_GAIN if clips else GAIN) * best.error else best
     return best
 
 
@@ -232,4 +274,8 @@ def describe(options: Options, base: Options) -> str:
     """What ``options`` change of ``base``: ``levels 255, scale max``."""
     before, after = asdict(base), asdict(options)
     changed = [f"{name.replace('_', ' ')} {after[name]}" for name in after if after[name] != before[name]]
+    if options.layer_levels != base.layer_levels:
+        counts = [levels for _, levels in options.layer_levels]
+        changed = [each for each in changed if not each.startswith("layer levels ")]
+        changed.append(f"levels of {len(counts)} layers up to {max(counts, default=0)}")
     return ", ".join(changed) or "as given"

@@ -8,13 +8,10 @@ from typing import Any
 
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.choose import Bench, Choice
-from snn_deploy.conversion.layer_cost import LayerCost, measure_costs
-from snn_deploy.conversion.layers import group_layers
+from snn_deploy.conversion.layer_cost import LayerCost
 from snn_deploy.conversion.loss import IMAGES
 from snn_deploy.conversion.remedies import Remedy, find_remedies
 from snn_deploy.conversion.task_loss import TaskLoss
-from snn_deploy.frontend.onnx import read
-from snn_deploy.passes import normal_form
 
 COSTLIEST = 3
 """Layers that are named."""
@@ -98,10 +95,7 @@ def examine(
     findings = Findings(loss, loss.bar if most is None else most)
     if findings.is_enough:
         return findings
-    conversion = bench.fit(choice.converted, choice.trial.options)
-    _, height, width = conversion.network.input.shape
-    graph = normal_form(read(bench.model, (height, width)).graph)
-    costs = measure_costs(replace(conversion, layers=group_layers(graph)), graph, bench.held_back[0])
+    costs = bench.measure_costs(choice.converted, choice.trial.options)
     remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
     return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))
 

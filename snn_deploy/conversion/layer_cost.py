@@ -13,8 +13,9 @@ error of the whole network.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from snn_deploy.conversion.layers import LayerInput, LinearOp
 from snn_deploy.conversion.loss import limit_counts
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.normalize import RELAYS, scale_op
+from snn_deploy.data.images import Images
 from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.names import Names
@@ -50,28 +52,38 @@ class LayerCost:
 
 
 def measure_costs(
-    conversion: Conversion, graph: Graph, image: Float32, progress: Progress | None = None
+    conversion: Conversion, graph: Graph, images: Images, progress: Progress | None = None
 ) -> tuple[LayerCost, ...]:
-    """The cost of the input and of every layer of ``conversion`` on one ``image`` (1, C, H, W), the largest first.
+    """The cost of the input and of every layer of ``conversion`` on ``images``, each (1, C, H, W), the largest first.
 
-    ``graph`` is the float network in normal form; ``conversion`` and it are of the image's size. Relays, whose sums are exact,
+    ``graph`` is the float network in normal form; ``conversion`` and it are of the images' size. Relays, whose sums are exact,
     cost nothing and are left out.
     """
-    layers, network = conversion.layers, conversion.network
-    steps = network.steps if network.mode == "rate" else 1
+    layers = conversion.layers
     converted, sums = _add_converted(conversion, graph)
-    exact = ActivationProbe(converted, [*(layer.name for layer in layers.layers), *sums.values()])(image)
-    exact[layers.input] = image
-    disturbed = _Disturbed(graph, [layers.input, *sums], image)
-    costs = []
-    for number, name in enumerate((layers.input, *sums), start=1):
-        if progress is not None:
-            progress(number, len(sums) + 1)
-        summed = exact[sums[name]] if name in sums else image
-        kind = layers.layer(name).kind if name in sums else "input"
-        parts = _split_error(network.population(name), kind, exact[name], summed, steps)
-        cause = max(parts, key=lambda part: float(np.square(parts[part]).sum()))
-        costs.append(LayerCost(name, disturbed.change(name, np.sum(list(parts.values()), axis=0)), cause))
+    names = [layers.input, *sums]
+    probe = ActivationProbe(converted, [*(layer.name for layer in layers.layers), *sums.values()])
+    outputs = _Outputs(graph, names)
+    moved, power = dict.fromkeys(names, 0.0), 0.0
+    sizes: dict[str, dict[Cause, float]] = {name: {} for name in names}
+    for number, image in enumerate(images):
+        values = probe(image) | {layers.input: image}
+        exact = outputs(image)
+        power += sum(float(np.square(each - each.mean((0, 2, 3), keepdims=True)).sum()) for each in exact)
+        for place, name in enumerate(names, start=1):
+            parts = _split_error(conversion, name, values[name], values[sums.get(name, name)])
+            for cause, part in parts.items():
+                sizes[name][cause] = sizes[name].get(cause, 0.0) + float(np.square(part).sum())
+            found = outputs(image, {name: np.sum(list(parts.values()), axis=0)})
+            moved[name] += sum(float(np.square(a - b).sum()) for a, b in zip(found, exact, strict=True))
+            if progress is not None:
+                progress(number * len(names) + place, len(images) * len(names))
+    costs = [
+        LayerCost(
+            name, math.sqrt(moved[name] / power) if power else 0.0, max(sizes[name], key=lambda c: sizes[name][c])
+        )
+        for name in names
+    ]
     return tuple(sorted(costs, key=lambda each: -each.cost))
 
 
@@ -118,43 +130,35 @@ def _real_op(
     return scale_op(summed, 1 / conversion.scales.assumed[layer_input.name], neuron.quantum / population.unit)
 
 
-def _split_error(population: Population, kind: str, true: Float32, summed: Float32, steps: int) -> dict[Cause, Float64]:
+def _split_error(conversion: Conversion, name: str, true: Float32, summed: Float32) -> dict[Cause, Float64]:
     """What clipping, rounding and weights add to a layer's ``true`` value, of which its integer weights make ``summed``."""
+    network, population = conversion.network, conversion.network.population(name)
     weights = summed.astype(np.float64) - true
-    if kind == "output":
+    if population.neuron is not None and conversion.layers.layer(name).kind == "output":
         return {"weights": weights}
-    repeats = 1 if population.neuron is None else steps
+    repeats = network.steps if network.mode == "rate" and population.neuron is not None else 1
     low, high = limit_counts(population, repeats)
     quantum = (population.unit / repeats)[:, None, None]
     inside = np.clip(summed, low * quantum, high * quantum)
     return {"clipping": inside - summed, "rounding": np.rint(inside / quantum) * quantum - inside, "weights": weights}
 
 
-class _Disturbed:
-    """The float network's outputs on one image, and how far an error that is added to one of its values moves them."""
+class _Outputs:
+    """The float network's outputs (B, C, H, W) on an image, to any of whose values an error may be added."""
 
-    def __init__(self, graph: Graph, names: Sequence[str], image: Float32) -> None:
+    def __init__(self, graph: Graph, names: Sequence[str]) -> None:
         model = to_onnx(graph)
         known = [graph.input, *(output for node in model.graph.node for output in node.output)]
         taken = Names([*known, *(tensor.name for tensor in model.graph.initializer)])
-        self._errors = {name: taken.fresh(f"{name}.error") for name in names}
-        self._outputs = [output.name for output in model.graph.output]
+        self._input, self._errors = graph.input, {name: taken.fresh(f"{name}.error") for name in names}
+        self._names = [output.name for output in model.graph.output]
         _add_errors(model, graph.input, self._errors, taken)
         self._session = session(model.SerializeToString())
-        self._fed = {graph.input: image} | {name: np.zeros((1, 1, 1, 1), np.float32) for name in self._errors.values()}
-        self._undisturbed = self._run({})
-        self._power = sum(
-            float(np.square(each - each.mean((0, 2, 3), keepdims=True)).sum()) for each in self._undisturbed
-        )
 
-    def change(self, name: str, error: Float64) -> float:
-        """How far ``error`` (B, C, H, W) of the value ``name`` moves the outputs, relative to their variation."""
-        moved = self._run({self._errors[name]: np.asarray(error, np.float32)})
-        square = sum(float(np.square(a - b).sum()) for a, b in zip(moved, self._undisturbed, strict=True))
-        return math.sqrt(square / self._power) if self._power else 0.0
-
-    def _run(self, errors: dict[str, Float32]) -> list[Float64]:
-        return [np.asarray(each, np.float64) for each in self._session.run(self._outputs, self._fed | errors)]
+    def __call__(self, image: Float32, errors: Mapping[str, Float64] = MappingProxyType({})) -> list[Float64]:
+        fed = {self._input: image} | {name: np.zeros((1, 1, 1, 1), np.float32) for name in self._errors.values()}
+        fed |= {self._errors[name]: np.asarray(error, np.float32) for name, error in errors.items()}
+        return [np.asarray(each, np.float64) for each in self._session.run(self._names, fed)]
 
 
 def _add_errors(model: ModelProto, source: str, errors: dict[str, str], taken: Names) -> None:

@@ -167,7 +167,9 @@ def _network(
     by_name = {layers.input: populations[0]}
     connections: list[Connection] = []
     for layer in layers.layers:
-        population, added = lower_layer(layer, by_name, scales, statistics, options, roundings(layer.name))
+        population, added = lower_layer(
+            layer, by_name, scales, statistics, options.at(layer.name), roundings(layer.name)
+        )
         populations.append(population)
         by_name[layer.name] = population
         connections.extend(added)

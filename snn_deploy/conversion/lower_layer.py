@@ -13,6 +13,7 @@ from snn_deploy.conversion.layers import Layer
 from snn_deploy.conversion.normalize import RELAYS, Scales, fires_at_pool, scale_op
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
+    MAX_THETA_BITS,
     NormalizedInput,
     Quantized,
     Rounding,
@@ -53,7 +54,7 @@ def lower_layer(
     lowered: tuple[Population, tuple[Connection, ...]] | None = None
     if np.any(counts != layer.bias / scales.unit[layer.name][:, None, None]):
         rounding = round_to_nearest  # the bias that silences a neuron relies on weights that at most double
-    for _ in range(options.weight_bits):
+    for _ in range(MAX_THETA_BITS + 1):
         quantized = _quantize(layer, inputs, options, cap, rounding)
         bias, lowered = counts - quantized.offset[:, None, None], None
         worst = np.abs(bias * quantized.theta[:, None, None]).max((1, 2))

@@ -55,7 +55,7 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
         elif layer.kind == "output":
             unit[layer.name] = np.ones(channels)
         else:
-            unit[layer.name] = _layer_unit(statistics[layer.name], channels, options) * options.slack
+            unit[layer.name] = _layer_unit(statistics[layer.name], channels, options.at(layer.name)) * options.slack
             if options.equalization:
                 unit[layer.name] = unit[layer.name] * choose_channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))

@@ -62,6 +62,9 @@ class Options:
     levels: int = 127
     """Largest count per neuron in ``exact`` mode."""
 
+    layer_levels: tuple[tuple[str, int], ...] = ()
+    """Layers that need more than :attr:`levels`, by name, and the largest count of each."""
+
     steps: int = 16
     """Steps of a window in ``rate`` mode."""
 
@@ -142,6 +145,12 @@ class Options:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConversionError(f"option {name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        low, high = RANGES["levels"]
+        for name, levels in self.layer_levels:
+            if not low <= levels <= high:
+                raise ConversionError(f"{name}: {levels} levels; allowed are {low:g} to {high:g}")
+        if self.layer_levels and self.mode == "rate":
+            raise ConversionError("levels of single layers exist in exact mode only")
         if self.equalization and self.normalization != "connection-wise":
             raise ConversionError("equalization chooses units per channel itself; use connection-wise normalization")
         if self.mode == "exact" and self.normalization == "layer-wise":
@@ -163,6 +172,12 @@ class Options:
         if self.stream and self.mode != "exact":
             raise ConversionError("streams carry states from frame to frame, which takes exact mode")
 
+    def at(self, layer: str) -> Options:
+        """The options of one layer: with as many levels as it needs."""
+        if not self.layer_levels:
+            return self
+        return replace(self, levels=max(self.levels, dict(self.layer_levels).get(layer, 0)), layer_levels=())
+
     @property
     def payload_max(self) -> int:
         """Largest payload of one step."""
@@ -174,9 +189,10 @@ class Options:
         return self.levels if self.mode == "exact" else self.payload_max * self.steps
 
     def record(self) -> dict[str, str | int | float | bool | None]:
-        """All fields by name, as the artifact's ``config`` stores them; ``stream`` where it is chosen."""
+        """All fields by name, as the artifact's ``config`` stores them; ``stream`` and ``layer_levels`` where they are chosen."""
         fields = asdict(self)
-        return fields if self.stream else {name: value for name, value in fields.items() if name != "stream"}
+        fields["layer_levels"] = ", ".join(f"{name} {levels}" for name, levels in self.layer_levels)
+        return {name: value for name, value in fields.items() if value or name not in ("stream", "layer_levels")}
 
 
 _IF = Options(

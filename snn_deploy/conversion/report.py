@@ -131,10 +131,10 @@ def _layer_record(loss: LayerLoss | None) -> dict[str, float | None] | None:
 
 def record_choice(choice: Choice) -> dict[str, Any]:
     """How options were chosen, for JSON: what every trial changed of those as given, and what it lost."""
-    given = asdict(choice.trials[0].options)
+    given = choice.trials[0].options.record()
     trials = [
         {
-            "changes": {name: value for name, value in asdict(trial.options).items() if value != given[name]},
+            "changes": {name: value for name, value in trial.options.record().items() if value != given.get(name)},
             "error": None if trial.loss is None else trial.error,
             "refusal": trial.refusal or None,
         }

@@ -53,12 +53,14 @@ BEYOND = 0.5
 class TaskLoss:
     """A loss by one ``measure``: in dB, as the share of labels, or relative to the output's variation.
 
-    ``float_db``: the float network's PSNR, ``None`` unless it was measured.
+    ``float_db``: the float network's PSNR, ``None`` unless it was measured; ``expected_db``: what an independent error of the
+    same size would lose of it, which hangs less on chance than ``value``.
     """
 
     measure: Measure
     value: float
     float_db: float | None = None
+    expected_db: float | None = None
 
     @property
     def bar(self) -> float:
@@ -133,13 +135,11 @@ class Task:
             return TaskLoss("labels", float(np.mean(np.concatenate([each.ravel() for each in differ]))))
         expected, shown = self._shown(self.expected), self._shown(values)
         if self.clean is None:
-            square = np.mean(
-                [np.square(_bounded(a) - _bounded(b)).mean() for a, b in zip(expected, shown, strict=True)]
-            )
-            return TaskLoss("psnr", 10 * math.log10(1 + float(square) * 10 ** (ASSUMED_DB / 10)))
+            return TaskLoss("psnr", _expect_loss(float(np.mean(_squares(expected, shown))), ASSUMED_DB))
         before, after = (_psnrs(pictures, self.clean, self.picture) for pictures in (expected, shown))
         lost = [-gain_db(b, a) for a, b in zip(before, after, strict=True)]
-        return TaskLoss("psnr", float(np.mean(lost)), float(np.mean(before)))
+        likely = [_expect_loss(square, db) for square, db in zip(_squares(expected, shown), before, strict=True)]
+        return TaskLoss("psnr", float(np.mean(lost)), float(np.mean(before)), float(np.mean(likely)))
 
     def _shown(self, values: Sequence[Float64]) -> list[Float64]:
         """Read-outs as pictures, 0 to 1."""
@@ -180,5 +180,12 @@ def _guess(host: Sequence[str], channels: int, read: int, shown: Sequence[Float6
     return "psnr" if kept in PICTURES and low >= -BEYOND and high <= 1 + BEYOND else "variation"
 
 
-def _bounded(values: Float64) -> Float64:
-    return np.clip(values, 0.0, 1.0)
+def _squares(expected: Sequence[Float64], shown: Sequence[Float64]) -> list[float]:
+    """Mean square error of every picture, limited to 0 to 1."""
+    pairs = zip(expected, shown, strict=True)
+    return [float(np.square(np.clip(a, 0.0, 1.0) - np.clip(b, 0.0, 1.0)).mean()) for a, b in pairs]
+
+
+def _expect_loss(square: float, float_db: float) -> float:
+    """PSNR in dB that an independent error of mean ``square`` takes from ``float_db``; 0 for a perfect network's perfect copy."""
+    return 10 * math.log10(1 + square * 10 ** (float_db / 10)) if square else 0.0

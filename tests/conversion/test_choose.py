@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from snn_deploy.conversion.choose import Bench, Choice, Trial, choose, choose_be
 from snn_deploy.conversion.convert import Converted, convert
 from snn_deploy.conversion.loss import Loss
 from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.images import PLAIN, Images
 from snn_deploy.errors import ConversionError
 from tests.cli.models import write_unet
@@ -59,7 +61,7 @@ def test_levels_are_the_first_to_be_tried_and_may_be_enough(bench: Bench) -> Non
     assert choice.reason == f"levels 255: {best.error:.2%} error instead of {first.error:.2%}"
     config = choice.converted.conversion.network.config
     assert (config["levels"], config["choice"]) == (255, choice.reason)
-    assert done == [(1, 7)]
+    assert done == [(1, 9)]
 
 
 def test_what_is_given_is_not_changed(bench: Bench) -> None:
@@ -117,6 +119,49 @@ def test_a_gain_must_be_more_than_chance() -> None:
     assert choose_best(trials) is trials[4]
     assert choose_best(trials[:4]) is trials[2]
     assert choose_best([Trial(Options(), None, "no"), trials[0]]) is trials[0]
+
+
+def test_a_percentile_must_gain_more_because_it_clips() -> None:
+    first, better, half = (
+        Trial(options, Loss((), error))
+        for options, error in (
+            (Options(), 0.4),
+            (Options(scale="percentile"), 0.25),
+            (Options(scale="percentile"), 0.19),
+        )
+    )
+    assert choose_best([first, better]) is first
+    assert choose_best([first, half]) is half
+    assert choose_best([better, replace(half, loss=Loss((), 0.2))]).error == 0.2
+
+
+def test_measured_psnr_is_what_is_enough() -> None:
+    """Not the error alone, nor a loss that is small by chance."""
+    losses = [
+        (0.03, TaskLoss("psnr", 0.03, 25.0, 0.03), True),
+        (0.01, TaskLoss("psnr", 0.05, 35.0, 0.03), False),
+        (0.01, TaskLoss("psnr", -0.1, 35.0, 0.05), False),
+        (0.01, TaskLoss("psnr", 0.2), True),
+        (0.02, TaskLoss("psnr", 0.01), False),
+        (0.02, TaskLoss("labels", 0.0), False),
+        (0.01, None, True),
+    ]
+    for error, task, enough in losses:
+        assert Trial(Options(), Loss((), error, task)).is_enough is enough
+
+
+def test_layers_get_levels_by_what_they_cost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STAGES", (module.BY_COST,))
+    options = Options(levels=15)
+    choice = chosen(bench, options)
+    first, *others = choice.trials
+    assert choice.trial is others[0]
+    assert choice.trial.error <= module.ENOUGH < first.error
+    assert dict(choice.trial.options.layer_levels).keys() < {
+        each.name for each in choice.converted.conversion.network.populations
+    }
+    assert re.fullmatch(r"levels of \d layers up to \d+: \S+ error instead of \S+", choice.reason)
+    assert len(chosen(bench, options, given=("levels",)).trials) == 1
 
 
 def test_a_network_of_another_size_is_measured_at_that_of_the_images(bench: Bench) -> None:

@@ -24,7 +24,7 @@ def costs_of(graph: Graph, images: Images, options: Options) -> tuple[Conversion
     conversion = lower(graph, graph, images, options)
     truth = Truth(images[:1], (ActivationProbe(graph, [layer.name for layer in conversion.layers.layers])(images[0]),))
     loss = measure_loss(conversion, truth, load_backend("reference"))
-    return conversion, measure_costs(conversion, graph, images[0]), loss.error
+    return conversion, measure_costs(conversion, graph, images[:1]), loss.error
 
 
 @pytest.mark.parametrize(
