@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from generate.cli import table
 from generate.reference import pages
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -24,7 +25,7 @@ BLOCK = re.compile(r"<!-- tested(?:: (\S+))? -->\n```(\w+)\n(.*?)```", re.DOTALL
 def environment(folder: Path) -> dict[str, str]:
     """A shell in which ``python`` and ``snn-deploy`` are those under test."""
     programs = folder / ".bin"
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     for name, command in (("python", ""), ("snn-deploy", "-m snn_deploy ")):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command}"$@"\n', encoding="utf-8")
@@ -72,17 +73,46 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
     "name",
     [
         "how-to/backend.md",
+        "how-to/installation.md",
+        pytest.param("how-to/choose-options.md", marks=pytest.mark.slow),
         "how-to/large-images.md",
         "how-to/target.md",
         "how-to/project-file.md",
         "how-to/streams.md",
         "how-to/verify-a-recording.md",
         "reference/json.md",
+        pytest.param("reference/snn-format.md", marks=pytest.mark.slow),
     ],
 )
 def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
     run_page(ROOT / "docs" / name, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_workflow_of_the_certificate_runs(tmp_path: Path) -> None:
+    """Its commands in their order, in a checkout with a model and a photograph; pip's is read, because it needs an index."""
+    data = pytest.importorskip("skimage.data", reason="conversion without images of one's own needs the extra report")
+    text = (ROOT / "docs" / "how-to" / "certificate-in-ci.md").read_text(encoding="utf-8")
+    (workflow,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    install, *commands = re.findall(r"^      - run: (.*)$", workflow, re.MULTILINE)
+    (extra,) = re.findall(r'^pip install "snn-deploy\[(\w+)\]"$', install)
+    assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    Image.fromarray(data.camera()).save(tmp_path / "photo.png")
+    assert len(commands) == 3
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-e", "-c", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment(tmp_path),
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "a new run agrees" in done.stdout
+    assert {path.suffix for path in tmp_path.glob("certificate.*")} == {".json", ".html", ".xml"}
 
 
 def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
@@ -92,6 +122,8 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
     assert with_blocks == {
         "tutorials/first-network.md",
         "how-to/backend.md",
+        "how-to/installation.md",
+        "how-to/choose-options.md",
         "how-to/large-images.md",
         "how-to/many-images.md",
         "how-to/project-file.md",
@@ -99,6 +131,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
         "how-to/target.md",
         "how-to/verify-a-recording.md",
         "reference/json.md",
+        "reference/snn-format.md",
     }
 
 
