@@ -23,6 +23,7 @@ from snn_deploy.testing import random_unet
 from snn_deploy_cpu import CpuBackend
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
+from tests.frontend.test_constant_inputs import two_inputs
 
 
 def test_help_lists_every_verb_with_an_example(tool: Tool) -> None:
@@ -301,6 +302,20 @@ def test_options_are_kept_where_they_are_fixed(tool: Tool, tmp_path: Path) -> No
         found = tool("convert", model, "--fixed", *words, "--out", out)
         assert found.status == 3
         assert "--fixed" in found.err
+
+
+def test_a_further_input_is_made_a_constant(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "two.onnx").write_bytes(two_inputs(["n", 1, "h", "w"]))
+    convert = ("convert", tmp_path / "two.onnx", "--size", "8x8", "--out", tmp_path / "two.snn")
+    refused = tool(*convert)
+    assert refused.status == 3
+    assert "(x, level); give the others a number (convert --constant NAME=NUMBER" in refused.err
+    made = tool(*convert, "--constant", "level=0.25")
+    assert (made.status, (tmp_path / "two.constant.onnx").is_file()) == (0, True)
+    assert "two.constant.onnx: two.onnx with level = 0.25" in made.err
+    assert artifact.load(tmp_path / "two.snn").input.shape == (1, 8, 8)
+    for wrong in ("level", "=1", "level=nan", "level=high"):
+        assert "is not NAME=NUMBER, for example sigma=0.098" in tool(*convert, "--constant", wrong).err
 
 
 def test_a_loss_may_be_too_large(tool: Tool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

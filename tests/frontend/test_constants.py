@@ -34,6 +34,8 @@ ROWS = np.arange(12.0, dtype=np.float32).reshape(3, 4)
         (node("ConstantOfShape", "s"), (ints(0, 5),), 5, np.zeros((0, 5), np.float32)),
         (node("Expand", "a s"), (ROWS[:, :1], ints(3, 2)), 18, ROWS[:, :1].repeat(2, 1)),
         (node("Expand", "a s"), (ROWS[:1, :0], ints(3, 0)), 3, np.zeros((3, 0))),
+        (node("Tile", "a s"), (ROWS, ints(2, 3)), 72, np.tile(ROWS, (2, 3))),
+        (node("Tile", "a s"), (ROWS, ints(0, 2)), 24, np.zeros((0, 8))),
         (node("Gather", "a i"), (ROWS[:1], ints(0, 0, 0)), 12, ROWS[[0, 0, 0]]),
         (node("Range", "a b c"), (np.array(2), np.array(11), np.array(3)), 3, np.array([2, 5, 8])),
         (node("Range", "a b c"), (np.array(5), np.array(-4), np.array(-3)), 3, np.array([5, 2, -1])),

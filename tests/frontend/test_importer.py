@@ -209,7 +209,8 @@ def test_two_inputs_are_refused() -> None:
     model = build(13, [node("Add", "x z")], {}, (1, 2, 4, 4))
     model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 2, 4, 4]))
     with pytest.raises(
-        ModelError, match=r"one image input is expected, not 2 \(x, z\); .* joins them as channels of one input$"
+        ModelError,
+        match=r"one image input is expected, not 2 \(x, z\); .* join them in the model as channels of one input$",
     ):
         read(model.SerializeToString())
 

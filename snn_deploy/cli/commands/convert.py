@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from snn_deploy.display.console import note, progress, show, show_json, suggest_
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
-from snn_deploy.frontend.onnx import freeze_norm, own_channels
+from snn_deploy.frontend.onnx import fix_inputs, freeze_norm, own_channels
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
@@ -33,7 +34,7 @@ MEASURES: dict[str | None, Measure | None] = {None: None, "denoise": "psnr", "se
 
 MODES = Modes(
     shared.conversion_modes(
-        "model out size freeze_norm fixed search task max_loss calibration rounding range mean std noise seed json"
+        "model out size constant freeze_norm fixed search task max_loss calibration rounding range mean std noise seed json"
     ),
     (
         Need(
@@ -56,6 +57,14 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="artifact to write (.snn)")
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
+    )
+    parser.add_argument(
+        "--constant",
+        type=_constant,
+        action="append",
+        metavar="NAME=NUMBER",
+        help="make an input beside the image a constant, as a noise level (0.098 is 25/255); may be given again;"
+        " the model is written beside --out",
     )
     parser.add_argument(
         "--freeze-norm",
@@ -92,6 +101,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix != ".snn":
         raise ReportError(f"{arguments.out}: name a .snn file")
     check_writable(arguments.out)
+    if arguments.constant:
+        arguments.model = _with_constants(arguments)
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
     picture = shared.picture_scale(arguments, model)
     channels = input_channels(model, arguments.size or input_size(model))
@@ -158,6 +169,27 @@ def _calibration(
     """What loads the calibration images."""
     patch = calibration_size(model, arguments.size)
     return arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture
+
+
+def _constant(text: str) -> tuple[str, float]:
+    """``NAME=NUMBER``; the number is finite."""
+    name, equals, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not equals or not name or not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, for example sigma=0.098")
+    return name, value
+
+
+def _with_constants(arguments: argparse.Namespace) -> Path:
+    """The model whose further inputs are constants, written beside the artifact."""
+    path: Path = arguments.out.with_suffix(".constant.onnx")
+    write(path, fix_inputs(arguments.model, dict(arguments.constant)))
+    named = ", ".join(f"{name} = {value:g}" for name, value in arguments.constant)
+    note(f"wrote {path}: {arguments.model.name} with {named}")
+    return path
 
 
 def _frozen(arguments: argparse.Namespace) -> Path:

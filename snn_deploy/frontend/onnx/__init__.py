@@ -16,6 +16,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     repeat,
     resize,
 )
+from snn_deploy.frontend.onnx.constant_inputs import fix_inputs
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
@@ -26,6 +27,7 @@ from snn_deploy.frontend.onnx.runtime import session
 __all__ = [
     "Frozen",
     "Imported",
+    "fix_inputs",
     "freeze_norm",
     "inspect",
     "own_channels",

@@ -28,7 +28,7 @@ FOLDABLE = frozenset((
     "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "Less",
     "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax",
     "QuantizeLinear", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "ScatterND", "Shape", "Sign", "Size", "Slice",
-    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze", "Where",
+    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tile", "Transpose", "Unsqueeze", "Where",
 ))
 # fmt: on
 
@@ -111,6 +111,8 @@ def _size(node: NodeProto, inputs: tuple[Constant | None, ...]) -> int:
         extents = arrays[-1].ravel()
         size = float(np.prod(np.maximum(np.abs(extents.astype(np.float64)), 1)))
         size *= max(arrays[0].size, 1) if node.op_type == "Expand" else 1
+    elif node.op_type == "Tile" and len(arrays) == 2:
+        size = arrays[0].size * float(np.prod(np.maximum(np.abs(arrays[1].astype(np.float64)), 1)))
     elif node.op_type == "Range" and len(arrays) == 3 and all(array.size for array in arrays):
         start, limit, delta = (float(array.ravel()[0]) for array in arrays)
         size = abs((limit - start) / delta) if delta else np.inf

@@ -136,8 +136,8 @@ class _Walk:
         if len(inputs) != 1:
             names = ", ".join(value.name for value in inputs) or "none"
             raise ModelError(
-                f"{self.source.where}: one image input is expected, not {len(inputs)} ({names}); export the model with the"
-                " others as constants (a noise level, say), or inside a module that joins them as channels of one input"
+                f"{self.source.where}: one image input is expected, not {len(inputs)} ({names}); give the others a"
+                " number (convert --constant NAME=NUMBER, a noise level say), or join them in the model as channels of one input"
             )
         rank = len(inputs[0].type.tensor_type.shape.dim)
         if rank not in (3, 4):

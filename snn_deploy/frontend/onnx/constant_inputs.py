@@ -1,0 +1,79 @@
+"""Inputs of a model beside the image, such as a noise level, made constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from snn_deploy.errors import ModelError
+from snn_deploy.frontend.onnx.file import load
+
+LARGEST = 2**24
+"""Numbers of a constant that replaces an input of fixed size."""
+
+
+def fix_inputs(given: str | Path | bytes, constants: Mapping[str, float]) -> bytes:
+    """The model with the inputs named in ``constants`` filled with one number each.
+
+    Where height or width of such an input is open, they are those of the image: the input is a map, a noise map say.
+    :class:`ModelError` for a name that is no input, for a type that holds no such numbers, and where no input is left.
+    """
+    source = load(given)
+    model = ModelProto()
+    model.CopyFrom(source.model)
+    inputs = {value.name: value for value in _inputs(model)}
+    unknown = [name for name in constants if name not in inputs]
+    if unknown:
+        raise ModelError(f"{source.where}: has no input {unknown[0]!r}; its inputs are {', '.join(inputs)}")
+    left = [name for name in inputs if name not in constants]
+    if len(left) != 1:
+        raise ModelError(
+            f"{source.where}: {len(left)} inputs are left; all but the image must be constants: name all but one"
+        )
+    nodes: list[NodeProto] = []
+    for name, value in constants.items():
+        nodes += _fill(model, inputs[name], left[0], value, source.where)
+        model.graph.input.remove(inputs[name])
+    kept = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *kept])
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
+def _fill(model: ModelProto, given: ValueInfoProto, image: str, value: float, where: str) -> list[NodeProto]:
+    """Store ``value`` in the shape of the input ``given``; the nodes that expand it to the size of the image, if any."""
+    kind = given.type.tensor_type
+    if kind.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
+        raise ModelError(f"{where}: input {given.name!r} does not hold floats; only these can be made constants")
+    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    dims = [dim.dim_value for dim in kind.shape.dim]
+    shape = [max(dim, 1) for dim in dims]
+    is_map = len(dims) == 4 and min(dims[2:]) < 1
+    if np.prod(shape, dtype=np.float64) > LARGEST:
+        raise ModelError(f"{where}: input {given.name!r} has the shape {shape}, more than {LARGEST} numbers")
+    name = f"{given.name}/value" if is_map else given.name
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.full([*shape[:2], 1, 1] if is_map else shape, value, dtype), name)
+    )
+    if not is_map:
+        return []
+    stem = given.name
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(numbers, np.int64), f"{stem}/{part}")
+        for part, numbers in (("batch", shape[:1]), ("channels", shape[1:2]), ("begin", [2]), ("end", [4]))
+    )
+    return [
+        helper.make_node("Shape", [image], [f"{stem}/image"]),
+        helper.make_node("Slice", [f"{stem}/image", f"{stem}/begin", f"{stem}/end"], [f"{stem}/sides"]),
+        helper.make_node("Concat", [f"{stem}/batch", f"{stem}/channels", f"{stem}/sides"], [f"{stem}/shape"], axis=0),
+        helper.make_node("Expand", [name, f"{stem}/shape"], [stem]),
+    ]
