@@ -53,6 +53,11 @@ def list_labelled_images(folder: Path) -> tuple[Entry, ...]:
     for holds, entries in LAYOUTS:
         if holds(folder):
             return entries(folder)
+    inside = [
+        each.name for each in sorted(folder.iterdir()) if each.is_dir() and any(holds(each) for holds, _ in LAYOUTS)
+    ]
+    if inside:
+        raise StimulusError(f"{folder}: holds the data sets {', '.join(inside)}; name one of them")
     raise StimulusError(
         f"{folder}: unknown layout of labelled images; supported are (images/ + masks/, image/ + label/, "
         "train-volume.tif + train-labels.tif, "

@@ -1,7 +1,8 @@
 """Scores of restored images and of label maps, computed by scikit-image and scikit-learn.
 
 Denoising: PSNR and SSIM of one image, clipped to [0, 1]. Segmentation: counts of (true, predicted) label pairs add up
-over images, and F1, Jaccard, accuracy and mIoU are those of all pixels together.
+over images, and F1, Jaccard, accuracy and mIoU are those of all pixels together; the area under the ROC curve is in
+:mod:`~snn_deploy.data.curve`.
 """
 
 from __future__ import annotations

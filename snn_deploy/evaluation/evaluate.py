@@ -25,6 +25,7 @@ from snn_deploy.conversion.convert import open_float_probe
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
+from snn_deploy.data.curve import count_odds, find_odds, measure_area
 from snn_deploy.data.images import Image
 from snn_deploy.data.metrics import (
     ClassScore,
@@ -112,6 +113,10 @@ class Prediction:
     def labels(self) -> tuple[Labels, int]:
         """The class (H, W) int64 of every pixel (:func:`~snn_deploy.network.host.choose_classes`), and their number."""
         return choose_classes(self.hosted, self.values)[0], count_classes(self.channels, self.hosted)
+
+    def odds(self) -> Float64 | None:
+        """Log-odds (H, W) of class 1 of two, where the output tells them (:func:`~snn_deploy.data.curve.find_odds`)."""
+        return find_odds(self.hosted, self.values)
 
 
 Predictor: TypeAlias = Callable[[Image], Prediction]
@@ -292,6 +297,8 @@ def evaluate(
     if pairs:
         together = np.sum(pairs, axis=0)
         overall, classes = score_segmentation(together), score_classes(together)
+        odds = [result.odds for result in results if result.odds is not None]
+        overall |= _area(np.sum(odds, axis=0)) if len(odds) == len(results) else {}
     else:
         overall = {name: float(np.mean([result.scores[name] for result in scores])) for name in scores[0].scores}
     costs = [result.cost for result in results if result.cost is not None]
@@ -300,11 +307,12 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """One image: its score, its cost, and for segmentation its confusion matrix."""
+    """One image: its score, its cost, and for segmentation its confusion matrix, and its odds of class 1 of two."""
 
     score: Score
     cost: Cost | None
     pairs: Int64 | None = None
+    odds: Int64 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,8 +336,16 @@ class _Scoring:
         if sample.labels is None:
             raise StimulusError(f"{sample.name}: no label map; segmentation needs one")
         classes, number = prediction.labels()
-        pairs = count_label_pairs(classes, sample.labels, number)
-        return _Scored(Score(sample.name, score_segmentation(pairs)), prediction.cost, pairs)
+        pairs, odds = count_label_pairs(classes, sample.labels, number), prediction.odds()
+        counted = None if odds is None else count_odds(odds, sample.labels)
+        scores = score_segmentation(pairs) | ({} if counted is None else _area(counted))
+        return _Scored(Score(sample.name, scores), prediction.cost, pairs, counted)
+
+
+def _area(counts: Int64) -> dict[str, float]:
+    """The area under the curve as a score, where both classes occur."""
+    area = measure_area(counts)
+    return {} if area is None else {"auc": area}
 
 
 def _truth(sample: Sample) -> Image:

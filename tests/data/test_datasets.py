@@ -56,13 +56,18 @@ def test_isbi_stacks(tmp_path: Path) -> None:
     assert_labels(second.labels, volume[1] <= 50)
 
 
-def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path, suffix: str) -> None:
+    """Its labels are distributed as GIF."""
     vessel = np.where(GRAY % 2 == 0, 255, 0).astype(np.uint8)
     mask = np.where(GRAY < 32, 255, 0).astype(np.uint8)
-    write(tmp_path / "images/21_training.tif", np.stack([GRAY] * 3, axis=2))
-    write(tmp_path / "1st_manual/21_manual1.png", vessel)
-    write(tmp_path / "mask/21_training_mask.png", mask)
-    sample = list_labelled_images(tmp_path)[0].read(1)
+    folder = tmp_path / "training"
+    write(folder / "images/21_training.tif", np.stack([GRAY] * 3, axis=2))
+    write(folder / f"1st_manual/21_manual1.{suffix}", vessel)
+    write(folder / f"mask/21_training_mask.{suffix}", mask)
+    sample = list_labelled_images(folder)[0].read(1)
+    with pytest.raises(StimulusError, match=r": holds the data sets training; name one of them$"):
+        list_labelled_images(tmp_path)
     assert sample.image.shape == (1, 1, 8, 8)
     assert_labels(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
 

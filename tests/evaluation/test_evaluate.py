@@ -222,6 +222,29 @@ def test_pairs_are_scored_against_their_clean_images_and_masks_by_class() -> Non
     labels[:6] = 1
     evaluation = evaluate(keep, [Entry("a", lambda _: Sample("a", noisy, labels))], "segment", 1)
     assert [(each.number, each.pixels, each.iou) for each in evaluation.classes] == [(0, 432, 0.0), (1, 144, 0.25)]
+    assert evaluation.overall["auc"] == 0.5  # one value everywhere ranks nothing
+
+
+def test_the_area_under_the_curve_is_of_all_pixels_together() -> None:
+    """Images whose logits have another offset each rank well alone and badly together; an image of one class has no area."""
+    images = [np.full((1, 1, 2, 2), offset, np.float32) for offset in (0.0, 10.0)]
+    for image in images:
+        image[..., 0] += 1
+    labels = np.array([[1, 0], [1, 0]])
+    entries = [Entry(str(index), partial(_labelled, image, labels)) for index, image in enumerate(images)]
+    evaluation = evaluate(_keep, [*entries, Entry("c", partial(_labelled, images[0] - 5, 0 * labels))], "segment", 1)
+    assert [scored.scores.get("auc") for scored in evaluation.images] == [1.0, 1.0, None]
+    assert evaluation.overall["auc"] == pytest.approx((2 * 6 + 2 * 8) / (4 * 8))
+    argmax = evaluate(lambda image: replace(_keep(image), hosted=("argmax",), channels=2), entries[:1], "segment", 1)
+    assert "auc" not in argmax.overall
+
+
+def _labelled(image: Array, labels: Array, _: int) -> Sample:
+    return Sample("a", image, labels)
+
+
+def _keep(image: Array) -> Prediction:
+    return Prediction(image.astype(np.float64), (), 1)
 
 
 def test_pictures_reach_a_network_in_its_own_range() -> None:

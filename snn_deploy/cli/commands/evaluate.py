@@ -40,6 +40,7 @@ UNITS = {
     "miou": "mIoU",
     "f1": "F1",
     "jaccard": "Jaccard",
+    "auc": "AUC",
 }
 
 MODES = Modes(
