@@ -7,6 +7,7 @@
     │   └── UnsupportedModelError  one that can be read but not mapped: every reason, at once
     ├── GraphError                 a float graph that breaks an invariant
     ├── ConversionError            a graph that cannot become integers
+    │   ├── UnitError              a layer whose integers would fit with a larger unit
     │   └── OverflowProofError     an accumulator that could leave 24 bits
     ├── NetworkError               an integer network that breaks an invariant
     ├── ArtifactError              an .snn file that is damaged, forged or of another version
@@ -66,6 +67,14 @@ class GraphError(SnnDeployError):
 
 class ConversionError(SnnDeployError):
     """A float graph that cannot be turned into integers with the options given."""
+
+
+class UnitError(ConversionError):
+    """A ``layer`` whose integers are ``excess`` times too large, but fit where one count stands for as many times more."""
+
+    def __init__(self, message: str, layer: str = "", excess: float = 1.0) -> None:
+        super().__init__(message)
+        self.layer, self.excess = layer, excess
 
 
 class OverflowProofError(ConversionError):

@@ -15,8 +15,6 @@ not at 6 or 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from snn_deploy.arrays import Float64
@@ -31,7 +29,7 @@ LEAST, MOST = 0.3, 3.0
 def choose_channel_factors(layers: Layers, layer: Layer, statistics: Statistics) -> Float64:
     """Factors r (C,) of the units of ``layer``; ones where it is not a ReLU or a reader shares weights over channels."""
     channels = layer.shape[0]
-    readers = list(_readers(layers, layer.name))
+    readers = list(layers.readers(layer.name))
     if layer.kind != "relu" or not readers or any(isinstance(op, Resample) for op in readers):
         return np.ones(channels)
     columns = np.max([_columns(op, channels) for op in readers], axis=0)
@@ -43,17 +41,6 @@ def choose_channel_factors(layers: Layers, layer: Layer, statistics: Statistics)
     highest = occupied.shape[1] - np.argmax(occupied[:, ::-1], axis=1)
     factors: Float64 = np.clip(balanced, np.maximum(highest / occupied.shape[1], LEAST), MOST)
     return factors
-
-
-def _readers(layers: Layers, name: str) -> Iterator[LinearOp]:
-    """Operators that read ``name``, also through relays, whose own weights are integers."""
-    for layer in layers.layers:
-        for layer_input in layer.inputs:
-            if layer_input.source == name:
-                if layer.kind in ("relay", "rectified relay"):
-                    yield from _readers(layers, layer.name)
-                else:
-                    yield layer_input.op
 
 
 def _columns(op: LinearOp, channels: int) -> Float64:

@@ -24,10 +24,10 @@ from onnx import ModelProto, TensorProto, helper
 from snn_deploy.arrays import Float32, Float64
 from snn_deploy.backend.protocol import Progress
 from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.layers import LayerInput, LinearOp
+from snn_deploy.conversion.layers import RELAYS, LayerInput, LinearOp
 from snn_deploy.conversion.loss import limit_counts
 from snn_deploy.conversion.lower import Conversion
-from snn_deploy.conversion.normalize import RELAYS, scale_op
+from snn_deploy.conversion.normalize import scale_op
 from snn_deploy.data.images import Images
 from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph.graph import Graph, Node

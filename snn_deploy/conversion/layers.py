@@ -7,6 +7,7 @@ ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,6 +20,9 @@ from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Linear, 
 from snn_deploy.shapes import Shape
 
 Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
+RELAYS: tuple[Kind, ...] = ("relay", "rectified relay")
+"""Kinds of layers that pass integer sums on."""
+
 LinearOp: TypeAlias = Conv | ConvTranspose | Resample
 
 
@@ -57,6 +61,16 @@ class Layers:
     def layer(self, name: str) -> Layer:
         """The layer called ``name``."""
         return next(layer for layer in self.layers if layer.name == name)
+
+    def readers(self, name: str) -> Iterator[LinearOp]:
+        """Operators that read ``name``, also through relays, whose own weights are integers."""
+        for layer in self.layers:
+            for layer_input in layer.inputs:
+                if layer_input.source == name:
+                    if layer.kind in RELAYS:
+                        yield from self.readers(layer.name)
+                    else:
+                        yield layer_input.op
 
 
 def group_layers(graph: Graph) -> Layers:

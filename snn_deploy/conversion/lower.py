@@ -20,7 +20,7 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import Rounding, round_to_nearest
 from snn_deploy.conversion.second_order import SecondOrder, observe_counts
 from snn_deploy.data.images import Images
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.names import Names
 from snn_deploy.graph.ops import Add, Linear, Relu
@@ -29,6 +29,9 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 
 FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output; float32 has steps of 6e-8."""
+
+WIDEST = 2.0**64
+"""A unit is no more widened than this: biases and weights of float32 differ by less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +59,27 @@ def lower(
 
     ``calibration_graph`` is the same network at the size of ``images`` (each (B, C, H, W) float32), on which its
     activations are measured; it may be ``graph`` itself. ``scales``, where given, are used as they are: those that a
-    network was trained for. ``statistics`` of an earlier conversion of the same graph and images are reused, since
-    measuring them takes longer than everything else here. ``progress`` counts images, which are measured twice, and layers.
+    network was trained for; otherwise the unit of a layer that leaves 24 bits is doubled until it fits. ``statistics`` of an
+    earlier conversion of the same graph and images are reused, since measuring them takes longer than everything else here.
+    ``progress`` counts images, which are measured twice, and layers.
     """
     measured = group_layers(calibration_graph)
     done = _count(progress, 2 * len(images) * (statistics is None) + len(measured.layers))
     statistics = statistics or calibrate(calibration_graph, measured, images, done)
-    scales = scales or choose_scales(measured, statistics, options)
+    free, scales = scales is None, scales or choose_scales(measured, statistics, options)
     error = check_function(calibration_graph, measured, scales, images[0], options)
     layers = group_layers(graph)
-    roundings = _choose_roundings(calibration_graph, measured, images, scales, options)
-    network = _network(layers, scales, statistics, options, roundings, done)
-    return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
+    while True:
+        roundings = _choose_roundings(calibration_graph, measured, images, scales, options)
+        try:
+            network = _network(layers, scales, statistics, options, roundings, done)
+        except UnitError as too_fine:
+            if not free or scales.widened.get(too_fine.layer, 1.0) > WIDEST:
+                raise
+            factor = 2.0 ** max(1, int(np.ceil(np.log2(too_fine.excess))))
+            scales = scales.widen(layers, too_fine.layer, factor)
+        else:
+            return Conversion(network, layers, scales, statistics, bounds.prove(network), error)
 
 
 def check_function(graph: Graph, layers: Layers, scales: Scales, image: Float32, options: Options) -> float:

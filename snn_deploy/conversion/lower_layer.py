@@ -9,8 +9,8 @@ import numpy as np
 from snn_deploy.arrays import Float64, Int64
 from snn_deploy.conversion.bias import bias_in_counts, has_shared_threshold, largest_threshold
 from snn_deploy.conversion.calibrate import Statistics
-from snn_deploy.conversion.layers import Layer
-from snn_deploy.conversion.normalize import RELAYS, Scales, fires_at_pool, scale_op
+from snn_deploy.conversion.layers import RELAYS, Layer
+from snn_deploy.conversion.normalize import Scales, fires_at_pool, scale_op, weight_magnitudes
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
     MAX_THETA_BITS,
@@ -25,15 +25,21 @@ from snn_deploy.conversion.quantize import (
     round_to_nearest,
 )
 from snn_deploy.conversion.stock import make_stock_neuron
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.network import bounds
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Population
 from snn_deploy.network.neuron import Neuron
 
-HALVED = ("relu", "linear", "output")
+FREE = ("relu", "linear")
+"""Kinds of layers whose units are free."""
+
+HALVED = (*FREE, "output")
 """Kinds of layers whose thresholds are halved until they fit; those of relays are 1."""
+
+COARSEST = 8
+"""Least value, in steps, that the largest weight of a layer keeps where its unit is widened."""
 
 
 def lower_layer(
@@ -69,9 +75,18 @@ def lower_layer(
             break
         halves = 2.0 ** np.ceil(np.log2(worst[over].max() / STATE_MAX)) if layer.kind == "output" else 2.0
         cap = np.where(over | has_shared_threshold(layer, options), quantized.theta / halves, cap)
+    excess = float(worst.max()) / STATE_MAX * (2.0 if lowered is None else 1.0)  # a bias takes half of the range
+    if excess > 1 and layer.kind in FREE and _largest_weight(inputs) >= excess * COARSEST:
+        message = f"{layer.name}: its integers exceed 24 bits {excess:.3g} times; use fewer levels or weight bits"
+        raise UnitError(message, layer.name, excess)
     if lowered is None:
         raise ConversionError(_describe_bias(layer, counts, options))
     return lowered  # bounds.prove names what still does not fit
+
+
+def _largest_weight(inputs: Sequence[NormalizedInput]) -> float:
+    """In counts: what is left of it at a threshold of 1."""
+    return max(float(weight_magnitudes(each.op).max(initial=0.0)) for each in inputs)
 
 
 def _describe_bias(layer: Layer, counts: Float64, options: Options) -> str:

@@ -14,20 +14,17 @@ the function changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.conversion.calibrate import Statistics, percentile
 from snn_deploy.conversion.equalize import choose_channel_factors
-from snn_deploy.conversion.layers import Layer, LayerInput, Layers, LinearOp
+from snn_deploy.conversion.layers import RELAYS, Layer, LayerInput, Layers, LinearOp
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
-
-RELAYS = ("relay", "rectified relay")
-"""Kinds of layers that pass integer sums on."""
 
 GRID = np.geomspace(0.02, 1.0, 120)
 """Fractions of the full range tried as clipping points by the MMSE search."""
@@ -35,11 +32,32 @@ GRID = np.geomspace(0.02, 1.0, 120)
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """``unit`` (C,) by layer; unit of its source ``assumed`` by each connection; ``dead`` channels by layer."""
+    """``unit`` (C,) by layer; unit of its source ``assumed`` by each connection; ``dead`` channels by layer.
+
+    ``widened`` says by how much units are larger than the activations ask for, where 24 bits ask for that.
+    """
 
     unit: Mapping[str, Float64]
     assumed: Mapping[str, Float64]
     dead: Mapping[str, int]
+    widened: Mapping[str, float] = field(default_factory=dict)
+
+    def widen(self, layers: Layers, name: str, factor: float) -> Scales:
+        """The unit of the layer ``name`` ``factor`` times as large, and so that of every relay that passes its counts on."""
+        passing = {name}
+        for layer in layers.layers:
+            sources = {layer_input.source for layer_input in layer.inputs}
+            if layer.kind in RELAYS and sources & passing:
+                if not sources <= passing:
+                    raise ConversionError(f"{layer.name}: a relay's sources must share one unit")
+                passing.add(layer.name)
+        read = {each.name for layer in layers.layers for each in layer.inputs if each.source in passing}
+        return Scales(
+            {key: unit * factor if key in passing else unit for key, unit in self.unit.items()},
+            {key: unit * factor if key in read else unit for key, unit in self.assumed.items()},
+            self.dead,
+            {**self.widened, name: self.widened.get(name, 1.0) * factor},
+        )
 
 
 def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options: Options) -> Scales:
@@ -55,7 +73,10 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
         elif layer.kind == "output":
             unit[layer.name] = np.ones(channels)
         else:
-            unit[layer.name] = _layer_unit(statistics[layer.name], channels, options.at(layer.name)) * options.slack
+            by_channel = options.normalization == "channel-wise" and not _shares_unit(layers, layer)
+            unit[layer.name] = (
+                _layer_unit(statistics[layer.name], channels, options.at(layer.name), by_channel) * options.slack
+            )
             if options.equalization:
                 unit[layer.name] = unit[layer.name] * choose_channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
@@ -72,8 +93,14 @@ def _input_unit(layers: Layers, statistics: Statistics, options: Options) -> Flo
     return np.full(layers.input_shape[0], extent / options.input_levels)
 
 
-def _layer_unit(statistics: Statistics, channels: int, options: Options) -> Float64:
-    if options.normalization == "channel-wise":
+def _shares_unit(layers: Layers, layer: Layer) -> bool:
+    """Whether all channels need one unit: a resampling, before ``layer`` or after it, shares its weights over channels."""
+    ops = [layer_input.op for layer_input in layer.inputs] + list(layers.readers(layer.name))
+    return any(isinstance(op, Resample) for op in ops)
+
+
+def _layer_unit(statistics: Statistics, channels: int, options: Options, by_channel: bool) -> Float64:
+    if by_channel:
         whole = choose_unit([statistics], options)
         units = [choose_unit([statistics.channel(index)], options) for index in range(channels)]
         floor = whole / 64
@@ -131,7 +158,7 @@ def derive_relay_unit(layer: Layer, unit: Mapping[str, Float64]) -> Float64:
     """Unit of a relay: that of its sources times the real value of an integer weight of 1."""
     units = []
     for layer_input in layer.inputs:
-        weights = _magnitudes(layer_input.op)
+        weights = weight_magnitudes(layer_input.op)
         quantum = float(weights.min())
         if np.any(weights / quantum != np.rint(weights / quantum)):
             raise ConversionError(
@@ -173,7 +200,7 @@ def _sender(layers: Layers, name: str, options: Options) -> str:
     return name
 
 
-def _magnitudes(op: LinearOp) -> Float64:
+def weight_magnitudes(op: LinearOp) -> Float64:
     """Magnitudes of the non-zero weights of ``op``, each once."""
     if isinstance(op, Resample):
         rows, columns = (np.unique(np.abs(part[part != 0])) for part in (op.rows, op.columns))

@@ -29,7 +29,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64, Int8, Int64, round_to_int64
 from snn_deploy.conversion.layers import LinearOp
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.limits import MAX_EXPONENT
@@ -272,7 +272,13 @@ def _least_noise(
             if best is None or noise < best[0]:
                 best = noise, grid
     if best is None:
-        raise ConversionError(f"{layer}: weights of its connections differ by more than 2**{MAX_EXPONENT}")
+        beyond = min(max(grid.exponents) for grid in candidates) - MAX_EXPONENT
+        raise UnitError(
+            f"{layer}: weights of {2.0**beyond * limit * 2**MAX_EXPONENT:.3g} in counts, more than {limit} * 2**{MAX_EXPONENT};"
+            " use fewer levels",
+            layer,
+            2.0**beyond,
+        )
     noise, (theta, exponents) = best[0], (best[1].theta, best[1].exponents)
     scaled = [block.scaled(theta, exponent) for block, exponent in zip(blocks, exponents, strict=True)]
     weights = rounding(scaled, exponents, limit)

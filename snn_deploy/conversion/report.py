@@ -114,6 +114,7 @@ def record(conversion: Conversion, loss: Loss | None = None) -> dict[str, Any]:
                 "start": population.start,
                 "unit": [float(population.unit.min()), float(population.unit.max())],
                 "headroom_bits": headroom.get(population.name),
+                "widened": conversion.scales.widened.get(population.name, 1.0),
                 "dead_channels": conversion.scales.dead.get(population.name, 0),
                 "loss": _layer_record(None if loss is None else loss.layer(population.name)),
             }

@@ -35,8 +35,8 @@ import numpy as np
 
 from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.layers import Layer, Layers
-from snn_deploy.conversion.normalize import RELAYS, Scales
+from snn_deploy.conversion.layers import RELAYS, Layer, Layers
+from snn_deploy.conversion.normalize import Scales
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import round_to_nearest
 from snn_deploy.data.images import Images

@@ -20,10 +20,10 @@ from __future__ import annotations
 import numpy as np
 
 from snn_deploy.arrays import Float64, Int64, round_to_int64
-from snn_deploy.conversion.layers import Layer
-from snn_deploy.conversion.normalize import RELAYS, fires_at_pool
+from snn_deploy.conversion.layers import RELAYS, Layer
+from snn_deploy.conversion.normalize import fires_at_pool
 from snn_deploy.conversion.options import LEAKY, Options
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.network.cuba_lif import CURRENT_SHIFT, DECAY_ONE, CubaLif
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.neuron import StockNeuron
@@ -92,9 +92,11 @@ def _lif(layer: Layer, theta: Float64, values: Float64, options: Options) -> Cub
     whole = options.neuron == "netx"
     largest = MANTISSA_MAX if whole else LIF_BIAS_MAX
     if np.any(values > largest):
-        raise ConversionError(
+        raise UnitError(
             f"{layer.name}: a bias of {values.max():.3g} units of the current; Lava's LIF holds {largest:g}, use the"
-            " neuron sigma-delta"
+            " neuron sigma-delta",
+            layer.name,
+            float(values.max() / largest),
         )
     mantissas = np.clip(np.rint(values), -MANTISSA_MAX, MANTISSA_MAX).astype(np.int64)
     return CubaLif.of(

@@ -9,12 +9,14 @@ from snn_deploy.arrays import Float64
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.bias import bias_in_counts, largest_threshold
-from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.layers import Kind, Layer, LayerInput
+from snn_deploy.conversion.calibrate import ActivationProbe, calibrate
+from snn_deploy.conversion.layers import Kind, Layer, LayerInput, group_layers
 from snn_deploy.conversion.lower import Conversion, lower
+from snn_deploy.conversion.normalize import choose_scales
 from snn_deploy.conversion.options import PRESETS, Options, preset
+from snn_deploy.conversion.report import record
 from snn_deploy.data.images import Images
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import UnitError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.ops import Conv, Relu, Resample
 from snn_deploy.network.limits import STATE_MAX
@@ -118,20 +120,38 @@ def test_neurons_that_never_fire_take_no_room(name: str, images: Images) -> None
     assert run.counts["r"][:, 0].any()
 
 
-def test_a_bias_beyond_any_threshold_is_refused_with_what_helps(images: Images) -> None:
+@pytest.fixture
+def cancelling(images: Images) -> tuple[Graph, Images]:
     """Two huge summands that cancel: at one count of the small difference the bias alone exceeds 24 bits."""
     first = np.zeros((2, 1, 3, 3))
     first[0, 0, 1, 1], first[1, 0, 1, 1] = 1e6, 1.0
     bright = [np.full((1, 1, 16, 16), 0.5, np.float32) + image * 1e-6 for image in images]
-    graph = chain(first, np.array([-0.5e6, 0.5]), np.array([[1.0, 1.0]]), np.array([0.0]))
-    with pytest.raises(
-        ConversionError, match=r"^r: its bias is .* times the value of one spike, .*; use at most \d+ levels$"
-    ) as caught:
-        lower(graph, graph, bright, Options())
-    levels = int(str(caught.value).split()[-2])
-    lower(graph, graph, bright, Options(levels=levels))
-    with pytest.raises(ConversionError, match=r"; train the layer with biases of the size of its activations$"):
-        lower(graph, graph, bright, Options(mode="rate", steps=1, thresholds=8))
+    return chain(first, np.array([-0.5e6, 0.5]), np.array([[1.0, 1.0]]), np.array([0.0])), bright
+
+
+@pytest.mark.parametrize("options", [Options(), Options(mode="rate", steps=1, thresholds=8)])
+def test_a_unit_too_fine_for_its_bias_is_doubled_until_it_fits(
+    cancelling: tuple[Graph, Images], options: Options
+) -> None:
+    graph, bright = cancelling
+    layers = group_layers(graph)
+    asked = choose_scales(layers, calibrate(graph, layers, bright), options).unit
+    conversion = lower(graph, graph, bright, options)
+    (factor,) = conversion.scales.widened.values()
+    assert list(conversion.scales.widened) == ["r"]
+    assert np.array_equal(conversion.scales.unit["r"], asked["r"] * factor)
+    assert np.array_equal(conversion.network.population("r").unit, asked["r"] * factor)
+    bias = float(np.abs(conversion.network.population("r").bias).max())
+    assert STATE_MAX / 8 < bias <= STATE_MAX, "no wider than it has to be"
+    assert {row["name"]: row["widened"] for row in record(conversion)["populations"]} == {"x": 1, "r": factor, "y": 1}
+
+
+def test_units_that_a_network_was_trained_for_stay(cancelling: tuple[Graph, Images]) -> None:
+    graph, bright = cancelling
+    layers = group_layers(graph)
+    scales = choose_scales(layers, calibrate(graph, layers, bright), Options())
+    with pytest.raises(UnitError, match=r"^r: its integers exceed 24 bits .* times; use fewer levels or weight bits$"):
+        lower(graph, graph, bright, Options(), scales)
 
 
 def test_the_bias_uses_half_of_the_range(images: Images) -> None:

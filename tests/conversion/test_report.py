@@ -89,6 +89,7 @@ def test_the_record_holds_options_layers_and_connections(small_unet: UNet, small
             "start": population.start,
             "unit": [population.unit.min(), population.unit.max()],
             "headroom_bits": headroom.get(population.name),
+            "widened": 1.0,
             "dead_channels": 2 if population.name == "a.relu" else conversion.scales.dead.get(population.name, 0),
             "loss": None if population.neuron is None else {"error": 0.25, "clipping": 0.125, "rounding": np.inf},
         }

@@ -7,7 +7,7 @@ import pytest
 
 from snn_deploy.arrays import Array
 from snn_deploy.conversion.quantize import OCTAVE, NormalizedInput, Quantized, quantize, quantize_output
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import UnitError
 from snn_deploy.graph.ops import Conv, Resample
 from snn_deploy.network.kernels import SpatialKernel
 
@@ -63,9 +63,12 @@ def test_thresholds_of_unequal_connections(sizes: tuple[float, ...], theta: floa
     assert (quantized.theta.tolist(), quantized.exponents) == ([theta], exponents)
 
 
-def test_weights_that_no_exponent_holds_are_refused() -> None:
-    with pytest.raises(ConversionError, match=r"^layer: weights of its connections differ by more than 2\*\*15$"):
+def test_weights_that_no_exponent_holds_ask_for_a_larger_unit() -> None:
+    with pytest.raises(
+        UnitError, match=r"^layer: weights of 8\.32e\+06 in counts, more than 127 \* 2\*\*15; use fewer"
+    ) as caught:
         quantize("layer", [single(127 * 2.0**16)], 1, 8)
+    assert (caught.value.layer, caught.value.excess) == ("layer", 2.0)
 
 
 def test_a_cap_is_not_exceeded() -> None:

@@ -96,7 +96,7 @@ def within(images: list[npt.NDArray[np.float32]], values: npt.NDArray[np.float64
 
 
 def converted(model: bytes, images: list[npt.NDArray[np.float32]], options: Options) -> Network | None:
-    """The network, or ``None`` where ``options`` name neurons or scales that cannot do what ``model`` asks for."""
+    """The network, or ``None`` where ``options`` name neurons that cannot do what ``model`` asks for."""
     try:
         return convert(model, images, options).conversion.network
     except ConversionError as error:
@@ -108,8 +108,5 @@ def converted(model: bytes, images: list[npt.NDArray[np.float32]], options: Opti
 REFUSALS = (
     "cannot be sent in single spikes of Lava's LIF",
     "a bias for each pixel; Lava's own neurons",
-    "a resampling shares its weights over channels",
-    "weights of its connections differ by more than 2**15",
-    "more than 24 bits hold beside its weights",  # activations a millionth of the bias, as of a clip that is never reached
 )
-"""What no neuron of the chosen kind, or no scale of the chosen kind, can do."""
+"""What no neuron of the chosen kind can do."""
