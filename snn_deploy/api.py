@@ -18,17 +18,17 @@ SpikingNetwork(denoiser_s25: exact mode, 16 populations, images (1, 32, 32), 16 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64, Int64
-from snn_deploy.backend.protocol import Progress, Record, Run
+from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stream_file import load_state
 from snn_deploy.conversion import convert as pipeline
@@ -44,7 +44,9 @@ from snn_deploy.data.calibration import load_calibration
 from snn_deploy.data.image_stream import ImageStream
 from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
+from snn_deploy.display.watching import watched
 from snn_deploy.errors import BackendUnavailableError, VerificationError
+from snn_deploy.finetuning.export import serialize_model
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
@@ -210,7 +212,7 @@ class Stream(ImageStream):
 
 def _run(network: Network, payloads: Int64, backend: str, record: Record, plan: Plan | None = None) -> Run:
     engine = load_backend(backend) if plan is None else PlannedBackend(load_backend(backend), plan)
-    with _watched(f"{backend}: {network.name}") as report:
+    with watched(f"{backend}: {network.name}") as report:
         return engine.run(network, payloads, record, report)
 
 
@@ -220,7 +222,7 @@ def load(path: str | Path) -> SpikingNetwork:
 
 
 def convert(
-    model: str | Path,
+    model: Any,
     calibration: str | Path | Image | Sequence[str | Path | Image] | None = None,
     options: Options | str | None = None,
     *,
@@ -231,8 +233,9 @@ def convert(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     fixed: bool = False,
+    example: Image | None = None,
 ) -> SpikingNetwork:
-    """Convert an ONNX ``model``.
+    """Convert a ``model``: an ONNX file, an ``onnx.ModelProto``, or a ``torch.nn.Module``, which is traced on ``example``.
 
     ``calibration``: files and folders of images, float arrays (B, C, H, W), or ``None`` for scikit-image's photographs;
     patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``span`` is what black and white
@@ -243,7 +246,7 @@ def convert(
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
-    path = Path(model)
+    path = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
     patch = pipeline.calibration_size(path, size)
     chosen = preset(options) if isinstance(options, str) else options
     given = [calibration] if isinstance(calibration, str | Path | np.ndarray) else calibration
@@ -251,7 +254,7 @@ def convert(
     picture = pipeline.input_scale(path, span, _numbers(mean), _numbers(std))
     channels = pipeline.input_channels(path, patch or pipeline.input_size(path))
     loaded = load_calibration(source, channels, noise, seed, patch, picture)
-    with _watched(f"converting {path.name}") as report:
+    with watched(f"converting {path.name if isinstance(path, Path) else 'the model'}") as report:
         converted = pipeline.convert(path, loaded.seen, chosen, size, progress=report, picture=picture)
     usual = chosen or Options()
     if not has_free_options(usual) or fixed or isinstance(options, Options):
@@ -266,9 +269,9 @@ def _choose(bench: Bench, converted: Converted, options: Options) -> SpikingNetw
         backend = load_backend("cpu")
     except BackendUnavailableError:
         return SpikingNetwork(converted.conversion.network)
-    with _watched("measuring what is lost") as report:
+    with watched("measuring what is lost") as report:
         choice = choose(bench, backend, converted, options, progress=report)
-    with _watched("looking for what would help") as report:
+    with watched("looking for what would help") as report:
         findings = examine(bench, backend, choice, progress=report)
     return SpikingNetwork(choice.converted.conversion.network, findings)
 
@@ -311,7 +314,7 @@ def verify(
     asked = usual if level is None else labels[level] if isinstance(level, str) else level
     paths = (Path(trace) if isinstance(trace, str) else trace for trace in traces)
     session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt), spread=spread)
-    return session.verify(Stimuli.of_images(network.network, images), _watched).verdict
+    return session.verify(Stimuli.of_images(network.network, images), watched).verdict
 
 
 def prove(network: SpikingNetwork, backend: str = "cpu") -> Proof:
@@ -319,7 +322,7 @@ def prove(network: SpikingNetwork, backend: str = "cpu") -> Proof:
 
     The proof's ``exit_code`` is 0 proved, 1 refuted by an example, 2 open; its ``obligations`` say why.
     """
-    with _watched(f"proving {backend}: {network.network.name}") as report:
+    with watched(f"proving {backend}: {network.network.name}") as report:
         return prove_backend(network.network, load_backend(backend), report)
 
 
@@ -346,7 +349,7 @@ def plan(
     device = load_target(target)
     hardware = choose_hardware(device, chips=chips, cores=cores, board=board)
     sized, payloads = prepare_stimulus(network.network, images)
-    with _watched(f"plans of {network.network.name}") as report:
+    with watched(f"plans of {network.network.name}") as report:
         options = weigh(network.network, sized, payloads, device, hardware, load_backend(backend), clean, report)
     return choose_option(options, max_loss, prefer).finished, options
 
@@ -357,18 +360,6 @@ def read_image(path: str | Path, channels: int = 1) -> Image:
     :meth:`SpikingNetwork.read_image` knows the channels and the range that a network reads.
     """
     return images.read_images(Path(path), channels)
-
-
-@contextmanager
-def _watched(description: str) -> Iterator[Progress | None]:
-    """A progress bar, where rich is installed: functions need NumPy and ONNX only."""
-    try:
-        from snn_deploy.display.console import progress
-    except ModuleNotFoundError:
-        yield None
-        return
-    with progress(description) as report:
-        yield report
 
 
 def _html(shown: SpikingNetwork | Result) -> str | None:

@@ -25,7 +25,7 @@ ORDER = (
     ("conversion", "cost", "verification"),
     ("evaluation", "planning", "testing"),
     ("finetuning", "display"),
-    ("report", "api"),
+    ("report", "api", "jobs"),
     ("cli",),
 )
 """From the top down: a package imports from itself, from those beside it and from every line above it."""

@@ -13,11 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import count
-from pathlib import Path
 
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.calibrate import Statistics
-from snn_deploy.conversion.convert import Converted, convert
+from snn_deploy.conversion.convert import Converted, Model, convert
 from snn_deploy.conversion.layer_cost import LayerCost, measure_costs
 from snn_deploy.conversion.layer_levels import LayerLevels, allot_levels
 from snn_deploy.conversion.layers import group_layers
@@ -111,7 +110,7 @@ class Bench:
     are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it.
     """
 
-    model: Path
+    model: Model
     images: Images
     picture: PictureScale
     statistics: Mapping[str, Statistics]

@@ -29,6 +29,10 @@ class Findings:
     costs: tuple[LayerCost, ...] = ()
     remedies: tuple[Remedy, ...] = ()
 
+    def __str__(self) -> str:
+        """The loss, and where too much is lost, what costs it and what would help."""
+        return "\n".join([self.summary, *self.warnings])
+
     @property
     def is_enough(self) -> bool:
         """Whether no more is lost than is allowed."""

@@ -82,7 +82,7 @@ class Truth:
     @classmethod
     def of(
         cls,
-        model: Path,
+        model: Path | bytes,
         images: Images,
         clean: Images | None = None,
         picture: PictureScale = PLAIN,

@@ -74,7 +74,7 @@ class Timing:
         return self.timeline.steps[self.timeline.longest]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EnergyEstimate:
     """Energy of one image.
 
@@ -92,6 +92,17 @@ class EnergyEstimate:
     notes: tuple[str, ...]
     excluded: tuple[str, ...]
     measured_j: Quantity | None = None
+
+    def __repr__(self) -> str:
+        return f"EnergyEstimate({self.network} on {self.target}: {self.total_j.text('J')} per image)"
+
+    def __str__(self) -> str:
+        """In ten lines at most: energy and times of one image, and what is not in them."""
+        whole = self.rows()[len(self.parts) :]
+        lines = [f"{what}: {figure}" + (f", {how}" if how else "") for what, how, figure in whole]
+        return "\n".join(
+            [f"{self.network} on {self.target}, {self.activity}", *lines, f"not in it: {', '.join(self.excluded)}"]
+        )
 
     @property
     def parts(self) -> tuple[Part, ...]:

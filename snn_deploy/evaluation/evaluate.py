@@ -140,6 +140,11 @@ class Evaluation:
     cost: Cost | None
     classes: tuple[ClassScore, ...] = ()
 
+    def __str__(self) -> str:
+        """The scores of all images together."""
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.overall.items())
+        return f"{self.task}, {len(self.images)} image(s): {scores}"
+
 
 class SpikingPredictor:
     """A spiking network on a backend; larger images are split into tiles of ``tile`` (H, W). ``target`` adds energy."""

@@ -12,6 +12,10 @@ Fate = Literal["mapped", "folded", "host", "refused"]
 FATES: tuple[Fate, ...] = ("mapped", "folded", "host", "refused")
 
 
+SHOWN = 8
+"""Reasons for refusal that are printed."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One node of the file: its name, operator and fate; ``note`` says into what, or why not and what to do.
@@ -32,6 +36,11 @@ class Ledger:
 
     rows: tuple[Row, ...]
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """How many nodes have which fate, and why the first ones are refused."""
+        counts = ", ".join(f"{number} {fate}" for fate, number in self.counts.items())
+        return "\n".join([f"{len(self.rows)} nodes: {counts}", *self.reasons[:SHOWN], *self.remarks])
 
     @property
     def refused(self) -> tuple[Row, ...]:

@@ -76,7 +76,7 @@ class Contents:
     activity: Activity
     energy: EnergyEstimate | None
     mapping: Mapping | None
-    verdict: Verdict | None
+    verdict: Verdict
     curve: Curve | None
     losses: Losses | None
     ledger: Ledger | None

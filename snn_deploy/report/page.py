@@ -81,9 +81,8 @@ def _tiles(contents: Contents) -> Iterator[Tile]:
     energy, verdict, mapping = contents.energy, contents.verdict, contents.mapping
     for score in contents.scores:
         yield Tile(score.name, score.text, color="bad" if score.is_bad else None)
-    if verdict is not None:
-        compared = f"{', '.join(verdict.backends)}; every {_strictness(verdict.asked.label)}"
-        yield Tile("counts of the backends", verdict.status.value, compared, COLORS[verdict.status])
+    compared = f"{', '.join(verdict.backends)}; every {_strictness(verdict.asked.label)}"
+    yield Tile("counts of the backends", verdict.status.value, compared, COLORS[verdict.status])
     if mapping is not None and not mapping.fits:
         yield Tile(f"cores of {mapping.target}", "does not fit", mapping.problems[0].text, "bad")
     elif mapping is not None:
@@ -102,8 +101,7 @@ def _tiles(contents: Contents) -> Iterator[Tile]:
 
 def _warnings(contents: Contents) -> Iterator[str]:
     yield from contents.warnings
-    if contents.verdict is not None:
-        yield from contents.verdict.warnings
+    yield from contents.verdict.warnings
     if contents.mapping is not None:
         yield from contents.mapping.warnings
     saturated = sum(contents.run.saturations.values())

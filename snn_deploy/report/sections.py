@@ -218,11 +218,9 @@ def show_cores(contents: Contents, names: Names) -> View | None:
     }
 
 
-def show_verification(contents: Contents, names: Names) -> View | None:
+def show_verification(contents: Contents, names: Names) -> View:
     """The verdict, population by population."""
     verdict = contents.verdict
-    if verdict is None:
-        return None
     rows: list[tuple[Cell, ...]] = []
     for row in verdict.rows:
         counts = ["-" if side.counts is None else f"{side.counts:,}" for side in row.sides]

@@ -104,7 +104,7 @@ class Session:
 
     def verify(self, stimuli: Stimuli, watch: Watch | None = None) -> Outcome:
         """Run the backends on one batch after the other, and compare them with what was recorded of it."""
-        network, watched = stimuli.network, watch or _unwatched
+        network, watched = stimuli.network, watch or unwatched
         unavailable: dict[str, str] = {}
         backends = self._load(unavailable)
         digests: list[str] = []
@@ -225,7 +225,8 @@ def _run(backend: Backend, network: Network, payloads: Int64, record: Record, wa
         return run_backend(backend, network, payloads, record, report)
 
 
-def _unwatched(_: str) -> AbstractContextManager[None]:
+def unwatched(_: str) -> AbstractContextManager[None]:
+    """A :data:`Watch` without a bar."""
     return nullcontext()
 
 

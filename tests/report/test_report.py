@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from snn_deploy.cli import app as cli
-from snn_deploy.cli.commands.report_pictures import compare_pictures
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ReportError
 from snn_deploy.network import artifact
 from snn_deploy.report import Curve, charts
+from snn_deploy.report.compared_pictures import compare_pictures
 from snn_deploy.report.network_picture import _assign_lanes
 from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_unet
@@ -151,8 +151,8 @@ def test_names_are_escaped(whole: Path) -> None:
 
 def test_what_is_missing_is_said_and_why(write: Write) -> None:
     words = " ".join(Reader(write("exact", "--verify-crop", "16x16")).words)
-    assert "with --noise, or with --model, there is something to compare with" in words
-    assert "name the ONNX file with --model" in words
+    assert "with noise, or with the float model, there is something to compare with" in words
+    assert "give the float model, too" in words
 
 
 def test_a_network_of_fixed_size_needs_no_crop(tmp_path: Path, files: dict[str, Path]) -> None:

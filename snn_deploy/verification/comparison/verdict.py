@@ -13,6 +13,9 @@ from snn_deploy.shapes import Shape
 from snn_deploy.verification.comparison.levels import Check, Level, Status
 from snn_deploy.verification.comparison.spread import Spread
 
+LINES = 10
+"""Most lines that a verdict prints; tables and records have all of it."""
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -136,7 +139,7 @@ class Coverage:
     values: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The outcome of comparing ``backends`` (baseline first) on one network; ``digest`` names it.
 
@@ -156,6 +159,14 @@ class Verdict:
     cause: str = ""
     spread: Spread | None = None
     unit: str = "image"
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.line})"
+
+    def __str__(self) -> str:
+        """In ten lines at most: the verdict, what limits it, and what is wrong."""
+        found = [self.line, *(text for text in (self.story, self.cause) if text)]
+        return "\n".join([*found, *(f"warning: {text}" for text in self.warnings)][:LINES])
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def state(kind: Kind, subject: str, show: Callable[[], Shown]) -> Obligation:
     return Obligation(kind, subject, outcome, reason, evidence)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proof:
     """All obligations of one network and one compiled form; both are named by SHA-256.
 
@@ -65,6 +65,13 @@ class Proof:
     form_digest: str
     obligations: tuple[Obligation, ...]
     outside: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Proof({self.line})"
+
+    def __str__(self) -> str:
+        """In a few lines: the proof, and what it takes for granted."""
+        return "\n".join([self.line, *(f"outside the proof: {text}" for text in self.outside)])
 
     def of(self, outcome: Outcome) -> tuple[Obligation, ...]:
         """The obligations with this outcome."""

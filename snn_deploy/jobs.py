@@ -1,0 +1,223 @@
+"""Public functions on files and folders: inspect a model, score and fine-tune on data, write bundles and reports.
+
+``import snn_deploy as sd`` offers all of them, beside those of :mod:`snn_deploy.api`.
+
+Examples
+--------
+>>> import snn_deploy as sd
+>>> print(sd.inspect("models/denoiser_s25.onnx", size=(64, 64)))
+30 nodes: 28 mapped, 2 folded, 0 host, 0 refused
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from snn_deploy.api import Image, SpikingNetwork
+from snn_deploy.backend.protocol import Emitter
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.conversion.convert import input_channels, input_scale, input_size
+from snn_deploy.conversion.options import Options, preset
+from snn_deploy.data import images as files
+from snn_deploy.data.datasets import list_entries
+from snn_deploy.data.stimulus import prepare_stimulus
+from snn_deploy.display.watching import watched
+from snn_deploy.errors import BackendUnavailableError, ReportError, VerificationError, suggest_extras
+from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, Task
+from snn_deploy.evaluation.evaluate import evaluate as score
+from snn_deploy.exchange.foreign import SUFFIXES, inspect_foreign
+from snn_deploy.exchange.integer_onnx import write_onnx
+from snn_deploy.exchange.netx_write import write_net
+from snn_deploy.exchange.nir_write import write_nir
+from snn_deploy.files import write
+from snn_deploy.finetuning.export import serialize_model
+from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.frontend.onnx import inspect as list_nodes
+from snn_deploy.frontend.onnx import own_channels
+from snn_deploy.network import artifact
+from snn_deploy.report import Contents, render_page
+from snn_deploy.report.collect import collect_contents
+from snn_deploy.report.request import Request
+from snn_deploy.targets.load import load_target
+from snn_deploy.verification import Level
+
+if TYPE_CHECKING:
+    from snn_deploy.finetuning.training import Tuned
+
+WRITERS = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
+"""Forms that are one file."""
+
+
+def inspect(model: Any, size: tuple[int, int] | None = None, *, example: Image | None = None) -> Ledger:
+    """What becomes of every node of ``model``: mapped, folded, host or refused; printing it says why.
+
+    ``model``: an ONNX, ``.net`` or ``.nir`` file, an ``onnx.ModelProto``, or a ``torch.nn.Module`` with an ``example`` image.
+    ``size`` (H, W) of the images to come, by default the model's own, else 128 x 128.
+    :class:`~snn_deploy.errors.ModelError` for what is not a model.
+    """
+    given = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
+    if isinstance(given, Path) and given.suffix in SUFFIXES:
+        return inspect_foreign(given, size=size)
+    return list_nodes(given, size or input_size(given))
+
+
+def evaluate(
+    network: SpikingNetwork | str | Path,
+    data: str | Path,
+    task: Task,
+    *,
+    backend: str = "cpu",
+    noise: float = 0.0,
+    seed: int = 0,
+    tile: tuple[int, int] | None = None,
+    crop: int | None = None,
+    target: str | Path | None = None,
+    workers: int = 1,
+) -> Evaluation:
+    """Scores of ``network``, or of a float model (.onnx), on the images of ``data``, a folder or a table.
+
+    ``task``: ``denoise`` (PSNR, SSIM) or ``segment`` (mIoU, Dice, ...); what ``data`` may look like is on the page
+    "Your own data". Noise of ``noise / 255`` is added to image i with seed ``seed + i``. Larger images are cut into tiles of
+    ``tile`` (H, W). ``crop``: only the middle square of this side. ``target`` adds energy and latency.
+    :class:`~snn_deploy.errors.StimulusError` for a folder that holds none.
+    """
+    predictor: Predictor
+    if isinstance(network, SpikingNetwork):
+        device = None if target is None else load_target(target)
+        predictor = SpikingPredictor(network.network, load_backend(backend), tile, None, device)
+        channels = network.network.input.shape[0]
+    else:
+        model = Path(network)
+        predictor = FloatPredictor(model, input_scale(model, None, None, None))
+        channels = input_channels(model, input_size(model))
+    entries = list_entries(Path(data), task)
+    with watched(f"evaluate {Path(data).name}") as report:
+        return score(
+            predictor, entries, task, channels, sigma=noise, seed=seed, crop=crop, workers=workers, progress=report
+        )
+
+
+def finetune(
+    model: str | Path,
+    data: str | Path,
+    task: Task,
+    out: str | Path,
+    *,
+    options: Options | str = "exact",
+    noise: float = 0.0,
+    seed: int = 0,
+    iterations: int = 400,
+    batch: int = 8,
+    patch: int = 64,
+    rate: float = 1e-4,
+    validation: float = 0.1,
+    device: str = "cpu",
+) -> Tuned:
+    """Train the float ``model`` on ``data`` for its conversion with ``options``; needs PyTorch (extra ``train``).
+
+    Writes the model to ``out`` (.onnx) and its spiking network beside it (.snn), and returns the checks on the share
+    ``validation`` of the images; ``data`` must never be the test set. ``rate`` is Adam's learning rate, ``patch`` the side of
+    the patches, of which ``batch`` make a training step.
+    :class:`~snn_deploy.errors.BackendUnavailableError` without PyTorch, ``ReportError`` where ``out`` cannot be written.
+    """
+    try:
+        from snn_deploy.finetuning.data import Data
+        from snn_deploy.finetuning.training import Schedule, write_model
+        from snn_deploy.finetuning.training import finetune as train
+    except ImportError as error:
+        raise BackendUnavailableError(f"fine-tuning needs torch: {error}; {suggest_extras('train')}") from error
+    source, path = Path(model), Path(out)
+    if path.suffix != ".onnx" or not path.parent.is_dir():
+        raise ReportError(f"{path}: name a .onnx file in a folder that exists")
+    chosen = preset(options) if isinstance(options, str) else options
+    entries = list_entries(Path(data), task)
+    drawn = Data.of(entries, task, own_channels(source), validation, noise, patch, seed)
+    schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed)
+    with watched("finetune") as report:
+        tuned = train(
+            source,
+            drawn.scaled(input_scale(source, None, None, None)),
+            chosen,
+            schedule,
+            device=device,
+            checkpoint=path.with_suffix(".checkpoint"),
+            report=lambda done, total, _: None if report is None else report(done, total),
+        )
+    write_model(tuned.graph, path)
+    artifact.save(tuned.conversion.network, path.with_suffix(".snn"))
+    return tuned
+
+
+def emit(
+    network: SpikingNetwork,
+    path: str | Path,
+    to: Literal["lava", "onnx", "net", "nir"] = "lava",
+    *,
+    images: Image | None = None,
+    checked: bool = True,
+) -> Path:
+    """Write ``network`` as files that run without this project: a Lava bundle (a folder), integer ONNX, ``.net`` or NIR.
+
+    ``images`` (B, C, H, W) become the bundle's input, and decide its size. ``checked``: the rules of Loihi 2 are checked, too.
+    :class:`~snn_deploy.errors.BackendUnavailableError` where the backend is missing, and the writers' own errors for a network
+    that the form cannot hold.
+    """
+    place, chosen, stimulus = Path(path), network.network, None
+    if images is not None:
+        chosen, stimulus = prepare_stimulus(chosen, images)
+    if to in WRITERS:
+        WRITERS[to](chosen, place)
+        return place
+    backend = load_backend(to)
+    if not isinstance(backend, Emitter):
+        raise BackendUnavailableError(f"backend {to} cannot write a bundle")
+    backend.emit(chosen, place, stimulus, checked=checked)
+    return place
+
+
+def write_report(
+    network: SpikingNetwork,
+    path: str | Path,
+    image: Image,
+    *,
+    model: str | Path | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+    backend: str = "cpu",
+    backends: Sequence[str] = ("reference", "cpu"),
+    level: str = "train",
+    target: str | Path = "loihi2",
+    curve: bool = False,
+) -> Contents:
+    """Run ``image`` (1, C, H, W), compare ``backends`` on it, estimate its energy, and write it all as one HTML file.
+
+    ``noise / 255`` is added to the image, which is then the clean one. ``model``, the float model, adds its output, the loss of
+    every layer, the operators and, with ``curve``, quality over the levels, which takes six conversions. Returns what the report
+    shows: its ``verdict``, ``energy``, ``mapping`` and ``losses``.
+    :class:`~snn_deploy.errors.ReportError` where the file cannot be written or the model is another network's.
+    """
+    labels = {known.label: known for known in Level}
+    if level not in labels:
+        raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")
+    picture = network.network.picture
+    request = Request(
+        network.network,
+        image,
+        image if noise == 0 else files.add_noise(image, noise, seed, picture),
+        source="the image",
+        artifact=network.network.name,
+        noise=noise,
+        seed=seed,
+        model=None if model is None else Path(model),
+        curve=curve,
+        backend=backend,
+        backends=tuple(backends),
+        level=labels[level],
+        target=target,
+    )
+    contents = collect_contents(request, watched)
+    write(Path(path), render_page(contents))
+    return contents

@@ -1,0 +1,154 @@
+"""Functions of the package on files and folders: they do what the verbs of the command line do."""
+
+import doctest
+import importlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import snn_deploy as sd
+from snn_deploy.cli.app import main
+from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError, StimulusError, VerificationError
+from tests.cli.models import write_unet
+
+PHOTO = np.random.default_rng(0).random((1, 1, 16, 16)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and two pictures."""
+    folder = tmp_path_factory.mktemp("jobs")
+    write_unet(folder / "unet.onnx")
+    (folder / "pictures").mkdir()
+    for index in range(2):
+        gray = np.add.outer(np.arange(16) * 9, np.arange(16) * (3 + index)).astype(np.uint8)
+        Image.fromarray(gray).save(folder / "pictures" / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def net(folder: Path) -> sd.SpikingNetwork:
+    return sd.convert(folder / "unet.onnx", calibration=[PHOTO], options=sd.Options(levels=31), size=(16, 16))
+
+
+@pytest.mark.parametrize("module", ["snn_deploy", "snn_deploy.api", "snn_deploy.jobs"])
+def test_examples_of_the_docstrings(module: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert (failed, tried > 0) == (0, True)
+
+
+def test_inspect_lists_what_the_verb_lists(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = sd.inspect(folder / "unet.onnx")
+    assert main(["inspect", str(folder / "unet.onnx"), "--json"]) == 0
+    assert ledger.counts == json.loads(capsys.readouterr().out)["counts"]
+    assert str(ledger) == "9 nodes: 8 mapped, 1 folded, 0 host, 0 refused"
+    refused = str(sd.inspect(write_unet(folder / "erf.onnx", extra="Erf")))
+    assert re.search(r"^/Erf \(Erf\): .*Relu6 in its place$", refused, re.MULTILINE)
+
+
+def test_a_model_in_memory_is_the_same_model(folder: Path, net: sd.SpikingNetwork) -> None:
+    model = onnx.load(folder / "unet.onnx")
+    other = sd.convert(model, calibration=[PHOTO], options=sd.Options(levels=31), size=(16, 16))
+    assert np.array_equal(other.run(PHOTO).output, net.run(PHOTO).output)
+    assert sd.inspect(model).counts == sd.inspect(folder / "unet.onnx").counts
+    with pytest.raises(ModelError, match=r"^int: not a model; give a path, an onnx.ModelProto or a torch.nn.Module$"):
+        sd.convert(3)
+
+
+def test_a_module_of_torch_is_traced() -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra train")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(4, 1, 3, padding=1),
+    )
+    options = sd.Options(levels=1023)
+    net = sd.convert(module, calibration=[PHOTO], options=options, size=(16, 16), example=PHOTO)
+    assert module.training, "as it was before"
+    with torch.no_grad():
+        expected = module.eval()(torch.from_numpy(PHOTO)).numpy()
+    assert np.abs(net.run(PHOTO).output - expected).max() < 0.02 * np.abs(expected).max()
+    assert sd.inspect(module, example=PHOTO).refused == ()
+    with pytest.raises(
+        ModelError, match=r"is traced on an image; give example=, an array \(1, channels, height, width\)$"
+    ):
+        sd.inspect(module)
+    with pytest.raises(ModelError, match=r"^Sequential: cannot be exported to ONNX: "):
+        sd.inspect(module, example=PHOTO.repeat(3, axis=1))
+
+
+def test_evaluate_scores_what_the_verb_scores(
+    folder: Path, net: sd.SpikingNetwork, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skimage", reason="SSIM is scikit-image's")
+    net.save(folder / "unet.snn")
+    found = sd.evaluate(net, folder / "pictures", "denoise", noise=5)
+    words = [
+        "evaluate",
+        folder / "unet.snn",
+        "--data",
+        folder / "pictures",
+        "--task",
+        "denoise",
+        "--noise",
+        "5",
+        "--json",
+    ]
+    assert main([str(word) for word in words]) == 0
+    assert found.overall == json.loads(capsys.readouterr().out)["overall"]
+    assert str(found).startswith("denoise, 2 image(s): psnr_db ")
+    floats = sd.evaluate(folder / "unet.onnx", folder / "pictures", "denoise", noise=5)
+    assert floats.cost is None
+    with pytest.raises(StimulusError, match=r"absent: no such folder$"):
+        sd.evaluate(net, folder / "absent", "denoise")
+
+
+def test_emit_writes_a_file_of_its_form(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    assert sd.emit(net, tmp_path / "unet.onnx", "onnx", images=PHOTO) == tmp_path / "unet.onnx"
+    assert onnx.load(tmp_path / "unet.onnx").graph.node
+    with pytest.raises(BackendUnavailableError, match=r"^backend cpu cannot write a bundle$"):
+        sd.emit(net, tmp_path / "bundle", "cpu")  # type: ignore[arg-type]
+
+
+def test_a_report_holds_what_it_returns(net: sd.SpikingNetwork, folder: Path, tmp_path: Path) -> None:
+    contents = sd.write_report(net, tmp_path / "r.html", PHOTO, model=folder / "unet.onnx", backend="reference")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert contents.verdict.line in text
+    assert contents.losses is not None
+    assert "Loss of every layer" in text
+    with pytest.raises(VerificationError, match=r"^level 'all' is unknown; there are output-count, "):
+        sd.write_report(net, tmp_path / "r.html", PHOTO, level="all")
+    with pytest.raises(ReportError, match=r"^the image: 2 images; a report shows one"):
+        sd.write_report(net, tmp_path / "r.html", PHOTO.repeat(2, axis=0))
+
+
+def test_finetune_writes_both_files(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    out = tmp_path / "tuned.onnx"
+    model, data = folder / "unet.onnx", folder / "pictures"
+    tuned = sd.finetune(model, data, "denoise", out, noise=25, iterations=1, batch=1, patch=16, validation=0.5)
+    assert tuned.checks
+    assert sd.load(out.with_suffix(".snn")).network.mode == "exact"
+    with pytest.raises(ReportError, match=r"tuned.txt: name a .onnx file in a folder that exists$"):
+        sd.finetune(folder / "unet.onnx", folder / "pictures", "denoise", tmp_path / "tuned.txt")
+
+
+def test_results_print_in_ten_lines(net: sd.SpikingNetwork) -> None:
+    verdict, energy, proof = sd.verify(net, PHOTO), net.estimate(PHOTO), sd.prove(net)
+    for shown in (verdict, energy, proof):
+        lines = str(shown).split("\n")
+        assert 1 <= len(lines) <= 10
+        assert max(map(len, lines)) < 200
+        assert "\n" not in repr(shown)
+        assert repr(shown).startswith(f"{type(shown).__name__}(")
+    assert str(verdict).split("\n")[0] == verdict.line
+    assert "not in it: host input and output" in str(energy)
+    assert str(proof).startswith("PROVED EQUAL for all inputs: ")
