@@ -27,6 +27,7 @@ from snn_deploy.conversion.task_loss import Measure
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, NetworkError
 from snn_deploy.frontend.onnx import read
+from snn_deploy.network import bounds
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import normal_form
 from snn_deploy.shapes import Size
@@ -93,6 +94,14 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
+class Attempt:
+    """A trial, and the conversion that was measured; ``None`` where the options were refused."""
+
+    trial: Trial
+    converted: Converted | None
+
+
+@dataclass(frozen=True, eq=False)
 class Choice:
     """What was converted in the end, the trial that it is of, all trials, the first as asked for, and the reason."""
 
@@ -150,12 +159,25 @@ class Bench:
         conversion = replace(self.fit(converted, options), layers=group_layers(graph))
         return measure_costs(conversion, graph, self.images[:: -(-len(self.images) // COST_IMAGES)])
 
-    def attempt(self, options: Options, backend: Backend) -> Trial:
-        """Convert with ``options`` and measure."""
+    def attempt(self, options: Options, backend: Backend) -> Attempt:
+        """Convert with ``options`` for the size of the images, and measure."""
         try:
-            return Trial(options, self.measure(self.convert(options), options, backend))
+            converted = self.convert(options)
+            return Attempt(Trial(options, self.measure(converted, options, backend)), converted)
         except ConversionError as error:
-            return Trial(options, None, str(error))
+            return Attempt(Trial(options, None, str(error)), None)
+
+    def enlarge(self, converted: Converted, options: Options, size: Size) -> Converted:
+        """``converted``, made with ``options`` for the size of the images, for images of ``size``."""
+        if size == self._size:
+            return converted
+        conversion, imported = converted.conversion, read(self.model, size)
+        try:
+            network = conversion.network.at_size(*size)
+        except NetworkError:
+            return self.convert(options, size)
+        layers = replace(group_layers(normal_form(imported.graph)), name=conversion.layers.name)
+        return Converted(imported, replace(conversion, network=network, layers=layers, bounds=bounds.prove(network)))
 
 
 def choose(
@@ -184,13 +206,16 @@ def choose(
         source = converted.conversion.network.input.name
         return allot_levels([each for each in costs() if each.name != source], options.levels, allowed)
 
-    trials = [first, *_compare(bench, backend, first, stages, allot, search=search, progress=progress)]
+    trials, kept = [first], None
+    for attempt in _compare(bench, backend, first, stages, allot, search=search, progress=progress):
+        trials.append(attempt.trial)
+        kept = attempt.converted if choose_best(trials) is attempt.trial else kept
     best = choose_best(trials)
-    if best is first:
+    if kept is None:
         tried = "" if len(trials) == 1 else f"; none of {len(trials) - 1} others loses much less"
         return _chosen(converted, first, trials, f"{first.error:.2%} error with the options as given{tried}")
     _, height, width = converted.conversion.network.input.shape
-    other = bench.convert(best.options, (height, width))
+    other = bench.enlarge(kept, best.options, (height, width))
     changes = describe(best.options, options)
     return _chosen(other, best, trials, f"{changes}: {best.error:.2%} error instead of {first.error:.2%}")
 
@@ -230,7 +255,7 @@ def _compare(
     *,
     search: bool,
     progress: Progress | None,
-) -> Iterator[Trial]:
+) -> Iterator[Attempt]:
     """Candidates of all ``stages``, each changed from what was best before its stage; ``allot`` gives levels to layers."""
     numbers, total, best = count(1), sum(map(len, stages)), first
     for stage in stages:
@@ -241,17 +266,18 @@ def _compare(
             if progress is not None:
                 progress(next(numbers), total)
             if changes in BY_COST:
-                trial = _changed(bench, backend, first.options, {"layer_levels": allot(float(changes["layer_levels"]))})
+                levels = {"layer_levels": allot(float(changes["layer_levels"]))}
+                attempt = _changed(bench, backend, first.options, levels)
             else:
-                trial = _changed(bench, backend, start.options, changes)
-            if trial is not None:
-                yield trial
-                best = choose_best((best, trial))
+                attempt = _changed(bench, backend, start.options, changes)
+            if attempt is not None:
+                yield attempt
+                best = choose_best((best, attempt.trial))
 
 
 def _changed(
     bench: Bench, backend: Backend, options: Options, changes: Changes | Mapping[str, LayerLevels]
-) -> Trial | None:
+) -> Attempt | None:
     """The trial of ``options`` with ``changes``; ``None`` where nothing changes or the two do not combine."""
     try:
         changed = replace(options, **changes)

@@ -55,7 +55,7 @@ def find_remedies(
             continue
         if progress is not None:
             progress(number, len(changes))
-        trial = known.get(options) or bench.attempt(options, backend)
+        trial = known.get(options) or bench.attempt(options, backend).trial
         if trial.error <= GAIN * current.error:
             found.append(Remedy(name_change(current.options, options), trial))
     return tuple(sorted(found, key=lambda remedy: remedy.trial.error)[:MOST])

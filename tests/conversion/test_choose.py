@@ -19,6 +19,7 @@ from snn_deploy.conversion.options import Options, preset
 from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.images import PLAIN, Images
 from snn_deploy.errors import ConversionError
+from snn_deploy.network.difference import diff
 from tests.cli.models import write_unet
 
 BACKEND = load_backend("reference")
@@ -170,4 +171,8 @@ def test_a_network_of_another_size_is_measured_at_that_of_the_images(bench: Benc
     assert bench.measure(here, options, BACKEND).error == bench.measure(there, options, BACKEND).error
     larger = choose(bench, BACKEND, there, options)
     assert larger.trial.options.levels == 255
-    assert larger.converted.conversion.network.input.shape == (1, 64, 48)
+    whole = bench.convert(larger.trial.options, (64, 48)).conversion
+    found = larger.converted.conversion
+    assert diff(found.network, replace(whole.network, config=found.network.config)) == ()
+    assert (found.bounds, found.layers.name) == (whole.bounds, whole.layers.name)
+    assert [each.shape for each in found.layers.layers] == [each.shape for each in whole.layers.layers]

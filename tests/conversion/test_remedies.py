@@ -43,7 +43,7 @@ def test_the_best_two_are_told(bench: Bench, poor: Choice) -> None:
     remedies = find_remedies(bench, BACKEND, poor.trial)
     assert {remedy.change for remedy in remedies} == {"--levels 255", "--levels 1023"}
     assert remedies[0].trial.error <= remedies[1].trial.error < 0.2 * poor.trial.error
-    again = bench.attempt(Options(levels=255), BACKEND)
+    again = bench.attempt(Options(levels=255), BACKEND).trial
     assert again.error in [remedy.trial.error for remedy in remedies]
 
 
