@@ -29,7 +29,7 @@ import numpy as np
 from snn_deploy.activity.counting import count_activity
 from snn_deploy.arrays import Float32, Float64, Int64
 from snn_deploy.backend.protocol import Record, Run
-from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.registry import load_backend, split_names
 from snn_deploy.backend.stream_file import load_state
 from snn_deploy.conversion import convert as pipeline
 from snn_deploy.conversion.choose import Bench, choose, has_free_options
@@ -45,7 +45,7 @@ from snn_deploy.data.image_stream import ImageStream
 from snn_deploy.data.result_files import ResultFiles
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.display.watching import watched
-from snn_deploy.errors import BackendUnavailableError, VerificationError
+from snn_deploy.errors import BackendUnavailableError, ConversionError, VerificationError
 from snn_deploy.finetuning.export import serialize_model
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -128,18 +128,22 @@ class SpikingNetwork:
     """What :func:`convert` lost, in the unit of the task, which layers cost it, and what would help."""
 
     def run(
-        self, images: Image, backend: str = "cpu", record: Record = Record.COUNTS, plan: str | Path | Plan | None = None
+        self,
+        images: Image,
+        backend: str = "cpu",
+        record: Record | str = Record.COUNTS,
+        plan: str | Path | Plan | None = None,
     ) -> Result:
         """Run real images (B, C, H, W), float; a few values outside the calibrated range are clipped.
 
-        In ``rate`` mode (B, T, C, H, W), too: an image for each of the T steps of the window.
+        In ``rate`` mode (B, T, C, H, W), too: an image for each of the T steps of the window. ``record``: counts, trains or states.
 
         ``plan``, of :func:`plan` or its file: in tiles. :class:`~snn_deploy.errors.StimulusError` for a shape that does not
         fit, ``PlanError`` for a plan of another network or image size, ``BackendError`` where the backend fails.
         """
         chosen = None if plan is None else open_plan(plan, self.network)
         sized, payloads = prepare_stimulus(self.network, images)
-        run = _run(sized, payloads, backend, record, chosen)
+        run = _run(sized, payloads, backend, Record.of(record), chosen)
         return Result(sized, run, run.read_outputs(sized))
 
     def stream(self, backend: str = "cpu", resume: str | Path | None = None, *, dead_zone: float = 0.0) -> Stream:
@@ -246,6 +250,10 @@ def convert(
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
+    if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
+        raise ConversionError(f"size is {size!r}; give (height, width)")
+    if not isinstance(calibration, str | Path | np.ndarray | Sequence | None):
+        raise ConversionError(f"calibration is {type(calibration).__name__}; give files, folders or arrays of images")
     path = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
     patch = pipeline.calibration_size(path, size)
     chosen = preset(options) if isinstance(options, str) else options
@@ -283,7 +291,7 @@ def _numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
 def verify(
     network: SpikingNetwork,
     images: Image,
-    backends: Sequence[str] = ("reference", "cpu"),
+    backends: str | Sequence[str] = ("reference", "cpu"),
     level: str | Level | None = None,
     *,
     traces: Sequence[str | Path | Trace] = (),
@@ -313,7 +321,7 @@ def verify(
     usual = Level.NEURON_COUNT if spread else Level.TRAIN
     asked = usual if level is None else labels[level] if isinstance(level, str) else level
     paths = (Path(trace) if isinstance(trace, str) else trace for trace in traces)
-    session = Session(tuple(backends), asked, tuple(paths), share, Readout(mark, bits, dt), spread=spread)
+    session = Session(split_names(backends), asked, tuple(paths), share, Readout(mark, bits, dt), spread=spread)
     return session.verify(Stimuli.of_images(network.network, images), watched).verdict
 
 

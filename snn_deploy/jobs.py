@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snn_deploy.api import Image, SpikingNetwork
 from snn_deploy.backend.protocol import Emitter
-from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.registry import load_backend, split_names
 from snn_deploy.conversion.convert import input_channels, input_scale, input_size
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images as files
@@ -187,7 +187,7 @@ def write_report(
     noise: float = 0.0,
     seed: int = 0,
     backend: str = "cpu",
-    backends: Sequence[str] = ("reference", "cpu"),
+    backends: str | Sequence[str] = ("reference", "cpu"),
     level: str = "train",
     target: str | Path = "loihi2",
     curve: bool = False,
@@ -214,7 +214,7 @@ def write_report(
         model=None if model is None else Path(model),
         curve=curve,
         backend=backend,
-        backends=tuple(backends),
+        backends=split_names(backends),
         level=labels[level],
         target=target,
     )

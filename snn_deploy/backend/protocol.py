@@ -30,6 +30,14 @@ class Record(IntEnum):
     TRAINS = 1
     STATES = 2
 
+    @classmethod
+    def of(cls, given: Record | str) -> Record:
+        """``given``, which may be a name in lower case; :class:`~snn_deploy.errors.BackendError` for another one."""
+        names = {known.name.lower(): known for known in cls}
+        if isinstance(given, str) and given not in names:
+            raise BackendError(f"record {given!r} is unknown; there are {', '.join(names)}")
+        return names[given] if isinstance(given, str) else cls(given)
+
 
 def measure_trains(network: Network, images: int) -> int:
     """Bytes of the trains (int32) of all populations for ``images`` images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -21,6 +22,11 @@ EXTRAS = ("cpu", "lava")
 def list_backends() -> tuple[str, ...]:
     """Names of the installed backends, sorted; nothing is imported."""
     return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+
+
+def split_names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of backends as the command line takes them, ``"reference,cpu"``, or one by one."""
+    return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(given)
 
 
 def load_backend(name: str) -> Backend:

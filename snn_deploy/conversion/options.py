@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -139,8 +140,10 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ConversionError(f"option {name} is {value!r}; a number is needed")
+            if not low <= float(value) <= high:
                 raise ConversionError(f"option {name} is {value}; allowed are {low} to {high}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:

@@ -49,7 +49,7 @@ def compare_pictures(
         values = (difference / top if top else difference).astype(np.float32)
         pictures.append(Picture("difference to the float network", values, f"white is {top:.2g}"))
         if restores:
-            gain = gain_db(psnr_db(output, clean), psnr_db(expected, clean))
+            gain = round(gain_db(psnr_db(output, clean), psnr_db(expected, clean)), 3) + 0.0  # not -0.000
             scores.append(Score("change against the float network", f"{gain:+.3f} dB", gain < -MOST_LOSS_DB))
         else:
             scores.append(Score("mean difference to the float network", f"{np.abs(output - expected).mean():.2g}"))

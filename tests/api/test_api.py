@@ -263,3 +263,20 @@ def test_an_image_for_every_step_of_a_window(tmp_path: Path) -> None:
     assert np.array_equal(constant.output, rate.run(PHOTO).output)
     assert not np.array_equal(constant.output, results[0].output)
     assert results[0].network.input.shape == (1, 16, 24)
+
+
+def test_mistakes_are_said_in_one_line(net: sd.SpikingNetwork, tmp_path: Path) -> None:
+    model = write_unet(tmp_path / "unet.onnx")
+    for call, message in (
+        (lambda: net.run(PHOTO, record="all"), "record 'all' is unknown; there are counts, trains, states"),
+        (lambda: net.run(PHOTO, "gpu"), "unknown backend 'gpu'; installed: .*reference"),
+        (lambda: sd.convert(model, size=64), r"size is 64; give \(height, width\)"),  # type: ignore[arg-type]
+        (lambda: sd.convert(model, 5), "calibration is int; give files, folders or arrays of images"),  # type: ignore[arg-type]
+        (lambda: sd.Options(levels="a"), "option levels is 'a'; a number is needed"),  # type: ignore[arg-type]
+        (lambda: sd.Options(levels=True), "option levels is True; a number is needed"),
+        (lambda: sd.verify(net, PHOTO, "cpu,gpu"), "unknown backend 'gpu'; installed: .*reference"),
+    ):
+        with pytest.raises(sd.SnnDeployError, match=f"^{message}$"):
+            call()
+    assert net.run(PHOTO, "reference", record="trains").run.trains is not None
+    assert sd.verify(net, PHOTO, "reference, cpu").backends == ("reference", "cpu")

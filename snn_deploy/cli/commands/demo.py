@@ -160,6 +160,6 @@ def tabulate_quality(title: str, psnr_db: Mapping[str, float], differing: int) -
     table.add_column("to the float network", justify="right")
     table.add_row("noisy", f"{psnr_db['noisy']:.3f} dB", "")
     table.add_row("float network", f"{psnr_db['float']:.3f} dB", "")
-    gain = gain_db(psnr_db["spiking"], psnr_db["float"])
+    gain = round(gain_db(psnr_db["spiking"], psnr_db["float"]), 3) + 0.0  # not -0.000
     table.add_row("spiking network", f"{psnr_db['spiking']:.3f} dB", f"{gain:+.3f} dB")
     return table
