@@ -23,6 +23,7 @@ from snn_deploy.testing import random_unet
 from snn_deploy_cpu import CpuBackend
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
+from tests.frontend.test_approximation import CURVES, network
 from tests.frontend.test_constant_inputs import two_inputs
 
 
@@ -316,6 +317,18 @@ def test_a_further_input_is_made_a_constant(tool: Tool, tmp_path: Path) -> None:
     assert artifact.load(tmp_path / "two.snn").input.shape == (1, 8, 8)
     for wrong in ("level", "=1", "level=nan", "level=high"):
         assert "is not NAME=NUMBER, for example sigma=0.098" in tool(*convert, "--constant", wrong).err
+
+
+def test_smooth_activations_are_approximated_where_that_is_asked_for(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "silu.onnx").write_bytes(network(CURVES["SiLU"]))
+    convert = ("convert", tmp_path / "silu.onnx", "--size", "12x12", "--fixed", "--out", tmp_path / "silu.snn")
+    refused = tool(*convert)
+    assert (refused.status, "or convert --approximate" in refused.err) == (3, True)
+    made = tool(*convert, "--approximate")
+    assert (made.status, (tmp_path / "silu.approximate.onnx").is_file()) == (0, True)
+    told = r"experimental: 1 activation\(s\) replaced by ReLUs, each within \d\.\d\d%; y changes by \d\.\d\d% \(2-norm"
+    assert re.search(told, made.err.replace("\n", " "))
+    assert artifact.load(tmp_path / "silu.snn").input.shape == (1, 12, 12)
 
 
 def test_a_loss_may_be_too_large(tool: Tool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

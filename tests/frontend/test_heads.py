@@ -143,6 +143,7 @@ def test_an_activation_inside_is_refused_by_what_it_is() -> None:
     assert notes == {
         "t": "y uses its result inside the network",
         "y": "reads t, which only the host can compute, after read-out; train the model with Relu, LeakyRelu, PRelu or Relu6, "
+        "convert --approximate, "
         "or end it there",
     }
 

@@ -24,7 +24,7 @@ from snn_deploy.display.console import note, progress, show, show_json, suggest_
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
-from snn_deploy.frontend.onnx import fix_inputs, freeze_norm, own_channels
+from snn_deploy.frontend.onnx import approximate_activations, fix_inputs, freeze_norm, own_channels
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
@@ -34,7 +34,8 @@ MEASURES: dict[str | None, Measure | None] = {None: None, "denoise": "psnr", "se
 
 MODES = Modes(
     shared.conversion_modes(
-        "model out size constant freeze_norm fixed search task max_loss calibration rounding range mean std noise seed json"
+        "model out size constant freeze_norm approximate fixed search task max_loss calibration rounding range mean std"
+        " noise seed json"
     ),
     (
         Need(
@@ -71,6 +72,12 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="fix the statistics of instance normalization over the calibration images; the model is written beside --out",
     )
+    parser.add_argument(
+        "--approximate",
+        action="store_true",
+        help="experimental: replace smooth activations (SiLU, GELU, HardSwish, ...) by up to three ReLUs each, fitted to the"
+        " calibration images; the model is written beside --out",
+    )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--fixed",
@@ -104,6 +111,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.constant:
         arguments.model = _with_constants(arguments)
     model = _frozen(arguments) if arguments.freeze_norm else arguments.model
+    model = _approximated(arguments, model) if arguments.approximate else model
     picture = shared.picture_scale(arguments, model)
     channels = input_channels(model, arguments.size or input_size(model))
     calibration = load_calibration(*_calibration(arguments, model, channels, picture))
@@ -189,6 +197,22 @@ def _with_constants(arguments: argparse.Namespace) -> Path:
     write(path, fix_inputs(arguments.model, dict(arguments.constant)))
     named = ", ".join(f"{name} = {value:g}" for name, value in arguments.constant)
     note(f"wrote {path}: {arguments.model.name} with {named}")
+    return path
+
+
+def _approximated(arguments: argparse.Namespace, model: Path) -> Path:
+    """``model`` with ReLUs for its smooth activations, written beside the artifact; says what that costs."""
+    picture = shared.picture_scale(arguments, model)
+    images = load_calibration_images(*_calibration(arguments, model, own_channels(model), picture))
+    made = approximate_activations(model, np.concatenate(list(images)))
+    path: Path = arguments.out.with_suffix(".approximate.onnx")
+    write(path, made.model)
+    count, worst = len(made.fits), max(fit.error for _, fit in made.fits)
+    loss = ", ".join(f"{name} changes by {share:.2%}" for name, share in made.loss)
+    note(
+        f"wrote {path}, experimental: {count} activation(s) replaced by ReLUs, each within {worst:.2%}; {loss} (2-norm,"
+        " calibration images)"
+    )
     return path
 
 

@@ -16,6 +16,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     repeat,
     resize,
 )
+from snn_deploy.frontend.onnx.approximation import Approximated, approximate_activations
 from snn_deploy.frontend.onnx.constant_inputs import fix_inputs
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.file import portable
@@ -25,8 +26,10 @@ from snn_deploy.frontend.onnx.input_range import own_range
 from snn_deploy.frontend.onnx.runtime import session
 
 __all__ = [
+    "Approximated",
     "Frozen",
     "Imported",
+    "approximate_activations",
     "fix_inputs",
     "freeze_norm",
     "inspect",

@@ -70,7 +70,7 @@ class HostedError(RefusedError):
             return
         instead = "spiking networks add, they do not multiply: train the model without it"
         if wire.hosted in ("tanh", "exp", "softplus"):
-            instead = "train the model with Relu, LeakyRelu, PRelu or Relu6"
+            instead = "train the model with Relu, LeakyRelu, PRelu or Relu6, convert --approximate"
         super().__init__(
             f"reads {wire.maker}, which only the host can compute, after read-out; {instead}, or end it there"
         )

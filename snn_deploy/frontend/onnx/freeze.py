@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.errors import BackendUnavailableError, ModelError
+from snn_deploy.errors import ModelError
 from snn_deploy.frontend.onnx.file import load
-from snn_deploy.frontend.onnx.runtime import reason, session
+from snn_deploy.frontend.onnx.model_runs import relate_error, run_model
 
 Images = Float32
 
@@ -50,12 +50,12 @@ def freeze_norm(given: str | Path | bytes, images: Images) -> Frozen:
         )
     maps = tuple(dict.fromkeys(node.input[0] for node in norms))
     statistics = _statistics(model, maps, images, source.where)
-    original = _run(model, (), images, source.where)
+    original = run_model(model, (), images, source.where)
     for number, node in enumerate(norms):
         _freeze(model, node, f"frozen_{number}", *statistics[node.input[0]])
     names = tuple(output.name for output in model.graph.output)
-    frozen = _run(model, (), images, source.where)
-    loss = tuple((name, _relative(frozen[name], original[name])) for name in names)
+    frozen = run_model(model, (), images, source.where)
+    loss = tuple((name, relate_error(frozen[name], original[name])) for name in names)
     return Frozen(model.SerializeToString(), tuple(node.name or node.output[0] for node in norms), loss)
 
 
@@ -75,7 +75,7 @@ def _statistics(
     means: dict[str, list[Float64]] = {name: [] for name in maps}
     variances: dict[str, list[Float64]] = {name: [] for name in maps}
     for image in images:
-        for name, values in _run(model, maps, image[None], where).items():
+        for name, values in run_model(model, maps, image[None], where).items():
             if name in means:
                 pixels = values.astype(np.float64).reshape(values.shape[1], -1)
                 means[name].append(pixels.mean(axis=1))
@@ -84,28 +84,3 @@ def _statistics(
         name: (np.mean(means[name], axis=0).astype(np.float32), np.mean(variances[name], axis=0).astype(np.float32))
         for name in maps
     }
-
-
-def _run(model: ModelProto, extra: tuple[str, ...], images: Images, where: str) -> dict[str, Images]:
-    """Outputs of ``model`` and the values ``extra``, image by image, joined along the batch."""
-    wanted = ModelProto()
-    wanted.CopyFrom(model)
-    present = {output.name for output in wanted.graph.output}
-    added = [name for name in extra if name not in present]
-    wanted.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in added)
-    names = [output.name for output in wanted.graph.output]
-    stored = {tensor.name for tensor in wanted.graph.initializer}
-    image_input = next(value.name for value in wanted.graph.input if value.name not in stored)
-    try:
-        opened = session(wanted.SerializeToString())
-        answers = [opened.run(names, {image_input: image[None]}) for image in images]
-    except BackendUnavailableError:
-        raise
-    except Exception as error:  # onnxruntime raises bare exceptions of many kinds
-        raise ModelError(f"{where}: onnxruntime cannot run it ({reason(error)})") from error
-    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
-
-
-def _relative(one: Images, two: Images) -> float:
-    difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).ravel())
-    return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).ravel())), 1e-300)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snn_deploy.frontend.onnx.call import Wire
 
-INSTEAD_OF_ACTIVATION = "train with Relu, LeakyRelu, PRelu or Relu6 in its place"
+INSTEAD_OF_ACTIVATION = "train with Relu, LeakyRelu, PRelu or Relu6 in its place, or convert --approximate"
 
 
 def name_product(one: Wire, two: Wire) -> tuple[str, str] | None:

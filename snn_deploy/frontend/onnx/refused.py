@@ -21,7 +21,8 @@ refuse(
     elementwise=True,
 )
 refuse(
-    "bends its input in a way that no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6",
+    "bends its input in a way that no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6, or convert"
+    " --approximate",
     "Celu",
     "Elu",
     "Selu",
@@ -38,7 +39,8 @@ for _name, _what in (
     ("Swish", "SiLU (Swish) multiplies a map by its own sigmoid"),
 ):
     refuse(
-        f"{_what}, which no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6 in its place",
+        f"{_what}, which no sum of thresholds follows exactly; train with Relu, LeakyRelu, PRelu or Relu6 in its place, or"
+        " convert --approximate",
         _name,
         elementwise=True,
     )
