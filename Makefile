@@ -26,7 +26,7 @@ JOBS ?= 2
 RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help anchors setup demo test test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
+.PHONY: help anchors setup demo test test-extended test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ demo: $(READY) ## denoise a photograph with float net, reference, cpu and Lava; 
 
 test: $(READY) ## run the tests (ARGS="tests/core -k ladder" for some)
 	@$(RUN)python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-extended: $(READY) ## run the tests that repeat on more networks, instruction sets and pages what `make test` looks for
+	@$(RUN)python -m pytest -n 2 --dist worksteal -m extended $(ARGS)
 
 test-all: $(READY) ## run all tests, the slow ones too (tutorial, examples, every net in Lava, every instruction set)
 	@$(RUN)python -m pytest -n 2 --dist worksteal -m '' $(ARGS)

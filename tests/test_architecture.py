@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -103,9 +103,14 @@ def _modules() -> dict[str, Path]:
 
 
 MODULES = _modules()
-TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
 CORE = [module for module in MODULES if module.split(".")[0] == "snn_deploy"]
 BACKENDS = [module for module in MODULES if module.split(".")[0] != "snn_deploy"]
+
+
+@cache
+def trees() -> Mapping[str, ast.Module]:
+    """The syntax tree of every module; parsed where a test asks, not in every process that collects tests."""
+    return {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
 
 
 def _loaded_by_name(node: ast.AST) -> ast.expr | None:
@@ -155,7 +160,7 @@ def _is_inside(module: str, packages: Iterable[str]) -> bool:
 
 def test_there_is_something_to_check() -> None:
     assert {"snn_deploy.errors", "snn_deploy.network.dynamics", "snn_deploy_reference.simulator"} <= set(MODULES)
-    assert "snn_deploy.network.network" in set(_imports(TREES["snn_deploy.network.dynamics"]))
+    assert "snn_deploy.network.network" in set(_imports(trees()["snn_deploy.network.dynamics"]))
     assert list(_imports(ast.parse("import_module('a.b'); importlib.import_module('c')"))) == ["a.b", "c"]
 
 
@@ -170,7 +175,7 @@ def test_packages_import_only_packages_above_them() -> None:
     for module in CORE:
         if module in FRONT:
             continue
-        for imported in _imports(TREES[module]):
+        for imported in _imports(trees()[module]):
             if imported.startswith("snn_deploy_"):
                 wrong.append(f"{module} imports the backend {imported}; use the entry points")
             elif imported in FRONT:
@@ -182,7 +187,7 @@ def test_packages_import_only_packages_above_them() -> None:
 
 def test_imports_are_written_where_they_can_be_read() -> None:
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.level:
                 wrong.append(f"{module}:{node.lineno}: relative import")
@@ -197,7 +202,7 @@ def test_backends_import_only_the_public_core() -> None:
     for module in BACKENDS:
         own = module.split(".")[0]
         allowed = BACKENDS_MAY_IMPORT | BACKENDS_MAY_ALSO_IMPORT.get(own, set())
-        for imported in _imports(TREES[module]):
+        for imported in _imports(trees()[module]):
             top, *rest = imported.split(".")
             if (top == "snn_deploy" and rest and rest[0] not in allowed) or (
                 top.startswith("snn_deploy_") and top != own
@@ -208,7 +213,7 @@ def test_backends_import_only_the_public_core() -> None:
 
 def test_heavy_libraries_stay_in_their_packages() -> None:
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for imported in _imports(tree):
             packages = HEAVY.get(imported.split(".")[0])
             if packages is not None and not _is_inside(module, packages):
@@ -219,7 +224,7 @@ def test_heavy_libraries_stay_in_their_packages() -> None:
 def test_imports_have_no_cycles() -> None:
     edges = {
         module: {imported for imported in _imports_at_load(tree) if imported in MODULES and imported != module}
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
     }
     done: set[str] = set()
     while ready := [module for module in edges if module not in done and edges[module] <= done]:
@@ -235,7 +240,7 @@ def test_modules_are_one_idea_each() -> None:
             wrong.append(f"{module} has {lines} lines")
         if module.split(".")[-1] in {"utils", "util", "helpers", "misc", "common", "manager"}:
             wrong.append(f"{module} has a name that says nothing")
-        for node in ast.walk(TREES[module]):
+        for node in ast.walk(trees()[module]):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:
@@ -255,7 +260,7 @@ def _asks_for_a_kind(node: ast.AST) -> bool:
 def test_few_places_ask_for_the_kind_of_a_neuron() -> None:
     places = [
         f"{module}:{node.lineno}: {ast.unparse(node)}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if not _is_inside(module, COPIED_INTO_BUNDLES)
         for node in ast.walk(tree)
         if isinstance(node, ast.expr) and _asks_for_a_kind(node)
@@ -267,7 +272,7 @@ def test_aliases_of_arrays_are_defined_once() -> None:
     aliases = {"Array", "Bool", "Int8", "Int32", "Int64", "Float32", "Float64"}
     wrong = [
         f"{module}:{node.lineno}: import {target} from snn_deploy.arrays"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if module != "snn_deploy.arrays" and not _is_inside(module, COPIED_INTO_BUNDLES)
         for node in ast.walk(tree)
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and "NDArray[" in ast.unparse(node.value or node)
@@ -279,7 +284,7 @@ def test_aliases_of_arrays_are_defined_once() -> None:
 
 def _dataclasses() -> Iterator[tuple[str, ast.ClassDef, str]]:
     """Every dataclass with its module and the text of its decorator."""
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 decorators = map(ast.unparse, node.decorator_list)
@@ -290,10 +295,12 @@ def _dataclasses() -> Iterator[tuple[str, ast.ClassDef, str]]:
 def _names(module: str) -> dict[str, str]:
     """Names of classes and aliases that ``module`` defines or imports, and their full names."""
     names: dict[str, str] = {}
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.ImportFrom):
             names |= {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return names | {node.name: f"{module}.{node.name}" for node in TREES[module].body if isinstance(node, ast.ClassDef)}
+    return names | {
+        node.name: f"{module}.{node.name}" for node in trees()[module].body if isinstance(node, ast.ClassDef)
+    }
 
 
 def _parts(node: ast.ClassDef) -> Iterator[str]:
@@ -333,7 +340,7 @@ def test_few_modules_stand_outside_packages() -> None:
 def test_no_public_name_is_a_module_too() -> None:
     """``from package import name`` must not depend on whether ``package.name`` was imported before."""
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         public = [
             ast.literal_eval(node.value)
             for node in tree.body
@@ -345,7 +352,7 @@ def test_no_public_name_is_a_module_too() -> None:
 
 def test_modules_say_what_they_are_and_print_nothing() -> None:
     wrong = []
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         if not ast.get_docstring(tree):
             wrong.append(f"{module} has no docstring")
         for node in ast.walk(tree):

@@ -130,7 +130,9 @@ def swept(network: Network, folder: Path, report: Report, scheduler: str | None 
     return sweep(grid, score, scheduler=scheduler, progress=lambda done, total, _: report(done, total))
 
 
-@pytest.mark.parametrize("work", [pytest.param(verified, marks=pytest.mark.slow), evaluated, swept])
+@pytest.mark.parametrize(
+    "work", [pytest.param(verified, marks=pytest.mark.slow), evaluated, pytest.param(swept, marks=pytest.mark.extended)]
+)
 @pytest.mark.filterwarnings("default")
 def test_two_processes_one_killed_in_the_middle(
     work: Callable[..., object], network: Network, folder: Path, tmp_path: Path

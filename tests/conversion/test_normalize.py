@@ -140,6 +140,7 @@ def test_connection_wise_is_independent_of_the_scale_of_skips(small_unet: UNet, 
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
 
 
+@pytest.mark.extended
 def test_mmse_beats_percentile_at_four_steps(denoiser: Graph, noisy: Images) -> None:
     losses = [
         mean_square(denoiser, noisy, preset("multi-threshold", steps=4, scale=scale, span="paper"))

@@ -61,6 +61,7 @@ def weights(tuned: Tuned) -> Array:
     return np.concatenate([node.op.weight.ravel() for node in tuned.graph.nodes if hasattr(node.op, "weight")])
 
 
+@pytest.mark.extended
 def test_fine_tuning_improves_two_steps(root: Path, data: Data) -> None:
     schedule = Schedule(iterations=16, batch=4, rate=1e-3, check_every=8)
     tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)

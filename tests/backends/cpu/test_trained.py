@@ -28,6 +28,7 @@ def test_all_paths_agree(root: Path, model: str, options: object) -> None:
     _agree(network, random_stimulus(network), Record.TRAINS)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("model", ["segmenter_isbi", "denoiser_s25"])
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=16), preset("exact", levels=255)])
 def test_all_paths_agree_on_a_photograph(root: Path, model: str, options: object) -> None:

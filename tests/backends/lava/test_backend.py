@@ -46,7 +46,7 @@ def compare(network: Network, lava: LavaBackend, batch: int = 2) -> None:
     )
 
 
-@pytest.mark.parametrize("part", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", [pytest.param(3, marks=pytest.mark.extended), pytest.param(1, marks=pytest.mark.slow)])
 def test_conformance(part: int) -> None:
     """One network of each mode as users run it, in a process of its own; every ``part``-th of all of them in one process."""
     from tests.differential.lava_batch import Case, lava_differences
@@ -57,7 +57,9 @@ def test_conformance(part: int) -> None:
     assert lava_differences(cases) == ([], [])
 
 
-@pytest.mark.parametrize("options", [{}, {"ladder": True}, {"stream": True}])
+@pytest.mark.parametrize(
+    "options", [{}, *(pytest.param({name: True}, marks=pytest.mark.extended) for name in ("ladder", "stream"))]
+)
 def test_hard_resets(options: dict[str, bool]) -> None:
     network = random_unet("rate", 1, size=8, steps=6)
     populations = tuple(

@@ -98,7 +98,7 @@ def test_the_cpu_backend_equals_the_reference(kind: str, seed: int) -> None:
 
 @needs_lava
 @pytest.mark.lava
-@pytest.mark.parametrize("record", [Record.STATES, Record.TRAINS])
+@pytest.mark.parametrize("record", [Record.STATES, pytest.param(Record.TRAINS, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("kind", ["lif", "sigma-delta"])
 def test_lava_equals_the_reference(kind: str, record: Record) -> None:
     """With every kind of connection, two images in a stream; the processes that show their states, and the plain ones."""

@@ -31,7 +31,14 @@ from snn_deploy_cpu.kernels.library import INSTRUCTION_SETS, VARIABLE, Kernels, 
 FEW = (*conformance_cases(), *special_cases())
 
 
-@pytest.mark.parametrize("options", [{}, {"sparse_below": 1.1, "direct": False}, {"sparse_below": 0.0, "direct": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"sparse_below": 1.1, "direct": False}, marks=pytest.mark.extended),
+        pytest.param({"sparse_below": 0.0, "direct": True}, marks=pytest.mark.extended),
+    ],
+)
 def test_conformance(instruction_set: str, options: dict[str, object]) -> None:
     found = check_backend(CpuBackend(**options), drawn=20, cases=FEW)  # type: ignore[arg-type]
     assert (len(found.equal), found.refused) == (len(FEW) + 20, {})
