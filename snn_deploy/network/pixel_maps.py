@@ -83,8 +83,6 @@ def _find_border(length: int, period: int, differs: Bool) -> int | None:
 
     ``None`` unless two periods lie between the borders.
     """
-    if length < 2 * period:
-        return None
     wrong = np.flatnonzero(differs)
     border = int(np.minimum(wrong + 1, length - period - wrong).max()) if wrong.size else 0
     return border if length >= 2 * (border + period) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -179,3 +180,29 @@ def test_resampling_refuses_channel_units() -> None:
 
     with pytest.raises(ConversionError, match="a resampling shares its weights over channels"):
         scale_op(Resample(np.eye(2), np.eye(2)), np.array([1.0, 2.0]), np.ones(2))
+
+
+@pytest.mark.parametrize("normalization", ["connection-wise", "channel-wise"])
+@pytest.mark.parametrize("pool", ["average", "max"])
+def test_wider_units_keep_the_function(
+    small_unet: UNet, small_images: Images, pool: str, normalization: Literal["connection-wise", "channel-wise"]
+) -> None:
+    """Those of relays follow the layer whose counts they pass on."""
+    graph, options = small_unet(pool=pool), preset("exact", normalization=normalization)
+    layers = group_layers(graph)
+    scales = choose_scales(layers, calibrate(graph, layers, small_images), options)
+    followed = set[str]()
+    for layer in layers.layers:
+        if layer.kind == "relu":
+            wide = scales.widen(layers, layer.name, 4.0)
+            assert wide.widened == {layer.name: 4.0}
+            assert wide.widen(layers, layer.name, 2.0).widened == {layer.name: 8.0}
+            changed = {name for name, unit in wide.unit.items() if np.array_equal(unit, 4 * scales.unit[name])}
+            assert all(
+                np.array_equal(wide.unit[name], unit) for name, unit in scales.unit.items() if name not in changed
+            )
+            followed |= changed - {layer.name}
+            assert check_function(graph, layers, wide, small_images[0], options) <= TOLERANCE
+    assert followed == {
+        layer.name for layer in layers.layers if "relay" in layer.kind and layer.inputs[0].source != "x"
+    }
