@@ -38,14 +38,12 @@ from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect as list_nodes
 from snn_deploy.frontend.onnx import own_channels
 from snn_deploy.network import artifact
-from snn_deploy.report import Contents, render_page
-from snn_deploy.report.collect import collect_contents
-from snn_deploy.report.request import Request
 from snn_deploy.targets.load import load_target
 from snn_deploy.verification import Level
 
 if TYPE_CHECKING:
     from snn_deploy.finetuning.training import Tuned
+    from snn_deploy.report import Contents
 
 WRITERS = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
 """Forms that are one file."""
@@ -199,6 +197,10 @@ def write_report(
     shows: its ``verdict``, ``energy``, ``mapping`` and ``losses``.
     :class:`~snn_deploy.errors.ReportError` where the file cannot be written or the model is another network's.
     """
+    from snn_deploy.report import render_page  # needs Jinja2, which the other functions do without
+    from snn_deploy.report.collect import collect_contents
+    from snn_deploy.report.request import Request
+
     labels = {known.label: known for known in Level}
     if level not in labels:
         raise VerificationError(f"level {level!r} is unknown; there are {', '.join(labels)}")

@@ -51,6 +51,8 @@ HEAVY = {
     "lava": ("snn_deploy_lava",),
     "ctypes": ("snn_deploy_cpu.kernels",),
     "av": ("snn_deploy.data",),
+    "jinja2": ("snn_deploy.templates", "snn_deploy.report", "snn_deploy.verification.certificate"),
+    "markupsafe": ("snn_deploy.templates", "snn_deploy.report"),
     "matplotlib": ("snn_deploy.report", "snn_deploy.display", "models"),
     "skimage": ("snn_deploy.report", "snn_deploy.data", "models"),
 }

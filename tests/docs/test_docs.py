@@ -75,6 +75,7 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
         "how-to/backend.md",
         "how-to/installation.md",
         pytest.param("how-to/choose-options.md", marks=pytest.mark.slow),
+        pytest.param("how-to/prepare-a-model.md", marks=pytest.mark.slow),
         pytest.param("how-to/large-images.md", marks=pytest.mark.extended),
         "how-to/target.md",
         pytest.param("how-to/project-file.md", marks=pytest.mark.extended),
@@ -86,6 +87,8 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
 )
 def test_how_to_pages_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="conversion without images of one's own needs the extra report")
+    if "import torch" in (ROOT / "docs" / name).read_text(encoding="utf-8"):
+        pytest.importorskip("torch", reason="the page exports from PyTorch, of the extra train")
     run_page(ROOT / "docs" / name, tmp_path)
 
 
@@ -124,6 +127,7 @@ def test_every_tested_block_is_on_a_page_that_a_test_runs() -> None:
         "how-to/backend.md",
         "how-to/installation.md",
         "how-to/choose-options.md",
+        "how-to/prepare-a-model.md",
         "how-to/large-images.md",
         "how-to/many-images.md",
         "how-to/project-file.md",

@@ -1,0 +1,57 @@
+"""Every public function once, in cells that an editor or Jupyter (with jupytext) runs one by one; PyTorch is left out."""
+
+# %% A model, a photograph, and what becomes of the model's nodes
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+import snn_deploy as sd
+
+MODEL = Path(__file__).resolve().parent.parent / "models" / "denoiser_s25.onnx"
+photo = (skimage.data.camera()[None, None, 224:288, 224:288] / 255).astype(np.float32)
+noisy = (photo + np.random.default_rng(0).normal(0, 25 / 255, photo.shape)).astype(np.float32)
+
+print(sd.inspect(MODEL, size=(64, 64)))
+
+# %% Convert, and read what is lost
+net = sd.convert(MODEL, noise=25, size=(64, 64))
+print(net)
+print(net.findings)
+
+# %% Keep it, and have it back
+net.save("denoiser.snn")
+net = sd.load("denoiser.snn")
+
+# %% Run
+result = net.run(noisy)
+print(result)
+result.save("restored.png")
+
+# %% Compare backends, and prove one of them for all images
+print(sd.verify(net, noisy, "reference,cpu", level="state"))
+print(sd.prove(net, "cpu"))
+
+# %% Energy and time
+print(net.estimate(noisy, "loihi2"))
+
+# %% A large image on one chip
+plan, options = sd.plan(net, np.tile(noisy, (1, 1, 4, 4)), chips=1)
+print(f"{len(options)} plans; the chosen one has {len(plan.groups)} group(s), exact: {plan.exact}")
+
+# %% A stream, of which only changes are computed
+video = sd.convert(MODEL, noise=25, size=(64, 64), options=sd.Options(stream=True))
+stream = video.stream()
+print(stream.push(noisy), stream.push(noisy), sep="\n")
+
+# %% Scores over a folder
+Path("pictures").mkdir(exist_ok=True)
+for name in ("coins", "moon"):
+    Image.fromarray(getattr(skimage.data, name)()[:64, :64]).save(f"pictures/{name}.png")
+print(sd.evaluate(net, "pictures", "denoise", noise=25))
+
+# %% Files for other tools, and one page about all of it
+print(sd.emit(net, "denoiser.integer.onnx", "onnx"))
+contents = sd.write_report(net, "report.html", photo, model=MODEL, noise=25)
+print(contents.verdict)
