@@ -15,6 +15,7 @@ from snn_deploy.errors import PlanError, TargetError
 from snn_deploy.mapping.fit import map_network
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
+from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.planning.groups import cut_stage
 from snn_deploy.planning.halo import Halo, find_cut
 from snn_deploy.planning.hardware import choose_hardware
@@ -80,6 +81,35 @@ def test_a_plan_gives_counts_events_trains_and_states_of_the_whole_image() -> No
         PlanError, match=r"^[pb]: the tile at .* does not give what the whole image gives; the exact halo is"
     ):
         prove(plan_of(NET, (THREE[0], replace(THREE[1], tile=(18, 14), halo=Halo(0, 0)), THREE[2])), whole)
+
+
+def test_a_plan_gives_second_states_of_the_whole_image() -> None:
+    """What sigma-delta neurons have sent."""
+    wide = 2**22
+    neurons = {
+        population.name: SigmaDelta.of(
+            np.zeros(population.shape[0], np.int64),
+            shift=3,
+            payloads=(-wide, wide),
+            counts=(-wide, wide),
+            rectify=False,
+        )
+        for population in NET.populations[1:]
+    }
+    populations = [replace(each, neuron=neurons.get(each.name)) for each in NET.populations]
+    net = replace(NET, populations=tuple(populations))
+    whole, reference = net.at_size(36, 28), load_backend("reference")
+    stimulus = random_stimulus(whole, batch=1)
+    expected = reference.run(whole, stimulus, Record.STATES)
+    run = PlannedBackend(reference, plan_of(net, (Group(NAMES, (16, 20), find_cut(net).exact),))).run(
+        whole, stimulus, Record.STATES
+    )
+    assert run.second_states is not None
+    assert expected.second_states is not None
+    assert set(run.second_states) == set(expected.second_states) == set(NAMES)
+    for name, states in expected.second_states.items():
+        assert np.array_equal(run.second_states[name], states), name
+        assert states.any()
 
 
 def test_rate_networks_run_in_tiles_and_refuse_groups() -> None:
