@@ -10,6 +10,7 @@ from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.choose import Bench, Choice
 from snn_deploy.conversion.layer_cost import LayerCost
 from snn_deploy.conversion.loss import IMAGES
+from snn_deploy.conversion.missing_noise import suspect_missing_noise
 from snn_deploy.conversion.remedies import Remedy, find_remedies
 from snn_deploy.conversion.task_loss import TaskLoss
 
@@ -28,6 +29,8 @@ class Findings:
     allowed: float
     costs: tuple[LayerCost, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    suspicions: tuple[str, ...] = ()
+    """What may be wrong with the calibration images."""
 
     def __str__(self) -> str:
         """The loss, and where too much is lost, what costs it and what would help."""
@@ -46,10 +49,22 @@ class Findings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Lines that say what is wrong and what to do; none where no more is lost than is allowed."""
+        """Lines that say what is wrong, and what to do."""
+        return self.alerts + self.advice
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """Lines that say what is wrong: what is suspected, and a loss that is more than is allowed."""
+        if self.is_enough:
+            return self.suspicions
+        return (*self.suspicions, f"the conversion loses {self.loss}; {self.loss.bound(self.allowed)} are allowed")
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """Lines that say which layers cost most, and what would help; none where no more is lost than is allowed."""
         if self.is_enough:
             return ()
-        lines = [f"the conversion loses {self.loss}; {self.loss.bound(self.allowed)} are allowed"]
+        lines = []
         if self.costs:
             named = ", ".join(map(str, self.costs[:COSTLIEST]))
             lines.append(f"layers that cost most, each alone, in parts of the output's variation: {named}")
@@ -96,12 +111,22 @@ def examine(
     if choice.trial.loss is None or choice.trial.loss.task is None:
         return None
     loss = choice.trial.loss.task
-    findings = Findings(loss, loss.bar if most is None else most)
+    findings = Findings(loss, loss.bar if most is None else most, suspicions=_suspect(bench))
     if findings.is_enough:
         return findings
     costs = bench.measure_costs(choice.converted, choice.trial.options)
     remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
     return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))
+
+
+def _suspect(bench: Bench) -> tuple[str, ...]:
+    """What is suspected of images to which no noise was added."""
+    truth = bench.truth
+    if truth.task is None or truth.task.measure != "psnr" or bench.clean is not None:
+        return ()
+    pictures = [bench.picture.of_input(image) for image in truth.images]
+    suspicion = suspect_missing_noise(pictures, truth.task.show(truth.task.expected))
+    return (suspicion,) if suspicion else ()
 
 
 def _measured(remedies: Sequence[Remedy]) -> Sequence[Remedy]:

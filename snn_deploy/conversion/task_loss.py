@@ -120,7 +120,7 @@ class Task:
         """The task of a read-out ``expected`` of ``images`` (each (B, C, H, W)), by ``measure`` or what the values suggest."""
         values = tuple(np.asarray(each, np.float64) for each in expected)
         task = cls(measure or "psnr", tuple(host), values, None, picture)
-        shown = task._shown(values)
+        shown = task.show(values)
         known = clean if clean and _restores(shown, images, clean, picture) else None
         chosen = measure or ("psnr" if known else _guess(host, values[0].shape[1], images[0].shape[1], shown))
         return cls(chosen, task.host, values, known if chosen == "psnr" else None, picture)
@@ -133,7 +133,7 @@ class Task:
             pairs = zip(self.expected, values, strict=True)
             differ = [self._classes(float_values) != self._classes(given) for float_values, given in pairs]
             return TaskLoss("labels", float(np.mean(np.concatenate([each.ravel() for each in differ]))))
-        expected, shown = self._shown(self.expected), self._shown(values)
+        expected, shown = self.show(self.expected), self.show(values)
         if self.clean is None:
             return TaskLoss("psnr", _expect_loss(float(np.mean(_squares(expected, shown))), ASSUMED_DB))
         before, after = (_psnrs(pictures, self.clean, self.picture) for pictures in (expected, shown))
@@ -141,7 +141,7 @@ class Task:
         likely = [_expect_loss(square, db) for square, db in zip(_squares(expected, shown), before, strict=True)]
         return TaskLoss("psnr", float(np.mean(lost)), float(np.mean(before)), float(np.mean(likely)))
 
-    def _shown(self, values: Sequence[Float64]) -> list[Float64]:
+    def show(self, values: Sequence[Float64]) -> list[Float64]:
         """Read-outs as pictures, 0 to 1."""
         results = []
         for each in values:

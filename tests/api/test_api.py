@@ -87,7 +87,7 @@ def test_a_conversion_tells_what_it_loses(net: sd.SpikingNetwork, tmp_path: Path
     findings = sd.convert(model, PHOTO, size=(16, 16)).findings
     assert findings is not None
     assert findings.summary.startswith("loss: ")
-    assert findings.is_enough is (findings.warnings == ())
+    assert findings.is_enough is (findings.advice == ())
     assert (net.findings, sd.convert(model, PHOTO, size=(16, 16), fixed=True).findings) == (None, None)
 
 

@@ -138,15 +138,15 @@ def execute(arguments: argparse.Namespace) -> int:
     show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
     show(connection_table(converted.conversion))
     if findings is not None:
-        show("\n".join((findings.summary, *findings.warnings[1:])))
+        show("\n".join((findings.summary, *findings.advice)))
     suggest_next("snn-deploy", "verify", arguments.out, "--input", "IMAGE")
     return _judge(findings, arguments.max_loss)
 
 
 def _judge(findings: Findings | None, most: float | None) -> int:
     """Say what is wrong; the exit status under ``--max-loss``."""
-    if findings is not None and findings.warnings:
-        note(f"warning: {findings.warnings[0]}")
+    for alert in () if findings is None else findings.alerts:
+        note(f"warning: {alert}")
     if most is None:
         return DONE
     if findings is None:
