@@ -76,7 +76,7 @@ def _read(model: Model, size: Size) -> Imported:
     try:
         return read(model, size)
     except UnsupportedModelError as error:
-        if not any("do not fit" in reason for reason in error.reasons):
+        if not any("do not fit" in reason or "does not fit" in reason for reason in error.reasons):
             raise
         fitting = [other for other in _near(size) if min(other) > 0 and not inspect(model, other).refused]
         smaller = [other for other in fitting if other < size][:1]
@@ -84,6 +84,9 @@ def _read(model: Model, size: Size) -> Imported:
         found = " or ".join(f"{height}x{width}" for height, width in smaller + larger)
         if not found and "does not fit into" in error.reasons[0]:
             found = f"a larger size than {size[0]}x{size[1]}"
+        own = own_size(model)
+        if not found and own is not None and not inspect(model, own).refused:
+            found = f"{own[0]}x{own[1]}, the model's own size"
         if not found:
             raise
         raise ModelError(

@@ -10,7 +10,7 @@ import pytest
 
 from snn_deploy.conversion.convert import calibration_size, convert, input_channels, input_size, open_float_probe
 from snn_deploy.conversion.options import preset
-from snn_deploy.errors import ConversionError
+from snn_deploy.errors import ConversionError, ModelError
 from tests.frontend.oracle import build, node, numbers
 
 
@@ -41,6 +41,15 @@ def test_sizes(
     assert convert(content, IMAGES, size=asked).conversion.network.input.shape == (2, *size)
     assert input_size(content) == (own or (128, 128))
     assert input_channels(content, size) == 2
+
+
+def test_a_dense_layer_names_its_size() -> None:
+    nodes = [node("Flatten", "x", "f"), node("Gemm", "f w b")]
+    weights = {"w": numbers(35, 2), "b": numbers(2)}
+    content = bytes(build(17, nodes, weights, (1, 1, 5, 7)).SerializeToString())
+    message = r"does not support images of 9x20; use 5x7, the model's own size \(--size\)$"
+    with pytest.raises(ModelError, match=message):
+        input_channels(content, (9, 20))
 
 
 def test_images_of_two_sizes_are_refused() -> None:

@@ -105,6 +105,25 @@ def test_leaky_relu(opset: int) -> None:
     check(opset, [node("Neg", "x", "n"), node("LeakyRelu", "n", alpha=0.13)], {}, SHAPE)
 
 
+@pytest.mark.parametrize("opset", OPSETS)
+def test_magnitude(opset: int) -> None:
+    check(opset, [node("Abs", "x")], {}, SHAPE)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_hard_sigmoid(opset: int) -> None:
+    check(opset, [node("HardSigmoid", "x", alpha=1.3, beta=0.4)], {}, SHAPE)
+    check(opset, [node("HardSigmoid", "x")], {}, SHAPE)
+
+
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+@pytest.mark.parametrize("opset", since(9, 9, 12, 13))
+def test_max_and_min_of_maps(opset: int, operator: str) -> None:
+    maps = [node("Neg", "x", "n"), node("LeakyRelu", "x", "l", alpha=0.5), node("Abs", "x", "a")]
+    check(opset, [*maps[:1], node(operator, "x n")], {}, SHAPE)
+    check(opset, [*maps, node(operator, "n l a x")], {}, SHAPE)
+
+
 @pytest.mark.parametrize("shape", [(4, 1, 1), (1,), (1, 1, 1)])
 @pytest.mark.parametrize("opset", OPSETS)
 def test_prelu(opset: int, shape: tuple[int, ...]) -> None:

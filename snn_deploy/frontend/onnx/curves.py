@@ -18,15 +18,14 @@ from snn_deploy.frontend.onnx.runtime import session
 
 # fmt: off
 BENT = frozenset((
-    "Abs", "Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Log", "Mish", "Pow", "Reciprocal",
-    "Selu", "Shrink", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
-    "Where",
+    "Celu", "Elu", "Erf", "Exp", "Gelu", "HardSwish", "Log", "Mish", "Pow", "Reciprocal", "Selu", "Shrink",
+    "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu", "Where",
 ))
 """Operators of which one makes a curve; so do products and quotients of two values."""
 
 STRAIGHT = frozenset((
-    "Add", "And", "Cast", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "Identity", "LeakyRelu", "Less",
-    "LessOrEqual", "Max", "Min", "Mul", "Neg", "Not", "Or", "Relu", "Sub", "Sum",
+    "Abs", "Add", "And", "Cast", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "HardSigmoid", "Identity",
+    "LeakyRelu", "Less", "LessOrEqual", "Max", "Min", "Mul", "Neg", "Not", "Or", "Relu", "Sub", "Sum",
 ))
 """Operators that may be part of one."""
 TAIL = frozenset((

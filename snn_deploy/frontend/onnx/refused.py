@@ -33,7 +33,6 @@ refuse(
 for _name, _what in (
     ("Erf", "the error function, of which GELU is made, bends its input smoothly"),
     ("Gelu", "GELU bends its input smoothly"),
-    ("HardSigmoid", "a hard sigmoid, of which HardSwish and gates are made, multiplies maps"),
     ("HardSwish", "HardSwish multiplies a map by a function of itself"),
     ("Mish", "Mish multiplies a map by a function of itself"),
     ("Swish", "SiLU (Swish) multiplies a map by its own sigmoid"),
