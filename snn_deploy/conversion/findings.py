@@ -11,6 +11,7 @@ from snn_deploy.conversion.choose import Bench, Choice
 from snn_deploy.conversion.layer_cost import LayerCost
 from snn_deploy.conversion.loss import IMAGES
 from snn_deploy.conversion.missing_noise import suspect_missing_noise
+from snn_deploy.conversion.options import LEAKY
 from snn_deploy.conversion.remedies import Remedy, find_remedies
 from snn_deploy.conversion.task_loss import TaskLoss
 
@@ -114,7 +115,8 @@ def examine(
     findings = Findings(loss, loss.bar if most is None else most, suspicions=_suspect(bench))
     if findings.is_enough:
         return findings
-    costs = bench.measure_costs(choice.converted, choice.trial.options)
+    linear = choice.trial.options.neuron not in LEAKY  # what a leaky neuron counts is no sum of its inputs
+    costs = bench.measure_costs(choice.converted, choice.trial.options) if linear else ()
     remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
     return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend.registry import load_backend
+from snn_deploy.conversion import remedies
 from snn_deploy.conversion.choose import GAIN, Bench, Choice, Trial, choose
 from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.findings import Findings, examine
@@ -108,6 +109,16 @@ def test_findings_say_what_is_lost_and_what_would_help(bench: Bench, poor: Choic
     assert record["loss"]["value"] == findings.loss.value
     assert record["remedies"][0]["loss"] == best.task.value
     assert (len(record["costs"]), record["warnings"]) == (len(findings.costs), list(findings.warnings))
+
+
+def test_layers_of_leaky_neurons_have_no_costs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remedies, "BUDGET_S", 0.0)
+    options = preset("lif", steps=8)
+    converted = convert(bench.model, bench.images, options, statistics=bench.statistics)
+    findings = examine(bench, BACKEND, choose(bench, BACKEND, converted, options))
+    assert findings is not None
+    assert (findings.is_enough, findings.costs) == (False, ())
+    assert findings.alerts + findings.advice == findings.warnings
 
 
 def test_nothing_is_tried_where_little_is_lost(bench: Bench, poor: Choice) -> None:
