@@ -10,7 +10,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper
 
 from snn_deploy.errors import BackendUnavailableError, GraphError, ModelError
-from snn_deploy.frontend.onnx import freeze, freeze_norm, importer, inspect, own_channels, own_size, read, registry
+from snn_deploy.frontend.onnx import freeze_norm, importer, inspect, model_runs, own_channels, own_size, read, registry
 from snn_deploy.frontend.onnx.call import Call, Outcome
 from tests.frontend.oracle import build, node, numbers
 
@@ -280,10 +280,10 @@ def test_what_onnxruntime_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) ->
         raise BackendUnavailableError("install onnxruntime")
 
     given = content([node("InstanceNormalization", "x s s")], {"s": np.ones(4, np.float32)})
-    monkeypatch.setattr(freeze, "session", broken)
+    monkeypatch.setattr(model_runs, "session", broken)
     with pytest.raises(ModelError, match=r"^model: onnxruntime cannot run it \(no such kernel\)$"):
         freeze_norm(given, numbers(1, 4, 6, 8))
-    monkeypatch.setattr(freeze, "session", absent)
+    monkeypatch.setattr(model_runs, "session", absent)
     with pytest.raises(BackendUnavailableError, match=r"^install onnxruntime$"):
         freeze_norm(given, numbers(1, 4, 6, 8))
 
