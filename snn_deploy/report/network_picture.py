@@ -92,8 +92,10 @@ def draw_network(network: Network, run: Run, names: Mapping[str, Named]) -> Netw
 
 
 def _halvings(whole: Population, population: Population) -> int:
-    """How often the height of ``whole`` is halved to that of ``population``."""
-    return max(-DEEPEST, min(DEEPEST, round(math.log2(whole.shape[1] / population.shape[1]))))
+    """How often height or width of ``whole``, whichever changes more, is halved to that of ``population``."""
+    sides = zip(whole.shape[1:], population.shape[1:], strict=True)
+    halvings = max((math.log2(before / after) for before, after in sides), key=abs)
+    return max(-DEEPEST, min(DEEPEST, round(halvings)))
 
 
 def _assign_lanes(skips: list[tuple[int, int]]) -> dict[tuple[int, int], int]:

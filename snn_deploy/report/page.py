@@ -68,11 +68,13 @@ def _open_templates() -> Environment:
 
 def _lead(contents: Contents) -> str:
     network = contents.network
-    budget = network.config.get("levels") if network.mode == "exact" else network.steps
-    word = "counts up to" if network.mode == "exact" else "time steps:"
+    levels = network.config.get("levels")  # not of networks that were not converted
+    budget = (
+        f", time steps: {network.steps}" if network.mode == "rate" else f", counts up to {levels}" if levels else ""
+    )
     neurons = sum(population.size for population in network.populations)
     return (
-        f"Spiking network in {network.mode} mode, {word} {budget}; {len(network.populations)} populations, "
+        f"Spiking network in {network.mode} mode{budget}; {len(network.populations)} populations, "
         f"{neurons:,} neurons at an image of {' x '.join(map(str, network.input.shape))}."
     )
 

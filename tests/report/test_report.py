@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +21,7 @@ from snn_deploy.errors import ReportError
 from snn_deploy.network import artifact
 from snn_deploy.report import Curve, charts
 from snn_deploy.report.compared_pictures import compare_pictures
-from snn_deploy.report.network_picture import _assign_lanes
+from snn_deploy.report.network_picture import _assign_lanes, _halvings
 from snn_deploy.targets.quantity import Quantity
 from snn_deploy.testing import random_unet
 from tests.cli.models import write_head, write_unet
@@ -163,7 +164,9 @@ def test_a_network_of_fixed_size_needs_no_crop(tmp_path: Path, files: dict[str, 
         Image.new("L", (size, size), 99).save(picture)
         words = ("report", tmp_path / "fixed.snn", "--input", picture, "--backend", "reference", "--out", out)
         assert cli.main([*map(str, words)]) == 0
-        assert "Compared on the middle" not in out.read_text(encoding="utf-8")
+        text = out.read_text(encoding="utf-8")
+        assert "Compared on the middle" not in text
+        assert '<p class="lead">Spiking network in exact mode; 10 populations, ' in text, "it was not converted"
 
 
 def test_label_maps_are_compared_as_labels(tmp_path: Path, files: dict[str, Path]) -> None:
@@ -226,6 +229,19 @@ def test_the_network_is_drawn_with_its_skips_and_events(whole: Path, files: dict
     lanes = [int(x) for x in re.findall(r"Q(\d+) ", drawn)]
     assert max(lanes) < min(lefts)
     assert lefts[places["/mid/Relu"]] > lefts[0], "smaller maps stand further to the right"
+
+
+def test_a_network_of_lines_is_indented_by_their_width() -> None:
+    line, shorter, whole = (
+        replace(random_unet("exact", 0).input, shape=(1, *size), bias=np.zeros((1, 1, 1), np.int64))
+        for size in ((1, 64), (1, 16), (32, 32))
+    )
+    assert (_halvings(line, shorter), _halvings(line, line), _halvings(shorter, line), _halvings(whole, line)) == (
+        2,
+        0,
+        -2,
+        5,
+    )
 
 
 def test_skips_that_overlap_have_lanes_of_their_own() -> None:
