@@ -45,6 +45,9 @@ BARS: dict[Measure, float] = {"psnr": 0.05, "labels": 1.0, "variation": 1.5}
 PICTURES = (1, 3)
 """Channels of pictures, gray and color."""
 
+LEAST_DEVIATION = 0.05
+"""Deviation, in parts of the range, that some channel of pictures has; an error of maps that vary less is no loss of PSNR."""
+
 BEYOND = 0.5
 """How far beyond black and white, in parts of the range, the values of an output may lie that still is a picture."""
 
@@ -122,7 +125,7 @@ class Task:
         task = cls(measure or "psnr", tuple(host), values, None, picture)
         shown = task.show(values)
         known = clean if clean and _restores(shown, images, clean, picture) else None
-        chosen = measure or ("psnr" if known else _guess(host, values[0].shape[1], images[0].shape[1], shown))
+        chosen = measure or ("psnr" if known else _guess(tuple(host), values[0].shape[1], images[0].shape[1], shown))
         return cls(chosen, task.host, values, known if chosen == "psnr" else None, picture)
 
     def lose(self, values: Sequence[Float64], error: float) -> TaskLoss:
@@ -167,17 +170,18 @@ def _psnrs(pictures: Sequence[Float64 | Float32], clean: Images, picture: Pictur
     return [psnr_db(shown, picture.of_input(image)) for shown, image in zip(pictures, clean, strict=True)]
 
 
-def _guess(host: Sequence[str], channels: int, read: int, shown: Sequence[Float64]) -> Measure:
+def _guess(host: tuple[str, ...], channels: int, read: int, shown: Sequence[Float64]) -> Measure:
     """The measure of an output whose clean image is not known: labels behind a classifier's last step or of many channels."""
-    if "argmax" in host or is_probability(host):
-        return "labels"
     kept = count_channels(channels, host)
+    colors = host[-1:] == ("sigmoid",) and kept == read == max(PICTURES)
+    if "argmax" in host or (is_probability(host) and not colors):
+        return "labels"
     if kept not in (*PICTURES, read):
         return "labels" if kept > max(PICTURES) else "variation"
-    low, high = (
-        float(np.quantile(np.concatenate([image.ravel() for image in shown]), share)) for share in (0.01, 0.99)
-    )
-    return "psnr" if kept in PICTURES and low >= -BEYOND and high <= 1 + BEYOND else "variation"
+    values = np.concatenate([image.swapaxes(0, 1).reshape(kept, -1) for image in shown], axis=1)
+    low, high = (float(np.quantile(values, share)) for share in (0.01, 0.99))
+    pictures = kept in PICTURES and low >= -BEYOND and high <= 1 + BEYOND and values.std(1).max() >= LEAST_DEVIATION
+    return "psnr" if pictures else "variation"
 
 
 def _squares(expected: Sequence[Float64], shown: Sequence[Float64]) -> list[float]:

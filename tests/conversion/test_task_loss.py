@@ -85,7 +85,9 @@ def test_labels_that_differ_are_counted(host: tuple[str, ...], channels: int) ->
         ((), 1, 9.0, "variation"),
         ((), 1, -9.0, "variation"),
         ((), 2, 1.0, "variation"),
+        ((), 1, 0.1, "variation"),
         (("sigmoid",), 1, 1.0, "labels"),
+        (("sigmoid",), 3, 1.0, "labels"),
         (("tanh",), 3, 1.0, "psnr"),
     ],
 )
@@ -94,6 +96,11 @@ def test_what_an_output_is_taken_for(host: tuple[str, ...], channels: int, facto
     task = Task.of(host, expected, CLEAN)
     assert task.measure == measure
     assert Task.of(host, expected, CLEAN, measure="labels").measure == "labels"
+    if (host, channels) == (("sigmoid",), 3):  # of a network that reads colors, colors
+        assert (
+            Task.of(host, [9 * each for each in expected], [np.repeat(each, 3, axis=1) for each in CLEAN]).measure
+            == "psnr"
+        )
     assert task.lose(wide(expected), 0.25).value == (0.25 if measure == "variation" else 0)
 
 
