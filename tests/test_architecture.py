@@ -33,8 +33,11 @@ ORDER = (
 BACKENDS_MAY_IMPORT = {"errors", "arrays", "shapes", "files", "network", "backend"}
 """What a backend sees of the core."""
 
-BACKENDS_MAY_ALSO_IMPORT = {"snn_deploy_onnx": {"exchange", "frontend"}}
-"""The onnx backend runs the very file that ``emit --to onnx`` writes."""
+BACKENDS_MAY_ALSO_IMPORT = {
+    "snn_deploy_onnx": {"exchange", "frontend"},
+    "snn_deploy_sanafe": {"activity", "mapping", "targets"},
+}
+"""The onnx backend runs the very file that ``emit --to onnx`` writes; sanafe executes a placement."""
 
 HEAVY = {
     "onnx": (
@@ -50,6 +53,7 @@ HEAVY = {
     "torch": ("snn_deploy.finetuning", "models"),
     "lava": ("snn_deploy_lava",),
     "ctypes": ("snn_deploy_cpu.kernels",),
+    "sanafe": ("snn_deploy_sanafe",),
     "av": ("snn_deploy.data",),
     "jinja2": ("snn_deploy.templates", "snn_deploy.report", "snn_deploy.verification.certificate"),
     "markupsafe": ("snn_deploy.templates", "snn_deploy.report"),

@@ -15,7 +15,14 @@ import snn_deploy
 
 ROOT = Path(__file__).resolve().parent.parent
 
-TOP_LEVEL = {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava", "snn_deploy_onnx"}
+TOP_LEVEL = {
+    "snn_deploy",
+    "snn_deploy_reference",
+    "snn_deploy_cpu",
+    "snn_deploy_lava",
+    "snn_deploy_onnx",
+    "snn_deploy_sanafe",
+}
 
 SDIST_TOP = {
     "snn_deploy", "backends", "models", "tests", "Makefile", "constraints.txt", "pyproject.toml", "PKG-INFO",
@@ -123,7 +130,7 @@ def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
     )
     result = run(installed, "-c", code)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [str(installed), "cpu", "lava", "onnx", "reference"]
+    assert result.stdout.split() == [str(installed), "cpu", "lava", "onnx", "reference", "sanafe"]
 
 
 def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path) -> None:

@@ -15,7 +15,14 @@ MATH = re.compile(r":math:`([^`]+)`")
 MATH_BLOCK = re.compile(r"^( *)\.\. math::(.*(?:\n(?:\1 +.*| *))*)", re.MULTILINE)
 LITERAL_BLOCK = re.compile(r"::(?=\n\n )")
 
-PACKAGES = ("snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava", "snn_deploy_onnx")
+PACKAGES = (
+    "snn_deploy",
+    "snn_deploy_reference",
+    "snn_deploy_cpu",
+    "snn_deploy_lava",
+    "snn_deploy_onnx",
+    "snn_deploy_sanafe",
+)
 """The packages that the reference documents, each below its folder of ``SOURCES``."""
 
 

@@ -219,12 +219,13 @@ PRESETS: dict[str, Options] = {
     "multi-threshold": Options(mode="rate"),
     "if": _IF,
     "if-hard": replace(_IF, reset="zero"),
+    "if-strict": replace(_IF, strict=True, pool="neuron"),
     "lif": _LIF,
     "netx": replace(_LIF, neuron="netx"),
     "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
 }
-"""Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets), Lava's own
-two neurons, and the first of them as lava-dl's files hold it."""
+"""Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets, and with
+single spikes everywhere, as SANA-FE fires them), Lava's own two neurons, and the first of them as lava-dl's files hold it."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

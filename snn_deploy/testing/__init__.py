@@ -8,7 +8,7 @@ A third-party backend is tested with::
 
 from snn_deploy.testing.conformance import Conformance, check_backend, check_streams, fixed_cases
 from snn_deploy.testing.drawing import draw_case, draw_frames, draw_network, draw_stimulus, draw_stream
-from snn_deploy.testing.networks import conformance_cases, random_stimulus, random_unet, special_cases
+from snn_deploy.testing.networks import conformance_cases, random_plain, random_stimulus, random_unet, special_cases
 from snn_deploy.testing.options import neuron_option_cases
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "draw_stream",
     "fixed_cases",
     "neuron_option_cases",
+    "random_plain",
     "random_stimulus",
     "random_unet",
     "special_cases",

@@ -185,3 +185,30 @@ def special_cases() -> Iterator[tuple[Network, Int64]]:
         )
         changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))
         yield align(changed), random_stimulus(changed, 3)
+
+
+def random_plain(seed: int = 0, *, size: int = 8, width: int = 2, steps: int = 8) -> Network:
+    """Two convolutions of plain integrate-and-fire neurons, whose spikes are single and carry 1, and a read-out."""
+    rng = np.random.default_rng(seed)
+    pads = (1, 1, 1, 1)
+    shape, one = (width, size, size), np.ones(1)
+    populations = [
+        Population("input", (1, size, size), None, np.zeros((1, 1, 1), np.int64), one, input_max=INPUT_LEVELS)
+    ]
+    for name, theta in (("first", 2**13), ("second", 2**7)):
+        thresholds = np.full(width, theta)
+        neuron = MultiThreshold(thresholds, 0 * thresholds, 0, 1, strict=True)
+        populations.append(Population(name, shape, neuron, np.zeros((width, 1, 1), np.int64), np.ones(width)))
+    populations.append(_linear("output", (1, size, size), "rate", 2**20))
+    kernels = (
+        ConvKernel(np.abs(random_weights(rng, (width, 1, 3, 3))), pads=pads),
+        ConvKernel(random_weights(rng, (width, width, 3, 3)), pads=pads),
+        ConvKernel(random_weights(rng, (1, width, 3, 3)), pads=pads),
+    )
+    names = [population.name for population in populations]
+    connections = tuple(
+        Connection(f"{source}->{target}", source, target, kernel)
+        for source, target, kernel in zip(names, names[1:], kernels, strict=False)
+    )
+    outputs = (Output("output", "output"),)
+    return align(Network(f"plain-{seed}", "rate", steps, tuple(populations), connections, outputs))

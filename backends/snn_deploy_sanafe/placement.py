@@ -1,0 +1,63 @@
+"""Neurons on named cores: the tiles of this project's mapping, one core for each, in the order of the populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from snn_deploy.arrays import Int64
+from snn_deploy.errors import BackendUnavailableError
+from snn_deploy.mapping.fit import map_network
+from snn_deploy.mapping.tiling import Tile
+from snn_deploy.network.network import Network
+from snn_deploy.shapes import Shape
+from snn_deploy.targets.load import load_target
+
+TARGET = "loihi1-sanafe"
+"""The device that SANA-FE describes: cores of 1024 compartments, two for a neuron that subtracts its threshold."""
+
+CORES = 128
+"""Cores of SANA-FE's Loihi."""
+
+NEURONS_PER_CORE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """``cores`` (neurons,) int64, the core of each neuron in C order, by population; the first core that is ``free``."""
+
+    cores: Mapping[str, Int64]
+    free: int
+
+
+def place(network: Network, others: int) -> Placement:
+    """The tiles of ``network`` on cores, with room for ``others`` more neurons behind them.
+
+    :class:`~snn_deploy.errors.BackendUnavailableError` where they need more than :data:`CORES`.
+    """
+    mapping = map_network(network, load_target(TARGET))
+    if not mapping.is_placed:
+        raise BackendUnavailableError(f"sanafe: {', '.join(mapping.unplaced)} does not fit the cores of {TARGET}")
+    cores, first = {}, 0
+    for layer in mapping.layers:
+        if layer.tile is not None:
+            cores[layer.layer.name] = first + _number_tiles(layer.layer.shape, layer.tile)
+            first += layer.cores
+    needed = first + -(-others // NEURONS_PER_CORE)
+    if needed > CORES:
+        raise BackendUnavailableError(
+            f"sanafe: {network.name} needs {needed} cores at {network.input.shape[1]}x{network.input.shape[2]}, SANA-FE's Loihi"
+            f" has {CORES}; use a smaller image (--crop)"
+        )
+    return Placement(cores, first)
+
+
+def _number_tiles(shape: Shape, tile: Tile) -> Int64:
+    """The number (neurons,) of the tile in which each neuron of ``shape`` lies."""
+    counts = [-(-extent // part) for extent, part in zip(shape, (tile.channels, tile.rows, tile.columns), strict=True)]
+    axes = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    c, y, x = (axis // part for axis, part in zip(axes, (tile.channels, tile.rows, tile.columns), strict=True))
+    numbers: Int64 = ((c * counts[1] + y) * counts[2] + x).astype(np.int64).reshape(-1)
+    return numbers
