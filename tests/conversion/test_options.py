@@ -47,7 +47,7 @@ def test_exact_mode_refuses_what_would_change_the_function() -> None:
 def test_rounding_of_presets() -> None:
     """What is published, or the plain baseline of others, is rounded to the nearest."""
     nearest = {name for name, options in PRESETS.items() if options.rounding == "nearest"}
-    assert nearest == {"spiking-unet", "if", "if-hard", "lif", "netx"}
+    assert nearest == {"spiking-unet", "if", "if-hard", "if-strict", "lif", "netx"}
     for name in ("lif", "netx", "sigma-delta"):
         with pytest.raises(
             ConversionError, match="^Lava's own neurons have one threshold for each layer, a power of two$"
