@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from snn_deploy.cli import app as cli
+from snn_deploy.cli.commands import backends
 from snn_deploy.cli.json_schemas import DEFINITIONS, list_kinds, read_schema
 from snn_deploy.conversion import remedies
 from snn_deploy.errors import BackendUnavailableError
@@ -233,6 +234,7 @@ def test_a_backend_that_fails_is_not_compared(
         raise error
 
     monkeypatch.setattr(CpuBackend, "run", fail)
+    monkeypatch.setattr(backends, "list_backends", lambda: ("cpu", "reference"))
     found = tool("verify", network, "--input", picture, "--crop", "16x16")
     assert (found.status, found.out) == (2, "")
     assert re.fullmatch(r"snn-deploy verify: (cpu refuses this|backend cpu failed: ZeroDivisionError: .*)\n", found.err)

@@ -73,7 +73,7 @@ def test_many_images_on_two_processes(tmp_path: Path) -> None:
     "name",
     [
         "how-to/backend.md",
-        "how-to/installation.md",
+        pytest.param("how-to/installation.md", marks=pytest.mark.extended),
         pytest.param("how-to/choose-options.md", marks=pytest.mark.slow),
         pytest.param("how-to/prepare-a-model.md", marks=pytest.mark.slow),
         pytest.param("how-to/large-images.md", marks=pytest.mark.extended),
