@@ -20,6 +20,7 @@ from snn_deploy.data.calibration import PATCH
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, ModelError, NetworkError, UnsupportedModelError
 from snn_deploy.frontend.onnx import Imported, inspect, own_channels, own_range, own_sides, own_size, read
+from snn_deploy.frontend.onnx.sizes import list_near_sizes
 from snn_deploy.graph.graph import Graph
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import normal_form
@@ -78,7 +79,7 @@ def _read(model: Model, size: Size) -> Imported:
     except UnsupportedModelError as error:
         if not any("do not fit" in reason or "does not fit" in reason for reason in error.reasons):
             raise
-        fitting = [other for other in _near(size) if min(other) > 0 and not inspect(model, other).refused]
+        fitting = [other for other in list_near_sizes(size) if min(other) > 0 and not inspect(model, other).refused]
         smaller = [other for other in fitting if other < size][:1]
         larger = [other for other in fitting if other > size][:1]
         found = " or ".join(f"{height}x{width}" for height, width in smaller + larger)
@@ -92,14 +93,6 @@ def _read(model: Model, size: Size) -> Imported:
         raise ModelError(
             f"{error.where}: does not support images of {size[0]}x{size[1]}; use {found} (--size)"
         ) from error
-
-
-def _near(size: Size) -> list[Size]:
-    """Sizes whose sides are multiples of a power of two, the nearest first: of 2 below and above, of 4, and so on."""
-    steps = [2**power for power in range(1, 7)]
-    rounded = [(size[0] // step * step, size[1] // step * step) for step in steps]
-    raised = [(-(-size[0] // step) * step, -(-size[1] // step) * step) for step in steps]
-    return list(dict.fromkeys(other for pair in zip(rounded, raised, strict=True) for other in pair if other != size))
 
 
 def input_scale(

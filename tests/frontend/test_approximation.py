@@ -118,3 +118,25 @@ def test_values_of_constant_nodes_count_as_constants() -> None:
     half = helper.make_node("Constant", [], ["c"], value_float=0.5)
     model = network([half, node("Pow", "h c", "p"), node("Tanh", "h", "t"), node("Mul", "t c", "a")])
     assert [[each.op_type for each in curve.nodes] for curve in curves(model)] == [["Tanh", "Mul"]]
+
+
+def test_sizes_that_a_model_can_run_are_named() -> None:
+    """Halved and doubled, an odd map is a pixel short."""
+    nodes = [
+        node("Conv", "x w", "h", pads=[1, 1, 1, 1]),
+        *CURVES["SiLU"],
+        node("Conv", "a v", "z"),
+        node("MaxPool", "z", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("ConvTranspose", "p d", "q", strides=[2, 2]),
+        node("Add", "z q", "y"),
+    ]
+    constants = {name: value.astype(np.float32) for name, value in KERNEL.items()} | {
+        "d": np.ones((1, 1, 2, 2), np.float32)
+    }
+    model = build(17, nodes, constants, ("n", 1, "h", "w")).SerializeToString()
+    with pytest.raises(
+        ModelError,
+        match=r"^model: onnxruntime cannot run it \(.*\) for images of 13x15; use 12x14 or 14x16 \(--size\)$",
+    ):
+        approximate_activations(model, np.zeros((1, 1, 13, 15), np.float32))
+    assert approximate_activations(model, np.ones((1, 1, 14, 16), np.float32)).model

@@ -8,6 +8,7 @@ from onnx import ModelProto, TensorProto, helper
 from snn_deploy.arrays import Float32
 from snn_deploy.errors import BackendUnavailableError, ModelError
 from snn_deploy.frontend.onnx.runtime import reason, session
+from snn_deploy.frontend.onnx.sizes import list_near_sizes
 
 
 def run_model(model: ModelProto, extra: tuple[str, ...], images: Float32, where: str) -> dict[str, Float32]:
@@ -26,8 +27,29 @@ def run_model(model: ModelProto, extra: tuple[str, ...], images: Float32, where:
     except BackendUnavailableError:
         raise
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
-        raise ModelError(f"{where}: onnxruntime cannot run it ({reason(error)})") from error
+        raise ModelError(
+            f"{where}: onnxruntime cannot run it ({reason(error)}){_suggest_size(model, images)}"
+        ) from error
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
+
+
+def _suggest_size(model: ModelProto, images: Float32) -> str:
+    """The nearest sizes at which ``model`` runs, where it has one for ``images`` (N, C, H, W) at all."""
+    if images.ndim != 4:
+        return ""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    source = next(value.name for value in model.graph.input if value.name not in stored)
+    height, width = images.shape[2:]
+    fitting: list[str] = []
+    for rows, columns in list_near_sizes((height, width)):
+        try:
+            if min(rows, columns) > 0:
+                image = np.zeros((1, images.shape[1], rows, columns), np.float32)
+                session(model.SerializeToString()).run(None, {source: image})
+                fitting.append(f"{rows}x{columns}")
+        except Exception:
+            continue
+    return f" for images of {height}x{width}; use {' or '.join(fitting[:2])} (--size)" if fitting else ""
 
 
 def relate_error(one: Float32, two: Float32) -> float:
