@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import warnings
 from dataclasses import replace
@@ -21,7 +22,7 @@ from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.loads import choose_record
 from snn_deploy.data import images
 from snn_deploy.data.stimulus import find_largest_size, prepare_stimulus
-from snn_deploy.errors import ClippedInputWarning, ReportError
+from snn_deploy.errors import ClippedInputWarning, ReportError, UnsupportedModelError
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect, read
 from snn_deploy.mapping.fit import Mapping, map_network
@@ -63,7 +64,18 @@ def collect_contents(request: Request, watch: Watch = unwatched) -> Contents:
     for message in found.values():
         warnings.warn(message, stacklevel=3)
     clipped = tuple(text for text, message in found.items() if isinstance(message, ClippedInputWarning))
-    return replace(contents, warnings=clipped)
+    return replace(contents, warnings=(*clipped, *_warn_of_other_model(request)))
+
+
+def _warn_of_other_model(request: Request) -> tuple[str, ...]:
+    """Where the float model is not the file that was converted, as before fine-tuning or an approximation."""
+    converted = request.network.config.get("model_sha256")
+    if request.model is None or converted in (None, hashlib.sha256(request.model.read_bytes()).hexdigest()):
+        return ()
+    name = request.network.config.get("model")
+    return (
+        f"{request.model.name} is not the file that the artifact was converted from ({name}): losses include how the two differ",
+    )
 
 
 def _collect(request: Request, watch: Watch) -> Contents:
@@ -103,7 +115,10 @@ def _expect(request: Request, network: Network, run: Run) -> Float32 | None:
     if request.model is None:
         return None
     size = request.noisy.shape[2], request.noisy.shape[3]
-    expected = next(iter(open_float_probe(request.model, size)(request.noisy).values()))
+    try:
+        expected = next(iter(open_float_probe(request.model, size)(request.noisy).values()))
+    except UnsupportedModelError as error:
+        raise ReportError(f"{error}; the artifact was converted from {network.config.get('model')}") from error
     shape = read_output(network, run).shape
     if expected.shape != shape:
         raise ReportError(f"{request.model}: gives {expected.shape}, the artifact {shape}; it is another model's")

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -295,6 +296,22 @@ def test_another_models_file_is_refused(
     assert len(said) == 1
     assert said[0].startswith("snn-deploy report: image (1, 1, 32, 48): ")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_model_that_was_not_converted_is_told_or_refused_with_the_one_that_was(
+    files: dict[str, Path], write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = onnx.load(files["model"])
+    changed.doc_string = "tuned"
+    onnx.save(changed, tmp_path / "tuned.onnx")
+    words = ("--verify-crop", "16x16", "--no-curve", "--model")
+    told = "tuned.onnx is not the file that the artifact was converted from (a &amp; &lt;b&gt;.onnx): losses include"
+    assert told in write("exact", *words, tmp_path / "tuned.onnx")
+    assert "is not the file" not in write("exact", *words, files["model"])
+    smooth = write_unet(tmp_path / "smooth.onnx", extra="Selu")
+    given = ("report", files["exact"], "--input", files["picture"], "--out", tmp_path / "no.html", *words, smooth)
+    assert cli.main([*map(str, given)]) == 3
+    assert capsys.readouterr().err.endswith("; the artifact was converted from a & <b>.onnx\n")
 
 
 def test_charts_draw_what_they_are_given() -> None:
