@@ -254,7 +254,10 @@ def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:
     """Ctrl-C in the middle of a conversion: status 130, one line, an empty folder."""
     out = tmp_path / "out"
     out.mkdir()
+    # what runs in the background of a shell ignores it, and so would its children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = _outside("convert", root / "models" / "denoiser_s25.onnx", "--size", "512x512", "--out", out / "d.snn")
+    signal.signal(signal.SIGINT, before)
     try:
         assert process.stderr is not None
         deadline = time.monotonic() + 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from snn_deploy_lava.runtime import board, versions
 
 
 def test_other_versions_of_lava_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "PYTHONS", (sys.version_info[:2],))
     monkeypatch.setattr(metadata, "version", lambda _: "0.9.0")
     with pytest.raises(
         versions.VersionError, match=r"^lava-nc 0.9.0; this was tested with .*, or try with --any-lava$"

@@ -101,6 +101,7 @@ def test_the_self_check_and_a_trace_of_this_python(bundle: Path, network: Networ
     assert verdict.asked is Level.TRAIN
 
 
+@needs_lava
 def test_a_wrong_count_is_found(
     bundle: Path, network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
