@@ -73,6 +73,21 @@ def test_spikes_and_membranes_are_those_of_the_specification(
     assert all(expected.counts[population.name].any() for population in network.populations)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["denoiser_s25", "denoiser_blind", "denoiser_color_s25"])
+def test_the_trained_denoisers(root: Path, name: str) -> None:
+    """2.5 million synapses each, which take 4 GB."""
+    images = [np.random.default_rng(0).random((2, 3 if "color" in name else 1, 8, 8), np.float32)]
+    network = convert(root / f"models/{name}.onnx", images, preset("if-strict", steps=8)).conversion.network
+    stimulus = random_stimulus(network, batch=1)
+    expected = load_backend("reference").run(network, stimulus, Record.STATES)
+    run = SanafeBackend().run(network, stimulus, Record.STATES)
+    assert run.states is not None
+    assert expected.states is not None
+    assert [each for each in expected.counts if not np.array_equal(run.counts[each], expected.counts[each])] == []
+    assert [each for each in expected.states if not np.array_equal(run.states[each], expected.states[each])] == []
+
+
 def test_only_what_is_asked_for_is_recorded(model: Path) -> None:
     network = converted(model, preset("if-strict", **PLAIN))
     run = SanafeBackend().run(network, random_stimulus(network, batch=1))
