@@ -17,6 +17,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network.dynamics import transmit
 from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.neuron import Neuron
 from snn_deploy_sanafe.placement import NEURONS_PER_CORE, Placement, place
 from snn_deploy_sanafe.support import is_read_out
 
@@ -78,21 +79,23 @@ class Program:
         relays = sum((delay - 1) * network.population(name).size for name, delay in delays.items())
         self._placement: Placement = place(network, relays + 2 * len(network.populations))
         self._others = 0
-        self._groups = {population.name: self._add(number, population) for number, population in self._neurons()}
+        self._groups: dict[str, Any] = {}
+        for number, population, neuron in self._neurons():
+            self._groups[population.name] = self._add(number, population, neuron)
         self._chains = {name: self._chain(name, delay) for name, delay in delays.items()}
         for connection in network.connections:
             if connection.source != network.input.name:
                 self._connect(connection)
-        for number, population in self._neurons():
-            self._drive(number, population, payloads)
+        for number, population, neuron in self._neurons():
+            self._drive(number, population, neuron, payloads)
 
-    def _neurons(self) -> Iterator[tuple[int, Population]]:
-        yield from enumerate(self._network.populations[1:])
+    def _neurons(self) -> Iterator[tuple[int, Population, Neuron]]:
+        """Number, population and neurons of all but the input."""
+        for number, population in enumerate(self._network.populations[1:]):
+            if population.neuron is not None:
+                yield number, population, population.neuron
 
-    def _add(self, number: int, population: Population) -> Any:
-        neuron = population.neuron
-        if neuron is None:
-            raise BackendUnavailableError(f"sanafe: {population.name} has no neurons")
+    def _add(self, number: int, population: Population, neuron: Neuron) -> Any:
         group = self._group(group_name(number), population.size, log_spikes=True, log_potential=True)
         silent = is_read_out(self._network, population)
         # a hard reset forgets by how much the threshold is passed, which a half cannot change
@@ -116,7 +119,7 @@ class Program:
         """The population and the relays behind it; entry d sends its spikes d steps late."""
         chain, size = [self._groups[name]], self._network.population(name).size
         for late in range(1, delay):
-            group = self._group(f"relay {len(self._groups)} {name} {late}".replace(".", "_").replace("/", "_"), size)
+            group = self._group(f"{self._groups[name].get_name()}, {late} late", size)
             for each in group:
                 each.set_attributes(model_attributes=RELAY)
                 self._map_other(each)
@@ -133,34 +136,29 @@ class Program:
             weights = {"weight": currents[rows, columns].astype(float).tolist()}
             source.connect_neurons_sparse(self._groups[connection.target], weights, pairs)
 
-    def _drive(self, number: int, population: Population, payloads: Int64) -> None:
+    def _drive(self, number: int, population: Population, neuron: Neuron, payloads: Int64) -> None:
         """Start values and constant currents of ``population``."""
-        network, neuron = self._network, population.neuron
+        network = self._network
         current = np.broadcast_to(population.bias, population.shape).astype(np.int64)
         for connection in network.incoming(population.name):
             if connection.source == network.input.name:
                 current = current + transmit(connection, payloads[None])[0]
-        start = np.zeros(1, np.int64) if neuron is None else neuron.v0
-        values = np.broadcast_to(start[:, None, None], population.shape)
+        values = np.broadcast_to(neuron.v0[:, None, None], population.shape)
         begin = population.start + LEAD
         # what is sent in a step arrives in the next
-        for name, weights, first, steps in (
-            ("start", values, begin - 2, 1),
-            ("drive", current, begin - 1, network.steps),
-        ):
+        for unit, (weights, first, steps) in enumerate(((values, begin - 2, 1), (current, begin - 1, network.steps))):
             reached = np.flatnonzero(weights)
             if reached.size:
-                self._clock(f"{name}{number}", number, first, steps).connect_neurons_sparse(
+                self._clock(2 * number + unit, first, steps).connect_neurons_sparse(
                     self._groups[population.name],
                     {"weight": weights.reshape(-1)[reached].astype(float).tolist()},
                     [(0, int(target)) for target in reached],
                 )
 
-    def _clock(self, name: str, number: int, first: int, steps: int) -> Any:
-        """A neuron that fires in ``steps`` steps from ``first`` on."""
+    def _clock(self, unit: int, first: int, steps: int) -> Any:
+        """A neuron that fires in ``steps`` steps from ``first`` on, in input ``unit`` of its core."""
         fires = [first <= step < first + steps for step in range(self._network.duration + LEAD + 1)]
-        unit = 2 * number + name.startswith("drive")
-        group = self._group(name, 1, soma=f"loihi_inputs[{unit}]", model_attributes={"spikes": fires})
+        group = self._group(f"clock {unit}", 1, soma=f"loihi_inputs[{unit}]", model_attributes={"spikes": fires})
         self._map_other(group[0])
         return group
 
