@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import islice
+from typing import Any
+
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
@@ -9,6 +13,7 @@ from snn_deploy.arrays import Float32
 from snn_deploy.errors import BackendUnavailableError, ModelError
 from snn_deploy.frontend.onnx.runtime import reason, session
 from snn_deploy.frontend.onnx.sizes import list_near_sizes
+from snn_deploy.shapes import Size
 
 
 def run_model(model: ModelProto, extra: tuple[str, ...], images: Float32, where: str) -> dict[str, Float32]:
@@ -21,35 +26,34 @@ def run_model(model: ModelProto, extra: tuple[str, ...], images: Float32, where:
     names = [output.name for output in wanted.graph.output]
     stored = {tensor.name for tensor in wanted.graph.initializer}
     image_input = next(value.name for value in wanted.graph.input if value.name not in stored)
+    opened = None
     try:
         opened = session(wanted.SerializeToString())
         answers = [opened.run(names, {image_input: image[None]}) for image in images]
     except BackendUnavailableError:
         raise
     except Exception as error:  # onnxruntime raises bare exceptions of many kinds
-        raise ModelError(
-            f"{where}: onnxruntime cannot run it ({reason(error)}){_suggest_size(model, images)}"
-        ) from error
+        sizes = "" if opened is None or images.ndim != 4 else _suggest_size(opened, image_input, images)
+        raise ModelError(f"{where}: onnxruntime cannot run it ({reason(error)}){sizes}") from error
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)}
 
 
-def _suggest_size(model: ModelProto, images: Float32) -> str:
-    """The nearest sizes at which ``model`` runs, where it has one for ``images`` (N, C, H, W) at all."""
-    if images.ndim != 4:
-        return ""
-    stored = {tensor.name for tensor in model.graph.initializer}
-    source = next(value.name for value in model.graph.input if value.name not in stored)
+def _suggest_size(opened: Any, image_input: str, images: Float32) -> str:
+    """The two nearest sizes at which the model runs, where it has any for ``images`` (N, C, H, W) at all."""
     height, width = images.shape[2:]
-    fitting: list[str] = []
-    for rows, columns in list_near_sizes((height, width)):
-        try:
-            if min(rows, columns) > 0:
-                image = np.zeros((1, images.shape[1], rows, columns), np.float32)
-                session(model.SerializeToString()).run(None, {source: image})
-                fitting.append(f"{rows}x{columns}")
-        except Exception:
-            continue
-    return f" for images of {height}x{width}; use {' or '.join(fitting[:2])} (--size)" if fitting else ""
+    near = (size for size in list_near_sizes((height, width)) if min(size) > 0)
+    fitting = [
+        f"{rows}x{columns}" for rows, columns in islice(filter(partial(_runs, opened, image_input, images), near), 2)
+    ]
+    return f" for images of {height}x{width}; use {' or '.join(fitting)} (--size)" if fitting else ""
+
+
+def _runs(opened: Any, image_input: str, images: Float32, size: Size) -> bool:
+    try:
+        opened.run(None, {image_input: np.zeros((1, images.shape[1], *size), np.float32)})
+    except Exception:  # what fails does not fit
+        return False
+    return True
 
 
 def relate_error(one: Float32, two: Float32) -> float:
