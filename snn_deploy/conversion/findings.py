@@ -115,7 +115,7 @@ def examine(
     findings = Findings(loss, loss.bar if most is None else most, suspicions=_suspect(bench))
     if findings.is_enough:
         return findings
-    linear = choice.trial.options.neuron not in LEAKY  # what a leaky neuron counts is no sum of its inputs
+    linear = choice.trial.options.neuron not in LEAKY  # a leaky neuron's count is not a sum of its inputs
     costs = bench.measure_costs(choice.converted, choice.trial.options) if linear else ()
     remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
     return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))

@@ -31,7 +31,7 @@ FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output; float32 has steps of 6e-8."""
 
 WIDEST = 2.0**64
-"""A unit is no more widened than this: biases and weights of float32 differ by less."""
+"""Factor by which a unit has been widened at most when it is widened again."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ def estimate_noise(image: Float32 | Float64) -> float:
 
 
 def suspect_missing_noise(pictures: Sequence[Float32], outputs: Sequence[Float64]) -> str:
-    """What is suspected of ``pictures`` and the network's ``outputs`` for them, both 0 to 1; nothing where there is no reason."""
+    """What is suspected of ``pictures`` and the network's ``outputs`` for them, both 0 to 1; empty if nothing is."""
     if any(a.shape != b.shape or min(a.shape[2:]) < _SMALLEST for a, b in zip(pictures, outputs, strict=True)):
         return ""
     removed = [float(np.std(a - b)) for a, b in zip(pictures, outputs, strict=True)]
