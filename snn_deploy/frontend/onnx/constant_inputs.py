@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from snn_deploy.errors import ModelError
-from snn_deploy.frontend.onnx.file import load
+from snn_deploy.frontend.onnx.file import list_inputs, load
 
 LARGEST = 2**24
 """Numbers of a constant that replaces an input of fixed size."""
@@ -24,7 +24,7 @@ def fix_inputs(given: str | Path | bytes, constants: Mapping[str, float]) -> byt
     source = load(given)
     model = ModelProto()
     model.CopyFrom(source.model)
-    inputs = {value.name: value for value in _inputs(model)}
+    inputs = {value.name: value for value in list_inputs(model.graph)}
     unknown = [name for name in constants if name not in inputs]
     if unknown:
         raise ModelError(f"{source.where}: has no input {unknown[0]!r}; its inputs are {', '.join(inputs)}")
@@ -42,11 +42,6 @@ def fix_inputs(given: str | Path | bytes, constants: Mapping[str, float]) -> byt
     model.graph.node.extend([*nodes, *kept])
     data: bytes = model.SerializeToString()
     return data
-
-
-def _inputs(model: ModelProto) -> list[ValueInfoProto]:
-    stored = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in stored]
 
 
 def _fill(model: ModelProto, given: ValueInfoProto, image: str, value: float, where: str) -> list[NodeProto]:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError, EncodeError
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from snn_deploy.errors import ModelError
 from snn_deploy.files import MAX_READ, read_limited
@@ -56,6 +56,12 @@ def load(given: str | Path | bytes) -> Source:
         return _checked(given, "model", None)
     path = Path(given)
     return _checked(read_limited(path, ModelError), path.name, path.parent)
+
+
+def list_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """Inputs of ``graph`` that are not the names of stored weights, which older files list, too."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in stored]
 
 
 def portable(given: str | Path | bytes) -> bytes:

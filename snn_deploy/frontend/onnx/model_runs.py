@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from snn_deploy.arrays import Float32
 from snn_deploy.errors import BackendUnavailableError, ModelError
+from snn_deploy.frontend.onnx.file import list_inputs
 from snn_deploy.frontend.onnx.runtime import reason, session
 from snn_deploy.frontend.onnx.sizes import list_near_sizes
 from snn_deploy.shapes import Size
@@ -24,8 +25,7 @@ def run_model(model: ModelProto, extra: tuple[str, ...], images: Float32, where:
     added = [name for name in extra if name not in present]
     wanted.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in added)
     names = [output.name for output in wanted.graph.output]
-    stored = {tensor.name for tensor in wanted.graph.initializer}
-    image_input = next(value.name for value in wanted.graph.input if value.name not in stored)
+    image_input = list_inputs(wanted.graph)[0].name
     opened = None
     try:
         opened = session(wanted.SerializeToString())
