@@ -31,7 +31,7 @@ FUNCTION_TOLERANCE = 1e-5
 """Largest error of the normalized float network, relative to the largest output; float32 has steps of 6e-8."""
 
 WIDEST = 2.0**64
-"""Factor by which a unit has been widened at most when it is widened again."""
+"""A unit that has been widened by more than this factor is not widened again."""
 
 
 @dataclass(frozen=True, eq=False)
