@@ -152,14 +152,15 @@ def finetune(
 def emit(
     network: SpikingNetwork,
     path: str | Path,
-    to: Literal["lava", "onnx", "net", "nir"] = "lava",
+    to: Literal["lava", "sanafe", "onnx", "net", "nir"] = "lava",
     *,
     images: Image | None = None,
     checked: bool = True,
 ) -> Path:
-    """Write ``network`` as files that run without this project: a Lava bundle (a folder), integer ONNX, ``.net`` or NIR.
+    """Write ``network`` for others: a Lava bundle or SANA-FE's files (folders), integer ONNX, ``.net`` or NIR.
 
-    ``images`` (B, C, H, W) become the bundle's input, and decide its size. ``checked``: the rules of Loihi 2 are checked, too.
+    None of them needs this project. ``images`` (B, C, H, W; one for SANA-FE) become a folder's input, and decide its size.
+    ``checked``: the rules of Loihi 2 are checked for a bundle, too.
     :class:`~snn_deploy.errors.BackendUnavailableError` where the backend is missing, and the writers' own errors for a network
     that the form cannot hold.
     """

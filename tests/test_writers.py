@@ -31,6 +31,7 @@ ALLOWED = {
     ("snn_deploy.cli.app", "os.fdopen"): "the null device in place of a closed standard error",
     ("snn_deploy_lava.backend", "np.save"): "a scratch folder that the run removes",
     ("snn_deploy_lava.backend", "np.savez"): "a scratch folder that the run removes",
+    ("snn_deploy_sanafe.emit", "net.save"): "a scratch folder, from which files.py writes",
     **{
         (f"snn_deploy_lava.runtime.{module}", call): "runs in bundles, without snn_deploy, in a scratch folder"
         for module, call in (

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from snn_deploy.errors import BackendError
 from snn_deploy.network import artifact
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network, Population
+from snn_deploy_sanafe.emit import write_files
 from snn_deploy_sanafe.program import LEAD, Program, check_size, group_name
 from snn_deploy_sanafe.support import check_network, is_read_out
 
@@ -68,6 +70,15 @@ class SanafeBackend:
             engines={population.name: f"SANA-FE {version('sanafe')}" for population in network.populations[1:]},
             seconds=time.perf_counter() - started,
         )
+
+    def emit(self, network: Network, directory: Path, stimulus: Int64 | None = None, *, checked: bool = True) -> str:
+        """Write SANA-FE's files into ``directory``: :func:`~snn_deploy_sanafe.emit.write_files`.
+
+        SANA-FE runs what it can express, and no rule of a device is left to skip: ``checked`` must be true.
+        """
+        if not checked:
+            raise BackendError("sanafe: no checks can be left out; emit with checked=True")
+        return write_files(sanafe, network, directory, stimulus)
 
 
 def _simulate(program: Program, network: Network, payloads: Int64) -> tuple[dict[str, Int32], dict[str, Int32]]:

@@ -18,6 +18,7 @@ from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network.dynamics import transmit
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.network.neuron import Neuron
+from snn_deploy_sanafe.chip import build_chip
 from snn_deploy_sanafe.placement import NEURONS_PER_CORE, Placement, place
 from snn_deploy_sanafe.support import is_read_out
 
@@ -40,6 +41,11 @@ RELAY = {"threshold": 0.5, "reset_mode": "hard", "leak_decay": 1.0}
 def group_name(number: int) -> str:
     """The group of population ``number``; SANA-FE lists potentials in alphabetical order of the groups."""
     return f"population {number:06d}"
+
+
+def count_inputs(network: Network) -> int:
+    """Input units that the clocks of ``network`` use: two for each population of neurons."""
+    return 2 * (len(network.populations) - 1)
 
 
 def check_size(network: Network) -> None:
@@ -71,7 +77,7 @@ class Program:
 
     def __init__(self, sanafe: Any, network: Network, payloads: Int64) -> None:
         """``payloads`` (C, H, W) are those of the input in every step."""
-        self.architecture = sanafe.load_loihi()
+        self.architecture = build_chip(sanafe, count_inputs(network))
         self.net = sanafe.Network()
         self._network = network
         self._cores = [core for tile in self.architecture.tiles for core in tile.cores]

@@ -57,7 +57,11 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "plan": (("MODEL", "--input", "PIC"), ("NET", "--input", "PIC")),
     "sweep": (("MODEL", "--input", "PIC", "--grid", "levels=3"),),
-    "emit": (("NET", "--to", "lava", "--out", "bundle"), ("NET", "--to", "onnx", "--out", "o.onnx")),
+    "emit": (
+        ("NET", "--to", "lava", "--out", "bundle"),
+        ("NET", "--to", "sanafe", "--out", "files"),
+        ("NET", "--to", "onnx", "--out", "o.onnx"),
+    ),
     "report": (("NET", "--input", "PIC", "--out", "r.html"),),
     "view": (("MODEL",), ("NET",)),
     "backends": ((),),

@@ -28,9 +28,12 @@ MODES = Modes(
         Mode(
             "with --to lava",
             "network to out simulator_only input crop noise seed json",
-            lambda arguments: arguments.to not in WRITERS,
+            lambda arguments: arguments.to == "lava",
         ),
-        Mode("unless --to is lava", "network to out input crop json"),
+        Mode(
+            "with --to sanafe", "network to out input crop noise seed json", lambda arguments: arguments.to == "sanafe"
+        ),
+        Mode("unless --to is lava or sanafe", "network to out input crop json"),
     ),
     (IMAGE, NOISE),
 )
@@ -40,13 +43,17 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "emit",
-        description="Write a Lava bundle (needs Python 3.10 and lava-nc only), a model of integer ONNX operators, a .net file "
-        "for lava-dl, or a NIR graph; the last two hold integrate-and-fire networks (convert --preset netx, if or if-hard).",
+        description="Write a Lava bundle (needs Python 3.10 and lava-nc only), files that SANA-FE loads, a model of integer "
+        "ONNX operators, a .net file for lava-dl, or a NIR graph; SANA-FE, .net and NIR hold integrate-and-fire networks "
+        "(convert --preset if-strict; netx; if or if-hard).",
         epilog="example: snn-deploy emit out/denoiser.snn --to lava --out out/bundle",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn)")
     parser.add_argument(
-        "--to", choices=("lava", "onnx", "net", "nir"), required=True, help="lava: a folder; the others: a file"
+        "--to",
+        choices=("lava", "sanafe", "onnx", "net", "nir"),
+        required=True,
+        help="lava, sanafe: a folder; the others: a file",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
     parser.add_argument("--simulator-only", action="store_true", help="lava: skip Loihi 2 constraint checks")
@@ -75,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         written = {"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)}
         show_json("emit", written | {"clipped": record_clipping(arguments)})
-    elif arguments.to == "lava":
+    elif arguments.to in ("lava", "sanafe"):
         suggest_next("python", arguments.out / "run.py")
     elif arguments.to == "onnx":
         suggest_next("snn-deploy", "verify", arguments.network, "--prove", "--emitted", arguments.out)
