@@ -44,6 +44,7 @@ print(f"{len(options)} plans; the chosen one has {len(plan.groups)} group(s), ex
 video = sd.convert(MODEL, noise=25, size=(64, 64), options=sd.Options(stream=True))
 stream = video.stream()
 print(stream.push(noisy), stream.push(noisy), sep="\n")
+print(sd.evaluate_stream(video, [noisy, noisy], "denoise", references=[photo, photo], model=MODEL))
 
 # %% Scores over a folder
 Path("pictures").mkdir(exist_ok=True)

@@ -11,23 +11,28 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snn_deploy.api import Image, SpikingNetwork
+from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend, split_names
 from snn_deploy.conversion.convert import input_channels, input_scale, input_size
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images as files
 from snn_deploy.data.datasets import list_entries
-from snn_deploy.data.stimulus import prepare_stimulus
+from snn_deploy.data.frame_samples import FrameSample, FrameSamples
+from snn_deploy.data.frames import Frames
+from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.display.watching import watched
-from snn_deploy.errors import BackendUnavailableError, ReportError, VerificationError, suggest_extras
+from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError, VerificationError, suggest_extras
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, Task
 from snn_deploy.evaluation.evaluate import evaluate as score
+from snn_deploy.evaluation.stream import StreamEvaluation
+from snn_deploy.evaluation.stream import evaluate_stream as score_frames
 from snn_deploy.exchange.foreign import SUFFIXES, inspect_foreign
 from snn_deploy.exchange.integer_onnx import write_onnx
 from snn_deploy.exchange.netx_write import write_net
@@ -92,10 +97,72 @@ def evaluate(
         predictor = FloatPredictor(model, input_scale(model, None, None, None))
         channels = input_channels(model, input_size(model))
     entries = list_entries(Path(data), task)
+    square = None if crop is None else (crop, crop)
     with watched(f"evaluate {Path(data).name}") as report:
         return score(
-            predictor, entries, task, channels, sigma=noise, seed=seed, crop=crop, workers=workers, progress=report
+            predictor, entries, task, channels, sigma=noise, seed=seed, crop=square, workers=workers, progress=report
         )
+
+
+def evaluate_stream(
+    network: SpikingNetwork,
+    frames: str | Path | Iterable[Image],
+    task: Task,
+    *,
+    references: Iterable[Float32 | Int64] | None = None,
+    model: str | Path | None = None,
+    backend: str = "cpu",
+    noise: float = 0.0,
+    seed: int = 0,
+    crop: tuple[int, int] | None = None,
+    chosen: slice = slice(None),
+    bin: float | None = None,  # noqa: A002  # what it is called
+    dead_zone: float = 0.0,
+) -> StreamEvaluation:
+    """Scores and operations of ``network`` on every frame of a stream, states carried over, and on the sequence.
+
+    ``frames``: a path as of ``snn-deploy evaluate --stream``, a data set with references among them; or float arrays (1, C, H, W),
+    one after the other, as the network reads them, and their ``references``: pictures (1, C, H, W) from 0 to 1 for ``denoise``,
+    label maps (H, W) of integers for ``segment``. ``model``, the float network (.onnx), is compared with, too. ``noise``, ``seed``,
+    ``crop`` (H, W), the range ``chosen`` and ``bin``, the time of a frame of events, are those of a path. ``dead_zone``: see
+    :meth:`SpikingNetwork.stream <snn_deploy.api.SpikingNetwork.stream>`.
+    :class:`~snn_deploy.errors.StimulusError` for a frame that nothing is there to compare with.
+    """
+    net, total = network.network, None
+    samples: Iterable[FrameSample]
+    if isinstance(frames, str | Path):
+        if references is not None:
+            raise StimulusError("references go with arrays; a path brings its own, as a data set has them")
+        first, last, size = chosen.start or 0, chosen.stop, (net.input.shape[1], net.input.shape[2])
+        path = Frames(Path(frames), net.input.shape[0], crop, noise, seed, net.picture, first, last, bin, size)
+        read = FrameSamples(path, task)
+        samples, total = read, read.number
+    elif (noise, crop, chosen, bin) != (0.0, None, slice(None), None):
+        raise StimulusError(
+            "noise, crop, chosen and bin are those of a path; prepare arrays as the network shall see them"
+        )
+    else:
+        samples = _pair(frames, references)
+    with watched(f"evaluate {net.name}, frames") as report:
+        return score_frames(
+            net,
+            load_backend(backend),
+            samples,
+            task,
+            model=None if model is None else Path(model),
+            dead_zone=quantize_dead_zone(net, dead_zone),
+            total=total,
+            progress=report,
+        )
+
+
+def _pair(frames: Iterable[Image], references: Iterable[Float32 | Int64] | None) -> Iterator[FrameSample]:
+    """Arrays with what they are judged by, if anything."""
+    if references is None:
+        yield from (FrameSample(f"frame {number}", seen) for number, seen in enumerate(frames))
+        return
+    for number, (seen, wanted) in enumerate(zip(frames, references, strict=True)):
+        yield FrameSample(f"frame {number}", seen, wanted)
 
 
 def finetune(

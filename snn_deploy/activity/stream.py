@@ -19,10 +19,11 @@ from snn_deploy.network.network import Network
 
 @dataclass(frozen=True)
 class FrameActivity:
-    """Of one frame, all streams side by side together: messages, and synaptic operations, in all populations."""
+    """Of one frame, all streams side by side together: messages, synaptic operations, and neurons that sent, in all populations."""
 
     events: int
     synaptic_operations: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,24 @@ class StreamCounter:
         return sum(self._macs.values())
 
     @property
+    def neurons(self) -> int:
+        """Values of the input and neurons of all populations."""
+        return sum(population.size for population in self.network.populations)
+
+    @property
     def averaged(self) -> int:
         """Frames that the means are of: all but the first, where there are several."""
         return max(self.frames - 1, 1)
 
     def add(self, events: Mapping[str, Int64]) -> FrameActivity:
         """Count a frame whose ``events`` (B, C, H, W) are those of all populations."""
-        sent, operations = dict.fromkeys(self._macs, 0), dict.fromkeys(self._macs, 0)
+        sent, operations, changed = dict.fromkeys(self._macs, 0), dict.fromkeys(self._macs, 0), 0
         for population in self.network.populations:
             # float64 sums of integers below 2**53 are exact, and one product is faster than an integer one
             found = events[population.name]
             values = found.reshape(len(found), -1).astype(np.float64)
             sent[population.name] = int(values.sum())
+            changed += int(np.count_nonzero(values))
             for connection in self.network.outgoing(population.name):
                 operations[connection.target] += int((values @ self._fan_out[connection.name]).sum())
         self.frames += 1
@@ -74,7 +81,7 @@ class StreamCounter:
         for name in self._macs:
             self._events[name] = sent[name] + (0 if anew else self._events[name])
             self._operations[name] = operations[name] + (0 if anew else self._operations[name])
-        return FrameActivity(sum(sent.values()), sum(operations.values()))
+        return FrameActivity(sum(sent.values()), sum(operations.values()), changed)
 
     def means(self) -> tuple[PopulationMeans, ...]:
         """Means of the frames after the first, in the network's order."""

@@ -78,6 +78,23 @@ def check_one(arguments: argparse.Namespace) -> None:
         raise StimulusError("give either --input FILE, an image, or --stream PATH, frames one after the other")
 
 
+def read_frames(arguments: argparse.Namespace, network: Network) -> Frames:
+    """The frames that the command line names, for ``network``."""
+    chosen = arguments.frames or slice(0, None)
+    return Frames(
+        arguments.stream,
+        network.input.shape[0],
+        arguments.crop,
+        arguments.noise,
+        arguments.seed,
+        network.picture,
+        chosen.start,
+        chosen.stop,
+        arguments.bin,
+        network.input.shape[1:],
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class StreamInput:
     """``network`` as it streams, at the size of the frames; ``state``: where it goes on from, ``None`` from rest.
@@ -94,19 +111,7 @@ class StreamInput:
     @classmethod
     def of(cls, arguments: argparse.Namespace, network: Network) -> StreamInput:
         """What the command line names; ``--resume``, where the verb has it, is read."""
-        chosen = arguments.frames or slice(0, None)
-        frames = Frames(
-            arguments.stream,
-            network.input.shape[0],
-            arguments.crop,
-            arguments.noise,
-            arguments.seed,
-            network.picture,
-            chosen.start,
-            chosen.stop,
-            arguments.bin,
-            network.input.shape[1:],
-        )
+        frames = read_frames(arguments, network)
         resume = getattr(arguments, "resume", None)
         if resume is not None:
             return cls(*load_state(resume, network), frames, quantize_dead_zone(network, arguments.dead_zone))

@@ -47,15 +47,18 @@ def list_clean_images(folder: Path) -> tuple[Entry, ...]:
     )
 
 
+def holds_labels(folder: Path) -> bool:
+    """Whether ``folder`` holds images and label maps, in any of the supported layouts."""
+    return any(holds(folder) for holds, _ in LAYOUTS)
+
+
 def list_labelled_images(folder: Path) -> tuple[Entry, ...]:
     """Images and label maps of ``folder``, in any of the supported layouts."""
     require_folder(folder)
     for holds, entries in LAYOUTS:
         if holds(folder):
             return entries(folder)
-    inside = [
-        each.name for each in sorted(folder.iterdir()) if each.is_dir() and any(holds(each) for holds, _ in LAYOUTS)
-    ]
+    inside = [each.name for each in sorted(folder.iterdir()) if each.is_dir() and holds_labels(each)]
     if inside:
         raise StimulusError(f"{folder}: holds the data sets {', '.join(inside)}; name one of them")
     raise StimulusError(

@@ -70,7 +70,7 @@ class Frames:
         return None if not self.path.is_dir() else len(self._paths()[self.first : self.last])
 
     def _paths(self) -> tuple[Path, ...]:
-        return tuple(sorted(images.list_image_paths(self.path, (".npy",)), key=_natural))
+        return tuple(sorted(images.list_image_paths(self.path, (".npy",)), key=lambda path: natural_key(path.name)))
 
     def _read(self) -> Iterator[tuple[str, images.Image]]:
         if self.path.is_dir():
@@ -102,11 +102,11 @@ class Frames:
             yield f"{self.path}[{number}]", image
 
 
-def _natural(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Digits compare as numbers; equal numbers, 1 and 01 say, by their text."""
-    parts = re.split(r"(\d+)", path.name)
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """By what names are sorted: digits compare as numbers; equal numbers, 1 and 01 say, by their text."""
+    parts = re.split(r"(\d+)", name)
     numbers = tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
-    return (*numbers, (1, path.name))
+    return (*numbers, (1, name))
 
 
 def _decode(path: Path) -> Iterator[Float32]:

@@ -44,6 +44,7 @@ from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.network.host import apply_host, choose_classes, count_classes, put_channels_first
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import PictureScale
+from snn_deploy.shapes import Size
 from snn_deploy.targets.load import Target
 from snn_deploy.workers import gather
 
@@ -279,21 +280,22 @@ def evaluate(
     *,
     sigma: float = 0.0,
     seed: int = 0,
-    crop: int | None = None,
+    crop: Size | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score ``predictor`` on ``entries``.
 
-    Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle square
-    of that many pixels. PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
+    Noise of ``sigma / 255`` is added to image i with seed ``seed + i``, not clipped. ``crop`` keeps the middle
+    (H, W). PSNR and SSIM are means over images; segmentation scores are those of all pixels together.
     ``workers`` processes, or those of ``scheduler``, do it (:func:`snn_deploy.workers.gather`); their number does
     not change the results.
     """
     if not entries:
         raise StimulusError("no images to evaluate; give at least one")
-    samples = ((index, _cropped(entry.read(channels), crop)) for index, entry in enumerate(entries))
+    read = (entry.read(channels) for entry in entries)
+    samples = enumerate(sample if crop is None else sample.crop(crop) for sample in read)
     scoring = _Scoring(predictor, task, sigma, seed)
     results = gather(scoring, samples, len(entries), scheduler=scheduler, workers=workers, progress=progress)
     scores = tuple(result.score for result in results)
@@ -355,14 +357,3 @@ def _area(counts: Int64) -> dict[str, float]:
 
 def _truth(sample: Sample) -> Image:
     return sample.image if sample.target is None else sample.target
-
-
-def _cropped(sample: Sample, side: int | None) -> Sample:
-    if side is None:
-        return sample
-    image, labels = images.center_crop(sample.image, side, side, sample.name), sample.labels
-    if labels is None:
-        target = None if sample.target is None else images.center_crop(sample.target, side, side, sample.name)
-        return Sample(sample.name, image, target=target)
-    top, left = (labels.shape[0] - side) // 2, (labels.shape[1] - side) // 2
-    return Sample(sample.name, image, labels[top : top + side, left : left + side])

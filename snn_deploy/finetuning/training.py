@@ -213,7 +213,7 @@ class _Trainer:
             conversion.network.input.shape[0],
             sigma=self._data.sigma if self._data.task == "denoise" else 0.0,
             seed=self._schedule.seed,
-            crop=self._data.patch,
+            crop=(self._data.patch, self._data.patch),
         )
         self.checks.append(Check(self.iteration, evaluation.overall[METRICS[self._data.task]]))
         if self.checks[-1].score == max(check.score for check in self.checks):

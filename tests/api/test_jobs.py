@@ -114,6 +114,29 @@ def test_evaluate_scores_what_the_verb_scores(
         sd.evaluate(net, folder / "absent", "denoise")
 
 
+def test_a_stream_is_scored_from_files_and_from_arrays(folder: Path, net: sd.SpikingNetwork) -> None:
+    pytest.importorskip("skimage", reason="SSIM is scikit-image's")
+    found = sd.evaluate_stream(net, folder / "pictures", "denoise", noise=5, seed=3, crop=(8, 8))
+    clean = [net.read_image(folder / "pictures" / f"{number}.png")[:, :, 4:12, 4:12] for number in range(2)]
+    noise = [np.random.default_rng(3 + number).standard_normal((1, 1, 8, 8), np.float32) for number in range(2)]
+    seen = [image + pattern * np.float32(5 / 255) for image, pattern in zip(clean, noise, strict=True)]
+    arrays = sd.evaluate_stream(net, iter(seen), "denoise", references=clean)
+    assert [frame.compared for frame in arrays.frames] == [frame.compared for frame in found.frames]
+    assert [frame.activity for frame in arrays.frames] == [frame.activity for frame in found.frames]
+    floats = sd.evaluate_stream(net, seen, "segment", model=folder / "unet.onnx", backend="reference", dead_zone=255)
+    assert floats.frames[1].activity.events == 0
+    one = sd.evaluate_stream(net, folder / "pictures", "denoise", noise=5, chosen=slice(1, 2))
+    assert [frame.frame for frame in one.frames] == ["1.png"]
+    with pytest.raises(
+        StimulusError, match="^references go with arrays; a path brings its own, as a data set has them$"
+    ):
+        sd.evaluate_stream(net, folder / "pictures", "denoise", references=clean)
+    with pytest.raises(
+        StimulusError, match=r"^noise, crop, chosen and bin are those of a path; prepare arrays as the "
+    ):
+        sd.evaluate_stream(net, seen, "denoise", noise=5)
+
+
 def test_emit_writes_a_file_of_its_form(net: sd.SpikingNetwork, tmp_path: Path) -> None:
     assert sd.emit(net, tmp_path / "unet.onnx", "onnx", images=PHOTO) == tmp_path / "unet.onnx"
     assert onnx.load(tmp_path / "unet.onnx").graph.node

@@ -80,8 +80,9 @@ def measure(
             patches, statistics = calibrated(study.path, study.channels, study.sigma, folder, study.calibration)
             network = convert(study.path, patches, row.options, statistics=statistics).conversion.network
         predictor = SpikingPredictor(network, load_backend("cpu"), target=load_target(TARGET))
+    square = None if crop is None else (crop, crop)
     return evaluate(
-        predictor, entries(study, shared), study.task, study.channels, sigma=study.sigma, crop=crop, progress=report
+        predictor, entries(study, shared), study.task, study.channels, sigma=study.sigma, crop=square, progress=report
     )
 
 

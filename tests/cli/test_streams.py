@@ -150,6 +150,56 @@ def test_estimate_is_of_the_frames_after_the_first(tool: Tool, network: Path, fr
     assert f"mean of {FRAMES - 1} after it" in shown
 
 
+def test_evaluate_scores_every_frame(tool: Tool, network: Path, frames: Path) -> None:
+    words = ("evaluate", network, "--stream", frames, "--task", "denoise", "--noise", "9")
+    model = network.with_name("unet.onnx")
+    said = json.loads(tool(*words, "--model", model, "--json").out)
+    ran = json.loads(tool("run", network, "--stream", frames, "--noise", "9", "--json").out)
+    for mine, its in zip(said["frames"], ran["frames"], strict=True):
+        assert mine["operations_per_mac"] == its["operations_per_mac"]
+        assert mine["events"] == its["events"]
+        assert 0 < mine["changed"] <= 1
+        compared = mine["compared"]
+        assert compared["loss"] == compared["model"]["psnr_db"] - compared["scores"]["psnr_db"]
+    assert said["frames"][0]["changed"] > said["frames"][1]["changed"]
+    later = [frame["operations_per_mac"] for frame in said["frames"][1:]]
+    assert said["operations_per_mac"] == pytest.approx(sum(later) / len(later))
+    shown = tool(*words, "--model", model).out
+    for text in ("7.png", "loss", "float network: PSNR [dB]", "mean of the frames after the first"):
+        assert text in shown
+    alone = tool(*words, "--frames", "0-0").out
+    assert "PSNR [dB]" in alone
+    assert "loss" not in alone
+    assert "float network" not in alone
+    assert "after the first" not in alone
+    assert json.loads(tool(*words, "--frames", "0-0", "--json").out)["operations_per_mac"] is None
+
+
+def test_evaluate_says_what_it_lacks(tool: Tool, network: Path, frames: Path) -> None:
+    for words, message in (
+        ((), "give either --data PATH, images, or --stream PATH, frames one after the other"),
+        (
+            ("--stream", frames),
+            "7.png: has nothing to be compared with; give a data set with references, the float model"
+            " or noise to remove",
+        ),
+        (("--stream", frames, "--data", frames), "--data has no effect with --stream; leave it out"),
+        (("--data", frames, "--model", "x.onnx"), "--model has no effect with an artifact (.snn); leave it out"),
+    ):
+        found = tool("evaluate", network, "--task", "denoise", *words)
+        assert (found.status, found.out, found.err) == (3, "", f"snn-deploy evaluate: {message}\n")
+
+
+def test_many_frames_are_shown_in_part(tool: Tool, network: Path, empty_folder: Path) -> None:
+    np.save("stack.npy", np.random.default_rng(0).random((41, 1, 8, 8), np.float32))
+    found = tool("evaluate", network, "--stream", "stack.npy", "--task", "denoise", "--noise", "9")
+    assert found.status == 0, found.err
+    shown = found.out
+    assert "one of every 2 frames (--json has all)" in " ".join(shown.split())
+    assert "stack.npy[40]" in shown
+    assert "stack.npy[39]" not in shown
+
+
 def test_a_dead_zone_leaves_sensor_noise_out(tool: Tool, network: Path, frames: Path) -> None:
     words = ("run", network, "--stream", frames, "--noise", "1", "--json")
     events = []

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.activity.counting import assume_activity
-from snn_deploy.activity.stream import StreamCounter
+from snn_deploy.activity.stream import FrameActivity, StreamCounter
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cli.commands import (
     backends,
@@ -51,6 +51,7 @@ from snn_deploy.display import (
     counter_table,
     plan_table,
     proof_table,
+    score_tables,
     stream_tables,
     tables,
     verdict_table,
@@ -59,6 +60,7 @@ from snn_deploy.display.columns import fit
 from snn_deploy.display.labels import labels
 from snn_deploy.display.names import visible
 from snn_deploy.evaluation.evaluate import Cost, Evaluation, Score
+from snn_deploy.evaluation.stream import Comparisons, FrameScore, StreamEvaluation
 from snn_deploy.evaluation.sweep import Point, Settings
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.ledger import Row as LedgerRow
@@ -188,6 +190,15 @@ def evaluation(task: str) -> Evaluation:
     return Evaluation(task, images, values, Cost(HUGE, HUGE, 7.0, 1.25e-3))  # type: ignore[arg-type]
 
 
+def sequence(*kinds: str) -> RenderableType:
+    values = {"psnr_db": 12.34567, "ssim": 0.12345}
+    compared = Comparisons(*(values if kind in kinds else {} for kind in ("scores", "model", "agreement")))
+    scored = tuple(FrameScore(name, compared, FrameActivity(HUGE, HUGE, 7)) for name in FOREIGN)
+    return score_tables.sequence_table(
+        StreamEvaluation("denoise", scored, compared, 1000, 1000), "net[/x] on im[final]"
+    )
+
+
 def checks() -> RenderableType:
     listed = [SimpleNamespace(iteration=HUGE + index, score=12.3456) for index in range(3)]
     return finetune.tabulate_checks(SimpleNamespace(metric="psnr [db]", checks=listed, best=listed[1]))  # type: ignore[arg-type]
@@ -274,6 +285,8 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "tabulate_ledger": (lambda: inspect.tabulate_ledger(LEDGER, "model[/b].onnx"), (), ()),
     "score_table": (lambda: scores.score_table(evaluation("denoise"), "net[/x] on im[final]"), (), ()),
     "score_table of labels": (lambda: scores.score_table(evaluation("segment"), "net[/x] on im[final]"), (), ()),
+    "sequence_table": (lambda: sequence("scores", "model"), (), ()),
+    "sequence_table of agreement": (lambda: sequence("agreement"), (), ()),
     "class_table": (lambda: scores.class_table(replace(evaluation("segment"), classes=CLASSES)), (), ()),
     "options_table": (
         lambda: plan_table.options_table([planned(), replace(planned(), loss_db=None)], planned()),

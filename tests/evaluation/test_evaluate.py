@@ -178,7 +178,7 @@ def test_noise_and_crops_are_those_named() -> None:
         return Prediction(noisy.astype(np.float64), (), 1, Cost(4.0, 2.0, 1.0))
 
     entries = [Entry(name, partial(_sample, name, image)) for name in ("a", "b")]
-    evaluation = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=32)
+    evaluation = evaluate(remember, entries, "denoise", 1, sigma=25.0, seed=7, crop=(32, 32))
     crop = images.center_crop(image, 32, 32)
     np.testing.assert_array_equal(seen[1], images.add_noise(crop, 25.0, 8))
     scores = [score.scores["psnr_db"] for score in evaluation.images]
@@ -215,7 +215,7 @@ def test_pairs_are_scored_against_their_clean_images_and_masks_by_class() -> Non
     def keep(image: Array) -> Prediction:
         return Prediction(image.astype(np.float64), (), 1)
 
-    assert evaluate(keep, [pair], "denoise", 1, crop=16).overall["psnr_db"] == pytest.approx(10 * np.log10(16))
+    assert evaluate(keep, [pair], "denoise", 1, crop=(16, 16)).overall["psnr_db"] == pytest.approx(10 * np.log10(16))
     with pytest.raises(StimulusError, match="^a: has a clean image of its own; leave the noise out$"):
         evaluate(keep, [pair], "denoise", 1, sigma=5)
     labels = np.zeros((24, 24), np.int64)

@@ -1,4 +1,4 @@
-"""``snn-deploy evaluate``: scores of a network over a folder of images."""
+"""``snn-deploy evaluate``: scores of a network over a folder of images, or over the frames of a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from snn_deploy.backend.registry import list_backends
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
+from snn_deploy.cli.commands import evaluate_stream
 from snn_deploy.cli.modes import NOISE, WORKERS, Mode, Modes, Need
 from snn_deploy.conversion.convert import input_channels, input_size
 from snn_deploy.cost.estimates import BOUNDARY
@@ -18,6 +20,7 @@ from snn_deploy.data.sample import Entry
 from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
+from snn_deploy.display.score_tables import SCORES, format_score
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import (
     TASKS,
@@ -33,16 +36,6 @@ from snn_deploy.network import artifact
 from snn_deploy.targets.load import Target, load_target
 from snn_deploy.targets.quantity import rounded
 
-UNITS = {
-    "psnr_db": "PSNR [dB]",
-    "ssim": "SSIM",
-    "accuracy": "accuracy",
-    "miou": "mIoU",
-    "f1": "F1",
-    "jaccard": "Jaccard",
-    "auc": "AUC",
-}
-
 MODES = Modes(
     (
         Mode(
@@ -50,6 +43,7 @@ MODES = Modes(
             "network data task range mean std noise seed crop images workers scheduler json",
             lambda arguments: _is_float(arguments.network),
         ),
+        streams.mode("task backend model json"),
         Mode(
             "with --plan",
             "network data task backend noise seed plan crop images workers scheduler json",
@@ -63,6 +57,7 @@ MODES = Modes(
     (
         NOISE,
         WORKERS,
+        streams.BIN,
         Need(
             "overlap",
             "without --tile, except with a network of fixed size",
@@ -76,14 +71,14 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "evaluate",
-        description="Score a spiking network (.snn), or a float model (.onnx), over a folder of images.",
+        description="Score a spiking network (.snn), or a float model (.onnx), over a folder of images, or a spiking network "
+        "over the frames of a stream.",
         epilog="example: snn-deploy evaluate out/denoiser.snn --data Set12 --task denoise --noise 25",
     )
     parser.add_argument("network", type=Path, help="artifact (.snn) or float model (.onnx)")
     parser.add_argument(
         "--data",
         type=Path,
-        required=True,
         metavar="PATH",
         help="folder of images: clean ones, noisy/ and clean/, images/ and masks/, a published layout; or a table .csv",
     )
@@ -107,11 +102,12 @@ def add(verbs: Any) -> None:
         help="of neighbouring tiles (default: 32, or half of a smaller tile)",
     )
     shared.add_plan(parser, "run every image, of the plan's size,")
-    parser.add_argument("--crop", type=shared.whole(1), metavar="SIDE", help="use the middle square of each image only")
+    parser.add_argument("--crop", type=shared.size, metavar="HxW", help="use the middle of each image only")
     parser.add_argument(
         "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
     )
     parser.add_argument("--target", metavar="NAME", help="device of an energy estimate")
+    evaluate_stream.add_options(parser)
     shared.add_picture_scale(parser)
     shared.add_workers(parser, "the images")
     shared.add_json(parser)
@@ -133,6 +129,10 @@ def entries_of(folder: Path, task: Task, images: slice | None) -> tuple[Entry, .
 
 def execute(arguments: argparse.Namespace) -> int:
     """Evaluate and show."""
+    if (arguments.data is None) == (arguments.stream is None):
+        raise StimulusError("give either --data PATH, images, or --stream PATH, frames one after the other")
+    if arguments.stream is not None:
+        return evaluate_stream.execute(arguments, artifact.load(arguments.network))
     entries = entries_of(arguments.data, arguments.task, arguments.images)
     predictor: Predictor
     target = None if arguments.target is None else load_target(arguments.target)
@@ -185,12 +185,12 @@ def score_table(evaluation: Evaluation, title: str, target: Target | None = None
     table = PlainTable(title=title, caption=None if evaluation.cost is None else _describe(evaluation.cost, target))
     table.add_column("image")
     for name in evaluation.overall:
-        table.add_column(UNITS[name], justify="right")
+        table.add_column(SCORES[name], justify="right")
     for scored in evaluation.images:
-        table.add_row(scored.image, *(_number(name, scored.scores.get(name)) for name in evaluation.overall))
+        table.add_row(scored.image, *(format_score(name, scored.scores.get(name)) for name in evaluation.overall))
     table.add_section()
     label = "mean" if evaluation.task == "denoise" else "all pixels"
-    table.add_row(label, *(_number(name, value) for name, value in evaluation.overall.items()))
+    table.add_row(label, *(format_score(name, value) for name, value in evaluation.overall.items()))
     return table
 
 
@@ -217,7 +217,3 @@ def _priced(cost: Cost, target: Target | None) -> str:
     if cost.static_j is None or cost.latency_s is None:
         return joules
     return f"{joules} ({cost.static_j / cost.energy_j:.0%} static, {BOUNDARY}), latency {rounded(cost.latency_s, 's')}"
-
-
-def _number(name: str, value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if name == "psnr_db" else f"{value:.4f}"
