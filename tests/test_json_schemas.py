@@ -19,7 +19,11 @@ from tests.conftest import check_json
 
 pytest.importorskip("jsonschema", reason="needs the extra dev")
 
-ELSEWHERE = {"demo": "cli/test_demo.py", "finetune": "finetuning/test_training.py"}
+ELSEWHERE = {
+    "demo": "cli/test_demo.py",
+    "estimate-against": "cli/test_against.py",
+    "finetune": "finetuning/test_training.py",
+}
 """Kinds that ``test_modes.JSON`` does not print, and the tests that do."""
 
 

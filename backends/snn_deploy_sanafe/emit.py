@@ -25,7 +25,7 @@ from snn_deploy.files import check_new_folder, write_folder
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy_sanafe.chip import describe_chip
-from snn_deploy_sanafe.program import LEAD, Program, check_size, count_inputs, group_name
+from snn_deploy_sanafe.program import LEAD, Program, check_size, count_inputs, count_steps, group_name
 from snn_deploy_sanafe.support import check_network, is_read_out
 
 _BUNDLE = Path(__file__).resolve().parent / "bundle"
@@ -81,7 +81,7 @@ def _save(net: Any) -> bytes:
 def _describe(network: Network, expected: Run) -> dict[str, object]:
     """Steps, and every population in SANA-FE's order: its group, its window, and the counts (C, H, W) in C order."""
     return {
-        "steps": network.duration + LEAD + 1,
+        "steps": count_steps(network),
         "populations": [
             {
                 "group": group_name(number),
@@ -111,5 +111,5 @@ def _readme(network: Network) -> str:
         size=f"{network.input.shape[1]}x{network.input.shape[2]}",
         digest=artifact.digest(network),
         sanafe=version("sanafe"),
-        simulated=network.duration + LEAD + 1,
+        simulated=count_steps(network),
     )

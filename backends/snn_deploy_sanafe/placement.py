@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +54,30 @@ def place(network: Network, others: int) -> Placement:
             f" has {CORES}; use a smaller image (--crop)"
         )
     return Placement(cores, first)
+
+
+def list_cores(architecture: Any) -> list[Any]:
+    """Cores of a ``sanafe.Architecture`` by their number here (:func:`number_core`).
+
+    Its tiles follow each other down the columns of the mesh; ours, and so the hops that are estimated, along the rows.
+    """
+    columns, rows, _ = _mesh()
+    tiles = architecture.tiles
+    return [core for row in range(rows) for column in range(columns) for core in tiles[column * rows + row].cores]
+
+
+def number_core(column: int, row: int, offset: int) -> int:
+    """The number of core ``offset`` in a tile of the mesh, as :func:`~snn_deploy.mapping.traffic.locate_cores` has it."""
+    columns, _, cores = _mesh()
+    return (row * columns + column) * cores + offset
+
+
+@cache
+def _mesh() -> tuple[int, int, int]:
+    """Columns and rows of the mesh, and cores of one of its tiles."""
+    target = load_target(TARGET)
+    columns, rows, cores = (target.integer(f"mesh.tile_{what}") for what in ("columns", "rows", "cores"))
+    return columns, rows, cores
 
 
 def _number_tiles(shape: Shape, tile: Tile) -> Int64:

@@ -8,6 +8,7 @@ Another one fires once, just before, and leaves the membranes at their start val
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from snn_deploy.network.dynamics import transmit
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy_sanafe.chip import build_chip
-from snn_deploy_sanafe.placement import NEURONS_PER_CORE, Placement, place
+from snn_deploy_sanafe.placement import NEURONS_PER_CORE, Placement, list_cores, place
 from snn_deploy_sanafe.support import is_read_out
 
 LEAD = 1
@@ -41,6 +42,11 @@ RELAY = {"threshold": 0.5, "reset_mode": "hard", "leak_decay": 1.0}
 def group_name(number: int) -> str:
     """The group of population ``number``; SANA-FE lists potentials in alphabetical order of the groups."""
     return f"population {number:06d}"
+
+
+def count_steps(network: Network) -> int:
+    """Steps that are simulated: those of the network, and one at each end."""
+    return network.duration + LEAD + 1
 
 
 def count_inputs(network: Network) -> int:
@@ -72,19 +78,32 @@ def _respond(connection: Connection, source: Population, at_once: int = 256) -> 
         yield first, transmit(connection, spikes.reshape(-1, *source.shape)).reshape(numbers.size, -1)
 
 
+@dataclass(frozen=True)
+class Sender:
+    """What a group of neurons stands for: ``population``, ``late`` steps later, or a clock (``None``)."""
+
+    population: str | None
+    late: int = 0
+
+
 class Program:
-    """A ``sanafe.Network`` for one image, on the cores of an architecture."""
+    """A ``sanafe.Network`` for one image, on the cores of an architecture.
+
+    Besides the populations it has ``others``, of which ``clocks`` are clocks and the rest relays, on the free cores of its
+    ``placement``. Clocks send ``clock_spikes`` spikes. ``senders`` says by its name what each group stands for.
+    """
 
     def __init__(self, sanafe: Any, network: Network, payloads: Int64) -> None:
         """``payloads`` (C, H, W) are those of the input in every step."""
         self.architecture = build_chip(sanafe, count_inputs(network))
         self.net = sanafe.Network()
         self._network = network
-        self._cores = [core for tile in self.architecture.tiles for core in tile.cores]
+        self._cores = list_cores(self.architecture)
         delays = _longest_delays(network)
         relays = sum((delay - 1) * network.population(name).size for name, delay in delays.items())
-        self._placement: Placement = place(network, relays + 2 * len(network.populations))
-        self._others = 0
+        self.placement: Placement = place(network, relays + 2 * len(network.populations))
+        self.others = self.clocks = self.clock_spikes = 0
+        self.senders: dict[str, Sender] = {}
         self._groups: dict[str, Any] = {}
         for number, population, neuron in self._neurons():
             self._groups[population.name] = self._add(number, population, neuron)
@@ -102,12 +121,13 @@ class Program:
                 yield number, population, population.neuron
 
     def _add(self, number: int, population: Population, neuron: Neuron) -> Any:
-        group = self._group(group_name(number), population.size, log_spikes=True, log_potential=True)
+        sender = Sender(population.name)
+        group = self._group(group_name(number), sender, population.size, log_spikes=True, log_potential=True)
         silent = is_read_out(self._network, population)
         # a hard reset forgets by how much the threshold is passed, which a half cannot change
         below = 0.0 if neuron.strict else 0.5
         thresholds = np.broadcast_to(neuron.theta[:, None, None] - below, population.shape).reshape(-1).tolist()
-        cores = self._placement.cores[population.name].tolist()
+        cores = self.placement.cores[population.name].tolist()
         mode = "hard" if neuron.reset == "zero" else "soft"
         for each, threshold, core in zip(group, thresholds, cores, strict=True):
             each.set_attributes(
@@ -125,7 +145,7 @@ class Program:
         """The population and the relays behind it; entry d sends its spikes d steps late."""
         chain, size = [self._groups[name]], self._network.population(name).size
         for late in range(1, delay):
-            group = self._group(f"{self._groups[name].get_name()}, {late} late", size)
+            group = self._group(f"{self._groups[name].get_name()}, {late} late", Sender(name, late), size)
             for each in group:
                 each.set_attributes(model_attributes=RELAY)
                 self._map_other(each)
@@ -163,20 +183,24 @@ class Program:
 
     def _clock(self, unit: int, first: int, steps: int) -> Any:
         """A neuron that fires in ``steps`` steps from ``first`` on, in input ``unit`` of its core."""
-        fires = [first <= step < first + steps for step in range(self._network.duration + LEAD + 1)]
-        group = self._group(f"clock {unit}", 1, soma=f"loihi_inputs[{unit}]", model_attributes={"spikes": fires})
+        fires = [first <= step < first + steps for step in range(count_steps(self._network))]
+        self.clocks += 1
+        self.clock_spikes += sum(fires)
+        settings: dict[str, Any] = {"soma": f"loihi_inputs[{unit}]", "model_attributes": {"spikes": fires}}
+        group = self._group(f"clock {unit}", Sender(None), 1, **settings)
         self._map_other(group[0])
         return group
 
-    def _group(self, name: str, size: int, *, soma: str = "loihi_lif", **settings: Any) -> Any:
+    def _group(self, name: str, sender: Sender, size: int, *, soma: str = "loihi_lif", **settings: Any) -> Any:
+        self.senders[name] = sender
         return self.net.create_neuron_group(
             name, size, **({"model_attributes": {}} | settings), soma_hw_name=soma, **ROUTED
         )
 
     def _map_other(self, neuron: Any) -> None:
         """On a core behind those of the populations."""
-        neuron.map_to_core(self._cores[self._placement.free + self._others // NEURONS_PER_CORE])
-        self._others += 1
+        neuron.map_to_core(self._cores[self.placement.free + self.others // NEURONS_PER_CORE])
+        self.others += 1
 
 
 def _longest_delays(network: Network) -> Mapping[str, int]:

@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "estimate": (
         ("NET", "--stream", "PICS"),
         ("NET", "--plan", "PLAN", "--input", "PIC"),
+        ("NET", "--against", "sanafe", "--input", "PIC"),
         ("NET", "--rate", "0.5"),
         ("NET", "--input", "PIC"),
     ),

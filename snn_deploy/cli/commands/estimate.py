@@ -11,7 +11,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.commands import estimate_stream
+from snn_deploy.cli.commands import estimate_against, estimate_stream
 from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
 from snn_deploy.cost.balancing import GOALS, map_balanced
 from snn_deploy.cost.energy import estimate
@@ -31,6 +31,12 @@ from snn_deploy.targets.load import load_target
 OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
 """Columns that a narrow terminal can miss."""
 
+
+def _chip_is_given(arguments: argparse.Namespace) -> bool:
+    """Whether ``--target`` is not what decides about the chip."""
+    return arguments.plan is not None or arguments.against is not None
+
+
 MODES = Modes(
     (
         streams.mode("backend target streamed map json"),
@@ -38,6 +44,11 @@ MODES = Modes(
             "with --plan",
             "network input crop noise seed backend plan json",
             lambda arguments: arguments.plan is not None,
+        ),
+        Mode(
+            "with --against, whose chip is estimated",
+            "network input crop noise seed backend against json",
+            lambda arguments: arguments.against is not None,
         ),
         Mode(
             "with --rate", "network rate target streamed balance map json", lambda arguments: arguments.rate is not None
@@ -51,7 +62,7 @@ MODES = Modes(
         Need(
             "map streamed balance",
             "with a --target that is not a chip",
-            lambda arguments: arguments.plan is not None or load_target(arguments.target).kind == "chip",
+            lambda arguments: _chip_is_given(arguments) or load_target(arguments.target).kind == "chip",
         ),
     ),
 )
@@ -73,6 +84,11 @@ def add(verbs: Any) -> None:
     )
     shared.add_backend(parser)
     shared.add_plan(parser, "execute, on the hardware that the plan names, and estimate")
+    parser.add_argument(
+        "--against",
+        choices=estimate_against.SIMULATORS,
+        help="run the image on this simulator of a chip, too, and explain every difference to what it reports",
+    )
     parser.add_argument("--target", default="loihi2", help="device name, or a TOML file (default: loihi2)")
     parser.add_argument(
         "--streamed", action="store_true", help="images follow each other through the pipeline (default: one at a time)"
@@ -91,6 +107,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Count, map, estimate, show."""
     if arguments.plan is not None:
         return _planned(arguments)
+    if arguments.against is not None:
+        return estimate_against.execute(arguments)
     if arguments.map is not None:
         check_writable(arguments.map)
     target = load_target(arguments.target)
