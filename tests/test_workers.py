@@ -131,7 +131,11 @@ def swept(network: Network, folder: Path, report: Report, scheduler: str | None 
 
 
 @pytest.mark.parametrize(
-    "work", [pytest.param(verified, marks=pytest.mark.slow), evaluated, pytest.param(swept, marks=pytest.mark.extended)]
+    "work",
+    [
+        pytest.param(verified, marks=pytest.mark.slow),
+        *(pytest.param(each, marks=pytest.mark.extended) for each in (evaluated, swept)),
+    ],
 )
 @pytest.mark.filterwarnings("default")
 def test_two_processes_one_killed_in_the_middle(

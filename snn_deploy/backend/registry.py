@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from snn_deploy.arrays import Int64
@@ -21,7 +22,7 @@ EXTRAS = ("cpu", "lava", "sanafe")
 
 def list_backends() -> tuple[str, ...]:
     """Names of the installed backends, sorted; nothing is imported."""
-    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+    return tuple(sorted(point.name for point in _find_points()))
 
 
 def split_names(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -31,7 +32,10 @@ def split_names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def load_backend(name: str) -> Backend:
     """The backend called ``name``; :class:`BackendUnavailableError` says what is missing."""
-    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    points = [point for point in _find_points() if point.name == name]
+    if not points:
+        _find_points.cache_clear()  # it may have been installed since, from a notebook
+        points = [point for point in _find_points() if point.name == name]
     if not points:
         raise BackendUnavailableError(f"unknown backend {name!r}; installed: {', '.join(list_backends())}")
     try:
@@ -62,6 +66,12 @@ def run_backend(
         raise
     except Exception as error:
         raise BackendError(f"backend {backend.name} failed: {_failure(error)}") from error
+
+
+@cache
+def _find_points() -> tuple[EntryPoint, ...]:
+    """Entry points of the group; a search of all installed packages takes milliseconds, and options ask many times."""
+    return tuple(entry_points(group=GROUP))
 
 
 def _failure(error: Exception) -> str:

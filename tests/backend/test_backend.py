@@ -1,6 +1,7 @@
 """The door to backends: discovery, loading, stimuli, and what a run says."""
 
 import sys
+from functools import cache
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
@@ -39,7 +40,11 @@ def test_unknown_backends_are_refused_with_the_list() -> None:
 
 
 def _points(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("toy", value, group)])
+    installed(EntryPoint("toy", value, registry.GROUP), monkeypatch)
+
+
+def installed(point: EntryPoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_find_points", cache(lambda: (point,)))
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +52,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BackendUnavailableError, match="^backend toy: No module named 'no_such_library_anywhere'$"):
         load_backend("toy")
     point = EntryPoint("lava", "no_such_library_anywhere:Lava", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    installed(point, monkeypatch)
     with pytest.raises(BackendUnavailableError, match=r'; install its extra: pip install "snn-deploy\[lava\]"$'):
         load_backend("lava")
 

@@ -130,6 +130,7 @@ def test_in_the_middle_of_a_run(words: tuple[str, ...], empty_folder: Path, netw
     assert list(empty_folder.iterdir()) == []
 
 
+@pytest.mark.extended
 def test_evaluate_on_two_processes(empty_folder: Path, network: Path, pictures: Path) -> None:
     """When the first result has come; the terminal interrupts the workers too."""
     pytest.importorskip("distributed", reason="needs the extra dask")

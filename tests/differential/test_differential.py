@@ -51,7 +51,7 @@ def described(network: Network) -> str:
     return "\n".join(lines)
 
 
-@search(30)
+@search(20)
 @given(RANDOMS)
 def test_drawn_networks(random: Random) -> None:
     network = draw_network(random)
@@ -59,7 +59,7 @@ def test_drawn_networks(random: Random) -> None:
     assert differences(network, draw_stimulus(network, random), BACKENDS) == []
 
 
-@search(10)
+@search(5)
 @given(RANDOMS)
 def test_drawn_streams(random: Random) -> None:
     network = draw_stream(random)
@@ -76,7 +76,7 @@ def test_drawn_inputs_of_every_step(random: Random) -> None:
     assert varying_differences(network, np.stack(steps, axis=1), BACKENDS) == []
 
 
-@search(8)
+@search(5)
 @given(RANDOMS)
 def test_drawn_conversions(random: Random) -> None:
     drawn, options = draw_model(random), draw_options(random)

@@ -1,6 +1,6 @@
 """Drawn networks in Lava: every event, membrane and saturation is that of the specification.
 
-Sixteen run in ``make test``, hundreds of other ones by ``make differential N=2000``.
+Eight run in ``make test``, hundreds of other ones by ``make differential N=2000``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed"),
 ]
 
-BATCH = 16
+BATCH = 16 if EXAMPLES else 8
 """Networks of one process."""
 
 FIRST = Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10**9) * BATCH if EXAMPLES else 0

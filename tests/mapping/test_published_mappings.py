@@ -207,6 +207,7 @@ def test_the_worked_estimate() -> None:
     assert energy.timing.longest_step.busiest == "dec2a"
 
 
+@pytest.mark.extended
 def test_a_large_unet_is_estimated_without_a_run() -> None:
     """Spiking-UNet at base 64, 256x256: 41.9 M neurons, 49.6 G synapses."""
     network = network_of(unet(64, 4, 256), 256)

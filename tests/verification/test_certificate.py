@@ -112,7 +112,7 @@ def test_an_edit_of_any_value_shows(network: Network, file: Path, tmp_path: Path
     values = json.loads(path.read_text())
     places = list(leaves(values))
     assert len(places) > 100
-    for place in places[::4]:  # tests/verification/test_signature.py changes any byte of any of them
+    for place in places[::12]:  # tests/verification/test_signature.py changes any byte of any of them
         path.write_bytes(Certificate(edited(values, place)).data)
         try:
             assert check_certificate(path), place

@@ -158,13 +158,13 @@ EXTRA = Fault("bias mantissa off", "the first channel's bias is one too large be
     ("name", "layer", "shows"),
     [
         ("floor decay", None, "conv-0"),
-        ("nearest decay", None, "conv-0"),
+        pytest.param("nearest decay", None, "conv-0", marks=pytest.mark.extended),
         ("comparison", None, "conv-0"),
         ("bias mantissa off", "conv-0", "conv-0"),
         ("largest weight off", "conv-2", "conv-2"),
-        ("kernel flipped", "conv-3", "conv-3"),
-        ("reset period short", None, "conv-0"),
-        ("soft reset", None, "conv-0"),
+        pytest.param("kernel flipped", "conv-3", "conv-3", marks=pytest.mark.extended),
+        pytest.param("reset period short", None, "conv-0", marks=pytest.mark.extended),
+        pytest.param("soft reset", None, "conv-0", marks=pytest.mark.extended),
     ],
 )
 def test_each_fault_is_found_located_and_named(

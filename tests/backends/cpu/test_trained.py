@@ -22,7 +22,7 @@ from snn_deploy_cpu import CpuBackend
 @pytest.mark.parametrize("options", [preset("multi-threshold", steps=4), preset("exact", levels=127)])
 def test_all_paths_agree(root: Path, model: str, options: object) -> None:
     """Pooling, transposed convolutions, payloads of both signs, skips: what real networks send."""
-    images = np.random.default_rng(0).random((1, 1, 64, 64)).astype(np.float32)
+    images = np.random.default_rng(0).random((1, 1, 32, 32)).astype(np.float32)
     converted = pipeline.convert(root / "models" / f"{model}.onnx", [images], options)  # type: ignore[arg-type]
     network = converted.conversion.network
     _agree(network, random_stimulus(network), Record.TRAINS)

@@ -89,6 +89,7 @@ guard.run_guarded(Path(sys.argv[1]), 300.0, lambda done, total: print(done, flus
 """
 
 
+@pytest.mark.extended
 def test_a_caller_that_is_killed_leaves_nothing(folder: Path) -> None:
     network = random_unet("rate", 0, size=8, steps=400)
     artifact.save(network, folder / "network.snn")

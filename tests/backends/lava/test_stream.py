@@ -10,8 +10,7 @@ import pytest
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stream import open_stream
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.network.streaming import prepare_stream
-from snn_deploy.testing import check_streams, draw_frames, draw_stream, random_unet
+from snn_deploy.testing import check_streams, draw_frames, draw_stream
 from snn_deploy.verification import Level
 from snn_deploy.verification.stream_session import verify_stream
 
@@ -22,7 +21,8 @@ pytestmark = [
 
 
 def test_two_streams_side_by_side_over_frames_of_several_steps() -> None:
-    network = prepare_stream(random_unet("exact", 1, size=8, width=2, levels=15, payload=7))
+    network = draw_stream(Random(4), stock=False)
+    assert network.steps > 1
     frames = draw_frames(network, Random(1), 2, batch=2)
     backends = [load_backend("reference"), load_backend("lava")]
     assert verify_stream(network, frames, backends, Level.STATE).exit_code == 0

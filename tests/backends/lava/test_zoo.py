@@ -65,6 +65,7 @@ def check(network: Network, *, stream: bool) -> None:
     assert_equal(LavaBackend(stream=stream).run(network, stimulus, Record.TRAINS), expected)
 
 
+@pytest.mark.extended
 def test_a_stream_of_the_trained_denoiser() -> None:
     check(converted(ROOT / "models" / "denoiser_s25.onnx", "exact", (16, 16)), stream=True)
 

@@ -42,7 +42,7 @@ from snn_deploy.verification.diagnosis.faults import FAULTS, Altered, find_fault
 from snn_deploy.verification.diagnosis.mutation import INVISIBLE, add_score, score_mutants, suggest_stimulus
 
 
-@pytest.fixture(scope="module", params=["exact", "gated", "rate"])
+@pytest.fixture(scope="module", params=["gated", "rate", pytest.param("exact", marks=pytest.mark.extended)])
 def network(request: pytest.FixtureRequest) -> Network:
     if request.param == "gated":
         return random_unet("exact", 1, size=8, levels=15, payload=4)

@@ -31,7 +31,7 @@ from snn_deploy_cpu.kernels.library import INSTRUCTION_SETS, VARIABLE, Kernels, 
 FEW = (*conformance_cases(), *special_cases())
 
 
-@pytest.mark.parametrize(
+WAYS = pytest.mark.parametrize(
     "options",
     [
         {},
@@ -39,12 +39,15 @@ FEW = (*conformance_cases(), *special_cases())
         pytest.param({"sparse_below": 0.0, "direct": True}, marks=pytest.mark.extended),
     ],
 )
+
+
+@WAYS
 def test_conformance(instruction_set: str, options: dict[str, object]) -> None:
     found = check_backend(CpuBackend(**options), drawn=20, cases=FEW)  # type: ignore[arg-type]
     assert (len(found.equal), found.refused) == (len(FEW) + 20, {})
 
 
-@pytest.mark.parametrize("options", [{}, {"sparse_below": 1.1, "direct": False}, {"sparse_below": 0.0, "direct": True}])
+@WAYS
 def test_streams(instruction_set: str, options: dict[str, object]) -> None:
     found = check_streams(CpuBackend(**options), drawn=8)  # type: ignore[arg-type]
     assert (len(found.equal), found.refused) == (8, {})
