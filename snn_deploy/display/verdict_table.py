@@ -148,8 +148,9 @@ def _place(divergence: Divergence | None) -> str:
     if divergence is None:
         return ""
     step = "-" if divergence.step is None else divergence.step
+    which = "" if divergence.stream is None else f" of stream {divergence.stream}"
     return (
-        f"({divergence.image}, {step}, {divergence.neuron or '-'}): "
+        f"({divergence.image}{which}, {step}, {divergence.neuron or '-'}): "
         f"{divergence.quantity} {divergence.found}, {divergence.expected}"
     )
 

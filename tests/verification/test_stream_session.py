@@ -20,7 +20,7 @@ from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.testing import draw_frames, random_unet
 from snn_deploy.verification import Level, Status
 from snn_deploy.verification.comparison.replay import Site, SynapticCurrents, collect_sent, respond
-from snn_deploy.verification.comparison.verdict_record import find_contradictions, record
+from snn_deploy.verification.comparison.verdict_record import find_contradictions, record, restore
 from snn_deploy.verification.diagnosis.faults import Fault
 from snn_deploy.verification.diagnosis.stream_faults import STREAM_FAULTS, explain_input
 from snn_deploy.verification.stream_session import verify_stream
@@ -165,6 +165,34 @@ def test_equal_streams_and_what_cannot_be_compared() -> None:
         verify_stream(NETWORK, [], [REFERENCE, cpu])
     with pytest.raises(BackendUnavailableError, match="does not run streams"):
         verify_stream(NETWORK, FRAMES, [REFERENCE, load_backend("onnx")])
+
+
+def test_streams_side_by_side_are_counted_in_frames() -> None:
+    frames = draw_frames(NETWORK, Random(3), 3, batch=2)
+    verdict = verify_stream(NETWORK, frames, [REFERENCE, load_backend("cpu")], Level.STATE)
+    assert (verdict.exit_code, verdict.coverage.images, verdict.streams) == (0, 3, 2)
+    assert "3 frame(s) of 2 streams, " in verdict.line
+
+    def tamper(run: Run, before: StreamState) -> Run:
+        trains = dict(run.trains or {})
+        trains["dec"] = trains["dec"].copy()
+        trains["dec"][1, 0, 0, 0, 0] += 1
+        return replace(run, trains=trains)
+
+    verdict = verify_stream(NETWORK, frames, [REFERENCE, Tampered(tamper)], Level.TRAIN)
+    first, introduced = verdict.first, verdict.introduced
+    assert first is not None
+    assert introduced is not None
+    assert (
+        (first.image, first.stream, first.unit)
+        == (introduced.image, introduced.stream, introduced.unit)
+        == (1, 1, "frame")
+    )
+    assert "dec, frame 1 of stream 1, step " in first.text
+    assert verdict.coverage.images == 2
+    said = record(verdict)
+    assert restore(said) == verdict
+    assert (find_contradictions(said), said["streams"]) == ([], 2)
 
 
 def test_the_autopsy_of_maps_of_one_pixel() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from snn_deploy.arrays import Bool
 from snn_deploy.network.network import Network
-from snn_deploy.verification.comparison.pair import find_first_divergence, unit_of
+from snn_deploy.verification.comparison.pair import find_first_divergence, place_in_stream
 from snn_deploy.verification.comparison.replay import Rule, Site, SynapticCurrents, collect_sent, is_replayable, respond
 from snn_deploy.verification.comparison.verdict import Attribution
 from snn_deploy.verification.traces.trace import Probe, Trace
@@ -34,9 +34,10 @@ def attribute(
         return None
     at_found, at_expected = _like(replayed, got), _like(replayed, expected)
     introduced, inherited = _cells(at_found, got), _cells(at_expected, expected)
-    first = find_first_divergence(network.population(name), found.name, at_found, got, image) if introduced else None
+    sent = replace(got, counts=None, events=None, totals=None)  # of a stream, counts are not what this frame sent
+    first = find_first_divergence(network.population(name), found.name, at_found, sent, image) if introduced else None
     if first is not None:
-        first = replace(first, unit=unit_of(network))
+        first = place_in_stream(network, first, found.images)
     return Attribution(introduced, inherited, first)
 
 

@@ -61,7 +61,7 @@ class Comparison:
         self.schedules = {artifact.digest(other): _same_but_schedule(network, other) for other in schedules}
         self.expected = _expected(network, level, populations)
         self.backends: tuple[str, ...] = ()
-        self.images = 0
+        self.images, self.streams = 0, 1
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._baseline: dict[str, Totals] = {name: Totals() for name in self.expected}
         self._attributions: dict[tuple[str, str], Attribution] = {}
@@ -80,6 +80,7 @@ class Comparison:
             for trace in traces[1:]:
                 self._attribute(traces[0], trace, wrong.get(trace.name, set()))
         self.images += traces[0].images
+        self.streams = traces[0].images if self.network.stream else 1
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Put ``warnings`` into the verdict: what must be known of a recording that is compared."""
@@ -95,7 +96,7 @@ class Comparison:
         for trace, probe in zip(traces[1:], probes[1:], strict=True):
             pair = self._pairs.setdefault((population.name, trace.name), Pair(self.network, population, trace.name))
             retimed = trace.network in self.schedules or baseline.network in self.schedules
-            if pair.add(reference, probe, self.images, baseline.name, retimed=retimed):
+            if pair.add(reference, probe, self.images, baseline.name, batch=trace.images, retimed=retimed):
                 differing.append(trace.name)
         return differing
 
@@ -145,6 +146,7 @@ class Comparison:
             coverage=self._coverage(rows),
             warnings=tuple(warnings),
             unit=unit_of(self.network),
+            streams=self.streams,
         )
 
     def _check(self, traces: Sequence[Trace]) -> None:
@@ -230,7 +232,7 @@ class Comparison:
             neurons_expected=sum(row.neurons for row in rows),
             steps=self.network.steps if timed and self.level >= Level.TRAIN else 0,
             steps_expected=self.network.steps if self.level >= Level.TRAIN else 0,
-            images=self.images,
+            images=self.images // self.streams,
             values=sum(
                 pair.values[check]
                 for pair in self._pairs.values()

@@ -63,8 +63,10 @@ class Pair:
         timeless = check not in (Check.STATES, Check.SECOND_STATES)
         return check not in self.missing and (timeless or check in list_state_checks(self.population))
 
-    def add(self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool) -> bool:
-        """Compare one batch whose first image is number ``image``; whether anything differs in it.
+    def add(
+        self, reference: Probe | None, probe: Probe | None, image: int, baseline: str, *, retimed: bool, batch: int = 1
+    ) -> bool:
+        """Compare one ``batch`` of images, whose first is number ``image``; whether anything differs in it.
 
         ``retimed`` runs have trains of another time, which are not compared.
         """
@@ -93,7 +95,7 @@ class Pair:
         differs = sum(self.differing.values()) > before
         if differs and self.first is None:
             first = find_first_divergence(self.population, self.backend, reference, probe, image)
-            self.first = None if first is None else replace(first, unit=unit_of(self.network))
+            self.first = None if first is None else place_in_stream(self.network, first, batch)
         return differs
 
     def _lacks(self, checks: Collection[Check] | type[Check], phrase: str) -> None:
@@ -126,6 +128,14 @@ class Pair:
 def unit_of(network: Network) -> str:
     """What is compared one after the other."""
     return "frame" if network.stream else "image"
+
+
+def place_in_stream(network: Network, found: Divergence, batch: int) -> Divergence:
+    """``found`` in the words of what is compared: an image, or a frame, of one of ``batch`` streams side by side."""
+    if not network.stream or batch == 1:
+        return replace(found, unit=unit_of(network))
+    frame, stream = divmod(found.image, batch)
+    return replace(found, unit=unit_of(network), image=frame, stream=stream)
 
 
 def find_first_divergence(

@@ -23,7 +23,7 @@ class Divergence:
 
     ``quantity`` is total, count, events, payload or membrane; ``image`` counts from the first image compared; ``step``
     counts from the population's start (``None`` for counts); ``neuron`` is (c, y, x), ``None`` for totals. ``unit``: what
-    ``image`` counts, frames in a stream.
+    ``image`` counts, frames in a stream; ``stream``: which of several side by side.
     """
 
     backend: str
@@ -35,11 +35,14 @@ class Divergence:
     expected: int
     found: int
     unit: str = "image"
+    stream: int | None = None
 
     @property
     def text(self) -> str:
         """One phrase: where, and both values."""
-        place = f"{self.unit} {self.image}"
+        place = (
+            f"{self.unit} {self.image}" if self.stream is None else f"{self.unit} {self.image} of stream {self.stream}"
+        )
         if self.step is not None:
             place += f", step {self.step}"
         if self.neuron is not None:
@@ -145,7 +148,7 @@ class Verdict:
 
     ``cause`` is what the autopsy of the first introduced error says; empty where no error was introduced, or attributed.
     ``spread`` is there where recordings of a chip that is not deterministic were judged by how much they differ themselves.
-    ``unit``: what was compared one after the other, images or the frames of a stream.
+    ``unit``: what was compared one after the other, images or the frames of a stream, or of ``streams`` side by side.
     """
 
     network: str
@@ -159,6 +162,7 @@ class Verdict:
     cause: str = ""
     spread: Spread | None = None
     unit: str = "image"
+    streams: int = 1
 
     def __repr__(self) -> str:
         return f"Verdict({self.line})"
@@ -246,7 +250,7 @@ class Verdict:
         covered = (
             f"{seen.populations}/{seen.populations_expected} populations, "
             f"{seen.neurons:,}/{seen.neurons_expected:,} neurons, {steps}"
-            f"{seen.images} {self.unit}(s), {seen.values:,} values"
+            f"{seen.images} {self.unit}(s){f' of {self.streams} streams' if self.streams > 1 else ''}, {seen.values:,} values"
         )
         names = ", ".join(self.backends)
         if self.status is Status.EQUAL:

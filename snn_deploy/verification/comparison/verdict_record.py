@@ -28,6 +28,8 @@ _LOOKS_AT = {
 def record(verdict: Verdict) -> dict[str, Json]:
     """The verdict as values that :mod:`json` can write; what is counted stands in it where it is not images."""
     unit: dict[str, Json] = {} if verdict.unit == "image" else {"unit": verdict.unit}
+    if verdict.streams > 1:
+        unit["streams"] = verdict.streams
     return unit | {
         "network": verdict.network,
         "digest": verdict.digest,
@@ -81,6 +83,8 @@ def _side(side: Side) -> Json:
 
 def _divergence(divergence: Divergence) -> Json:
     unit: dict[str, Json] = {} if divergence.unit == "image" else {"unit": divergence.unit}
+    if divergence.stream is not None:
+        unit["stream"] = divergence.stream
     return unit | {
         "quantity": divergence.quantity,
         "image": divergence.image,
@@ -106,6 +110,7 @@ def restore(values: Any) -> Verdict:
             cause=_is(str, values.get("cause", "")),
             spread=restore_spread(values["spread"]),
             unit=_is(str, values.get("unit", "image")),
+            streams=_is(int, values.get("streams", 1)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(f"not the record of a verdict: {type(error).__name__} {error}") from error
@@ -168,6 +173,7 @@ def _restored_side(values: Any, population: str) -> Side:
             expected=_is(int, found["expected"]),
             found=_is(int, found["found"]),
             unit=_is(str, found.get("unit", "image")),
+            stream=None if found.get("stream") is None else _is(int, found["stream"]),
         )
 
     errors = values["errors"]
