@@ -257,12 +257,14 @@ def write_report(
     level: str = "train",
     target: str | Path = "loihi2",
     curve: bool = False,
+    stream: StreamEvaluation | None = None,
 ) -> Contents:
     """Run ``image`` (1, C, H, W), compare ``backends`` on it, estimate its energy, and write it all as one HTML file.
 
     ``noise / 255`` is added to the image, which is then the clean one. ``model``, the float model, adds its output, the loss of
-    every layer, the operators and, with ``curve``, quality over the levels, which takes six conversions. Returns what the report
-    shows: its ``verdict``, ``energy``, ``mapping`` and ``losses``.
+    every layer, the operators and, with ``curve``, quality over the levels, which takes six conversions; ``stream``, which
+    :func:`evaluate_stream` returns, curves over frames. Returns what the report shows: its ``verdict``, ``energy``, ``mapping``
+    and ``losses``.
     :class:`~snn_deploy.errors.ReportError` where the file cannot be written or the model is another network's.
     """
     from snn_deploy.report import render_page  # needs Jinja2, which the other functions do without
@@ -287,6 +289,7 @@ def write_report(
         backends=split_names(backends),
         level=labels[level],
         target=target,
+        stream=stream,
     )
     contents = collect_contents(request, watched)
     write(Path(path), render_page(contents))

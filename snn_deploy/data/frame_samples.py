@@ -34,19 +34,21 @@ class FrameSample:
 
 @dataclass(frozen=True)
 class FrameSamples:
-    """The frames that ``frames`` describes, for ``task``: ``denoise`` or ``segment``. Iterate it."""
+    """The frames that ``frames`` describes, for ``task``: ``denoise``, ``segment``, or ``None`` without references. Iterate it."""
 
     frames: Frames
-    task: str
+    task: str | None
 
     @property
     def number(self) -> int | None:
         """How many there are, as far as it can be told without reading them."""
-        return len(self._entries()) if self._has_layout() else self.frames.number
+        return self.frames.number if self.task is None or not self._has_layout() else len(self._entries(self.task))
 
     def __iter__(self) -> Iterator[FrameSample]:
         """One after the other; :class:`StimulusError` for what cannot be read, and where there is none."""
-        return self._of_layout() if self._has_layout() else self._of_frames()
+        if self.task is None or not self._has_layout():
+            return self._of_frames()
+        return self._of_layout(self.task)
 
     def _has_layout(self) -> bool:
         path = self.frames.path
@@ -54,15 +56,15 @@ class FrameSamples:
             return path.suffix.lower() == ".csv"
         return holds_labels(path) if self.task == "segment" else list_pairs(path) is not None
 
-    def _entries(self) -> tuple[Entry, ...]:
+    def _entries(self, task: str) -> tuple[Entry, ...]:
         frames = self.frames
-        entries = list_entries(frames.path, self.task)
+        entries = list_entries(frames.path, task)
         if frames.path.is_dir():
             entries = tuple(sorted(entries, key=lambda entry: natural_key(entry.name)))
         return entries[frames.first : frames.last]
 
-    def _of_layout(self) -> Iterator[FrameSample]:
-        frames, entries = self.frames, self._entries()
+    def _of_layout(self, task: str) -> Iterator[FrameSample]:
+        frames, entries = self.frames, self._entries(task)
         if not entries:
             raise StimulusError(f"{frames.path}: no frames from number {frames.first} on; frames count from 0")
         for number, entry in enumerate(entries, frames.first):
@@ -72,7 +74,7 @@ class FrameSamples:
             if frames.noise and sample.target is not None:
                 raise StimulusError(f"{sample.name}: has a clean image of its own; leave the noise out")
             seen = self._noisy(frames.picture.apply(sample.image), number)
-            yield FrameSample(sample.name, seen, sample.target if self.task == "denoise" else sample.labels)
+            yield FrameSample(sample.name, seen, sample.target if task == "denoise" else sample.labels)
 
     def _of_frames(self) -> Iterator[FrameSample]:
         frames = self.frames

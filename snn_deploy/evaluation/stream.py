@@ -49,12 +49,16 @@ class Comparisons:
     model: Scores
     agreement: Scores
 
-    def loss(self, task: Task) -> float | None:
+    def loss(self, task: Task | None) -> float | None:
         """By how much the float network scores above the spiking one, in dB or as a share of the pixels."""
-        name = LEADING[task]
+        name = "" if task is None else LEADING[task]
         if name not in self.scores or name not in self.model:
             return None
         return gain_db(self.model[name], self.scores[name])
+
+
+NOTHING = Comparisons({}, {}, {})
+"""Where nothing is scored."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,12 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class StreamEvaluation:
-    """A sequence: every frame, and all together. ``macs`` of one frame in the ANN; ``neurons`` of all populations."""
+    """A sequence: every frame, and all together. ``macs`` of one frame in the ANN; ``neurons`` of all populations.
 
-    task: Task
+    ``task`` is ``None`` where nothing was scored.
+    """
+
+    task: Task | None
     frames: tuple[FrameScore, ...]
     overall: Comparisons
     macs: int
@@ -87,16 +94,17 @@ class StreamEvaluation:
         shown = self.overall.scores or self.overall.agreement
         scores = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         against = "" if self.overall.scores else " against the float network"
+        judged = "" if self.task is None else f"{self.task}{against}: {scores}; "
         ratio = self.operations_per_mac
-        took = "" if ratio is None else f"; {ratio:.4f} operations per MAC"
-        return f"{self.task}, {len(self.frames)} frame(s){against}: {scores}{took}"
+        took = "" if ratio is None else f", {ratio:.4f} operations per MAC after the first"
+        return f"{judged}{len(self.frames)} frame(s){took}"
 
 
 def evaluate_stream(
     network: Network,
     backend: Backend,
     samples: Iterable[FrameSample],
-    task: Task,
+    task: Task | None,
     *,
     model: Model | None = None,
     dead_zone: Int64 | None = None,
@@ -105,28 +113,30 @@ def evaluate_stream(
 ) -> StreamEvaluation:
     """Run ``samples`` through ``network``, at the size of the first, with states carried over, and score every frame.
 
-    ``model``: the float network. ``dead_zone`` in input counts (C, 1, 1). ``total``: how many frames to expect, for ``progress``.
+    ``task``: ``None`` scores nothing, and needs nothing to compare with. ``model``: the float network. ``dead_zone`` in input
+    counts (C, 1, 1). ``total``: how many frames to expect, for ``progress``.
     :class:`~snn_deploy.errors.StimulusError` for a frame without reference where there is no ``model`` either.
     """
     held = np.zeros((network.input.shape[0], 1, 1), np.int64) if dead_zone is None else dead_zone
-    stream, judge = ImageStream(network, backend, held), _Judge(task, model)
+    stream, judge = ImageStream(network, backend, held), None if task is None else _Judge(task, model)
     counter: StreamCounter | None = None
     frames = []
     for number, sample in enumerate(samples, 1):
-        if sample.reference is None and model is None:
+        if judge is not None and sample.reference is None and model is None:
             raise StimulusError(
                 f"{sample.name}: has nothing to be compared with; give a data set with references, the float model"
                 + (" or noise to remove" if task == "denoise" else "")
             )
         run = stream.run(sample.seen)
         counter = counter or StreamCounter(stream.network)
-        compared = judge.compare(_predict(stream.network, run), sample)
+        compared = NOTHING if judge is None else judge.compare(_predict(stream.network, run), sample)
         frames.append(FrameScore(sample.name, compared, counter.add(run.events)))
         if progress is not None:
             progress(number, total or number + 1)
     if counter is None:
         raise StimulusError("the stream contains no frames")
-    return StreamEvaluation(task, tuple(frames), judge.overall(), counter.macs, counter.neurons)
+    overall = NOTHING if judge is None else judge.overall()
+    return StreamEvaluation(task, tuple(frames), overall, counter.macs, counter.neurons)
 
 
 def _predict(network: Network, run: Run) -> Prediction:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -94,6 +95,46 @@ def line(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
     )
     parts.append(f'<text x="0" y="{TOP - 22}">{escape(y_label)}</text>')
+    return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is drawn as a line: its label, and a value for each frame; infinite ones are left out."""
+
+    label: str
+    values: Sequence[float]
+
+
+def lines(drawn: Sequence[Line], x_label: str, y_label: str) -> Markup:
+    """Values over their numbers, 0, 1, ...: the first line is drawn through, the second is dashed."""
+    finite = [value for each in drawn for value in each.values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    margin = max((high - low) * 0.08, 1e-3 * max(abs(high), abs(low)), 1e-6)
+    low, high = (0.0 if 0 <= low < high / 2 else low - margin), high + margin
+    last = max(max(len(each.values) for each in drawn) - 1, 1)
+
+    def x_of(number: float) -> float:
+        return LEFT + number / last * (WIDTH - LEFT - RIGHT)
+
+    def y_of(value: float) -> float:
+        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = _grid(_ticks(low, high), y_of)
+    for number in sorted({round(share * last / 4) for share in range(5)}):
+        parts.append(f'<text x="{x_of(number):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>')
+    for index, each in enumerate(drawn):
+        path = " ".join(
+            f"{x_of(at):.1f},{y_of(value):.1f}" for at, value in enumerate(each.values) if math.isfinite(value)
+        )
+        parts.append(
+            f'<polyline class="curve{" second" if index else ""}" points="{path}"><title>{escape(each.label)}</title></polyline>'
+        )
+    shown = "; ".join(f"{each.label}{' (dashed)' if index else ''}" for index, each in enumerate(drawn))
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    parts.append(f'<text x="0" y="{TOP - 22}">{escape(f"{y_label}: {shown}")}</text>')
     return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
 
 

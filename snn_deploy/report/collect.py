@@ -107,6 +107,7 @@ def _collect(request: Request, watch: Watch) -> Contents:
         core_map=drawn,
         provenance=_provenance(request, run),
         missing=missing,
+        stream=request.stream,
     )
 
 

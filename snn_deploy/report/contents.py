@@ -11,6 +11,7 @@ from snn_deploy.backend.protocol import Run
 from snn_deploy.conversion.loss import LayerLoss
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
+from snn_deploy.evaluation.stream import StreamEvaluation
 from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.mapping.fit import Mapping
 from snn_deploy.network.network import Network
@@ -67,6 +68,7 @@ class Contents:
 
     ``energy`` is ``None`` where a population does not fit on a core. ``mapping`` and its drawing ``core_map``, SVG, are there
     for targets that are chips. ``provenance`` is text by name. ``warnings`` are about the image; verdict and mapping have theirs.
+    ``stream``: frames one after the other, where a report is about some.
     """
 
     network: Network
@@ -84,3 +86,4 @@ class Contents:
     provenance: Record[str, str]
     missing: Record[str, str]
     warnings: tuple[str, ...] = ()
+    stream: StreamEvaluation | None = None

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from snn_deploy.cost.estimates import BOUNDARY
 from snn_deploy.display.names import visible
+from snn_deploy.evaluation.stream import StreamEvaluation
 from snn_deploy.report import sections
 from snn_deploy.report.contents import Contents
 from snn_deploy.report.nodes import name_populations, number_nodes
 from snn_deploy.report.sections import COLORS
+from snn_deploy.report.stream_section import STREAM, show_stream
 from snn_deploy.templates import open_templates
 
 if TYPE_CHECKING:
@@ -99,6 +101,16 @@ def _tiles(contents: Contents) -> Iterator[Tile]:
     share = operations / contents.activity.macs if contents.activity.macs else 0
     part = f"{share:.0%} of the multiplications of the ANN"
     yield Tile("synaptic operations per image", f"{operations:,.0f}", part)
+    if contents.stream is not None:
+        yield from _stream_tile(contents.stream)
+
+
+def _stream_tile(stream: StreamEvaluation) -> Iterator[Tile]:
+    """Operations of a frame after the first; the first is sent as a whole."""
+    ratio, first = stream.operations_per_mac, stream.frames[0].activity.synaptic_operations
+    if ratio is not None:
+        small = f"mean of {len(stream.frames) - 1} frame(s) after the first, which takes {first / stream.macs:.4f}"
+        yield Tile("operations per MAC of a frame", f"{ratio:.4f}", small)
 
 
 def _warnings(contents: Contents) -> Iterator[str]:
@@ -137,5 +149,9 @@ def _sections(contents: Contents) -> Iterator[Section]:
         ("Provenance", "provenance", sections.show_provenance(contents)),
     )
     for title, template, view in views:
+        if (
+            title == "Network" and contents.stream is not None
+        ):  # no other report has this part, nor says that it lacks it
+            yield Section(STREAM, "stream.html", show_stream(contents.stream))
         missing = contents.missing.get(title, "nothing was given to show") if view is None else None
         yield Section(title, f"{template}.html", view, missing)

@@ -9,6 +9,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend, run_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.data.images import Image
+from snn_deploy.evaluation.stream import StreamEvaluation
 from snn_deploy.network.network import Network
 from snn_deploy.shapes import Size
 from snn_deploy.verification import Level
@@ -22,6 +23,7 @@ class Request:
     ``source`` and ``artifact`` say where image and network come from. ``model`` is the float model, which adds its output,
     losses, operators and the ``curve``; ``calibration`` are images for that curve's conversions. ``backend`` runs the image,
     ``backends`` are compared at ``level`` on the middle of it, of the size ``part``. ``target`` is the device that is estimated.
+    ``stream`` is what was measured of a sequence of frames.
     """
 
     network: Network
@@ -39,6 +41,7 @@ class Request:
     level: Level = Level.TRAIN
     part: Size | None = None
     target: str | Path = "loihi2"
+    stream: StreamEvaluation | None = None
 
     def run(self, network: Network, image: Image, record: Record, watch: Watch) -> Run:
         """``network`` on ``image``."""

@@ -153,7 +153,7 @@ def test_estimate_is_of_the_frames_after_the_first(tool: Tool, network: Path, fr
 def test_evaluate_scores_every_frame(tool: Tool, network: Path, frames: Path) -> None:
     words = ("evaluate", network, "--stream", frames, "--task", "denoise", "--noise", "9")
     model = network.with_name("unet.onnx")
-    said = json.loads(tool(*words, "--model", model, "--json").out)
+    said = json.loads(tool(*words, "--model", model, "--json").out)["stream"]
     ran = json.loads(tool("run", network, "--stream", frames, "--noise", "9", "--json").out)
     for mine, its in zip(said["frames"], ran["frames"], strict=True):
         assert mine["operations_per_mac"] == its["operations_per_mac"]
@@ -172,7 +172,7 @@ def test_evaluate_scores_every_frame(tool: Tool, network: Path, frames: Path) ->
     assert "loss" not in alone
     assert "float network" not in alone
     assert "after the first" not in alone
-    assert json.loads(tool(*words, "--frames", "0-0", "--json").out)["operations_per_mac"] is None
+    assert json.loads(tool(*words, "--frames", "0-0", "--json").out)["stream"]["operations_per_mac"] is None
 
 
 def test_evaluate_says_what_it_lacks(tool: Tool, network: Path, frames: Path) -> None:

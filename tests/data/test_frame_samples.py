@@ -61,6 +61,8 @@ def test_frames_without_references_have_none(masked: Path) -> None:
     samples = FrameSamples(Frames(masked / "images", 1), "denoise")
     assert samples.number == 3
     assert [sample.reference for sample in samples] == [None, None, None]
+    unscored = list(FrameSamples(Frames(masked / "images", 1, noise=3.0), None))
+    assert [sample.reference for sample in unscored] == [None] * 3
     assert [sample.reference for sample in FrameSamples(Frames(masked / "images", 1, noise=3.0), "segment")] == [
         None
     ] * 3

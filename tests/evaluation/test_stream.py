@@ -16,7 +16,7 @@ from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import FloatPredictor, SpikingPredictor, evaluate
-from snn_deploy.evaluation.stream import Comparisons, evaluate_stream
+from snn_deploy.evaluation.stream import NOTHING, Comparisons, evaluate_stream
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
 from tests.cli.models import write_unet
@@ -80,7 +80,7 @@ def test_scores_are_those_of_still_images(
     name = {"denoise": "psnr_db", "segment": "accuracy"}[task]
     loss = found.overall.model[name] - found.overall.scores[name]
     assert found.overall.loss(task) == pytest.approx(loss)  # type: ignore[arg-type]
-    assert str(found).startswith(f"{task}, 3 frame(s): {name} ")
+    assert str(found).startswith(f"{task}: {name} ")
 
 
 def test_agreement_is_with_the_float_network(network: Network, model: Path, samples: tuple[FrameSample, ...]) -> None:
@@ -117,6 +117,14 @@ def test_a_dead_zone_holds_frames_back(network: Network, samples: tuple[FrameSam
     assert [frame.activity.events for frame in found.frames[1:]] == [0, 0]
     assert found.operations_per_mac == 0
     assert found.frames[1].compared.scores == found.frames[0].compared.scores
+
+
+def test_without_a_task_nothing_is_scored(network: Network, samples: tuple[FrameSample, ...]) -> None:
+    unjudged = [replace(sample, reference=None) for sample in samples]
+    found = evaluate_stream(network, load_backend("cpu"), unjudged, None)
+    assert (found.overall, found.frames[0].compared) == (NOTHING, NOTHING)
+    assert found.overall.loss(None) is None
+    assert str(found) == f"3 frame(s), {found.operations_per_mac:.4f} operations per MAC after the first"
 
 
 def test_losses_of_equal_scores_are_zero() -> None:

@@ -314,6 +314,66 @@ def test_a_model_that_was_not_converted_is_told_or_refused_with_the_one_that_was
     assert capsys.readouterr().err.endswith("; the artifact was converted from a & <b>.onnx\n")
 
 
+def test_a_stream_is_drawn_over_its_frames(files: dict[str, Path], tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(np.roll(np.asarray(Image.open(files["picture"])), 3 * number, 1)).save(
+            tmp_path / f"{number}.png"
+        )
+    out = tmp_path / "r.html"
+    words = (
+        "report",
+        files["exact"],
+        "--stream",
+        tmp_path,
+        "--crop",
+        "16x16",
+        "--verify-crop",
+        "16x16",
+        "--backend",
+        "reference",
+    )
+    scored = ("--task", "denoise", "--noise", 5, "--model", files["model"], "--no-curve")
+    assert cli.main([*map(str, (*words, *scored, "--out", out))]) == 0
+    text = out.read_text(encoding="utf-8")
+    read = Reader(text)
+    assert [heading for heading in read.headings if heading not in HEADINGS] == ["Frames of the stream"]
+    said = " ".join(read.words)
+    for part in (
+        "denoise: psnr_db",
+        "3 frame(s)",
+        "per frame: operations per MAC; share of",
+        "PSNR in dB: spiking network; float",
+        "loss in dB: float network above",
+        "mean of 2 frame(s) after the first",
+        "spiking against float network",
+    ):
+        assert part in said
+    assert "operations per MAC of a frame" in said
+    assert cli.main([*map(str, (*words, "--out", out))]) == 0
+    said = " ".join(Reader(out.read_text(encoding="utf-8")).words)
+    assert "PSNR in dB: spiking network" not in said
+    assert "3 frame(s), 0." in said
+    noisy = Reader(text)
+    assert f"{tmp_path}: 0.png" in " ".join(noisy.words)
+
+
+def test_lines_leave_out_what_is_infinite() -> None:
+    drawn = charts.lines(
+        (charts.Line("<a>", (0.5, float("inf"), 1.0)), charts.Line("b", (0.25, 0.5, 0.75))), "frame", "dB"
+    )
+    points = re.findall(r'points="([^"]*)"', drawn)
+    assert [len(line.split()) for line in points] == [2, 3]
+    assert "&lt;a&gt;" in drawn
+    x = [[float(point.split(",")[0]) for point in line.split()] for line in points]
+    assert x[0] == [x[1][0], x[1][2]] == [56, 624]
+    y = [float(point.split(",")[1]) for point in points[1].split()]
+    assert y[0] > y[1] > y[2]
+    assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=0.2)
+    assert 'class="curve second"' in drawn
+    one = charts.lines((charts.Line("a", (1.0,)),), "frame", "dB")
+    assert 'points="56.0,' in one
+
+
 def test_charts_draw_what_they_are_given() -> None:
     drawn = charts.line(((1, 20.0), (2, 25.0), (4, 26.0)), "T", "dB", 2, ("float", 26.5))
     assert drawn.count("<circle") == 3

@@ -20,7 +20,7 @@ from snn_deploy.data.sample import Entry
 from snn_deploy.data.stimulus import is_fixed
 from snn_deploy.display.console import progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
-from snn_deploy.display.score_tables import SCORES, format_score
+from snn_deploy.display.score_names import SCORES, format_score
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import (
     TASKS,

@@ -29,14 +29,14 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     """Score frame after frame and show."""
     evaluation = evaluate_frames(arguments, network, arguments.task, arguments.model)
     if arguments.json:
-        show_json("evaluate-stream", record(evaluation) | {"clipped": record_clipping(arguments)})
+        show_json("evaluate-stream", {"stream": record(evaluation), "clipped": record_clipping(arguments)})
     else:
         show(sequence_table(evaluation, f"{arguments.network.name} on {arguments.stream.name}"))
     return 0
 
 
 def evaluate_frames(
-    arguments: argparse.Namespace, network: Network, task: Task, model: Path | None
+    arguments: argparse.Namespace, network: Network, task: Task | None, model: Path | None
 ) -> StreamEvaluation:
     """The stream that the command line names, scored."""
     samples = FrameSamples(streams.read_frames(arguments, network), task)
