@@ -43,6 +43,8 @@ from snn_deploy.frontend.ledger import Ledger
 from snn_deploy.frontend.onnx import inspect as list_nodes
 from snn_deploy.frontend.onnx import own_channels
 from snn_deploy.network import artifact
+from snn_deploy.planning.emission import emit_plan
+from snn_deploy.planning.plan import Plan, open_plan
 from snn_deploy.targets.load import load_target
 from snn_deploy.verification import Level
 
@@ -222,19 +224,27 @@ def emit(
     to: Literal["lava", "sanafe", "onnx", "net", "nir"] = "lava",
     *,
     images: Image | None = None,
+    plan: str | Path | Plan | None = None,
     checked: bool = True,
 ) -> Path:
     """Write ``network`` for others: a Lava bundle or SANA-FE's files (folders), integer ONNX, ``.net`` or NIR.
 
     None of them needs this project. ``images`` (B, C, H, W; one for SANA-FE) become a folder's input, and decide its size.
+    ``plan``, its file or value: a folder of bundles, one for each group of layers, and a program that runs the image in tiles.
     ``checked``: the rules of Loihi 2 are checked for a bundle, too.
     :class:`~snn_deploy.errors.BackendUnavailableError` where the backend is missing, and the writers' own errors for a network
     that the form cannot hold.
     """
     place, chosen, stimulus = Path(path), network.network, None
+    opened = None if plan is None else open_plan(plan, network.network)
     if images is not None:
         chosen, stimulus = prepare_stimulus(chosen, images)
+    if opened is not None and to not in WRITERS:
+        emit_plan(opened, chosen, stimulus, load_backend(to), place, load_backend("reference"), checked=checked)
+        return place
     if to in WRITERS:
+        if opened is not None:
+            raise BackendUnavailableError(f"a plan cannot be written as {to}; choose lava")
         WRITERS[to](chosen, place)
         return place
     backend = load_backend(to)

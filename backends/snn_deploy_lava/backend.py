@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.backend.stream import FrameStream, StreamState
+from snn_deploy.backend.tiled_group import TiledGroup
 from snn_deploy.errors import BackendError, BackendUnavailableError, CompiledFormError, suggest_extras
 from snn_deploy.network import artifact
 from snn_deploy.network.bounds import bound_population
@@ -52,6 +53,21 @@ class LavaBackend:
         from snn_deploy_lava.emit import write_bundle
 
         return write_bundle(network, directory, stimulus, any_target=not checked)
+
+    def emit_plan(
+        self,
+        network: Network,
+        groups: Sequence[TiledGroup],
+        directory: Path,
+        stimulus: Int64,
+        expected: Mapping[str, Int64],
+        *,
+        checked: bool = True,
+    ) -> str:
+        """Write the bundles of a plan; see :func:`snn_deploy_lava.emit_plan.write_plan`."""
+        from snn_deploy_lava.emit_plan import write_plan
+
+        return write_plan(network, groups, directory, stimulus, expected, any_target=not checked)
 
     def run(
         self,

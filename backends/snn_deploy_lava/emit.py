@@ -35,6 +35,9 @@ LAVA_VERSION = "0.10.0"
 
 _HERE = Path(__file__).resolve().parent
 
+BUNDLE = _HERE / "bundle"
+"""Files of a bundle that are written as they are, or filled in."""
+
 _STUB = '"""The part of snn-deploy\'s Lava backend that runs without snn-deploy."""\n'
 
 _SWEEP = 127
@@ -55,15 +58,24 @@ def write_bundle(
     default) computes the expected counts. A network that violates constraints of Loihi 2 is refused with all of them,
     unless it is for the simulator only (``any_target``).
     """
+    check_new_folder(directory, ArtifactError)
+    contents = make_bundle(network, stimulus, backend or load_backend("reference"), any_target=any_target)
+    write_folder(directory, contents, ArtifactError)
+    return hashlib.sha256(contents["manifest.json"]).hexdigest()
+
+
+def make_bundle(
+    network: Network, stimulus: Int64 | None, simulator: Backend, *, any_target: bool = False
+) -> dict[str, bytes]:
+    """The files of the bundle by their path in its folder; see :func:`write_bundle`."""
     rules.require_runnable(network)
     if not any_target:
         rules.check(network)
-    check_new_folder(directory, ArtifactError)
-    simulator = backend or load_backend("reference")
     probe = make_conformance_network(network)
     layouts = {} if any_target else {"": lay_out(network), "conformance/": lay_out(probe)}
     contents = {
-        **_runtime(),
+        **list_runtime("run.py"),
+        "chip_models.py": (BUNDLE / "chip_models.py").read_bytes(),
         **_case("", network, _noise(network) if stimulus is None else stimulus, simulator),
         **_case("conformance/", probe, _sweep(probe), simulator),
         "README.md": _readme(network, layouts.get("")).encode(),
@@ -71,9 +83,7 @@ def write_bundle(
     for prefix, layout in layouts.items():
         contents[f"{prefix}chip/network.snn"] = artifact.encode(layout.network)
         contents[f"{prefix}chip/chip.json"] = layout.plan.encode()
-    manifest = _manifest(contents, network)
-    write_folder(directory, contents | {"manifest.json": manifest}, ArtifactError)
-    return hashlib.sha256(manifest).hexdigest()
+    return contents | {"manifest.json": make_manifest(contents, network)}
 
 
 def make_conformance_network(network: Network) -> Network:
@@ -160,9 +170,9 @@ def _sweep(network: Network) -> Int64:
     return np.arange(-_SWEEP, _SWEEP + 1, dtype=np.int64).reshape(1, *network.input.shape)
 
 
-def _runtime() -> dict[str, bytes]:
-    """The programs of the bundle and the package that they import."""
-    contents = {name: (_HERE / "bundle" / name).read_bytes() for name in ("run.py", "chip_models.py")}
+def list_runtime(program: str) -> dict[str, bytes]:
+    """``run.py``, which is ``program`` of the folder of bundles, and the package that it imports."""
+    contents = {"run.py": (BUNDLE / program).read_bytes()}
     for path in sorted((_HERE / "runtime").rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             contents[f"snn_deploy_lava/{path.relative_to(_HERE)}"] = path.read_bytes()
@@ -171,15 +181,25 @@ def _runtime() -> dict[str, bytes]:
 
 def _case(prefix: str, network: Network, stimulus: Int64, backend: Backend) -> dict[str, bytes]:
     """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` computes."""
-    counts = {f"counts/{name}": values for name, values in backend.run(network, stimulus).counts.items()}
-    stored, expected = io.BytesIO(), io.BytesIO()
-    np.save(stored, stimulus)
-    np.savez(expected, **counts)
     return {
         f"{prefix}network.snn": artifact.encode(network),
-        f"{prefix}input.npy": stored.getvalue(),
-        f"{prefix}expected.npz": expected.getvalue(),
+        f"{prefix}input.npy": encode_stimulus(stimulus),
+        f"{prefix}expected.npz": encode_counts(backend.run(network, stimulus).counts),
     }
+
+
+def encode_stimulus(stimulus: Int64) -> bytes:
+    """``input.npy``."""
+    stored = io.BytesIO()
+    np.save(stored, stimulus)
+    return stored.getvalue()
+
+
+def encode_counts(counts: Mapping[str, Int64]) -> bytes:
+    """``expected.npz``."""
+    expected = io.BytesIO()
+    np.savez(expected, **{f"counts/{name}": values for name, values in counts.items()})
+    return expected.getvalue()
 
 
 def _readme(network: Network, layout: Layout | None) -> str:
@@ -188,7 +208,7 @@ def _readme(network: Network, layout: Layout | None) -> str:
     own = (
         "not needed here, every neuron is Lava's own" if stock else "the hook for your own NcProcessModel of the neuron"
     )
-    return Template((_HERE / "bundle" / "README.md").read_text(encoding="utf-8")).substitute(
+    return Template((BUNDLE / "README.md").read_text(encoding="utf-8")).substitute(
         name=network.name,
         populations=len(network.populations),
         neurons=f"{sum(population.size for population in network.populations[1:]):,}",
@@ -205,7 +225,7 @@ def _readme(network: Network, layout: Layout | None) -> str:
     )
 
 
-def _manifest(contents: Mapping[str, bytes], network: Network) -> bytes:
+def make_manifest(contents: Mapping[str, bytes], network: Network) -> bytes:
     """The network's names and the SHA-256 of each file of ``contents``, as JSON."""
     manifest = {
         "network": artifact.digest(network),

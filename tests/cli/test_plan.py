@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import snn_deploy as sd
-from snn_deploy.errors import PlanError
+from snn_deploy.errors import BackendUnavailableError, PlanError
 from tests.cli.conftest import Tool
 from tests.cli.models import write_unet
 
@@ -82,6 +82,30 @@ def test_a_plan_runs_verifies_and_is_estimated(
     assert "host input and output" in tool("estimate", network, "--input", large, "--plan", planned).out
 
 
+def test_a_plan_is_emitted_with_what_its_files_must_give(
+    tool: Tool, network: Path, large: Path, planned: Path, tmp_path: Path
+) -> None:
+    words = ("emit", network, "--to", "lava", "--plan", planned, "--input", large)
+    written = tool(*words, "--out", tmp_path / "files")
+    assert written.status == 0, written.err
+    assert "run.py" in written.err
+    plan, net = json.loads(planned.read_text()), sd.load(network)
+    groups = json.loads((tmp_path / "files/tiles.json").read_text())["groups"]
+    names = [name for group in plan["groups"] for name in group["populations"]]
+    assert [name for group in groups for name in group["members"]] == [net.network.input.name, *names]
+    images = np.load(large)
+    with np.load(tmp_path / "files/expected.npz") as expected:
+        counts = {name.removeprefix("counts/"): expected[name] for name in expected.files}
+    run = net.run(images).run
+    assert set(counts) == {output.population for output in net.network.outputs}
+    assert all(np.array_equal(found, run.counts[name]) for name, found in counts.items())
+    assert sd.emit(net, tmp_path / "again", images=images, plan=planned) == tmp_path / "again"
+    for name in ("manifest.json", "tiles.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "files" / name).read_bytes()
+    with pytest.raises(BackendUnavailableError, match=r"^a plan cannot be written as onnx; choose lava$"):
+        sd.emit(net, tmp_path / "x.onnx", "onnx", images=images, plan=planned)
+
+
 def test_a_folder_is_scored_by_a_plan(tool: Tool, network: Path, large: Path, planned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -123,6 +147,8 @@ def test_a_model_is_converted_first(tool: Tool, tmp_path: Path) -> None:
         (("run", "NET", "--input", "PIC", "--plan", "PLAN"), "the plan is of images of 48x64, this one has 32x48; "),
         (("run", "NET", "--input", "PIC", "--plan", "PIC"), "0.png: is not a plan; snn-deploy plan --out writes one"),
         (("estimate", "NET", "--plan", "PLAN"), "give --input FILE, the image on which the plan is executed"),
+        (("emit", "NET", "--to", "lava", "--plan", "PLAN", "--out", "b"), "a plan is written with an image, which its"),
+        (("emit", "NET", "--to", "onnx", "--plan", "PLAN", "--out", "b.onnx"), "--plan has no effect unless --to is"),
     ],
 )
 def test_wrong_words_are_one_line(

@@ -36,9 +36,9 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.any_lava:
             versions.check()
-        network = description.read(_program(folder, options) / "network.snn")
-        stimulus = _payloads(network, options.input or folder / "input.npy")
-        records, models = _run(_program(folder, options), stimulus, network, options)
+        network = description.read(find_program(folder, options) / "network.snn")
+        stimulus = read_payloads(network, options.input or folder / "input.npy")
+        records, models = run_bundle(find_program(folder, options), stimulus, network, options)
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 3
@@ -59,7 +59,7 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     return 1 if lines else 0
 
 
-def _program(folder: Path, options: argparse.Namespace) -> Path:
+def find_program(folder: Path, options: argparse.Namespace) -> Path:
     """The folder of the network that runs: the chip's form of it, where that is asked for."""
     if options.target == "sim" and options.board is not None:
         raise UsageError("--board has no effect on --target sim; leave it out")
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _payloads(network: Description, path: Path) -> Int64:
+def read_payloads(network: Description, path: Path) -> Int64:
     """Input payloads (B, C, H, W) int64 of an image file; ``clip(rint(x / unit))`` for real values."""
     values: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     record = network.manifest["populations"][0]
@@ -134,7 +134,7 @@ def _payloads(network: Description, path: Path) -> Int64:
     return payloads
 
 
-def _run(folder: Path, stimulus: Int64, network: Description, options: argparse.Namespace) -> Result:
+def run_bundle(folder: Path, stimulus: Int64, network: Description, options: argparse.Namespace) -> Result:
     """Records of the populations asked for, and the models by process on a chip.
 
     Where the chip keeps the state of an image, each image is a run of its own.

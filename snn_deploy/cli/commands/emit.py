@@ -19,15 +19,19 @@ from snn_deploy.exchange.netx_write import write_net
 from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
+from snn_deploy.planning.emission import emit_plan
 
 WRITERS: dict[str, Callable[[Network, Path], object]] = {"onnx": write_onnx, "net": write_net, "nir": write_nir}
 """Formats that are one file."""
+
+FOLDERS = ("lava", "sanafe")
+"""Backends that write a folder with a program."""
 
 MODES = Modes(
     (
         Mode(
             "with --to lava",
-            "network to out simulator_only input crop noise seed json",
+            "network to out simulator_only input crop noise seed plan json",
             lambda arguments: arguments.to == "lava",
         ),
         Mode(
@@ -58,6 +62,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
     parser.add_argument("--simulator-only", action="store_true", help="lava: skip Loihi 2 constraint checks")
     shared.add_stimulus(parser, required=False)
+    shared.add_plan(parser, "lava: write a bundle for each group of layers, and a program that runs the image")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
 
@@ -67,11 +72,15 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.to in WRITERS:
         shared.check_suffix(arguments.out, f".{arguments.to}")
     network = artifact.load(arguments.network)
-    stimulus = None
+    plan, stimulus = shared.planned(arguments, network), None
     if arguments.input is not None:
         network, _, stimulus = shared.stimulus(arguments, network)
-    with progress(f"emit {network.name}"):
-        if arguments.to in WRITERS:
+    with progress(f"emit {network.name}") as report:
+        if plan is not None:
+            emitter, runner = load_backend(arguments.to), load_backend("reference")
+            checked = not arguments.simulator_only
+            emit_plan(plan, network, stimulus, emitter, arguments.out, runner, checked=checked, progress=report)
+        elif arguments.to in WRITERS:
             WRITERS[arguments.to](network, arguments.out)
         else:
             backend = load_backend(arguments.to)
@@ -82,7 +91,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         written = {"written": str(arguments.out), "to": arguments.to, "network": artifact.digest(network)}
         show_json("emit", written | {"clipped": record_clipping(arguments)})
-    elif arguments.to in ("lava", "sanafe"):
+    elif arguments.to in FOLDERS:
         suggest_next("python", arguments.out / "run.py")
     elif arguments.to == "onnx":
         suggest_next("snn-deploy", "verify", arguments.network, "--prove", "--emitted", arguments.out)

@@ -72,7 +72,7 @@ def add(verbs: Any) -> None:
         help="what the chosen plan has least of: host events (traffic, the default), time (speed), or energy",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.json", help="write the chosen plan, for run, verify and estimate --plan"
+        "--out", type=Path, metavar="FILE.json", help="write the chosen plan, for run, verify, estimate and emit --plan"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write the Pareto plot of energy and error")
     parser.add_argument("--save", type=Path, metavar="FILE.snn", help="write the converted network that the plan is of")

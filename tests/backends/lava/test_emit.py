@@ -108,7 +108,9 @@ def test_a_wrong_count_is_found(
     counts = dict(load_backend("reference").run(network, random_stimulus(network, 0, 2)).counts)
     counts["dec"] = counts["dec"].copy()
     counts["dec"][1, 2, 3, 4] += 1
-    monkeypatch.setattr(command, "_run", lambda *_: ({name: {"counts": values} for name, values in counts.items()}, {}))
+    monkeypatch.setattr(
+        command, "run_bundle", lambda *_: ({name: {"counts": values} for name, values in counts.items()}, {})
+    )
     assert command.main(bundle, []) == 1
     assert capsys.readouterr().out.startswith(
         "dec: 1 of 512 counts differ; the first, at (image, channel, y, x) (1, 2, 3"
@@ -153,7 +155,7 @@ def test_bad_inputs_are_one_line(bundle: Path, tmp_path: Path, values: Array, me
     np.save(tmp_path / "x.npy", values)
     network = description.read(bundle / "network.snn")
     with pytest.raises(command.UsageError, match=message):
-        command._payloads(network, tmp_path / "x.npy")
+        command.read_payloads(network, tmp_path / "x.npy")
 
 
 def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: Network, tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: N
 
     image = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 8))
     np.save(tmp_path / "x.npy", image)
-    got = command._payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
+    got = command.read_payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
     assert np.array_equal(got, quantize_images(network, image))
 
 
