@@ -16,6 +16,7 @@
     ├── BackendError               a backend that failed, or timed out
     │   ├── BackendUnavailableError  one that is not installed, or cannot run this network
     │   └── CompiledFormError      what it has compiled cannot be read back
+    ├── MisfitError                a population for which an engine has no layer
     ├── VerificationError          traces that cannot be compared
     ├── PlanError                  tiles that a network does not allow, or a plan of another network or image
     ├── OptionError                an option of the command line that has no effect
@@ -103,6 +104,10 @@ class BackendError(SnnDeployError):
 
 class BackendUnavailableError(BackendError):
     """A backend that is not installed, or that cannot run this network."""
+
+
+class MisfitError(SnnDeployError):
+    """A population for which another maker's engine has no layer; the message is the reason alone."""
 
 
 class CompiledFormError(BackendError):

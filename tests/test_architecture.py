@@ -36,8 +36,9 @@ BACKENDS_MAY_IMPORT = {"errors", "arrays", "shapes", "files", "network", "backen
 BACKENDS_MAY_ALSO_IMPORT = {
     "snn_deploy_onnx": {"exchange", "frontend"},
     "snn_deploy_sanafe": {"activity", "mapping", "targets"},
+    "snn_deploy_akida": {"mapping"},
 }
-"""The onnx backend runs the very file that ``emit --to onnx`` writes; sanafe executes a placement."""
+"""The onnx backend runs the very file that ``emit --to onnx`` writes; sanafe executes a placement, akida a plan of layers."""
 
 HEAVY = {
     "onnx": (
@@ -54,6 +55,7 @@ HEAVY = {
     "lava": ("snn_deploy_lava",),
     "ctypes": ("snn_deploy_cpu.kernels",),
     "sanafe": ("snn_deploy_sanafe",),
+    "akida": ("snn_deploy_akida",),
     "av": ("snn_deploy.data",),
     "jinja2": ("snn_deploy.templates", "snn_deploy.report", "snn_deploy.verification.certificate"),
     "markupsafe": ("snn_deploy.templates", "snn_deploy.report"),

@@ -22,6 +22,7 @@ TOP_LEVEL = {
     "snn_deploy_lava",
     "snn_deploy_onnx",
     "snn_deploy_sanafe",
+    "snn_deploy_akida",
 }
 
 SDIST_TOP = {
@@ -130,7 +131,7 @@ def test_the_wheel_runs_away_from_the_checkout(installed: Path) -> None:
     )
     result = run(installed, "-c", code)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [str(installed), "cpu", "lava", "onnx", "reference", "sanafe"]
+    assert result.stdout.split() == [str(installed), "akida", "cpu", "lava", "onnx", "reference", "sanafe"]
 
 
 def test_the_command_line_of_the_wheel_reads_the_model_it_ships(installed: Path) -> None:

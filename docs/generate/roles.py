@@ -22,6 +22,7 @@ PACKAGES = (
     "snn_deploy_lava",
     "snn_deploy_onnx",
     "snn_deploy_sanafe",
+    "snn_deploy_akida",
 )
 """The packages that the reference documents, each below its folder of ``SOURCES``."""
 

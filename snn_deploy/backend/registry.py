@@ -16,7 +16,7 @@ from snn_deploy.network.network import Network
 GROUP = "snn_deploy.backends"
 
 
-EXTRAS = ("cpu", "lava", "sanafe")
+EXTRAS = ("akida", "cpu", "lava", "sanafe")
 """Backends of this project that need an extra of their name."""
 
 

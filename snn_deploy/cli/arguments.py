@@ -140,6 +140,11 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
         choices=tuple(kind for kind in CHOICES["neuron"] if kind not in ("multi-threshold", "netx")),
         help="build from Lava's own processes only, with this neuron (the preset of that name)",
     )
+    start.add_argument(
+        "--for",
+        choices=("akida",),
+        help="numbers that fit the layers of BrainChip's Akida 2 (the preset of that name); what that costs is told",
+    )
     group.add_argument(
         "--levels", type=whole_in("levels"), metavar="N", help="exact mode: largest count per neuron (default 127)"
     )
@@ -239,7 +244,12 @@ def picture_scale(arguments: argparse.Namespace, model: Path) -> PictureScale:
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """The options that :func:`add_conversion` parsed."""
-    return preset(arguments.neuron or arguments.preset, **given_options(arguments))
+    return preset(_start(arguments), **given_options(arguments))
+
+
+def _start(arguments: argparse.Namespace) -> str:
+    """The preset that was chosen: by its name, by the name of its neuron, or by that of what it is for."""
+    return str(arguments.neuron or getattr(arguments, "for") or arguments.preset)  # a keyword of Python
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
@@ -251,15 +261,15 @@ def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
 
 def conversion_modes(options: str) -> tuple[Mode, Mode]:
     """Modes of a verb with :func:`add_conversion`: what a preset's mode has no budget for does not act; ``options`` do."""
-    common = f"{options} preset neuron normalization scale theta weight_bits"
+    common = f"{options} preset neuron for normalization scale theta weight_bits"
     return (
-        Mode("in exact mode, which --preset or --neuron chooses", f"{common} levels stream", _is_exact),
-        Mode("in rate mode, which --preset or --neuron chooses", f"{common} steps thresholds"),
+        Mode("in exact mode, which --preset, --neuron or --for chooses", f"{common} levels stream", _is_exact),
+        Mode("in rate mode, which --preset, --neuron or --for chooses", f"{common} steps thresholds"),
     )
 
 
 def _is_exact(arguments: argparse.Namespace) -> bool:
-    return preset(arguments.neuron or arguments.preset).mode == "exact"
+    return preset(_start(arguments)).mode == "exact"
 
 
 def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

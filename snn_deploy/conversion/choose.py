@@ -237,7 +237,8 @@ def _free_stages(options: Options, given: Collection[str], *, search: bool) -> I
     """Stages whose changes touch nothing that is ``given``; those of scales alone where the network is another's."""
     kept = {
         *given,
-        *(("layer_levels",) if "levels" in given else ()),
+        *(("levels",) if options.device == "akida" else ()),
+        *(("layer_levels",) if "levels" in given or options.device == "akida" else ()),
         *(("theta",) if options.weight_bits == RANGES["weight_bits"][1] else ()),
     }
     for stage in STAGES if has_free_options(options) else (SCALES,) if search else ():

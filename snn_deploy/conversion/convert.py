@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from snn_deploy.backend.protocol import Progress
+from snn_deploy.conversion.akida import check_akida
 from snn_deploy.conversion.calibrate import ActivationProbe, Statistics
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
@@ -149,6 +150,8 @@ def convert(
         "calibration_sha256": _digest(images),
     }
     network = replace(conversion.network, config=config, picture=picture or input_scale(model))
+    if options is not None and options.device == "akida":
+        check_akida(network)
     return Converted(imported, replace(conversion, network=network))
 
 

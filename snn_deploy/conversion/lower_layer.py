@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from snn_deploy.arrays import Float64, Int64
+from snn_deploy.conversion.akida import round_bias
 from snn_deploy.conversion.bias import bias_in_counts, has_shared_threshold, largest_threshold
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.layers import RELAYS, Layer
@@ -26,6 +27,7 @@ from snn_deploy.conversion.quantize import (
 )
 from snn_deploy.conversion.stock import make_stock_neuron
 from snn_deploy.errors import ConversionError, UnitError
+from snn_deploy.mapping.akida_layers import COUNT_MAX, COUNT_MIN
 from snn_deploy.network import bounds
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
@@ -181,6 +183,8 @@ def _population(
     if options.neuron != "multi-threshold" and not (options.neuron == "netx" and layer.kind == "output"):
         return _stock_population(layer, quantized, counts, incoming, sources, scales, options)
     bias = quantize_bias(layer.name, counts, quantized.theta)
+    if options.device == "akida":
+        bias = round_bias(bias)
     unit = scales.unit[layer.name]
     if layer.kind == "output":
         neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
@@ -188,7 +192,8 @@ def _population(
     elif layer.kind in RELAYS and not fires_at_pool(layer, options):
         neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
     else:
-        neuron = _firing_neuron(layer, quantized, options)
+        averages = layer.kind == "relay" and any(_range(sources[each.source], options)[0] < 0 for each in layer.inputs)
+        neuron = _firing_neuron(quantized, options, signed=layer.kind == "linear" or averages)
     return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
 
 
@@ -211,12 +216,14 @@ def _stock_population(
     )
 
 
-def _firing_neuron(layer: Layer, quantized: Quantized, options: Options) -> Neuron:
+def _firing_neuron(quantized: Quantized, options: Options, *, signed: bool) -> Neuron:
+    """``signed``: it is not rectified, or averages counts that may be negative."""
     theta = quantized.theta.astype(np.int64)
     v0 = theta // 2 if options.half_start else np.zeros_like(theta)
     top = options.payload_max
-    signed = layer.kind == "linear"
     if options.mode == "exact":
+        if signed and options.device == "akida":  # which clips signed counts at both ends of 8 bits
+            return MultiThreshold(theta, theta // 2, COUNT_MIN, -COUNT_MIN, COUNT_MIN, COUNT_MAX)
         return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
     if signed:
         return MultiThreshold(theta, v0, -top, top, strict=options.strict, reset=options.reset)

@@ -67,16 +67,11 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
     for layer in layers.layers:
         channels = layer.shape[0]
         if layer.kind in RELAYS:
-            unit[layer.name] = (
-                unit[layer.inputs[0].source] if fires_at_pool(layer, options) else derive_relay_unit(layer, unit)
-            )
+            unit[layer.name] = _relay_unit(layers, layer, statistics, unit, options)
         elif layer.kind == "output":
             unit[layer.name] = np.ones(channels)
         else:
-            by_channel = options.normalization == "channel-wise" and not _shares_unit(layers, layer)
-            unit[layer.name] = (
-                _layer_unit(statistics[layer.name], channels, options.at(layer.name), by_channel) * options.slack
-            )
+            unit[layer.name] = _own_unit(layers, layer, statistics, options) * options.slack
             if options.equalization:
                 unit[layer.name] = unit[layer.name] * choose_channel_factors(layers, layer, statistics[layer.name])
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
@@ -97,6 +92,22 @@ def _shares_unit(layers: Layers, layer: Layer) -> bool:
     """Whether all channels need one unit: a resampling, before ``layer`` or after it, shares its weights over channels."""
     ops = [layer_input.op for layer_input in layer.inputs] + list(layers.readers(layer.name))
     return any(isinstance(op, Resample) for op in ops)
+
+
+def _relay_unit(
+    layers: Layers, layer: Layer, statistics: Mapping[str, Statistics], unit: Mapping[str, Float64], options: Options
+) -> Float64:
+    """That of what it passes on; a pool that fires has its source's as published, and in ``exact`` mode that of its own range."""
+    if not fires_at_pool(layer, options):
+        return derive_relay_unit(layer, unit)
+    if options.mode == "rate":
+        return unit[layer.inputs[0].source]
+    return _own_unit(layers, layer, statistics, options)
+
+
+def _own_unit(layers: Layers, layer: Layer, statistics: Mapping[str, Statistics], options: Options) -> Float64:
+    by_channel = options.normalization == "channel-wise" and not _shares_unit(layers, layer)
+    return _layer_unit(statistics[layer.name], layer.shape[0], options.at(layer.name), by_channel)
 
 
 def _layer_unit(statistics: Statistics, channels: int, options: Options, by_channel: bool) -> Float64:

@@ -20,6 +20,11 @@ Rounding = Literal["second-order", "nearest"]
 Theta = Literal["power-of-two", "integer"]
 NeuronKind = Literal["multi-threshold", "lif", "sigma-delta", "netx"]
 
+Device = Literal["any", "akida"]
+
+AKIDA_LEVELS = 127
+"""Largest count that a layer of Akida 2 sends."""
+
 LEAKY: tuple[NeuronKind, ...] = ("lif", "netx")
 """Kinds made of Lava's LIF."""
 
@@ -48,9 +53,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rounding": get_args(Rounding),
         "theta": get_args(Theta),
         "neuron": get_args(NeuronKind),
+        "device": get_args(Device),
     }
 )
 """Values of every option that is chosen by name."""
+
+RARE: Mapping[str, str | bool] = MappingProxyType({"layer_levels": "", "device": "any", "stream": False})
+"""Options that a record leaves out unless they are chosen, and their values then."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,9 @@ class Options:
     """Factor on the unit of a count. Neurons that lose the overshoot at a reset to zero then fire less often and lose a
     smaller share; longer runs make up for the coarser counts."""
 
+    device: Device = "any"
+    """What the numbers must also fit: nothing else, or the layers of BrainChip's Akida 2 (:mod:`snn_deploy.conversion.akida`)."""
+
     stream: bool = False
     """Whether 24 bits must hold every change from one frame to any other too, so that the network can run streams
     (:mod:`snn_deploy.network.streaming`); thresholds and weights of layers without room for it are halved."""
@@ -162,7 +174,7 @@ class Options:
             )
         if self.mode == "exact" and self.reset == "zero":
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
-        if self.mode == "exact" and self.pool == "neuron":
+        if self.mode == "exact" and self.pool == "neuron" and self.device != "akida":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
         if self.neuron in LEAKY and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
             raise ConversionError(
@@ -174,6 +186,22 @@ class Options:
             raise ConversionError("sigma-delta neurons run in exact mode only: they send changes of one image")
         if self.stream and self.mode != "exact":
             raise ConversionError("streams carry states from frame to frame, which takes exact mode")
+        if self.device == "akida":
+            self._check_akida()
+
+    def _check_akida(self) -> None:
+        if (self.mode, self.neuron, self.pool, self.theta, self.stream) != (
+            "exact", "multi-threshold", "neuron", "power-of-two", False
+        ):  # fmt: skip
+            raise ConversionError(
+                "Akida 2 takes exact mode with this project's neuron, average pools that fire, thresholds of powers of two, and"
+                " no streams; use the preset akida"
+            )
+        for name, levels in (("levels", self.levels), ("input_levels", self.input_levels), *self.layer_levels):
+            if levels > AKIDA_LEVELS:
+                raise ConversionError(
+                    f"{name}: {levels} levels; Akida 2 sends counts of 8 bits, at most {AKIDA_LEVELS}"
+                )
 
     def at(self, layer: str) -> Options:
         """The options of one layer: with as many levels as it needs."""
@@ -192,10 +220,10 @@ class Options:
         return self.levels if self.mode == "exact" else self.payload_max * self.steps
 
     def record(self) -> dict[str, str | int | float | bool | None]:
-        """All fields by name, as the artifact's ``config`` stores them; ``stream`` and ``layer_levels`` where they are chosen."""
+        """All fields by name, as the artifact's ``config`` stores them; those of :data:`RARE` where they are chosen."""
         fields = asdict(self)
         fields["layer_levels"] = ", ".join(f"{name} {levels}" for name, levels in self.layer_levels)
-        return {name: value for name, value in fields.items() if value or name not in ("stream", "layer_levels")}
+        return {name: value for name, value in fields.items() if name not in RARE or value != RARE[name]}
 
 
 _IF = Options(
@@ -223,9 +251,17 @@ PRESETS: dict[str, Options] = {
     "lif": _LIF,
     "netx": replace(_LIF, neuron="netx"),
     "sigma-delta": Options(neuron="sigma-delta", levels=255, scale="max"),
+    "akida": Options(
+        device="akida",
+        levels=AKIDA_LEVELS,
+        input_levels=AKIDA_LEVELS,
+        pool="neuron",
+        normalization="channel-wise",
+    ),
 }
 """Named starting points: the default, the paper's neuron, the improved one, plain integrate-and-fire (both resets, and with
-single spikes everywhere, as SANA-FE fires them), Lava's own two neurons, and the first of them as lava-dl's files hold it."""
+single spikes everywhere, as SANA-FE fires them), Lava's own two neurons, the first of them as lava-dl's files hold it, and the
+default within the 8 bits of BrainChip's Akida 2."""
 
 
 def preset(name: str, **changes: str | int | float | bool) -> Options:

@@ -8,6 +8,7 @@ A third-party backend is tested with::
 
 from snn_deploy.testing.conformance import Conformance, check_backend, check_streams, fixed_cases
 from snn_deploy.testing.drawing import draw_case, draw_frames, draw_network, draw_stimulus, draw_stream
+from snn_deploy.testing.narrow import draw_narrow
 from snn_deploy.testing.networks import conformance_cases, random_plain, random_stimulus, random_unet, special_cases
 from snn_deploy.testing.options import neuron_option_cases
 
@@ -18,6 +19,7 @@ __all__ = [
     "conformance_cases",
     "draw_case",
     "draw_frames",
+    "draw_narrow",
     "draw_network",
     "draw_stimulus",
     "draw_stream",

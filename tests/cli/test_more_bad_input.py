@@ -43,11 +43,11 @@ DENOISE = ("--task", "denoise")
         (("verify", "NET", "--input", "PIC", "--backends", "cpu"), "name a second backend, as in reference,cpu"),
         (
             ("convert", "MODEL", "--steps", "8", "--out", "o.snn"),
-            "--steps has no effect in exact mode, which --preset or --neuron chooses; leave it out",
+            "--steps has no effect in exact mode, which --preset, --neuron or --for chooses; leave it out",
         ),
         (
             ("convert", "MODEL", "--preset", "if", "--levels", "8", "--out", "o.snn"),
-            "--levels has no effect in rate mode, which --preset or --neuron chooses; leave it out",
+            "--levels has no effect in rate mode, which --preset, --neuron or --for chooses; leave it out",
         ),
         (("convert", "MODEL", "--out", "o.txt"), "o.txt: name a .snn file"),
         (("convert", "NET", "--out", "o.snn"), "a ZIP archive, as .snn files are; name the ONNX model"),

@@ -26,6 +26,7 @@ from snn_deploy.errors import ConversionError
         ("pool", "max", "option pool is 'max'; allowed are relay, neuron"),
         ("rounding", "up", "option rounding is 'up'; allowed are second-order, nearest"),
         ("theta", "half", "option theta is 'half'; allowed are power-of-two, integer"),
+        ("device", "loihi", "option device is 'loihi'; allowed are any, akida"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_what_is_allowed(field: str, value: object, message: str) -> None:
@@ -42,6 +43,24 @@ def test_exact_mode_refuses_what_would_change_the_function() -> None:
         Options(reset="zero")
     with pytest.raises(ConversionError, match="pool neurons exist in rate mode only"):
         Options(pool="neuron")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"levels": 128}, "^levels: 128 levels; Akida 2 sends counts of 8 bits, at most 127$"),
+        ({"input_levels": 255}, "^input_levels: 255 levels; .*at most 127$"),
+        ({"layer_levels": (("a", 127), ("b", 255))}, "^b: 255 levels; .*at most 127$"),
+        ({"pool": "relay"}, "^Akida 2 takes exact mode .* average pools that fire, .*; use the preset akida$"),
+        ({"theta": "integer"}, "use the preset akida$"),
+        ({"stream": True}, "use the preset akida$"),
+        ({"mode": "rate"}, "use the preset akida$"),
+    ],
+)
+def test_akida_has_8_bits(changes: dict[str, str | int | bool], message: str) -> None:
+    assert preset("akida", levels=63, input_levels=15).levels == 63
+    with pytest.raises(ConversionError, match=message):
+        preset("akida", **changes)
 
 
 def test_rounding_of_presets() -> None:
@@ -198,6 +217,7 @@ PUBLISHED = {
             | {"neuron": "netx", "strict": True, "reset": "zero", "pool": "neuron", "input_levels": 255, "slack": 8},
         ),
         ("sigma-delta", {"neuron": "sigma-delta", "levels": 255, "scale": "max"}),
+        ("akida", {"device": "akida", "input_levels": 127, "pool": "neuron", "normalization": "channel-wise"}),
     ],
 )
 def test_presets_field_by_field(name: str, changes: dict[str, object]) -> None:

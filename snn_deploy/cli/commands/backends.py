@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any
 
 from rich.text import Text
@@ -15,7 +16,8 @@ from snn_deploy.cli.modes import Mode, Modes
 from snn_deploy.display.console import show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, SnnDeployError
-from snn_deploy.testing import random_plain, random_stimulus, random_unet
+from snn_deploy.network.network import Network
+from snn_deploy.testing import draw_narrow, random_plain, random_stimulus, random_unet
 
 MODES = Modes((Mode("in any mode", "json"),))
 
@@ -47,15 +49,21 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _try(backend: Backend) -> str:
-    """How long a small network took; a plainer one where ``backend`` refuses it."""
-    network = random_unet(size=8, width=2, levels=15)
-    try:
-        seconds = run_backend(backend, network, random_stimulus(network, batch=1)).seconds
-    except BackendUnavailableError:
-        network = random_plain()
-        seconds = run_backend(backend, network, random_stimulus(network, batch=1)).seconds
-        return f"plain integrate-and-fire neurons only; a network of 8x8 pixels took {seconds:.2f} s"
-    return f"a network of 8x8 pixels took {seconds:.2f} s"
+    """How long a small network took; plainer ones where ``backend`` refuses it."""
+    tried: tuple[tuple[str, Network], ...] = (
+        ("", random_unet(size=8, width=2, levels=15)),
+        ("plain integrate-and-fire neurons only; ", random_plain()),
+        ("exact mode within 8 bits only; ", draw_narrow(Random(0))),
+    )
+    for only, network in tried:
+        size = f"{network.input.shape[1]}x{network.input.shape[2]}"
+        try:
+            seconds = run_backend(backend, network, random_stimulus(network, batch=1)).seconds
+        except BackendUnavailableError as error:
+            refusal = error
+        else:
+            return f"{only}a network of {size} pixels took {seconds:.2f} s"
+    raise refusal
 
 
 def tabulate_backends(states: Sequence[Mapping[str, Any]]) -> PlainTable:

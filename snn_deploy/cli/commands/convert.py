@@ -14,6 +14,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.cli.status import DIFFERENT, DONE, NOT_COMPARED
+from snn_deploy.conversion.akida_fit import DeviceCost, measure_device_cost
 from snn_deploy.conversion.choose import Bench, Choice, choose, has_free_options
 from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
 from snn_deploy.conversion.findings import Findings, examine
@@ -123,6 +124,7 @@ def execute(arguments: argparse.Namespace) -> int:
     statistics, measure = converted.conversion.statistics, MEASURES[arguments.task]
     bench = Bench(model, seen, picture, statistics, calibration.held_back, calibration.clean, measure)
     choice, findings = _choose(bench, converted, arguments)
+    cost = _measure_device_cost(bench, choice)
     converted = converted if choice is None else choice.converted
     loss = None if choice is None else choice.trial.loss
     digest = artifact.save(converted.conversion.network, arguments.out)
@@ -130,7 +132,12 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         chosen = None if choice is None else record_choice(choice)
         told = None if findings is None else findings.record()
-        document = record(converted.conversion, loss) | {"choice": chosen, "findings": told}
+        device_cost = None if cost is None else cost.record()
+        document = record(converted.conversion, loss) | {
+            "choice": chosen,
+            "findings": told,
+            "device_cost": device_cost,
+        }
         show_json("convert", document | {"artifact": str(arguments.out), "sha256": digest})
         return _judge(findings, arguments.max_loss)
     if choice is not None and len(choice.trials) > 1:
@@ -139,6 +146,8 @@ def execute(arguments: argparse.Namespace) -> int:
     show(connection_table(converted.conversion))
     if findings is not None:
         show("\n".join((findings.summary, *findings.advice)))
+    if cost is not None:
+        show(str(cost))
     suggest_next("snn-deploy", "verify", arguments.out, "--input", "IMAGE")
     return _judge(findings, arguments.max_loss)
 
@@ -169,6 +178,14 @@ def _choose(bench: Bench, converted: Converted, arguments: argparse.Namespace) -
         choice = choose(bench, backend, converted, options, given=given, search=arguments.search, progress=report)
     with progress("looking for what would help") as report:
         return choice, examine(bench, backend, choice, arguments.max_loss, report)
+
+
+def _measure_device_cost(bench: Bench, choice: Choice | None) -> DeviceCost | None:
+    """What the limits of a device cost, where the conversion is for one and what it loses was measured."""
+    if choice is None or choice.trial.options.device == "any":
+        return None
+    with progress("measuring what the limits of Akida 2 cost"):
+        return measure_device_cost(bench, load_backend("cpu"), choice)
 
 
 def _calibration(

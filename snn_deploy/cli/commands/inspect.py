@@ -10,6 +10,7 @@ from typing import Any
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.commands.view import open_in_netron
 from snn_deploy.cli.modes import Mode, Modes
+from snn_deploy.conversion.akida_fit import judge_for_akida
 from snn_deploy.conversion.convert import input_size
 from snn_deploy.display.console import note, show, show_json
 from snn_deploy.display.plain_table import PlainTable
@@ -21,7 +22,7 @@ MODES = Modes(
     (
         Mode("with a .net file", "model size json", lambda arguments: arguments.model.suffix == ".net"),
         Mode("with a NIR graph", "model json", lambda arguments: arguments.model.suffix == ".nir"),
-        Mode("with an ONNX model", "model size view json"),
+        Mode("with an ONNX model", "model size target view json"),
     )
 )
 
@@ -38,6 +39,11 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--size", type=shared.size, metavar="HxW", help="image size (default: the model's, else 128x128)"
     )
+    parser.add_argument(
+        "--target",
+        choices=("akida2",),
+        help="refuse nodes that no layer of this engine can stand for, too: BrainChip's Akida 2",
+    )
     parser.add_argument("--view", action="store_true", help="open the file in netron afterwards")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -48,7 +54,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.model.suffix in SUFFIXES:
         ledger = inspect_foreign(arguments.model, size=arguments.size)
     else:
-        ledger = inspect(arguments.model, arguments.size or input_size(arguments.model))
+        size = arguments.size or input_size(arguments.model)
+        ledger = inspect(arguments.model, size)
+        if arguments.target is not None:
+            ledger = judge_for_akida(arguments.model, size, ledger)
     if arguments.json:
         nodes = [asdict(row) for row in ledger.rows]
         show_json("inspect", {"counts": ledger.counts, "nodes": nodes, "remarks": ledger.remarks})
