@@ -82,7 +82,7 @@ def _population(network: Network, population: Population) -> list[str]:
     if population.shape[2] > WIDTH_MAX:
         violations.append(f"{name}: {population.shape[2]} columns, more than {WIDTH_MAX}; split the image into strips")
     worst = bounds.bound_population(network, population)
-    reach = max(worst.current, worst.membrane or 0)
+    reach = worst.largest
     violations += _leaky(population)
     if reach > STATE_MAX:
         violations.append(

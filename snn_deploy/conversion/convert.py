@@ -35,6 +35,9 @@ LINE = 1024
 LARGEST = 256
 """Side in pixels up to which calibration images are as large as those of the network."""
 
+OF_A_SIZE = ("do not fit", "does not fit", "must have one shape")
+"""Words of refusals that another size may mend."""
+
 
 @dataclass(frozen=True, eq=False)
 class Converted:
@@ -78,7 +81,7 @@ def _read(model: Model, size: Size) -> Imported:
     try:
         return read(model, size)
     except UnsupportedModelError as error:
-        if not any("do not fit" in reason or "does not fit" in reason for reason in error.reasons):
+        if not any(words in reason for reason in error.reasons for words in OF_A_SIZE):
             raise
         fitting = [other for other in list_near_sizes(size) if min(other) > 0 and not inspect(model, other).refused]
         smaller = [other for other in fitting if other < size][:1]

@@ -35,9 +35,14 @@ class Bound:
     membrane: int | None
 
     @property
+    def largest(self) -> int:
+        """The larger of the two."""
+        return self.current if self.membrane is None else max(self.current, self.membrane)
+
+    @property
     def headroom_bits(self) -> float:
         """Bits left of the 23 that a magnitude may use."""
-        return float(np.log2(STATE_MAX) - np.log2(max(self.current, self.membrane or 0, 1)))
+        return float(np.log2(STATE_MAX) - np.log2(max(self.largest, 1)))
 
 
 def sum_weights(kernel: Kernel) -> tuple[Int64, Int64]:
@@ -149,12 +154,12 @@ def prove(network: Network) -> tuple[Bound, ...]:
     bounds = tuple(bound_population(network, population) for population in network.populations[1:])
     failures = [
         (
-            f"{bound.population}: worst case {max(bound.current, bound.membrane or 0)} exceeds {STATE_MAX} "
+            f"{bound.population}: worst case {bound.largest} exceeds {STATE_MAX} "
             f"(2**23 - 1); divide its thresholds and weights by 2**{int(np.ceil(-bound.headroom_bits))} "
             "(fewer weight bits) or lower the levels of its sources"
         )
         for bound in bounds
-        if max(bound.current, bound.membrane or 0) > STATE_MAX
+        if bound.largest > STATE_MAX
     ]
     if failures:
         raise OverflowProofError("; ".join(failures))

@@ -52,6 +52,19 @@ def test_a_dense_layer_names_its_size() -> None:
         input_channels(content, (9, 20))
 
 
+def test_a_size_that_does_not_fit_names_the_nearest_that_do() -> None:
+    """Of 42x40, 40x40 and 44x40 are the nearest; 32x32 and 48x48 would fit as well."""
+    nodes = [
+        node("MaxPool", "x", "half", kernel_shape=[2, 2], strides=[2, 2]),
+        node("MaxPool", "half", "quarter", kernel_shape=[2, 2], strides=[2, 2]),
+        node("ConvTranspose", "quarter w", "up", strides=[4, 4]),
+        node("Add", "x up"),
+    ]
+    content = bytes(build(17, nodes, {"w": numbers(1, 1, 4, 4)}, (1, 1, "h", "w")).SerializeToString())
+    with pytest.raises(ModelError, match=r"; use 40x40 or 44x40 \(--size\)$"):
+        input_channels(content, (42, 40))
+
+
 def test_images_of_two_sizes_are_refused() -> None:
     with pytest.raises(ConversionError, match=r"^calibration images must have one size; found \[\(5, 4\), \(5, 5\)\]$"):
         convert(model(), [*IMAGES, np.zeros((1, 2, 5, 5), np.float32)])

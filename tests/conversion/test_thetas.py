@@ -71,6 +71,12 @@ def test_weights_that_no_exponent_holds_ask_for_a_larger_unit() -> None:
     assert (caught.value.layer, caught.value.excess) == ("layer", 2.0)
 
 
+def test_integer_thresholds_are_those_of_least_noise_in_each_channel() -> None:
+    """No power of two: weights of 1/3 and 1/5 in counts are exact at multiples of 3 and of 5."""
+    quantized = quantize("layer", [single(1 / 3, 1 / 5)], 2, 5, integer=True)
+    assert [theta % fraction for theta, fraction in zip(quantized.theta, (3, 5), strict=True)] == [0, 0]
+
+
 def test_a_cap_is_not_exceeded() -> None:
     assert quantize("layer", [single(127 / 16)], 1, 8, 4.0).theta.tolist() == [4.0]
     assert quantize("layer", [SIXTEENTHS], 2, 8, np.array([4.0, 1024.0])).theta.tolist() == [4.0, 512.0]

@@ -32,8 +32,8 @@ class Record:
 
     @property
     def is_killed(self) -> bool:
-        """Whether a test failed or never ended."""
-        return self.outcome in {"killed", "timeout"}
+        """Whether a test failed or never ended, or the types of the module are wrong."""
+        return self.outcome in {"killed", "timeout", "types"}
 
     @property
     def is_counted(self) -> bool:
@@ -45,7 +45,7 @@ def write(folder: Path, records: list[Record], left_out: Mapping[str, int], titl
     """Write ``report.md`` and ``results.jsonl``."""
     lines = [f"# Mutants of our own source: {title}", "", *_table(records), ""]
     lines += [f"Left out: {count} ({reason})." for reason, count in left_out.items()]
-    for outcome in ("survived", "timeout", "equivalent"):
+    for outcome in ("survived", "types", "timeout", "equivalent"):
         lines += ["", f"## {outcome.capitalize()}", ""]
         for record in records:
             if record.outcome == outcome:
@@ -59,8 +59,8 @@ def write(folder: Path, records: list[Record], left_out: Mapping[str, int], titl
 
 def _table(records: list[Record]) -> list[str]:
     lines = [
-        "| module | mutants | killed | of these by time | survived | equivalent | score |",
-        "|---|---|---|---|---|---|---|",
+        "| module | mutants | killed | of these by types | by time | survived | equivalent | score |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for path in (*dict.fromkeys(record.path for record in records), ""):
         mine = [record for record in records if path in ("", record.path)]
@@ -68,7 +68,7 @@ def _table(records: list[Record]) -> list[str]:
         counted, killed = sum(record.is_counted for record in mine), sum(record.is_killed for record in mine)
         score = f"{killed / counted:.1%}" if counted else "-"
         lines.append(
-            f"| {path or 'all'} | {len(mine)} | {killed} | {count['timeout']} | {count['survived']} "
+            f"| {path or 'all'} | {len(mine)} | {killed} | {count['types']} | {count['timeout']} | {count['survived']} "
             f"| {count['equivalent']} | {score} |"
         )
     return lines

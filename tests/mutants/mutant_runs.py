@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -89,6 +90,22 @@ class Tree:
         """Put the module back."""
         path, content = self._original
         (self.folder / path).write_bytes(content)
+
+    def has_types(self, path: str, text: str) -> bool:
+        """Whether ``make types`` finds nothing wrong with ``text`` in the place of the module."""
+        self._original = path, (self.folder / path).read_bytes()
+        (self.folder / path).write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--cache-dir", self.folder.with_suffix(".mypy")],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.restore()
+        if done.returncode not in (0, 1):
+            raise RuntimeError(done.stdout + done.stderr)
+        return done.returncode == 0
 
     @property
     def log(self) -> Path:

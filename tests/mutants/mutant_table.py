@@ -26,6 +26,14 @@ class Row:
     more: tuple[str, ...]
     """Run against those that survive the first: slower tests, and laws over the whole tree."""
 
+    @property
+    def neighbors(self) -> tuple[str, ...]:
+        """All other tests of the module's package, for what survives both."""
+        package = Path(self.path).parts[1]
+        folder = f"backends/{package.removeprefix('snn_deploy_')}" if self.path.startswith("backends/") else package
+        found = (path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests" / folder).rglob("test_*.py")))
+        return tuple(path for path in found if path not in {*self.tests, *self.more})
+
 
 @dataclass(frozen=True)
 class Equivalent:

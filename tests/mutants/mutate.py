@@ -120,13 +120,16 @@ def _run(row: Row, found: list[Mutant], equivalents: list[Equivalent], trees: li
         else:
             waiting[mutant.mutated] = mutant
     start = time.monotonic()
-    for tests in (row.tests, row.more):
-        limit_s = _limit_s(row.path, tests, trees) if waiting else 0
+    for tests in (row.tests, row.more, row.neighbors):
+        if not waiting or not tests:
+            continue
+        limit_s = _limit_s(row.path, tests, trees)
         jobs = [mutant_runs.Job(row.path, text, tests, limit_s) for text in waiting]
         outcomes = {job.text: result.outcome for job, result in mutant_runs.run(jobs, trees)}
         done = [text for text in waiting if outcomes[text] != "survived"]
         records += [Record.of(waiting.pop(text), outcomes[text], "") for text in done]
-    records += [Record.of(mutant, "survived", "") for mutant in waiting.values()]
+    for text, mutant in waiting.items():
+        records.append(Record.of(mutant, "survived" if trees[0].has_types(row.path, text) else "types", ""))
     records.sort(key=lambda record: record.line)
     count = Counter(record.outcome for record in records)
     _say(f"{row.path}: {dict(count)} in {time.monotonic() - start:.0f} s")

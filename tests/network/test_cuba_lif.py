@@ -75,6 +75,7 @@ def test_decays_round_towards_zero_and_firing_is_strict() -> None:
 def test_files_keep_everything() -> None:
     again = artifact.decode(artifact.encode(one_layer(neurons(2048, 128, -9)))).populations[1].neuron
     assert isinstance(again, CubaLif)
+    assert np.array_equal(again.quantum, again.theta // 64), "a membrane has six bits below those of the current"
     assert (again.current_decay, again.voltage_decay, again.offset.tolist()) == (2048, 128, [-9])
 
 

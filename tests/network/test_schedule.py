@@ -14,7 +14,7 @@ from snn_deploy.network.kernels import ConvKernel, identity
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
-from snn_deploy.network.schedule import align, bound_window, measure_depths, shuffle
+from snn_deploy.network.schedule import align, bound_free_window, bound_window, measure_depths, shuffle
 from snn_deploy.testing import random_stimulus, random_unet
 
 REFERENCE = load_backend("reference")
@@ -182,6 +182,20 @@ def _neuron(payload_min: int, payload_max: int, count_min: int, count_max: int) 
 )
 def test_windows_worked_by_hand(neurons: list[Neuron], steps: int) -> None:
     assert align(chain(*neurons)).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("neurons", "delay", "steps"),
+    [
+        ([_neuron(-9, 9, 0, 9)], 1, 1 * (1 + 1) + 1),
+        ([_neuron(-3, 3, 0, 9)], 4, 1 * (4 + 3) + 1),
+        ([_neuron(-9, 9, 0, 9), _neuron(-2, 2, 0, 9)], 3, 2 * (3 + 5) + 1),
+    ],
+)
+def test_a_free_window_waits_for_the_slowest_at_every_depth(neurons: list[Neuron], delay: int, steps: int) -> None:
+    network = chain(*neurons)
+    slow = [replace(connection, delay=delay) for connection in network.connections]
+    assert bound_free_window(network.populations, slow) == steps
 
 
 def test_a_window_that_is_too_short_is_an_error_and_never_a_short_count() -> None:

@@ -16,7 +16,7 @@ from snn_deploy.network import artifact, bounds, dynamics
 from snn_deploy.network.kernels import ConvKernel
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.schedule import align, shuffle
-from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.sigma_delta import SHIFT_MAX, SigmaDelta
 
 LIMITS = (-(2**23 - 1), 2**23 - 1)
 
@@ -131,6 +131,20 @@ def test_it_quantizes_where_no_change_waits(shift: int, threshold: int, rectify:
     v = np.arange(-40, 41).reshape(1, 1, 1, -1)
     _, _, payload = neuron.step(np.zeros_like(v), np.zeros_like(v), v)
     assert neuron.quantizes == quantizes == np.array_equal(payload, np.clip(v >> shift, *counts))
+
+
+@pytest.mark.parametrize(
+    ("shift", "threshold", "rectify", "scalable"),
+    [(SHIFT_MAX - 1, 1, True, True), (SHIFT_MAX, 1, True, False), (0, 2, False, True), (0, 1, False, False)],
+)
+def test_a_shift_can_grow_up_to_its_largest_unless_sums_are_passed_on(
+    shift: int, threshold: int, rectify: bool, scalable: bool
+) -> None:
+    counts = (0 if rectify else -9, 9)
+    neuron = SigmaDelta.of(
+        np.array([0]), shift=shift, payloads=(-9, 9), counts=counts, threshold=threshold, rectify=rectify
+    )
+    assert neuron.is_scalable == scalable
 
 
 @pytest.mark.parametrize("offset", [2**22, -(2**22)])

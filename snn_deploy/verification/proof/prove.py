@@ -169,7 +169,7 @@ def _compare_formats(form: CompiledForm) -> Shown:
 
 def _prove_bounds(network: Network) -> Shown:
     found = bounds.prove(network)
-    largest = max((max(each.current, each.membrane or 0) for each in found), default=0)
+    largest = max((each.largest for each in found), default=0)
     return Outcome.PROVED, f"no current or membrane exceeds {largest:,}; 24 bits hold {STATE_MAX:,}", {}
 
 

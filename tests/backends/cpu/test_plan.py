@@ -17,6 +17,7 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.testing import random_unet
 from snn_deploy_cpu import plan as planning
 from snn_deploy_cpu.conv import autotune
@@ -100,6 +101,24 @@ def test_a_single_step_settles_what_its_payloads_can_hold(counts: tuple[int, int
     assert isinstance(layer, NeuronLayer)
     assert layer.settles == settles
     assert layer.neurons.has_second_state != settles
+
+
+@pytest.mark.parametrize(
+    ("short", "settles"), [({}, True), ({"payload_max": 62}, False), ({"payload_min": -62}, False)]
+)
+def test_a_frame_settles_where_payloads_hold_every_swing(short: dict[str, int], settles: bool) -> None:
+    """From 63 down to 0 and back."""
+    network = prepare_stream(random_unet("exact"))
+    populations = tuple(
+        replace(population, neuron=replace(population.neuron, **short))
+        if population.neuron is not None and population.name == "enc2"
+        else population
+        for population in network.populations
+    )
+    layers = {layer.population.name: layer for layer in prepare(replace(network, populations=populations), None).layers}
+    layer = layers["enc2"]
+    assert isinstance(layer, NeuronLayer)
+    assert layer.settles == settles
 
 
 @pytest.mark.parametrize("exponent", [0, 1])
