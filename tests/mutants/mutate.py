@@ -36,6 +36,8 @@ def main() -> None:
     _say(f"{sum(map(len, drawn.values()))} mutants of {len(rows)} modules")
     mutant_runs.prepare()
     trees = [mutant_runs.Tree(ROOT, out / f"tree-{number}") for number in range(options.jobs)]
+    if not trees[0].has_types(rows[0].path, (ROOT / rows[0].path).read_text(encoding="utf-8")):
+        raise SystemExit("`make types` fails without a mutant")
     records: list[Record] = []
     for row in rows:
         if drawn[row.path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_a_single_step_settles_what_its_payloads_can_hold(counts: tuple[int, int
 @pytest.mark.parametrize(
     ("short", "settles"), [({}, True), ({"payload_max": 62}, False), ({"payload_min": -62}, False)]
 )
-def test_a_frame_settles_where_payloads_hold_every_swing(short: dict[str, int], settles: bool) -> None:
+def test_a_frame_settles_where_payloads_hold_every_swing(short: dict[str, Any], settles: bool) -> None:
     """From 63 down to 0 and back."""
     network = prepare_stream(random_unet("exact"))
     populations = tuple(
