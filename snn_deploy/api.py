@@ -146,20 +146,23 @@ class SpikingNetwork:
         run = _run(sized, payloads, backend, Record.of(record), chosen)
         return Result(sized, run, run.read_outputs(sized))
 
-    def stream(self, backend: str = "cpu", resume: str | Path | None = None, *, dead_zone: float = 0.0) -> Stream:
+    def stream(
+        self, backend: str = "cpu", resume: str | Path | None = None, *, dead_zone: float = 0.0, hold: int = 0
+    ) -> Stream:
         """A stream of frames with states carried over, from rest or from the states saved in the file ``resume``.
 
         ``dead_zone``: values that differ by at most ``dead_zone / 255`` of the way from black to white from what was sent of
-        them last are not sent; the result is exactly that of the frame that was sent.
+        them last are not sent; the result is exactly that of the frame that was sent. ``hold``: neurons do not send changes
+        of at most so many counts, which saves operations and costs quality.
 
         :class:`~snn_deploy.errors.NetworkError` for a network of rate mode; ``OverflowProofError`` where 24 bits do not hold
         every change from one frame to any other: convert with ``Options(stream=True)``.
         """
         width = quantize_dead_zone(self.network, dead_zone)
         if resume is None:
-            prepare_stream(self.network)
-            return Stream(self.network, load_backend(backend), width)
-        network, state = load_state(Path(resume), self.network)
+            prepare_stream(self.network, hold)
+            return Stream(self.network, load_backend(backend), width, hold=hold)
+        network, state = load_state(Path(resume), self.network, hold)
         return Stream(network, load_backend(backend), width, state)
 
     def estimate(

@@ -120,14 +120,15 @@ def evaluate_stream(
     chosen: slice = slice(None),
     bin: float | None = None,  # noqa: A002  # what it is called
     dead_zone: float = 0.0,
+    hold: int = 0,
 ) -> StreamEvaluation:
     """Scores and operations of ``network`` on every frame of a stream, states carried over, and on the sequence.
 
     ``frames``: a path as of ``snn-deploy evaluate --stream``, a data set with references among them; or float arrays (1, C, H, W),
     one after the other, as the network reads them, and their ``references``: pictures (1, C, H, W) from 0 to 1 for ``denoise``,
     label maps (H, W) of integers for ``segment``. ``model``, the float network (.onnx), is compared with, too. ``noise``, ``seed``,
-    ``crop`` (H, W), the range ``chosen`` and ``bin``, the time of a frame of events, are those of a path. ``dead_zone``: see
-    :meth:`SpikingNetwork.stream <snn_deploy.api.SpikingNetwork.stream>`.
+    ``crop`` (H, W), the range ``chosen`` and ``bin``, the time of a frame of events, are those of a path. ``dead_zone`` and
+    ``hold`` are those of :meth:`SpikingNetwork.stream <snn_deploy.api.SpikingNetwork.stream>`.
     :class:`~snn_deploy.errors.StimulusError` for a frame that nothing is there to compare with.
     """
     net, total = network.network, None
@@ -153,6 +154,7 @@ def evaluate_stream(
             task,
             model=None if model is None else Path(model),
             dead_zone=quantize_dead_zone(net, dead_zone),
+            hold=hold,
             total=total,
             progress=report,
         )

@@ -193,6 +193,8 @@ def _read_thresholds(name: str, neurons: ThresholdNeurons, channels: int) -> dic
     theta = _untile(name, fields.theta, channels)
     least, greatest = int(fields.payload_min), int(fields.payload_max)
     limits = [None if each is None else int(each) for each in counts]
+    if neurons.hold:
+        raise CompiledFormError(f"{name}: holds changes back, in streams, of which nothing is proved")
     if fields.rounding not in (0.5, -0.5) or neurons.reset_value not in (0.0, None):
         raise CompiledFormError(f"{name}: rounds by {fields.rounding}, or is reset to {neurons.reset_value}")
     _check_quotients(name, neurons, theta)

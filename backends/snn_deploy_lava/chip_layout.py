@@ -48,6 +48,12 @@ class Layout:
 
 def lay_out(network: Network) -> Layout:
     """The layout of ``network``; :class:`~snn_deploy.errors.BackendUnavailableError` names an input with too wide payloads."""
+    holding = [each.name for each in network.populations if each.neuron is not None and each.neuron.holds_back]
+    if holding:
+        raise BackendUnavailableError(
+            f"{holding[0]}: holds changes back, as streams do on reference, cpu and lava; the chip's program of this bundle has "
+            "no step for it: emit the network as it was converted"
+        )
     own, network = network, _undelayed(network)
     scales = {network.input.name: 0}
     for population, connections in network.layers():

@@ -146,6 +146,8 @@ def _read_neuron(process: Any, clock: Any, model: type[neurons.PyMultiThreshold]
     own = process.proc_params
     if own["clock"] != clock:
         raise CompiledFormError(f"{process.name}: begins images at other steps than the source")
+    if own["hold"]:
+        raise CompiledFormError(f"{process.name}: holds changes back, in streams, of which nothing is proved")
     (least, greatest), counts = own["payloads"], own["counts"] or (None, None)
     shape = _shape(own["shape"])
     bias = np.asarray(process.bias.init, np.int64)

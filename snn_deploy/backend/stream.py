@@ -76,7 +76,7 @@ class StreamState:
         if self.network != artifact.digest(network):
             raise StimulusError(
                 f"the state is of network {self.network[:12]}, not of {network.name} {artifact.digest(network)[:12]} as it "
-                "streams images of this size; continue with the network and the size that it was saved from"
+                "streams images of this size; continue with the network and the size that it was saved from, and with the same hold"
             )
         expected = StreamState.at_rest(network, max(self.batch, 1))
         for what in ("membranes", "counts", "second_states"):

@@ -52,8 +52,8 @@ def save_state(state: StreamState, network: Network, path: Path) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def load_state(path: Path, network: Network) -> tuple[Network, StreamState]:
-    """``network`` as it streams, at the size of the frames that were saved, and the states in ``path``.
+def load_state(path: Path, network: Network, hold: int = 0) -> tuple[Network, StreamState]:
+    """``network`` as it streams with ``hold``, at the size of the frames that were saved, and the states in ``path``.
 
     :class:`~snn_deploy.errors.StimulusError` for a file that :func:`save_state` did not write, or of another network.
     """
@@ -84,7 +84,7 @@ def load_state(path: Path, network: Network) -> tuple[Network, StreamState]:
         raise StimulusError(f"{path}: altered or cut short: its SHA-256 is not the one in its first line")
     batch, frames = numbers[3:]
     sized = network if tuple(sizes[1:]) == network.input.shape[1:] else network.at_size(*sizes[1:])
-    stream = prepare_stream(sized)
+    stream = prepare_stream(sized, hold)
     state = _read(str(path), data, stream, str(header.get("network")), batch, frames)
     try:
         state.check(stream)

@@ -48,6 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         metavar="SIZE",
         help="do not send values that differ by at most SIZE/255 from what was sent of them last (default: 0)",
     )
+    group.add_argument(
+        "--hold",
+        type=shared.whole(0),
+        default=0,
+        metavar="N",
+        help="neurons do not send changes of at most N counts: fewer operations, less quality (default: 0)",
+    )
     return group
 
 
@@ -55,7 +62,7 @@ def mode(options: str) -> Mode:
     """The mode of a verb with ``--stream``, in which ``options`` act."""
     return Mode(
         "with --stream",
-        f"network stream frames bin dead_zone crop noise seed {options}",
+        f"network stream frames bin dead_zone hold crop noise seed {options}",
         lambda arguments: arguments.stream is not None,
     )
 
@@ -114,10 +121,14 @@ class StreamInput:
         frames = read_frames(arguments, network)
         resume = getattr(arguments, "resume", None)
         if resume is not None:
-            return cls(*load_state(resume, network), frames, quantize_dead_zone(network, arguments.dead_zone))
+            return cls(
+                *load_state(resume, network, arguments.hold), frames, quantize_dead_zone(network, arguments.dead_zone)
+            )
         name, image = next(iter(frames))
         sized, _ = prepare_stimulus(network, image, name)
-        return cls(prepare_stream(sized), None, frames, quantize_dead_zone(network, arguments.dead_zone))
+        return cls(
+            prepare_stream(sized, arguments.hold), None, frames, quantize_dead_zone(network, arguments.dead_zone)
+        )
 
     @property
     def total(self) -> int | None:

@@ -22,12 +22,15 @@ class ImageStream:
     """Real images one after the other on ``backend``; changes of ``dead_zone`` counts (C, 1, 1) and less are not sent.
 
     ``network`` is the one that streams, once the first frame has told its size; ``frames``: how many it has seen. With
-    ``state`` it goes on, and ``network`` is the state's.
+    ``state`` it goes on, and ``network`` is the state's. ``hold``: counts that neurons hold back
+    (:func:`~snn_deploy.network.streaming.prepare_stream`).
     """
 
-    def __init__(self, network: Network, backend: Backend, dead_zone: Int64, state: StreamState | None = None) -> None:
+    def __init__(
+        self, network: Network, backend: Backend, dead_zone: Int64, state: StreamState | None = None, hold: int = 0
+    ) -> None:
         self.network, self.frames = network, 0
-        self._backend, self._dead_zone = backend, dead_zone
+        self._backend, self._dead_zone, self._hold = backend, dead_zone, hold
         self._stream: FrameStream | None = None
         self._sent: Int64 | None = None
         if state is not None:
@@ -38,7 +41,7 @@ class ImageStream:
         """The next frame (B, C, H, W); :class:`~snn_deploy.errors.StimulusError` for one of another size."""
         if self._stream is None:
             sized, payloads = prepare_stimulus(self.network, frame)
-            self.network = prepare_stream(sized)
+            self.network = prepare_stream(sized, self._hold)
             self._stream = open_stream(self._backend, self.network, batch=len(payloads))
         else:
             payloads = quantize_images(self.network, check_image(frame, self.network.input.shape[0], "the frame"))

@@ -2,7 +2,8 @@ r"""Scores of a stream, frame by frame and over the sequence, beside the operati
 
 Three comparisons, each where there is something to compare with: the spiking network with the frames' references; the float
 network with the same references; and the spiking with the float network, whose output is the reference then. In ``exact`` mode
-all are those of still images: counts after a frame do not depend on the frames before it, except for what a dead zone holds back.
+all are those of still images: counts after a frame do not depend on the frames before it, except for what a dead zone of the
+input, or neurons, hold back.
 
 The *loss* of a frame is what the float network scores above the spiking one, in the first score of its task (PSNR in dB,
 accuracy), against the references.
@@ -108,17 +109,18 @@ def evaluate_stream(
     *,
     model: Model | None = None,
     dead_zone: Int64 | None = None,
+    hold: int = 0,
     total: int | None = None,
     progress: Progress | None = None,
 ) -> StreamEvaluation:
     """Run ``samples`` through ``network``, at the size of the first, with states carried over, and score every frame.
 
     ``task``: ``None`` scores nothing, and needs nothing to compare with. ``model``: the float network. ``dead_zone`` in input
-    counts (C, 1, 1). ``total``: how many frames to expect, for ``progress``.
+    counts (C, 1, 1); ``hold``: counts that neurons hold back. ``total``: how many frames to expect, for ``progress``.
     :class:`~snn_deploy.errors.StimulusError` for a frame without reference where there is no ``model`` either.
     """
     held = np.zeros((network.input.shape[0], 1, 1), np.int64) if dead_zone is None else dead_zone
-    stream, judge = ImageStream(network, backend, held), None if task is None else _Judge(task, model)
+    stream, judge = ImageStream(network, backend, held, hold=hold), None if task is None else _Judge(task, model)
     counter: StreamCounter | None = None
     frames = []
     for number, sample in enumerate(samples, 1):

@@ -8,10 +8,11 @@ current I (int64 throughout):
     v &\leftarrow \mathrm{sat}(v + I), \qquad \mathrm{sat}(v) = \min(\max(v, -M), M),\; M = 2^{23}-1 \\
     k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor,\; k_{min},\; k_{max}) \\
     k &\leftarrow \mathrm{clip}(k,\; a_{min} - a,\; a_{max} - a)        \qquad \text{(where counts are bounded)} \\
+    k &\leftarrow 0 \text{ where } |k| \le \mathrm{hold} \qquad \text{(in streams, see below)} \\
     v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
         \qquad \text{(reset to zero: } v \leftarrow 0 \text{ if } k \ne 0)
 
-That is :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`. Lava's own neurons replace these four lines by those
+That is :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`. Lava's own neurons replace these lines by those
 of :mod:`snn_deploy.network.cuba_lif` and :mod:`snn_deploy.network.sigma_delta`; all else is common.
 
 The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
@@ -20,6 +21,7 @@ every step from ``start`` on (``rate``). Before ``start`` a population integrate
 
 A network of streams (:mod:`snn_deploy.network.streaming`) runs these steps again for each frame, from the states that the
 frame before left: the input sends the difference of the frames (:func:`subtract_frames`), and biases join in the first only.
+Neurons may hold back changes of a few counts; their membranes keep what was not sent.
 
 Floor division is the firing of n binary thresholds ``theta * 2**(n-1), ..., theta``, each tested once in descending
 order with subtraction (Spiking-UNet, arXiv 2307.10974, the multi-threshold neuron): :func:`fire_ladder` is that

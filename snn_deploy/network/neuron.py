@@ -154,6 +154,11 @@ class Neuron(ABC):
         return False
 
     @property
+    def holds_back(self) -> bool:
+        """Whether changes of a few counts are not sent (:meth:`holding`)."""
+        return False
+
+    @property
     def quantizes(self) -> bool:
         """Whether a count is ``clip(floor((v0 + bias + membrane_bias + currents - strict) / theta), limits)``, at any schedule."""
         return False
@@ -161,6 +166,10 @@ class Neuron(ABC):
     def channels(self, chosen: Int64) -> Neuron:
         """The neurons of the channels ``chosen`` (n,), an index."""
         return replace(self, theta=self.theta[chosen], v0=self.v0[chosen])
+
+    def holding(self, counts: int) -> Neuron:
+        """The same neurons, which do not send changes of at most so many ``counts``; :class:`NetworkError` where none can."""
+        raise NetworkError(f"{self.kind} neurons cannot hold back {counts} counts; leave hold out")
 
     def to_record(self) -> Record:
         """What an artifact holds of it, arrays in the places where the file names tensors."""

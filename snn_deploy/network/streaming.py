@@ -47,21 +47,27 @@ def hold_small_changes(frame: Int64, held: Int64, width: Int64 | int) -> Int64:
     return np.where(np.abs(frame - held) > width, frame, held)
 
 
-def prepare_stream(network: Network) -> Network:
+def prepare_stream(network: Network, hold: int = 0) -> Network:
     """``network`` for streams: the same counts, payloads wide enough for a swing from one end of a count range to the other.
 
     Payload limits that hold every count become those that hold every change of it; narrower ones stay, and frames take more
-    steps. :class:`~snn_deploy.errors.NetworkError` where a neuron cannot take back what it has sent, or counts depend on the
+    steps. With ``hold`` neurons do not send changes of at most so many counts: no count differs by more from what the
+    integer network makes of the counts that its sources hold. Outputs, and populations that pass sums on (maxima, copies),
+    send every change.
+
+    :class:`~snn_deploy.errors.NetworkError` where a neuron cannot take back what it has sent, or counts depend on the
     schedule; :class:`~snn_deploy.errors.OverflowProofError` where a change may leave 24 bits.
     """
     if network.stream:
-        return network
+        return network if not hold else replace(network, populations=_holding(network, hold))
     if network.mode != "exact":
         raise NetworkError(
             f"{network.name}: is in rate mode, whose counts are those of one image from rest; convert it in exact mode to stream"
         )
     try:
         stream = _scheduled(network, tuple(map(_widen, network.populations)))
+        if hold:
+            stream = replace(stream, populations=_holding(stream, hold))
         prove(stream)
     except OverflowProofError as error:
         raise OverflowProofError(
@@ -69,6 +75,31 @@ def prepare_stream(network: Network) -> Network:
             "(Options.stream), which leaves room for it"
         ) from error
     return stream
+
+
+def _holding(network: Network, hold: int) -> tuple[Population, ...]:
+    """The populations of ``network``, whose neurons hold back changes of at most ``hold`` counts."""
+    if not network.aligned:
+        raise NetworkError(
+            f"{network.name}: is not aligned, and what neurons hold back would depend on which input arrives first; align it, or "
+            "hold nothing back"
+        )
+    outputs = {output.population for output in network.outputs}
+
+    def held(population: Population) -> Population:
+        neuron, counts = population.neuron, population.count_range
+        if neuron is None or counts is None or population.name in outputs or np.all(neuron.theta == 1):
+            return population
+        if not 0 < hold < counts[1]:
+            raise NetworkError(
+                f"hold {hold}: {population.name} counts up to {counts[1]}; hold 1 to {counts[1] - 1} counts back"
+            )
+        try:
+            return replace(population, neuron=neuron.holding(hold))
+        except NetworkError as error:
+            raise NetworkError(f"{population.name}: {error}") from error
+
+    return tuple(map(held, network.populations))
 
 
 def _scheduled(network: Network, populations: tuple[Population, ...]) -> Network:

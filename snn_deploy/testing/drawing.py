@@ -7,6 +7,7 @@ a function of the random numbers given: a seed reproduces it, and Hypothesis can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
@@ -78,11 +79,25 @@ def draw_stream(random: Random, *, stock: bool | None = None) -> Network:
     network = draw_network(random, "exact", stock=stock)
     while True:
         try:
-            return prepare_stream(network)
+            return _holding(prepare_stream(network), random)
         except OverflowProofError:
             network = _halved(network)
         except NetworkError:
             network = align(replace(network, populations=tuple(map(_taking_back, network.populations))))
+
+
+def _holding(stream: Network, random: Random) -> Network:
+    """``stream``, some of whose neurons hold back a count or two, if it is aligned."""
+
+    def held(population: Population) -> Population:
+        neuron, counts = population.neuron, random.choice((0, 0, 1, 2))
+        if neuron is None or not counts:
+            return population
+        with suppress(NetworkError):  # of a kind, or with so few counts, that none can be held back
+            neuron = neuron.holding(counts)
+        return replace(population, neuron=neuron)
+
+    return replace(stream, populations=tuple(map(held, stream.populations))) if stream.aligned else stream
 
 
 def draw_frames(network: Network, random: Random, number: int = 4, batch: int = 2) -> list[Int64]:

@@ -211,6 +211,26 @@ def test_a_dead_zone_leaves_sensor_noise_out(tool: Tool, network: Path, frames: 
     assert verified.status == 0
 
 
+def test_neurons_hold_small_changes_back(tool: Tool, network: Path, frames: Path, empty_folder: Path) -> None:
+    words = ("run", network, "--stream", frames, "--json")
+    taken = []
+    for hold in ("0", "2"):
+        said = json.loads(tool(*words, "--hold", hold).out)
+        taken.append(sum(frame["synaptic_operations"] for frame in said["frames"][1:]))
+    assert taken[1] < taken[0]
+    score = ("evaluate", network, "--stream", frames, "--task", "denoise", "--noise", "9", "--hold", "2", "--json")
+    assert json.loads(tool(*score).out)["stream"]["operations_per_mac"] > 0
+    assert tool("verify", network, "--stream", frames, "--hold", "2", "--frames", "0-2", "--level", "state").status == 0
+    assert tool(*words, "--hold", "2", "--frames", "0-1", "--save-state", "s").status == 0
+    assert tool(*words, "--hold", "2", "--frames", "2-3", "--resume", "s").status == 0
+    found = tool(*words, "--frames", "2-3", "--resume", "s")
+    assert (found.status, found.out) == (3, "")
+    assert found.err.endswith("and with the same hold\n")
+    refused = tool(*words, "--hold", "15")
+    assert (refused.status, refused.out) == (3, "")
+    assert "counts up to 15; hold 1 to 14 counts back" in refused.err
+
+
 def test_events_are_frames(tool: Tool, frames: Path, empty_folder: Path) -> None:
     network = random_unet("exact", size=16, width=2)
     artifact.save(network, empty_folder / "n.snn")

@@ -68,7 +68,7 @@ def varying_differences(network: Network, stimulus: Int64, backends: dict[str, B
 
 def stream_differences(network: Network, frames: Sequence[Int64], backends: dict[str, Backend]) -> list[str]:
     """What ``backends`` and the integer network say otherwise of ``frames`` than the reference, and carry over otherwise."""
-    batch, exact = len(frames[0]), not any(each.neuron and each.neuron.is_stock for each in network.populations)
+    batch, exact = len(frames[0]), all(each.neuron is None or each.neuron.quantizes for each in network.populations)
     reference = open_stream(load_backend("reference"), network, batch=batch)
     streams: dict[str, FrameStream] = {}
     wrong: list[str] = []

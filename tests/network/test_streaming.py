@@ -205,6 +205,87 @@ def test_a_dead_zone_never_errs_by_more_than_its_width() -> None:
     assert sent[2] > 0
 
 
+def test_small_changes_are_held_back_and_their_sum_is_not() -> None:
+    network = prepare_stream(chain(4, signed(4, 7), signed(1, 9)), hold=1)
+    frames = [np.full((1, 1, 1, 1), value) for value in (3, 4, 5, 6, 5, 4, -1, 0)]
+    counts = push_all(network, frames)
+    assert [int(each["n0"].item()) for each in counts] == [3, 3, 5, 5, 5, 5, -1, -1]
+    assert [int(each["n1"].item()) for each in counts] == [
+        3,
+        3,
+        5,
+        5,
+        5,
+        5,
+        -1,
+        -1,
+    ]  # the output sends every change of it
+
+
+def test_no_count_errs_by_more_than_what_is_held_back() -> None:
+    hold, levels = 2, 15
+    network = prepare_stream(random_unet("exact", 1, size=8, width=2, levels=levels), hold)
+    exact, sent, whole = prepare_stream(network_of(network), 0), 0, 0
+    stream, plain = open_stream(REFERENCE, network, batch=2), open_stream(REFERENCE, exact, batch=2)
+    for frame in draw_frames(network, Random(5), 6):
+        run = stream.push(frame)
+        whole += sum(int(events.sum()) for events in plain.push(frame).events.values())
+        sent += sum(int(events.sum()) for events in run.events.values())
+        for population, connections in network.layers():
+            current = sum(dynamics.transmit(edge, run.counts[edge.source]) for edge in connections)
+            neuron = population.neuron
+            assert neuron is not None
+            target = (neuron.v0[:, None, None] + population.bias + current - neuron.strict) // neuron.theta[
+                :, None, None
+            ]
+            wrong = np.abs(np.clip(target, *population.count_range) - run.counts[population.name])  # type: ignore[misc]
+            assert wrong.max() <= (hold if neuron.holds_back else 0), population.name
+    assert sent < whole
+    assert network.population("dec").neuron is not None
+    with pytest.raises(NetworkError, match="counts of multi-threshold neurons are not those of an integer network$"):
+        compute_integer_counts(network, frame)
+
+
+def network_of(stream: Network) -> Network:
+    """``stream`` without what its neurons hold back."""
+    return replace(
+        stream,
+        populations=tuple(
+            replace(each, neuron=replace(each.neuron, hold=0)) if isinstance(each.neuron, MultiThreshold) else each
+            for each in stream.populations
+        ),
+    )
+
+
+def test_what_holds_back_says_so_in_its_file() -> None:
+    network = random_unet("exact", 1, size=8, width=2)
+    held, plain = prepare_stream(network, 1), prepare_stream(network)
+    assert network_of(held).populations[1].neuron is not None
+    assert artifact.digest(network_of(held)) == artifact.digest(plain) != artifact.digest(held)
+    assert artifact.digest(artifact.decode(artifact.encode(held))) == artifact.digest(held)
+    assert artifact.digest(prepare_stream(plain, 1)) == artifact.digest(held)
+    assert [each.name for each in held.populations if each.neuron and not each.neuron.holds_back] == [
+        each.name
+        for each in held.populations
+        if each.neuron and (np.all(each.neuron.theta == 1) or each.name == held.outputs[0].population)
+    ]
+
+
+def test_what_cannot_be_held_back_is_refused() -> None:
+    with pytest.raises(NetworkError, match="^hold 7: n0 counts up to 7; hold 1 to 6 counts back$"):
+        prepare_stream(chain(4, signed(4, 7), signed(1, 9)), 7)
+    delta = SigmaDelta(np.array([2]), np.array([0]), -99, 99, -99, 99, offset=np.array([0]), shift=0, rectify=False)
+    with pytest.raises(NetworkError, match="^n0: sigma-delta neurons cannot hold back 1 counts; leave hold out$"):
+        prepare_stream(chain(1, delta, signed(1, 9)), 1)
+    with pytest.raises(NetworkError, match=" is not aligned, .*; align it, or hold nothing back$"):
+        prepare_stream(shuffle(random_unet("exact", 1, size=8, width=2), 1), 1)
+    for wrong in (-1, 7):
+        with pytest.raises(NetworkError, match=rf"^hold {wrong} must lie in 0\.\.6, below the largest payload; "):
+            replace(signed(4, 7), hold=wrong)
+    with pytest.raises(NetworkError, match="where counts are bounded and a spike subtracts its thresholds$"):
+        MultiThreshold(np.array([4]), np.array([2]), 0, 7, hold=1)
+
+
 def test_noise_around_the_edge_of_a_dead_zone_is_sent_once() -> None:
     held, sent = np.array(0), []
     for value in (4, 5, 4, 5, 4, 3, 5, 6, 4):  # around 4, the width

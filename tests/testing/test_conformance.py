@@ -355,3 +355,7 @@ def test_drawn_streams_have_one_step_and_several_and_every_kind_of_neuron() -> N
         SigmaDelta,
     }
     assert all(network.stream for network in networks)
+    holding = [
+        each for network in networks for each in network.populations[1:] if each.neuron and each.neuron.holds_back
+    ]
+    assert {each.neuron.hold for each in holding if isinstance(each.neuron, MultiThreshold)} == {1, 2}

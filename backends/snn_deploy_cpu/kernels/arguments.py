@@ -107,7 +107,7 @@ class ThresholdCells(Structure):
         *((name, c_void_p) for name in ("v", "count", "drive", "start", "theta", "reciprocal", "payloads")),
         *((name, c_int64) for name in ("size", "images", "tile", "driven_steps")),
         *((name, c_double) for name in ("least", "most")),
-        *((name, c_float) for name in ("rounding", "count_least", "count_most", "reset_value")),
+        *((name, c_float) for name in ("rounding", "count_least", "count_most", "reset_value", "hold")),
         *((name, c_int32) for name in ("per_neuron", "payload_format", "quotient", "resets", "stays")),
     )
 

@@ -61,6 +61,7 @@ typedef struct {
     int64_t size, images, tile, driven_steps;
     double least, most;
     float rounding, count_least, count_most, reset_value;
+    float hold; /* changes of at most so many counts are not sent */
     int32_t per_neuron, payload_format, quotient, resets;
     int32_t stays; /* neurons that no current reaches stay as they are, and their payloads are 0 already */
 } neurons;

@@ -31,6 +31,10 @@ INLINE int32_t step_vector(const neurons *cells, group at, int format, int quoti
         const floats before = LOAD(at.count);
         k = GREATEST(k, SUBTRACT(SPLAT(cells->count_least), before));
         k = LEAST(k, SUBTRACT(SPLAT(cells->count_most), before));
+        if (cells->hold > 0.0f) {
+            const floats rest = LEAST(GREATEST(k, SPLAT(-cells->hold)), SPLAT(cells->hold));
+            k = select_zero(SUBTRACT(k, rest), SPLAT(0.0f), k); /* 0 where |k| <= hold */
+        }
         STORE(at.count, ADD(before, k));
     }
     if (!once)

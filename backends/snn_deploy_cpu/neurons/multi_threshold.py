@@ -16,7 +16,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.network.limits import STATE_MAX
-from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.kernels.arguments import FORMATS, ThresholdCells, address_of
 from snn_deploy_cpu.kernels.library import select_kernels
@@ -45,7 +45,7 @@ class ThresholdNeurons:
     ``start`` and ``bias`` are (tile,). The second state is the running count, which exists where ``count_limits``
     bound it. ``reset_value`` is the membrane after a spike, ``None`` where a spike subtracts its thresholds.
     ``stays``: neurons without current send nothing and keep their membranes once their bias has joined, so that they may be
-    skipped where payloads are 0 before the step.
+    skipped where payloads are 0 before the step. ``hold``: changes of at most so many counts are not sent.
     """
 
     start: Floats
@@ -54,10 +54,11 @@ class ThresholdNeurons:
     count_limits: tuple[float, float] | None
     reset_value: float | None
     stays: bool = False
+    hold: float = 0.0
 
     @classmethod
     def of(
-        cls, neuron: Neuron, bias: Int64, membrane: Real, quotient: Real, settles: bool, stays: bool = False
+        cls, neuron: MultiThreshold, bias: Int64, membrane: Real, quotient: Real, settles: bool, stays: bool = False
     ) -> ThresholdNeurons:
         """The coefficients of ``neuron`` with ``bias`` (C,) int64, membranes and quotients in the formats given.
 
@@ -86,6 +87,7 @@ class ThresholdNeurons:
             count_limits,
             0.0 if neuron.reset == "zero" else None,
             stays,
+            float(neuron.hold),
         )
 
     @property
@@ -176,6 +178,7 @@ class ThresholdNeurons:
             count_least=count_least,
             count_most=count_most,
             reset_value=self.reset_value or 0.0,
+            hold=self.hold,
             quotient=FORMATS[thresholds.reciprocal.dtype],
             resets=self.reset_value is not None,
             stays=self.stays,
@@ -200,7 +203,9 @@ class ThresholdNeurons:
                 saturated += _saturate(x)
                 k = _payload(thresholds, x)
                 if count is not None and self.count_limits is not None:
-                    k = np.clip(k, self.count_limits[0] - count[here], self.count_limits[1] - count[here])
+                    k = self._hold_back(
+                        np.clip(k, self.count_limits[0] - count[here], self.count_limits[1] - count[here])
+                    )
                     count[here] += k
                 left = x - k * thresholds.theta[: x.size]
                 v[here] = left if self.reset_value is None else np.where(k != 0, self.reset_value, x)
@@ -231,9 +236,13 @@ class ThresholdNeurons:
             payload = _payload(self.thresholds, v[part])
             if second is not None and self.count_limits is not None:
                 payload = np.clip(payload, self.count_limits[0] - second[part], self.count_limits[1] - second[part])
-            if np.any(payload):
+            if np.any(self._hold_back(payload)):
                 return True
         return False
+
+    def _hold_back(self, payload: Floats) -> Floats:
+        """``payload`` without changes that are not sent."""
+        return np.where(np.abs(payload) > self.hold, payload, 0) if self.hold else payload
 
 
 def _payload(thresholds: Thresholds, v: Floats) -> Floats:

@@ -159,6 +159,7 @@ def build_neuron(
         counts=(neuron["count_min"], neuron["count_max"]) if bounded else None,
         strict=neuron["strict"],
         hard=neuron.get("reset") == "zero",
+        hold=neuron.get("hold", 0),
         bias_repeats=network.manifest["mode"] == "rate",
         clock=schedule.clock(record["start"]),
         start=record["start"],

@@ -48,6 +48,7 @@ def evaluate_frames(
             task,
             model=model,
             dead_zone=quantize_dead_zone(network, arguments.dead_zone),
+            hold=arguments.hold,
             total=samples.number,
             progress=report,
         )

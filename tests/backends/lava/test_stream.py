@@ -10,7 +10,8 @@ import pytest
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stream import open_stream
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.testing import check_streams, draw_frames, draw_stream
+from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.testing import check_streams, draw_frames, draw_stream, random_unet
 from snn_deploy.verification import Level
 from snn_deploy.verification.stream_session import verify_stream
 
@@ -26,6 +27,17 @@ def test_two_streams_side_by_side_over_frames_of_several_steps() -> None:
     frames = draw_frames(network, Random(1), 2, batch=2)
     backends = [load_backend("reference"), load_backend("lava")]
     assert verify_stream(network, frames, backends, Level.STATE).exit_code == 0
+
+
+def test_what_neurons_hold_back_is_not_sent() -> None:
+    network = prepare_stream(random_unet("exact", 3, size=4, width=2, levels=15), hold=2)
+    frames = draw_frames(network, Random(1), 2, batch=1)
+    backends = [load_backend("reference"), load_backend("lava")]
+    assert verify_stream(network, frames, backends, Level.STATE).exit_code == 0
+    from snn_deploy_lava.chip_layout import lay_out
+
+    with pytest.raises(BackendUnavailableError, match="holds changes back, .* emit the network as it was converted$"):
+        lay_out(network)
 
 
 @pytest.mark.slow

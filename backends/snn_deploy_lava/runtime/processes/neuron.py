@@ -6,7 +6,8 @@ One step, with the schedule of :mod:`snn_deploy_lava.runtime.schedule` giving th
 
     v &\leftarrow \mathrm{sat}_{24}(v + I + \text{bias})  \\
     k &= \mathrm{clip}(\lfloor (v - \mathrm{strict}) / \theta \rfloor, k_{min}, k_{max}), \quad
-    k \leftarrow \mathrm{clip}(k, a_{min} - a, a_{max} - a) \\
+    k \leftarrow \mathrm{clip}(k, a_{min} - a, a_{max} - a), \quad
+    k \leftarrow 0 \text{ where } |k| \le \mathrm{hold} \\
     v &\leftarrow v - k\theta \; \text{(hard: } 0 \text{ where } k \ne 0), \quad a \leftarrow a + k, \quad
     \text{send } k
 """
@@ -38,7 +39,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     times theta from the membrane, or resets it to zero (``hard``). ``clock`` says when an image begins here and ``start``
     from which step of the image the layer fires; the bias is added once, at ``start``, or at every step from then on
     (``bias_repeats``). ``carried``: membranes and counts (B, X, Y, C) from which each image goes on, as the frames of a stream
-    do; without them images begin from rest.
+    do; without them images begin from rest. ``hold``: changes of at most so many counts are not sent.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         end: int,
         name: str,
         carried: tuple[Int64, Int64] | None = None,
+        hold: int = 0,
     ) -> None:
         super().__init__(
             name=name,
@@ -71,6 +73,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
             start=start,
             end=end,
             carried=carried,
+            hold=hold,
         )
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
@@ -130,6 +133,7 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
         payload = self.fire(self.v, self.theta, *self.proc_params["payloads"], strict=strict)
         if counts is not None:
             payload = np.clip(payload, counts[0] - self.count, counts[1] - self.count)
+            payload[np.abs(payload) <= self.proc_params["hold"]] = 0
             self.count += payload
         if self.proc_params["hard"]:
             self.v[payload != 0] = 0

@@ -22,8 +22,16 @@ def test_tiles_are_whole_pixels(channels: int, tile: int) -> None:
     )
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-@pytest.mark.parametrize("counts", [(None, None), (-4, 9)])
+@pytest.mark.parametrize(
+    ("reset", "counts", "hold"),
+    [
+        ("subtract", (None, None), 0),
+        ("subtract", (-4, 9), 0),
+        ("subtract", (-4, 9), 2),
+        ("zero", (None, None), 0),
+        ("zero", (-4, 9), 0),
+    ],
+)
 @pytest.mark.parametrize("per_neuron", [True, False])
 @pytest.mark.parametrize("same_current", [True, False])
 @pytest.mark.parametrize("strict", [True, False])
@@ -33,13 +41,14 @@ def test_steps_are_the_specifications(
     per_neuron: bool,
     same_current: bool,
     strict: bool,
+    hold: int,
     instruction_set: str,
 ) -> None:
     """More than one tile, from pixel 3 on, membranes at both limits of 24 bits among them."""
     rng, n, begin = np.random.default_rng(0), CHANNELS * 400, CHANNELS * 3
     total = n + CHANNELS * 5
     theta = rng.integers(1, 400, CHANNELS)
-    neuron = MultiThreshold(theta, theta // 2, -9, 11, *counts, strict=strict, reset=reset)  # type: ignore[arg-type]
+    neuron = MultiThreshold(theta, theta // 2, -9, 11, *counts, strict=strict, reset=reset, hold=hold)  # type: ignore[arg-type]
     bias = rng.integers(-300, 300, CHANNELS)
     neurons = ThresholdNeurons.of(neuron, bias, np.float32, np.float32, settles=False)
     v = rng.integers(-5000, 5000, total)
