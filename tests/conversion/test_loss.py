@@ -42,7 +42,10 @@ def measured(images: Images, truth: Truth, options: Options) -> tuple[Conversion
     return conversion, measure_loss(conversion, truth, BACKEND)
 
 
-@pytest.mark.parametrize("options", [preset("exact", levels=63), preset("multi-threshold", steps=4)])
+@pytest.mark.parametrize(
+    "options",
+    [preset("exact", levels=63), pytest.param(preset("multi-threshold", steps=4), marks=pytest.mark.extended)],
+)
 def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, options: Options) -> None:
     conversion, loss = measured(images, truth, options)
     network = conversion.network
@@ -73,7 +76,7 @@ def test_the_error_is_that_of_counts_times_unit(images: Images, truth: Truth, op
     ("options", "clips"),
     [
         (preset("exact", levels=15), True),
-        (preset("exact", scale="percentile", percentile=95.0), True),
+        pytest.param(preset("exact", scale="percentile", percentile=95.0), True, marks=pytest.mark.extended),
         (preset("spiking-unet", steps=4), False),
     ],
 )

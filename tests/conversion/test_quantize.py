@@ -73,7 +73,7 @@ def score(network_values: Array, clean: Array) -> float:
     return float(np.mean([psnr_db(restored[None], original[None]) for restored, original in pairs]))
 
 
-@pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), (6, 0.2)])
+@pytest.mark.parametrize(("bits", "allowed_db"), [(8, 0.02), pytest.param(6, 0.2, marks=pytest.mark.extended)])
 def test_weight_bits_cost(denoiser: Graph, noisy: Images, clean: Images, bits: int, allowed_db: float) -> None:
     conversion = lower(denoiser, denoiser, noisy, preset("exact", weight_bits=bits))
     network, target = conversion.network, np.concatenate(clean)

@@ -31,6 +31,7 @@ def test_every_point_in_grid_order() -> None:
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+@pytest.mark.extended
 @pytest.mark.filterwarnings("default")
 def test_two_processes_find_the_same(tmp_path: Path) -> None:
     assert sweep(GRID, score, workers=2, journal=tmp_path / "sweep.jsonl") == sweep(GRID, score)

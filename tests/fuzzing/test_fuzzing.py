@@ -23,7 +23,7 @@ MINUTES = float(os.environ.get("SNN_DEPLOY_FUZZ_MINUTES", "0"))
 """Minutes for all formats together that ``make fuzz`` asks for."""
 
 SEED = int(os.environ.get("SNN_DEPLOY_FUZZ_SEED", "0")) or (secrets.randbits(32) if MINUTES else 1)
-INPUTS = 6
+INPUTS = 4
 """Changed files of each format in ``make test``."""
 
 

@@ -274,7 +274,9 @@ MISTAKES: dict[str, Callable[[Network, Any], dict[str, object]]] = {
 """Mistakes that show only where two options stand together: what a neuron's fields become."""
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(each, marks=[pytest.mark.extended] * (place % 2)) for place, each in enumerate(MISTAKES)]
+)
 def test_options_that_are_wrong_only_together_are_caught(mistake: str) -> None:
     def changed(network: Network, population: Population) -> Population:
         neuron: Any = population.neuron

@@ -153,6 +153,7 @@ def test_a_missing_lava_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         LavaBackend()
 
 
+@pytest.mark.extended
 def test_what_saturates_after_the_last_image_is_not_of_any() -> None:
     """In a stream early layers begin another image while the last layers work on the last one; found by a drawn network."""
     network = random_unet("rate", 1, size=8, steps=2)
