@@ -21,6 +21,9 @@ from mutant_source import Mutant, mutants, sample
 from mutant_table import Equivalent, Row, read_equivalents, read_table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+EXTENDED = ("-m", "not slow")
+"""What pytest is told where the tests that continuous integration adds to the quick ones run, too."""
+
 _LIMITS_S: dict[tuple[str, ...], int] = {}
 """CPU time that tests may take, once they have passed without a mutant."""
 
@@ -122,8 +125,8 @@ def _run(row: Row, found: list[Mutant], equivalents: list[Equivalent], trees: li
         else:
             waiting[mutant.mutated] = mutant
     start = time.monotonic()
-    for tests in (row.tests, row.more, row.neighbors):
-        if not waiting or not tests:
+    for tests in (row.tests, row.more, (*row.neighbors, *EXTENDED)):
+        if not waiting or tests == EXTENDED:
             continue
         limit_s = _limit_s(row.path, tests, trees)
         jobs = [mutant_runs.Job(row.path, text, tests, limit_s) for text in waiting]
