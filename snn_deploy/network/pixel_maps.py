@@ -149,6 +149,12 @@ class Taps:
             " itself; convert again for this size"
         )
 
+    def _misfit(self, rhythm: Rhythm, extent: int) -> NetworkError:
+        return NetworkError(
+            f"the pixel map from {self.size[0]}x{self.size[1]} repeats itself every {rhythm.inputs} pixels behind a border of"
+            f" {rhythm.border}; {extent} pixels do not fit it"
+        )
+
     def resized(self, axis: int, extent: int) -> Taps:
         """The map for an input of ``extent`` pixels along ``axis``."""
         before = self.size[axis]
@@ -158,16 +164,15 @@ class Taps:
         along, across, data = self._axis(axis)
         wanted = data.shape[0] + rhythm.ratio * (extent - before)
         if wanted.denominator != 1 or wanted < max(2 * rhythm.border, 1):
-            raise NetworkError(
-                f"the pixel map from {self.size[0]}x{self.size[1]} repeats itself every {rhythm.inputs} pixels behind a border of"
-                f" {rhythm.border}; {extent} pixels do not fit it"
-            )
+            raise self._misfit(rhythm, extent)
         if int(wanted) * data[0].size > MOST_TAPS:
             raise NetworkError(f"a pixel map of {int(wanted) * data[0].size} taps; at most {MOST_TAPS} are allowed")
         positions, moved = _spread(data.shape[0], int(wanted), rhythm.outputs, rhythm.border)
         at_end = positions + (int(wanted) - data.shape[0]) == np.arange(int(wanted))
         shift = np.where(at_end, extent - before, moved // rhythm.outputs * rhythm.inputs)
         along = along[positions] + shift[:, None, None]
+        if along.min() < 0 or along.max() >= extent:  # a border that reads farther than so small a map reaches
+            raise self._misfit(rhythm, extent)
         back = [np.moveaxis(values, 0, axis) for values in (along, across[positions], data[positions])]
         rows, columns = (back[0], back[1]) if axis == 0 else (back[1], back[0])
         size = (extent, self.size[1]) if axis == 0 else (self.size[0], extent)

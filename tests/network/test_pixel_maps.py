@@ -98,7 +98,17 @@ def test_a_bias_by_pixel_keeps_its_borders_and_its_phase() -> None:
 
     np.testing.assert_array_equal(resize_bias("a", bias(12, 12), (20, 16)), bias(20, 16))
     np.testing.assert_array_equal(resize_bias("a", bias(16, 16), (10, 12)), bias(10, 12))
-    constant = np.ones((2, 1, 1), np.int64)
-    assert resize_bias("a", constant, (7, 7)) is constant
-    with pytest.raises(NetworkError, match=r"^a: its bias differs by pixel .*; convert again for 13x12$"):
-        resize_bias("a", bias(12, 12), (13, 12))
+    with pytest.raises(NetworkError, match=r"^a: its bias differs by pixel and does not repeat itself; convert again"):
+        resize_bias("a", bias(12, 12), (2, 12))  # borders of two pixels at both ends
+
+
+def test_a_map_that_is_smaller_than_its_borders_is_refused() -> None:
+    """Of 12 rows and 2 reflected at each end, 3 rows are the fewest that can be reflected."""
+    whole = kernel(reflected(12), bilinear(8))
+    assert find_rhythms(whole)[0].border == 2
+    for rows in (1, 2):
+        with pytest.raises(NetworkError, match=rf" behind a border of 2; {rows} pixels do not fit it$"):
+            resize_pixel_map(whole, (rows, 8))
+    for rows in range(3, 12):
+        resized = resize_pixel_map(whole, (rows, 8))
+        np.testing.assert_array_equal(resized.indices, kernel(reflected(rows), bilinear(8)).indices)

@@ -66,6 +66,8 @@ def test_a_neuron_steps_as_written_by_hand() -> None:
     v = second = np.zeros((1, 1, 1, 1), np.int64)
     found = []
     for current in (4, 2, -1, -30, 40):
+        charged, kept = neuron.charge(v, second, np.full((1, 1, 1, 1), current))
+        assert (charged.item(), kept.item()) == (v.item() + current, second.item())
         v, second, payload = neuron.step(v, second, np.full((1, 1, 1, 1), current))
         found.append((int(v.item()), int(second.item()), int(payload.item())))
     assert found == [(4, 0, 0), (6, 9, 2), (5, 9, 0), (-25, 0, -3), (15, 18, 4)]
