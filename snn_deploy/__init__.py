@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snn_deploy.backend.protocol import Backend, Record, Run
     from snn_deploy.conversion.options import Options, preset
     from snn_deploy.errors import ClippedInputWarning, SnnDeployError
-    from snn_deploy.jobs import emit, evaluate, evaluate_stream, finetune, inspect, write_report
+    from snn_deploy.jobs import emit, evaluate, evaluate_stream, finetune, inspect, prepare_model, write_report
     from snn_deploy.network.network import Network
     from snn_deploy.targets.load import Target, load_target
     from snn_deploy.verification.comparison.levels import Level
@@ -49,6 +49,7 @@ __all__ = [
     "load",
     "load_target",
     "plan",
+    "prepare_model",
     "preset",
     "prove",
     "read_image",
@@ -69,7 +70,10 @@ _HOMES = {
     "Proof": "snn_deploy.verification.proof.obligation",
     **dict.fromkeys(("ClippedInputWarning", "SnnDeployError"), "snn_deploy.errors"),
     "Verdict": "snn_deploy.verification.comparison.verdict",
-    **dict.fromkeys(("emit", "evaluate", "evaluate_stream", "finetune", "inspect", "write_report"), "snn_deploy.jobs"),
+    **dict.fromkeys(
+        ("emit", "evaluate", "evaluate_stream", "finetune", "inspect", "prepare_model", "write_report"),
+        "snn_deploy.jobs",
+    ),
 }
 """Where each public name lives."""
 

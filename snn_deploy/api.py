@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 Image = Float32
+Calibration = str | Path | Image | Sequence[str | Path | Image] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,7 +231,7 @@ def load(path: str | Path) -> SpikingNetwork:
 
 def convert(
     model: Any,
-    calibration: str | Path | Image | Sequence[str | Path | Image] | None = None,
+    calibration: Calibration = None,
     options: Options | str | None = None,
     *,
     size: tuple[int, int] | None = None,
@@ -255,14 +256,11 @@ def convert(
     """
     if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
         raise ConversionError(f"size is {size!r}; give (height, width)")
-    if not isinstance(calibration, str | Path | np.ndarray | Sequence | None):
-        raise ConversionError(f"calibration is {type(calibration).__name__}; give files, folders or arrays of images")
     path = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
     patch = pipeline.calibration_size(path, size)
     chosen = preset(options) if isinstance(options, str) else options
-    given = [calibration] if isinstance(calibration, str | Path | np.ndarray) else calibration
-    source = None if given is None else [Path(each) if isinstance(each, str) else each for each in given]
-    picture = pipeline.input_scale(path, span, _numbers(mean), _numbers(std))
+    source = list_sources(calibration)
+    picture = pipeline.input_scale(path, span, list_numbers(mean), list_numbers(std))
     channels = pipeline.input_channels(path, patch or pipeline.input_size(path))
     loaded = load_calibration(source, channels, noise, seed, patch, picture)
     with watched(f"converting {path.name if isinstance(path, Path) else 'the model'}") as report:
@@ -287,7 +285,16 @@ def _choose(bench: Bench, converted: Converted, options: Options) -> SpikingNetw
     return SpikingNetwork(choice.converted.conversion.network, findings)
 
 
-def _numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
+def list_sources(calibration: Calibration) -> list[Path | Image] | None:
+    """Files, folders and arrays of ``calibration``; :class:`ConversionError` for anything else."""
+    if not isinstance(calibration, str | Path | np.ndarray | Sequence | None):
+        raise ConversionError(f"calibration is {type(calibration).__name__}; give files, folders or arrays of images")
+    given = [calibration] if isinstance(calibration, str | Path | np.ndarray) else calibration
+    return None if given is None else [Path(each) if isinstance(each, str) else each for each in given]
+
+
+def list_numbers(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    """One number, or one for each channel, as floats."""
     return None if given is None else tuple(float(value) for value in np.atleast_1d(np.asarray(given, np.float64)))
 
 

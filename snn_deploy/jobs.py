@@ -11,24 +11,34 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from snn_deploy.api import Image, SpikingNetwork
+import numpy as np
+
+from snn_deploy.api import Calibration, Image, SpikingNetwork, list_numbers, list_sources
 from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend, split_names
-from snn_deploy.conversion.convert import input_channels, input_scale, input_size
+from snn_deploy.conversion.convert import calibration_size, input_channels, input_scale, input_size
 from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images as files
+from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.datasets import list_entries
 from snn_deploy.data.frame_samples import FrameSample, FrameSamples
 from snn_deploy.data.frames import Frames
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.display.watching import watched
-from snn_deploy.errors import BackendUnavailableError, ReportError, StimulusError, VerificationError, suggest_extras
+from snn_deploy.errors import (
+    BackendUnavailableError,
+    ModelError,
+    ReportError,
+    StimulusError,
+    VerificationError,
+    suggest_extras,
+)
 from snn_deploy.evaluation.evaluate import Evaluation, FloatPredictor, Predictor, SpikingPredictor, Task
 from snn_deploy.evaluation.evaluate import evaluate as score
 from snn_deploy.evaluation.stream import StreamEvaluation
@@ -40,8 +50,10 @@ from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.files import write
 from snn_deploy.finetuning.export import serialize_model
 from snn_deploy.frontend.ledger import Ledger
+from snn_deploy.frontend.onnx import approximate_activations, fix_inputs, own_channels
+from snn_deploy.frontend.onnx import freeze_norm as fix_norms
 from snn_deploy.frontend.onnx import inspect as list_nodes
-from snn_deploy.frontend.onnx import own_channels
+from snn_deploy.frontend.onnx.file import load as load_model
 from snn_deploy.network import artifact
 from snn_deploy.planning.emission import emit_plan
 from snn_deploy.planning.plan import Plan, open_plan
@@ -67,6 +79,67 @@ def inspect(model: Any, size: tuple[int, int] | None = None, *, example: Image |
     if isinstance(given, Path) and given.suffix in SUFFIXES:
         return inspect_foreign(given, size=size)
     return list_nodes(given, size or input_size(given))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A changed ``model`` (``onnx.ModelProto``) for :func:`snn_deploy.convert`; in words what was changed, and what it changes."""
+
+    model: Any
+    remarks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.remarks)
+
+
+def prepare_model(
+    model: Any,
+    calibration: Calibration = None,
+    *,
+    constants: Mapping[str, float] | None = None,
+    freeze_norm: bool = False,
+    approximate: bool = False,
+    noise: float = 0.0,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    span: tuple[float, float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    example: Image | None = None,
+) -> Prepared:
+    """What ``convert --constant``, ``--freeze-norm`` and ``--approximate`` do before they convert, in this order.
+
+    ``constants`` fill inputs beside the image with a number each, by name; ``freeze_norm`` fixes the statistics of instance
+    normalization, and ``approximate`` (experimental) replaces smooth activations inside by up to three ReLUs each, both
+    fitted to the images of ``calibration``, which are cut and scaled as :func:`snn_deploy.convert` does.
+    :class:`~snn_deploy.errors.ModelError` where there is nothing of the kind to change.
+    """
+    given: Path | bytes = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
+    remarks: list[str] = []
+    if constants:
+        given = fix_inputs(given, constants)
+        remarks.append(", ".join(f"{name} = {value:g}" for name, value in constants.items()))
+    if freeze_norm or approximate:
+        scale, patch = input_scale(given, span, list_numbers(mean), list_numbers(std)), calibration_size(given, size)
+        source, channels = list_sources(calibration), own_channels(given)
+        images = np.concatenate(load_calibration_images(source, channels, noise, seed, patch, scale))
+    if freeze_norm:
+        frozen = fix_norms(given, images)
+        given = frozen.model
+        remarks.append(f"froze {len(frozen.nodes)} InstanceNormalization node(s); {_describe(frozen.loss)}")
+    if approximate:
+        made = approximate_activations(given, images)
+        given, worst = made.model, max(fit.error for _, fit in made.fits)
+        remarks.append(
+            f"{len(made.fits)} activation(s) replaced by ReLUs, each within {worst:.2%}; {_describe(made.loss)}"
+        )
+    if not remarks:
+        raise ModelError("nothing to prepare; give constants, freeze_norm or approximate")
+    return Prepared(load_model(given).model, tuple(remarks))
+
+
+def _describe(loss: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} changes by {share:.2%}" for name, share in loss) + " (2-norm, calibration images)"
 
 
 def evaluate(

@@ -16,8 +16,18 @@ from PIL import Image
 
 import snn_deploy as sd
 from snn_deploy.cli.app import main
-from snn_deploy.errors import BackendUnavailableError, ModelError, ReportError, StimulusError, VerificationError
+from snn_deploy.errors import (
+    BackendUnavailableError,
+    ConversionError,
+    ModelError,
+    ReportError,
+    StimulusError,
+    VerificationError,
+)
+from snn_deploy.frontend.onnx import fix_inputs
 from tests.cli.models import write_unet
+from tests.frontend.test_approximation import CURVES, network
+from tests.frontend.test_constant_inputs import two_inputs
 
 PHOTO = np.random.default_rng(0).random((1, 1, 16, 16)).astype(np.float32)
 
@@ -53,6 +63,26 @@ def test_inspect_lists_what_the_verb_lists(folder: Path, capsys: pytest.CaptureF
     assert str(ledger) == "9 nodes: 8 mapped, 1 folded, 0 host, 0 refused"
     refused = str(sd.inspect(write_unet(folder / "erf.onnx", extra="Erf")))
     assert re.search(r"^/Erf \(Erf\): .*Relu6 in its place", refused, re.MULTILINE)
+
+
+def test_prepared_models_convert() -> None:
+    """As the verb's options do, each with its words; what changes nothing is an error."""
+    two, silu = two_inputs(["n", 1, "h", "w"]), network(CURVES["SiLU"])
+    prepared = sd.prepare_model(onnx.load_from_string(two), constants={"level": 0.25})
+    assert str(prepared) == "level = 0.25"
+    assert prepared.model.SerializeToString() == fix_inputs(two, {"level": 0.25})
+    images = [np.random.default_rng(0).random((4, 1, 12, 12), np.float32)]
+    made = sd.prepare_model(onnx.load_from_string(silu), images, approximate=True)
+    assert re.fullmatch(
+        r"1 activation\(s\) replaced by ReLUs, each within .*%; y changes by .*% \(2-norm, .*\)", str(made)
+    )
+    assert sd.convert(made.model, images, size=(12, 12), fixed=True).network.input.shape == (1, 12, 12)
+    with pytest.raises(ModelError, match=r"^nothing to prepare; give constants, freeze_norm or approximate$"):
+        sd.prepare_model(onnx.load_from_string(silu))
+    with pytest.raises(ModelError, match=r"contains no InstanceNormalization to freeze$"):
+        sd.prepare_model(onnx.load_from_string(silu), images, freeze_norm=True)
+    with pytest.raises(ConversionError, match=r"^calibration is int; give files, folders or arrays of images$"):
+        sd.prepare_model(onnx.load_from_string(silu), 3, approximate=True)  # type: ignore[arg-type]
 
 
 def test_a_model_in_memory_is_the_same_model(folder: Path, net: sd.SpikingNetwork) -> None:
