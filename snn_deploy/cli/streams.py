@@ -15,6 +15,7 @@ from snn_deploy.backend.stream import StreamState
 from snn_deploy.backend.stream_file import load_state
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Mode, Need
+from snn_deploy.data.event_file import SUFFIXES
 from snn_deploy.data.frames import Frames
 from snn_deploy.data.stimulus import prepare_stimulus, quantize_dead_zone
 from snn_deploy.errors import StimulusError
@@ -30,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         type=Path,
         metavar="PATH",
         help="frames one after the other, states carried over: a folder of pictures in natural order, a video, TIFF pages, .npy,"
-        " .npz of events",
+        " events (.npz, .npy, .aedat4)",
     )
     group.add_argument(
         "--frames", type=shared.indices, metavar="FIRST-LAST", help="range of frames to use, counted from 0"
@@ -39,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--bin",
         type=shared.real(0, 2.0**53),
         metavar="TIME",
-        help="of an .npz of events (x, y, t, p): a frame counts those of so much time, in the unit of t",
+        help="of a file of events (x, y, t, p): a frame counts those of so much time, in the unit of t",
     )
     group.add_argument(
         "--dead-zone",
@@ -69,8 +70,8 @@ def mode(options: str) -> Mode:
 
 BIN = Need(
     "bin",
-    "without a .npz file as --stream",
-    lambda arguments: arguments.stream is not None and arguments.stream.suffix.lower() == ".npz",
+    f"without a file of events ({', '.join(SUFFIXES)}) as --stream",
+    lambda arguments: arguments.stream is not None and arguments.stream.suffix.lower() in SUFFIXES,
 )
 
 

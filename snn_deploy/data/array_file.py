@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -74,6 +74,20 @@ def _channels_first(values: Array, channels: int) -> Array | None:
 def read_entries(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz`` by name, as they are; :class:`StimulusError` for a file that is none."""
     return {where.removeprefix(f"{path}[").removesuffix("]"): values for where, values in _stored(path)}
+
+
+def read_fields(path: Path) -> tuple[str, ...]:
+    """Names of the fields of the records in an ``.npy``, from its header; empty for plain numbers, and for damaged files."""
+    try:
+        with path.open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            read: Any = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            names = read(stream)[2].names
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError, TokenError):
+        return ()
+    return tuple(names or ())
 
 
 def _stored(path: Path) -> Iterator[tuple[str, Array]]:

@@ -1,4 +1,7 @@
-"""Events of an event camera, (x, y, t, p) in an ``.npz``, binned into frames.
+"""Events of an event camera, (x, y, t, p), binned into frames.
+
+They stand in an ``.npz`` of four arrays, in an ``.npy`` of records with these fields (as tonic's data sets give them), or in an
+AEDAT 4 file, which the package aedat reads (extra ``events``); its times are microseconds.
 
 The rule: frame k counts the events with ``first + k bin <= t < first + (k + 1) bin``, ``first`` being the time of the earliest
 one, pixel by pixel. With two channels channel 0 counts those of negative polarity (``p`` 0, -1 or false) and channel 1 those of
@@ -14,27 +17,37 @@ from pathlib import Path
 import numpy as np
 
 from snn_deploy.arrays import Array, Float32, Int64, lies_within
-from snn_deploy.data.array_file import read_entries
-from snn_deploy.errors import StimulusError
+from snn_deploy.data.array_file import read_entries, read_fields
+from snn_deploy.errors import StimulusError, suggest_extras
+from snn_deploy.files import check_regular
 from snn_deploy.shapes import Size
 
 FIELDS = ("x", "y", "t", "p")
 """Names of the arrays, one entry for each event."""
+
+SUFFIXES = (".npz", ".npy", ".aedat4")
+"""Of files that may hold events."""
+
+MAX_RECORDING = 2**34
+"""Largest AEDAT 4 file in bytes; its events are held at once."""
 
 MAX_FRAMES = 2**20
 """Most frames of a file: a bin that is far too short must not ask for a stream that never ends."""
 
 
 def holds_events(path: Path) -> bool:
-    """Whether ``path`` is an ``.npz`` of events and not of images."""
-    return path.suffix.lower() == ".npz" and set(FIELDS) <= set(read_entries(path))
+    """Whether ``path`` is a file of events and not of images."""
+    kind = path.suffix.lower()
+    if kind == ".npz":
+        return set(FIELDS) <= set(read_entries(path))
+    return kind == ".aedat4" or (kind == ".npy" and bool(read_fields(path)))
 
 
 def read_events(path: Path, channels: int, size: Size, bin: float) -> Iterator[Float32]:  # noqa: A002  # what it is called
     """Frames (1, C, H, W) float32, C = 1 or 2, of the events in ``path``, each of so much time; ``size`` is (H, W)."""
     if channels not in (1, 2):
         raise StimulusError(f"{path}: events have one channel or two polarities; the network reads {channels} channels")
-    arrays = _checked(path, read_entries(path))
+    arrays = _checked(path, _read(path))
     time = arrays["t"]
     order = np.argsort(time, kind="stable")
     places, time = _places(path, arrays, size, channels)[order], time[order]
@@ -54,6 +67,35 @@ def read_events(path: Path, channels: int, size: Size, bin: float) -> Iterator[F
         np.add.at(frame, places[begin:end], weight)
         yield frame.reshape(1, channels, *size)
         begin = end
+
+
+def _read(path: Path) -> Mapping[str, Array]:
+    if path.suffix.lower() == ".aedat4":
+        return _decode(path)
+    entries = read_entries(path)
+    if path.suffix.lower() == ".npz":
+        return entries
+    (records,) = entries.values()
+    return {name: records[name] for name in records.dtype.names or ()}
+
+
+def _decode(path: Path) -> Mapping[str, Array]:
+    """The events of an AEDAT 4 file."""
+    check_regular(path, StimulusError, MAX_RECORDING)
+    try:
+        import aedat
+    except ImportError as error:
+        raise StimulusError(
+            f"{path}: AEDAT 4 files need aedat; {suggest_extras('events')}, or give an .npz with arrays x, y, t and p"
+        ) from error
+    try:
+        parts = [packet["events"] for packet in aedat.Decoder(path) if "events" in packet]
+    except Exception as error:  # of its own kinds, which it does not name
+        raise StimulusError(f"{path}: not a readable AEDAT 4 file: {' '.join(str(error).split())[:200]}") from error
+    if not parts:
+        raise StimulusError(f"{path}: contains no events")
+    events = np.concatenate(parts)
+    return {"x": events["x"], "y": events["y"], "t": events["t"], "p": events["on"]}
 
 
 def _checked(path: Path, arrays: Mapping[str, Array]) -> Mapping[str, Array]:

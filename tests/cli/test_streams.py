@@ -244,7 +244,10 @@ def test_events_are_frames(tool: Tool, frames: Path, empty_folder: Path) -> None
             ("--stream", "events.npz"),
             "events.npz: holds events; say how much time a frame has, by --bin in the unit of t",
         ),
-        (("--stream", frames, "--bin", "10"), "--bin has no effect without a .npz file as --stream; leave it out"),
+        (
+            ("--stream", frames, "--bin", "10"),
+            "--bin has no effect without a file of events (.npz, .npy, .aedat4) as --stream; leave it out",
+        ),
     ):
         found = tool("run", "n.snn", *words)
         assert (found.status, found.err) == (3, f"snn-deploy run: {message}\n")

@@ -1,6 +1,9 @@
 """Events of an event camera become frames by the rule that the module states."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -64,6 +67,59 @@ def test_a_file_of_events_is_a_stream(tmp_path: Path) -> None:
 def test_what_is_no_event(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(StimulusError, match=message):
         list(read_events(write(tmp_path / "e.npz", **changes), 2, (3, 4), 10))
+
+
+def test_records_are_events(tmp_path: Path) -> None:
+    kind = [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")]
+    records = np.array([(100, 0, 0, 1), (109, 3, 1, 0), (110, 3, 1, 1), (131, 1, 2, 1)], kind)
+    np.save(tmp_path / "e.npy", records)
+    expected = list(read_events(write(tmp_path / "e.npz"), 2, (3, 4), 10))
+    assert holds_events(tmp_path / "e.npy")
+    frames = [image for _, image in Frames(tmp_path / "e.npy", 2, bin=10, size=(3, 4))]
+    assert np.array_equal(frames, expected)
+    np.save(tmp_path / "part.npy", records[["t", "x", "y"]])
+    with pytest.raises(StimulusError, match="no array p; a file of events has x, y, t, p$"):
+        list(Frames(tmp_path / "part.npy", 2, bin=10, size=(3, 4)))
+    np.save(tmp_path / "images.npy", np.zeros((2, 2, 3, 4), np.float32))
+    assert not holds_events(tmp_path / "images.npy")
+    (tmp_path / "broken.npy").write_bytes(b"nothing")
+    assert not holds_events(tmp_path / "broken.npy")
+
+
+class Decoder:
+    """What aedat gives of a file: packets of several kinds, events among them."""
+
+    def __init__(self, path: Path) -> None:
+        if path.read_bytes() != b"recording":
+            raise RuntimeError("the file does\nnot have the expected magic number")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        kind = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
+        yield {"stream_id": 0, "events": np.array([(100, 0, 0, True), (109, 3, 1, False)], kind)}
+        yield {"stream_id": 1, "imus": np.zeros(3)}
+        yield {"stream_id": 0, "events": np.array([(110, 3, 1, True), (131, 1, 2, True)], kind)}
+
+
+def test_a_recording_of_aedat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "e.aedat4"
+    path.write_bytes(b"recording")
+    monkeypatch.setitem(sys.modules, "aedat", None)  # not installed
+    with pytest.raises(
+        StimulusError, match=r"AEDAT 4 files need aedat; .*events.*, or give an .npz with arrays x, y, t and p$"
+    ):
+        list(Frames(path, 2, bin=10, size=(3, 4)))
+    monkeypatch.setitem(sys.modules, "aedat", SimpleNamespace(Decoder=Decoder))
+    expected = list(read_events(write(tmp_path / "e.npz"), 2, (3, 4), 10))
+    assert np.array_equal([image for _, image in Frames(path, 2, bin=10, size=(3, 4))], expected)
+    path.write_bytes(b"else")
+    with pytest.raises(
+        StimulusError, match="not a readable AEDAT 4 file: the file does not have the expected magic number$"
+    ):
+        list(Frames(path, 2, bin=10, size=(3, 4)))
+    monkeypatch.setattr(Decoder, "__iter__", lambda _: iter([{"stream_id": 1, "imus": np.zeros(3)}]))
+    path.write_bytes(b"recording")
+    with pytest.raises(StimulusError, match="e.aedat4: contains no events$"):
+        list(Frames(path, 2, bin=10, size=(3, 4)))
 
 
 def test_channels_and_bins(tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ def test_every_frame_equals_the_integer_network_of_that_frame(payload: int) -> N
             assert np.array_equal(counts[name], values), name
 
 
+def test_a_neuron_sends_once_where_its_count_changes_and_else_never() -> None:
+    """No stream that keeps the counts of the integer network sends fewer: a target learns of a change by an event."""
+    network = prepare_stream(random_unet("exact", 1, size=8, width=2))
+    stream, before = open_stream(REFERENCE, network), dict[str, Int64]()
+    for frame in draw_frames(network, Random(3), 4, batch=1):
+        run = stream.push(frame)
+        for name, counts in run.counts.items():
+            assert np.array_equal(run.events[name], counts != before.get(name, 0))
+        before = dict(run.counts)
+
+
 def test_streams_under_other_schedules_count_the_same() -> None:
     still = random_unet("exact", 4, size=8, width=2, levels=15, payload=7)
     for seed in range(2):
