@@ -19,7 +19,8 @@ import numpy as np
 from snn_deploy.activity.activity import Activity, PopulationActivity
 from snn_deploy.arrays import Float64
 from snn_deploy.backend.protocol import Record, measure_trains
-from snn_deploy.mapping.traffic import Traffic, measure_operations
+from snn_deploy.mapping.operations import measure_operations
+from snn_deploy.mapping.traffic import Traffic
 from snn_deploy.network.network import Connection, Network, Population
 
 TRAINS_LIMIT = 2**28

@@ -55,13 +55,17 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class LayerMapping:
-    """One population on its cores. ``tile`` is ``None`` where not even one of its neurons fits a core."""
+    """One population on its cores. ``tile`` is ``None`` where not even one of its neurons fits a core.
+
+    ``begins_chip``: its first core is the first one of a chip, even if the chip before has more.
+    """
 
     layer: Layer
     tile: Tile | None
     uses: tuple[Use, ...]
     neuron_bound: int
     free_bound: int | None
+    begins_chip: bool = False
 
     @property
     def cores(self) -> int:
@@ -127,9 +131,19 @@ class Mapping:
         return None if any(bound is None for bound in bounds) else sum(bound for bound in bounds if bound is not None)
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """The place of each population's first core, counted chip after chip; its others follow."""
+        places, free = [], 0
+        for layer in self.layers:
+            first = -(-free // self.cores_per_chip) * self.cores_per_chip if layer.begins_chip else free
+            places.append(first)
+            free = first + layer.cores
+        return tuple(places)
+
+    @property
     def chips(self) -> int:
         """Chips that hold the cores."""
-        return -(-self.cores // self.cores_per_chip)
+        return -(-(self.places[-1] + self.layers[-1].cores) // self.cores_per_chip)
 
     @property
     def board(self) -> Board | None:
@@ -157,6 +171,7 @@ class Mapping:
                     "shape": list(layer.layer.shape),
                     "tile": None if layer.tile is None else [layer.tile.channels, layer.tile.rows, layer.tile.columns],
                     "cores": None if layer.tile is None else layer.cores,
+                    "begins_chip": layer.begins_chip,
                     "limited_by": layer.limit.resource,
                     "uses": {use.resource: {"used": use.used, "limit": use.limit} for use in layer.uses},
                 }

@@ -175,7 +175,7 @@ def choose_tile(target: Target, layer: Layer) -> Tile | None:
     """
     if not shares_taps(target):
         return choose_free_tile(target, layer)
-    for channels in _splits(layer.shape[0]) if layer.dense else _halvings(layer.shape[0]):
+    for channels in list_splits(layer.shape[0]) if layer.dense else _halvings(layer.shape[0]):
         candidates = [
             tile
             for columns in _powers_of_two(layer.shape[2])
@@ -195,8 +195,8 @@ def choose_free_tile(target: Target, layer: Layer) -> Tile | None:
     """
     per_core = target.integer("limits.neurons_per_core") // target.integer("limits.compartments_per_neuron")
     best: tuple[tuple[int, int], Tile] | None = None
-    for channels in _splits(layer.shape[0]):
-        for columns in _splits(layer.shape[2]):
+    for channels in list_splits(layer.shape[0]):
+        for columns in list_splits(layer.shape[2]):
             fullest = min(per_core // (channels * columns), layer.shape[1])
             if fullest < 1 or (
                 best is not None and Tile(channels, fullest, columns).cores(layer) > best[1].cores(layer)
@@ -242,6 +242,6 @@ def _powers_of_two(length: int) -> Iterator[int]:
     yield size
 
 
-def _splits(length: int) -> list[int]:
+def list_splits(length: int) -> list[int]:
     """Distinct ``ceil(length / n)``, largest first."""
     return sorted({-(-length // parts) for parts in range(1, length + 1)}, reverse=True)

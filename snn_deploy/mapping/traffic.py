@@ -1,7 +1,8 @@
 """Placement of the cores, the load of each, and the messages between them.
 
-Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles,
-and fill chip after chip; on a chip they fill tile after tile of the mesh, row by row. An event becomes one message per
+Cores are numbered population by population in network order, within one by channels, then rows, then columns of tiles. They
+fill chip after chip, except where a population begins one (:mod:`snn_deploy.mapping.borders`); on a chip they fill tile after tile
+of the mesh, row by row. An event becomes one message per
 core that it reaches, so a pixel on the border of a tile is sent twice (visible in Loihi 2's counters of axon_out).
 
 Where cores share a convolution's taps (Loihi 2), all cores of a population hold the grid of a whole tile: the neurons beyond the
@@ -25,9 +26,10 @@ import numpy as np
 
 from snn_deploy.activity.activity import Activity
 from snn_deploy.activity.synapses import locate_targets
-from snn_deploy.arrays import Bool, Float64, Int32, Int64
+from snn_deploy.arrays import Bool, Float64, Int64
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import Mapping
+from snn_deploy.mapping.operations import count_operations, count_taps, sum_parts
 from snn_deploy.mapping.tiling import Tile, shares_taps
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Connection, Network
@@ -130,7 +132,7 @@ def place_layers(mapping: Mapping, target: Target) -> dict[str, Block]:
 
 def measure_traffic(network: Network, activity: Activity, mapping: Mapping, target: Target) -> Traffic:
     """Operations of every core and messages of every connection, for the mean image of ``activity``."""
-    blocks = place_layers(mapping, target)
+    blocks, places = place_layers(mapping, target), list_places(mapping)
     operations = np.zeros(mapping.cores)
     neurons = np.zeros(mapping.cores, np.int64)
     messages = []
@@ -142,40 +144,11 @@ def measure_traffic(network: Network, activity: Activity, mapping: Mapping, targ
         neurons[block.cores] = np.einsum("c,y,x->cyx", *sizes).ravel()
         for connection in network.incoming(population.name):
             mean = activity.population(connection.source).mean
-            load = _operations(connection.kernel, mean, covered, block.tile).ravel()
+            load = count_operations(connection.kernel, mean, covered, block.tile).ravel()
             loads[connection.name] = load
             operations[block.cores] += load
-            messages.append(_messages(network, connection, mean, blocks, target))
+            messages.append(_messages(network, connection, mean, blocks, places, target))
     return Traffic(blocks, operations, loads, neurons, tuple(messages))
-
-
-def measure_operations(kernel: Kernel, events: Int32, shape: Shape, tile: Tile) -> Float64:
-    """Operations (steps, cores of the target) float64 of ``events`` (steps, C, H, W) in the tiles of a target of ``shape``.
-
-    The same numbers as in :class:`Traffic`, step by step: sums over the columns, then the rows, that reach a tile.
-    """
-    if isinstance(kernel, SpatialKernel):
-        return np.stack([_operations(kernel, maps.astype(np.float64), shape, tile).ravel() for maps in events])
-    taps = _taps_per_block(kernel, tile.channels)
-    landed = locate_targets(kernel, (events.shape[1], events.shape[2], events.shape[3]), (shape[1], shape[2]))
-    rows = _landings(landed[0], tile.rows, -(-shape[1] // tile.rows))
-    columns = _landings(landed[1], tile.columns, -(-shape[2] // tile.columns))
-    weights = taps.transpose(0, 2, 3, 1).reshape(taps.shape[0], -1).astype(np.float64)
-    found = []
-    for maps in events:
-        narrow = np.matmul(maps.astype(np.float64), columns.reshape(columns.shape[0], -1))  # (C, H, K_w tiles)
-        small = np.matmul(rows.reshape(rows.shape[0], -1).T, narrow)  # (C, K_h tiles, K_w tiles)
-        parts = small.reshape(-1, *rows.shape[1:], *columns.shape[1:]).transpose(1, 3, 0, 2, 4)
-        found.append((weights @ parts.reshape(weights.shape[1], -1)).ravel())
-    return np.stack(found)
-
-
-def _landings(landed: Int64, part: int, tiles: int) -> Float64:
-    """1 where a source row (or column) reaches a tile under a tap: (H, K, tiles) float64 from its targets (K, H)."""
-    met = np.zeros((landed.shape[1], landed.shape[0], tiles))
-    taps, places = np.nonzero(landed >= 0)
-    met[places, taps, landed[taps, places] // part] = 1
-    return met
 
 
 def _sides(tile: Tile) -> Shape:
@@ -185,61 +158,6 @@ def _sides(tile: Tile) -> Shape:
 def _sizes(length: int, part: int) -> Int64:
     """Lengths of the parts of an axis of ``length`` cut every ``part``."""
     return np.diff(np.append(np.arange(0, length, part), length))
-
-
-def _taps_per_block(kernel: ConvKernel | TransposedKernel, part: int) -> Int64:
-    """Non-zero weights (blocks, C_in, K_h, K_w) int64 from channels into blocks of ``part`` channels."""
-    used = kernel.weight != 0
-    if isinstance(kernel, TransposedKernel):
-        by_group = used.reshape(kernel.groups, len(used) // kernel.groups, *used.shape[1:])
-        used = np.concatenate(by_group.swapaxes(1, 2))
-    outputs, inputs = used.shape[:2]
-    counts = np.zeros((-(-outputs // part), inputs * kernel.groups, *used.shape[2:]), np.int64)
-    for output in range(outputs):
-        group = output // (outputs // kernel.groups)
-        counts[output // part, group * inputs : (group + 1) * inputs] += used[output]
-    return counts
-
-
-def _operations(kernel: Kernel, mean: Float64, shape: Shape, tile: Tile) -> Float64:
-    """Operations (blocks, row tiles, column tiles) float64 of ``mean`` events (C, H, W) in the tiles that cover ``shape``."""
-    if isinstance(kernel, SpatialKernel):
-        places = np.zeros((mean.shape[0], kernel.indptr.size - 1))
-        connected = kernel.data != 0
-        np.add.at(places.T, kernel.rows[connected], mean.reshape(mean.shape[0], -1).T[kernel.indices[connected]])
-        per_block = _summed(places, tile.channels, 0)
-        shape = mean.shape[0], *kernel.output_size
-    else:
-        taps = _taps_per_block(kernel, tile.channels).astype(np.float64)
-        rows, columns = locate_targets(kernel, (mean.shape[0], mean.shape[1], mean.shape[2]), (shape[1], shape[2]))
-        if not any(mean.strides):  # one value everywhere: the channels can be summed first
-            taps, mean = taps.sum(1, keepdims=True), mean[:1]
-        per_block = np.zeros((taps.shape[0], *shape[1:]))
-        for h, target_rows in enumerate(rows):
-            for w, target_columns in enumerate(columns):
-                (y, to_y), (x, to_x) = _progressions(target_rows), _progressions(target_columns)
-                per_block[:, to_y, to_x] += np.tensordot(taps[:, :, h, w], mean[:, y, x], 1)
-    maps = per_block.reshape(-1, *shape[1:])
-    return _summed(_summed(maps, tile.rows, 1), tile.columns, 2)
-
-
-def _progressions(landed: Int64) -> tuple[slice, slice]:
-    """Places of an axis that reach the target under one tap, and where they land: both are evenly spaced."""
-    places = np.flatnonzero(landed >= 0)
-    return _slice(places), _slice(landed[places])
-
-
-def _slice(values: Int64) -> slice:
-    """Evenly spaced ``values`` as a slice."""
-    if values.size == 0:
-        return slice(0, 0)
-    step = int(values[1] - values[0]) if values.size > 1 else 1
-    return slice(int(values[0]), int(values[-1]) + 1, step)
-
-
-def _summed(values: Float64, part: int, axis: int) -> Float64:
-    """Sums over runs of ``part`` along ``axis``."""
-    return np.add.reduceat(values, np.arange(0, values.shape[axis], part), axis=axis)
 
 
 def _reach(landed: Int64, part: int, tiles: int) -> Bool:
@@ -252,24 +170,39 @@ def _reach(landed: Int64, part: int, tiles: int) -> Bool:
 
 def _talks(kernel: ConvKernel | TransposedKernel, tile: Tile) -> Bool:
     """(blocks, C_in) bool: whether a source channel has a non-zero weight into a block of channels."""
-    return np.asarray(_taps_per_block(kernel, tile.channels).any((2, 3)))
+    return np.asarray(count_taps(kernel, tile.channels).any((2, 3)))
 
 
 def count_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> Int64:
     """Messages (C, H, W) int64 that one event of each source neuron becomes when ``target`` is cut into ``tile``."""
-    grid = -(-target[0] // tile.channels), -(-target[1] // tile.rows), -(-target[2] // tile.columns)
     if isinstance(kernel, SpatialKernel):
-        pixels, _ = _pixel_pairs(kernel, tile, grid)
+        pixels, _ = _pixel_pairs(kernel, tile, _grid(target, tile))
         reached = np.bincount(pixels, minlength=source[1] * source[2]).astype(np.int64)
         return np.broadcast_to(reached.reshape(1, *source[1:]), source)
-    rows, columns = locate_targets(kernel, source)
-    blocks = np.count_nonzero(_talks(kernel, tile), axis=0)
-    met = [
-        _reach(landed, part, tiles).sum(1)
-        for landed, part, tiles in ((rows, tile.rows, grid[1]), (columns, tile.columns, grid[2]))
-    ]
-    messages: Int64 = np.einsum("c,y,x->cyx", blocks.astype(np.int64), *met)
+    messages: Int64 = np.einsum("c,y,x->cyx", *_count_met(kernel, source, target, tile))
     return messages
+
+
+def mean_messages(kernel: Kernel, source: Shape, target: Shape, tile: Tile) -> float:
+    """The mean of :func:`count_messages` over the source's neurons."""
+    if isinstance(kernel, SpatialKernel):
+        return _pixel_pairs(kernel, tile, _grid(target, tile))[0].size / (source[1] * source[2])
+    return math.prod(float(met.mean()) for met in _count_met(kernel, source, target, tile))
+
+
+def _grid(target: Shape, tile: Tile) -> Shape:
+    channels, rows, columns = (-(-length // part) for length, part in zip(target, _sides(tile), strict=True))
+    return channels, rows, columns
+
+
+def _count_met(
+    kernel: ConvKernel | TransposedKernel, source: Shape, target: Shape, tile: Tile
+) -> tuple[Int64, Int64, Int64]:
+    """Along each axis the tiles that each source channel, row and column reaches."""
+    grid = _grid(target, tile)
+    rows, columns = locate_targets(kernel, source)
+    blocks = np.count_nonzero(_talks(kernel, tile), axis=0).astype(np.int64)
+    return blocks, _reach(rows, tile.rows, grid[1]).sum(1), _reach(columns, tile.columns, grid[2]).sum(1)
 
 
 def _pixel_pairs(kernel: SpatialKernel, tile: Tile, grid: Shape) -> tuple[Int64, Int64]:
@@ -282,24 +215,56 @@ def _pixel_pairs(kernel: SpatialKernel, tile: Tile, grid: Shape) -> tuple[Int64,
     return pairs // tiles, pairs % tiles
 
 
+def list_places(mapping: Mapping) -> Int64:
+    """The place (cores,) int64 of each core, counted chip after chip."""
+    sizes = [layer.cores for layer in mapping.layers]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    places: Int64 = np.arange(sum(sizes)) + np.repeat(np.asarray(mapping.places) - firsts, sizes)
+    return places
+
+
+def list_routes(network: Network, activity: Activity, mapping: Mapping, target: Target) -> tuple[Int64, Int64, Float64]:
+    """Sending core, receiving core, and messages per image: three lists, of all connections between populations."""
+    blocks = place_layers(mapping, target)
+    found = [
+        _routes_of(network, connection, activity.population(connection.source).mean, blocks)
+        for connection in network.connections
+        if connection.source != network.input.name
+    ]
+    begin, finish, weight = (np.concatenate(each) for each in zip(*found, strict=True))
+    return begin, finish, weight
+
+
 def _messages(
     network: Network,
     connection: Connection,
     mean: Float64,
     blocks: MappingType[str, Block],
+    places: Int64,
     target: Target,
 ) -> Messages:
+    if connection.source == network.input.name:
+        return Messages(connection.name, _count_sent(network, connection, mean, blocks), 0.0, 0.0, 0.0, 0.0)
+    begin, finish, weight = _routes_of(network, connection, mean, blocks)
+    return _hops(connection.name, places[begin], places[finish], weight, target)
+
+
+def _count_sent(network: Network, connection: Connection, mean: Float64, blocks: MappingType[str, Block]) -> float:
     source, end = network.population(connection.source), network.population(connection.target)
     fan = count_messages(connection.kernel, source.shape, end.shape, blocks[end.name].tile)
-    sent = float(np.einsum("cyx,cyx->", mean, fan))
-    if source.neuron is None:
-        return Messages(connection.name, sent, 0.0, 0.0, 0.0, 0.0)
-    here, there = blocks[source.name], blocks[end.name]
+    return float(np.einsum("cyx,cyx->", mean, fan))
+
+
+def _routes_of(network: Network, connection: Connection, mean: Float64, blocks: MappingType[str, Block]) -> Routes:
+    """Routes between core numbers, with as many messages in all as are sent."""
+    here, there = blocks[connection.source], blocks[connection.target]
     if isinstance(connection.kernel, SpatialKernel):
         begin, finish, weight = _pixel_routes(connection.kernel, mean, here, there)
     else:
         begin, finish, weight = _routes(connection.kernel, mean, here, there)
-    return _hops(connection.name, begin + here.first, finish + there.first, weight, target, sent)
+    total = weight.sum()
+    scaled: Float64 = weight * (_count_sent(network, connection, mean, blocks) / total) if total else weight
+    return begin + here.first, finish + there.first, scaled
 
 
 Routes = tuple[Int64, Int64, Float64]
@@ -335,30 +300,27 @@ def _routes(kernel: ConvKernel | TransposedKernel, events: Float64, here: Block,
     )
     pairs = []
     for table, part in zip(reach, _sides(here.tile), strict=True):
-        share = _summed(table.astype(np.float64), part, 0)
+        share = sum_parts(table.astype(np.float64), part, 0)
         talk = np.nonzero(share)
         pairs.append((*talk, share[talk] / _sizes(table.shape[0], part)[talk[0]]))
     begin = _index([axis[0] for axis in pairs], here.grid)
     finish = _index([axis[1] for axis in pairs], there.grid)
-    per_tile = _summed(_summed(_summed(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
+    per_tile = sum_parts(sum_parts(sum_parts(events, here.tile.channels, 0), here.tile.rows, 1), here.tile.columns, 2)
     weight = np.einsum("c,y,x->cyx", *(axis[2] for axis in pairs)).ravel() * per_tile.ravel()[begin]
     return begin, finish, weight
 
 
-def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Target, sent: float) -> Messages:
-    """Distances between cores ``begin`` and ``finish``, weighted; scaled to ``sent`` messages in all."""
-    if not weight.sum():
-        return Messages(name, sent, 0.0, 0.0, 0.0, 0.0)
+def _hops(name: str, begin: Int64, finish: Int64, weight: Float64, target: Target) -> Messages:
+    """Messages by the distance of places ``begin`` and ``finish``."""
     first, last = locate_cores(target, begin), locate_cores(target, finish)
     same = first[0] == last[0]
-    scale = sent / weight.sum()
     return Messages(
         name,
-        sent,
-        float((weight * same * np.abs(first[1] - last[1])).sum() * scale),
-        float((weight * same * np.abs(first[2] - last[2])).sum() * scale),
-        float((weight * same).sum() * scale),
-        float((weight * ~same).sum() * scale),
+        float(weight.sum()),
+        float((weight * same * np.abs(first[1] - last[1])).sum()),
+        float((weight * same * np.abs(first[2] - last[2])).sum()),
+        float((weight * same).sum()),
+        float((weight * ~same).sum()),
     )
 
 

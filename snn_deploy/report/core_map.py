@@ -16,7 +16,7 @@ import numpy as np
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.errors import ReportError
 from snn_deploy.mapping.fit import LayerMapping, Mapping
-from snn_deploy.mapping.traffic import Traffic, locate_cores, place_layers
+from snn_deploy.mapping.traffic import Traffic, list_places, locate_cores, place_layers
 from snn_deploy.report.svg import COLOURS, STYLE
 from snn_deploy.report.text import escape
 from snn_deploy.targets.device import Target
@@ -30,8 +30,9 @@ def core_map(mapping: Mapping, target: Target, traffic: Traffic | None = None) -
     """Every core of every chip, coloured by synaptic operations, or by its scarcest resource without ``traffic``."""
     blocks = place_layers(mapping, target)
     load, what = _loads(mapping, traffic)
-    chip, column, row = locate_cores(target, np.arange(mapping.cores))
-    place = np.arange(mapping.cores) % target.integer("limits.cores_per_chip") % target.integer("mesh.tile_cores")
+    places = list_places(mapping)
+    chip, column, row = locate_cores(target, places)
+    place = places % target.integer("limits.cores_per_chip") % target.integer("mesh.tile_cores")
     tile = _tile_side(target)
     across = min(mapping.chips, max(1, round(mapping.chips**0.5 * 1.4)))
     width = target.integer("mesh.tile_columns") * (tile * CORE + GAP) + MARGIN

@@ -50,6 +50,17 @@ def test_pilotnet_streamed_lies_in_its_bands(tool: Tool, pilotnet: tuple[Path, P
     assert single["latency_s"]["value"] < streamed["latency_s"]["value"]
 
 
+def test_a_balance_says_how_even_it_is_and_what_bounds_it(tool: Tool, network: Path) -> None:
+    words = ("estimate", network, "--rate", "0.5")
+    shown = tool(*words, "--balance", "latency")
+    assert "times the mean load" in shown.out
+    assert "times the mean load" not in tool(*words).out
+    found = json.loads(tool(*words, "--balance", "latency", "--json").out)["evenness"]
+    assert 1 <= found["bound"] <= found["busiest_over_mean"]
+    assert f"{found['busiest_over_mean']:.2f} times the mean load ({found['busiest']})" in shown.out
+    assert json.loads(tool(*words, "--json").out)["evenness"] is None
+
+
 def _energy(tool: Tool, *words: object) -> dict[str, Any]:
     found = tool(*words)
     assert found.status in (0, 1), found.err

@@ -25,6 +25,7 @@ from rich.text import Text
 from snn_deploy.activity.counting import assume_activity
 from snn_deploy.activity.stream import FrameActivity, StreamCounter
 from snn_deploy.backend.protocol import Run
+from snn_deploy.backend.simulation import SimulatedStep, Simulation
 from snn_deploy.cli.commands import (
     backends,
     demo,
@@ -44,9 +45,11 @@ from snn_deploy.conversion.convert import convert as convert_model
 from snn_deploy.conversion.loss import LayerLoss, Loss
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.options import Options
+from snn_deploy.cost.against import Against, Comparison, Difference
 from snn_deploy.cost.energy import estimate as estimate_energy
 from snn_deploy.data.metrics import ClassScore
 from snn_deploy.display import (
+    against_table,
     conversion_tables,
     counter_table,
     plan_table,
@@ -136,6 +139,20 @@ def stream() -> RenderableType:
     for _ in range(2):
         counter.add({each.name: np.full((1, *each.shape), 10**5, np.int64) for each in network().populations})
     return stream_tables.stream_table(network(), counter, "cpu[x]")
+
+
+def against() -> Against:
+    """An estimate beside a simulation, with long numbers and reasons that look like markup."""
+    differences = tuple(Difference(named(index), (-1.0) ** index * HUGE / (index + 1)) for index in range(8))
+    comparisons = tuple(
+        Comparison(what, unit, 1.0 * HUGE, 1.5 * HUGE, differences)
+        for what, unit in (("synaptic operations", ""), ("energy of synapses", "J"))
+    )
+    found = estimate_energy(network(), assume_activity(network(), 0.5), LOIHI)
+    assert found.timing is not None
+    simulated = SimulatedStep(0.123, HUGE, HUGE, HUGE)
+    simulation = SimpleNamespace(simulator="made [up]", lead=1, steps=(simulated,) * 9)
+    return Against(comparisons, found.timing.timeline.steps, cast(Simulation, simulation))
 
 
 def frames() -> RenderableType:
@@ -268,6 +285,8 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
         (),
     ),
     "stream_table": (stream, (), ()),
+    "against_table": (lambda: against_table.against_table(against(), "net[/x]", "chip"), (), ()),
+    "steps_table": (lambda: against_table.steps_table(against()), (), against_table.OPTIONAL),
     "tabulate_frames": (frames, (), ()),
     "tabulate_counters": (lambda: counter_table.tabulate_counters(COUNTS, 0.01), (), ()),
     "tabulate_changes": (lambda: diff.tabulate_changes(CHANGES, "a[/b] -> b"), (), ()),

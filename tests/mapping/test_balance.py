@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
+import math
+from itertools import pairwise, product
 
+import numpy as np
 import pytest
 
 from snn_deploy.activity.counting import count_activity
@@ -11,10 +13,12 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cost.balancing import map_balanced
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
-from snn_deploy.mapping.balance import NOTE, Cut, _finer, balance
-from snn_deploy.mapping.fit import map_network
+from snn_deploy.mapping.balance import NOTE, SLACK, balance, list_cuts, select_front
+from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
+from snn_deploy.mapping.operations import map_operations, sum_parts
 from snn_deploy.mapping.tiling import Tile, choose_free_tile, fits
+from snn_deploy.mapping.traffic import count_messages
 from snn_deploy.targets.load import load_target
 from snn_deploy.testing import random_stimulus, random_unet
 
@@ -25,7 +29,7 @@ LAYER = Layer("conv", (6, 9, 10), (SynapseGroup("a", (3, 9, 10), taps=(3, 3)),))
 
 
 def test_the_fewest_cores_are_those_of_free_tiles() -> None:
-    mapping = balance(map_network(NETWORK, LOIHI2), LOIHI2, ACTIVITY, 0.0)
+    mapping = balance(NETWORK, map_network(NETWORK, LOIHI2), LOIHI2, ACTIVITY, 0.0)
     for mapped in mapping.layers:
         free = choose_free_tile(LOIHI2, mapped.layer)
         assert free is not None
@@ -35,35 +39,106 @@ def test_the_fewest_cores_are_those_of_free_tiles() -> None:
     assert mapping.cores < map_network(NETWORK, LOIHI2).cores
 
 
-@pytest.mark.parametrize("most", [1, 3, 8])
-@pytest.mark.parametrize("cut", [Cut(Tile(6, 9, 10), 1), Cut(Tile(3, 9, 10), 2), Cut(Tile(2, 5, 5), 12)])
-def test_the_next_cut_is_the_next_of_all(cut: Cut, most: int) -> None:
-    """By trying all tiles: the fewest cores above, then the smallest tile."""
-    tiles = [Tile(*sides) for sides in product(*(range(1, length + 1) for length in LAYER.shape))]
-    finer = [
-        (tile.cores(LAYER), tile.size)
-        for tile in tiles
-        if cut.cores < tile.cores(LAYER) <= cut.cores + most and tile.size < cut.tile.size and fits(LOIHI2, LAYER, tile)
+def test_cuts_are_all_even_ones_with_the_time_of_their_busiest_tile() -> None:
+    """By trying all tiles, and summing neuron by neuron."""
+    operations = np.random.default_rng(0).integers(0, 1000, LAYER.shape).astype(np.float64)
+    found = list_cuts(LAYER, operations, LOIHI2, 7, 3)
+    synapse, neuron = (LOIHI2.quantity(f"time.{key}").value for key in ("synapse_ns", "neuron_ns"))
+    expected = {}
+    for sides in product(*(range(1, length + 1) for length in LAYER.shape)):
+        tile = Tile(*sides)
+        even = all(side == -(-length // -(-length // side)) for side, length in zip(sides, LAYER.shape, strict=True))
+        if even and tile.cores(LAYER) <= 8 and fits(LOIHI2, LAYER, tile):
+            busiest = max(
+                operations[c : c + sides[0], y : y + sides[1], x : x + sides[2]].sum()
+                for c, y, x in product(
+                    *(range(0, length, side) for side, length in zip(sides, LAYER.shape, strict=True))
+                )
+            )
+            expected[sides] = busiest * synapse + tile.size * 3 * neuron
+    assert {(cut.tile.channels, cut.tile.rows, cut.tile.columns): cut.time_ns for cut in found} == pytest.approx(
+        expected
+    )
+    assert all(cut.cores == cut.tile.cores(LAYER) for cut in found)
+    front = select_front(found)
+    assert front[0].cores == 1
+    assert len(front) > 2
+    for cut in found:
+        assert any(other.cores <= cut.cores and other.time_ns <= cut.time_ns for other in front)
+    for fewer, more in pairwise(front):
+        assert fewer.cores < more.cores
+        assert fewer.time_ns > more.time_ns
+
+
+def times(mapping: Mapping) -> list[float]:
+    """Of each layer's busiest core, from the operations of every neuron."""
+    synapse, neuron = (LOIHI2.quantity(f"time.{key}").value for key in ("synapse_ns", "neuron_ns"))
+    found = []
+    for layer in mapping.layers:
+        assert layer.tile is not None
+        sums = map_operations(NETWORK, ACTIVITY, layer.layer.name)
+        for axis, part in enumerate((layer.tile.channels, layer.tile.rows, layer.tile.columns)):
+            sums = sum_parts(sums, part, axis)
+        found.append(float(sums.max()) * synapse + layer.tile.size * NETWORK.steps * neuron)
+    return found
+
+
+def test_in_a_stream_no_other_choice_makes_the_slowest_layer_much_faster() -> None:
+    """By trying every bound: the cores that all layers take to stay below it."""
+    fewest = map_balanced(NETWORK, ACTIVITY, LOIHI2, "cores")
+    left = math.floor(0.5 * fewest.cores)
+    found = max(times(balance(NETWORK, fewest, LOIHI2, ACTIVITY, 0.5, streamed=True)))
+    fronts = [
+        select_front(
+            list_cuts(layer.layer, map_operations(NETWORK, ACTIVITY, layer.layer.name), LOIHI2, left, NETWORK.steps)
+        )
+        for layer in fewest.layers
     ]
-    found = _finer(LOIHI2, LAYER, cut, most)
-    assert (found is None) == (not finer)
-    if found is not None:
-        assert (found.cores, found.tile.size) == min(finer)
-        assert found.tile.cores(LAYER) == found.cores
+    reachable = [
+        bound
+        for bound in sorted({cut.time_ns for front in fronts for cut in front})
+        if all(front[-1].time_ns <= bound for front in fronts)
+        and sum(next(cut.cores for cut in front if cut.time_ns <= bound) for front in fronts) <= fewest.cores + left
+    ]
+    assert reachable[0] <= found <= reachable[0] * (1 + SLACK)
+
+
+def test_of_cuts_that_are_as_good_the_one_with_fewest_messages_is_chosen() -> None:
+    mapping = balance(NETWORK, map_network(NETWORK, LOIHI2), LOIHI2, ACTIVITY, 0.5, streamed=True)
+    limit = max(times(mapping))
+    for layer in mapping.layers:
+        assert layer.tile is not None
+        name = layer.layer.name
+        operations = map_operations(NETWORK, ACTIVITY, name)
+        for cut in list_cuts(layer.layer, operations, LOIHI2, 0, NETWORK.steps):
+            if cut.cores == layer.cores and cut.time_ns <= limit:
+                assert arriving(name, layer.tile) <= arriving(name, cut.tile) * (1 + 1e-12)
+
+
+def arriving(name: str, tile: Tile) -> float:
+    return sum(
+        int(ACTIVITY.population(each.source).events.sum())
+        * float(
+            count_messages(
+                each.kernel, NETWORK.population(each.source).shape, NETWORK.population(name).shape, tile
+            ).mean()
+        )
+        for each in NETWORK.incoming(name)
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_more_cores_save_time_and_are_never_more_than_allowed(streamed: bool) -> None:
     fewest = map_balanced(NETWORK, ACTIVITY, LOIHI2, "cores", streamed=streamed)
-    mapping = balance(fewest, LOIHI2, ACTIVITY, 0.5, streamed=streamed)
+    mapping = balance(NETWORK, fewest, LOIHI2, ACTIVITY, 0.5, streamed=streamed)
     assert fewest.cores < mapping.cores <= 1.5 * fewest.cores
     assert all(fits(LOIHI2, mapped.layer, mapped.tile) for mapped in mapping.layers if mapped.tile is not None)
-    times = []
+    intervals = []
     for each in (fewest, mapping):
         timing = estimate(NETWORK, ACTIVITY, LOIHI2, mapping=each, streamed=streamed).timing
         assert timing is not None
-        times.append(timing.interval_s.value)
-    assert times[1] < 0.9 * times[0]
+        intervals.append(timing.interval_s.value)
+    assert intervals[1] < 0.9 * intervals[0]
 
 
 def test_energy_is_the_least_of_those_that_are_tried() -> None:
@@ -77,4 +152,4 @@ def test_energy_is_the_least_of_those_that_are_tried() -> None:
 def test_chips_whose_tiles_are_free_have_nothing_to_balance() -> None:
     loihi1 = load_target("loihi1")
     with pytest.raises(TargetError, match=r"^target loihi1: its tiles have any size already; leave the balance out$"):
-        balance(map_network(NETWORK, loihi1), loihi1, ACTIVITY, 0.0)
+        balance(NETWORK, map_network(NETWORK, loihi1), loihi1, ACTIVITY, 0.0)

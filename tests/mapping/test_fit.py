@@ -27,6 +27,7 @@ SMALL_RECORD = {
     "shape": [4, 8, 8],
     "tile": [4, 8, 8],
     "cores": 1,
+    "begins_chip": False,
     "limited_by": "neurons",
     "uses": {
         "neurons": {"used": 256, "limit": 4095},
@@ -41,6 +42,7 @@ WIDE_RECORD = {
     "shape": [8, 16, 16],
     "tile": None,
     "cores": None,
+    "begins_chip": False,
     "limited_by": "synaptic words",
     "uses": {
         "neurons": {"used": 1, "limit": 4095},

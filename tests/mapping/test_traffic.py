@@ -13,12 +13,12 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.errors import TargetError
 from snn_deploy.mapping.fit import map_layers, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup, describe_layers
+from snn_deploy.mapping.operations import measure_operations
 from snn_deploy.mapping.tiling import Tile, measure_uses
 from snn_deploy.mapping.traffic import (
     Messages,
     count_messages,
     locate_cores,
-    measure_operations,
     measure_traffic,
     place_layers,
 )

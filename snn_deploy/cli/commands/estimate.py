@@ -13,7 +13,7 @@ from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
 from snn_deploy.cli.commands import estimate_against, estimate_stream
 from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
-from snn_deploy.cost.balancing import GOALS, map_balanced
+from snn_deploy.cost.balancing import GOALS, map_balanced, measure_evenness
 from snn_deploy.cost.energy import estimate
 from snn_deploy.cost.estimates import EnergyEstimate
 from snn_deploy.cost.loads import choose_record
@@ -22,10 +22,12 @@ from snn_deploy.display.plan_table import cost_table
 from snn_deploy.display.tables import activity_table, energy_table, mapping_table
 from snn_deploy.errors import StimulusError
 from snn_deploy.files import check_writable, write
+from snn_deploy.mapping.fit import Mapping
 from snn_deploy.network import artifact
 from snn_deploy.planning.measure import measure_plan
 from snn_deploy.planning.plan import open_plan
 from snn_deploy.report.core_map import core_map
+from snn_deploy.targets.device import Target
 from snn_deploy.targets.load import load_target
 
 OPTIONAL = ("MACs", "unit spikes", "operations / MAC", "neurons")
@@ -128,12 +130,10 @@ def execute(arguments: argparse.Namespace) -> int:
     mapping = map_balanced(network, activity, target, goal, streamed=streamed) if target.kind == "chip" else None
     is_placed = mapping is None or mapping.is_placed
     energy = estimate(network, activity, target, mapping=mapping, streamed=arguments.streamed) if is_placed else None
+    balanced = mapping if goal is not None and is_placed else None
+    evenness = None if balanced is None else measure_evenness(network, activity, target, balanced)
     if mapping is not None and arguments.map is not None:
-        if is_placed:
-            write(arguments.map, core_map(mapping, target, None))
-            note(f"wrote {arguments.map}")
-        else:
-            note(f"{arguments.map} is not written: {', '.join(mapping.unplaced)} fit on no core of {target.name}")
+        _draw(arguments.map, mapping, target)
     begin = None
     if first is not None and is_placed:
         begin = estimate(network, first, target, mapping=mapping, streamed=arguments.streamed)
@@ -144,7 +144,8 @@ def execute(arguments: argparse.Namespace) -> int:
             "clipped": record_clipping(arguments),
         }
         if first is None:
-            show_json("estimate", estimated)
+            evened = None if evenness is None else evenness.record()
+            show_json("estimate", estimated | {"evenness": evened})
         else:
             show_json("estimate-stream", estimated | estimate_stream.record(first, activity, begin))
         return 0 if mapping is None else mapping.exit_status
@@ -154,6 +155,8 @@ def execute(arguments: argparse.Namespace) -> int:
         show(table)
         for remark in remarks:
             show(str(remark))
+    if evenness is not None:
+        show(evenness.text)
     if energy is not None:
         show_energy(energy)
     if begin is not None and first is not None and energy is not None:
@@ -162,6 +165,14 @@ def execute(arguments: argparse.Namespace) -> int:
         bundle = arguments.network.with_name(f"{arguments.network.stem}_bundle")
         suggest_next("snn-deploy", "emit", arguments.network, "--to", "lava", "--out", bundle)
     return 0 if mapping is None else mapping.exit_status
+
+
+def _draw(path: Path, mapping: Mapping, target: Target) -> None:
+    if mapping.is_placed:
+        write(path, core_map(mapping, target, None))
+        note(f"wrote {path}")
+    else:
+        note(f"{path} is not written: {', '.join(mapping.unplaced)} fit on no core of {target.name}")
 
 
 def _planned(arguments: argparse.Namespace) -> int:
