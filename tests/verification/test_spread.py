@@ -20,6 +20,7 @@ from snn_deploy.verification.certificate import certify, check_certificate, writ
 from snn_deploy.verification.certificate.pages import render_junit, render_page
 from snn_deploy.verification.comparison.replay import Site, forward, repeat
 from snn_deploy.verification.comparison.spread import Distance, PopulationSpread, Spread
+from snn_deploy.verification.comparison.spread_record import restore_spread
 from snn_deploy.verification.comparison.spread_tally import SpreadTally, measure
 from snn_deploy.verification.comparison.verdict_record import find_contradictions, restore
 from snn_deploy.verification.diagnosis.faults import find_fault
@@ -246,6 +247,17 @@ def test_json_junit_page_and_certificate_say_the_same(network: Network, within: 
     assert "<p class='within-spread'>WITHIN THE CHIP" in render_page(certificate.statement)
     write_certificate(certificate, tmp_path / "c.json")
     assert check_certificate(tmp_path / "c.json") == ()
+
+
+def test_a_spread_is_of_two_recordings_and_a_population(within: Outcome) -> None:
+    spread = record(within.verdict)["spread"]
+    assert isinstance(spread, dict)
+    empty = {**spread, "populations": []}
+    alone = {**spread, "recordings": spread["recordings"][:1]}
+    alone["populations"] = [{**each, "among": [], "apart": each["apart"][:1]} for each in spread["populations"]]
+    for values in (empty, alone):
+        with pytest.raises(ValueError, match=r"^a spread needs two recordings and a population$"):
+            restore_spread(json.loads(json.dumps(values)))
 
 
 @pytest.mark.parametrize("edit", ["equal", "inside", "other", "none", "short"])
