@@ -26,7 +26,7 @@ JOBS ?= 2
 RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help anchors setup demo test test-extended test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build clean
+.PHONY: help anchors setup demo test test-extended test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build release-check clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -144,6 +144,17 @@ installation: $(READY) ## install wheel and sdist into clean environments of eve
 build: $(READY) ## wheel and sdist in dist/
 	@rm -f backends/snn_deploy_cpu/kernels/*.so
 	@$(BIN)/python -m build --no-isolation --outdir dist
+
+release-check: $(READY) ## say whether this version can be released: its notes, its metadata, and the wheel in clean environments (PYTHONS=...)
+	@$(PIP) install --quiet -c constraints.txt twine
+	@version=$$($(RUN)python -c 'import snn_deploy; print(snn_deploy.__version__)'); \
+	  grep -q "^## $$version$$" CHANGELOG.md || { echo "CHANGELOG.md has no notes for $$version: name its part of Unreleased so" >&2; exit 1; }; \
+	  ! sed -n '/^## Unreleased/,/^## [0-9]/p' CHANGELOG.md | grep -q '^\*' || \
+	  { echo "CHANGELOG.md: changes under Unreleased are not part of $$version: raise __version__ and give them its heading" >&2; exit 1; }
+	@rm -rf dist
+	@$(MAKE) --no-print-directory build
+	@$(BIN)/twine check --strict dist/*
+	@SNN_DEPLOY_PYTHONS="$(PYTHONS)" $(RUN)python -m pytest -m slow tests/test_installation.py
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) backends/snn_deploy_cpu/kernels/*.so build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -155,8 +155,15 @@ def test_the_version_stands_in_one_place(wheel: zipfile.ZipFile) -> None:
 def test_continuous_integration_calls_targets_of_make() -> None:
     yaml = pytest.importorskip("yaml", reason="needs PyYAML, which the extra dask brings")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
-    steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    workflows = [
+        yaml.safe_load(file.read_text(encoding="utf-8")) for file in (ROOT / ".github/workflows").glob("*.yml")
+    ]
+    steps = [step.get("run", "") for each in workflows for job in each["jobs"].values() for step in job["steps"]]
+    publish = next(each for each in workflows if each["name"] == "publish")["jobs"]
+    assert (publish["try"]["needs"], publish["publish"]["needs"]) == ("build", "try"), (
+        "what was not tried is not published"
+    )
+    assert [name for name, job in publish.items() if "permissions" in job] == ["publish"]
     steps += (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     commands = [step.split()[1:] for step in steps if step.startswith("make ")]
     called = {word for words in commands for word in words if "=" not in word}
