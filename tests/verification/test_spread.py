@@ -250,14 +250,13 @@ def test_json_junit_page_and_certificate_say_the_same(network: Network, within: 
 
 
 def test_a_spread_is_of_two_recordings_and_a_population(within: Outcome) -> None:
-    spread = record(within.verdict)["spread"]
-    assert isinstance(spread, dict)
+    spread = json.loads(json.dumps(record(within.verdict)))["spread"]
     empty = {**spread, "populations": []}
     alone = {**spread, "recordings": spread["recordings"][:1]}
     alone["populations"] = [{**each, "among": [], "apart": each["apart"][:1]} for each in spread["populations"]]
     for values in (empty, alone):
         with pytest.raises(ValueError, match=r"^a spread needs two recordings and a population$"):
-            restore_spread(json.loads(json.dumps(values)))
+            restore_spread(values)
 
 
 @pytest.mark.parametrize("edit", ["equal", "inside", "other", "none", "short"])
