@@ -26,7 +26,7 @@ JOBS ?= 2
 RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/
 
 .DELETE_ON_ERROR:
-.PHONY: help anchors setup demo test test-extended test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records installation build release-check clean
+.PHONY: help anchors setup demo test test-extended test-all coverage differential fuzz lock docs cli-page lint types format reproduce bench bench-accuracy zoo mutation mutants operators records exchange installation build release-check clean
 
 help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -134,6 +134,15 @@ operators: $(READY) ## write docs/reference/operators.md again
 
 records: $(READY) ## compare with every public record of a chip and of lava-dl (../shared)
 	@$(RUN)python -m pytest -q tests/exchange/test_records.py tests/verification/test_golden.py
+
+# Each in a folder of its own, which comes before .venv; PyTorch is that of EXTRAS=train. Their licences are their own.
+exchange: $(READY) ## install other tools that read NIR, and compare their spikes with ours (EXTRAS=train; Spyx brings JAX, 0.5 GB)
+	@for tool in norse==1.1.0 sinabs==3.1.3 snntorch==1.0.0 spikingjelly==2.0.0; do \
+	  folder=build/exchange/$${tool%%==*}; test -d $$folder || { echo "installing $$tool into $$folder"; \
+	  $(PIP) install --quiet --no-deps --target $$folder $$tool nirtorch==2.6 pbr==7.1.3 loguru==0.7.3; } || exit 1; done
+	@test -d build/exchange/spyx || { echo "installing spyx==1.0.0 into build/exchange/spyx"; \
+	  $(PIP) install --quiet --target build/exchange/spyx spyx==1.0.0; }
+	@$(RUN)python -m pytest -q -m slow tests/exchange/test_readers.py $(ARGS)
 
 bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes out/performance.md)
 	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md
