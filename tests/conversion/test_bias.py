@@ -150,8 +150,12 @@ def test_units_that_a_network_was_trained_for_stay(cancelling: tuple[Graph, Imag
     graph, bright = cancelling
     layers = group_layers(graph)
     scales = choose_scales(layers, calibrate(graph, layers, bright), Options())
-    with pytest.raises(UnitError, match=r"^r: its integers exceed 24 bits .* times; use fewer levels or weight bits$"):
+    with pytest.raises(
+        UnitError, match=r"^r: its integers exceed 24 bits .* times; use fewer levels or weight bits$"
+    ) as caught:
         lower(graph, graph, bright, Options(), scales)
+    bias = np.abs(layers.layers[0].bias).max() / scales.unit["r"].min()
+    assert caught.value.excess == pytest.approx(2 * bias / STATE_MAX, rel=0.01), "a bias takes half of the range"
 
 
 def test_the_bias_uses_half_of_the_range(images: Images) -> None:

@@ -43,6 +43,12 @@ def test_sizes(
     assert input_channels(content, size) == 2
 
 
+def test_nets_of_one_row_are_calibrated_at_their_own_length() -> None:
+    """A width that is free makes no picture of one row into a square."""
+    assert (input_size(model(1, "w")), calibration_size(model(1, "w"), None)) == ((1, 1024), (1, 256))
+    assert calibration_size(model("h", "w"), None) is None
+
+
 def test_a_dense_layer_names_its_size() -> None:
     nodes = [node("Flatten", "x", "f"), node("Gemm", "f w b")]
     weights = {"w": numbers(35, 2), "b": numbers(2)}

@@ -24,7 +24,10 @@ def costs_of(graph: Graph, images: Images, options: Options) -> tuple[Conversion
     conversion = lower(graph, graph, images, options)
     truth = Truth(images[:1], (ActivationProbe(graph, [layer.name for layer in conversion.layers.layers])(images[0]),))
     loss = measure_loss(conversion, truth, load_backend("reference"))
-    return conversion, measure_costs(conversion, graph, images[:1]), loss.error
+    done: list[tuple[int, int]] = []
+    costs = measure_costs(conversion, graph, images[:1], lambda *part: done.append(part))
+    assert done == [(place + 1, len(costs)) for place in range(len(costs))]
+    return conversion, costs, loss.error
 
 
 @pytest.mark.parametrize(

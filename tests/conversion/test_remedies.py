@@ -58,7 +58,7 @@ def test_what_was_tried_is_not_tried_again(bench: Bench, poor: Choice, monkeypat
 
 
 def test_trials_end_with_the_time(bench: Bench, poor: Choice) -> None:
-    times: Iterator[float] = iter([0.0, *[16.0] * 20])
+    times: Iterator[float] = iter([1e6, *[1e6 + 16.0] * 20])
     done: list[tuple[int, int]] = []
     remedies = find_remedies(bench, BACKEND, poor.trial, (), lambda *part: done.append(part), clock=lambda: next(times))
     assert [remedy.change for remedy in remedies] == ["--levels 255"]

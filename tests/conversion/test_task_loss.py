@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.conversion.task_loss import ASSUMED_DB, Measure, Task, TaskLoss
+from snn_deploy.conversion.task_loss import ASSUMED_DB, BARS, Measure, Task, TaskLoss
 from snn_deploy.data.images import Images
 from snn_deploy.network.picture_scale import PictureScale
 
@@ -102,6 +102,19 @@ def test_what_an_output_is_taken_for(host: tuple[str, ...], channels: int, facto
             == "psnr"
         )
     assert task.lose(wide(expected), 0.25).value == (0.25 if measure == "variation" else 0)
+
+
+def test_brighter_than_white_and_darker_than_black_is_shown_as_those() -> None:
+    """What a display cannot show is no loss, on either side."""
+    expected = wide([2 * (image - 0.5) for image in CLEAN])
+    values = [np.where(image < 0, image - 0.5, image) for image in expected]
+    assert Task.of((), [image.astype(np.float32) for image in expected], CLEAN, measure="psnr").lose(
+        values, 0.5
+    ).value == (pytest.approx(0, abs=1e-6))
+
+
+def test_nothing_is_suggested_up_to_the_bars_of_the_docs() -> None:
+    assert BARS == {"psnr": 0.05, "labels": 1.0, "variation": 1.5}
 
 
 def test_limits_are_in_decibels_or_percent() -> None:
