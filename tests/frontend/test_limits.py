@@ -25,6 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 HARMLESS = {"maxpool_wide_big", "depthwise_made_dense"}
 """Built as bombs, and small after all: a window of 16 x 16 has 256 populations, 4096 groups become 32 million weights."""
 
+LARGE = {"same_names_below_the_limit", "many_constants", "depthwise_made_dense"}
+"""Take half a second to one each."""
+
 LARGEST = {"resize_many", "resize_many_small", "deep_relu_and_pool", "deep_neg_below_the_limit", "deep_maxpool_relu"}
 """Take one to four seconds each, just below what is refused before it is done."""
 
@@ -52,7 +55,12 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.parametrize(
-    "names", [sorted(set(BOMBS) - LARGEST), pytest.param(sorted(LARGEST), marks=pytest.mark.slow)], ids=["", "largest"]
+    "names",
+    [
+        pytest.param(sorted(set(BOMBS) - LARGE - LARGEST), id="small"),
+        pytest.param(sorted(LARGE), id="large", marks=pytest.mark.extended),
+        pytest.param(sorted(LARGEST), id="largest", marks=pytest.mark.slow),
+    ],
 )
 def test_bombs_are_one_line(names: list[str], tmp_path: Path) -> None:
     """One process for all of them: what it says of each, after how many seconds, and the peak of its memory until then."""
