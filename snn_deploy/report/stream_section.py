@@ -41,7 +41,7 @@ def _names(stream: StreamEvaluation) -> set[str]:
 def _activity(stream: StreamEvaluation) -> Markup:
     """Operations per MAC, and the share of neurons that sent."""
     frames = [frame.activity for frame in stream.frames]
-    drawn = [Line("share of the neurons that changed", [frame.changed / stream.neurons for frame in frames])]
+    drawn = [Line("neurons that changed", [frame.changed / stream.neurons for frame in frames])]
     if stream.macs:
         drawn.insert(0, Line("operations per MAC", [frame.synaptic_operations / stream.macs for frame in frames]))
     return lines(drawn, "frame", "per frame")

@@ -341,7 +341,7 @@ def test_a_stream_is_drawn_over_its_frames(files: dict[str, Path], tmp_path: Pat
     for part in (
         "denoise: psnr_db",
         "3 frame(s)",
-        "per frame: operations per MAC; share of",
+        "per frame: operations per MAC; neurons that changed (dashed)",
         "PSNR in dB: spiking network; float",
         "loss in dB: float network above",
         "mean of 2 frame(s) after the first",
