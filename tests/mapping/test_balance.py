@@ -13,7 +13,16 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cost.balancing import map_balanced
 from snn_deploy.cost.energy import estimate
 from snn_deploy.errors import TargetError
-from snn_deploy.mapping.balance import NOTE, SLACK, balance, list_cuts, select_front
+from snn_deploy.mapping.balance import (
+    NOTE,
+    SLACK,
+    Cut,
+    _spend_on_best,
+    _spend_on_slowest,
+    balance,
+    list_cuts,
+    select_front,
+)
 from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.layout import Layer, SynapseGroup
 from snn_deploy.mapping.operations import map_operations, sum_parts
@@ -81,6 +90,36 @@ def times(mapping: Mapping) -> list[float]:
             sums = sum_parts(sums, part, axis)
         found.append(float(sums.max()) * synapse + layer.tile.size * NETWORK.steps * neuron)
     return found
+
+
+@pytest.mark.parametrize(
+    ("left", "one_at_a_time", "streamed"),
+    [
+        (1, (1, 3), (1, 2)),
+        (2, (3, 2), (3, 2)),
+        (3, (3, 3), (3, 3)),
+        (4, (4, 3), (4, 3)),
+        (6, (3, 6), (4, 3)),
+        (8, (4, 6), (4, 6)),
+        (90, (4, 6), (4, 6)),
+    ],
+)
+def test_cores_are_spent_where_they_save_most(
+    left: int, one_at_a_time: tuple[int, int], streamed: tuple[int, int]
+) -> None:
+    """By hand: a saves 25 ns by core with its first two more, b 20 with its first and 13 with the next three."""
+    tile = Tile(1, 1, 1)
+    all_cuts = {
+        "a": [Cut(tile, 1, 100.0), Cut(tile, 3, 50.0), Cut(tile, 4, 38.0)],
+        "b": [Cut(tile, 2, 60.0), Cut(tile, 3, 40.0), Cut(tile, 6, 1.0)],
+    }
+
+    def cuts(name: str, most: int) -> list[Cut]:
+        return [cut for cut in all_cuts[name] if cut.cores <= all_cuts[name][0].cores + most]
+
+    for spend, expected in ((_spend_on_best, one_at_a_time), (_spend_on_slowest, streamed)):
+        chosen = spend(("a", "b"), cuts, left)
+        assert (chosen["a"].cores, chosen["b"].cores) == expected
 
 
 def test_in_a_stream_no_other_choice_makes_the_slowest_layer_much_faster() -> None:

@@ -66,6 +66,16 @@ def test_fewer_messages_cross_on_as_many_chips(target: Target) -> None:
             assert measure_traffic(NETWORK, ACTIVITY, more, target).between_chips >= after.between_chips * (1 - 1e-12)
 
 
+def test_two_chips_have_a_border_too(tmp_path: Path) -> None:
+    target = small(tmp_path, "loihi2", neurons=200, cores=40)
+    mapping = map_network(NETWORK, target)
+    found = choose_borders(NETWORK, ACTIVITY, mapping, target)
+    assert mapping.chips == found.chips == 2
+    assert [layer.begins_chip for layer in found.layers].count(True) == 1
+    before, after = (measure_traffic(NETWORK, ACTIVITY, each, target) for each in (mapping, found))
+    assert after.between_chips < 0.6 * before.between_chips
+
+
 def test_routes_are_the_messages_between_populations(target: Target) -> None:
     mapping = map_network(NETWORK, target)
     begin, finish, messages = list_routes(NETWORK, ACTIVITY, mapping, target)
