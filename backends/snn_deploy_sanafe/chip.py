@@ -18,7 +18,7 @@ from snn_deploy.files import write
 def describe_chip(inputs: int) -> str:
     """SANA-FE's ``loihi.yaml`` with ``inputs`` input units in each core."""
     text = (files("sanafe.examples") / "loihi.yaml").read_text(encoding="utf-8")
-    return re.sub(r"loihi_inputs\[0\.\.\d+\]", f"loihi_inputs[0..{max(inputs, 1) - 1}]", text)
+    return re.sub(r"loihi_inputs\[0\.\.\d+\]", f"loihi_inputs[0..{inputs - 1}]", text)
 
 
 def build_chip(sanafe: Any, inputs: int) -> Any:

@@ -91,7 +91,7 @@ def _describe(network: Network, expected: Run) -> dict[str, object]:
                 "first_step": population.start + LEAD,
                 "steps": network.steps,
                 "fires": not is_read_out(network, population),
-                "counts": expected.counts[population.name].reshape(-1).tolist(),
+                "counts": expected.counts[population.name].ravel().tolist(),
             }
             for number, population in enumerate(network.populations[1:])
         ],
@@ -99,7 +99,7 @@ def _describe(network: Network, expected: Run) -> dict[str, object]:
 
 
 def _encode(record: dict[str, object]) -> bytes:
-    return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
 
 
 def _readme(network: Network) -> str:

@@ -9,7 +9,7 @@ from snn_deploy.backend.protocol import Run
 from snn_deploy.backend.simulation import CAUSES, Cause, Caused, NeuronWork, SimulatedStep, Simulation
 from snn_deploy.network.network import Network
 from snn_deploy_sanafe.placement import number_core
-from snn_deploy_sanafe.program import LEAD, Program
+from snn_deploy_sanafe.program import LEAD, Program, group_name
 
 
 def measure(program: Program, network: Network, results: Any, run: Run) -> Simulation:
@@ -17,7 +17,12 @@ def measure(program: Program, network: Network, results: Any, run: Run) -> Simul
     steps = results["timesteps_executed"]
     neurons = sum(population.size for population in network.populations[1:])
     spikes = sum(map(len, results["spike_trace"]))
-    in_windows = sum(_is_in_window(program, network, each.group_name, step) for step, each in _list_spikes(results))
+    names = {group_name(number): population.name for number, population in enumerate(network.populations[1:])}
+    in_windows = sum(
+        _is_in_window(network, names[each.group_name], step)
+        for step, fired in enumerate(results["spike_trace"])
+        for each in fired
+    )
     updates, fired = (results[key] - program.clock_spikes for key in ("neurons_updated", "neurons_fired"))
     relays = program.others - program.clocks
     trace, energy = results["perf_trace"], results["energy"]
@@ -37,17 +42,9 @@ def measure(program: Program, network: Network, results: Any, run: Run) -> Simul
     )
 
 
-def _list_spikes(results: Any) -> list[tuple[int, Any]]:
-    return [(step, each) for step, fired in enumerate(results["spike_trace"]) for each in fired]
-
-
-def _is_in_window(program: Program, network: Network, group: str, step: int) -> bool:
-    """Whether what ``group`` sends in ``step`` left its population in its window."""
-    sender = program.senders[group]
-    if sender.population is None:
-        return True
-    own = step - sender.late - LEAD - network.population(sender.population).start
-    return 0 <= own < network.steps
+def _is_in_window(network: Network, population: str, step: int) -> bool:
+    """Whether what ``population`` sends in ``step`` of the simulation is sent in its window."""
+    return 0 <= step - LEAD - network.population(population).start < network.steps
 
 
 def _assign(program: Program, network: Network, results: Any) -> dict[Cause, Caused]:
@@ -65,11 +62,10 @@ def _assign(program: Program, network: Network, results: Any) -> dict[Cause, Cau
 
 
 def _find_cause(program: Program, network: Network, message: Any, step: int) -> Cause:
-    group = message["src_neuron_group_id"]
-    sender = program.senders[group]
+    sender = program.senders[message["src_neuron_group_id"]]
     if sender.population is None:
         return "clocks"
-    if not _is_in_window(program, network, group, step):
+    if not _is_in_window(network, sender.population, step - sender.late):
         return "late"
     core = number_core(message["dest_x"], message["dest_y"], message["dest_core_offset"])
     if core >= program.placement.free:

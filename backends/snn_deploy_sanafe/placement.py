@@ -82,8 +82,8 @@ def _mesh() -> tuple[int, int, int]:
 
 def _number_tiles(shape: Shape, tile: Tile) -> Int64:
     """The number (neurons,) of the tile in which each neuron of ``shape`` lies."""
-    counts = [-(-extent // part) for extent, part in zip(shape, (tile.channels, tile.rows, tile.columns), strict=True)]
+    rows, columns = -(-shape[1] // tile.rows), -(-shape[2] // tile.columns)
     axes = np.ogrid[: shape[0], : shape[1], : shape[2]]
     c, y, x = (axis // part for axis, part in zip(axes, (tile.channels, tile.rows, tile.columns), strict=True))
-    numbers: Int64 = ((c * counts[1] + y) * counts[2] + x).astype(np.int64).reshape(-1)
+    numbers: Int64 = ((c * rows + y) * columns + x).astype(np.int64).ravel()
     return numbers

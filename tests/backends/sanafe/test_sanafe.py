@@ -61,6 +61,7 @@ def test_spikes_and_membranes_are_those_of_the_specification(
     assert capfd.readouterr().out == "", "what SANA-FE prints is no result"
     assert done == [(each + 1, images) for each in range(images)]
     assert (run.network, run.stimulus) == (expected.network, expected.stimulus)
+    assert run.saturations == dict.fromkeys(expected.counts, 0)
     for mine, theirs in (
         (run.counts, expected.counts),
         (run.events, expected.events),
