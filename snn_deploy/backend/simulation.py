@@ -26,10 +26,10 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 class Caused:
     """Synaptic operations, messages, and hops of messages along both axes of the mesh."""
 
-    operations: int = 0
-    messages: int = 0
-    hops_ew: int = 0
-    hops_ns: int = 0
+    operations: int
+    messages: int
+    hops_ew: int
+    hops_ns: int
 
 
 @dataclass(frozen=True)

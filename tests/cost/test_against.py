@@ -237,4 +237,4 @@ def test_only_one_image_on_a_chip_is_compared(case: tuple[Network, Activity, Ene
     with pytest.raises(TargetError, match=r"of one image on a chip$"):
         compare(network, activity, mapping, TARGET, replace(energy, timing=None), simulation)
     with pytest.raises(ValueError, match=r"are needed$"):
-        replace(simulation, causes={"direct": Caused()})
+        replace(simulation, causes={"direct": Caused(1, 1, 1, 1)})
