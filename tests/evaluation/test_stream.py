@@ -38,7 +38,7 @@ def network(model: Path) -> Network:
 @pytest.fixture(scope="module")
 def samples() -> tuple[FrameSample, ...]:
     """A scene that stands still, a square that moves in it; the reference is the scene without the square."""
-    scene = np.random.default_rng(0).random((1, 1, 16, 16)).astype(np.float32)
+    scene = np.random.default_rng(0).random((1, 1, 16, 24)).astype(np.float32)
     frames = []
     for number in range(FRAMES):
         seen = scene.copy()
@@ -49,7 +49,7 @@ def samples() -> tuple[FrameSample, ...]:
 
 def labelled(samples: tuple[FrameSample, ...]) -> tuple[FrameSample, ...]:
     return tuple(
-        replace(sample, reference=(np.arange(256).reshape(16, 16) % (3 + number) == 0).astype(np.int64))
+        replace(sample, reference=(np.arange(16 * 24).reshape(16, 24) % (3 + number) == 0).astype(np.int64))
         for number, sample in enumerate(samples)
     )
 
@@ -98,8 +98,17 @@ def test_agreement_is_with_the_float_network(network: Network, model: Path, samp
 
 
 def test_operations_are_those_of_the_stream(network: Network, samples: tuple[FrameSample, ...]) -> None:
-    found = evaluate_stream(network, load_backend("reference"), samples, "denoise")
-    stream = prepare_stream(network)
+    seen: list[tuple[int, int]] = []
+    found = evaluate_stream(
+        network,
+        load_backend("reference"),
+        samples,
+        "denoise",
+        total=3,
+        progress=lambda done, of: seen.append((done, of)),
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    stream = prepare_stream(network.at_size(16, 24))
     opened, counter = open_stream(load_backend("cpu"), stream), StreamCounter(stream)
     for sample, frame in zip(samples, found.frames, strict=True):
         events = opened.push(prepare_stimulus(network, sample.seen)[1]).events
@@ -107,7 +116,7 @@ def test_operations_are_those_of_the_stream(network: Network, samples: tuple[Fra
         assert frame.activity.changed == sum(int((sent > 0).sum()) for sent in events.values())
     later = [frame.activity.synaptic_operations for frame in found.frames[1:]]
     assert found.operations_per_mac == sum(later) / 2 / counter.macs
-    assert (found.macs, found.neurons) == (counter.macs, sum(each.size for each in network.populations))
+    assert (found.macs, found.neurons) == (counter.macs, sum(each.size for each in stream.populations))
     assert evaluate_stream(network, load_backend("cpu"), samples[:1], "denoise").operations_per_mac is None
 
 
@@ -144,7 +153,7 @@ def test_what_cannot_be_scored(network: Network, model: Path, root: Path, sample
     other = root / "models/segmenter_isbi.onnx"
     with pytest.raises(
         StimulusError,
-        match=r"^segmenter_isbi.onnx: .* it gives \(1, 2, 16, 16\), the spiking network \(1, 1, 16, 16\)$",
+        match=r"^segmenter_isbi.onnx: .* it gives \(1, 2, 16, 24\), the spiking network \(1, 1, 16, 24\)$",
     ):
         evaluate_stream(network, backend, unjudged, "denoise", model=other)
     with pytest.raises(StimulusError, match=r"^segmenter_camseq.onnx: is the float model of another network: image "):
