@@ -10,6 +10,10 @@ FRAMES_SHOWN = 40
 """Most frames that have a row of their own."""
 
 
+LOSS = {"denoise": "loss [dB]", "segment": "loss"}
+"""Headings of what the float network scores above the spiking one."""
+
+
 def sequence_table(evaluation: StreamEvaluation, title: str) -> PlainTable:
     """Rows of frames, all or every n-th of many, and of all together: scores, loss, operations, and share of what changed."""
     every = -(-len(evaluation.frames) // FRAMES_SHOWN)
@@ -21,7 +25,7 @@ def sequence_table(evaluation: StreamEvaluation, title: str) -> PlainTable:
     table.add_column("frame")
     for heading in (
         *(SCORES[name] for name in names),
-        *(("loss",) if with_loss else ()),
+        *((LOSS[evaluation.task or "segment"],) if with_loss else ()),
         "operations / MAC",
         "changed",
     ):
