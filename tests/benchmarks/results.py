@@ -162,7 +162,7 @@ def main() -> None:
     found: dict[str, Part] = json.loads(arguments.parts.read_text(encoding="utf-8")) if known else {}
     everything = [study for study in studies() if study.path.is_file()]
     measure_all([study for study in everything if arguments.only in study.title], found, arguments)
-    plots = write_plots(arguments.out.parent / "img", found, everything, noisy_crop(arguments.shared))
+    plots = write_plots(arguments.out.parents[1] / "img", found, everything, noisy_crop(arguments.shared))
     write_page(arguments.out, found, everything, plots)
     note(f"wrote {arguments.out}")
 
