@@ -59,6 +59,7 @@ def test_a_file_of_events_is_a_stream(tmp_path: Path) -> None:
         ({"y": [0, -1, 1, 2]}, "convert it for the sensor's size$"),
         ({"p": [1, 2, 1, 1]}, "polarities p other than 1 and 0, or 1 and -1$"),
         ({"t": [1.0, np.nan, 2.0, 3.0]}, "or that are not numbers$"),
+        ({"t": [-(2.0**53) - 2, 1.0, 2.0, 3.0]}, r"times beyond \+-2\*\*53, or that are not numbers$"),
         ({"t": [1, 2, 3]}, "each needs one number for each event$"),
         ({"x": [0.5, 1.0, 2.0, 3.0]}, "x and y must be integers, t and p numbers$"),
         ({"t": [0, 1, 2, 2**40]}, "bins of 10 make 109,951,162,778 frames; at most 1,048,576 are read$"),
