@@ -206,6 +206,7 @@ def test_percentiles_of_nothing_are_zero() -> None:
         ([-3.0, 0.0], -3.0, 0.0),
         ([-6.0, -4.0], -6.0, 0.0),
         ([-1.0, 3.0], None, None),
+        ([-0.25, 0.75], None, None),
         ([0.0, 0.0], 0.0, 1.0),
     ],
 )
@@ -220,10 +221,10 @@ def test_bins_have_an_edge_at_zero(values: list[float], low: float | None, high:
     if low is not None:
         assert (edges[0], edges[-1]) == (low, high)
     else:
-        width = 4 / (BINS - 1)
+        width = (values[1] - values[0]) / (BINS - 1)
         assert np.allclose(np.diff(edges), width)
-        assert -1 - width < edges[0] <= -1
-        assert 3 - 1e-9 <= edges[-1] < 3 + width
+        assert values[0] - width < edges[0] <= values[0]
+        assert values[1] - 1e-9 <= edges[-1] < values[1] + width
     for value in (*values, *(value / 2 for value in values)):
         place = min(int(np.searchsorted(edges, value + 1e-12, side="right")) - 1, BINS - 1)
         assert statistics.histogram[0, place] >= 1

@@ -214,6 +214,8 @@ def test_counts_are_those_of_the_neurons(
     rate = observe_counts(graph, layers, small_images, scales, Options(mode="rate", steps=4))
     steps = np.moveaxis(np.concatenate(small_images[::2]), 1, 3) * (4 / scales.unit["x"])
     np.testing.assert_array_equal(rate["x"], np.rint(steps))
+    coarse = observe_counts(graph, layers, small_images, scales, Options(mode="rate", steps=4, input_levels=2))
+    assert coarse["x"].max() == 8, "two levels in each of four steps"
 
 
 def test_one_image_and_dead_channels_are_enough(small_unet: UNet, small_images: Images) -> None:
