@@ -130,6 +130,7 @@ def test_scales_and_groups_move_into_weights(op: Conv | ConvTranspose) -> None:
     assert np.array_equal(apply_linear(scale_inputs(op, CHANNELS), x), apply_linear(op, x * CHANNELS[:, None, None]))
     assert np.array_equal(apply_linear(ungroup(op), x), plain)
     assert ungroup(op).groups == 1
+    assert (ungroup(op) is op) == (op.groups == 1)
     wide = widen(op, 2, len(plain) + 5)
     padded = np.pad(plain, ((2, 3), (0, 0), (0, 0)))
     assert np.array_equal(apply_linear(wide, x), padded)

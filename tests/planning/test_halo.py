@@ -88,6 +88,7 @@ STRIDED = TransposedKernel(np.ones((3, 3, 2, 2), np.int8), (2, 2))
         (network(("input", "y", conv(1, 1, 4, pads=(1, 2, 2, 1)))), (1, 1), Halo(2, 2)),
         (network(("input", "y", conv(1, 1, pads=(0, 0, 0, 0)))), (1, 1), Halo(0, 2)),
         (network(("input", "y", conv(1, 1, strides=(2, 4)))), (2, 4), Halo(1, 0)),
+        (network(("input", "y", conv(1, 1, strides=(3, 2)))), (3, 2), Halo(1, 1)),  # of 16 rows, one is left over
         (unet(STRIDED), (2, 2), Halo(5, 5)),
         (unet(bilinear(8)), (2, 2), Halo(6, 6)),
     ],

@@ -52,6 +52,9 @@ def test_groups_compute_what_the_whole_network_computes() -> None:
     for first in range(len(NAMES)):
         for last in range(first + 1, len(NAMES) + 1):
             stage = cut_stage(whole, NAMES[first:last])
+            to = f" to {NAMES[last - 1]}" if last > first + 1 else ""
+            part = f"{whole.name}, {NAMES[first]}{to}"
+            assert stage.network.name == (whole.name if last - first == len(NAMES) else part)
             run = load_backend("cpu").run(stage.network, stage.read(expected.counts))
             for name in stage.members:
                 assert np.array_equal(run.counts[name], expected.counts[name]), (first, last, name)
