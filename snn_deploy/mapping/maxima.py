@@ -1,4 +1,4 @@
-"""Maxima over windows, found again in a network: the tournaments that :mod:`snn_deploy.passes.expand_max_pool` made of them.
+"""Maxima over windows, found again in an exact-mode network: what :mod:`snn_deploy.passes.expand_max_pool` made of them.
 
 Of pixels a and b, ``relu(b - a)`` is what the maximum exceeds a by. A *leader* is a pixel of the window and the relays that add
 to it; the pixels that it is the maximum of are known, one at first. A population ``relu(leader - other leader)`` makes both one
@@ -64,9 +64,10 @@ def _find(network: Network, population: Population) -> Maximum | None:
     whole = frozenset((row, column) for row in range(rows) for column in range(columns))
     if known.get(leader) != whole or len(whole) == 1 or not _serve(network, inner, population.name):
         return None
-    least, largest = network.population(total.source).count_range or (0, 0)
-    if not _passes(population, least, largest):
+    counts = network.population(total.source).count_range
+    if counts is None or not _passes(population, *counts):
         return None
+    least, largest = counts
     if not all(_passes(network.population(name), 0, largest - least) for name in inner):
         return None
     return Maximum(population.name, total.source, *total.window, inner)
@@ -114,8 +115,8 @@ def _serve(network: Network, relays: tuple[str, ...], name: str) -> bool:
 
 def _passes(population: Population, least: int, largest: int) -> bool:
     """Whether counts from ``least`` to ``largest`` are sent as they are."""
-    low, high = population.count_range or (0, 0)
     smallest, greatest = population.payload_range
+    low, high = population.count_range or (smallest, greatest)
     return max(low, smallest) <= least and min(high, greatest) >= largest
 
 

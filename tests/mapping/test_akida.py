@@ -269,3 +269,18 @@ def test_transposed_ones(taps: int, pads: tuple[int, int, int, int], side: int, 
     spread = np.zeros((1, 2, 10, 12), np.int64)
     spread[..., ::2, ::2] = maps
     assert np.array_equal(dynamics.apply(unfold(kernel), spread), expected)
+
+
+def test_channels_that_do_not_mix_are_read_one_by_one() -> None:
+    """Layers for that are smaller, and what the engine's own pools are made of."""
+    kernels: tuple[tuple[Kernel, str], ...] = (
+        (TransposedKernel(weights(2, 1, 2, 2), (2, 2), groups=2), "depthwise transposed"),
+        (TransposedKernel(weights(2, 2, 2, 2), (2, 2)), "transposed"),
+        (ConvKernel(weights(2, 1, 3, 3), pads=PIXEL, groups=2), "depthwise"),
+        (ConvKernel(weights(2, 2, 3, 3), pads=PIXEL), "conv"),
+        (ConvKernel(weights(4, 1, 3, 3), pads=PIXEL, groups=2), "conv"),
+    )
+    for kernel, kind in kernels:
+        layer = plan_layers(network(kernel, (2, 8, 8))).layers[0]
+        assert (layer.name, layer.kind) == ("fires", kind)
+        assert layer.weight.shape[1] == (1 if kind.startswith("depthwise") else 2)

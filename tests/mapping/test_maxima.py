@@ -113,6 +113,14 @@ def test_what_is_no_maximum(network: Network, what: str) -> None:
     assert find_maxima(OTHERS[what](network)) == ()
 
 
+def test_counts_without_limits_have_no_maximum_that_is_known(network: Network) -> None:
+    source = network.population("r")
+    assert source.neuron is not None
+    unlimited = replace(source, neuron=replace(source.neuron, count_min=None, count_max=None))
+    populations = tuple(unlimited if each.name == "r" else each for each in network.populations)
+    assert find_maxima(replace(network, mode="rate", populations=populations)) == ()
+
+
 def test_limits_that_hold_every_count(network: Network) -> None:
     for name, least in (("m", -3), ("m.max1", 0), ("m.max3", 0)):
         assert len(find_maxima(another(name, limited(least, 127))(network))) == 1
