@@ -14,6 +14,7 @@ from snn_deploy_lava.runtime import description, trace, versions
 from snn_deploy_lava.runtime.command import Int64, UsageError, find_program, read_payloads, run_bundle
 from snn_deploy_lava.runtime.guard import WorkerError
 from snn_deploy_lava.runtime.tiles import Array, Records, run_groups
+from snn_deploy_lava.runtime.versions import VersionError
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 3
-    except (UsageError, ValueError, versions.VersionError) as error:
+    except (UsageError, ValueError, VersionError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
     except WorkerError as error:

@@ -55,6 +55,7 @@ def test_every_file_is_there_and_hashed(folder: Path) -> None:
     assert "Images of 36x28 pixels, 3 group(s) of layers" in text
     assert f"| 2 | `{NAMES[1]}` to `{NAMES[2]}`, 2 populations | " in text
     assert text.count("| 18x16 |") == 1
+    assert f"| 3 | `{NAMES[3]}` to `{NAMES[-1]}`, {len(NAMES) - 3} populations | " in text
     assert "plan_command" in (folder / "run.py").read_text()
 
 
