@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from snn_deploy.backend import registry
 from snn_deploy.cli import app as cli
 from snn_deploy.cli.commands import backends
 from snn_deploy.cli.json_schemas import DEFINITIONS, list_kinds, read_schema
@@ -123,7 +126,27 @@ def test_backends_run_or_say_why_not(tool: Tool) -> None:
     states = {state["name"]: state for state in json.loads(shown.out)["backends"]}
     assert states["reference"]["runs"]
     assert all(state["note"] for state in states.values())
-    assert shown.status == (0 if all(state["runs"] for state in states.values()) else 1)
+    assert (shown.status, all(state["runs"] for state in states.values() if state["installed"])) == (0, True)
+
+
+def test_a_backend_that_fails_is_status_1_and_one_that_lacks_something_is_not(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = (
+        EntryPoint("absent", "no_such_library_anywhere:Toy", registry.GROUP),
+        EntryPoint("reference", "snn_deploy_reference:ReferenceBackend", registry.GROUP),
+    )
+    monkeypatch.setattr(registry, "_find_points", cache(lambda: points))
+    shown = tool("backends")
+    assert (shown.status, "No module named" in shown.out) == (0, True)
+    broken = EntryPoint("broken", "fractions:Fraction.as_integer_ratio", registry.GROUP)
+    monkeypatch.setattr(registry, "_find_points", cache(lambda: (*points, broken)))
+    shown = tool("backends", "--json")
+    states = {state["name"]: (state["installed"], state["runs"]) for state in json.loads(shown.out)["backends"]}
+    assert (shown.status, states) == (
+        1,
+        {"absent": (False, False), "reference": (True, True), "broken": (True, False)},
+    )
 
 
 def test_targets_say_where_numbers_come_from(tool: Tool) -> None:

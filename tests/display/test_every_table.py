@@ -316,7 +316,9 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
     "tabulate_kinds": (lambda: schema.tabulate_kinds([(n, f"{n}: {HUGE}") for n in FOREIGN]), (), ()),
     "tabulate_checks": (checks, (), ()),
     "tabulate_backends": (
-        lambda: backends.tabulate_backends([{"name": n, "runs": False, "note": f"{n}: {HUGE} " * 6} for n in FOREIGN]),
+        lambda: backends.tabulate_backends(
+            [{"name": n, "installed": True, "runs": False, "note": f"{n}: {HUGE} " * 6} for n in FOREIGN]
+        ),
         (),
         (),
     ),

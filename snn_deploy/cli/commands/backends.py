@@ -1,4 +1,4 @@
-"""``snn-deploy backends``: what is installed and whether it can run."""
+"""``snn-deploy backends``: which backends are ready, which lack what they need, and which fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "backends",
-        description="List the installed backends and run a small network on each; status 1 where one cannot.",
+        description="List the backends and run a small network on each that has what it needs; status 1 where one fails.",
         epilog="example: snn-deploy backends --json",
     )
     shared.add_json(parser)
@@ -35,17 +35,25 @@ def add(verbs: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Load and try every backend."""
-    states = {}
-    for name in list_backends():
-        try:
-            states[name] = {"name": name, "runs": True, "note": _try(load_backend(name))}
-        except SnnDeployError as error:
-            states[name] = {"name": name, "runs": False, "note": str(error)}
+    states = [_state(name) for name in list_backends()]
     if arguments.json:
-        show_json("backends", {"backends": list(states.values())})
+        show_json("backends", {"backends": states})
     else:
-        show(tabulate_backends(list(states.values())))
-    return 0 if all(state["runs"] for state in states.values()) else 1
+        show(tabulate_backends(states))
+    return 0 if all(state["runs"] or not state["installed"] for state in states) else 1
+
+
+def _state(name: str) -> dict[str, str | bool]:
+    """Whether everything that the backend needs is installed, whether it ran, and how long that took or why it did not."""
+    try:
+        backend = load_backend(name)
+    except BackendUnavailableError as error:
+        missing = isinstance(error.__cause__, ImportError | SnnDeployError)  # else its own code failed
+        return {"name": name, "installed": not missing, "runs": False, "note": str(error)}
+    try:
+        return {"name": name, "installed": True, "runs": True, "note": _try(backend)}
+    except SnnDeployError as error:
+        return {"name": name, "installed": True, "runs": False, "note": str(error)}
 
 
 def _try(backend: Backend) -> str:
@@ -72,5 +80,6 @@ def tabulate_backends(states: Sequence[Mapping[str, Any]]) -> PlainTable:
     for heading in ("backend", "runs", "note"):
         table.add_column(heading)
     for state in states:
-        table.add_row(state["name"], "yes" if state["runs"] else Text("no", "red"), str(state["note"]))
+        failed = Text("no", "red" if state["installed"] else "")
+        table.add_row(state["name"], "yes" if state["runs"] else failed, str(state["note"]))
     return table
