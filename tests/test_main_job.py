@@ -72,15 +72,24 @@ def test_exact_counts_are_the_integer_networks_and_cost_little(
     assert loss <= 0.05  # the bar of the main job, at N = 127
 
 
-@pytest.mark.parametrize("mode", ["exact", "rate"])
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("exact", ("cpu", "lava")),
+        ("rate", ("cpu",)),
+        pytest.param("rate", ("lava",), marks=pytest.mark.extended),
+    ],
+)
 def test_every_event_and_state_of_the_denoiser_is_the_references(
-    mode: str, calibration: list[images.Image], camera: tuple[images.Image, images.Image]
+    mode: str, names: tuple[str, ...], calibration: list[images.Image], camera: tuple[images.Image, images.Image]
 ) -> None:
     options = Options() if mode == "exact" else preset("multi-threshold", steps=3)
     network = convert(DENOISER, calibration[:2], options, (16, 16)).conversion.network
     stimulus = quantize_images(network, images.center_crop(camera[1], 16, 16))
     expected = backend("reference").run(network, stimulus, Record.STATES)
-    for name in ("cpu", "lava") if find_spec("lava") else ("cpu",):
+    for name in names:
+        if name == "lava" and len(names) > 1 and find_spec("lava") is None:
+            continue
         verdict = compare(network, [expected, backend(name).run(network, stimulus, Record.STATES)], Level.STATE)
         assert verdict.exit_code == 0, verdict.line
         assert not verdict.silent

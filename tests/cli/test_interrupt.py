@@ -108,10 +108,10 @@ def test_convert(empty_folder: Path, network: Path, pictures: Path) -> None:
     [
         ("run", "--out", "restored.png"),
         ("verify", "--certificate", "certificate.json"),
-        ("estimate", "--map", "map.svg"),
+        pytest.param(("estimate", "--map", "map.svg"), marks=pytest.mark.extended),
         ("report", "--out", "report.html"),
     ],
-    ids=lambda words: str(words[0]),
+    ids=("run", "verify", "estimate", "report"),
 )
 def test_in_the_middle_of_a_run(words: tuple[str, ...], empty_folder: Path, network: Path, picture: Path) -> None:
     verb, *rest = words

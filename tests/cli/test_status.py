@@ -69,9 +69,17 @@ def _outside(words: str, *arguments: object) -> "subprocess.CompletedProcess[str
     ("words", "reason"),
     [
         ("$TOOL targets >&-", "standard output is closed; to discard the result, write > /dev/null"),
-        ("$TOOL targets > /dev/full", "standard output: No space left on device; the result is incomplete"),
+        pytest.param(
+            "$TOOL targets > /dev/full",
+            "standard output: No space left on device; the result is incomplete",
+            marks=pytest.mark.extended,
+        ),
         ("$TOOL targets --json > /dev/full", "standard output: No space left on device; the result is incomplete"),
-        ("$TOOL complete bash > /dev/full", "standard output: No space left on device; the result is incomplete"),
+        pytest.param(
+            "$TOOL complete bash > /dev/full",
+            "standard output: No space left on device; the result is incomplete",
+            marks=pytest.mark.extended,
+        ),
         ("$TOOL --help > /dev/full", "standard output: No space left on device; the result is incomplete"),
         ("$TOOL targets loihi2 --json | true", "standard output: Broken pipe; the result is incomplete"),
     ],

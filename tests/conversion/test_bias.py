@@ -94,7 +94,8 @@ def test_a_resampling_read_out_has_one_unit(images: Images) -> None:
     assert error.max() < 1e-4
 
 
-@pytest.mark.parametrize(("levels", "most"), [(127, 0.02), pytest.param(65535, 0.6, marks=pytest.mark.extended)])
+@pytest.mark.extended
+@pytest.mark.parametrize(("levels", "most"), [(127, 0.02), (65535, 0.6)])
 def test_a_wide_read_out_is_made_to_fit(images: Images, levels: int, most: float) -> None:
     """512 channels of full counts: at 8 bits of weights the worst case takes 26 bits, or 35, more than weights have."""
     graph = chain(usual(512) * 0 + 0.1, np.zeros(512), np.ones((1, 512)) * np.linspace(0.5, 1, 512), np.array([0.5]))

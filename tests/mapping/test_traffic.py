@@ -278,6 +278,7 @@ def test_input_axons_of_pixel_maps(kernel: SpatialKernel, tile: Tile) -> None:
         assert most <= uses["input axons"] <= int(np.prod(shape))
 
 
+@pytest.mark.extended
 def test_bilinear_upsampling_fits_a_core_at_any_size() -> None:
     """A neuron reads four pixels, not the whole map: 64 channels of 64x64 have 16 times the axons of a core."""
     mapping = map_network(resampled(bilinear((64, 64)), 64), load_target("loihi2"))

@@ -96,17 +96,12 @@ def test_the_cpu_backend_equals_the_reference(kind: str, seed: int) -> None:
     assert verdict.status is Status.EQUAL
 
 
+@pytest.mark.extended
 @needs_lava
 @pytest.mark.lava
 @pytest.mark.parametrize(
     ("kind", "record"),
-    [
-        ("sigma-delta", Record.STATES),
-        *(
-            pytest.param(kind, record, marks=pytest.mark.extended)
-            for kind, record in (("lif", Record.STATES), ("lif", Record.TRAINS), ("sigma-delta", Record.TRAINS))
-        ),
-    ],
+    [(kind, record) for kind in ("lif", "sigma-delta") for record in (Record.STATES, Record.TRAINS)],
 )
 def test_lava_equals_the_reference(kind: str, record: Record) -> None:
     """With every kind of connection, two images in a stream; the processes that show their states, and the plain ones."""
@@ -158,7 +153,12 @@ def converted(name: str, kind: str, size: int, **changes: int) -> Network:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("denoiser_s25", "lif"), ("denoiser_s25", "sigma-delta"), ("segmenter_isbi", "sigma-delta")]
+    ("name", "kind"),
+    [
+        ("denoiser_s25", "lif"),
+        ("denoiser_s25", "sigma-delta"),
+        pytest.param("segmenter_isbi", "sigma-delta", marks=pytest.mark.extended),
+    ],
 )
 def test_the_trained_networks_fit_the_chip_and_the_cpu_backend(name: str, kind: str) -> None:
     network = converted(name, kind, 16, **({"steps": 6} if kind == "lif" else {}))
@@ -226,6 +226,7 @@ def test_thresholds_and_biases_beyond_lavas_lif_are_refused() -> None:
         LavaBackend().run(wrong, random_stimulus(wrong))
 
 
+@pytest.mark.extended
 @needs_lava
 def test_the_command_line_converts_and_emits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As docs/explanation/modes.md says it, at a small size; what single spikes cannot do ends in one line."""

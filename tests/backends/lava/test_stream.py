@@ -29,6 +29,7 @@ def test_two_streams_side_by_side_over_frames_of_several_steps() -> None:
     assert verify_stream(network, frames, backends, Level.STATE).exit_code == 0
 
 
+@pytest.mark.extended
 def test_what_neurons_hold_back_is_not_sent() -> None:
     network = prepare_stream(random_unet("exact", 3, size=4, width=2, levels=15), hold=2)
     frames = draw_frames(network, Random(1), 2, batch=1)

@@ -167,7 +167,7 @@ def test_two_faults_are_both_introduced(network: Network, right: Replay) -> None
     assert diagnose(network, wrong, "dec").causes[0] == ("bias missing",)
 
 
-@pytest.mark.parametrize("population", ["enc1/b", "dec"])
+@pytest.mark.parametrize("population", ["enc1/b", pytest.param("dec", marks=pytest.mark.extended)])
 def test_the_autopsy_names_the_fault(network: Network, right: Replay, population: str) -> None:
     for fault in FAULTS:
         site = fault.change(Site.of(network, population))
