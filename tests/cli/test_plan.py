@@ -85,6 +85,7 @@ def test_a_plan_runs_verifies_and_is_estimated(
 def test_a_plan_is_emitted_with_what_its_files_must_give(
     tool: Tool, network: Path, large: Path, planned: Path, tmp_path: Path
 ) -> None:
+    pytest.importorskip("lava", reason="needs lava-nc")
     words = ("emit", network, "--to", "lava", "--plan", planned, "--input", large)
     written = tool(*words, "--out", tmp_path / "files")
     assert written.status == 0, written.err
@@ -154,6 +155,8 @@ def test_a_model_is_converted_first(tool: Tool, tmp_path: Path) -> None:
 def test_wrong_words_are_one_line(
     tool: Tool, network: Path, picture: Path, planned: Path, empty_folder: Path, words: tuple[str, ...], message: str
 ) -> None:
+    if "lava" in words:
+        pytest.importorskip("lava", reason="needs lava-nc")
     files = {"NET": network, "PIC": picture, "PLAN": planned}
     found = tool(*(files.get(word, word) for word in words))
     assert (found.status, found.out, found.err.count("\n")) == (3, "", 1)

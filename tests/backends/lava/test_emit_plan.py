@@ -32,6 +32,7 @@ REFERENCE = load_backend("reference")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("lava", reason="needs lava-nc")
     path = tmp_path_factory.mktemp("plan") / "files"
     digest = emit_plan(plan_of(NET, THREE), WHOLE, STIMULUS, LavaBackend(), path, REFERENCE)
     assert digest == hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
