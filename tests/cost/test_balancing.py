@@ -79,11 +79,9 @@ def test_shipped_models_are_as_even_as_layers_on_cores_of_their_own_can_be(
     channels = 3 if model in ("denoiser_color_s25", "segmenter_camseq") else 1
     photographs = images.load_bundled_images(channels)
     photograph = images.center_crop(photographs[0], 64, 64)
-    network = convert(root / f"models/{model}.onnx", [photograph]).conversion.network
-    clean = network.picture.apply(photograph)
-    network, payloads = prepare_stimulus(
-        network, images.add_noise(clean, noise, 0, network.picture) if noise else clean, model
-    )
+    shown = images.add_noise(photograph, noise, 0) if noise else photograph
+    network = convert(root / f"models/{model}.onnx", [shown]).conversion.network
+    network, payloads = prepare_stimulus(network, shown, model)
     activity = count_activity(network, load_backend("cpu").run(network, payloads))
     fewest = map_balanced(network, activity, LOIHI2, "cores")
     mapping = map_balanced(network, activity, LOIHI2, "latency", streamed=True)
