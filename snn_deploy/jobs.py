@@ -50,7 +50,7 @@ from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.files import write
 from snn_deploy.finetuning.export import serialize_model
 from snn_deploy.frontend.ledger import Ledger
-from snn_deploy.frontend.onnx import approximate_activations, fix_inputs, own_channels
+from snn_deploy.frontend.onnx import approximate_activations, describe_change, fix_inputs, own_channels
 from snn_deploy.frontend.onnx import freeze_norm as fix_norms
 from snn_deploy.frontend.onnx import inspect as list_nodes
 from snn_deploy.frontend.onnx.file import load as load_model
@@ -126,20 +126,16 @@ def prepare_model(
     if freeze_norm:
         frozen = fix_norms(given, images)
         given = frozen.model
-        remarks.append(f"froze {len(frozen.nodes)} InstanceNormalization node(s); {_describe(frozen.loss)}")
+        remarks.append(f"froze {len(frozen.nodes)} InstanceNormalization node(s); {describe_change(frozen.loss)}")
     if approximate:
         made = approximate_activations(given, images)
         given, worst = made.model, max(fit.error for _, fit in made.fits)
         remarks.append(
-            f"{len(made.fits)} activation(s) replaced by ReLUs, each within {worst:.2%}; {_describe(made.loss)}"
+            f"{len(made.fits)} activation(s) replaced by ReLUs, each within {worst:.2%}; {describe_change(made.loss)}"
         )
     if not remarks:
         raise ModelError("nothing to prepare; give constants, freeze_norm or approximate")
     return Prepared(load_model(given).model, tuple(remarks))
-
-
-def _describe(loss: Iterable[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} changes by {share:.2%}" for name, share in loss) + " (2-norm, calibration images)"
 
 
 def evaluate(

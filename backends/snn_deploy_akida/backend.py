@@ -12,7 +12,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
 from snn_deploy.errors import BackendUnavailableError
-from snn_deploy.mapping.akida import EnginePlan, plan_layers
+from snn_deploy.mapping.akida import EnginePlan, name_misfits, plan_layers
 from snn_deploy.network import artifact
 from snn_deploy.network.dynamics import advance, initialize_membrane, transmit
 from snn_deploy.network.network import Network
@@ -45,8 +45,8 @@ class AkidaBackend:
     ) -> Run:
         """Run input payloads ``stimulus`` (B, C, H, W) int64; see :class:`~snn_deploy.backend.protocol.Run`.
 
-        ``states`` are ``None`` for every ``record``. :class:`~snn_deploy.errors.BackendUnavailableError` names what is no layer
-        of the engine, before anything runs.
+        Membranes cannot be read, so ``states`` is always ``None``. Before anything runs,
+        :class:`~snn_deploy.errors.BackendUnavailableError` names the populations that no layer of the engine can compute.
         """
         plan = check_network(network)
         check_stimulus(network, stimulus)
@@ -73,9 +73,7 @@ def check_network(network: Network) -> EnginePlan:
     """The layers of ``network``; :class:`~snn_deploy.errors.BackendUnavailableError` names what does not fit."""
     plan = plan_layers(network)
     if plan.misfits:
-        named = "; ".join(f"{each.population}: {each.reason}" for each in plan.misfits[:NAMED])
-        more = f"; and {len(plan.misfits) - NAMED} more" if len(plan.misfits) > NAMED else ""
-        raise BackendUnavailableError(f"akida cannot run this network: {named}{more}")
+        raise BackendUnavailableError(f"akida cannot run this network: {name_misfits(plan.misfits, NAMED)}")
     return plan
 
 

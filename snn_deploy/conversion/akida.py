@@ -11,7 +11,7 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy.errors import ConversionError
-from snn_deploy.mapping.akida import Misfit, plan_layers
+from snn_deploy.mapping.akida import Misfit, name_misfits, plan_layers
 from snn_deploy.mapping.akida_layers import MANTISSA_MAX
 from snn_deploy.network.network import Network
 
@@ -41,7 +41,7 @@ def _halve(magnitude: Int64, shift: Int64) -> Int64:
 
 
 def check_akida(network: Network) -> None:
-    """:class:`~snn_deploy.errors.ConversionError` names every population of ``network`` that is no layer of the engine."""
+    """:class:`~snn_deploy.errors.ConversionError` names every population of ``network`` that no layer of the engine can compute."""
     misfits = plan_layers(network).misfits
     if misfits:
         raise ConversionError(describe_misfits(network.name, misfits))
@@ -49,6 +49,4 @@ def check_akida(network: Network) -> None:
 
 def describe_misfits(name: str, misfits: tuple[Misfit, ...]) -> str:
     """One line that names the first of ``misfits`` of the network ``name``."""
-    named = "; ".join(f"{each.population}: {each.reason}" for each in misfits[:NAMED])
-    more = f"; and {len(misfits) - NAMED} more" if len(misfits) > NAMED else ""
-    return f"{name} does not fit Akida 2: {named}{more}; snn-deploy inspect --target akida2 lists all"
+    return f"{name} does not fit Akida 2: {name_misfits(misfits, NAMED)}; snn-deploy inspect --target akida2 lists all"

@@ -49,6 +49,12 @@ class Misfit:
     reason: str
 
 
+def name_misfits(misfits: Sequence[Misfit], most: int) -> str:
+    """The first ``most`` of ``misfits`` with their reasons, and how many more there are."""
+    named = [f"{each.population}: {each.reason}" for each in misfits[:most]]
+    return "; ".join([*named, *([f"and {len(misfits) - most} more"] if len(misfits) > most else [])])
+
+
 @dataclass(frozen=True, eq=False)
 class EnginePlan:
     """The layers of a network, sources first; ``maxima`` of it that the engine takes whole; what does not fit."""

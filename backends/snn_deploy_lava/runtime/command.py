@@ -7,9 +7,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from snn_deploy_lava.runtime.description import Description
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
 
+T = TypeVar("T")
 Int64 = npt.NDArray[np.int64]
 Result = tuple[dict[str, dict[str, npt.NDArray[Any]]], dict[str, str]]
 
@@ -33,21 +34,17 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     folder = bundle / "conformance" if options.conformance else bundle
     checked = options.conformance or options.input is None
-    try:
-        if not options.any_lava:
-            versions.check()
-        network = description.read(find_program(folder, options) / "network.snn")
+
+    def run() -> tuple[Description, Int64, Result]:
+        program = find_program(folder, options)
+        network = description.read(program / "network.snn")
         stimulus = read_payloads(network, options.input or folder / "input.npy")
-        records, models = run_bundle(find_program(folder, options), stimulus, network, options)
-    except OSError as error:
-        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
-        return 3
-    except (UsageError, ValueError, versions.VersionError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 3
-    except WorkerError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+        return network, stimulus, run_bundle(program, stimulus, network, options)
+
+    done = attempt(run, options)
+    if isinstance(done, int):
+        return done
+    network, stimulus, (records, models) = done
     if options.out is not None:
         trace.write(options.out, network, stimulus, records, f"lava-{options.target}", models)
     if not checked:
@@ -57,6 +54,23 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     populations = f"{len(records)} population" + ("s" if len(records) > 1 else "")
     sys.stdout.write("\n".join(lines or [f"equal: {populations}, every count"]) + "\n")
     return 1 if lines else 0
+
+
+def attempt(run: Callable[[], T], options: argparse.Namespace) -> T | int:
+    """What ``run`` returns with a version of Lava that was tested; else the exit status, and one line on standard error."""
+    try:
+        if not options.any_lava:
+            versions.check()
+        return run()
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
+        return 3
+    except (UsageError, ValueError, versions.VersionError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 3
+    except WorkerError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
 
 
 def find_program(folder: Path, options: argparse.Namespace) -> Path:

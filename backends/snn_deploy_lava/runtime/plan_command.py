@@ -10,31 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from snn_deploy_lava.runtime import description, trace, versions
-from snn_deploy_lava.runtime.command import Int64, UsageError, find_program, read_payloads, run_bundle
-from snn_deploy_lava.runtime.guard import WorkerError
+from snn_deploy_lava.runtime import description, trace
+from snn_deploy_lava.runtime.command import Int64, attempt, find_program, read_payloads, run_bundle
 from snn_deploy_lava.runtime.tiles import Array, Records, run_groups
-from snn_deploy_lava.runtime.versions import VersionError
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 done and, where compared, equal; 1 counts differ; 2 a run failed; 3 bad input."""
     options = _parser().parse_args(arguments)
-    try:
-        if not options.any_lava:
-            versions.check()
+
+    def run() -> tuple[description.Description, Int64, tuple[Records, dict[str, str]]]:
         network = description.read(folder / "network.snn")
         stimulus = read_payloads(network, options.input or folder / "input.npy")
-        records, models = _run(folder, network, stimulus, options)
-    except OSError as error:
-        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
-        return 3
-    except (UsageError, ValueError, VersionError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 3
-    except WorkerError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+        return network, stimulus, _run(folder, network, stimulus, options)
+
+    done = attempt(run, options)
+    if isinstance(done, int):
+        return done
+    network, stimulus, (records, models) = done
     if options.out is not None:
         trace.write(options.out, network, stimulus, records, f"lava-{options.target}", models)
     if options.input is not None:

@@ -25,7 +25,7 @@ from snn_deploy.display.console import note, progress, show, show_json, suggest_
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
-from snn_deploy.frontend.onnx import approximate_activations, fix_inputs, freeze_norm, own_channels
+from snn_deploy.frontend.onnx import approximate_activations, describe_change, fix_inputs, freeze_norm, own_channels
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
@@ -225,10 +225,9 @@ def _approximated(arguments: argparse.Namespace, model: Path) -> Path:
     path: Path = arguments.out.with_suffix(".approximate.onnx")
     write(path, made.model)
     count, worst = len(made.fits), max(fit.error for _, fit in made.fits)
-    loss = ", ".join(f"{name} changes by {share:.2%}" for name, share in made.loss)
     note(
-        f"wrote {path}, experimental: {count} activation(s) replaced by ReLUs, each within {worst:.2%}; {loss} (2-norm,"
-        " calibration images)"
+        f"wrote {path}, experimental: {count} activation(s) replaced by ReLUs, each within {worst:.2%}; "
+        f"{describe_change(made.loss)}"
     )
     return path
 
@@ -240,6 +239,5 @@ def _frozen(arguments: argparse.Namespace) -> Path:
     frozen = freeze_norm(arguments.model, np.concatenate(list(images)))
     path: Path = arguments.out.with_suffix(".frozen.onnx")
     write(path, frozen.model)
-    loss = ", ".join(f"{name} changes by {share:.2%}" for name, share in frozen.loss)
-    note(f"froze {len(frozen.nodes)} InstanceNormalization node(s) in {path}: {loss} (2-norm, calibration images)")
+    note(f"froze {len(frozen.nodes)} InstanceNormalization node(s) in {path}: {describe_change(frozen.loss)}")
     return path

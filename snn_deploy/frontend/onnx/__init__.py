@@ -23,6 +23,7 @@ from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
 from snn_deploy.frontend.onnx.importer import Imported, inspect, own_channels, own_sides, own_size, read
 from snn_deploy.frontend.onnx.input_range import own_range
+from snn_deploy.frontend.onnx.model_runs import describe_change
 from snn_deploy.frontend.onnx.runtime import session
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Frozen",
     "Imported",
     "approximate_activations",
+    "describe_change",
     "fix_inputs",
     "freeze_norm",
     "inspect",

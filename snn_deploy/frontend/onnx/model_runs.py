@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -60,3 +61,8 @@ def relate_error(one: Float32, two: Float32) -> float:
     """``|one - two| / |two|``, Euclidean norms."""
     difference = np.linalg.norm((one.astype(np.float64) - two.astype(np.float64)).ravel())
     return float(difference) / max(float(np.linalg.norm(two.astype(np.float64).ravel())), 1e-300)
+
+
+def describe_change(loss: Iterable[tuple[str, float]]) -> str:
+    """In words, by how much (:func:`relate_error`) each output of a changed model differs on the calibration images."""
+    return ", ".join(f"{name} changes by {share:.2%}" for name, share in loss) + " (2-norm, calibration images)"
