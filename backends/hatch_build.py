@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -86,12 +87,13 @@ def find_kernels() -> list[Path]:
 def compile_kernels(compiler: list[str]) -> list[Path]:
     """The libraries, all or none; :class:`subprocess.CalledProcessError` says what the compiler did not like."""
     sources = sorted(str(file) for file in FOLDER.glob("*.c"))
+    digest: int = runpy.run_path(str(FOLDER / "sources.py"))["digest_sources"](FOLDER)
     target = ("-target", ZIG_TARGET) if _is_zig(compiler) and _is_x86() else ()
     chosen = _flags()
     made = {FOLDER / f"kernels_{name}.so": FOLDER / f"kernels_{name}.so.{os.getpid()}" for name in chosen}
 
     def compile_one(flags: tuple[str, ...], out: Path) -> None:
-        command = [*compiler, *target, *FLAGS, *flags, *sources, "-o", str(out)]
+        command = [*compiler, *target, *FLAGS, *flags, f"-DSOURCE_DIGEST={digest}", *sources, "-o", str(out)]
         subprocess.run(command, check=True, capture_output=True, text=True)
 
     try:

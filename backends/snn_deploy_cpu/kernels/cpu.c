@@ -1,5 +1,11 @@
-/* What the processor can do, asked once: the library for the best instruction set that it has is used. */
+/* What the processor can do, asked once: the library for the best instruction set that it has is used. And what the
+ * library was made of. */
 #include "kernels.h"
+
+/* Of all sources together: snn_deploy_cpu.kernels.sources.digest_sources. */
+EXPORT int64_t source_digest(void) {
+    return SOURCE_DIGEST;
+}
 
 /* 0 for any processor, 1 with AVX2, 2 with AVX-512 and its 8-bit dot products (VNNI). */
 EXPORT int64_t instruction_set(void) {

@@ -31,6 +31,7 @@ from snn_deploy_cpu.kernels.arguments import (
     address_of,
     format_of,
 )
+from snn_deploy_cpu.kernels.sources import digest_sources
 
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512vnni")
 """From the least to the best."""
@@ -41,11 +42,16 @@ CONVOLUTIONS = ("direct_conv", "upsampled_direct_conv", "sparse_conv", "upsample
 
 
 class Kernels:
-    """The functions of one library; ``instruction_set`` names it. Calls release the interpreter."""
+    """The functions of one library; ``instruction_set`` names it. Calls release the interpreter.
+
+    :class:`~snn_deploy.errors.BackendUnavailableError` for a library that was built from other sources than those beside it.
+    """
 
     def __init__(self, instruction_set: str) -> None:
         self.instruction_set = instruction_set
-        self._library = CDLL(str(library_path(instruction_set)))
+        path = library_path(instruction_set)
+        self._library = CDLL(str(path))
+        _check_sources(self._library, path)
         for name in CONVOLUTIONS:
             self._declare(name, *[c_void_p] * 5)
         self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
@@ -138,6 +144,21 @@ class Kernels:
         """``out[n, p] = x[n, indices[p]]``, whole pixels: ``x`` (N, H * W, C), ``out`` (N, P, C) of the same format."""
         (count, pixels, channels), arrays = x.shape, (x, indices, out)
         self._call("gather_pixels", *map(address_of, arrays), count, pixels, indices.size, channels * x.itemsize)
+
+
+def _check_sources(library: CDLL, path: Path) -> None:
+    """Refuse a library whose arguments may have changed since it was built: it would compute other numbers."""
+    expected = digest_sources(path.parent)
+    if expected is None:
+        return
+    built = getattr(library, "source_digest", None)  # libraries built before there was a digest have none
+    if built is not None:
+        built.restype = c_int64
+    if built is None or built() != expected:
+        raise BackendUnavailableError(
+            f"{path}: compiled from other sources than those beside it; compile them again: python backends/hatch_build.py"
+            f" (or set {VARIABLE}=numpy to do without compiled kernels)"
+        )
 
 
 def library_path(instruction_set: str) -> Path:

@@ -1,7 +1,7 @@
 """Checks a proof with other code than made it: ``python -m snn_deploy.verification.proof.checker NET.snn FORM.onnx PROOF.json``.
 
-One file of at most 300 lines that needs NumPy and ``onnx`` and nothing of snn-deploy. Nodes that move values are run on a map
-of distinct numbers, nodes that change them on every payload there is; all else is compared with the network. Status 0: every
+One file of at most 300 lines of code that needs NumPy and ``onnx`` and nothing of snn-deploy. Nodes that move values are run on a
+map of distinct numbers, nodes that change them on every payload there is; all else is compared with the network. Status 0: every
 obligation of the proof, and none beside them, holds; 1: not so, and a line says where.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -113,6 +114,27 @@ def test_a_package_without_kernels_goes_on_without(monkeypatch: pytest.MonkeyPat
         assert load_kernels.__wrapped__(path.name) is None
         path.write_bytes(b"not a library")  # or one for another system
     assert load_kernels.__wrapped__(INSTRUCTION_SETS[0]) is None
+
+
+def test_a_library_of_other_sources_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a checkout that was updated and not built again: what its functions are given may have changed."""
+    folder, name = Path(library.__file__).parent, INSTRUCTION_SETS[0]
+    for path in (*folder.glob("*.[ch]"), library.library_path(name)):
+        shutil.copy(path, tmp_path)
+    built = library.library_path(name).name
+    monkeypatch.setattr(library, "library_path", lambda name: tmp_path / built)
+    assert load_kernels.__wrapped__(name) is not None
+    header = tmp_path / "kernels.h"
+    original = header.read_bytes()
+    header.write_bytes(original + b"\n")
+    with pytest.raises(BackendUnavailableError, match=f"{built}: compiled from other sources than those beside it; "):
+        load_kernels.__wrapped__(name)
+    header.rename(tmp_path / "another.h").write_bytes(original)
+    with pytest.raises(BackendUnavailableError, match="hatch_build"):
+        load_kernels.__wrapped__(name)
+    for path in tmp_path.glob("*.[ch]"):  # as in a wheel
+        path.unlink()
+    assert load_kernels.__wrapped__(name) is not None
 
 
 def test_what_kernels_do_not_read_is_an_error(kernels: Kernels) -> None:
