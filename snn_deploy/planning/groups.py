@@ -51,7 +51,7 @@ def _blocks(maps: Int64, block: int) -> Int64:
         return maps
     batch, channels, height, width = maps.shape
     cut = maps.reshape(batch, channels, height // block, block, width // block, block)
-    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(batch, -1, height // block, width // block)
+    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(batch, channels * block**2, height // block, width // block)
 
 
 def cut_stage(network: Network, members: Sequence[str]) -> Stage:

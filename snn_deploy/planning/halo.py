@@ -21,8 +21,9 @@ from snn_deploy.network.network import Network
 from snn_deploy.planning.sameness import Part, find_same_neurons, ratios
 from snn_deploy.shapes import Pair
 
+SMALLEST = 64
 LARGEST = 2048
-"""Pixels a side of the largest tile that is examined; what a halo leaves nothing of sees the whole image."""
+"""Pixels a side of the tiles that are examined, each twice the one before; what a halo takes more than half of is too small."""
 
 Ratios = Mapping[str, tuple[Fraction, Fraction]]
 """By population: pixels of its map per pixel of the image, (rows, columns)."""
@@ -70,7 +71,7 @@ def find_cut(network: Network) -> Cut:
     by_population = find_ratios(network)
     grid = find_grid(by_population)
     size = network.input.shape[1:]
-    side = 64
+    side = SMALLEST
     while side <= LARGEST:
         extents = [own % step + -(-side // step) * step for own, step in zip(size, grid, strict=True)]
         large = [extent + 2 * step * (extent // step) for extent, step in zip(extents, grid, strict=True)]
@@ -176,10 +177,11 @@ def _middle(part: Part, axis: int) -> tuple[int, int] | None:
 
 def _least(tile: Network, by_population: Ratios) -> Halo:
     """Pixels of the image at the end for which some population has none."""
-    missing = [0]
-    for population in tile.populations:
+    missing = (
+        whole - math.floor(extent / ratio)
+        for population in tile.populations
         for extent, whole, ratio in zip(
             population.shape[1:], tile.input.shape[1:], by_population[population.name], strict=True
-        ):
-            missing.append(whole - math.floor(extent / ratio))
+        )
+    )
     return Halo(0, max(missing))

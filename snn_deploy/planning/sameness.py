@@ -135,8 +135,8 @@ def _convolved(kernel: ConvKernel, side: _Side, size: Pair) -> Bool:
 def _convolved_transposed(kernel: TransposedKernel, side: _Side, size: Pair) -> Bool:
     """What differs is sent on; sources beyond the tile's border are those of the whole, which the tile lacks."""
     reach = [
-        -(-(gap * (extent - 1) + max(map(abs, kernel.pads))) // step) + 1
-        for gap, extent, step in zip(kernel.dilations, kernel.weight.shape[2:], kernel.strides, strict=True)
+        gap * extent + max(map(abs, kernel.pads))
+        for gap, extent in zip(kernel.dilations, kernel.weight.shape[2:], strict=True)
     ]
     differs = ~side.around((reach[0], reach[1], reach[0], reach[1]))
     height, width = differs.shape

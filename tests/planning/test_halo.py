@@ -98,6 +98,41 @@ def test_grid_and_halo_of(net: Network, grid: tuple[int, int], exact: Halo) -> N
     assert (cut.grid, cut.exact) == (grid, exact)
 
 
+@pytest.mark.parametrize("reach", [15, 16, 17, 31, 32, 33])
+def test_the_halo_takes_at_most_half_of_the_tile_that_is_examined(monkeypatch: pytest.MonkeyPatch, reach: int) -> None:
+    """Tiles of 64 pixels are examined, then of 128: halos of 16 before and after are half of the first."""
+    weight = np.ones((1, 1, 3, 1), np.int8)
+    net = network(("input", "y", ConvKernel(weight, pads=(reach, 0, reach, 0), dilations=(reach, 1))), size=(80, 80))
+    for largest, most in ((63, 0), (64, 16), (127, 16), (128, 32), (256, 64)):
+        monkeypatch.setattr("snn_deploy.planning.halo.LARGEST", largest)
+        if reach <= most:
+            assert find_cut(net).exact == Halo(reach, reach)
+        else:
+            with pytest.raises(
+                PlanError,
+                match=rf"^net: a pixel depends on more than {largest // 2} pixels around it; tiles cannot equal",
+            ):
+                find_cut(net)
+
+
+@pytest.mark.parametrize(
+    ("edges", "least"),
+    [
+        ([("input", "y", 3, (1, 1, 1, 1))], 0),
+        ([("input", "y", 3, (0, 0, 0, 0))], 2),
+        ([("input", "y", 3, (1, 1, 0, 0))], 1),
+        ([("input", "y", 3, (1, 1, 1, 0))], 1),
+        ([("input", "a", 3, (0, 0, 0, 0)), ("a", "y", 5, (0, 0, 0, 0))], 6),
+        ([("input", "a", 3, (0, 0, 0, 0)), ("a", "y", 5, (3, 3, 3, 3))], 2),
+    ],
+)
+def test_the_least_halo_is_what_maps_lack_at_their_end(
+    edges: list[tuple[str, str, int, tuple[int, int, int, int]]], least: int
+) -> None:
+    net = network(*((source, target, conv(1, 1, side, pads=pads)) for source, target, side, pads in edges))
+    assert find_cut(net).least == Halo(0, least)
+
+
 def test_ratios_of_a_pyramid() -> None:
     cut = find_cut(unet(STRIDED))
     assert cut.ratios["p"] == (Fraction(1, 2), Fraction(1, 2))
