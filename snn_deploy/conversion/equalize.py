@@ -50,11 +50,11 @@ def _columns(op: LinearOp, channels: int) -> Float64:
     weight = np.abs(op.weight)
     groups = op.groups
     if isinstance(op, Conv):
-        outputs, inputs, *_ = weight.shape
-        grouped = weight.reshape(groups, outputs // groups, inputs, -1).max(3)
+        outputs, inputs, *window = weight.shape
+        grouped = weight.reshape(groups, outputs // groups, inputs, *window).max((3, 4))
     else:
-        first, per_group, *_ = weight.shape
-        grouped = weight.reshape(groups, first // groups, per_group, -1).max(3).swapaxes(1, 2)
+        first, per_group, *window = weight.shape
+        grouped = weight.reshape(groups, first // groups, per_group, *window).max((3, 4)).swapaxes(1, 2)
     largest = grouped.max(2, keepdims=True)
     relative = np.divide(grouped, largest, out=np.zeros_like(grouped), where=largest > 0)
     columns: Float64 = relative.max(1).reshape(channels)

@@ -59,11 +59,11 @@ def name_causes(losses: Sequence[LayerLoss], network: Network) -> dict[str, str]
         sources[connection.target].append(connection.source)
     causes = {}
     for loss in losses:
-        worst = max((errors.get(source, 0.0) for source in sources[loss.name]), default=0.0)
         if loss.error < NOTHING:
             causes[loss.name] = "none"
         elif math.hypot(loss.clipping, loss.rounding) >= loss.error / 2:
             causes[loss.name] = "clipping" if loss.clipping > loss.rounding else "rounding"
         else:
-            causes[loss.name] = "inputs" if worst >= loss.error / 2 else "weights"
+            err = any(errors.get(source, 0.0) >= loss.error / 2 for source in sources[loss.name])
+            causes[loss.name] = "inputs" if err else "weights"
     return causes

@@ -114,7 +114,11 @@ def _connections(layer: Layer, quantized: Quantized) -> tuple[Connection, ...]:
 
 def _range(source: Population, options: Options) -> tuple[int, int]:
     """What of ``source`` can arrive at once: the payload of a step in ``rate`` mode, the count in ``exact`` mode."""
-    return source.payload_range if options.mode == "rate" else source.count_range or (0, 0)
+    if options.mode == "rate":
+        return source.payload_range
+    if source.count_range is None:
+        raise ConversionError(f"{source.name}: nothing bounds its counts, which exact mode needs")
+    return source.count_range
 
 
 def _event_range(source: Population, options: Options) -> tuple[int, int]:
@@ -208,7 +212,7 @@ def _stock_population(
 ) -> Population:
     """A population of Lava's own neurons, ``bias`` in counts; their bias is their own and joins no current."""
     step = _worst_case(incoming, [sources[connection.source].payload_range for connection in incoming], 0)
-    counts = _worst_case(incoming, [sources[connection.source].count_range or (0, 0) for connection in incoming], 0)
+    counts = _worst_case(incoming, [_range(sources[connection.source], options) for connection in incoming], 0)
     neuron = make_stock_neuron(layer, quantized.theta, bias, step, counts, options)
     unit = scales.unit[layer.name] / (quantized.theta if layer.kind == "output" else 1)
     return Population(
@@ -243,9 +247,7 @@ def _linear_neuron(
         if rectified:
             return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
         return MultiThreshold(theta, 0 * theta, step[0], step[1])
-    low, high = _worst_case(
-        incoming, [sources[connection.source].count_range or (0, 0) for connection in incoming], bias
-    )
+    low, high = _worst_case(incoming, [_range(sources[connection.source], options) for connection in incoming], bias)
     payload = max(-step[0], step[1])
     return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
 

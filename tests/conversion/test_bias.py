@@ -8,6 +8,7 @@ import pytest
 from snn_deploy.arrays import Float64
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
+from snn_deploy.conversion import lower as lowering
 from snn_deploy.conversion.bias import bias_in_counts, largest_threshold
 from snn_deploy.conversion.calibrate import ActivationProbe, calibrate
 from snn_deploy.conversion.layers import Kind, Layer, LayerInput, group_layers
@@ -145,6 +146,20 @@ def test_a_unit_too_fine_for_its_bias_is_doubled_until_it_fits(
     bias = float(np.abs(conversion.network.population("r").bias).max())
     assert STATE_MAX / 8 < bias <= STATE_MAX, "no wider than it has to be"
     assert {row["name"]: row["widened"] for row in record(conversion)["populations"]} == {"x": 1, "r": factor, "y": 1}
+
+
+@pytest.mark.parametrize(("widest", "refused"), [(1.0, False), (0.99, True)])
+def test_a_unit_that_was_widened_far_is_not_widened_again(
+    cancelling: tuple[Graph, Images], widest: float, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lowering.WIDEST == 2.0**64
+    monkeypatch.setattr(lowering, "WIDEST", widest)
+    graph, bright = cancelling
+    if not refused:
+        assert lower(graph, graph, bright, Options()).scales.widened["r"] > 1
+        return
+    with pytest.raises(UnitError, match=r"^r: its integers exceed 24 bits .* weight bits$"):
+        lower(graph, graph, bright, Options())
 
 
 def test_units_that_a_network_was_trained_for_stay(cancelling: tuple[Graph, Images]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,38 @@ def test_a_size_that_does_not_fit_names_the_nearest_that_do() -> None:
         input_channels(content, (42, 40))
 
 
+@pytest.mark.parametrize(
+    ("window", "size", "message"),
+    [
+        ((70, 5), (7, 30), r"images of 7x30; use a larger size than 7x30 \(--size\)$"),
+        ((5, 70), (30, 7), r"images of 30x7; use a larger size than 30x7 \(--size\)$"),
+        ((9, 9), (8, 9), r"images of 8x9; use 16x16 \(--size\)$"),
+    ],
+)
+def test_a_kernel_that_does_not_fit_asks_for_more(window: tuple[int, int], size: tuple[int, int], message: str) -> None:
+    content = bytes(
+        build(17, [node("Conv", "x w")], {"w": numbers(1, 1, *window)}, (1, 1, "h", "w")).SerializeToString()
+    )
+    with pytest.raises(ModelError, match=message):
+        input_channels(content, size)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (1, 300, (1, 300)),
+        (1, "w", (1, 1024)),
+        (2, "w", (128, 128)),
+        ("h", 1, (128, 128)),
+        (2, 3, (2, 3)),
+        (3, 1, (3, 1)),
+    ],
+)
+def test_sizes_that_a_model_has_or_gets(height: int | str, width: int | str, size: tuple[int, int]) -> None:
+    given = build(13, [node("Relu", "x")], {}, (1, 2, height, width)).SerializeToString()
+    assert input_size(given) == size
+
+
 def test_images_of_two_sizes_are_refused() -> None:
     with pytest.raises(ConversionError, match=r"^calibration images must have one size; found \[\(5, 4\), \(5, 5\)\]$"):
         convert(model(), [*IMAGES, np.zeros((1, 2, 5, 5), np.float32)])
@@ -118,6 +151,13 @@ def test_the_float_network_of_a_file() -> None:
         ("Relu", ("n", 2, "h", "w"), None, None),
         ("Relu", ("n", 2, "h", "w"), (40, 256), (40, 256)),
         ("Relu", ("n", 2, "h", "w"), (40, 512), (40, 256)),
+        ("Relu", ("n", 2, "h", "w"), (257, 40), (256, 40)),
+        ("Relu", ("n", 2, "h", "w"), (256, 256), (256, 256)),
+        ("ReduceMean", ("n", 2, "h", "w"), (257, 40), (257, 40)),
+        ("Relu", ("n", 2, 1, "w"), (1, 256), (1, 256)),
+        ("Relu", ("n", 2, 1, "w"), (1, 257), (1, 256)),
+        ("Relu", ("n", 2, 1, "w"), None, (1, 256)),
+        ("Relu", ("n", 2, 2, "w"), None, None),
         ("Relu", (1, 2, 300, 300), None, (300, 300)),
         ("Relu", (1, 2, 300, 300), (512, 512), (512, 512)),
         ("GlobalAveragePool", ("n", 2, "h", "w"), (512, 512), (512, 512)),
@@ -129,5 +169,6 @@ def test_calibration_images_are_as_large_as_those_to_come(
 ) -> None:
     """Up to 256 pixels a side, unless the model fixes its size, averages over all of it, or does not take less."""
     constants = {"w": np.ones((1, 2, 300, 1), np.float32)} if last == "Conv" else {}
-    given = build(13, [node(last, "x w" if constants else "x")], constants, shape).SerializeToString()
+    axes: dict[str, Any] = {"axes": [2, 3]} if last == "ReduceMean" else {}
+    given = build(13, [node(last, "x w" if constants else "x", **axes)], constants, shape).SerializeToString()
     assert calibration_size(given, size) == expected

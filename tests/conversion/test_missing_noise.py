@@ -11,7 +11,7 @@ import pytest
 from snn_deploy.arrays import Float32
 from snn_deploy.conversion.choose import Bench
 from snn_deploy.conversion.findings import Findings, _suspect
-from snn_deploy.conversion.missing_noise import FEWEST, estimate_noise, suspect_missing_noise
+from snn_deploy.conversion.missing_noise import FEWEST, SUSPECT, estimate_noise, suspect_missing_noise
 from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.calibration import load_calibration
 from snn_deploy.data.images import PLAIN
@@ -42,6 +42,56 @@ def test_more_removed_than_there_is_is_suspect() -> None:
     text = suspect_missing_noise(pictures, [picture - 2.0 * (picture - 0.5) for picture in pictures])
     assert text.startswith("the network changes the calibration images by ")
     assert text.endswith("if it removes noise, calibrate with noisy images or --noise")
+
+
+CHECKS = np.where(np.indices((8, 9)).sum(0) % 2, 1.0, -1.0).astype(np.float32)[None, None]
+"""Immerkaer's operator gives 16 on it everywhere."""
+
+
+def test_noise_by_hand() -> None:
+    """The median over pixels and images, the mean over channels; lines and slopes are none."""
+    known = 16 / (0.6745 * 6)
+    assert estimate_noise(CHECKS) == pytest.approx(known)
+    assert estimate_noise(np.concatenate([CHECKS, 0 * CHECKS], axis=1)) == pytest.approx(known / 2)
+    assert estimate_noise(np.concatenate([CHECKS, 3 * CHECKS, 2 * CHECKS])) == pytest.approx(2 * known)
+    rows, columns = np.mgrid[:8, :9]
+    for flat in (rows % 2, columns % 2, rows**2 + columns**2, rows * 3.0 - columns):
+        assert estimate_noise(flat[None, None].astype(np.float64)) == 0
+    single = np.zeros((1, 1, 5, 5))
+    single[..., 2, 2] = 1.0
+    assert estimate_noise(single) == pytest.approx(2 / (0.6745 * 6)), "weights 4, four of 2, four of 1"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "deviation", "suspect"),
+    [
+        (SUSPECT * 0.999, 10 / 255, False),
+        (SUSPECT * 1.001, 10 / 255, True),
+        (2.0, FEWEST * 0.998, False),
+        (2.0, FEWEST * 1.002, True),
+    ],
+)
+def test_what_is_suspected_on_both_sides(ratio: float, deviation: float, suspect: bool) -> None:
+    """The median of images counts: one that is far off changes nothing."""
+    assert (SUSPECT, FEWEST) == (1.35, 1 / 255)
+    checks = CHECKS[..., :8].astype(np.float64)
+    noise = deviation / ratio
+    picture = (noise / (16 / (0.6745 * 6)) * checks).astype(np.float32)
+    outputs = [picture - deviation * checks] * 2 + [picture - 9 * checks]
+    text = suspect_missing_noise([picture] * 3, outputs)
+    assert bool(text) is suspect
+    if suspect:
+        assert f"images by {255 * deviation:.1f}/255, more than the noise of {255 * noise:.1f}/255 that" in text
+    small = [picture[..., :7]] * 3
+    assert suspect_missing_noise(small, [output[..., :7] for output in outputs]) == ""
+    low = [picture[..., :7, :]] * 3
+    assert suspect_missing_noise(low, [output[..., :7, :] for output in outputs]) == ""
+    assert suspect_missing_noise([picture] * 3, [*outputs[:2], outputs[2][..., :7]]) == ""
+
+
+def test_pictures_without_noise_are_compared_with_next_to_nothing() -> None:
+    flat = np.zeros((1, 1, 8, 8), np.float32)
+    assert suspect_missing_noise([flat], [FEWEST * 1.01 * CHECKS[..., :8].astype(np.float64)]) != ""
 
 
 def test_what_is_not_a_denoiser_is_not_suspected() -> None:

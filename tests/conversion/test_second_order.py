@@ -12,7 +12,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion import second_order
 from snn_deploy.conversion.double_precision import evaluate
-from snn_deploy.conversion.layers import Layer, LayerInput
+from snn_deploy.conversion.layers import Layer, LayerInput, Layers
 from snn_deploy.conversion.lower import Conversion, lower
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.second_order import (
@@ -170,6 +170,93 @@ def test_dead_inputs_and_resamplings_are_rounded_to_the_nearest() -> None:
     assert not np.array_equal(second[:, 0], np.rint(weight[:, 0]))
     resampling, counts = _layer(Resample(np.eye(8), np.eye(8)))
     assert SecondOrder.of(resampling, counts, centered=True).groups == ()
+
+
+@pytest.mark.parametrize(
+    ("images", "values", "places"),
+    [
+        (1, 2**26, [0]),
+        (7, 2**26, [0, 1, 2, 3, 4, 5, 6]),
+        (8, 2**26, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (9, 2**26, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (16, 2**26, [0, 2, 4, 6, 8, 10, 12, 14]),
+        (9, 3 * 2 * 48 * 2, [0, 3, 6]),
+        (9, 3 * 2 * 48 * 2 - 1, [0, 4]),
+        (9, 1, [0]),
+    ],
+)
+def test_images_are_spread(images: int, values: int, places: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to eight, whose values of two layers of 48, in batches of two, are not too many."""
+    assert (second_order.IMAGES, second_order.VALUES) == (8, 2**26)
+    monkeypatch.setattr(second_order, "VALUES", values)
+    shape = (3, 4, 4)
+    layers = tuple(Layer(name, "relu", shape, (), np.zeros((3, 1, 1)), ()) for name in "ab")
+    given = [np.full((2 if index == 1 or images == 1 else 1, 1, 1, 1), index, np.float32) for index in range(images)]
+    chosen = second_order._spread(given, Layers("net", "x", (1, 4, 4), layers, ()))
+    assert [int(image[0, 0, 0, 0]) for image in chosen] == places
+
+
+@pytest.mark.parametrize(
+    ("inputs", "block", "widths"), [(10, 5, [5, 5]), (11, 5, [4, 4, 3]), (9, 5, [5, 4]), (5, 5, [5]), (1, 5, [1])]
+)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_groups_have_at_most_a_block_of_inputs(
+    inputs: int, block: int, widths: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert second_order.BLOCK == 1152
+    monkeypatch.setattr(second_order, "BLOCK", block)
+    samples = np.random.default_rng(inputs).integers(0, 9, (60, groups, inputs)).astype(np.float32)
+    found = second_order._factorize_groups((3, 4), samples, 6, centered=True)
+    assert [len(group.columns) for group in found] == widths * groups
+    height = 6 // groups
+    assert [group.rows for group in found] == [
+        slice(number * height, (number + 1) * height) for number in range(groups) for _ in widths
+    ]
+    for number in range(groups):
+        own = found[number * len(widths) : (number + 1) * len(widths)]
+        assert sorted(np.concatenate([group.columns for group in own]).tolist()) == list(range(inputs))
+        for group in own:
+            part = samples[:, number, group.columns].astype(np.float64)
+            assert np.all(np.diff(part.var(0)) >= -1e-12), "the input with the least variance first"
+            np.testing.assert_allclose(
+                group.factor.T @ group.factor, estimate_covariance(part, centered=True), rtol=1e-9
+            )
+            assert group.members == (3, 4)
+
+
+def test_connections_that_are_rounded_together() -> None:
+    """All plain convolutions; those of groups and transposed ones alone."""
+    assert second_order._rounded_together({0: UP, 1: _conv(), 3: _conv(2), 4: _conv()}) == [(1, 4), (0,), (3,)]
+    assert second_order._rounded_together({2: UP}) == [(2,)]
+    assert second_order._rounded_together({}) == []
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_an_input_that_changes_once_has_its_variance(count: int) -> None:
+    samples = np.zeros((count, 2))
+    samples[0, 0] = 1.0
+    found = estimate_covariance(samples, centered=True)
+    np.testing.assert_allclose(np.diagonal(found), [(count - 1) / count**2, 1.0], rtol=1e-12)
+    assert (second_order.DIAGONAL, second_order.SPARSE) == (0.01, 0.1)
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 64, 65])
+def test_factors_of_any_number_of_panels(size: int) -> None:
+    samples = np.random.default_rng(size).integers(0, 9, (3 * size, size)).astype(np.float64)
+    matrix = samples.T @ samples + np.eye(size)
+    expected = np.linalg.cholesky(matrix).T
+    np.testing.assert_allclose(factorize(matrix), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_transposed_convolutions_are_rounded_by_output_pixel() -> None:
+    weight = np.arange(2 * 3 * 4.0).reshape(2, 3, 4)
+    flat = second_order._flatten(weight, True)
+    assert flat.shape == (8, 3)
+    assert flat[5].tolist() == weight[1, :, 1].tolist()
+    assert np.array_equal(second_order._unflatten(flat, weight, True), weight)
+    plain = second_order._flatten(weight, False)
+    assert plain[1].tolist() == weight[1].ravel().tolist()
+    assert np.array_equal(second_order._unflatten(plain, weight, False), weight)
 
 
 def _error(conversion: Conversion, images: Images, truth: Array) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.arrays import Float32, Float64
-from snn_deploy.conversion.task_loss import ASSUMED_DB, BARS, Measure, Task, TaskLoss
+from snn_deploy.conversion.task_loss import ASSUMED_DB, BARS, Measure, Task, TaskLoss, _expect_loss, _guess
 from snn_deploy.data.images import Images
 from snn_deploy.network.picture_scale import PictureScale
 
@@ -102,6 +102,83 @@ def test_what_an_output_is_taken_for(host: tuple[str, ...], channels: int, facto
             == "psnr"
         )
     assert task.lose(wide(expected), 0.25).value == (0.25 if measure == "variation" else 0)
+
+
+def of_values(low: float, high: float, channels: int = 1) -> list[Float64]:
+    """Half of the values ``low``, half ``high``, in every channel."""
+    halves = np.where(np.arange(64) % 2, low, high).reshape(1, 1, 8, 8)
+    return [np.repeat(halves, channels, axis=1)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "measure"),
+    [
+        (of_values(-0.5, 1.5), "psnr"),
+        (of_values(-0.501, 1.0), "variation"),
+        (of_values(0.0, 1.501), "variation"),
+        (of_values(0.3999, 0.5), "psnr"),  # a deviation of 0.05
+        (of_values(0.4001, 0.5), "variation"),
+        (of_values(-0.5, 1.5, 3), "psnr"),
+        (of_values(-0.5, 1.5, 2), "variation"),
+        (of_values(-0.5, 1.5, 4), "labels"),
+    ],
+)
+def test_pictures_lie_near_black_and_white_and_vary(shown: list[Float64], measure: Measure) -> None:
+    assert _guess((), shown[0].shape[1], 1, shown) == measure
+
+
+def test_one_value_in_a_hundred_may_lie_anywhere() -> None:
+    values = np.linspace(0, 1, 1000).reshape(1, 1, 10, 100)
+    for outside, measure in ((9, "psnr"), (11, "variation")):
+        for far in (-99.0, 99.0):
+            given = values.copy()
+            given.flat[:outside] = far
+            assert _guess((), 1, 1, [given]) == measure
+
+
+def test_some_channel_must_vary() -> None:
+    flat = np.zeros((1, 1, 8, 8))
+    varied = of_values(0.0, 1.0)[0]
+    assert _guess((), 3, 3, [np.concatenate([flat, varied, flat], axis=1)]) == "psnr"
+    assert _guess((), 3, 3, [np.concatenate([flat, flat, flat], axis=1)]) == "variation"
+
+
+@pytest.mark.parametrize(
+    ("host", "channels", "read", "measure"),
+    [
+        ((), 2, 2, "variation"),
+        ((), 5, 5, "variation"),  # as many as it reads: no classes
+        ((), 5, 4, "labels"),
+        ((), 2, 3, "variation"),
+        (("sigmoid",), 3, 3, "psnr"),
+        (("sigmoid",), 3, 1, "labels"),
+        (("sigmoid",), 1, 1, "labels"),
+        (("sigmoid", "softmax"), 3, 3, "labels"),
+        (("argmax",), 3, 3, "labels"),
+    ],
+)
+def test_channels_tell_classes_from_pictures(host: tuple[str, ...], channels: int, read: int, measure: Measure) -> None:
+    assert _guess(host, channels, read, of_values(0.0, 1.0, channels)) == measure
+
+
+@pytest.mark.parametrize(
+    ("square", "float_db", "lost"),
+    [(0.0, 30.0, 0.0), (0.001, 30.0, 3.0103), (0.009, 30.0, 10.0), (1.0, 0.0, 3.0103), (0.0, math.inf, 0.0)],
+)
+def test_an_independent_error_costs_decibels(square: float, float_db: float, lost: float) -> None:
+    assert _expect_loss(square, float_db) == pytest.approx(lost, rel=1e-5)
+
+
+def test_expected_losses_are_means_over_pictures() -> None:
+    expected, values = noisy(CLEAN, 0.02), wide(noisy(CLEAN, 0.03, 2))
+    loss = Task.of((), expected, noisy(CLEAN, 0.1, 3), CLEAN).lose(values, 0.5)
+    likely = []
+    for shown, other, clean in zip(expected, values, CLEAN, strict=True):
+        square = float(np.square(shown.astype(np.float64) - other).mean())
+        likely.append(10 * math.log10(1 + square * 10 ** (psnr(shown, clean) / 10)))
+    assert loss.expected_db == pytest.approx(np.mean(likely), rel=1e-4)
+    assert (TaskLoss("psnr", 0.1).number, TaskLoss("labels", 0.0042).number) == ("0.100 dB", "0.420%")
+    assert [TaskLoss(measure, 0.1).bar for measure in BARS] == list(BARS.values())
 
 
 def test_brighter_than_white_and_darker_than_black_is_shown_as_those() -> None:

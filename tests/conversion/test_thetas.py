@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 from snn_deploy.arrays import Array
-from snn_deploy.conversion.quantize import OCTAVE, NormalizedInput, Quantized, quantize, quantize_output
-from snn_deploy.errors import UnitError
-from snn_deploy.graph.ops import Conv, Resample
+from snn_deploy.conversion.quantize import (
+    FILL,
+    FINE,
+    OCTAVE,
+    NormalizedInput,
+    Quantized,
+    _block,
+    greatest_sum,
+    quantize,
+    quantize_output,
+    quantize_relay,
+)
+from snn_deploy.errors import ConversionError, UnitError
+from snn_deploy.graph.ops import Conv, ConvTranspose, Resample
 from snn_deploy.network.kernels import SpatialKernel
 
 
@@ -119,3 +130,95 @@ def test_an_identity_may_take_the_largest_exponent() -> None:
     quantized = quantize_output("out", [single(1.0), single(101 * 2.0**-21)], 1, 8)
     assert (quantized.theta.tolist(), quantized.exponents, quantized.noise) == ([2.0**21], (15, 0), 0.0)
     assert (weights(quantized), weights(quantized, 1)) == ([64], [101])
+
+
+def brute_force(weight: Array, cap: float, bits: int) -> Array:
+    """The integer threshold of least error in each channel of one connection, of all candidates, by trying them one by one."""
+    limit = 2 ** (bits - 1) - 1
+    largest = np.abs(weight).max(1)
+    candidates: list[tuple[float, Array, int]] = []
+
+    def add(theta: Array, exponent: int) -> Array:
+        rounded = np.clip(np.rint(weight * theta[:, None] / 2.0**exponent), -limit, limit)
+        errors = np.square(rounded * 2.0**exponent / theta[:, None] - weight).sum(1)
+        candidates.append((float(errors.sum()), theta, exponent))
+        return errors  # type: ignore[no-any-return]
+
+    def exponent_for(theta: Array) -> int:
+        exponent = 0
+        while float((largest * theta).max()) > (limit + 0.499) * 2**exponent:
+            exponent += 1
+        return exponent
+
+    power = np.minimum(2.0 ** np.clip(np.floor(np.log2(limit / largest)), 0, 22), np.floor(cap))
+    add(power, exponent_for(power))
+    half = np.maximum(power / 2, 1.0)
+    add(half, exponent_for(half))
+    most = min(np.floor(cap), 2.0**22)
+    for fine in (0, 2, 4):
+        ideal = limit * 2.0**fine / largest
+        best = np.clip(np.floor(ideal), 1, most)
+        exponent = exponent_for(best)
+        least = add(best, exponent)
+        candidates.pop()
+        for step in range(19):
+            fill = 0.8 * 2.5 ** (step / 18)
+            theta = np.clip(np.rint(ideal * fill), 1, most)
+            errors = add(theta, exponent)
+            candidates.pop()
+            best, least = np.where(errors < least, theta, best), np.minimum(errors, least)
+        add(best, exponent)
+    return min(candidates, key=lambda each: each[0])[1]
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6])
+@pytest.mark.parametrize("cap", [np.inf, 40.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_integer_thresholds_against_all_candidates(seed: int, cap: float, bits: int) -> None:
+    weight = np.random.default_rng(seed).normal(0, 0.3, (3, 5))
+    found = quantize("layer", [mixing(weight)], 3, bits, cap, integer=True)
+    assert found.theta.tolist() == brute_force(weight, cap, bits).tolist()
+
+
+def test_thresholds_have_at_most_22_bits() -> None:
+    assert quantize("layer", [single(2.0**-40)], 1, 8).theta.tolist() == [2.0**22]
+    assert quantize("layer", [single(127 * 2.0**-22)], 1, 8).theta.tolist() == [2.0**22]
+    assert quantize("layer", [single(127 * 2.0**-21)], 1, 8).theta.tolist() == [2.0**21]
+    assert (FINE, FILL.size, FILL[0], FILL[-1]) == ((0, 2, 4), 19, 0.8, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "fits"),
+    [(127.0, True), (128.0, False), (1 + 9e-10, True), (1 + 2e-9, False), (-127.0, True), (0.5, False)],
+)
+def test_relays_have_integers_of_8_bits(weight: float, fits: bool) -> None:
+    if fits:
+        relay = quantize_relay("relay", [single(weight)], 1)
+        assert (relay.theta.tolist(), relay.exponents, weights(relay)) == ([1.0], (0,), [round(weight)])
+        return
+    with pytest.raises(
+        ConversionError, match=r"^relay: a relay's weights must be integers of at most 127; w has others$"
+    ):
+        quantize_relay("relay", [single(weight)], 1)
+
+
+def test_the_greatest_sum_takes_the_better_end() -> None:
+    """Weights 2 and -3 of payloads -5 to 7, and 4 of 0 to 1: 14 + 15 + 4."""
+    sources = [mixing(np.array([[2.0, -3.0]])), mixing(np.array([[4.0]]))]
+    assert greatest_sum(sources, 1, [(-5, 7), (0, 1)]).tolist() == [33.0]
+
+
+def test_blocks_have_the_statistics_of_their_groups() -> None:
+    """Two groups of two inputs and two outputs each; a transposed convolution spreads an input over four pixels."""
+    mean, power = np.array([1.0, 2.0, 3.0, 4.0]), np.array([10.0, 20.0, 30.0, 40.0])
+    conv = NormalizedInput("c", Conv(np.ones((4, 2, 1, 1)), np.zeros(4), groups=2), mean, power)
+    block = _block(conv, 4)
+    assert (block.mean.tolist(), block.power.tolist()) == (
+        [[1, 2], [1, 2], [3, 4], [3, 4]],
+        [[10, 20]] * 2 + [[30, 40]] * 2,
+    )
+    assert block.places == 1
+    weight = np.arange(8.0).reshape(4, 2, 1, 1)
+    up = _block(NormalizedInput("u", ConvTranspose(weight, np.zeros(4), (2, 3), groups=2), mean, power), 4)
+    assert up.weight[:, :, 0].tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
+    assert (up.places, up.mean.tolist()) == (6, block.mean.tolist())
