@@ -126,7 +126,7 @@ class Program:
         silent = is_read_out(self._network, population)
         # a hard reset forgets by how much the threshold is passed, which a half cannot change
         below = 0.0 if neuron.strict else 0.5
-        thresholds = np.broadcast_to(neuron.theta[:, None, None] - below, population.shape).reshape(-1).tolist()
+        thresholds = np.broadcast_to(neuron.theta[:, None, None] - below, population.shape).ravel().tolist()
         cores = self.placement.cores[population.name].tolist()
         mode = "hard" if neuron.reset == "zero" else "soft"
         for each, threshold, core in zip(group, thresholds, cores, strict=True):
@@ -177,7 +177,7 @@ class Program:
             if reached.size:
                 self._clock(2 * number + unit, first, steps).connect_neurons_sparse(
                     self._groups[population.name],
-                    {"weight": weights.reshape(-1)[reached].astype(float).tolist()},
+                    {"weight": weights.ravel()[reached].astype(float).tolist()},
                     [(0, int(target)) for target in reached],
                 )
 

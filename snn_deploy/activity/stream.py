@@ -47,7 +47,7 @@ class StreamCounter:
         self._events, self._operations = dict(self._macs), dict(self._macs)
         for connection in network.connections:
             shape = network.population(connection.source).shape
-            self._fan_out[connection.name] = count_fan_out(connection.kernel, shape).astype(np.float64).reshape(-1)
+            self._fan_out[connection.name] = count_fan_out(connection.kernel, shape).astype(np.float64).ravel()
             self._macs[connection.target] += count_synapses(connection.kernel, shape)
 
     @property
@@ -153,6 +153,6 @@ class ActivitySum:
 
 def _without_maps(activity: Activity) -> Activity:
     """``activity`` without what it knows of single neurons."""
-    nothing = np.zeros((1, 1, 1))
+    nothing = np.zeros(())
     populations = tuple(replace(each, mean=nothing, by_step=None) for each in activity.populations)
     return replace(activity, populations=populations)

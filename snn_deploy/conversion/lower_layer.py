@@ -78,7 +78,7 @@ def lower_layer(
         halves = 2.0 ** np.ceil(np.log2(worst[over].max() / STATE_MAX)) if layer.kind == "output" else 2.0
         cap = np.where(over | has_shared_threshold(layer, options), quantized.theta / halves, cap)
     excess = float(worst.max()) / STATE_MAX * (2.0 if lowered is None else 1.0)  # a bias takes half of the range
-    if excess > 1 and layer.kind in FREE and _largest_weight(inputs) >= excess * COARSEST:
+    if excess > 1 and layer.kind in FREE and _has_weight_of(inputs, excess * COARSEST):
         message = f"{layer.name}: its integers exceed 24 bits {excess:.3g} times; use fewer levels or weight bits"
         raise UnitError(message, layer.name, excess)
     if lowered is None:
@@ -86,9 +86,9 @@ def lower_layer(
     return lowered  # bounds.prove names what still does not fit
 
 
-def _largest_weight(inputs: Sequence[NormalizedInput]) -> float:
-    """In counts: what is left of it at a threshold of 1."""
-    return max(float(weight_magnitudes(each.op).max(initial=0.0)) for each in inputs)
+def _has_weight_of(inputs: Sequence[NormalizedInput], least: float) -> bool:
+    """Whether some weight has ``least`` counts: what is left of it at a threshold of 1."""
+    return any(bool((weight_magnitudes(each.op) >= least).any()) for each in inputs)
 
 
 def _describe_bias(layer: Layer, counts: Float64, options: Options) -> str:
@@ -241,15 +241,15 @@ def _linear_neuron(
 ) -> Neuron:
     """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
     step = _worst_case(incoming, [sources[connection.source].payload_range for connection in incoming], bias)
-    theta = np.ones(layer.shape[0], np.int64)
+    theta, rest = np.ones(layer.shape[0], np.int64), np.zeros(layer.shape[0], np.int64)
+    payload = max(-step[0], step[1])
     rectified = layer.kind == "rectified relay"
     if options.mode == "rate":
         if rectified:
-            return MultiThreshold(theta, 0 * theta, -max(-step[0], step[1]), max(-step[0], step[1]), 0, STATE_MAX)
-        return MultiThreshold(theta, 0 * theta, step[0], step[1])
+            return MultiThreshold(theta, rest, -payload, payload, 0, STATE_MAX)
+        return MultiThreshold(theta, rest, *step)
     low, high = _worst_case(incoming, [_range(sources[connection.source], options) for connection in incoming], bias)
-    payload = max(-step[0], step[1])
-    return MultiThreshold(theta, 0 * theta, -payload, payload, 0 if rectified else low, high)
+    return MultiThreshold(theta, rest, -payload, payload, 0 if rectified else low, high)
 
 
 def _worst_case(incoming: Sequence[Connection], ranges: Sequence[tuple[int, int]], bias: int) -> tuple[int, int]:

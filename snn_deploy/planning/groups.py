@@ -161,7 +161,7 @@ def _count_range(population: Population) -> tuple[int, int]:
 def _relay(population: Population) -> Population:
     low, high = _count_range(population)
     ones, largest = np.ones(population.shape[0], np.int64), max(-low, high)
-    neuron = MultiThreshold(ones, 0 * ones, -largest, largest, low, high)
+    neuron = MultiThreshold(ones, np.zeros_like(ones), -largest, largest, low, high)
     return Population(population.name, population.shape, neuron, np.zeros((ones.size, 1, 1), np.int64), population.unit)
 
 

@@ -9,8 +9,17 @@ import pytest
 
 from snn_deploy.conversion.layers import Kind, Layer, LayerInput
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.conversion.stock import make_stock_neuron, round_to_mantissas
-from snn_deploy.errors import ConversionError
+from snn_deploy.conversion.stock import (
+    BIAS_EXPONENT_MAX,
+    HEADROOM,
+    LIF_BIAS_MAX,
+    LIF_THETA_MAX,
+    MANTISSA_MAX,
+    NETX_SUM_MAX,
+    make_stock_neuron,
+    round_to_mantissas,
+)
+from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.graph.ops import Conv
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.limits import STATE_MAX
@@ -129,9 +138,22 @@ def test_biases_that_lif_cannot_hold_are_refused(bias: float, fits: bool) -> Non
         assert found.offset.tolist() == [max(bias, -8190) * 64, 0]
         return
     with pytest.raises(
-        ConversionError, match=r"^here: a bias of .* units of the current; Lava's LIF holds 8190, use .*$"
-    ):
+        UnitError, match=r"^here: a bias of .* units of the current; Lava's LIF holds 8190, use .*$"
+    ) as caught:
         neuron("relu", LIF, theta=[1.0, 1.0], bias=[bias, 0.0])
+    assert (caught.value.layer, caught.value.excess) == ("here", bias / 8190)
+
+
+def test_biases_of_lava_dl_are_whole_mantissas() -> None:
+    """At most 4095 units of the current; a more negative one is clipped."""
+    netx = preset("netx", steps=10)
+    found = neuron("relu", netx, theta=[1.0, 1.0], bias=[4095.0, -9000.0])
+    assert found.offset.tolist() == [4095 * 64, -4095 * 64]
+    with pytest.raises(UnitError, match=r"Lava's LIF holds 4095, use") as caught:
+        neuron("relu", netx, theta=[1.0, 1.0], bias=[8190.0, 0.0])
+    assert caught.value.excess == 2.0
+    assert (LIF_BIAS_MAX, LIF_THETA_MAX, NETX_SUM_MAX) == (8190, 65_536, 131_071)
+    assert (MANTISSA_MAX, BIAS_EXPONENT_MAX, HEADROOM) == (4095, 7, 4)
 
 
 def test_a_bias_for_each_pixel_is_refused() -> None:

@@ -47,6 +47,68 @@ def test_first_arithmetic(nodes: list[NodeProto], constants: dict[str, Any], spa
     assert own_range(build(17, [*nodes, CONV], constants, (1, 3, 4, 4)).SerializeToString()) == span
 
 
+def first(operator: str, *constants: float) -> tuple[float, float] | None:
+    """The range of a model that begins with ``operator`` and numbers of 64 bits, which hold what is given."""
+    names = [f"k{index}" for index in range(len(constants))]
+    given = {name: np.full((3,), value) for name, value in zip(names, constants, strict=True)}
+    nodes = [node(operator, " ".join(["x", *names]), "a"), CONV]
+    return own_range(build(17, nodes, given | {"w": numbers(2, 3, 1, 1)}, (1, 3, 4, 4)).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("divisor", "span"),
+    [
+        (99.9, None),
+        (100.0, BYTES),
+        (300.0, BYTES),
+        (300.1, None),
+        (29_999.0, None),
+        (30_000.0, WORDS),
+        (70_000.0, WORDS),
+        (70_001.0, None),
+        (-255.0, BYTES),
+        (0.0, None),
+    ],
+)
+def test_divisors_of_bytes_and_words(divisor: float, span: tuple[float, float] | None) -> None:
+    """A hundred to three hundred: 255, 127.5, 256; and as much around 65,535."""
+    assert first("Div", divisor) == span
+    if divisor and divisor not in (100.0, 300.0, 30_000.0, 70_000.0):  # whose inverses are rounded
+        assert first("Mul", 1 / divisor) == span
+
+
+@pytest.mark.parametrize(("mean", "span"), [(1.99, None), (2.0, BYTES), (255.0, BYTES), (255.1, None), (-127.5, BYTES)])
+def test_means_of_bytes(mean: float, span: tuple[float, float] | None) -> None:
+    assert first("Sub", mean) == first("Add", mean) == span
+    assert first("BatchNormalization", 1.0, 0.0001, mean, 1.0) == span
+    assert first("Max", mean) is None
+
+
+def test_what_follows_a_renaming_counts() -> None:
+    """The first output of it, and the first node that reads it; later ones do not."""
+    constants = {"k": np.float32(255), "two": np.array(0.5, np.float32), "w": numbers(2, 3, 1, 1)}
+    nodes = [
+        node("Neg", "w", "q"),
+        node("Identity", "x", "t"),
+        node("Div", "t k", "u"),
+        node("Div", "u two", "a"),
+        CONV,
+    ]
+    assert own_range(build(17, nodes, constants, (1, 3, 4, 4)).SerializeToString()) == BYTES
+    halves = [node("Split", "x", "t s", axis=2), node("Div", "t k", "a"), CONV]
+    assert own_range(build(17, halves, constants, (1, 3, 4, 4)).SerializeToString()) == BYTES
+    other = [node("Split", "x", "t s", axis=2), node("Div", "s k", "a"), CONV]
+    assert own_range(build(17, other, constants, (1, 3, 4, 4)).SerializeToString()) is None
+    later = [node("Div", "x two", "u"), node("Div", "u k", "a"), CONV]
+    assert own_range(build(17, later, constants, (1, 3, 4, 4)).SerializeToString()) is None
+
+
+@pytest.mark.parametrize("values", [[], [np.inf], [np.nan]])
+def test_constants_of_no_magnitude_say_nothing(values: list[float]) -> None:
+    constants = {"k": np.array(values, np.float32), "w": numbers(2, 3, 1, 1)}
+    assert own_range(build(17, [node("Div", "x k", "a"), CONV], constants, (1, 3, 4, 4)).SerializeToString()) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "span"), [(TensorProto.UINT8, BYTES), (TensorProto.UINT16, WORDS), (TensorProto.FLOAT16, None)]
 )

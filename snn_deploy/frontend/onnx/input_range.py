@@ -25,8 +25,11 @@ OF_TYPE = {TensorProto.UINT8: BYTES, TensorProto.UINT16: WORDS}
 TRANSPARENT = ("Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad", "Slice", "Split", "Gather")
 """Operators that keep the values of a picture."""
 
-MEANS = 2.0
-"""A mean or half-range that is subtracted first, from which on it is one of bytes; those of 0..1 stay below 1."""
+MEANS = (2.0, 255.0)
+"""Means or half-ranges of bytes, where they are added or subtracted first; those of 0..1 stay below 1."""
+
+BYTE_DIVISORS, WORD_DIVISORS = (100.0, 300.0), (30_000.0, 70_000.0)
+"""What bytes and words are divided by first: 255 and 65,535, half of them, or deviations of their size."""
 
 
 def own_range(given: str | Path | bytes) -> Range | None:
@@ -55,13 +58,20 @@ def _first_arithmetic(graph: GraphProto, name: str, stored: dict[str, TensorProt
             return None
         if node.op_type in ("Mul", "Div"):
             divisor = 1 / constants[0] if node.op_type == "Mul" else constants[0]
-            return BYTES if 100 <= divisor <= 300 else WORDS if 30_000 <= divisor <= 70_000 else None
+            return (
+                BYTES if _is_within(BYTE_DIVISORS, divisor) else WORDS if _is_within(WORD_DIVISORS, divisor) else None
+            )
         if node.op_type in ("Add", "Sub"):
-            return BYTES if MEANS <= constants[0] <= 255 else None
+            return BYTES if _is_within(MEANS, constants[0]) else None
         if node.op_type == "BatchNormalization" and len(constants) == 4:
-            return BYTES if MEANS <= constants[2] <= 255 else None
+            return BYTES if _is_within(MEANS, constants[2]) else None
         return None
     return None
+
+
+def _is_within(span: Range, value: float) -> bool:
+    least, largest = span
+    return least <= value <= largest
 
 
 def _magnitude(given: TensorProto | NodeProto) -> float:
