@@ -268,7 +268,8 @@ def convert(
     usual = chosen or Options()
     if not has_free_options(usual) or fixed or isinstance(options, Options):
         return SpikingNetwork(converted.conversion.network)
-    bench = Bench(path, loaded.seen, picture, converted.conversion.statistics, loaded.held_back, loaded.clean)
+    statistics, fused = converted.conversion.statistics, usual.fuse_upsampling
+    bench = Bench(path, loaded.seen, picture, statistics, loaded.held_back, loaded.clean, fused=fused)
     return _choose(bench, converted, usual)
 
 

@@ -178,15 +178,25 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
     )
     if calibration:
         group.add_argument(
-            "--calibration",
-            type=Path,
-            nargs="+",
-            metavar="PATH",
-            help="images on which activations are measured: files (.png, .tif, .npy, .npz, ...) and folders"
-            " (default: photographs that scikit-image brings)",
+            "--fuse-upsampling",
+            action="store_const",
+            const=True,
+            help="make one of a transposed convolution and the convolution that reads it: fewer operations, more weights",
         )
+        _add_calibration(group)
         add_picture_scale(parser)
     _add_noise(group, "noise and patches")
+
+
+def _add_calibration(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="images on which activations are measured: files (.png, .tif, .npy, .npz, ...) and folders"
+        " (default: photographs that scikit-image brings)",
+    )
 
 
 def add_picture_scale(parser: argparse.ArgumentParser) -> None:
@@ -254,7 +264,10 @@ def _start(arguments: argparse.Namespace) -> str:
 
 def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
     """Those of them that the user gave, by the names of their fields."""
-    names = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits", "stream")
+    names = (
+        *("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits", "stream"),
+        "fuse_upsampling",
+    )
     values = {name: getattr(arguments, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -116,7 +116,8 @@ class Bench:
     """What candidates are converted from and measured against.
 
     ``picture`` and ``statistics`` are those of ``images``; conversion does not see the ``held_back`` ones of the same size, which
-    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it.
+    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it; ``fused`` tells
+    whether candidates fuse upsampling, which leaves fewer layers to measure.
     """
 
     model: Model
@@ -126,11 +127,12 @@ class Bench:
     held_back: Images
     clean: Images | None = None
     measure_by: Measure | None = None
+    fused: bool = False
 
     @cached_property
     def truth(self) -> Truth:
         """The float network's values on the images held back."""
-        return Truth.of(self.model, self.held_back, self.clean, self.picture, self.measure_by)
+        return Truth.of(self.model, self.held_back, self.clean, self.picture, self.measure_by, fused=self.fused)
 
     def convert(self, options: Options, size: Size | None = None) -> Converted:
         """The model with ``options`` for ``size``, by default that of the images."""
@@ -155,7 +157,7 @@ class Bench:
 
     def measure_costs(self, converted: Converted, options: Options) -> tuple[LayerCost, ...]:
         """What every layer of ``converted``, made with ``options``, costs on images of the calibration."""
-        graph = normal_form(read(self.model, self._size).graph)
+        graph = normal_form(read(self.model, self._size).graph, fused=options.fuse_upsampling)
         conversion = replace(self.fit(converted, options), layers=group_layers(graph))
         return measure_costs(conversion, graph, self.images[:: -(-len(self.images) // COST_IMAGES)])
 
@@ -176,7 +178,8 @@ class Bench:
             network = conversion.network.at_size(*size)
         except NetworkError:
             return self.convert(options, size)
-        layers = replace(group_layers(normal_form(imported.graph)), name=conversion.layers.name)
+        graph = normal_form(imported.graph, fused=options.fuse_upsampling)
+        layers = replace(group_layers(graph), name=conversion.layers.name)
         return Converted(imported, replace(conversion, network=network, layers=layers, bounds=bounds.prove(network)))
 
 

@@ -139,12 +139,14 @@ def convert(
         raise ConversionError(f"calibration images must have one size; found {sorted(sizes)}")
     height, width = sizes.pop()
     target_size = size or own_size(model) or (height, width)
-    calibration_graph = normal_form(_read(model, (height, width)).graph)
+    options = options or Options()
+    calibration_graph = normal_form(_read(model, (height, width)).graph, fused=options.fuse_upsampling)
     imported = _read(model, target_size)
-    graph = calibration_graph if target_size == (height, width) else normal_form(imported.graph)
+    same = target_size == (height, width)
+    graph = calibration_graph if same else normal_form(imported.graph, fused=options.fuse_upsampling)
     name, file = (_utf8(model.stem), _utf8(model.name)) if isinstance(model, Path) else ("model", "model")
     named = replace(graph, name=name)
-    conversion = lower(named, calibration_graph, images, options or Options(), None, statistics, progress)
+    conversion = lower(named, calibration_graph, images, options, None, statistics, progress)
     config = {
         **conversion.network.config,
         "model": file,
@@ -153,7 +155,7 @@ def convert(
         "calibration_sha256": _digest(images),
     }
     network = replace(conversion.network, config=config, picture=picture or input_scale(model))
-    if options is not None and options.device == "akida":
+    if options.device == "akida":
         check_akida(network)
     return Converted(imported, replace(conversion, network=network))
 

@@ -87,6 +87,8 @@ class Truth:
         clean: Images | None = None,
         picture: PictureScale = PLAIN,
         measure: Measure | None = None,
+        *,
+        fused: bool = False,
     ) -> Truth:
         """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size.
 
@@ -94,7 +96,7 @@ class Truth:
         """
         chosen = images[:IMAGES]
         ((height, width),) = {image.shape[2:] for image in chosen}
-        graph = normal_form(read(model, (height, width)).graph)
+        graph = normal_form(read(model, (height, width)).graph, fused=fused)
         layers = group_layers(graph)
         probe = ActivationProbe(graph, [layer.name for layer in layers.layers])
         values = tuple(probe(image) for image in chosen)

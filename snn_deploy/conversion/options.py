@@ -58,7 +58,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Values of every option that is chosen by name."""
 
-RARE: Mapping[str, str | bool] = MappingProxyType({"layer_levels": "", "device": "any", "stream": False})
+RARE: Mapping[str, str | bool] = MappingProxyType(
+    {"layer_levels": "", "device": "any", "stream": False, "fuse_upsampling": False}
+)
 """Options that a record leaves out unless they are chosen, and their values then."""
 
 
@@ -149,6 +151,10 @@ class Options:
     stream: bool = False
     """Whether 24 bits must hold every change from one frame to any other too, so that the network can run streams
     (:mod:`snn_deploy.network.streaming`); thresholds and weights of layers without room for it are halved."""
+
+    fuse_upsampling: bool = False
+    """Whether a transposed convolution without activation becomes one with the convolution that reads it
+    (:func:`snn_deploy.passes.compose.fuse`): a population and a rounding fewer, fewer operations, more weights."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():

@@ -42,9 +42,12 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def normal_form(graph: Graph) -> Graph:
-    """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
+def normal_form(graph: Graph, *, fused: bool = False) -> Graph:
+    """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above.
+
+    ``fused``: transposed convolutions become one with the convolutions that read them (:func:`gather_sums`).
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses values that are not finite
         for apply in PASSES:
-            graph = apply(graph)
+            graph = gather_sums(graph, fused=fused) if apply is gather_sums else apply(graph)
     return check_normal_form(graph)

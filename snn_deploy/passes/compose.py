@@ -1,10 +1,13 @@
 """Composition of linear operators: scales into weights, padding into convolutions, repetition into transposed ones.
 
+:func:`fuse` also composes what :func:`compose` leaves apart since it takes more weights.
+
 ``identity`` is a depthwise 1x1 convolution; its weights are per-channel scales.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +155,44 @@ def _after_nearest(first: Nearest, second: Conv) -> ConvTranspose | None:
         for column in range(first.scale[1]):
             weight[:, :, row : row + rows, column : column + columns] += flipped
     return ConvTranspose(weight, np.zeros(weight.shape[1]), first.scale, pads)
+
+
+def fuse(first: Op, second: Op) -> Op | None:
+    """As :func:`compose`, and also a convolution after a transposed one, as one that is transposed, where it multiplies less.
+
+    Row y of the output reads row ``y + h - p`` of the map between, which pixel m of the input reaches through
+    ``m s + f = y + h - p + c`` for a crop of c: the kernel is ``K[f + k - 1 - h] += w1[f] w2[h]``, cut by ``k - 1 - p + c``. Zeros
+    that pad the map between must not lie where it was cropped: there the kernel would see pixels.
+    """
+    composed = compose(first, second)
+    if composed is not None or not isinstance(first, ConvTranspose) or not isinstance(second, Conv):
+        return composed
+    return _after_transposed(ungroup(first), ungroup(second), first.weight.size, second.weight.size)
+
+
+def _after_transposed(first: Op, second: Op, first_size: int, second_size: int) -> ConvTranspose | None:
+    """``second`` after ``first``, both in one group; the sizes are those of the weights that they have without zeros."""
+    if not isinstance(first, ConvTranspose) or not isinstance(second, Conv):
+        raise TypeError("a convolution is expected after a transposed one")
+    (rows, columns), (height, width) = first.weight.shape[2:], second.weight.shape[2:]
+    cuts = tuple(size - 1 - pad for size, pad in zip((height, width) * 2, second.pads, strict=True))
+    pads = _sum((cuts[0], cuts[1], cuts[2], cuts[3]), first.pads)
+    apart = second.strides != (1, 1) or second.dilations != (1, 1) or first.dilations != (1, 1)
+    covered = any(crop > 0 and pad > 0 for crop, pad in zip(first.pads, second.pads, strict=True))
+    if apart or covered or min(pads) < 0:
+        return None
+    inputs, outputs = first.weight.shape[0], second.weight.shape[0]
+    taken = (
+        inputs * outputs * (rows + height - 1) * (columns + width - 1)
+    )  # multiplications for each pixel of the input
+    if taken > first_size + min(math.prod(first.strides), MAX_GROWTH) * second_size:
+        return None
+    weight = np.zeros((inputs, outputs, rows + height - 1, columns + width - 1))
+    for row in range(rows):
+        for column in range(columns):
+            reached = np.tensordot(first.weight[:, :, row, column], second.weight[:, :, ::-1, ::-1], (1, 1))
+            weight[:, :, row : row + height, column : column + width] += reached
+    return ConvTranspose(weight, np.zeros(outputs), first.strides, pads)
 
 
 def _sum(first: Pads, second: Pads) -> Pads:

@@ -50,9 +50,13 @@ Weighted: TypeAlias = Conv | ConvTranspose
 Kept: TypeAlias = Relu | Linear | Relay | MaxPool | Host
 
 
-def gather_sums(graph: Graph) -> Graph:
-    """``graph`` in normal form except for ``MaxPool`` nodes, which read one activation each."""
-    walk = _Walk(graph)
+def gather_sums(graph: Graph, *, fused: bool = False) -> Graph:
+    """``graph`` in normal form except for ``MaxPool`` nodes, which read one activation each.
+
+    ``fused``: transposed convolutions become one with the convolutions that read them, where that takes fewer
+    multiplications.
+    """
+    walk = _Walk(graph, fused=fused)
     for node in graph.nodes:
         walk.visit(node)
     outputs = tuple((name, walk.output(value)) for name, value in graph.outputs)
@@ -62,8 +66,8 @@ def gather_sums(graph: Graph) -> Graph:
 class _Walk:
     """The forms of all values seen so far, and the nodes written for them."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.work = graph, Work(graph)
+    def __init__(self, graph: Graph, *, fused: bool) -> None:
+        self.graph, self.work, self.fused = graph, Work(graph), fused
         self.readers = Counter(name for node in graph.nodes for name in node.inputs)
         self.readers.update(value for _, value in graph.outputs)
         self.nodes: list[Node] = []
@@ -167,7 +171,7 @@ class _Walk:
     def _linear(self, segment: Segment, op: Op, node: Node) -> Segment:
         """A linear operator without bias on one segment; a segment that does not compose with it becomes a population first."""
         shape = op.infer((segment.shape,))
-        terms = [term.then(op, shape[0], node.origin) for term in segment.terms]
+        terms = [term.then(op, shape[0], node.origin, fused=self.fused) for term in segment.terms]
         if any(term is None for term in terms):
             segment = self._population(segment)
             terms = [term.then(op, shape[0], node.origin) for term in segment.terms]

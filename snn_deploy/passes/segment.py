@@ -16,7 +16,7 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.graph.ops import Conv, ConvTranspose, Op
-from snn_deploy.passes.compose import compose, identity, is_identity, scale_of, scale_outputs, widen
+from snn_deploy.passes.compose import compose, fuse, identity, is_identity, scale_of, scale_outputs, widen
 from snn_deploy.shapes import Shape
 
 
@@ -35,16 +35,20 @@ class Term:
             return replace(self, op=scale_outputs(self.op, factor))
         return replace(self, scale=self.scale * factor)
 
-    def then(self, op: Op, channels: int, origin: tuple[str, ...]) -> Term | None:
-        """``op`` (no bias, ``channels`` outputs) after this term as one term; ``None`` where they do not compose."""
+    def then(self, op: Op, channels: int, origin: tuple[str, ...], *, fused: bool = False) -> Term | None:
+        """``op`` (no bias, ``channels`` outputs) after this term as one term; ``None`` where they do not compose.
+
+        ``fused``: they compose as :func:`~snn_deploy.passes.compose.fuse` does.
+        """
+        combine = fuse if fused else compose
         if np.all(self.scale == 1):
-            composed = compose(self.op, op)
+            composed = combine(self.op, op)
             scale = np.ones(channels)
             if composed is None and is_identity(self.op) and not isinstance(op, Conv | ConvTranspose):
                 composed, scale = op, scale_of(self.op)  # a scale and an operator that treats all channels alike
         else:
             first = compose(identity(self.scale), op)
-            composed = None if first is None else compose(self.op, first)
+            composed = None if first is None else combine(self.op, first)
             scale = np.ones(channels)
         if composed is None:
             return None

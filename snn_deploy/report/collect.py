@@ -150,7 +150,8 @@ def _losses(request: Request, network: Network, missing: dict[str, str]) -> Loss
     whole = image.shape[2], image.shape[3]
     height, width = find_largest_size(network, *(min(pair) for pair in zip(whole, LOSSY, strict=True))) or whole
     part = images.center_crop(image, height, width)
-    graph = normal_form(read(request.model, (height, width)).graph)
+    fused = bool(network.config.get("fuse_upsampling"))
+    graph = normal_form(read(request.model, (height, width)).graph, fused=fused)
     layers = group_layers(graph)
     if {layer.name for layer in layers.layers} != {population.name for population in network.populations[1:]}:
         missing[title] = f"the layers of {request.model.name} are not the populations of the artifact"

@@ -1,4 +1,5 @@
-"""What streams cost: ``python tests/benchmarks/streams.py [--frames 100] [--reference 5] [--levels 31,127] [--data DIR]``.
+"""What streams cost: ``python tests/benchmarks/streams.py [--frames 100] [--reference 5] [--levels 31,127] [--data DIR]
+[--fuse-upsampling]``.
 
 Two sequences of 128x128 pixels through three shipped networks: a scene that stands still, in which a square of 24x24 pixels
 moves by 3 pixels a frame, and a drive (CamSeq, forth and back where there are fewer frames; left out without ``--data``). Every
@@ -110,11 +111,11 @@ def measure(network: Network, frames: list[Int64], reference: int) -> Outcome:
     return out
 
 
-def convert(name: str, levels: int, data: Path | None) -> Network:
+def convert(name: str, levels: int, data: Path | None, *, fuse_upsampling: bool = False) -> Network:
     """A shipped network with room for streams."""
     _, noise, folder = NETWORKS[name]
     calibration = data / folder if data is not None and folder is not None else None
-    options = sd.Options(levels=levels, stream=True)
+    options = sd.Options(levels=levels, stream=True, fuse_upsampling=fuse_upsampling)
     return sd.convert(f"models/{name}.onnx", calibration, options, size=(SIDE, SIDE), noise=noise).network
 
 
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--levels", default="127")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--fuse-upsampling", action="store_true")
     given = parser.parse_args()
     kernels = select_kernels()
     say(f"{platform.processor() or platform.machine()}, kernels {kernels.instruction_set if kernels else 'none'}\n")
@@ -135,7 +137,7 @@ def main() -> None:
     for name in given.networks.split(","):
         channels, noise, _ = NETWORKS[name]
         for levels in map(int, given.levels.split(",")):
-            network = convert(name, levels, given.data)
+            network = convert(name, levels, given.data, fuse_upsampling=given.fuse_upsampling)
             sequences = {"static": still_scene(channels, given.frames, noise)}
             if given.data is not None:
                 sequences["drive"] = drive(given.data / "CamSeq_frames/val", channels, given.frames)

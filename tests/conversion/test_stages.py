@@ -179,7 +179,7 @@ def test_costs_are_measured_on_up_to_four_images(
     images = [np.full((1, 1, 2, 2), index, np.float32) for index in range(number)]
     assert COST_IMAGES == 4
     for name in ("read", "normal_form", "group_layers"):
-        monkeypatch.setattr(choose, name, lambda *_: SimpleNamespace(graph=None))
+        monkeypatch.setattr(choose, name, lambda *_, **__: SimpleNamespace(graph=None))
     monkeypatch.setattr(choose, "replace", lambda *_, **__: None)
     monkeypatch.setattr(choose, "measure_costs", lambda _, __, given: [int(image[0, 0, 0, 0]) for image in given])
     monkeypatch.setattr(Bench, "fit", lambda *_: None)

@@ -110,6 +110,7 @@ def draw_options(random: Random) -> Options:
                 input_levels=random.choice((1, 255, 1023)),
                 neuron=neuron,
                 slack=random.choice((1, 1, 8)),
+                fuse_upsampling=random.random() < 0.5,
             )
         except ConversionError:  # equalization beside another normalization
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,7 @@ from snn_deploy.passes import constant_map
 from snn_deploy.passes.compose import (
     MAX_GROWTH,
     compose,
+    fuse,
     identity,
     is_identity,
     is_shift,
@@ -36,8 +38,10 @@ def numbers(*shape: int) -> Array:
     return np.random.default_rng(sum(shape)).integers(-9, 10, shape) / 4
 
 
-def conv(outputs: int, *, window: tuple[int, int] = (3, 2), groups: int = 1, **fields: object) -> Conv:
-    return Conv(numbers(outputs, 4 // groups, *window), np.zeros(outputs), groups=groups, **fields)  # type: ignore[arg-type]
+def conv(
+    outputs: int, *, window: tuple[int, int] = (3, 2), channels: int = 4, groups: int = 1, **fields: object
+) -> Conv:
+    return Conv(numbers(outputs, channels // groups, *window), np.zeros(outputs), groups=groups, **fields)  # type: ignore[arg-type]
 
 
 def transposed(per_group: int, *, groups: int = 1, **fields: object) -> ConvTranspose:
@@ -207,6 +211,75 @@ def test_what_composes(first: Op, second: Op, composes: bool) -> None:
     """A transposed convolution may have at most 64 times the taps: 34 * 11 <= 64 * 6 < 35 * 11."""
     assert MAX_GROWTH == 64
     assert (compose(first, second) is not None) == composes
+
+
+UP = ConvTranspose(numbers(4, 6, 2, 2), np.zeros(6), (2, 2))
+"""As U-Nets have it: half as many channels, twice as many pixels along each axis, nothing cropped."""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pads"),
+    [
+        (UP, conv(5, window=(3, 3), channels=6, pads=(1, 1, 1, 1)), (1, 1, 1, 1)),
+        (UP, conv(5, window=(3, 2), channels=6, pads=(2, 0, 1, 1)), (0, 1, 1, 0)),
+        (UP, conv(5, window=(1, 1), channels=6), (0, 0, 0, 0)),
+        (replace(UP, pads=(1, 0, -1, 2)), conv(2, window=(3, 3), channels=6, pads=(0, 1, 1, 0)), (3, 1, 0, 4)),
+        (
+            replace(UP, bias=np.zeros(12), groups=2),
+            conv(3, window=(3, 3), channels=12, pads=(1, 1, 1, 1)),
+            (1, 1, 1, 1),
+        ),
+        (UP, conv(4, window=(3, 3), channels=6, groups=2, pads=(1, 1, 1, 1)), (1, 1, 1, 1)),
+        (UP, Conv(numbers(6, 1, 1, 1), np.zeros(6), pads=(-1, 0, 0, -1), groups=6), (1, 0, 0, 1)),
+    ],
+)
+def test_upsampling_is_fused(first: ConvTranspose, second: Conv, pads: Pads) -> None:
+    """Value for value what one after the other gives, borders included: zeros pad the map between, not what it was made of."""
+    x, composed = numbers(4, 5, 3), fuse(first, second)
+    if not isinstance(composed, ConvTranspose):
+        pytest.fail("does not compose")
+    assert (composed.pads, composed.strides, composed.groups) == (pads, first.strides, 1)
+    np.testing.assert_allclose(
+        apply_linear(composed, x), apply_linear(second, apply_linear(first, x)), rtol=1e-12, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (UP, conv(5, channels=6, strides=(2, 1))),
+        (UP, conv(5, channels=6, dilations=(1, 2))),
+        (replace(UP, dilations=(2, 1)), conv(5, channels=6)),
+        (replace(UP, pads=(0, 1, 0, 0)), conv(5, channels=6, pads=(0, 1, 0, 0))),  # zeros where pixels were cropped
+        (UP, conv(5, channels=6, pads=(3, 0, 0, 0))),  # rows that no kernel reaches
+        (UP, Nearest((2, 2))),
+        (conv(4), conv(4)),
+    ],
+)
+def test_what_is_not_fused(first: Op, second: Op) -> None:
+    assert fuse(first, second) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "window", "strides", "fused"),
+    [
+        (
+            6,
+            2,
+            (2, 2),
+            True,
+        ),  # 6 * 2 * 4 * 4 multiplications for each pixel of the input; apart 6 * 2 * 2 * 2 + 4 * 2 * 2 * 3 * 3
+        (7, 2, (2, 2), False),
+        (128, 1, (8, 8), True),  # 128 * 2, and apart 128 * 1 + 64 * 2
+        (129, 1, (8, 8), False),
+        (129, 1, (9, 8), False),  # a repetition counts 64 times at most
+    ],
+)
+def test_fusing_must_not_multiply_more(inputs: int, window: int, strides: tuple[int, int], fused: bool) -> None:
+    between, size = (2, 3) if window == 2 else (1, 1)
+    first = ConvTranspose(numbers(inputs, between, window, window), np.zeros(between), strides)
+    second = conv(2, window=(size, size), channels=between)
+    assert (fuse(first, second) is not None) == fused
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,40 @@ def test_padding_and_cropping_around_convolutions(
     same(net, normal_form(net))
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    window=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    crop=st.tuples(*[st.integers(-1, 1)] * 4),
+    pads=st.tuples(*[st.integers(0, 2)] * 4),
+)
+def test_upsampling_fuses_with_what_reads_it(
+    window: tuple[int, int], strides: tuple[int, int], crop: tuple[int, int, int, int], pads: tuple[int, int, int, int]
+) -> None:
+    """A decoder's step: upsampled and normalized, beside a skip, into a convolution that pads it with zeros."""
+    up = ConvTranspose(numbers(4, 6, *window), numbers(6), strides, crop)
+    height, width = (up.infer(((4, 8, 6),)))[1:]
+    if min(height + pads[0] + pads[2], width + pads[1] + pads[3]) < 3:
+        return
+    net = graph(
+        ("r", Relu(), "x"),
+        ("u", up, "r"),
+        ("b", affine(6), "u"),
+        ("z", Relu(), "b"),
+        ("j", Concat(), "b z"),
+        ("c", Conv(numbers(2, 12, 3, 3), numbers(2), pads=pads), "j"),
+        ("y", Relu(), "c"),
+    )
+    form = same(net, normal_form(net, fused=True))
+    exact = all(now <= 0 or pad == 0 for now, pad in zip(crop, pads, strict=True))
+    reached = all(2 - pad + now >= 0 for now, pad in zip(crop, pads, strict=True))
+    cheap = (
+        4 * 2 * (window[0] + 2) * (window[1] + 2) <= 4 * 6 * window[0] * window[1] + strides[0] * strides[1] * 2 * 6 * 9
+    )
+    assert ("Linear" not in kinds(form)) == (exact and reached and cheap)
+    assert "Linear" in kinds(normal_form(net))
+
+
 def test_outputs_that_are_activations_inputs_or_heads() -> None:
     net = graph(
         ("c", conv(4, 4), "x"),
@@ -387,7 +421,7 @@ def test_oblong_averages_with_a_bias_are_synapses(window: tuple[int, int]) -> No
 def test_forms_are_forgotten_once_nothing_reads_them() -> None:
     """Each may hold a copy of a layer's weights."""
     net = graph(("c", conv(4, 4), "x"), ("b", affine(4), "c"), ("d", conv(4, 4), "b"), ("e", Add(), "b d"), outputs="d")
-    walk = _Walk(net)
+    walk = _Walk(net, fused=False)
     held = []
     for node in net.nodes:
         walk.visit(node)

@@ -35,8 +35,8 @@ MEASURES: dict[str | None, Measure | None] = {None: None, "denoise": "psnr", "se
 
 MODES = Modes(
     shared.conversion_modes(
-        "model out size constant freeze_norm approximate fixed search task max_loss calibration rounding range mean std"
-        " noise seed json"
+        "model out size constant freeze_norm approximate fixed search task max_loss calibration rounding fuse_upsampling"
+        " range mean std noise seed json"
     ),
     (
         Need(
@@ -122,7 +122,8 @@ def execute(arguments: argparse.Namespace) -> int:
     for remark in converted.model.ledger.remarks:
         note(f"{model.name}: {remark}")
     statistics, measure = converted.conversion.statistics, MEASURES[arguments.task]
-    bench = Bench(model, seen, picture, statistics, calibration.held_back, calibration.clean, measure)
+    held_back, clean = calibration.held_back, calibration.clean
+    bench = Bench(model, seen, picture, statistics, held_back, clean, measure, options.fuse_upsampling)
     choice, findings = _choose(bench, converted, arguments)
     cost = _measure_device_cost(bench, choice)
     converted = converted if choice is None else choice.converted
