@@ -47,13 +47,13 @@ def largest_threshold(layer: Layer, counts: Float64, greatest: Float64, options:
         fits: Float64 = np.minimum(MANTISSA_MAX / np.maximum(magnitude, 1e-9), NETX_SUM_MAX / np.maximum(sums, 1e-9))
         return fits
     if layer.kind == "output":
-        repeats = options.steps if options.mode == "rate" and options.neuron != "multi-threshold" else 1
+        repeats = options.run_steps if options.neuron != "multi-threshold" else 1
         with np.errstate(divide="ignore"):
             cap: Float64 = STATE_MAX / 2 / (magnitude * repeats)
         return np.full_like(cap, cap.min()) if _shares_weights(layer) else cap
     if options.neuron in LEAKY:
         largest = MANTISSA_MAX if options.neuron == "netx" else LIF_BIAS_MAX
-        needed = np.where(counts < 0, np.minimum(-counts, _silencing(greatest)), counts).max()
+        needed = np.maximum(counts, np.minimum(-counts, _silencing(greatest))).max()
         return np.full(magnitude.shape, _power_of_two(largest / max(float(needed), largest / LIF_THETA_MAX)))
     cap = _power_of_two(STATE_MAX / 2 / np.maximum(magnitude, 1.0))
     return np.full_like(cap, cap.min()) if has_shared_threshold(layer, options) else cap

@@ -233,7 +233,7 @@ def _chosen(converted: Converted, trial: Trial, trials: Sequence[Trial], reason:
 
 def has_free_options(options: Options) -> bool:
     """Whether others are tried: in exact mode, with this project's neuron. Other networks are asked for as they are."""
-    return options.mode == "exact" and options.neuron == "multi-threshold"
+    return not options.is_rate and options.neuron == "multi-threshold"
 
 
 def _free_stages(options: Options, given: Collection[str], *, search: bool) -> Iterator[tuple[Changes, ...]]:

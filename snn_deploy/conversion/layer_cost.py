@@ -100,7 +100,7 @@ def _add_converted(conversion: Conversion, graph: Graph) -> tuple[Graph, dict[st
         population = conversion.network.population(layer.name)
         terms = []
         for place, layer_input in enumerate(layer.inputs):
-            op = _real_op(conversion, layer_input, connections[layer_input.name], population, biased=place == 0)
+            op = _real_op(conversion, layer_input, connections[layer_input.name], population, biased=not place)
             nodes.append(Node(names.fresh(f"{layer_input.name}.converted"), op, (layer_input.source,)))
             terms.append(nodes[-1].name)
         nodes.append(Node(names.fresh(f"{layer.name}.sum"), Add(), tuple(terms)))
@@ -136,7 +136,7 @@ def _split_error(conversion: Conversion, name: str, true: Float32, summed: Float
     weights = summed.astype(np.float64) - true
     if population.neuron is not None and conversion.layers.layer(name).kind == "output":
         return {"weights": weights}
-    repeats = network.steps if network.mode == "rate" and population.neuron is not None else 1
+    repeats = network.input_steps if population.neuron is not None else 1
     low, high = limit_counts(population, repeats)
     quantum = (population.unit / repeats)[:, None, None]
     inside = np.clip(summed, low * quantum, high * quantum)

@@ -27,7 +27,7 @@ def measure_layers(
 
     ``expected`` (B, C, H, W) float32 by layer. Clipping and rounding are those of these values.
     """
-    steps = network.steps if network.mode == "rate" else 1
+    steps = network.input_steps
     losses = []
     for layer in layers.layers:
         population, values = network.population(layer.name), expected[layer.name].astype(np.float64)

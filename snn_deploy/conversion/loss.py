@@ -110,7 +110,7 @@ def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss
     """The loss of ``conversion`` on the images of ``truth``, for whose size it was made."""
     network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
     errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    steps = network.steps if network.mode == "rate" else 1
+    steps = network.input_steps
     outputs = [value for _, value, _ in conversion.layers.outputs]
     shown = []
     for image, expected in zip(truth.images, truth.values, strict=True):
@@ -139,9 +139,9 @@ def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
     if layer.kind not in ("relu", "linear"):
         return 0.0, 0.0
     statistics, network = conversion.statistics[name], conversion.network
-    rate = network.mode == "rate"
-    low, high = limit_counts(population, network.steps if rate else 1)
-    quantum = (conversion.scales.unit[name] / (network.steps if rate else 1))[:, None]
+    steps = network.input_steps
+    low, high = limit_counts(population, steps)
+    quantum = (conversion.scales.unit[name] / steps)[:, None]
     centers = np.broadcast_to(statistics.centers, statistics.histogram.shape)
     inside = np.clip(centers, low * quantum, high * quantum)
     rounded = np.rint(inside / quantum) * quantum

@@ -189,7 +189,7 @@ def _network(
     network = Network(
         layers.name,
         options.mode,
-        options.steps if options.mode == "rate" else 1,
+        options.run_steps,
         tuple(populations),
         tuple(connections),
         tuple(Output(name, value, host) for name, value, host in layers.outputs),

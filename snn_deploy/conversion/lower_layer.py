@@ -96,7 +96,7 @@ def _describe_bias(layer: Layer, counts: Float64, options: Options) -> str:
     levels = int(options.levels * (STATE_MAX / 4) / max(largest, 1.0))
     remedy = (
         f"use at most {levels} levels"
-        if options.mode == "exact" and levels >= 1
+        if not options.is_rate and levels >= 1
         else "train the layer with biases of the size of its activations"
     )
     return (
@@ -114,7 +114,7 @@ def _connections(layer: Layer, quantized: Quantized) -> tuple[Connection, ...]:
 
 def _range(source: Population, options: Options) -> tuple[int, int]:
     """What of ``source`` can arrive at once: the payload of a step in ``rate`` mode, the count in ``exact`` mode."""
-    if options.mode == "rate":
+    if options.is_rate:
         return source.payload_range
     if source.count_range is None:
         raise ConversionError(f"{source.name}: nothing bounds its counts, which exact mode needs")
@@ -225,7 +225,7 @@ def _firing_neuron(quantized: Quantized, options: Options, *, signed: bool) -> N
     theta = quantized.theta.astype(np.int64)
     v0 = theta // 2 if options.half_start else np.zeros_like(theta)
     top = options.payload_max
-    if options.mode == "exact":
+    if not options.is_rate:
         if signed and options.device == "akida":  # which clips signed counts at both ends of 8 bits
             return MultiThreshold(theta, theta // 2, COUNT_MIN, -COUNT_MIN, COUNT_MIN, COUNT_MAX)
         return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
@@ -244,7 +244,7 @@ def _linear_neuron(
     theta, rest = np.ones(layer.shape[0], np.int64), np.zeros(layer.shape[0], np.int64)
     payload = max(-step[0], step[1])
     rectified = layer.kind == "rectified relay"
-    if options.mode == "rate":
+    if options.is_rate:
         if rectified:
             return MultiThreshold(theta, rest, -payload, payload, 0, STATE_MAX)
         return MultiThreshold(theta, rest, *step)

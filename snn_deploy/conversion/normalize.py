@@ -100,7 +100,7 @@ def _relay_unit(
     """That of what it passes on; a pool that fires has its source's as published, and in ``exact`` mode that of its own range."""
     if not fires_at_pool(layer, options):
         return derive_relay_unit(layer, unit)
-    if options.mode == "rate":
+    if options.is_rate:
         return unit[layer.inputs[0].source]
     return _own_unit(layers, layer, statistics, options)
 
@@ -116,7 +116,7 @@ def _layer_unit(statistics: Statistics, channels: int, options: Options, by_chan
         units = [choose_unit([statistics.channel(index)], options) for index in range(channels)]
         floor = whole / 64
         return np.array(
-            [max(unit, floor) if power > 0 else whole for unit, power in zip(units, statistics.power, strict=True)]
+            [max(unit, floor) if power else whole for unit, power in zip(units, statistics.power, strict=True)]
         )
     return np.full(channels, choose_unit([statistics], options))
 
@@ -127,19 +127,14 @@ def choose_unit(statistics: Sequence[Statistics], options: Options) -> float:
     if extent == 0:
         return 1.0 / options.level_budget
     if options.scale == "mmse":
-        return _least_square_unit(statistics, extent, options.level_budget) * _steps(options)
+        return _least_square_unit(statistics, extent, options.level_budget) * options.run_steps
     if options.scale == "max":
         top = extent
     else:
         top = percentile(statistics, options.percentile, zeros=options.percentile_of_zeros) or extent
-    if options.mode == "rate" and options.span == "paper":
+    if options.is_rate and options.span == "paper":
         return float(top) / float(2 ** max(options.thresholds - 2, 0))
     return float(top / options.payload_max)
-
-
-def _steps(options: Options) -> int:
-    """Steps of a run: a count of 1 in T steps stands for unit / T."""
-    return options.steps if options.mode == "rate" else 1
 
 
 def _least_square_unit(statistics: Sequence[Statistics], extent: float, budget: int) -> float:

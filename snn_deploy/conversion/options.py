@@ -170,17 +170,17 @@ class Options:
         for name, levels in self.layer_levels:
             if not low <= levels <= high:
                 raise ConversionError(f"{name}: {levels} levels; allowed are {low:g} to {high:g}")
-        if self.layer_levels and self.mode == "rate":
+        if self.layer_levels and self.is_rate:
             raise ConversionError("levels of single layers exist in exact mode only")
         if self.equalization and self.normalization != "connection-wise":
             raise ConversionError("equalization chooses units per channel itself; use connection-wise normalization")
-        if self.mode == "exact" and self.normalization == "layer-wise":
+        if not self.is_rate and self.normalization == "layer-wise":
             raise ConversionError(
                 "layer-wise normalization does not preserve the function; it exists in rate mode only"
             )
-        if self.mode == "exact" and self.reset == "zero":
+        if not self.is_rate and self.reset == "zero":
             raise ConversionError("a reset to zero loses charge; it exists in rate mode only")
-        if self.mode == "exact" and self.pool == "neuron" and self.device != "akida":
+        if not self.is_rate and self.pool == "neuron" and self.device != "akida":
             raise ConversionError("pool neurons exist in rate mode only; exact mode passes integer sums on")
         if self.neuron in LEAKY and (self.mode, self.thresholds, self.reset, self.strict) != ("rate", 1, "zero", True):
             raise ConversionError(
@@ -188,9 +188,9 @@ class Options:
             )
         if self.neuron != "multi-threshold" and self.theta == "integer":
             raise ConversionError("Lava's own neurons have one threshold for each layer, a power of two")
-        if self.neuron == "sigma-delta" and self.mode != "exact":
+        if self.neuron == "sigma-delta" and self.is_rate:
             raise ConversionError("sigma-delta neurons run in exact mode only: they send changes of one image")
-        if self.stream and self.mode != "exact":
+        if self.stream and self.is_rate:
             raise ConversionError("streams carry states from frame to frame, which takes exact mode")
         if self.device == "akida":
             self._check_akida()
@@ -216,14 +216,24 @@ class Options:
         return replace(self, levels=max(self.levels, dict(self.layer_levels).get(layer, 0)), layer_levels=())
 
     @property
+    def is_rate(self) -> bool:
+        """Whether counts are events of a window of steps."""
+        return self.mode == "rate"
+
+    @property
+    def run_steps(self) -> int:
+        """Steps of a run, in which a count of 1 stands for the unit over them: those of the window, or one in ``exact`` mode."""
+        return self.steps if self.is_rate else 1
+
+    @property
     def payload_max(self) -> int:
         """Largest payload of one step."""
-        return self.levels if self.mode == "exact" else 2**self.thresholds - 1
+        return 2**self.thresholds - 1 if self.is_rate else self.levels
 
     @property
     def level_budget(self) -> int:
         """Distinct positive values that a whole run can express: ``levels``, or largest payload times steps."""
-        return self.levels if self.mode == "exact" else self.payload_max * self.steps
+        return self.payload_max * self.run_steps
 
     def record(self) -> dict[str, str | int | float | bool | None]:
         """All fields by name, as the artifact's ``config`` stores them; those of :data:`RARE` where they are chosen."""

@@ -63,14 +63,14 @@ def find_remedies(
 
 def list_changes(options: Options) -> Iterator[Options]:
     """Options that differ from ``options`` in what may help most networks, from what helps most to what helps few."""
-    for changes in _rate_changes(options) if options.mode == "rate" else _exact_changes(options):
+    for changes in _rate_changes(options) if options.is_rate else _exact_changes(options):
         try:
             changed = replace(options, **changes)  # type: ignore[arg-type]
         except ConversionError:
             continue
         if changed != options:
             yield changed
-    if options.mode == "rate" or options.neuron != "multi-threshold":
+    if options.is_rate or options.neuron != "multi-threshold":
         yield Options(weight_bits=options.weight_bits)
 
 

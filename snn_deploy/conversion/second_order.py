@@ -157,7 +157,7 @@ def observe_counts(
     """
     names = [layer.name for layer in layers.layers if layer.kind != "output"]
     probe = ActivationProbe(graph, names)
-    steps = options.steps if options.mode == "rate" else 1
+    steps = options.run_steps
     tops = {layer.name: options.at(layer.name).level_budget for layer in layers.layers if layer.kind not in RELAYS}
     tops[layers.input] = options.input_levels * steps
     counts: dict[str, list[Float32]] = {name: [] for name in (layers.input, *names)}

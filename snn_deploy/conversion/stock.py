@@ -127,8 +127,7 @@ def _relay(
     layer: Layer, values: Float64, step: tuple[int, int], counts: tuple[int, int], options: Options
 ) -> SigmaDelta:
     """Threshold 1, no shift. In ``rate`` mode the biases of all steps are added once."""
-    repeats = options.steps if options.mode == "rate" else 1
-    offset = _whole(layer, values * repeats)
+    offset = _whole(layer, values * options.run_steps)
     rectified = layer.kind == "rectified relay"
     extra = int(np.abs(offset).max())
     payload = min(max(-step[0], step[1]) + extra, STATE_MAX)
@@ -137,6 +136,6 @@ def _relay(
         offset,
         shift=0,
         payloads=(-payload, payload),
-        counts=limits if options.mode == "exact" else None,
+        counts=limits if not options.is_rate else None,
         rectify=rectified,
     )

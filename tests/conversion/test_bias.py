@@ -241,6 +241,7 @@ def test_a_resampling_shares_the_threshold_of_its_channels(kind: Kind, expected:
     [
         ("relu", -5e8, 10.0, -31.0),
         ("relu", -4194303.0, 10.0, -4194303.0),  # less than half of the range
+        ("relu", -4194303.5, 10.0, -4194303.5),  # half of it
         ("relu", -4194304.0, 10.0, -31.0),
         ("relu", -4194304.0, 2e6, -4194304.0),  # not silent: inputs may reach 6 million
         ("relu", 5e8, 10.0, 5e8),

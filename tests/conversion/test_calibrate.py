@@ -158,7 +158,14 @@ def test_the_bin_of_zero_stands_for_zero(edges: list[float], centers: list[float
 
 @pytest.mark.parametrize(
     ("counts", "extent"),
-    [([[0, 1, 0, 0]], 1.0), ([[1, 0, 0, 0]], 2.0), ([[0, 1, 0, 1]], 4.0), ([[0, 0, 1, 0]], 1.0), ([[0, 1, 1, 0]], 1.0)],
+    [
+        ([[0, 1, 0, 0]], 1.0),
+        ([[1, 0, 1, 0]], 2.0),
+        ([[1, 0, 0, 0]], 2.0),
+        ([[0, 1, 0, 1]], 4.0),
+        ([[0, 0, 1, 0]], 1.0),
+        ([[0, 1, 1, 0]], 1.0),
+    ],
 )
 def test_the_extent_is_the_far_edge_of_the_last_bin(counts: list[list[int]], extent: float) -> None:
     statistics = by_hand(counts, [-2.0, -1.0, 0.0, 1.0, 4.0])

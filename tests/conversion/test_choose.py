@@ -169,6 +169,9 @@ def test_a_network_of_another_size_is_measured_at_that_of_the_images(bench: Benc
     options = Options(levels=31)
     here, there = (convert(bench.model, bench.images, options, size, bench.statistics) for size in ((16, 16), (64, 48)))
     assert bench.measure(here, options, BACKEND).error == bench.measure(there, options, BACKEND).error
+    assert bench.enlarge(here, options, (16, 16)) is here
+    assert bench.enlarge(here, options, (16, 24)).conversion.network.input.shape == (1, 16, 24)
+    assert bench.enlarge(here, options, (24, 16)).conversion.network.input.shape == (1, 24, 16)
     larger = choose(bench, BACKEND, there, options)
     assert larger.trial.options.levels == 255
     whole = bench.convert(larger.trial.options, (64, 48)).conversion

@@ -152,6 +152,7 @@ def test_lavas_neurons_have_modes_of_their_own(changes: dict[str, str | int | bo
 def test_payloads_and_levels(name: str, changes: dict[str, str | int | bool], payload: int, budget: int) -> None:
     options = preset(name, **changes)
     assert (options.payload_max, options.level_budget) == (payload, budget)
+    assert (options.is_rate, options.run_steps) == ((False, 1) if name == "exact" else (True, changes["steps"]))
 
 
 DEFAULTS = {

@@ -12,10 +12,10 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.conversion import remedies
 from snn_deploy.conversion.choose import GAIN, Bench, Choice, Trial, choose
 from snn_deploy.conversion.convert import convert
-from snn_deploy.conversion.findings import Findings, examine
+from snn_deploy.conversion.findings import Findings, _measured, examine
 from snn_deploy.conversion.loss import Loss
 from snn_deploy.conversion.options import Options, preset
-from snn_deploy.conversion.remedies import find_remedies, list_changes, name_change
+from snn_deploy.conversion.remedies import Remedy, find_remedies, list_changes, name_change
 from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.images import PLAIN
 from tests.cli.models import write_unet
@@ -127,6 +127,15 @@ def test_nothing_is_tried_where_little_is_lost(bench: Bench, poor: Choice) -> No
     assert findings is not None
     assert (findings.is_enough, findings.warnings) == (True, ())
     assert findings.summary == f"loss: {findings.loss}, 4 images that calibration did not see"
+
+
+def test_only_measured_trials_are_remedies() -> None:
+    measured = Remedy("--levels 255", Trial(Options(), Loss((), 0.1, TaskLoss("psnr", 0.1))))
+    without = [Remedy("--levels 255", Trial(Options(), loss)) for loss in (None, Loss((), 0.1))]
+    assert _measured([without[0], measured, without[1]]) == [measured]
+    for each in without:
+        with pytest.raises(TypeError, match=r"^--levels 255: a remedy is a trial that was measured$"):
+            Findings(TaskLoss("psnr", 0.2), 0.1, remedies=(each,)).record()
 
 
 def test_where_nothing_helps_it_is_said() -> None:

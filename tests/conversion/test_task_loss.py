@@ -198,5 +198,6 @@ def test_limits_are_in_decibels_or_percent() -> None:
     assert TaskLoss("psnr", 0.2).exceeds(0.19)
     assert not TaskLoss("psnr", 0.2).exceeds(0.2)
     assert TaskLoss("labels", 0.02).exceeds(1.9)
+    assert TaskLoss("labels", 0.02).exceeds(1.995)
     assert not TaskLoss("labels", 0.02).exceeds(2)
     assert [TaskLoss("psnr", 0.2).bound(0.1), TaskLoss("variation", 0.2).bound(0.1)] == ["0.1 dB", "0.1%"]
