@@ -38,7 +38,7 @@ MANTISSA_MAX = 4095
 BIAS_EXPONENT_MAX = 7
 """Largest bias exponent of Lava's LIF (same source: 3 bits)."""
 
-LIF_BIAS_MAX = MANTISSA_MAX * 2 ** (BIAS_EXPONENT_MAX - CURRENT_SHIFT)
+LIF_BIAS_MAX = MANTISSA_MAX << (BIAS_EXPONENT_MAX - CURRENT_SHIFT)
 """Largest magnitude of a bias, in units of the current, that mantissa and exponent hold."""
 
 NETX_SUM_MAX = 2**17 - 1
