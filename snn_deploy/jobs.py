@@ -250,30 +250,32 @@ def finetune(
     iterations: int = 400,
     batch: int = 8,
     patch: int = 64,
-    rate: float = 1e-4,
+    rate: float = 1e-3,
     validation: float = 0.1,
+    loss: Literal["float", "data"] = "float",
     device: str = "cpu",
 ) -> Tuned:
-    """Train the float ``model`` on ``data`` for its conversion with ``options``; needs PyTorch (extra ``train``).
+    """Convert ``model`` with ``options`` and train its network's integers on ``data``; needs PyTorch (extra ``train``).
 
-    Writes the model to ``out`` (.onnx) and its spiking network beside it (.snn), and returns the checks on the share
-    ``validation`` of the images; ``data`` must never be the test set. ``rate`` is Adam's learning rate, ``patch`` the side of
-    the patches, of which ``batch`` make a training step.
+    Writes the network to ``out`` (.snn), and returns it with the checks on the share ``validation`` of the images; ``data`` must
+    never be the test set. ``loss``: what outputs should be near to, those of the ``float`` model, for which any images will do, or
+    the labels or clean images of the ``data``. ``rate`` is Adam's learning rate, as a share of the largest weight; ``patch`` the
+    side of the patches, of which ``batch`` make a training step.
     :class:`~snn_deploy.errors.BackendUnavailableError` without PyTorch, ``ReportError`` where ``out`` cannot be written.
     """
     try:
-        from snn_deploy.finetuning.data import Data
-        from snn_deploy.finetuning.training import Schedule, write_model
+        from snn_deploy.finetuning.data import Data, list_training
+        from snn_deploy.finetuning.training import Schedule
         from snn_deploy.finetuning.training import finetune as train
     except ImportError as error:
         raise BackendUnavailableError(f"fine-tuning needs torch: {error}; {suggest_extras('train')}") from error
     source, path = Path(model), Path(out)
-    if path.suffix != ".onnx" or not path.parent.is_dir():
-        raise ReportError(f"{path}: name a .onnx file in a folder that exists")
+    if path.suffix != ".snn" or not path.parent.is_dir():
+        raise ReportError(f"{path}: name a .snn file in a folder that exists")
     chosen = preset(options) if isinstance(options, str) else options
-    entries = list_entries(Path(data), task)
+    entries = list_training(Path(data), task)
     drawn = Data.of(entries, task, own_channels(source), validation, noise, patch, seed)
-    schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed)
+    schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed, loss=loss)
     with watched("finetune") as report:
         tuned = train(
             source,
@@ -284,8 +286,7 @@ def finetune(
             checkpoint=path.with_suffix(".checkpoint"),
             report=lambda done, total, _: None if report is None else report(done, total),
         )
-    write_model(tuned.graph, path)
-    artifact.save(tuned.conversion.network, path.with_suffix(".snn"))
+    artifact.save(tuned.network, path)
     return tuned
 
 

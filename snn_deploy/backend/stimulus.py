@@ -21,7 +21,7 @@ FAR = 2.0
 """A single value that is as many times beyond the range is suspect, too; where more than :data:`CLIPPED` are clipped, an error."""
 
 
-def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
+def quantize_images(network: Network, image: Float32 | Float64, *, judged: bool = True) -> Int64:
     """Input payloads (B, C, H, W) int64 of real images (B, C, H, W): ``clip(rint(x / unit))``, ties to even.
 
     Images of every step of a window, (B, T, C, H, W), alike.
@@ -29,9 +29,10 @@ def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     :class:`~snn_deploy.errors.ClippedInputWarning` where more than :data:`CLIPPED` of the values are clipped by a level or
     more, or any value is :data:`FAR` times beyond the range. :class:`StimulusError` where both hold, or above a share of
     :data:`WRONG`, as of values from 0 to 255 where the network was calibrated from 0 to 1: little of such an image is left.
+    Not ``judged``: values are clipped without a word.
     """
     if image.ndim == 5:
-        flat = quantize_images(network, image.reshape(-1, *image.shape[2:]))
+        flat = quantize_images(network, image.reshape(-1, *image.shape[2:]), judged=judged)
         return flat.reshape(*image.shape[:2], *flat.shape[1:])
     if image.ndim != 4 or image.shape[1:] != network.input.shape:
         raise StimulusError(
@@ -41,7 +42,8 @@ def quantize_images(network: Network, image: Float32 | Float64) -> Int64:
     if not np.all(np.isfinite(image)):
         raise StimulusError("the image holds values that are not finite")
     counts = np.rint(image.astype(np.float64) / network.input.unit[:, None, None])
-    _judge_clipping(network, image, counts)
+    if judged:
+        _judge_clipping(network, image, counts)
     return np.clip(counts, network.input.input_min, network.input.input_max).astype(np.int64)
 
 

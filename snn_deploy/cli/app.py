@@ -38,7 +38,7 @@ VERBS = {
     "inspect": "list what becomes of every node of a model",
     "convert": "convert an ONNX model to a spiking network",
     "import": "read a spiking network of lava-dl or NIR",
-    "finetune": "train a model for the spikes it will become",
+    "finetune": "convert a model and train its spiking network",
     "run": "run an image through a spiking network",
     "evaluate": "score a network over a folder of images",
     "verify": "compare the spikes of several backends and recordings",

@@ -74,7 +74,7 @@ class Findings:
         else:
             lines.append(
                 "no other option that was tried loses a tenth less; calibrate with images like those to come, or train the"
-                " model for what it loses (snn-deploy finetune)"
+                " network for what it loses (snn-deploy finetune)"
             )
         return tuple(lines)
 

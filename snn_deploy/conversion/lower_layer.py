@@ -31,7 +31,7 @@ from snn_deploy.mapping.akida_layers import COUNT_MAX, COUNT_MIN
 from snn_deploy.network import bounds
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
-from snn_deploy.network.network import Connection, Population
+from snn_deploy.network.network import Connection, Mode, Population
 from snn_deploy.network.neuron import Neuron
 
 FREE = ("relu", "linear")
@@ -190,11 +190,11 @@ def _population(
     if options.device == "akida":
         bias = round_bias(bias)
     unit = scales.unit[layer.name]
-    if layer.kind == "output":
-        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
-        unit = unit / quantized.theta
-    elif layer.kind in RELAYS and not fires_at_pool(layer, options):
-        neuron = _linear_neuron(layer, incoming, sources, options, int(np.abs(bias).max()))
+    if layer.kind == "output" or (layer.kind in RELAYS and not fires_at_pool(layer, options)):
+        behind = [sources[connection.source] for connection in incoming]
+        rectified, largest = layer.kind == "rectified relay", int(np.abs(bias).max())
+        neuron = make_passing_neuron(layer.shape[0], incoming, behind, options.mode, largest, rectified=rectified)
+        unit = unit / (quantized.theta if layer.kind == "output" else 1)
     else:
         averages = layer.kind == "relay" and any(_range(sources[each.source], options)[0] < 0 for each in layer.inputs)
         neuron = _firing_neuron(quantized, options, signed=layer.kind == "linear" or averages)
@@ -236,19 +236,27 @@ def _firing_neuron(quantized: Quantized, options: Options, *, signed: bool) -> N
     return MultiThreshold(theta, v0, 0, top, strict=options.strict, reset=options.reset)
 
 
-def _linear_neuron(
-    layer: Layer, incoming: tuple[Connection, ...], sources: Mapping[str, Population], options: Options, bias: int
+def make_passing_neuron(
+    channels: int,
+    incoming: Sequence[Connection],
+    sources: Sequence[Population],
+    mode: Mode,
+    bias: int,
+    *,
+    rectified: bool = False,
 ) -> Neuron:
-    """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind."""
-    step = _worst_case(incoming, [sources[connection.source].payload_range for connection in incoming], bias)
-    theta, rest = np.ones(layer.shape[0], np.int64), np.zeros(layer.shape[0], np.int64)
+    """Threshold 1: every step passes the whole sum on; the limits are the worst case, so they never bind.
+
+    ``sources`` of the connections ``incoming``; ``bias`` is the largest magnitude that joins them. ``rectified``: never below 0.
+    """
+    step = _worst_case(incoming, [source.payload_range for source in sources], bias)
+    theta, rest = np.ones(channels, np.int64), np.zeros(channels, np.int64)
     payload = max(-step[0], step[1])
-    rectified = layer.kind == "rectified relay"
-    if options.is_rate:
+    if mode == "rate":
         if rectified:
             return MultiThreshold(theta, rest, -payload, payload, 0, STATE_MAX)
         return MultiThreshold(theta, rest, *step)
-    low, high = _worst_case(incoming, [_range(sources[connection.source], options) for connection in incoming], bias)
+    low, high = _worst_case(incoming, [source.count_range or (0, 0) for source in sources], bias)
     return MultiThreshold(theta, rest, -payload, payload, 0 if rectified else low, high)
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.data import images
+from snn_deploy.data.datasets import holds_labels, list_clean_images, list_entries
 from snn_deploy.data.images import Image
 from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.errors import StimulusError
-from snn_deploy.evaluation.evaluate import Task
+from snn_deploy.evaluation.evaluate import Predictor, Task
 from snn_deploy.network.picture_scale import PictureScale
+
+
+def list_training(folder: Path, task: Task) -> tuple[Entry, ...]:
+    """What ``folder`` (or a table) holds for ``task``; images without labels are listed, too."""
+    unlabelled = task == "segment" and folder.is_dir() and not holds_labels(folder)
+    if unlabelled and any(path.suffix.lower() in images.SUFFIXES for path in folder.iterdir()):
+        return list_clean_images(folder)
+    return list_entries(folder, task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +81,40 @@ class Data:
         return np.stack(inputs), np.stack(targets)
 
     def calibration(self, count: int, seed: int) -> list[Image]:
-        """Patches of the training part, noisy where the task is restoration."""
-        patches = images.cut_patches([sample.image for sample in self.training], (self.patch, self.patch), count, seed)
+        """Patches of all images, whose range is that of the input, noisy where the task is restoration."""
+        pictures = [sample.image for sample in (*self.training, *self.validation)]
+        patches = images.cut_patches(pictures, (self.patch, self.patch), count, seed)
         if self.task == "denoise":
             patches = [images.add_noise(patch, self.sigma, seed + 1 + index) for index, patch in enumerate(patches)]
         return [self.picture.apply(patch) for patch in patches]
 
-    def held_out(self) -> tuple[Entry, ...]:
-        """The validation part: the middle patch of each image."""
+    def held_out(self, teacher: Predictor) -> tuple[Sample, ...]:
+        """The validation part: the middle patch of each image; ``teacher`` says what is true where the data do not."""
+        return tuple(self._answered(sample.crop((self.patch, self.patch)), teacher) for sample in self.validation)
+
+    def _answered(self, sample: Sample, teacher: Predictor) -> Sample:
+        if self.is_answered(sample):
+            return sample
+        prediction = teacher(sample.image)
+        if self.task == "denoise":
+            return replace(sample, target=prediction.restored.astype(np.float32))
+        return replace(sample, labels=prediction.labels()[0])
+
+    def check_answers(self) -> None:
+        """:class:`StimulusError` where an image does not say what the network should make of it."""
+        for sample in (*self.training, *self.validation):
+            if not self.is_answered(sample):
+                wanted = "a clean image, and there is no noise to add" if self.task == "denoise" else "labels"
+                raise StimulusError(
+                    f"{sample.name}: comes without {wanted}; train for the loss 'float', which needs none"
+                )
+
+    def is_answered(self, sample: Sample) -> bool:
+        """Whether ``sample`` says what to make of it: by labels, a clean image, or an image to which noise is added."""
+        return sample.labels is not None or sample.target is not None or (self.task == "denoise" and self.sigma > 0)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The validation part."""
         return tuple(Entry(sample.name, lambda _, sample=sample: sample) for sample in self.validation)  # type: ignore[misc]
 
 

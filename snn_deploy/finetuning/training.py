@@ -1,12 +1,10 @@
-"""The training loop: Adam on surrogate activations, validation on converted networks, early stopping.
+"""The training loop: Adam on the latent numbers of the deployed network, validation of its integers, early stopping.
 
-The learning rate falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts).
-
-Every ``check_every`` iterations the float network is converted and its integers run over the validation part. The network
-with the best score is the result; the initial network is the first candidate. Units are calibrated once at the start and
-stay fixed during training and in the result: the trained weights are adapted to these levels, and new units would give a
-network other than the trained one. So the ``.snn`` is the result; converting the ``.onnx`` again chooses new units. A run
-that resumes from its checkpoint gives the same bits as one without interruption.
+The model is converted first, with all options as ``convert`` has them; units and thresholds stay as they were. The learning rate
+falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts). Every ``check_every`` iterations the network of
+the present integers, proved to stay within 24 bits, runs over the validation part on the cpu backend. The network with the best
+score is the result, bit for bit the one that was scored; the plain conversion is the first candidate. A run that resumes from its
+checkpoint gives the same bits as one without interruption.
 """
 
 from __future__ import annotations
@@ -20,24 +18,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor
 
 from snn_deploy import files
+from snn_deploy.arrays import Array
 from snn_deploy.backend.registry import load_backend
-from snn_deploy.conversion.lower import Conversion, lower
-from snn_deploy.conversion.normalize import Scales
+from snn_deploy.backend.stimulus import quantize_images
+from snn_deploy.conversion.akida import check_akida
+from snn_deploy.conversion.convert import Converted, convert
 from snn_deploy.conversion.options import Options
-from snn_deploy.errors import ConversionError, NetworkError
-from snn_deploy.evaluation.evaluate import SpikingPredictor, evaluate
+from snn_deploy.errors import ConversionError
+from snn_deploy.evaluation.evaluate import FloatPredictor, SpikingPredictor, evaluate
 from snn_deploy.finetuning.data import Data
-from snn_deploy.finetuning.network import GraphNetwork
-from snn_deploy.finetuning.surrogate import Flow, Levels, find_firing, spiking_loss
-from snn_deploy.frontend.onnx import read
-from snn_deploy.frontend.onnx.export import to_onnx
-from snn_deploy.graph.graph import Graph
-from snn_deploy.passes import normal_form
+from snn_deploy.finetuning.deployed import DeployedNetwork
+from snn_deploy.finetuning.loss import Loss, Teacher, data_loss, imitation_loss
+from snn_deploy.finetuning.trainable import Trainable
+from snn_deploy.network.network import Network
 
 CALIBRATION_COUNT = 32
 
@@ -52,15 +49,17 @@ Report: TypeAlias = Callable[[int, int, str], None]
 class Schedule:
     """``iterations`` Adam steps of ``batch`` patches, the first at ``rate``, checked every ``check_every``.
 
-    Training ends early after ``patience`` checks without a better score. ``seed`` draws the split, patches and noise.
+    ``rate`` is a share of the largest weight. Training ends early after ``patience`` checks without a better score. ``seed`` draws
+    the split, patches and noise.
     """
 
     iterations: int = 400
     batch: int = 8
-    rate: float = 1e-4
+    rate: float = 1e-3
     check_every: int = 50
     patience: int = 4
     seed: int = 0
+    loss: Loss = "float"
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "check_every", "patience"):
@@ -80,10 +79,9 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """The float graph with the best validation score, its conversion at the size of a patch, and all checks."""
+    """The network with the best validation score, at the size of a patch, and all checks."""
 
-    graph: Graph
-    conversion: Conversion
+    network: Network
     metric: str
     checks: tuple[Check, ...]
     seconds: float
@@ -116,17 +114,21 @@ def finetune(
     checkpoint: Path | None = None,
     report: Report | None = None,
 ) -> Tuned:
-    """Fine-tune ``model`` for ``options``; resumes from ``checkpoint`` if it exists, and removes it at the end.
-
-    Weights are rounded to the nearest, whatever ``options`` say: second-order rounding would move them from where training
-    put them.
-    """
-    options = replace(options, rounding="nearest")
+    """Fine-tune ``model`` for ``options``; resumes from ``checkpoint`` if it exists, and removes it at the end."""
     started = time.perf_counter()
-    torch.manual_seed(schedule.seed)
-    graph = replace(read(model, (data.patch, data.patch)).graph, name=model.stem)
-    trainer = _Trainer(graph, data, options, schedule, device)
-    identity = {"options": options.record(), "schedule": asdict(schedule), "patch": data.patch, "sigma": data.sigma}
+    if schedule.loss == "data":
+        data.check_answers()
+    patch = data.patch, data.patch
+    converted = convert(model, data.calibration(CALIBRATION_COUNT, schedule.seed), options, patch, picture=data.picture)
+    held_out = replace(data, validation=data.held_out(FloatPredictor(model, data.picture)))
+    trainer = _Trainer(converted, held_out, options, schedule, device)
+    identity = {
+        "options": options.record(),
+        "schedule": asdict(schedule),
+        "patch": data.patch,
+        "sigma": data.sigma,
+        "model": converted.model.sha256,
+    }
     state = _resume(checkpoint, identity, device)
     if state is not None:
         trainer.restore(state)
@@ -144,26 +146,21 @@ def finetune(
             report(trainer.iteration, schedule.iterations, trainer.summary)
     if trainer.due_at_end:
         trainer.check()
-    best, conversion = trainer.best()
+    network = trainer.best()
     if checkpoint is not None:
         files.remove(checkpoint)
-    seconds = time.perf_counter() - started
-    return Tuned(best, conversion, METRICS[data.task], tuple(trainer.checks), seconds)
+    return Tuned(network, METRICS[data.task], tuple(trainer.checks), time.perf_counter() - started)
 
 
 class _Trainer:
-    def __init__(self, graph: Graph, data: Data, options: Options, schedule: Schedule, device: str) -> None:
+    def __init__(self, converted: Converted, data: Data, options: Options, schedule: Schedule, device: str) -> None:
         self._data, self._options, self._schedule, self._device = data, options, schedule, device
-        self._network = GraphNetwork(graph).to(device)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=schedule.rate)
+        network = converted.conversion.network
+        self._module = DeployedNetwork(network, Trainable.of(converted, options), device)
+        self._teacher = Teacher(converted.model.graph)
+        self._optimizer = torch.optim.Adam(self._module.parameters(), lr=schedule.rate)
         self._rng = np.random.default_rng(schedule.seed)
-        self._calibration = data.calibration(CALIBRATION_COUNT, schedule.seed)
         self.iteration = 0
-        self._scales: Scales | None = None
-        conversion = self._convert()
-        self._scales = conversion.scales
-        firing = find_firing(graph, conversion, options, device)
-        self._surrogate = Levels(firing, options.levels) if options.mode == "exact" else Flow(firing, options)
         self._best = self._copy()
         self.checks: list[Check] = []
 
@@ -192,25 +189,32 @@ class _Trainer:
 
     def step(self) -> None:
         """One Adam step."""
-        image, target = (torch.from_numpy(part.copy()) for part in self._data.batch(self._schedule.batch, self._rng))
-        output = self._surrogate(self._network, image.to(self._device))
-        loss = spiking_loss(self._data.task, output, target.to(self._device))
+        image, target = self._data.batch(self._schedule.batch, self._rng)
+        loss = self._loss(image, target)
         self._optimizer.zero_grad(set_to_none=True)
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate * (1 + math.cos(math.pi * self.iteration / self._schedule.iterations)) / 2
         loss.backward()
         self._optimizer.step()
+        self._module.confine()
         self.iteration += 1
 
+    def _loss(self, image: Array, target: Array) -> Tensor:
+        network, task = self._module.network, self._data.task
+        payloads = torch.from_numpy(quantize_images(network, image, judged=False)).to(self._device, torch.float32)
+        outputs = self._module.read_outputs(self._module(payloads))
+        if self._schedule.loss == "float":
+            return imitation_loss(task, outputs, self._teacher(image))
+        return data_loss(task, next(iter(outputs.values())), torch.from_numpy(target.copy()).to(self._device))
+
     def check(self) -> None:
-        """Convert, score on the validation part, keep the best."""
-        conversion = self._convert()
-        predictor = SpikingPredictor(conversion.network, load_backend("cpu"))
+        """Score the present network on the validation part, keep the best."""
+        network = self._deployed()
         evaluation = evaluate(
-            predictor,
-            self._data.held_out(),
+            SpikingPredictor(network, load_backend("cpu")),
+            self._data.entries(),
             self._data.task,
-            conversion.network.input.shape[0],
+            network.input.shape[0],
             sigma=self._data.sigma if self._data.task == "denoise" else 0.0,
             seed=self._schedule.seed,
             crop=(self._data.patch, self._data.patch),
@@ -219,10 +223,10 @@ class _Trainer:
         if self.checks[-1].score == max(check.score for check in self.checks):
             self._best = self._copy()
 
-    def best(self) -> tuple[Graph, Conversion]:
-        """The best network and its conversion."""
-        self._network.load_state_dict(self._best)
-        return self._network.trained(), self._convert()
+    def best(self) -> Network:
+        """The best network."""
+        self._module.load_state_dict(self._best)
+        return self._deployed()
 
     def state(self) -> _State:
         """The state from which training can resume."""
@@ -237,23 +241,19 @@ class _Trainer:
 
     def restore(self, state: _State) -> None:
         """Resume from ``state``."""
-        self._network.load_state_dict(state.parameters)
+        self._module.load_state_dict(state.parameters)
         self._optimizer.load_state_dict(state.optimizer)
         self._rng.bit_generator.state = state.rng
         self._best, self.iteration, self.checks = state.best, state.iteration, list(state.checks)
 
     def _copy(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self._network.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self._module.state_dict().items()}
 
-    def _convert(self) -> Conversion:
-        graph = normal_form(self._network.trained())
-        try:
-            conversion = lower(graph, graph, self._calibration, self._options, self._scales)
-            return replace(conversion, network=replace(conversion.network, picture=self._data.picture))
-        except (ConversionError, NetworkError) as error:
-            raise ConversionError(
-                f"iteration {self.iteration}: the network can no longer be converted ({error}); lower the rate"
-            ) from error
+    def _deployed(self) -> Network:
+        network = self._module.deployed()
+        if self._options.device == "akida":
+            check_akida(network)
+        return network
 
 
 def _save(state: _State, identity: dict[str, Any], path: Path) -> None:
@@ -272,19 +272,3 @@ def _resume(path: Path | None, identity: dict[str, Any], device: str) -> _State 
             f"{path}: the checkpoint belongs to a run with other options, schedule or data; remove it"
         )
     return _State(**content | {"checks": [Check(**check) for check in content["checks"]]})
-
-
-def write_model(graph: Graph, path: Path) -> None:
-    """``graph`` as ONNX with free height and width, its outputs under their names in the original file."""
-    model = to_onnx(graph)
-    (image,) = model.graph.input
-    for axis, name in zip(image.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
-        axis.dim_param = name
-    outputs = []
-    for (name, value), output in zip(graph.outputs, model.graph.output, strict=True):
-        if name != value:
-            model.graph.node.append(onnx.helper.make_node("Identity", [value], [name], name=name))
-        outputs.append(onnx.helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, [None] * 4))
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
-    files.write(path, model.SerializeToString())

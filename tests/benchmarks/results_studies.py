@@ -115,7 +115,7 @@ class Study:
             wanted = f"--preset {name} --steps {options.steps}"
         return (
             f"snn-deploy finetune models/{self.model}.onnx --task {self.task} {self.training} {wanted} {row.training} "
-            f"--out {self.tuned(row, folder).with_suffix('.onnx')}"
+            f"--out {self.tuned(row, folder)}"
         )
 
     def tuned(self, row: Row, folder: Path) -> Path:

@@ -27,8 +27,8 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "convert": (("MODEL", "--out", "o.snn"), ("MODEL", "--out", "o.snn", "--preset", "if")),
     "import": (("LAVADL", "--out", "o.snn"), ("NIR", "--out", "o.snn")),
     "finetune": (
-        ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.onnx"),
-        ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.onnx", "--preset", "if"),
+        ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.snn"),
+        ("MODEL", "--data", "PICS", "--task", "denoise", "--out", "o.snn", "--preset", "if"),
     ),
     "run": (("NET", "--stream", "PICS"), ("NET", "--input", "PIC")),
     "evaluate": (
@@ -201,7 +201,7 @@ NEEDS = [
         "with --no-curve",
     ),
     (
-        ("finetune", "MODEL", "--data", "PICS", "--task", "segment", "--out", "o.onnx"),
+        ("finetune", "MODEL", "--data", "PICS", "--task", "segment", "--out", "o.snn"),
         "--noise 3",
         "with --task segment",
     ),

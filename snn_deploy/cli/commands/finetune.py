@@ -1,4 +1,4 @@
-"""``snn-deploy finetune``: train a float model for the spikes it will become."""
+"""``snn-deploy finetune``: convert a model, and train the integers of its spiking network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
-from snn_deploy.data.datasets import list_entries
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, ReportError, suggest_extras
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 MODES = Modes(
     shared.conversion_modes(
-        "model data task out images iterations batch patch rate validation check_every patience device noise "
-        "seed range mean std json"
+        "model data task out images iterations batch patch rate validation check_every patience loss device "
+        "noise seed range mean std json"
     ),
     (Need("noise", "with --task segment", lambda arguments: arguments.task == "denoise"),),
 )
@@ -32,17 +31,26 @@ def add(verbs: Any) -> None:
     """Declare the verb."""
     parser = verbs.add_parser(
         "finetune",
-        description="Fine-tune a float model for a conversion: quantized levels (exact mode) or the accumulated flow of "
-        "T steps (rate mode). Writes the model (.onnx) and its spiking network (.snn).",
+        description="Convert a model and train the integer weights and biases of its spiking network, by the integers that it "
+        "will compute: with few weight bits, levels or steps. Without labels or clean images it learns from the float model. "
+        "Writes the network (.snn).",
         epilog="example: snn-deploy finetune models/denoiser_s25.onnx --data BSD400 --task denoise --noise 25 "
-        "--preset multi-threshold --steps 2 --out out/tuned.onnx",
+        "--preset multi-threshold --steps 2 --out out/tuned.snn",
     )
     parser.add_argument("model", type=Path, help="ONNX file")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FOLDER", help="training images; never the test set"
     )
     parser.add_argument("--task", choices=TASKS, required=True, help="what the model does")
-    parser.add_argument("--out", type=Path, required=True, help="model to write (.onnx); its .snn lies beside it")
+    parser.add_argument("--out", type=Path, required=True, help="network to write (.snn)")
+    _add_training(parser)
+    shared.add_conversion(parser, calibration=False)
+    shared.add_picture_scale(parser)
+    shared.add_json(parser)
+    parser.set_defaults(execute=execute, modes=MODES)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument(
         "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
@@ -56,7 +64,12 @@ def add(verbs: Any) -> None:
     group.add_argument(
         "--patch", type=shared.whole(1), default=64, metavar="SIDE", help="side of a patch in pixels (default: 64)"
     )
-    group.add_argument("--rate", type=shared.real(0, 10), default=1e-4, help="Adam's learning rate (default: 1e-4)")
+    group.add_argument(
+        "--rate",
+        type=shared.real(0, 10),
+        default=1e-3,
+        help="Adam's learning rate, as a share of the largest weight (default: 1e-3)",
+    )
     group.add_argument(
         "--validation",
         type=shared.real(0, 1),
@@ -78,24 +91,26 @@ def add(verbs: Any) -> None:
         metavar="CHECKS",
         help="stop after so many checks without a better score (default: 4)",
     )
+    group.add_argument(
+        "--loss",
+        choices=("float", "data"),
+        default="float",
+        help="what outputs should be near to: those of the float model, or the data's labels and clean images (default: float)",
+    )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
-    shared.add_conversion(parser, calibration=False)
-    shared.add_picture_scale(parser)
-    shared.add_json(parser)
-    parser.set_defaults(execute=execute, modes=MODES)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Train, write both files, show the checks."""
+    """Train, write the network, show the checks."""
     try:
-        from snn_deploy.finetuning.data import Data
-        from snn_deploy.finetuning.training import Schedule, finetune, write_model
+        from snn_deploy.finetuning.data import Data, list_training
+        from snn_deploy.finetuning.training import Schedule, finetune
     except ImportError as error:
         raise BackendUnavailableError(f"fine-tuning needs torch: {error}; {suggest_extras('train')}") from error
-    if arguments.out.suffix != ".onnx" or not arguments.out.parent.is_dir():
-        raise ReportError(f"{arguments.out}: name a .onnx file in a folder that exists")
+    if arguments.out.suffix != ".snn" or not arguments.out.parent.is_dir():
+        raise ReportError(f"{arguments.out}: name a .snn file in a folder that exists")
     options = shared.options_of(arguments)
-    entries = list_entries(arguments.data, arguments.task)
+    entries = list_training(arguments.data, arguments.task)
     entries = entries if arguments.images is None else entries[arguments.images]
     channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
     data = Data.of(
@@ -108,6 +123,7 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments.check_every,
         arguments.patience,
         arguments.seed,
+        arguments.loss,
     )
     with progress("finetune") as report:
         tuned = finetune(
@@ -119,10 +135,8 @@ def execute(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.out.with_suffix(".checkpoint"),
             report=lambda done, total, _: report(done, total),
         )
-    write_model(tuned.graph, arguments.out)
-    spiking = arguments.out.with_suffix(".snn")
-    digest = artifact.save(tuned.conversion.network, spiking)
-    note(f"wrote {arguments.out} and {spiking} (sha256 {digest[:16]}) in {tuned.seconds:.0f} s")
+    digest = artifact.save(tuned.network, arguments.out)
+    note(f"wrote {arguments.out} (sha256 {digest[:16]}) in {tuned.seconds:.0f} s")
     if arguments.json:
         checks = [{"iteration": check.iteration, "score": check.score} for check in tuned.checks]
         best = {"metric": tuned.metric, "best": tuned.best.iteration}
@@ -134,7 +148,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def tabulate_checks(tuned: Tuned) -> PlainTable:
     """Every check, the best one marked."""
-    table = PlainTable(title="converted network on the validation images")
+    table = PlainTable(title="network on the validation images")
     table.add_column("iteration", justify="right")
     table.add_column(tuned.metric, justify="right")
     table.add_column("")
