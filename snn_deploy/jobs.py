@@ -50,7 +50,13 @@ from snn_deploy.exchange.nir_write import write_nir
 from snn_deploy.files import write
 from snn_deploy.finetuning.export import serialize_model
 from snn_deploy.frontend.ledger import Ledger
-from snn_deploy.frontend.onnx import approximate_activations, describe_change, fix_inputs, own_channels
+from snn_deploy.frontend.onnx import (
+    approximate_activations,
+    describe_change,
+    describe_constants,
+    fix_inputs,
+    own_channels,
+)
 from snn_deploy.frontend.onnx import freeze_norm as fix_norms
 from snn_deploy.frontend.onnx import inspect as list_nodes
 from snn_deploy.frontend.onnx.file import load as load_model
@@ -96,7 +102,7 @@ def prepare_model(
     model: Any,
     calibration: Calibration = None,
     *,
-    constants: Mapping[str, float] | None = None,
+    constants: Mapping[str, float | Sequence[float]] | None = None,
     freeze_norm: bool = False,
     approximate: bool = False,
     noise: float = 0.0,
@@ -109,16 +115,16 @@ def prepare_model(
 ) -> Prepared:
     """What ``convert --constant``, ``--freeze-norm`` and ``--approximate`` do before they convert, in this order.
 
-    ``constants`` fill inputs beside the image with a number each, by name; ``freeze_norm`` fixes the statistics of instance
-    normalization, and ``approximate`` (experimental) replaces smooth activations inside by up to three ReLUs each, both
-    fitted to the images of ``calibration``, which are cut and scaled as :func:`snn_deploy.convert` does.
+    ``constants`` fill inputs beside the image, by name, with one number or one for each entry; ``freeze_norm`` fixes the
+    statistics of instance normalization, and ``approximate`` (experimental) replaces smooth activations inside by up to three
+    ReLUs each, both fitted to the images of ``calibration``, which are cut and scaled as :func:`snn_deploy.convert` does.
     :class:`~snn_deploy.errors.ModelError` where there is nothing of the kind to change.
     """
     given: Path | bytes = Path(model) if isinstance(model, str | Path) else serialize_model(model, example)
     remarks: list[str] = []
     if constants:
         given = fix_inputs(given, constants)
-        remarks.append(", ".join(f"{name} = {value:g}" for name, value in constants.items()))
+        remarks.append(describe_constants(constants))
     if freeze_norm or approximate:
         scale, patch = input_scale(given, span, list_numbers(mean), list_numbers(std)), calibration_size(given, size)
         source, channels = list_sources(calibration), own_channels(given)

@@ -343,8 +343,8 @@ def test_a_further_input_is_made_a_constant(tool: Tool, tmp_path: Path) -> None:
     assert (made.status, (tmp_path / "two.constant.onnx").is_file()) == (0, True)
     assert "two.constant.onnx: two.onnx with level = 0.25" in made.err
     assert artifact.load(tmp_path / "two.snn").input.shape == (1, 8, 8)
-    for wrong in ("level", "=1", "level=nan", "level=high"):
-        assert "is not NAME=NUMBER, for example sigma=0.098" in tool(*convert, "--constant", wrong).err
+    for wrong in ("level", "=1", "level=nan", "level=high", "level=0.1,", "level=0.1,x"):
+        assert "is not NAME=NUMBER,..., for example sigma=0.098" in tool(*convert, "--constant", wrong).err
 
 
 def test_smooth_activations_are_approximated_where_that_is_asked_for(tool: Tool, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import ModelError
-from snn_deploy.frontend.onnx import fix_inputs, read, session
+from snn_deploy.frontend.onnx import describe_constants, fix_inputs, read, session, to_onnx
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((1, 1, 6, 8), np.float32)
@@ -49,6 +49,53 @@ def test_the_model_computes_the_same(second: list[int | str | None]) -> None:
     (found,) = session(fixed).run(["y"], {"x": IMAGE})
     assert np.array_equal(found, expected)
     assert read(fixed, (6, 8)).graph.input_shape == (1, 6, 8)
+
+
+def normalized() -> bytes:
+    """Channels last, less a mean and over a deviation that are inputs: what Keras' own export makes of its layer Normalization."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 1, 3]) for name in ("Sub/y:0", "Sqrt/x:0")]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sub", ["x", "Sub/y:0"], ["centered"]),
+            helper.make_node("Sqrt", ["Sqrt/x:0"], ["deviation"]),
+            helper.make_node("Div", ["centered", "deviation"], ["scaled"]),
+            helper.make_node("Transpose", ["scaled"], ["first"], perm=[0, 3, 1, 2]),
+            helper.make_node("Conv", ["first", "w"], ["y"], pads=[1, 1, 1, 1]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6, 8, 3]), *values],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2, 6, 8])],
+        [numpy_helper.from_array(np.random.default_rng(1).random((2, 3, 3, 3), np.float32), "w")],
+    )
+    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def test_an_input_takes_as_many_numbers_as_it_has_entries() -> None:
+    model, mean, variance = normalized(), (0.485, 0.456, 0.406), [0.0524, 0.0502, 0.0506]
+    x = np.random.default_rng(2).random((1, 6, 8, 3), np.float32)
+    rows = (np.array(numbers, np.float32).reshape(1, 1, 1, 3) for numbers in (mean, variance))
+    given = dict(zip(("x", "Sub/y:0", "Sqrt/x:0"), (x, *rows), strict=True))
+    (expected,) = session(model).run(["y"], given)
+    constants = {"Sub/y:0": mean, "Sqrt/x:0": variance}
+    fixed = fix_inputs(model, constants)
+    assert np.array_equal(session(fixed).run(["y"], {"x": x})[0], expected)
+    imported = read(fixed)
+    (made,) = session(to_onnx(imported.graph).SerializeToString()).run(None, {"x": x.transpose(0, 3, 1, 2)})
+    assert np.abs(made - expected).max() < 1e-4 * np.abs(expected).max()
+    assert describe_constants(constants) == "Sub/y:0 = 0.485, 0.456, 0.406; Sqrt/x:0 = 0.0524, 0.0502, 0.0506"
+    for numbers in ((0.1, 0.2), (0.1, 0.2, 0.3, 0.4), ()):
+        with pytest.raises(
+            ModelError, match=rf"{len(numbers)} numbers for input 'Sub/y:0' of shape \[1, 1, 1, 3\]; give one or 3$"
+        ):
+            fix_inputs(model, {**constants, "Sub/y:0": numbers})
+
+
+def test_maps_take_one_number_for_each_channel() -> None:
+    model = two_inputs(["n", 1, "h", "w"])
+    with pytest.raises(ModelError, match=r"2 numbers for input 'level' of shape \[1, 1, 1, 1\]; give one$"):
+        fix_inputs(model, {"level": [0.1, 0.2]})
 
 
 def test_what_cannot_be_fixed_is_refused() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
+from snn_deploy.errors import UnsupportedModelError
 from snn_deploy.frontend.onnx import own_channels, own_size, read, to_onnx
 from snn_deploy.passes import normal_form
 from tests.frontend.oracle import build, check, node, numbers, relative, run
@@ -53,6 +54,45 @@ def test_upsampling_by_expansion(opset: int) -> None:
     ]
     constants = {"cut": [1, 4, 3, 1, 5, 1], "shape": [1, 1, 3, 2, 1, 3], "last": [1, 4, 6, 15]}
     check(opset, nodes, {name: np.array(values) for name, values in constants.items()}, (4, 3, 5))
+
+
+@pytest.mark.parametrize("opset", [13, 17, 22])
+@pytest.mark.parametrize("last", [False, True])
+def test_upsampling_by_tiles(last: bool, opset: int) -> None:
+    """UpSampling2D of Keras, as its export and tf2onnx write it: an axis behind rows is tiled, then one behind columns."""
+    nodes = [
+        *([node("Transpose", "x", "l", perm=[0, 2, 3, 1])] if last else []),
+        node("Unsqueeze", "l two" if last else "x three", "u"),
+        node("Tile", "u twice" if last else "u rows", "t"),
+        *([] if last else [node("Transpose", "t", "p", perm=[0, 2, 3, 4, 1])]),
+        node("Reshape", "t higher" if last else "p higher", "high"),
+        node("Unsqueeze", "high three", "v"),
+        node("Tile", "v thrice", "w"),
+        node("Reshape", "w wider", "z"),
+        node("Transpose", "z", perm=[0, 3, 1, 2]),
+    ]
+    constants = {
+        "two": [2],
+        "three": [3],
+        "twice": [1, 1, 2, 1, 1],
+        "rows": [1, 1, 1, 2, 1],
+        "higher": [-1, 6, 5, 4],
+        "thrice": [1, 1, 1, 3, 1],
+        "wider": [1, 6, 15, 4],
+    }
+    check(opset, nodes, {name: np.array(values) for name, values in constants.items()}, (4, 3, 5))
+
+
+@pytest.mark.parametrize("counts", [[1, 1, 2, 1, 1], [1, 2, 1, 1, 1], [1, 1, 1, 0, 1], [1, 1, 1, 2]])
+def test_tiles_that_are_no_upsampling(counts: list[int]) -> None:
+    """Whole maps side by side, or nothing at all, while an axis of one entry stands among them."""
+    nodes = [node("Unsqueeze", "x three", "u"), node("Tile", "u counts", "t"), node("Reshape", "t flat", "y")]
+    constants = {"three": np.array([3]), "counts": np.array(counts), "flat": np.array([1, 4, -1, 5])}
+    model = build(13, nodes, constants, (1, 4, 3, 5))
+    with pytest.raises(
+        UnsupportedModelError, match=r"repeats axes \[1, 4, 3, 1, 5\] .* times; only those of one entry can be here"
+    ):
+        read(model.SerializeToString())
 
 
 @pytest.mark.parametrize("opset", [9, 13])

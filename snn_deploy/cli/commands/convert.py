@@ -25,7 +25,14 @@ from snn_deploy.display.console import note, progress, show, show_json, suggest_
 from snn_deploy.display.conversion_tables import OPTIONAL, SILENT, connection_table, population_table, trial_table
 from snn_deploy.errors import BackendUnavailableError, ReportError
 from snn_deploy.files import check_writable, write
-from snn_deploy.frontend.onnx import approximate_activations, describe_change, fix_inputs, freeze_norm, own_channels
+from snn_deploy.frontend.onnx import (
+    approximate_activations,
+    describe_change,
+    describe_constants,
+    fix_inputs,
+    freeze_norm,
+    own_channels,
+)
 from snn_deploy.network import artifact
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.shapes import Size
@@ -64,9 +71,9 @@ def add(verbs: Any) -> None:
         "--constant",
         type=_constant,
         action="append",
-        metavar="NAME=NUMBER",
-        help="make an input beside the image a constant, as a noise level (0.098 is 25/255); may be given again;"
-        " the model is written beside --out",
+        metavar="NAME=NUMBER,...",
+        help="make an input beside the image a constant, as a noise level (0.098 is 25/255): one number, or one for each of its"
+        " entries; may be given again; the model is written beside --out",
     )
     parser.add_argument(
         "--freeze-norm",
@@ -197,24 +204,26 @@ def _calibration(
     return arguments.calibration, channels, arguments.noise, arguments.seed, patch, picture
 
 
-def _constant(text: str) -> tuple[str, float]:
-    """``NAME=NUMBER``; the number is finite."""
-    name, equals, number = text.rpartition("=")
+def _constant(text: str) -> tuple[str, tuple[float, ...]]:
+    """``NAME=NUMBER,...``; the numbers are finite."""
+    name, equals, numbers = text.rpartition("=")
     try:
-        value = float(number)
+        values = tuple(map(float, numbers.split(",")))
     except ValueError:
-        value = math.nan
-    if not equals or not name or not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, for example sigma=0.098")
-    return name, value
+        values = (math.nan,)
+    if not equals or not name or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=NUMBER,..., for example sigma=0.098 or mean=0.5,0.4,0.4"
+        )
+    return name, values
 
 
 def _with_constants(arguments: argparse.Namespace) -> Path:
     """The model whose further inputs are constants, written beside the artifact."""
     path: Path = arguments.out.with_suffix(".constant.onnx")
-    write(path, fix_inputs(arguments.model, dict(arguments.constant)))
-    named = ", ".join(f"{name} = {value:g}" for name, value in arguments.constant)
-    note(f"wrote {path}: {arguments.model.name} with {named}")
+    constants = dict(arguments.constant)
+    write(path, fix_inputs(arguments.model, constants))
+    note(f"wrote {path}: {arguments.model.name} with {describe_constants(constants)}")
     return path
 
 

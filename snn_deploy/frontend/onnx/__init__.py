@@ -17,7 +17,7 @@ from snn_deploy.frontend.onnx import (  # noqa: F401 - importing a family regist
     resize,
 )
 from snn_deploy.frontend.onnx.approximation import Approximated, approximate_activations
-from snn_deploy.frontend.onnx.constant_inputs import fix_inputs
+from snn_deploy.frontend.onnx.constant_inputs import describe_constants, fix_inputs
 from snn_deploy.frontend.onnx.export import to_onnx
 from snn_deploy.frontend.onnx.file import portable
 from snn_deploy.frontend.onnx.freeze import Frozen, freeze_norm
@@ -32,6 +32,7 @@ __all__ = [
     "Imported",
     "approximate_activations",
     "describe_change",
+    "describe_constants",
     "fix_inputs",
     "freeze_norm",
     "inspect",

@@ -32,6 +32,7 @@ RENAMING = (
     "Shape",
     "Size",
     "Expand",
+    "Tile",
 )
 """Operators that read a map whose axes are not settled."""
 

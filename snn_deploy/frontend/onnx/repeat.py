@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +25,13 @@ def expand(call: Call) -> Outcome:
     rank = max(len(target), len(extents))
     factors: Factored = ((),) * (rank - len(extents)) + wire.factored(call.batch)
     wanted = (1,) * (rank - len(target)) + target
+    return _repeat_axes(call, wire, factors, wanted)
+
+
+def _repeat_axes(call: Call, wire: Wire, factors: Factored, counts: Sequence[int]) -> Outcome:
+    """``wire`` with the axes ``factors``, of which those of one entry are repeated."""
     made, axes = wire, replace(wire, factors=factors)
-    for axis, count in enumerate(wanted):
+    for axis, count in enumerate(counts):
         if count > 1 and not axes.factors[axis]:
             axes, made = _repeated(call, made, axes, axis, count)
     if made is wire:
@@ -65,8 +71,18 @@ def _repeated(call: Call, wire: Wire, axes: Wire, axis: int, count: int) -> tupl
 
 @operator("Tile", 6, 13)
 def tile(call: Call) -> Outcome:
-    """Channels, rows and columns, any number of times."""
-    wire, counts = call.any_wire(0), call.integer_constant(1)
+    """Channels, rows and columns, any number of times; an axis of one entry behind rows or columns, as Keras upsamples."""
+    wire, counts = call.view(0), call.integer_constant(1)
+    if wire.factors:
+        extents, single = wire.extents(call.batch), [not axis for axis in wire.factors]
+        if len(counts) != len(single) or any(
+            n < 1 or (n > 1 and not one) for n, one in zip(counts, single, strict=True)
+        ):
+            raise RefusedError(
+                f"repeats axes {list(extents)} {list(counts)} times; only those of one entry can be here"
+            )
+        return _repeat_axes(call, wire, wire.factors, counts)
+    wire = call.any_wire(0)
     if len(counts) != len(wire.axes) or min(counts) < 1 or max(counts) > MAX_EXTENT:
         raise RefusedError(f"repeats axes {wire.axes} {list(counts)} times")
     times = dict(zip(wire.axes, counts, strict=True))
