@@ -13,7 +13,7 @@ READY := $(VENV)/ready$(if $(EXTRAS),-$(subst $(COMMA),-,$(EXTRAS)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==2.13.0
 LAVA := lava-nc==0.10.0
-PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14
 MODELS := ../shared/models
 N ?= 2000
 MINUTES ?= 10
