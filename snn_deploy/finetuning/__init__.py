@@ -1,7 +1,7 @@
-"""Fine-tuning a float model for its conversion to spikes; needs torch.
+"""Fine-tuning of a converted network, on the integers that it deploys; needs torch.
 
-``network`` runs a float graph in torch; ``surrogate`` replaces activations by their spiking values, with a
-straight-through gradient: quantized levels (``exact`` mode) or the accumulated flow of a simulated run (``rate`` mode);
-``data`` draws patches; ``training`` is the training loop, with validation on converted networks, checkpoints and early
-stopping.
+``trainable`` says which integers are trained and within which limits; ``deployed`` computes the network in torch, bit for bit, by
+the kernels of ``arithmetic`` and the neurons of ``firing``, and gives gradients; ``loss`` is the distance to the float network or
+to the data; ``data`` draws patches; ``training`` is the loop, with validation, checkpoints and early stopping. ``export`` makes
+ONNX files of models in memory.
 """
