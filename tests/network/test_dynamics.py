@@ -83,6 +83,14 @@ def test_one_step_worked_by_hand() -> None:
     assert (v.item(), count.item(), payload.item()) == (14, 5, 2)
 
 
+def test_a_reset_to_zero_leaves_nothing_and_only_where_something_was_sent() -> None:
+    neuron = MultiThreshold(np.array([10]), np.array([0]), -7, 7, reset="zero")
+    v = np.array([-31, -9, 0, 9, 34], np.int64).reshape(1, 1, 1, 5)
+    v, _, payload = advance(neuron, v, np.zeros_like(v), np.zeros_like(v))
+    assert payload.ravel().tolist() == [-4, -1, 0, 0, 3]
+    assert v.ravel().tolist() == [0, 0, 0, 9, 0]
+
+
 def test_a_signed_neuron_takes_spikes_back_but_never_more_than_it_sent() -> None:
     neuron = MultiThreshold(np.array([10]), np.array([0]), -7, 7, 0, 5)
     v, count, payload = advance(neuron, _cell(4), _cell(3), _cell(-27))

@@ -101,6 +101,15 @@ def test_what_holds_for_other_kinds_is_not_assumed(network: Network) -> None:
         shuffle(network, 0)
 
 
+def test_what_a_kind_does_not_say_of_itself_is_not_so(network: Network) -> None:
+    """Whether it passes sums on, whether its numbers can be scaled: what a pass relies on is said by the kind, or not done."""
+    (neuron,) = {id(each.neuron): each.neuron for each in network.populations if each.name == "output"}.values()
+    if neuron is None:
+        pytest.fail("the output has neurons")
+    assert not neuron.relays
+    assert not neuron.is_scalable
+
+
 def test_channels_are_chosen_with_all_that_is_theirs() -> None:
     neuron = MultiThreshold(np.array([3, 5, 7]), np.array([0, 1, 2]), -9, 9)
     chosen = neuron.channels(np.array([2, 0]))

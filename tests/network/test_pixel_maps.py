@@ -39,6 +39,11 @@ def aligned(length: int) -> Float64:
     return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(length))) * 60, np.float64)
 
 
+def cropped(length: int) -> Float64:
+    """All but the first and the last two pixels."""
+    return np.eye(length)[1:-2] * 2.0
+
+
 def mean(length: int) -> Float64:
     """One pixel of all."""
     return np.ones((1, length))
@@ -59,6 +64,8 @@ def kernel(rows: Float64, columns: Float64) -> SpatialKernel:
         (bilinear, reflected, (6, 12), (4, 9)),
         (two_thirds, bilinear, (12, 8), (21, 30)),
         (reflected, two_thirds, (14, 18), (9, 12)),
+        (cropped, bilinear, (9, 8), (6, 12)),
+        (bilinear, cropped, (6, 8), (5, 11)),
     ],
 )
 def test_another_size_is_what_resampling_gives_there(

@@ -55,6 +55,12 @@ def test_windows_of_small_payloads_end_silent_with_the_counts_of_whole_payloads(
             assert np.array_equal(expected.counts[name], got.counts[name]), name
 
 
+def test_shuffled_delays_are_every_one_up_to_the_longest() -> None:
+    network = random_unet("exact", 0)
+    found = {edge.delay for seed in range(40) for edge in shuffle(network, seed, longest_delay=3).connections}
+    assert found == {1, 2, 3}
+
+
 def test_a_shuffled_window_holds_a_count_that_is_sent_one_by_one() -> None:
     """15 counts take 15 steps, whatever the delay; the reference refuses a run that does not end silent."""
     zeros, unit = np.zeros((1, 1, 1), np.int64), np.ones(1)

@@ -48,6 +48,30 @@ def single(payload_min: int, payload_max: int, steps: int) -> tuple[Network, Pop
 
 
 @pytest.mark.parametrize(
+    ("theta", "format_"),
+    [
+        ([8, 16], np.float32),
+        ([8, 12], np.float64),
+        ([12, 8], np.float64),
+        ([1, 2**20], np.float32),
+        ([3, 3], np.float64),
+    ],
+)
+def test_quotients_of_large_payloads_need_double_precision_unless_thresholds_are_powers_of_two(
+    theta: list[int], format_: type
+) -> None:
+    neuron = MultiThreshold(np.array(theta), np.zeros(2, np.int64), -(2**20), 2**20)
+    zero, unit = np.zeros((2, 1, 1), np.int64), np.ones(2)
+    populations = (
+        Population("input", (2, 4, 4), None, zero, unit, input_min=-(2**20), input_max=2**20),
+        Population("fires", (2, 4, 4), neuron, zero, unit),
+    )
+    edges = (Connection("edge", "input", "fires", identity(2, 7), 0),)
+    network = align(Network("n", "rate", 1, populations, edges, (Output("output", "fires"),)))
+    assert planning._quotient_format(network, network.population("fires"), neuron, np.float32) is format_
+
+
+@pytest.mark.parametrize(
     ("payload_min", "payload_max", "steps", "formats"),
     [
         (0, 255, 1, (np.uint8, np.uint8, np.uint8)),
