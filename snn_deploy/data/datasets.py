@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.data.images import list_image_paths, read_image, require_folder
+from snn_deploy.data.images import LABEL_COLORS, list_image_paths, read_image, require_folder
 from snn_deploy.data.metrics import VOID, Labels
 from snn_deploy.data.own_data import find_masks, list_masked, list_pairs, list_table
 from snn_deploy.data.sample import Entry, Sample
@@ -157,13 +157,12 @@ def _camseq(folder: Path) -> tuple[Entry, ...]:
     return tuple(
         _pair(path.name, path, lambda path=path: labels(path.with_name(f"{path.stem}_L{path.suffix}")))  # type: ignore[misc]
         for path in list_image_paths(folder)
-        if not path.stem.endswith("_L")
     )
 
 
 def _color_reader(folder: Path) -> Callable[[Path], Labels]:
     """Reads masks whose colors ``label_colors.txt`` of ``folder`` lists."""
-    colors = _label_colors(folder / "label_colors.txt")
+    colors = _label_colors(folder / LABEL_COLORS)
     codes = np.array([color for color, _ in colors], np.int64) @ (65536, 256, 1)
     numbers = np.array([number for _, number in colors], np.int64)
     order = np.argsort(codes)
@@ -172,7 +171,7 @@ def _color_reader(folder: Path) -> Callable[[Path], Labels]:
         pixels = _raw(path).astype(np.int64)[..., :3] @ np.array([65536, 256, 1])
         places = np.minimum(np.searchsorted(codes[order], pixels), codes.size - 1)
         if np.any(codes[order][places] != pixels):
-            raise StimulusError(f"{path}: contains a color that {folder}/label_colors.txt does not list")
+            raise StimulusError(f"{path}: contains a color that {folder}/{LABEL_COLORS} does not list")
         mapped: Labels = numbers[order][places]
         return mapped
 
@@ -180,7 +179,7 @@ def _color_reader(folder: Path) -> Callable[[Path], Labels]:
 
 
 def _own(folder: Path) -> tuple[Entry, ...]:
-    return list_masked(folder, _color_reader(folder) if (folder / "label_colors.txt").is_file() else None)
+    return list_masked(folder, _color_reader(folder) if (folder / LABEL_COLORS).is_file() else None)
 
 
 def _label_colors(path: Path) -> tuple[tuple[tuple[int, int, int], int], ...]:
@@ -209,6 +208,6 @@ LAYOUTS: Sequence[tuple[Callable[[Path], bool], Callable[[Path], tuple[Entry, ..
     (lambda folder: (folder / "1st_manual").is_dir(), _drive),
     (lambda folder: (folder / "valannot").is_dir(), _segnet),
     (lambda folder: find_masks(folder) is not None, _own),
-    (lambda folder: (folder / "label_colors.txt").is_file(), _camseq),
+    (lambda folder: (folder / LABEL_COLORS).is_file(), _camseq),
 )
 """A test for each layout, and its reader."""

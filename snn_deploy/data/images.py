@@ -30,6 +30,9 @@ PLAIN = PictureScale()
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files of a folder that count as images."""
 
+LABEL_COLORS = "label_colors.txt"
+"""Beside images of which some are label maps: their colors and classes."""
+
 CALIBRATION = ("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
 """Photographs in scikit-image's wheel, the default calibration images."""
 
@@ -103,10 +106,17 @@ def require_folder(path: Path) -> None:
 
 
 def list_image_paths(folder: Path, more: tuple[str, ...] = ()) -> tuple[Path, ...]:
-    """Image files in ``folder``, and those with ``more`` suffixes, sorted; :class:`StimulusError` if it has none."""
+    """Image files in ``folder``, and those with ``more`` suffixes, sorted; :class:`StimulusError` if it has none.
+
+    Label maps of a data set like CamSeq01, ``NAME_L`` beside ``NAME`` in a folder with :data:`LABEL_COLORS`, are no images.
+    """
     require_folder(folder)
     suffixes = SUFFIXES + more
     paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes))
+    if (folder / LABEL_COLORS).is_file():
+        names = {path.name for path in paths}
+        labels = {f"{path.stem}_L{path.suffix}" for path in paths} & names
+        paths = tuple(path for path in paths if path.name not in labels)
     if not paths:
         raise StimulusError(f"{folder}: no images; supported are {', '.join(suffixes)}")
     return paths

@@ -11,6 +11,8 @@ from skimage import io
 
 from snn_deploy.arrays import Array
 from snn_deploy.data.datasets import list_clean_images, list_labelled_images
+from snn_deploy.data.frames import Frames
+from snn_deploy.data.images import list_image_paths
 from snn_deploy.data.metrics import VOID
 from snn_deploy.errors import StimulusError
 
@@ -70,6 +72,17 @@ def test_drive_leaves_out_what_the_mask_hides(tmp_path: Path, suffix: str) -> No
         list_labelled_images(tmp_path)
     assert sample.image.shape == (1, 1, 8, 8)
     assert_labels(sample.labels, np.where(GRAY < 32, GRAY % 2 == 0, VOID))
+
+
+def test_label_maps_are_neither_frames_nor_images(tmp_path: Path) -> None:
+    """In a folder of CamSeq01; elsewhere ``_L`` is part of a name."""
+    for name in ("a.png", "a_L.png", "b.png", "b_L.png", "hall_L.png", "c_L.tif", "c.png"):
+        write(tmp_path / name, GRAY)
+    assert len(list_image_paths(tmp_path)) == 7
+    (tmp_path / "label_colors.txt").write_text("0 0 0 Void\n")
+    assert [path.name for path in list_image_paths(tmp_path)] == ["a.png", "b.png", "c.png", "c_L.tif", "hall_L.png"]
+    frames = Frames(tmp_path, 1)
+    assert (frames.number, len(list(frames))) == (5, 5)
 
 
 def test_camseq_reads_its_colors(tmp_path: Path) -> None:
