@@ -110,6 +110,8 @@ class Study:
         """The command that fine-tunes ``row``."""
         options = row.options or Options()
         wanted = f"--preset exact --levels {options.levels}"
+        if options.weight_bits < Options().weight_bits:
+            wanted += f" --weight-bits {options.weight_bits} --theta {options.theta}"
         if options.mode == "rate":
             name = "spiking-unet" if options.strict else "multi-threshold"
             wanted = f"--preset {name} --steps {options.steps}"
@@ -150,7 +152,7 @@ def studies() -> tuple[Study, ...]:
         return Row(tuned_paper, preset("spiking-unet", steps=steps), training)
 
     def learned(levels: int, training: str) -> Row:
-        return Row(tuned_exact.format(levels), preset("exact", levels=levels, rounding="nearest"), training)
+        return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
 
     bits = tuple(
         Row(f"{bits} bits, {name}", preset("exact", weight_bits=bits, **changes))
@@ -158,11 +160,16 @@ def studies() -> tuple[Study, ...]:
         for name, changes in ROUNDING.items()
     )
     gray_tuned = (
-        flow(2, "--iterations 250 --rate 2e-4"),
-        flow(4, "--iterations 400 --rate 3e-4"),
-        flow(12, "--iterations 300 --rate 2e-4 --patience 6"),
-        learned(15, "--iterations 800 --rate 3e-4 --patience 8"),
-        learned(31, "--iterations 800 --rate 2e-4 --patience 8"),
+        flow(2, "--iterations 400 --batch 4 --check-every 100"),
+        flow(4, "--iterations 400 --batch 4 --check-every 100 --patience 9"),
+        flow(12, "--iterations 400 --batch 4 --check-every 100"),
+        learned(15, "--iterations 1500 --batch 4 --check-every 150 --patience 99"),
+        learned(31, "--iterations 1500 --batch 4 --check-every 150 --patience 99"),
+        Row(
+            "4 bits, integer thresholds, fine-tuned",
+            preset("exact", weight_bits=4, theta="integer"),
+            "--iterations 300 --rate 3e-3 --check-every 100",
+        ),
     )
     gray = Study(
         "Denoising, sigma 25, Set12", "denoiser_s25", "Set12", "denoise", "psnr_db", 64, sigma=25.0,
@@ -198,7 +205,7 @@ def studies() -> tuple[Study, ...]:
         Study(
             "Membranes, ISBI 2012, images 25-29", "segmenter_isbi", "ISBI2012", "segment", "f1", 256,
             (Row("float"), *exact(31, 63, 127, 255), *rate(mmse, 1, 2, 4), *rate(paper, 16)),
-            (*sweep(31, 63, 127, 255), flow(4, "--patch 128 --batch 4 --iterations 200 --rate 2e-4")),
+            (*sweep(31, 63, 127, 255), flow(4, "--patch 128 --batch 4 --iterations 200")),
             images=(25, 30), calibration=(0, 25), training=isbi,
         ),
         Study(
