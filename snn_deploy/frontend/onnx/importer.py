@@ -139,13 +139,14 @@ class _Walk:
                 f"{self.source.where}: one image input is expected, not {len(inputs)} ({names}); give the others a"
                 " number (convert --constant NAME=NUMBER, a noise level say), or join them in the model as channels of one input"
             )
-        rank = len(inputs[0].type.tensor_type.shape.dim)
+        (image,) = inputs
+        rank = len(image.type.tensor_type.shape.dim)
         if rank not in (3, 4):
             raise ModelError(
-                f"{self.source.where}: input {inputs[0].name!r} has {rank} axes;"
+                f"{self.source.where}: input {image.name!r} has {rank} axes;"
                 " (batch, channels, height, width) or (batch, channels, length) expected"
             )
-        return inputs[0]
+        return image
 
     def _channels_last(self) -> bool:
         """Whether the file transposes its input from NHWC before anything but arithmetic happens to it."""
