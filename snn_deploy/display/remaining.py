@@ -20,8 +20,14 @@ class Remaining:
         self._said = False
 
     def estimate(self, done: int, total: int) -> str | None:
-        """How long the rest takes if it goes on at this pace, the first time that this is known and long; else ``None``."""
-        elapsed = self._clock() - self._started
+        """How long the rest takes if it goes on at this pace, the first time that this is known and long; else ``None``.
+
+        Work that reports 0 parts has ended its preparations: its pace counts from there.
+        """
+        now = self._clock()
+        if done == 0:
+            self._started = now
+        elapsed = now - self._started
         if self._said or not 0 < done < total or elapsed < PACE_SECONDS:
             return None
         remaining = elapsed / done * (total - done)

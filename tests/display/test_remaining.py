@@ -38,6 +38,13 @@ def test_it_is_said_once() -> None:
     assert [watch.estimate(part, 1000) is not None for part in (1, 2, 3)] == [False, True, False]
 
 
+def test_preparations_are_no_part_of_the_pace() -> None:
+    """20 s of calibration, reported as 0 of 100 parts, then a second for each part: at 4 of them 96 s are left, not 9 minutes."""
+    watch = clock(20.0, 24.0)
+    assert watch.estimate(0, 100) is None
+    assert watch.estimate(4, 100) == "4 of 100 parts took 4 s; the rest takes about 2 minutes (Ctrl-C stops)"
+
+
 def test_long_work_is_announced_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
