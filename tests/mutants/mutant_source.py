@@ -100,7 +100,8 @@ class Spans:
 def mutants(root: Path, path: str) -> tuple[list[Mutant], dict[str, int]]:
     """Every mutant of the module, and how many were left out, by reason."""
     source = (root / path).read_text(encoding="utf-8")
-    annotations, messages, guards = _annotations(source), _messages(source), _guards(source)
+    annotations, messages, guards, extents = _annotations(source), _messages(source), _guards(source), _extents(source)
+    meaning = _with_one_extent(source)
     kept: list[Mutant] = []
     left_out: dict[str, int] = defaultdict(int)
     nodes = list(ast_nodes(get_ast(source)))
@@ -118,6 +119,10 @@ def mutants(root: Path, path: str) -> tuple[list[Mutant], dict[str, int]]:
                 left_out["strict= of zip"] += 1
             elif name.endswith(SAME_MEANING):
                 left_out["equality for identity"] += 1
+            elif (
+                start in extents and _with_one_extent(Mutant(path, name, occurrence, start, source).mutated) == meaning
+            ):
+                left_out["negative extent of reshape"] += 1
             else:
                 kept.append(Mutant(path, name, occurrence, start, source))
     return kept, dict(left_out)
@@ -167,6 +172,40 @@ def _guards(source: str) -> Spans:
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "zip"
     ]
     return Spans(tuple(_span(word.value, lines) for call in calls for word in call.keywords if word.arg == "strict"))
+
+
+def _extents(source: str) -> Spans:
+    """Negative arguments of ``reshape``: NumPy takes any of them for the extent that is left."""
+    lines = source.splitlines()
+    return Spans(
+        tuple(_span(each, lines) for call in _reshapes(ast.parse(source)) for each in call.args if _is_negative(each))
+    )
+
+
+def _with_one_extent(source: str) -> str:
+    """The module's syntax tree with -1 for every negative argument of ``reshape``."""
+    tree = ast.parse(source)
+    for call in _reshapes(tree):
+        call.args = [ast.Constant(-1) if _is_negative(each) else each for each in call.args]
+    return ast.dump(tree)
+
+
+def _reshapes(tree: ast.AST) -> Iterator[ast.Call]:
+    return (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape"
+    )
+
+
+def _is_negative(node: ast.AST) -> bool:
+    """Whether ``node`` is a whole number with a sign before it, below 0."""
+    if not (
+        isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant) and isinstance(node.operand.value, int)
+    ):
+        return False
+    value = node.operand.value
+    return (isinstance(node.op, ast.USub) and value > 0) or (isinstance(node.op, ast.Invert) and value >= 0)
 
 
 def _formatted(statement: ast.Raise) -> Iterator[ast.AST]:
