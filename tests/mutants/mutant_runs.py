@@ -37,8 +37,8 @@ LIBRARIES = (
 MEMORY_BYTES = 12 * 2**30
 """Address space of one run: a mutant that asks for more fails alone."""
 
-OUTCOMES = {0: "survived", 1: "killed", 2: "killed", 3: "killed", 4: "killed"}
-"""Exit statuses of pytest: passed, failed, not collected, broken inside."""
+OUTCOMES = {0: "survived", 1: "killed", 2: "killed", 3: "killed", 4: "killed", 5: "survived"}
+"""Exit statuses of pytest: passed, failed, not collected, broken inside, wrong usage, and no test that runs by default."""
 
 
 @dataclass(frozen=True)
