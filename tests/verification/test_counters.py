@@ -56,7 +56,8 @@ def test_where_tiles_are_whole_the_counters_are_those_of_the_activity() -> None:
     network = random_unet("rate", 0, size=8, steps=4)
     activity = count_activity(network, load_backend("cpu").run(network, random_stimulus(network)))
     predicted = predict_counters(network, activity, map_network(network, LOIHI2), LOIHI2)
-    assert list(predicted) == [population.name for population in network.populations[1:]]  # the host's input takes no core
+    # the host's input takes no core
+    assert list(predicted) == [population.name for population in network.populations[1:]]
     for population in network.populations[1:]:
         found = predicted[population.name]
         arriving = activity.arriving(population.name).sum() / activity.images
