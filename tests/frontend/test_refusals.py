@@ -242,7 +242,15 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("ReduceMean", "x", axes=[1, 2])],
         {},
-        "is a mean over other axes than height and width",
+        "is a mean over other axes than height and width, as layer and group normalization take it from each image at run time;"
+        " train with batch normalization",
+    ),
+    (  # GroupNormalization of Keras
+        17,
+        [node("Reshape", "x groups", "g"), node("ReduceMean", "g", axes=[2, 3, 4])],
+        {"groups": ints(1, 2, 2, 6, 8)},
+        "is a mean over other axes than height and width, as layer and group normalization take it from each image at run time;"
+        " train with batch normalization",
     ),
     # resize
     (
@@ -281,7 +289,8 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("Mul", "x k")],
         {"k": numbers(6, 8)},
-        "a constant of shape (6, 8) differs from pixel to pixel; only one per channel is supported",
+        "a constant of shape (6, 8) differs from pixel to pixel; only one per channel is supported: train with one for all pixels"
+        " (PReLU of Keras: shared_axes=[1, 2])",
     ),
     (17, [node("Mul", "x k")], {"k": numbers(3, 1, 1)}, "a constant of shape (3, 1, 1) does not fit 4 channels"),
     (

@@ -218,7 +218,8 @@ class Call:
         channel = wire.axes.index("C")
         if any(extent != 1 for axis, extent in enumerate(aligned.shape) if axis != channel):
             raise RefusedError(
-                f"a constant of shape {values.shape} differs from pixel to pixel; only one per channel is supported"
+                f"a constant of shape {values.shape} differs from pixel to pixel; only one per channel is supported:"
+                " train with one for all pixels (PReLU of Keras: shared_axes=[1, 2])"
             )
         if aligned.shape[channel] not in (1, wire.shape[0]):
             raise RefusedError(f"a constant of shape {values.shape} does not fit {wire.shape[0]} channels")

@@ -94,10 +94,13 @@ def _mean(call: Call, wire: Wire, letters: str) -> Wire:
 @operator("ReduceMean", 1, 11, 13, 18)
 def reduce_mean(call: Call) -> Outcome:
     """Over height, width or both: as GlobalAveragePool."""
-    wire, axes = call.any_wire(0), call.listed(1, "axes")
-    letters = "".join(wire.axes[axis] for axis in axes)
+    wire, axes = call.view(0), call.listed(1, "axes")
+    letters = "" if wire.factors else "".join(call.any_wire(0).axes[axis] for axis in axes)
     if not letters or set(letters) - set("HW"):
-        raise RefusedError("is a mean over other axes than height and width")
+        raise RefusedError(
+            "is a mean over other axes than height and width, as layer and group normalization take it from each image at run time;"
+            " train with batch normalization"
+        )
     if max(wire.shape[1:]) > MAX_EXTENT:
         raise RefusedError(f"averages along an axis of more than {MAX_EXTENT} pixels")
     made = _mean(call, wire, letters)
