@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from snn_deploy.data.sample import Entry, Sample
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.errors import StimulusError
 from snn_deploy.evaluation.evaluate import FloatPredictor, SpikingPredictor, evaluate
-from snn_deploy.evaluation.stream import NOTHING, Comparisons, evaluate_stream
+from snn_deploy.evaluation.stream import NOTHING, Comparisons, _Tally, evaluate_stream
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
 from tests.cli.models import write_unet
@@ -158,3 +160,11 @@ def test_what_cannot_be_scored(network: Network, model: Path, root: Path, sample
         evaluate_stream(network, backend, unjudged, "denoise", model=other)
     with pytest.raises(StimulusError, match=r"^segmenter_camseq.onnx: is the float model of another network: image "):
         evaluate_stream(network, backend, unjudged, "denoise", model=root / "models/segmenter_camseq.onnx")
+
+
+def test_what_the_float_network_restores_is_compared_as_a_picture() -> None:
+    """Values beyond black and white are those, as in the file that would be written; others stay."""
+    restored = SimpleNamespace(restored=np.array([-0.25, 0.0, 0.5, 1.0, 1.75]).reshape(1, 1, 1, 5))
+    reference = _Tally("denoise").as_reference(cast(Any, restored))
+    assert reference.dtype == np.float32
+    assert reference.ravel().tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
