@@ -64,6 +64,6 @@ def name_causes(losses: Sequence[LayerLoss], network: Network) -> dict[str, str]
         elif math.hypot(loss.clipping, loss.rounding) >= loss.error / 2:
             causes[loss.name] = "clipping" if loss.clipping > loss.rounding else "rounding"
         else:
-            err = any(errors.get(source, 0.0) >= loss.error / 2 for source in sources[loss.name])
-            causes[loss.name] = "inputs" if err else "weights"
+            inherited = any(errors.get(source, 0.0) >= loss.error / 2 for source in sources[loss.name])
+            causes[loss.name] = "inputs" if inherited else "weights"
     return causes

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.graph.ops import Conv, ConvTranspose, Nearest, Op, Resample
 from snn_deploy.shapes import Pads
+
+Synapses = TypeVar("Synapses", bound=Conv | ConvTranspose)
 
 MAX_GROWTH = 64
 """How many times the taps of a convolution repetition before it may make; beyond that a population of copies is cheaper."""
@@ -62,7 +65,7 @@ def _scale_within_groups(op: Conv | ConvTranspose, scale: Float64) -> Conv | Con
     return replace(op, weight=op.weight * by_group.repeat(len(op.weight) // op.groups, axis=0)[:, :, None, None])
 
 
-def ungroup(op: Conv | ConvTranspose) -> Conv | ConvTranspose:
+def ungroup(op: Synapses) -> Synapses:
     """``op`` in one group: the other groups' weights are zeros."""
     if op.groups == 1:
         return op
@@ -170,10 +173,8 @@ def fuse(first: Op, second: Op) -> Op | None:
     return _after_transposed(ungroup(first), ungroup(second), first.weight.size, second.weight.size)
 
 
-def _after_transposed(first: Op, second: Op, first_size: int, second_size: int) -> ConvTranspose | None:
+def _after_transposed(first: ConvTranspose, second: Conv, first_size: int, second_size: int) -> ConvTranspose | None:
     """``second`` after ``first``, both in one group; the sizes are those of the weights that they have without zeros."""
-    if not isinstance(first, ConvTranspose) or not isinstance(second, Conv):
-        raise TypeError("a convolution is expected after a transposed one")
     (rows, columns), (height, width) = first.weight.shape[2:], second.weight.shape[2:]
     cuts = tuple(size - 1 - pad for size, pad in zip((height, width) * 2, second.pads, strict=True))
     pads = _sum((cuts[0], cuts[1], cuts[2], cuts[3]), first.pads)

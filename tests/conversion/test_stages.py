@@ -138,7 +138,7 @@ def attempts(errors: Sequence[float], first: float, *, search: bool) -> tuple[li
 
 
 def test_stages_change_what_was_best_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Levels by layer change the first options; what changes nothing is told, and is no trial."""
+    """Levels by layer start from the first options; a change without effect counts as progress and is not tried."""
     monkeypatch.setattr(choose, "BY_COST", ({"layer_levels": 0.004},))
     more, whole = "levels of 1 layers up to 511", [(number, 5) for number in range(1, 6)]
     tried, told = attempts([0.5, 0.6, 0.3, 0.29, 0.2], 1.0, search=False)

@@ -20,8 +20,8 @@ def fix_inputs(given: str | Path | bytes, constants: Mapping[str, float | Sequen
     """The model with the inputs named in ``constants`` filled with one number each, or with as many as they have entries.
 
     Where height or width of such an input is open, they are those of the image: the input is a map, a noise map say.
-    :class:`ModelError` for a name that is no input, for another count of numbers, for a type that holds no such numbers, and
-    where no input is left.
+    :class:`ModelError` for an unknown input, a wrong number of values, a type that does not hold floats, and where no image
+    input is left.
     """
     source = load(given)
     model = ModelProto()

@@ -1,4 +1,4 @@
-"""A network in SANA-FE's terms, by hand: windows, cores of what is no population, responses, and limits at their value."""
+"""Networks built for SANA-FE, checked by hand: windows, cores of clocks and inputs, responses, and limits at their boundaries."""
 
 from __future__ import annotations
 
