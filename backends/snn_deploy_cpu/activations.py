@@ -11,6 +11,7 @@ import numpy.typing as npt
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.buffer_pool import BufferPool
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.delay_line import DelayLine
 from snn_deploy_cpu.kernels.library import select_kernels
 
 
@@ -54,6 +55,10 @@ class Activations(dict[str, Array]):
                 PayloadStats.of(self[name]) if proved is None else PayloadStats.within(self[name], *proved)
             )
         return self._stats[name]
+
+    def delayed(self, name: str, line: DelayLine) -> Activations:
+        """The payloads of population ``name`` alone, as they come out of ``line``."""
+        return Activations({name: line.shift(self[name])}, self._pool, self._ranges)
 
     def release(self, name: str) -> None:
         """No layer will read the payloads of ``name`` any more."""

@@ -28,7 +28,7 @@ UNUSED_BYTES = 128 * 2**20
 
 
 class CpuBackend:
-    """Runs aligned networks. ``engine`` overrides the automatic choice: ``int8``, ``f32`` or ``f64``.
+    """Runs layers one after the other: no event may arrive before its target's window. ``engine``: ``int8``, ``f32`` or ``f64``.
 
     ``threads`` share out the images, or the rows of each layer where there are fewer images than threads.
 

@@ -125,7 +125,7 @@ class _Reader:
         """Add a connection; returns the least and the greatest current that it sends to each neuron, of ``shape``."""
         source, name = connection.source, f"{connection.source} -> {target}"
         linear = _read_linear(connection.operator, self.shapes[source], shape)
-        self.connections.append(CompiledConnection(source, target, (Part(linear),), 0))
+        self.connections.append(CompiledConnection(source, target, (Part(linear),), connection.lag))
         if connection.autotuner is not None:
             _check_task(name, connection, linear)
         return _span(linear, self.payloads[source], shape)

@@ -18,6 +18,7 @@ from snn_deploy_cpu.conv.autotune import Overrides
 from snn_deploy_cpu.conv.compiled import CompiledConv
 from snn_deploy_cpu.conv.operators import Operator
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.delay_line import DelayLine
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.plan import Input, NeuronLayer, PassThroughLayer
 from snn_deploy_cpu.thread_pool import ThreadPool
@@ -131,7 +132,7 @@ class NeuronRunner:
         self._block = BLOCK_BYTES
         self._layer, self._outputs, self._driven_steps = layer, outputs, network.input_steps
         self._chunk, self._payloads = chunk, np.empty((0, 0))
-        self._drive = self._constant_drive(stimulus)
+        self._drive, self._lines = self._constant_drive(stimulus), self._empty_lines()
         neurons = layer.neurons
         without_membranes = layer.settles and not layer.carries and outputs.states is None
         self._once = neurons if without_membranes and isinstance(neurons, ThresholdNeurons) else None
@@ -140,12 +141,17 @@ class NeuronRunner:
     def next_frame(self, outputs: Mapping[str, OutputBuffers], change: Array) -> None:
         """Begin another frame of a stream with the states of the last: no bias, and ``change`` (B, H, W, C) as the input."""
         self._outputs, self.saturations, self.compiled = outputs[self.name], 0, frozenset[str]()
-        self._drive, self._driven_steps = None, 0
+        self._drive, self._driven_steps, self._lines = None, 0, self._empty_lines()
         if self._layer.constant_inputs:
             drive: Array = np.zeros(self._outputs.shape, self._layer.real)
             for connection in self._layer.constant_inputs:
                 drive += connection.operator(change, 0, drive.shape[1])
             self._drive, self._driven_steps = drive.reshape(-1), 1
+
+    def _empty_lines(self) -> list[DelayLine | None]:
+        """A delay line for each input that needs one."""
+        images = self._outputs.shape[0]
+        return [DelayLine(connection.lag, images) if connection.lag else None for connection in self._layer.inputs]
 
     @property
     def states(self) -> tuple[Array, Array | None]:
@@ -178,7 +184,7 @@ class NeuronRunner:
     def run(self, activations: Activations, step: int, steps: int, threads: ThreadPool) -> None:
         """Payloads of steps ``step .. step + steps`` of the window, from those of the sources, into ``activations``."""
         layer, outputs = self._layer, self._outputs
-        addends = [self._addend(connection, activations) for connection in layer.inputs]
+        addends = [self._addend(*each, activations) for each in zip(layer.inputs, self._lines, strict=True)]
         # a compiled convolution last: it may step the neurons as rows are complete
         self._addends = sorted(addends, key=lambda addend: addend.conv is not None)
         self._payloads = activations.buffer(self.name, outputs, self._chunk, layer.formats.payload)
@@ -193,8 +199,10 @@ class NeuronRunner:
         outputs.write_trains(self._payloads[:steps], step)
         activations[self.name] = self._payloads[:steps].reshape(-1, *outputs.shape[1:])
 
-    def _addend(self, connection: Input, activations: Activations) -> Addend:
-        """The fastest computation of ``connection`` for these payloads."""
+    def _addend(self, connection: Input, line: DelayLine | None, activations: Activations) -> Addend:
+        """The fastest computation of ``connection`` for these payloads, which ``line``, if any, delays."""
+        if line is not None:
+            activations = activations.delayed(connection.source, line)
 
         def library(maps: slice, row_begin: int, row_end: int) -> Array:
             return connection.operator(activations[connection.source][maps], row_begin, row_end)
@@ -261,7 +269,9 @@ class NeuronRunner:
             yield low, min(low + together, steps)
 
     def would_fire(self) -> bool:
-        """Whether any neuron would send a payload without further input."""
+        """Whether any neuron would send a payload without further input, or some is on its way."""
+        if any(line is not None and not line.is_empty for line in self._lines):
+            return True
         return not self._layer.settles and self._layer.neurons.would_fire(self._v, self._second)
 
     def close(self, pool: BufferPool) -> None:

@@ -58,11 +58,15 @@ class Formats:
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """A connection into a layer: the operator that a library computes, and the autotuner of compiled alternatives, if any."""
+    """A connection into a layer: the operator that a library computes, and the autotuner of compiled alternatives, if any.
+
+    What ``source`` sends in a step of its window arrives ``lag`` steps later in that of the target.
+    """
 
     source: str
     operator: Operator
     autotuner: Autotuner | None
+    lag: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +117,13 @@ Layer: TypeAlias = NeuronLayer | PassThroughLayer
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A network ready to run; ``digest`` names it."""
+    """A network ready to run; ``digest`` names it. ``varying``: the input is what the host sends in each step of the window."""
 
     network: Network
     digest: str
     input_formats: Formats
     layers: tuple[Layer, ...]
+    varying: bool
 
     @cached_property
     def last_reads(self) -> tuple[tuple[str, ...], ...]:
@@ -159,21 +164,31 @@ def prepare(network: Network, engine: Engine | None, *, varying: bool = False) -
 
     ``varying``: the input changes from step to step.
     """
-    if not network.aligned or network.input.start != 0:
-        raise BackendUnavailableError(
-            f"backend cpu: network {network.name} is not aligned (a delay differs from target.start - source.start); "
-            "run it on the reference backend"
-        )
+    _check_schedule(network)
     if engine == "int8" and select_kernels() is None:
         raise BackendUnavailableError(
             "backend cpu: engine int8 needs the package's compiled kernels, which are missing or switched off "
             f"({VARIABLE}=numpy); install a wheel, or a C compiler before the package, or choose engine f32"
         )
+    varying = varying or any(network.lag(connection) for connection in network.outgoing(network.input.name))
     constant = network.input.name if network.steps > 1 and not varying else None
     layers = tuple(
         _layer(network, population, connections, engine, constant) for population, connections in network.layers()
     )
-    return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers)
+    return Plan(network, artifact.digest(network), Formats.of(network, network.input), layers, varying)
+
+
+def _check_schedule(network: Network) -> None:
+    """:class:`BackendUnavailableError` where layers cannot run one after the other over the whole window."""
+    early = [each.name for each in network.connections if network.lag(each) < 0]
+    if early or network.input.start != 0:
+        where = (
+            f"an event of {early[0]} arrives" if early else f"{network.input.name} starts late, and its events arrive"
+        )
+        raise BackendUnavailableError(
+            f"backend cpu: {network.name}: {where} before its target's window, and layers run one after the other here; align the "
+            "network, or run it on the reference backend"
+        )
 
 
 def _smallest(least: int, most: int, *formats: Integer) -> Integer:
@@ -191,7 +206,7 @@ def _layer(
     """The layer of ``population``; currents from ``constant_source`` are the same in every step."""
     formats = Formats.of(network, population)
     # not the input of several steps: its currents are constant and join the drive instead
-    if len(connections) == 1 and connections[0].source != constant_source:
+    if len(connections) == 1 and connections[0].source != constant_source and network.lag(connections[0]) == 0:
         operator = _pass_through(network, population, connections[0])
         if operator is not None:
             return PassThroughLayer(population, formats, "int32", connections[0].source, operator)
@@ -287,15 +302,18 @@ def _input(network: Network, connection: Connection, real: Real, engine: Engine 
     """The operator of ``connection``, and the name of its engine."""
     name: Engine = "f64" if real is np.float64 else "f32"
     source, kernel, exponent = connection.source, connection.kernel, connection.exponent
+    lag = network.lag(connection)
     if isinstance(kernel, SpatialKernel):
-        return Input(source, PixelMap(kernel, exponent, real), None), name
+        return Input(source, PixelMap(kernel, exponent, real), None, lag), name
     conv = Convolution.of(kernel)
     width = network.population(connection.target).shape[2]
     autotuner = Autotuner.of(_task(network, connection, conv), real) if engine in (None, "int8") else None
     if conv.depthwise:
-        return Input(source, DepthwiseConv(conv, exponent, width, real), autotuner), name
+        return Input(source, DepthwiseConv(conv, exponent, width, real), autotuner, lag), name
     library = providers.select_float64 if name == "f64" else providers.select_float32
-    return Input(source, FloatConv(conv, exponent, width, library), autotuner), name if autotuner is None else "int8"
+    return Input(
+        source, FloatConv(conv, exponent, width, library), autotuner, lag
+    ), name if autotuner is None else "int8"
 
 
 def _task(network: Network, connection: Connection, conv: Convolution) -> ConvTask:
@@ -303,7 +321,8 @@ def _task(network: Network, connection: Connection, conv: Convolution) -> ConvTa
     size, scale = network.population(connection.target).shape[1:], np.float32(2.0**connection.exponent)
     source = network.population(connection.source)
     arriving = network.incoming(source.name)
-    if len(arriving) == 1 and arriving[0].source != network.input.name:
+    on_time = not any(map(network.lag, (connection, *arriving)))
+    if len(arriving) == 1 and arriving[0].source != network.input.name and on_time:
         kernel, scaled = arriving[0].kernel, arriving[0].exponent > 0
         factor = PixelCopy.upsampling_factor(kernel) if isinstance(kernel, SpatialKernel) and not scaled else None
         fused = conv.upsampled(factor) if factor is not None else None

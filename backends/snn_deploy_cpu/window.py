@@ -31,7 +31,14 @@ CHUNK_BYTES = 512 * 2**20
 
 
 def channels_last(plan: Plan, stimulus: Int64) -> Array:
-    """Input payloads (B, C, H, W) as (B, H, W, C) in the plan's format, those of every step (B, T, C, H, W) as (T, B, H, W, C)."""
+    """Input payloads (B, C, H, W) as (B, H, W, C) in the plan's format, those of every step (B, T, C, H, W) as (T, B, H, W, C).
+
+    Where the plan wants what is sent in every step, images are repeated as the host repeats them.
+    """
+    network = plan.network
+    if plan.varying and stimulus.ndim == 4:
+        image, stimulus = stimulus, np.zeros((len(stimulus), network.steps, *network.input.shape), np.int64)
+        stimulus[:, : network.input_steps] = image[:, None]
     ordered = np.moveaxis(stimulus, -3, -1)
     return np.ascontiguousarray(ordered.swapaxes(0, 1) if stimulus.ndim == 5 else ordered, plan.input_formats.payload)
 

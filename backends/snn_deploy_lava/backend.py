@@ -7,12 +7,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from snn_deploy.arrays import Int32, Int64
+from snn_deploy.arrays import Array, Int32, Int64
 from snn_deploy.backend.compiled_form import CompiledForm
 from snn_deploy.backend.protocol import Progress, Record, Run
 from snn_deploy.backend.stimulus import check_stimulus, digest_stimulus
@@ -24,6 +25,7 @@ from snn_deploy.network.bounds import bound_population
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
 from snn_deploy_lava import rules
+from snn_deploy_lava.chip_layout import is_plain
 from snn_deploy_lava.runtime import description, lava_import, trace
 from snn_deploy_lava.runtime.guard import WorkerError, run_guarded
 from snn_deploy_lava.runtime.worker import Job
@@ -79,7 +81,11 @@ class LavaBackend:
         """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons are silent at the end."""
         check_stimulus(network, stimulus)
         self._check_network(network)
-        return self.execute(network, stimulus, record, progress)
+        if not _is_off_schedule(network):
+            return self.execute(network, stimulus, record, progress)
+        # nothing resets Lava's own neurons there: each image has a graph of its own
+        runs = [self.execute(network, image[None], record) for image in stimulus]
+        return _concatenate(runs, stimulus)
 
     def open_stream(self, network: Network, state: StreamState) -> FrameStream:
         """A stream that goes on from ``state``; Lava's graph is built again for every frame, with the states carried over.
@@ -118,7 +124,7 @@ class LavaBackend:
             saturations = json.loads((folder / "saturations.json").read_text(encoding="utf-8"))
         _check_payloads(network, records)
         if network.mode == "exact":
-            _check_silent(network, {name: arrays["last"] for name, arrays in records.items()}, self.stream)
+            _check_silent(network, {name: arrays["last"] for name, arrays in records.items()})
         return Run(
             backend=self.name,
             network=artifact.digest(network),
@@ -164,9 +170,15 @@ class LavaBackend:
 
     def _check_network(self, network: Network) -> None:
         rules.require_runnable(network)
-        if (self.stream or _needs_stream(network)) and not network.aligned:
+        if self.stream and not network.aligned:
             raise BackendUnavailableError(
                 f"{network.name}: streaming needs an aligned network; align it, or run images one after another"
+            )
+        early = [each.name for each in network.connections if network.lag(each) < 0]
+        if early and _needs_stream(network):
+            raise BackendUnavailableError(
+                f"{network.name}: an event of {early[0]} arrives before its target's window, and Lava's own neurons fire at once; "
+                "align the network, or run it on the reference backend"
             )
         biased = [
             population.name
@@ -181,7 +193,7 @@ class LavaBackend:
         wide = [
             f"{bounds.population} {bounds.current}"
             for bounds in (bound_population(network, population) for population in network.populations[1:])
-            if bounds.current > STATE_MAX
+            if bounds.current > STATE_MAX and (self.stock_conv or not _is_measured(network, bounds.population))
         ]
         if wide:
             raise BackendUnavailableError(
@@ -197,6 +209,42 @@ def _numbered(network: Network, carried: Mapping[str, tuple[Int64, Int64]]) -> d
         if population.name in carried:
             arrays[f"v{index:04}"], arrays[f"count{index:04}"] = carried[population.name]
     return arrays
+
+
+def _is_measured(network: Network, population: str) -> bool:
+    """Whether a run looks at the whole current of ``population``, whose bound rests on what its source's events are assumed to be.
+
+    The model of Lava's ``Conv`` looks at what it sends; where another joined, nothing would look at the sum.
+    """
+    first, *others = network.incoming(population)
+    source = network.population(first.source).neuron
+    return not others and is_plain(first) and source is not None and not source.clips
+
+
+def _is_off_schedule(network: Network) -> bool:
+    """Whether neurons of Lava's own keep no schedule that resets could follow."""
+    return _needs_stream(network) and not network.aligned
+
+
+def _concatenate(runs: Sequence[Run], stimulus: Int64) -> Run:
+    """The run of all images of ``stimulus``, from one run each."""
+
+    def joined(maps: Iterable[Mapping[str, Array] | None]) -> dict[str, Array]:
+        first, *others = [each for each in maps if each is not None]
+        return {name: np.concatenate([first[name], *(each[name] for each in others)]) for name in first}
+
+    first = runs[0]
+    return replace(
+        first,
+        stimulus=digest_stimulus(stimulus),
+        counts=joined(run.counts for run in runs),
+        events=joined(run.events for run in runs),
+        trains=None if first.trains is None else joined(run.trains for run in runs),
+        states=None if first.states is None else joined(run.states for run in runs),
+        second_states=None if first.second_states is None else joined(run.second_states for run in runs),
+        saturations={name: sum(run.saturations[name] for run in runs) for name in first.saturations},
+        seconds=sum(run.seconds for run in runs),
+    )
 
 
 def _needs_stream(network: Network) -> bool:
@@ -230,16 +278,16 @@ def _check_payloads(network: Network, records: Mapping[str, Mapping[str, Int64]]
             population.neuron.check(population.name, record["counts" if network.mode == "exact" else "extremes"])
 
 
-def _check_silent(network: Network, last: Mapping[str, Int64], stream: bool) -> None:
-    """Check the extra step at the end of the run: no event may be sent or arrive in it.
+def _check_silent(network: Network, last: Mapping[str, Int64]) -> None:
+    """Check that no event left its population's window or arrived after its target's; ``last`` are the steps of the last ones.
 
-    In a stream every population has its own extra step, right after its window.
+    A run has one more step than its windows, in a stream every population of its own.
     """
     restless = []
     for population in network.populations:
-        travel = 0 if stream else max((connection.delay for connection in network.outgoing(population.name)), default=0)
-        end = population.start + network.steps if stream else network.duration
-        if int(last[population.name].max()) + travel >= end:
+        sent = int(last[population.name].max())
+        ends = [network.population(each.target).start - each.delay for each in network.outgoing(population.name)]
+        if sent >= 0 and sent >= min([population.start, *ends]) + network.steps:
             restless.append(population.name)
     if restless:
         raise BackendError(

@@ -31,6 +31,7 @@ def simulate(
         population.name: Log(population, network.steps, stimulus.shape[0], record) for population in network.populations
     }
     travelling: dict[int, list[tuple[Connection, Int64]]] = {}
+    late = set[str]()
     for step in range(network.duration):
         arriving: dict[str, Int64] = {}
         for connection, sent in travelling.pop(step, []):
@@ -40,13 +41,16 @@ def simulate(
             cell = cells[population.name]
             payload = cell.step(network, step, frame, arriving.get(population.name), stimulus)
             logs[population.name].write(step, payload, cell)
+            if step >= population.start + network.steps and (payload is not None or population.name in arriving):
+                late.add(population.name)
             if payload is not None:
                 for connection in network.outgoing(population.name):
                     travelling.setdefault(step + connection.delay, []).append((connection, payload))
         if progress is not None:
             progress(step + 1, network.duration)
     if network.mode == "exact":
-        _check_silent(network, cells, travelling)
+        late |= {connection.target for sent in travelling.values() for connection, _ in sent}
+        _check_silent(network, cells, late)
     return logs
 
 
@@ -157,10 +161,9 @@ def _remembers(population: Population) -> bool:
     return population.neuron is not None and population.neuron.has_second_state
 
 
-def _check_silent(
-    network: Network, cells: dict[str, Cells], travelling: dict[int, list[tuple[Connection, Int64]]]
-) -> None:
-    restless = sorted({connection.target for sent in travelling.values() for connection, _ in sent})
+def _check_silent(network: Network, cells: dict[str, Cells], late: set[str]) -> None:
+    """Check that populations are silent; ``late`` are those that an event reached, or left, after their windows."""
+    restless = sorted(late)
     for name, cell in cells.items():
         neuron = cell.population.neuron
         if neuron is not None and not cell.settled:

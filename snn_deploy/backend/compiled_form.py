@@ -188,8 +188,8 @@ class Accumulator:
 class Timing:
     """Every image has ``interval`` steps of its own, in the first ``input_steps`` of which the source sends it.
 
-    ``is_local``: every population counts its own steps from its start, and sees at a step what its sources send at the same
-    number; delays and starts are 0 then, and ``interval`` is the window.
+    ``is_local``: every population counts its own steps from its start, and delays are from number to number: 0 where it sees
+    at a step what its source sends at the same one. Starts are 0 then, and ``interval`` is the window.
     """
 
     interval: int

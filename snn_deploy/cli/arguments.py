@@ -14,9 +14,10 @@ from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.convert import input_scale
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
 from snn_deploy.data import images, picture_file
+from snn_deploy.data.payload_file import holds_payloads, read_payloads
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress
-from snn_deploy.errors import ReportError
+from snn_deploy.errors import ReportError, StimulusError
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.planning.plan import Plan, open_plan
@@ -299,11 +300,18 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
     _add_noise(group, "the noise")
 
 
-def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, images.Image, Int64]:
-    """The network at the image's size, the (noisy) image, and its input payloads."""
+def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, Int64]:
+    """The network at the image's size, and the input payloads of the (noisy) image; a file may hold these themselves."""
+    if holds_payloads(arguments.input):
+        if arguments.crop is not None or arguments.noise > 0:
+            raise StimulusError(f"{arguments.input}: holds payloads, int64; --crop and --noise are for images")
+        sized, payloads = read_payloads(network, arguments.input)
+        note(
+            f"{arguments.input}: int64, taken as input payloads and not as pixels; save pixels as uint8, uint16 or floats"
+        )
+        return sized, payloads
     _, noisy = clean_and_noisy(arguments, network)
-    sized, payloads = prepare_stimulus(network, noisy, str(arguments.input))
-    return sized, noisy, payloads
+    return prepare_stimulus(network, noisy, str(arguments.input))
 
 
 def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:

@@ -23,13 +23,15 @@ def read_foreign(
     payloads: tuple[int, int] | None = None,
     size: Size | None = None,
     dt: float | None = None,
+    together: bool = False,
 ) -> Network:
     """The network in ``path``; :class:`NetworkError` names the layer or node that cannot be read.
 
     ``payloads`` limits the input, ``size`` is the input's of a ``.net`` file that does not say it, ``dt`` the step of a NIR graph.
+    ``together``: all layers of a ``.net`` file start in one step, as netx has it without ``reset_interval``.
     """
     if path.suffix.lower() == ".net":
-        return read_net(path, steps=steps, input_limits=payloads, size=size)
+        return read_net(path, steps=steps, input_limits=payloads, size=size, aligned=not together)
     if path.suffix.lower() == ".nir":
         return read_nir(path, steps=steps, input_limits=payloads, dt=dt)
     raise NetworkError(f"{path}: ends in {path.suffix or 'no suffix'}; {' and '.join(SUFFIXES)} files are read")

@@ -89,8 +89,8 @@ def read_net(
     ``steps``: length of a window of CUBA-LIF neurons (default: the file's ``simulation/tSample``, else :data:`STEPS`).
     ``input_limits`` of payloads ``rint(weight x)`` (default: +-255; 0..1 where the file begins with spikes). ``size`` (H, W) of
     the input, for a file that begins with a convolution and does not say it. Each layer starts one step after that before it,
-    as netx with ``reset_interval`` has it; with ``aligned=False`` all start together, as netx has it otherwise: biases then
-    act before the image arrives.
+    as netx with ``reset_interval`` has it; with ``aligned=False`` all start together, as netx has it otherwise: with neurons that
+    read the image, or, where synapses do, a step before its first currents arrive. Biases then act before the image does.
     """
     import h5py
 
@@ -130,6 +130,7 @@ class _Chain:
         self.name, self.steps, self.input_limits, self.size = name, steps, input_limits, size
         self.image: Population | None = None
         self.layers: list[_Layer] = []
+        self.reads_image = False
         self.kinds: set[str] = set()
 
     def add(self, entries: Entries, *, last: bool) -> None:
@@ -186,7 +187,7 @@ class _Chain:
         self._add_image(entries, shape, IMAGE, weight)
         # payloads of sigma-delta neurons are 64 times mantissas, their states 64 times payloads
         exponent = 2 * SPIKE_SHIFT if kind == "SDNN" else 0
-        synapses = (Synapses(identity(shape[0]), exponent),)
+        synapses, self.reads_image = (Synapses(identity(shape[0]), exponent),), True
         self._add_neurons(entries, kind, shape, make_neuron(entries, shape[0], image=True), synapses)
 
     def _append(self, entries: Entries, synapses: tuple[Synapses, ...], *, last: bool) -> None:
@@ -233,7 +234,7 @@ class _Chain:
             source = populations[-1]
             connections += _connect(source.name, layer)
             neuron = layer.neuron or _read_out(layer, source, mode)
-            start = index + 1 if aligned else 1
+            start = index + 1 if aligned else int(self.reads_image)
             latency += 1 + max(part.delay for part in layer.synapses)
             bias = layer.bias[:, None, None]
             populations.append(

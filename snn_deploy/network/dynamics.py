@@ -17,7 +17,8 @@ of :mod:`snn_deploy.network.cuba_lif` and :mod:`snn_deploy.network.sigma_delta`;
 
 The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
 :mod:`snn_deploy.network.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at
-every step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire.
+every step from ``start`` on (``rate``). Before ``start`` a population integrates and does not fire. An ``exact`` run is an error
+unless every event leaves in the window of its population and arrives in that of its target.
 
 A network of streams (:mod:`snn_deploy.network.streaming`) runs these steps again for each frame, from the states that the
 frame before left: the input sends the difference of the frames (:func:`subtract_frames`), and biases join in the first only.

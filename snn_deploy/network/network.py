@@ -251,10 +251,14 @@ class Network:
     @cached_property
     def aligned(self) -> bool:
         """Whether every delay equals ``target.start - source.start``."""
-        return all(
-            connection.delay == self.population(connection.target).start - self.population(connection.source).start
-            for connection in self.connections
-        )
+        return not any(map(self.lag, self.connections))
+
+    def lag(self, connection: Connection) -> int:
+        """Steps by which an event of ``connection`` arrives later in the target's window than it was sent in the source's.
+
+        0 where aligned; below 0 where events arrive before the target fires.
+        """
+        return connection.delay - self.population(connection.target).start + self.population(connection.source).start
 
     @property
     def one_shot(self) -> bool:

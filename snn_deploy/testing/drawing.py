@@ -74,6 +74,20 @@ def draw_network(random: Random, mode: Mode | None = None, *, stock: bool | None
             return network
 
 
+def draw_late(random: Random, *, stock: bool | None = None) -> Network:
+    """A legal network off its schedule: events of some connections arrive later in their targets' windows than they were sent.
+
+    In ``exact`` mode its window may be too short for silence, and a run is then an error.
+    """
+    network = draw_network(random, stock=stock)
+    late = [random.choice((0, 0, 1, 2, 5)) for _ in network.connections]
+    connections = tuple(
+        replace(each, delay=each.delay + steps) for each, steps in zip(network.connections, late, strict=True)
+    )
+    patience = random.choice((0, sum(late), 3 * sum(late))) if network.mode == "exact" else 0
+    return replace(network, connections=connections, steps=network.steps + patience)
+
+
 def draw_stream(random: Random, *, stock: bool | None = None) -> Network:
     """A legal network for streams: its neurons can take back what they have sent, and 24 bits hold every change."""
     network = draw_network(random, "exact", stock=stock)

@@ -134,7 +134,8 @@ def test_wrong_array_shapes(tool: Tool, tmp_path: Path, network: Path) -> None:
     wrong: tuple[npt.NDArray[np.generic], ...] = (
         np.zeros(16, np.float32),
         np.zeros((1, 3, 16, 16), np.float32),
-        np.zeros((1, 1, 16, 16), np.int64),
+        np.zeros((1, 1, 16, 16), np.int32),
+        np.full((1, 1, 16, 16), 10**6),
     )
     for index, values in enumerate(wrong):
         path = tmp_path / f"{index}.npy"

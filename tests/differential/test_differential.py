@@ -18,8 +18,14 @@ from snn_deploy.conversion.convert import convert
 from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Network
-from snn_deploy.testing.drawing import draw_frames, draw_network, draw_stimulus, draw_stream
-from tests.differential.engines import cpu_backends, differences, stream_differences, varying_differences
+from snn_deploy.testing.drawing import draw_frames, draw_late, draw_network, draw_stimulus, draw_stream
+from tests.differential.engines import (
+    backend_differences,
+    cpu_backends,
+    differences,
+    stream_differences,
+    varying_differences,
+)
 from tests.differential.models import draw_model, draw_options
 
 EXAMPLES = int(os.environ.get("SNN_DEPLOY_EXAMPLES", "0"))
@@ -57,6 +63,14 @@ def test_drawn_networks(random: Random) -> None:
     network = draw_network(random)
     note(described(network))
     assert differences(network, draw_stimulus(network, random), BACKENDS) == []
+
+
+@search(12)
+@given(RANDOMS)
+def test_drawn_networks_off_their_schedules(random: Random) -> None:
+    network = draw_late(random)
+    note(described(network))
+    assert backend_differences(network, draw_stimulus(network, random), BACKENDS) == []
 
 
 @search(5)

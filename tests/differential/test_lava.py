@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend import quantize_images
-from snn_deploy.testing.drawing import draw_case
+from snn_deploy.testing.drawing import draw_case, draw_late, draw_stimulus
 from tests.differential.models import draw_model, draw_options
 from tests.differential.test_differential import EXAMPLES, converted, within
 
@@ -55,6 +55,20 @@ def test_drawn_networks(first: int) -> None:
         way = seed // 8 % 3
         backend = LavaBackend(stream=way == 0, ladder=way == 1, stock_conv=way == 2)
         cases.append(Case(f"draw_case({seed})", network, stimulus[: 2 if way == 0 else 1], backend))
+    check(cases)
+
+
+@pytest.mark.parametrize("first", BATCHES)
+def test_drawn_networks_off_their_schedules(first: int) -> None:
+    """Lava's own neurons, too, whose biases wait for their starts."""
+    from snn_deploy_lava import LavaBackend
+    from tests.differential.lava_batch import Case
+
+    cases = []
+    for seed in range(first, first + BATCH):
+        random = Random(seed)
+        network = draw_late(random, stock=seed % 2 == 0)
+        cases.append(Case(f"draw_late(Random({seed}))", network, draw_stimulus(network, random, 1), LavaBackend()))
     check(cases)
 
 

@@ -214,6 +214,26 @@ def test_a_window_that_is_too_short_is_an_error_and_never_a_short_count() -> Non
         REFERENCE.run(replace(network, steps=2), nine)
 
 
+def test_an_event_outside_of_a_window_is_an_error_though_the_run_goes_on() -> None:
+    """What nobody would count: it arrives, or is sent, after the window of its population and before that of another ends."""
+    first, last = _neuron(-9, 9, 0, 9), _neuron(-9, 9, 0, 9)
+    source, one, two = chain(first, last).populations
+    network = replace(
+        chain(first, last),
+        populations=(source, replace(one, start=1), replace(two, start=6)),
+        connections=(
+            Connection("late", "in", "n0", identity(1), delay=3),
+            Connection("on time", "in", "n1", identity(1), delay=6),
+        ),
+    )
+    for backend in (REFERENCE, load_backend("cpu")):
+        with pytest.raises(
+            BackendError, match=r"^exact mode is not silent after 7 steps: n0; the schedule's window is too short$"
+        ):
+            backend.run(network, np.full((1, 1, 1, 1), 9, np.int64))
+        assert backend.run(replace(network, steps=3), np.full((1, 1, 1, 1), 9, np.int64)).counts["n0"].item() == 9
+
+
 def test_a_neuron_that_cannot_take_spikes_back_needs_its_input_whole() -> None:
     """Behind a source of several steps it would keep a count that the sum no longer holds."""
     network = chain(_neuron(-3, 3, 0, 9), _neuron(0, 9, 0, 9))

@@ -65,6 +65,7 @@ class Graph:
     delays: list[AbstractProcess] = field(default_factory=list)
     recorders: list[Recorder] = field(default_factory=list)
     biases: RingBuffer | None = None
+    late_biases: list[stock.LateBias] = field(default_factory=list)
     adapters: list[AbstractProcess] = field(default_factory=list)
 
     @property
@@ -86,13 +87,15 @@ class Graph:
 def plan(network: Description, images: int, *, stream: bool) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one extra step, in which every neuron must be silent.
 
-    Lava's own neurons always need a stream, since only a reset starts them.
+    Lava's own neurons need a stream, since only a reset starts them; off the schedule of one they run one image, from rest.
     """
     manifest = network.manifest
     window, spare = int(manifest["steps"]), int(manifest["mode"] == "exact")
-    stream = stream or network.needs_stream
+    stream = stream or (network.needs_stream and network.aligned)
     if stream and not network.aligned:
         raise ValueError("only networks with aligned delays can process a stream of images")
+    if network.needs_stream and not stream and images != 1:
+        raise ValueError("Lava's own neurons run one image at a time where delays are not aligned")
     interval = (window if stream else network.duration) + spare
     return Schedule(images, window, interval, network.duration - window, stream)
 
@@ -125,6 +128,8 @@ def build(
         if "cuba_lif" in neuron or "sigma_delta" in neuron:
             process, resets = stock.build_neurons(network, record, schedule, probed=recording.states)
             graph.resets.extend(resets)
+            if not schedule.stream and record["start"] > 0:
+                graph.late_biases.append(stock.LateBias.of(process, record["start"]))
         else:
             states = None if carried is None else carried[record["name"]]
             process = build_neuron(network, record, schedule, probed=recording.states, carried=states)

@@ -18,6 +18,7 @@ delay of d steps        ``DelaySparse`` of ones, ``GradedVec``  one sign, weight
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,23 @@ def build_neurons(
     )
     process = (sigma_delta.ProbedSigmaDelta if probed else SigmaDelta)(**changing)
     return process, [_reset(var, clock) for var in (process.sigma, process.act, process.residue)]
+
+
+@dataclass(frozen=True, eq=False)
+class LateBias:
+    """``var``, the bias of a process, is 0 before ``step`` and ``values`` from then on."""
+
+    step: int
+    var: Any
+    values: Array
+
+    @classmethod
+    def of(cls, process: LIFReset | SigmaDelta, step: int) -> LateBias:
+        """Takes the bias from ``process``: without it, and before anything arrives, its neurons are silent and at rest."""
+        var = process.bias if isinstance(process, SigmaDelta) else process.bias_mant
+        values = np.array(np.broadcast_to(var.init, var.shape))
+        var.init = np.zeros_like(values)
+        return cls(step, var, values)
 
 
 def _reset(var: Any, clock: Clock) -> Reset:

@@ -21,7 +21,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +83,13 @@ def run(folder: Path) -> Iterator[tuple[int, int]]:
     graph, configuration, steps = _prepare(job, network, stimulus, folder)
     with discovery.skip_search(configuration):
         graph.source.create_runtime(run_cfg=configuration, compile_config={"pypy_channel_size": 2})
-    chunk = -(-steps // REPORTS)
-    for done in range(0, steps, chunk):
+    pauses = {*range(0, steps, -(-steps // REPORTS)), *(late.step for late in graph.late_biases), steps}
+    for done, until in pairwise(sorted(pauses)):
         yield done, steps
-        _advance(graph, min(chunk, steps - done))
+        for late in graph.late_biases:
+            if late.step == done:
+                late.var.set(late.values)
+        _advance(graph, until - done)
     if not job.chip_graph:
         saturations = {name: int(neuron.saturations.get()[0]) for name, neuron in graph.counters()}
         (folder / "saturations.json").write_text(json.dumps(saturations), encoding="utf-8")

@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is not None:
         runs = []
         for side in sides:
-            network, _, payloads = shared.stimulus(arguments, side)
+            network, payloads = shared.stimulus(arguments, side)
             runs.append(shared.run(arguments.backend, network, payloads))
         changes = (*changes, *diff_counts(runs[0].counts, runs[1].counts))
     if arguments.json:

@@ -74,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     network = artifact.load(arguments.network)
     plan, stimulus = shared.planned(arguments, network), None
     if arguments.input is not None:
-        network, _, stimulus = shared.stimulus(arguments, network)
+        network, stimulus = shared.stimulus(arguments, network)
     with progress(f"emit {network.name}") as report:
         if plan is not None:
             emitter, runner = load_backend(arguments.to), load_backend("reference")

@@ -123,7 +123,7 @@ def execute(arguments: argparse.Namespace) -> int:
     elif arguments.rate is not None:
         activity = assume_activity(network, arguments.rate)
     else:
-        network, _, payloads = shared.stimulus(arguments, network)
+        network, payloads = shared.stimulus(arguments, network)
         record = choose_record(network, payloads.shape[0])
         activity = count_activity(network, shared.run(arguments.backend, network, payloads, record))
     goal, streamed = arguments.balance, arguments.streamed
@@ -182,7 +182,7 @@ def _planned(arguments: argparse.Namespace) -> int:
     own = artifact.load(arguments.network)
     plan = open_plan(arguments.plan, own)
     target = load_target(plan.hardware.target)
-    network, _, payloads = shared.stimulus(arguments, own)
+    network, payloads = shared.stimulus(arguments, own)
     with progress(f"{arguments.backend}: {own.name} in tiles") as report:
         _, cost = measure_plan(plan, network, payloads, load_backend(arguments.backend), target, report)
     if arguments.json:

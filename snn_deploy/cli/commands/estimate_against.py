@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace) -> int:
     simulator = load_backend(arguments.against)
     if not isinstance(simulator, ChipSimulator):
         raise BackendUnavailableError(f"backend {arguments.against} does not say what a run takes")
-    network, _, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
+    network, payloads = shared.stimulus(arguments, artifact.load(arguments.network))
     target = load_target(simulator.target)
     with progress(f"{arguments.against}: {network.name}"):
         simulation = simulator.simulate(network, payloads)

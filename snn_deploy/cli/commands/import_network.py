@@ -19,7 +19,9 @@ from snn_deploy.network.limits import STATE_MAX
 MODES = Modes(
     (
         Mode(
-            "with a .net file", "file out steps payloads size json", lambda arguments: arguments.file.suffix == ".net"
+            "with a .net file",
+            "file out steps payloads size together json",
+            lambda arguments: arguments.file.suffix == ".net",
         ),
         Mode("unless the file is a .net file", "file out steps payloads dt json"),
     )
@@ -52,6 +54,11 @@ def add(verbs: Any) -> None:
         "--size", type=shared.size, metavar="HxW", help="image size of a .net file that begins with a convolution"
     )
     parser.add_argument(
+        "--together",
+        action="store_true",
+        help="start all layers of a .net file in one step, as lava-dl does without reset_interval",
+    )
+    parser.add_argument(
         "--dt",
         type=shared.real(1e-9, 1e9),
         metavar="DT",
@@ -66,12 +73,19 @@ def execute(arguments: argparse.Namespace) -> int:
     shared.check_suffix(arguments.out, ".snn")
     check_writable(arguments.out)
     network = read_foreign(
-        arguments.file, steps=arguments.steps, payloads=arguments.payloads, size=arguments.size, dt=arguments.dt
+        arguments.file,
+        steps=arguments.steps,
+        payloads=arguments.payloads,
+        size=arguments.size,
+        dt=arguments.dt,
+        together=arguments.together,
     )
     digest = artifact.save(network, arguments.out)
     note(f"wrote {arguments.out} ({arguments.out.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:16]})")
     if not network.aligned:
-        note("its delays differ from synapse to synapse; the reference backend runs it")
+        note(
+            "its layers keep no common schedule; reference, cpu and Lava run it, bundles and other formats need an aligned network"
+        )
     if arguments.json:
         names = [population.name for population in network.populations]
         written = {"artifact": str(arguments.out), "sha256": digest}

@@ -77,7 +77,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.stream is not None:
         return run_stream.execute(arguments, own)
     plan = shared.planned(arguments, own)
-    network, _, payloads = shared.stimulus(arguments, own)
+    network, payloads = shared.stimulus(arguments, own)
     outputs = None
     if arguments.out is not None:
         outputs = ResultFiles(arguments.out, network, payloads.shape[0], arguments.labels, arguments.colors)

@@ -37,7 +37,7 @@ from snn_deploy.verification.diagnosis.mutation import MutationScore, add_score,
 from snn_deploy.verification.diagnosis.probe_plan import ProbePlan
 from snn_deploy.verification.session import Outcome, Session
 from snn_deploy.verification.stimuli import Stimuli
-from snn_deploy.verification.traces.recorded import holds_payloads, read_payloads, read_stimuli
+from snn_deploy.verification.traces.recorded import read_stimuli
 
 LEVELS = {level.label: level for level in Level}
 SUGGESTED = 3
@@ -257,17 +257,13 @@ def _stimuli(arguments: argparse.Namespace, network: Network) -> Stimuli:
         return read_stimuli(network, arguments.trace[0])
     if arguments.input.is_dir():
         return Stimuli.of_folder(network, verify_folder.folder_images(arguments, network))
-    if holds_payloads(arguments.input):
-        if arguments.crop is not None or arguments.noise > 0:
-            raise VerificationError(f"{arguments.input}: holds payloads, int64; --crop and --noise are for images")
-        return read_payloads(network, arguments.input)
-    sized, _, payloads = shared.stimulus(arguments, network)
+    sized, payloads = shared.stimulus(arguments, network)
     return Stimuli.of_payloads(sized, payloads, str(arguments.input))
 
 
 def _shuffled(arguments: argparse.Namespace, network: Network) -> int:
-    """Counts under other schedules; only the reference runs networks that are not aligned."""
-    network, _, payloads = shared.stimulus(arguments, network)
+    """Counts under other schedules, run by the first of the backends."""
+    network, payloads = shared.stimulus(arguments, network)
     verdict = compare_schedules(network, payloads, load_backend(arguments.backends[0]), range(arguments.shuffle))
     if arguments.json:
         show_verdict_json(arguments, verdict)

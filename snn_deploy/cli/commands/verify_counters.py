@@ -39,7 +39,7 @@ def execute(arguments: argparse.Namespace, network: Network) -> int:
     """Count on a backend, map, predict, compare: 0 where every counter is within the deviation, else 1."""
     if arguments.input is None:
         raise VerificationError("give --input FILE, the image that was shown while the counters ran")
-    network, _, payloads = shared.stimulus(arguments, network)
+    network, payloads = shared.stimulus(arguments, network)
     activity = count_activity(network, shared.run("cpu", network, payloads))
     target = load_target(arguments.target)
     steps = arguments.steps or network.steps * len(payloads)

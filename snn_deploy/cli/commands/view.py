@@ -88,7 +88,7 @@ def open_in_netron(path: Path) -> None:
 def _onnx(arguments: argparse.Namespace) -> bytes:
     network, measured = artifact.load(arguments.file), None
     if arguments.input is not None:
-        network, _, payloads = shared.stimulus(arguments, network)
+        network, payloads = shared.stimulus(arguments, network)
         measured = _measured(network, shared.run(arguments.backend, network, payloads))
     data: bytes = annotate(network, measured).SerializeToString(deterministic=True)
     return data

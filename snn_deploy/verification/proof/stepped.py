@@ -40,11 +40,12 @@ def prove_steps(network: Network, form: CompiledForm, progress: Progress | None)
     compiled = {population.name: population for population in form.populations}
     for place, population in enumerate(network.populations[1:]):
         name = population.name
-        arriving = [(each.source, 0 if local else each.delay) for each in network.incoming(name)]
+        arriving = [(each.source, network.lag(each) if local else each.delay) for each in network.incoming(name)]
         found = [(each.source, each.delay) for each in form.connections if each.target == name]
         for source, delay in dict.fromkeys((*arriving, *found)):
             show = partial(_compare_maps, network, population, form, source, delay)
-            yield state("linear", f"{source} -> {name}{'' if local else f' after {delay}'}", show)
+            # where steps are local, what arrives in the step in which it was sent needs no word
+            yield state("linear", f"{source} -> {name}{f' after {delay}' if delay or not local else ''}", show)
         own = replace(population, start=0) if local else population
         yield state("firing", name, partial(_compare_firing, network, own, compiled.get(name), local=local))
         if progress is not None:
@@ -57,12 +58,12 @@ def _compare_maps(
 ) -> Shown:
     if source not in {each.name for each in network.populations}:
         raise CompiledFormError(f"nothing is known of the events of {source!r}")
-    key = (source, population.name, delay)
+    key, local = (source, population.name, delay), form.timing is not None and form.timing.is_local
     edge = Edge(
         network.population(source).shape,
         population.shape,
-        _bound_events(network, source, local=form.timing is not None and form.timing.is_local),
-        () if delay is None else describe_connections(network, source, population.name, delay or None),
+        _bound_events(network, source, local=local),
+        () if delay is None else describe_connections(network, source, population.name, delay, local=local),
         tuple(
             part for each in form.connections if (each.source, each.target, each.delay) == key for part in each.parts
         ),
@@ -317,8 +318,10 @@ def _compare_timing(network: Network, form: CompiledForm) -> Shown:
     if timing.input_steps != network.input_steps:
         reason = f"the image is sent in {timing.input_steps} step(s), {network.input_steps} expected"
         return Outcome.REFUTED, reason, {}
-    if timing.is_local and (not network.aligned or network.input.start != 0):
-        raise CompiledFormError("its populations count steps of their own, and the network is not aligned")
+    if timing.is_local and (any(network.lag(each) < 0 for each in network.connections) or network.input.start != 0):
+        raise CompiledFormError(
+            "its populations count steps of their own, and events arrive before their target's window"
+        )
     steps = network.steps if timing.is_local else network.duration
     if timing.interval < steps:
         return Outcome.REFUTED, f"an image has {timing.interval} steps, {steps} expected", {}

@@ -56,13 +56,15 @@ def describe_kernel(kernel: Kernel, exponent: int, source: Shape) -> LinearMap:
     return Windows(grouped.reshape(-1, inputs // kernel.groups, *taps), rows, columns, kernel.groups)
 
 
-def describe_connections(network: Network, source: str, target: str, delay: int | None = None) -> tuple[LinearMap, ...]:
-    """The maps of all connections between two populations, or of those of one ``delay``."""
+def describe_connections(
+    network: Network, source: str, target: str, delay: int | None = None, *, local: bool = False
+) -> tuple[LinearMap, ...]:
+    """The maps of all connections between two populations, or of those of one ``delay`` (a lag, where steps are ``local``)."""
     shape = network.population(source).shape
     return tuple(
         describe_kernel(connection.kernel, connection.exponent, shape)
         for connection in network.incoming(target)
-        if connection.source == source and delay in (None, connection.delay)
+        if connection.source == source and delay in (None, network.lag(connection) if local else connection.delay)
     )
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from snn_deploy.arrays import Int64
+from snn_deploy.data.payload_file import fit_payloads
 from snn_deploy.errors import NetworkError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
@@ -28,42 +26,7 @@ def read_stimuli(network: Network, path: Path) -> Stimuli:
         raise VerificationError(
             f"{path}: does not hold the images that were shown; give them with --input, as an image, or as .npy"
         )
-    return _of_payloads(network, found, path)
-
-
-def holds_payloads(path: Path) -> bool:
-    """Whether ``path`` is a ``.npy`` file of int64, as a bundle's ``input.npy``: payloads, not values of pixels."""
-    if path.suffix != ".npy":
-        return False
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return False
-    return bool(array.dtype == np.int64 and array.ndim == 4 and array.size)
-
-
-def read_payloads(network: Network, path: Path) -> Stimuli:
-    """The payloads (B, C, H, W) int64 in the file at ``path``, for ``network`` at their size."""
-    return _of_payloads(network, [np.load(path, allow_pickle=False)], path)
-
-
-def _of_payloads(network: Network, found: Sequence[Int64], path: Path) -> Stimuli:
-    shapes = {part.shape[1:] for part in found}
-    channels, *size = found[0].shape[1:]
-    if len(shapes) > 1 or channels != network.input.shape[0]:
-        raise VerificationError(
-            f"{path}: stimuli {sorted(shapes)}; {network.name} reads {network.input.shape[0]} channel(s)"
-        )
-    try:
-        sized = network if network.input.shape[1:] == tuple(size) else network.at_size(*size)
-    except NetworkError as error:
-        raise VerificationError(f"{path}: its images have {size[0]}x{size[1]} pixels: {error}") from error
-    low, high = network.input.payload_range
-    payloads = np.concatenate(found)
-    if payloads.min() < low or payloads.max() > high:
-        raise VerificationError(
-            f"{path}: payloads {payloads.min()}..{payloads.max()}; the input's limits are {low}..{high}"
-        )
+    sized, payloads = fit_payloads(network, found, path)
     return Stimuli(sized, str(path), len(payloads), len(found[0]), lambda first, last: payloads[first:last])
 
 

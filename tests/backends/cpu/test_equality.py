@@ -16,7 +16,7 @@ from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKern
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Mode, Network, Output, Population
-from snn_deploy.network.schedule import align, shuffle
+from snn_deploy.network.schedule import align, shuffle, undelay
 from snn_deploy.shapes import Pads
 from snn_deploy.testing import check_backend, conformance_cases, random_stimulus, random_unet, special_cases
 from snn_deploy_cpu import CpuBackend, executor, window
@@ -378,10 +378,52 @@ def test_currents_beyond_float32_take_float64() -> None:
         CpuBackend("int8").run(network, random_stimulus(network))
 
 
-def test_networks_off_the_schedule_are_refused() -> None:
-    network = shuffle(random_unet("exact", size=8), 3)
-    with pytest.raises(BackendUnavailableError, match=r"is not aligned .*; run it on the reference backend$"):
+@pytest.mark.parametrize("backend", [CpuBackend(), CpuBackend(threads=3), *COMPILED.values()])
+@pytest.mark.parametrize("levels", [63, 4])
+def test_schedules_of_late_events_run(backend: CpuBackend, levels: int) -> None:
+    network = shuffle(random_unet("exact", size=8, levels=levels, payload=3), 3)
+    stimulus = random_stimulus(network)
+    expected = ReferenceBackend().run(network, stimulus, Record.STATES)
+    found = backend.run(network, stimulus, Record.STATES)
+    assert_equal(found, expected)
+    assert any(np.any(found.trains[each.name][:, -1]) for each in network.populations) is False  # type: ignore[index]
+
+
+def test_late_events_cross_chunks_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "CHUNK_STEPS", 3)
+    drawn = random_unet("rate", 4, size=8, steps=10)
+    late = replace(
+        drawn, connections=tuple(replace(each, delay=each.delay + n % 5) for n, each in enumerate(drawn.connections))
+    )
+    found, expected = both(late, random_stimulus(late))
+    assert_equal(found, expected)
+    # a delay of two chunks, and one beyond the window: nothing arrives
+    far = replace(drawn, connections=tuple(replace(each, delay=each.delay + 7) for each in drawn.connections))
+    assert_equal(*both(far, random_stimulus(far)))
+    never = replace(drawn, connections=tuple(replace(each, delay=each.delay + 11) for each in drawn.connections))
+    found, expected = both(never, random_stimulus(never))
+    assert_equal(found, expected)
+
+
+def test_events_before_the_window_are_refused() -> None:
+    network = undelay(random_unet("exact", size=8))
+    with pytest.raises(
+        BackendUnavailableError,
+        match=r"an event of .* arrives before its target's window.*; align the network, or run it on ",
+    ):
         CpuBackend().run(network, random_stimulus(network))
+
+
+def test_an_event_on_its_way_at_the_end_is_an_error() -> None:
+    kernel = ConvKernel(np.full((1, 1, 1, 1), 100))
+    network = line([kernel], "exact", (1, 2, 2), 64, payload_min=-255)
+    late = replace(network, steps=1, connections=(replace(network.connections[0], delay=2),))
+    for backend in (CpuBackend(), ReferenceBackend()):
+        with pytest.raises(
+            BackendError, match=r"^exact mode is not silent after 2 steps: layer0; the schedule's window"
+        ):
+            backend.run(late, np.full((1, 1, 2, 2), 9))
+    assert_equal(*both(replace(late, steps=2), np.full((1, 1, 2, 2), 9)))
 
 
 def test_a_window_too_short_is_an_error() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.arrays import Int64
+from snn_deploy.backend.protocol import Record
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.network.cuba_lif import CubaLif
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, identity
@@ -19,7 +20,8 @@ from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.network.streaming import prepare_stream
-from snn_deploy.testing import random_unet
+from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy_cpu import CpuBackend
 from snn_deploy_cpu import plan as planning
 from snn_deploy_cpu.conv import autotune
 from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
@@ -27,6 +29,7 @@ from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons
 from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
 from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
 from snn_deploy_cpu.plan import Engine, Formats, NeuronLayer, PassThroughLayer, prepare
+from snn_deploy_reference import ReferenceBackend
 
 
 def single(payload_min: int, payload_max: int, steps: int) -> tuple[Network, Population]:
@@ -146,9 +149,8 @@ def test_a_frame_settles_where_payloads_hold_every_swing(short: dict[str, Any], 
     assert layer.settles == settles
 
 
-@pytest.mark.parametrize("exponent", [0, 1])
-def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> None:
-    """The convolution reads the payloads before the upsampling, whose own need not be computed; one that scales is no copy."""
+def upsampling(exponent: int) -> Network:
+    """Pixels doubled, times ``2**exponent``, between two layers."""
     one, zero, unit = np.ones(8, np.int64), np.zeros((8, 1, 1), np.int64), np.ones(8)
     network, _ = single(0, 9, 4)
     double = np.arange(16).reshape(4, 4).repeat(2, 0).repeat(2, 1).reshape(-1)
@@ -156,7 +158,7 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> 
     wide = MultiThreshold(7 * one, 0 * one, 0, 9)
     pixels = SpatialKernel((4, 4), (8, 8), np.arange(65), double, np.ones(64, np.int8))
     kernel = ConvKernel(np.ones((8, 8, 3, 3), np.int8), pads=(1, 1, 1, 1))
-    network = align(
+    return align(
         replace(
             network,
             populations=(
@@ -173,6 +175,30 @@ def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> 
             outputs=(Output("output", "after"),),
         )
     )
+
+
+@pytest.mark.parametrize("late", ["b", "c"])
+def test_late_events_are_not_fused(late: str) -> None:
+    network = upsampling(0)
+    connections = tuple(
+        replace(each, delay=each.delay + 2) if each.name == late else each for each in network.connections
+    )
+    network = replace(network, steps=6, connections=connections)
+    after = {layer.population.name: layer for layer in prepare(network, None).layers}["after"]
+    assert isinstance(after, NeuronLayer)
+    (connection,) = after.inputs
+    assert connection.autotuner is not None
+    assert (connection.autotuner.task.source, connection.autotuner.task.upsampled) == ("large", None)
+    stimulus = random_stimulus(network)
+    found = CpuBackend(direct=True).run(network, stimulus, Record.TRAINS)
+    expected = ReferenceBackend().run(network, stimulus, Record.TRAINS)
+    assert all(np.array_equal(found.trains[name], expected.trains[name]) for name in expected.counts)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("exponent", [0, 1])
+def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> None:
+    """The convolution reads the payloads before the upsampling, whose own need not be computed; one that scales is no copy."""
+    network = upsampling(exponent)
     layers = {layer.population.name: layer for layer in prepare(network, None).layers}
     assert isinstance(layers["large"], PassThroughLayer)
     assert layers["large"].operator.copies_pixels == (exponent == 0)
@@ -348,7 +374,9 @@ def test_networks_that_are_not_aligned_are_refused() -> None:
     network, _ = single(0, 9, 2)
     first, fires = network.populations
     for later in ((first, replace(fires, start=fires.start + 1)), (replace(first, start=1), fires)):
-        with pytest.raises(BackendUnavailableError, match=r"^backend cpu: network single is not aligned .* backend$"):
+        with pytest.raises(
+            BackendUnavailableError, match=r"^backend cpu: single: .* before its target's window.* backend$"
+        ):
             prepare(replace(network, populations=later), None)
 
 

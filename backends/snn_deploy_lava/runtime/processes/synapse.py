@@ -27,7 +27,16 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 
-from snn_deploy_lava.runtime.arithmetic import Array, Correlation, Int64, Pads, Pair, PixelSum, Transposition
+from snn_deploy_lava.runtime.arithmetic import (
+    STATE_MAX,
+    Array,
+    Correlation,
+    Int64,
+    Pads,
+    Pair,
+    PixelSum,
+    Transposition,
+)
 
 
 class _Synapse(AbstractProcess):  # type: ignore[misc]
@@ -86,7 +95,10 @@ class SumPixels(_Synapse):
 
 
 class _PySynapse(PyLoihiProcessModel):  # type: ignore[misc]
-    """Sends the buffer, then computes the next one; a step without events skips the arithmetic."""
+    """Sends the buffer, then computes the next one; a step without events skips the arithmetic.
+
+    A current beyond 24 bits is an error: Lava's simulator would carry on with it, a chip's accumulators cannot.
+    """
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
@@ -100,7 +112,14 @@ class _PySynapse(PyLoihiProcessModel):  # type: ignore[misc]
         payload = self.s_in.recv()
         if self._apply is None:
             self._apply = self._kernel()
-        self.a_buf = self._apply(payload).astype(np.int32) if payload.any() else np.zeros_like(self.a_buf)
+        self.a_buf = self._limited(self._apply(payload)) if payload.any() else np.zeros_like(self.a_buf)
+
+    @staticmethod
+    def _limited(current: Int64) -> Array:
+        largest = max(int(current.max()), -int(current.min()))
+        if largest > STATE_MAX:
+            raise OverflowError(f"its current reaches {largest}, and 24 bits hold {STATE_MAX}")
+        return current.astype(np.int32)
 
     def _kernel(self) -> Callable[[Array], Int64]:
         raise NotImplementedError
