@@ -1,11 +1,12 @@
 """Wheel and sdist as a stranger installs them: clean environments, a folder far from the checkout, nothing but pip.
 
-``make installation`` tries Python 3.10 to 3.13; alone, these tests try the Python that runs them.
+``make installation`` tries Python 3.10 to 3.14; alone, these tests try the Python that runs them.
 """
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,7 @@ def test_the_sdist_with_extras_does_the_main_job(whole: Place) -> None:
     assert "lava is not compared" in demo
     assert "0 of the whole image's counts differ" in demo
     assert (whole.folder / "demo" / "comparison.png").is_file()
+    assert "0 refused" in whole(*shlex.split(re.findall("^next: (.*)$", demo, re.MULTILINE)[0]))
 
 
 def test_a_strangers_backend(whole: Place) -> None:

@@ -71,6 +71,15 @@ EXTRAS = {
 REASONS_SHOWN = 3
 """Refused nodes that an error line names; ``inspect`` lists all."""
 
+ALIKE = {
+    "--input": ("--data",),
+    "--data": ("--input",),
+    "--images": ("--input", "--data"),
+    "--calibration": ("--data",),
+    "--output": ("--out",),
+}
+"""Options of other verbs, or of other programs, and what has their role where they are unknown."""
+
 MOST_THREADS = 1024
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -290,9 +299,15 @@ def _check_spelling(whole: argparse.ArgumentParser, words: Sequence[str]) -> Non
     options = words[: words.index("--")] if "--" in words else words
     unknown = [word for word in options if word.startswith("--") and word.partition("=")[0] not in known]
     if unknown:
-        near = [get_close_matches(word.partition("=")[0], known, 1) for word in unknown]
+        near = [_nearest(word.partition("=")[0], known) for word in unknown]
         meant = "".join(f"; did you mean {matches[0]}?" for matches in near if matches)
         own.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+
+
+def _nearest(unknown: str, known: Sequence[str]) -> list[str]:
+    """The option that was probably meant: what another verb calls so, else the most similar one; empty where there is none."""
+    alike = [option for option in ALIKE.get(unknown, ()) if option in known]
+    return alike[:1] or get_close_matches(unknown, known, 1)
 
 
 def _limit_threads(number: str | None) -> None:

@@ -101,8 +101,9 @@ def _advise(network: Network, height: int, width: int) -> str:
     larger = _first_supported(
         network, [(-(-height // step) * step, -(-width // step) * step) for step in _steps(network)]
     )
-    sizes = [_text(size) for size in (smaller, larger) if size is not None]
-    return f"use {' or '.join(sizes)}" if sizes else f"it supports {_text(_own(network))}"
+    ways = (("crop the image to", smaller), ("pad it to", larger))
+    advice = [f"{way} {_text(size)}" for way, size in ways if size is not None]
+    return " or ".join(advice) if advice else f"it supports {_text(_own(network))}"
 
 
 def _first_supported(network: Network, sizes: Sequence[Size]) -> Size | None:

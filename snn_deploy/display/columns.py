@@ -7,6 +7,7 @@ the rows. Names of populations are shortened (:mod:`snn_deploy.display.labels`).
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ NAMES = frozenset({"population", "node", "source", "target"})
 
 NUMBER = 28
 """Longest number, with unit and band; what is longer is text, and may be wrapped."""
+
+PIECE = re.compile(r"\d\S* \S+(?= \(\d)|\(\d[^()]* to \d[^()]*\)\S*|\S+")
+"""What of a text stands on one line: a word, the band of a quantity, and the value with its unit before it."""
 
 NAME_WIDTH, TEXT_WIDTH = 20, 16
 """Narrowest columns of names and of text, in characters; shorter ones are as narrow as their longest cell."""
@@ -104,7 +108,7 @@ def _columns(table: Table) -> list[_Column]:
         widest = max(map(_width, cells), default=0)
         whole = not names and widest <= NUMBER and (number or column.no_wrap)
         header = _stacked(heading, widest) if number else column.header
-        words = [len(word) for cell in cells for word in _plain(cell).split() if len(word) <= NUMBER and not names]
+        words = [len(word) for cell in cells for word in _pieces(cell) if len(word) <= NUMBER and not names]
         room = NAME_WIDTH if names else TEXT_WIDTH
         needed = max([*map(len, heading.split()), widest if whole else max([min(widest, room), *words])])
         columns.append(_Column(heading, header, cells, number, max(widest, _width(header), needed), needed))
@@ -132,12 +136,29 @@ def _draw(
     drawn = PlainTable(
         title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
     )
-    drawn.title_justify = drawn.caption_justify = "left"
-    for column, chosen in zip(columns, _widths(columns, width), strict=True):
+    widths = _widths(columns, width)
+    for column, chosen in zip(columns, widths, strict=True):
         drawn.add_column(column.header, justify="right" if column.number else "left", width=chosen, overflow="fold")
     for row, cells in zip(table.rows, zip(*(column.cells for column in columns), strict=True), strict=True):
-        drawn.add_row(*cells, style=row.style, end_section=row.end_section)
+        lines = [_wrapped(cell, chosen) for cell, chosen in zip(cells, widths, strict=True)]
+        drawn.add_row(*lines, style=row.style, end_section=row.end_section)
     return drawn
+
+
+def _pieces(cell: RenderableType) -> list[str]:
+    return PIECE.findall(_plain(cell))
+
+
+def _wrapped(cell: RenderableType, width: int) -> RenderableType:
+    """``cell`` in lines of at most ``width`` that keep its pieces whole; rich would part numbers from their units."""
+    pieces = _pieces(cell)
+    if _width(cell) <= width or "\n" in _plain(cell) or all(" " not in piece for piece in pieces):
+        return cell
+    lines = [pieces[0]]
+    for piece in pieces[1:]:
+        longer = f"{lines[-1]} {piece}"
+        lines[-1:] = [longer] if cell_len(longer) <= width else [lines[-1], piece]
+    return Text("\n".join(lines), cell.style if isinstance(cell, Text) else "")
 
 
 def _widths(columns: Sequence[_Column], width: int) -> list[int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,8 @@ from snn_deploy.display.names import visible
 class PlainTable(Table):
     """A table whose strings are neither markup nor emoji codes, with control characters escaped.
 
-    A cell with a colour of its own is a :class:`rich.text.Text`, which is taken as it is.
+    A cell with a colour of its own is a :class:`rich.text.Text`, which is taken as it is. Title and caption are wrapped at the
+    width of the terminal, not at that of the columns.
     """
 
     def __init__(self, *headings: str, title: Any = None, caption: Any = None, **settings: Any) -> None:
@@ -32,6 +34,15 @@ class PlainTable(Table):
     def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
         """As of :class:`rich.table.Table`."""
         super().add_row(*map(_plain, cells), **settings)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = copy(self)
+        rows.title = rows.caption = None
+        if self.title:
+            yield self.title
+        yield from Table.__rich_console__(rows, console, options)
+        if self.caption:
+            yield self.caption
 
 
 def line(text: str, style: str = "") -> Text:

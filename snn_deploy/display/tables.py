@@ -10,6 +10,7 @@ from rich.console import Group
 from snn_deploy.activity.activity import Activity
 from snn_deploy.backend.protocol import Run
 from snn_deploy.cost.estimates import BOUNDARY, EnergyEstimate
+from snn_deploy.display.labels import labels
 from snn_deploy.display.plain_table import PlainTable, line
 from snn_deploy.evaluation.sweep import Goal, Point, select_pareto_front
 from snn_deploy.mapping.fit import Mapping as NetworkMapping
@@ -55,8 +56,10 @@ def energy_table(estimate: EnergyEstimate) -> Group:
     table.add_column("what")
     table.add_column("per image", justify="right")
     table.add_column("value (band)", justify="right")
-    for row in estimate.rows():
-        table.add_row(*row)
+    short = labels(layer.population for layer in estimate.layers)
+    busiest = estimate.timing.longest_step.busiest if estimate.timing else None
+    for what, how, figure in estimate.rows():
+        table.add_row(what, how.replace(busiest, short.get(busiest, busiest)) if busiest else how, figure)
     basis = [line(figure.citation, style="dim") for figure in estimate.figures]
     boundary = line(f"not in the energy: {', '.join(estimate.excluded)}")
     notes = [line(f"note: {note}", style="yellow") for note in estimate.notes]

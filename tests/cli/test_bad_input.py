@@ -124,7 +124,9 @@ def test_missing_artifact(tool: Tool, tmp_path: Path, picture: Path) -> None:
 
 def test_odd_image_size_says_which_size_fits(tool: Tool, tmp_path: Path, network: Path) -> None:
     Image.new("L", (51, 37), 90).save(tmp_path / "odd.png")
-    one_line(tool("run", network, "--input", tmp_path / "odd.png"), "37x51", "use 36x50 or 38x52")
+    one_line(
+        tool("run", network, "--input", tmp_path / "odd.png"), "37x51", "crop the image to 36x50 or pad it to 38x52"
+    )
     assert (
         tool("run", network, "--input", tmp_path / "odd.png", "--crop", "36x50", "--backend", "reference").status == 0
     )
@@ -236,6 +238,9 @@ def test_a_failed_write_leaves_the_old_file(
         (("--threads=1",), "options follow it: snn-deploy VERB ... --threads=1"),
         (("run",), "required: network"),
         (("run", "NET", "--inpt", "PIC"), "unrecognized arguments: --inpt; did you mean --input?"),
+        (("evaluate", "NET", "--input", "PIC"), "unrecognized arguments: --input; did you mean --data?"),
+        (("finetune", "MODEL", "--calibration", "PIC"), "unrecognized arguments: --calibration; did you mean --data?"),
+        (("run", "NET", "--output=x.png"), "unrecognized arguments: --output=x.png; did you mean --out?"),
         (("run", "--sed", "--inptu=x"), "--sed --inptu=x; did you mean --seed?; did you mean --input?"),
         (("report", "NET", "--input", "PIC", "--out", "r.pdf"), "r.pdf: ends in .pdf; use .html or .htm"),
         (("view", "NET", "--out", "r.png"), "r.png: ends in .png; use .onnx"),

@@ -35,6 +35,14 @@ def test_every_suggestion_runs_as_it_stands(tool: Tool, tmp_path: Path, pictures
     assert f"next: python '{folder / 'u_bundle' / 'run.py'}'" in said
 
 
+def test_the_next_step_shows_the_same_image(tool: Tool, network: Path, picture: Path) -> None:
+    stimulus = ("--crop", "16x16", "--noise", "12.5", "--seed", "3")
+    words = next_step(tool("verify", network, "--input", picture, *stimulus).err)
+    assert words == ["estimate", str(network), "--input", str(picture), *stimulus]
+    assert tool(*words).status == 0
+    assert next_step(tool("verify", network, "--input", picture, "--noise", "25").err)[-2:] == ["--noise", "25"]
+
+
 @pytest.mark.parametrize("option", ["-q", "--json"])
 def test_neither_quiet_nor_machines_are_told(tool: Tool, network: Path, picture: Path, option: str) -> None:
     assert "next: " not in tool("estimate", network, "--rate", "0.5", option).err

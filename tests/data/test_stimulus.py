@@ -46,11 +46,11 @@ def unet(stride: int, depth: int) -> Network:
 
 
 CASES = [
-    (unet(2, 2), 33, 35, "use 32x32 or 36x36"),
-    (unet(2, 2), 3, 35, "use 4x36"),
-    (unet(2, 1), 37, 51, "use 36x50 or 38x52"),
-    (unet(2, 3), 64, 65, "use 64x64 or 64x72"),
-    (unet(3, 2), 33, 35, "use 27x27 or 36x36"),
+    (unet(2, 2), 33, 35, "crop the image to 32x32 or pad it to 36x36"),
+    (unet(2, 2), 3, 35, "pad it to 4x36"),
+    (unet(2, 1), 37, 51, "crop the image to 36x50 or pad it to 38x52"),
+    (unet(2, 3), 64, 65, "crop the image to 64x64 or pad it to 64x72"),
+    (unet(3, 2), 33, 35, "crop the image to 27x27 or pad it to 36x36"),
     (
         random_unet("exact", 0, size=16),
         512,

@@ -327,6 +327,9 @@ TABLES: Mapping[str, tuple[Callable[[], RenderableType], Optional, Optional]] = 
 
 NUMBER = re.compile(r"[+-]?\d[\d,.]*\d|\d")
 
+BAND = re.compile(r"\(\d\S*(?: [^\s()]+)? to \d[^()]*\)")
+"""The band of a quantity, which stays on one line, units and all."""
+
 
 def plain(cell: object) -> str:
     return cell.plain if isinstance(cell, Text) else str(cell)
@@ -386,13 +389,14 @@ def test_no_number_is_cut_and_no_text_is_changed(name: str, width: int) -> None:
             expected = short[cell] if column in names else cell
             assert squeezed(visible(expected)) in squeezed(below)
             if column not in names and cell not in FOREIGN:  # a number in a name may be wrapped, as any text
-                for number in NUMBER.findall(cell):
+                for number in (*NUMBER.findall(cell), *BAND.findall(cell)):
                     assert number in below
     for part in tables_in(shown):
         assert part.row_count == table.row_count
         assert plain(part.columns[0].header) == plain(table.columns[0].header)
     for whole in (table.title, table.caption):
         assert whole is None or squeezed(plain(whole)) in squeezed(text)
+        assert whole is None or all(line in text for line in plain(whole).splitlines() if len(line) <= width)
 
 
 def test_every_function_that_makes_a_table_is_among_them() -> None:

@@ -31,6 +31,7 @@ from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.display.tables import activity_table
 from snn_deploy.display.verdict_table import show_verdict
 from snn_deploy.errors import ModelError, ReportError
+from snn_deploy.files import write
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.targets.load import load_target
@@ -54,7 +55,9 @@ def add(verbs: Any) -> None:
         "Without the extra lava it says that Lava is not compared, and compares the others.",
         epilog="example: snn-deploy demo --out out/demo",
     )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for images (default: out/demo)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), help="folder for pictures and model (default: out/demo)"
+    )
     parser.add_argument(
         "--levels",
         type=shared.whole_in("levels"),
@@ -128,9 +131,11 @@ def execute(arguments: argparse.Namespace) -> int:
     for name, picture in pictures.items():
         images.write_image(arguments.out / f"{name}.png", picture)
     write_comparison(arguments.out / "comparison.png", clean, pictures)
-    note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.snn")
+    copied = arguments.out / "denoiser.onnx"
+    write(copied, model.read_bytes())
+    note(f"wrote {arguments.out}/: noisy.png float.png spiking.png comparison.png denoiser.onnx denoiser.snn")
     if not arguments.json:
-        suggest_next("snn-deploy", "inspect", "MODEL.onnx")
+        suggest_next("snn-deploy", "inspect", copied)
     if differing or verdict.exit_code == 1:
         return 1
     failed = [name for name in missing if name not in LEFT_OUT or find_spec(LEFT_OUT[name]) is not None]

@@ -207,12 +207,15 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.certificate is not None:
         verify_certificate.write(arguments, outcome, score, key)
     elif outcome.verdict.exit_code == 0 and arguments.input is not None and not arguments.json:
-        suggest_next("snn-deploy", "estimate", arguments.network, "--input", arguments.input, *_cropped(arguments))
+        suggest_next("snn-deploy", "estimate", arguments.network, "--input", arguments.input, *_shown(arguments))
     return outcome.verdict.exit_code
 
 
-def _cropped(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return () if arguments.crop is None else ("--crop", "x".join(map(str, arguments.crop)))
+def _shown(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options of the stimulus, for the next command."""
+    crop = () if arguments.crop is None else ("--crop", "x".join(map(str, arguments.crop)))
+    seed = ("--seed", str(arguments.seed)) if arguments.seed else ()
+    return crop if arguments.noise == 0 else (*crop, "--noise", f"{arguments.noise:g}", *seed)
 
 
 def _is_folder(arguments: argparse.Namespace) -> bool:
