@@ -78,8 +78,11 @@ class LavaBackend:
         record: Record = Record.COUNTS,
         progress: Progress | None = None,
     ) -> Run:
-        """Run ``stimulus`` (B, C, H, W); in ``exact`` mode :class:`BackendError` unless all neurons are silent at the end."""
-        check_stimulus(network, stimulus)
+        """Run ``stimulus`` (B, C, H, W), or (B, T, C, H, W) with an input for each step of a ``rate``-mode window.
+
+        In ``exact`` mode :class:`BackendError` unless all neurons are silent at the end.
+        """
+        check_stimulus(network, stimulus, varying=True)
         self._check_network(network)
         if not _is_off_schedule(network):
             return self.execute(network, stimulus, record, progress)

@@ -86,7 +86,7 @@ def _check_varying(network: Network, stimulus: Int64, allowed: bool) -> None:
     if not allowed:
         raise BackendUnavailableError(
             f"network {network.name}: this backend sends one image in every step, none that changes from step to step; use "
-            "reference or cpu"
+            "reference, cpu or lava"
         )
     if network.mode != "rate":
         raise StimulusError(

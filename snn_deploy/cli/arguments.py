@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from snn_deploy.arrays import Int64
+from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.protocol import Backend, Record, Run
 from snn_deploy.backend.registry import list_backends, load_backend, run_backend
+from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.convert import input_scale
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
-from snn_deploy.data import images, picture_file
+from snn_deploy.data import event_file, images, picture_file
 from snn_deploy.data.payload_file import holds_payloads, read_payloads
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress
@@ -294,17 +295,23 @@ def add_stimulus(parser: argparse.ArgumentParser, *, required: bool = True) -> N
         type=Path,
         required=required,
         metavar="FILE",
-        help="image, TIFF of several pages, or .npy (batch, C, H, W): floats as the network reads them, integers as pictures",
+        help="image, TIFF of several pages, or .npy (batch, C, H, W): floats as the network reads them, integers as pictures, int64"
+        " as payloads",
     )
     group.add_argument("--crop", type=size, metavar="HxW", help="use the middle of the image only")
     _add_noise(group, "the noise")
 
 
 def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, Int64]:
-    """The network at the image's size, and the input payloads of the (noisy) image; a file may hold these themselves."""
+    """The network at the image's size, and the input payloads of the (noisy) image.
+
+    A file may hold payloads themselves, or events, which are those of every step of a window.
+    """
+    if _holds_events(arguments):
+        _refuse_changes(arguments, "events")
+        return network, quantize_images(network, _read_windows(arguments, network))
     if holds_payloads(arguments.input):
-        if arguments.crop is not None or arguments.noise > 0:
-            raise StimulusError(f"{arguments.input}: holds payloads, int64; --crop and --noise are for images")
+        _refuse_changes(arguments, "payloads, int64")
         sized, payloads = read_payloads(network, arguments.input)
         note(
             f"{arguments.input}: int64, taken as input payloads and not as pixels; save pixels as uint8, uint16 or floats"
@@ -312,6 +319,31 @@ def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, 
         return sized, payloads
     _, noisy = clean_and_noisy(arguments, network)
     return prepare_stimulus(network, noisy, str(arguments.input))
+
+
+def _holds_events(arguments: argparse.Namespace) -> bool:
+    return arguments.input.suffix.lower() in event_file.SUFFIXES and event_file.holds_events(arguments.input)
+
+
+def _refuse_changes(arguments: argparse.Namespace, held: str) -> None:
+    if arguments.crop is not None or arguments.noise > 0:
+        raise StimulusError(f"{arguments.input}: holds {held}; --crop and --noise are for images")
+
+
+def _read_windows(arguments: argparse.Namespace, network: Network) -> Float32:
+    """The events of ``--input`` by step and window."""
+    if network.mode != "rate":
+        raise StimulusError(
+            f"{arguments.input}: holds events, and {network.name} is in exact mode, which reads frames one after the other; give "
+            "the file as --stream"
+        )
+    duration = getattr(arguments, "bin", None)
+    if duration is None:
+        raise StimulusError(
+            f"{arguments.input}: holds events; run, verify and estimate take it, with --bin TIME, the duration of a step"
+        )
+    channels, *size = network.input.shape
+    return event_file.read_windows(arguments.input, channels, (size[0], size[1]), duration, network.steps)
 
 
 def clean_and_noisy(arguments: argparse.Namespace, network: Network) -> tuple[images.Image, images.Image]:

@@ -40,7 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--bin",
         type=shared.real(0, 2.0**53),
         metavar="TIME",
-        help="of a file of events (x, y, t, p): a frame counts those of so much time, in the unit of t",
+        help="of a file of events (x, y, t, p): a frame, or a step of a rate-mode window, counts those of so much time, in the unit"
+        " of t",
     )
     group.add_argument(
         "--dead-zone",
@@ -70,8 +71,8 @@ def mode(options: str) -> Mode:
 
 BIN = Need(
     "bin",
-    f"without a file of events ({', '.join(SUFFIXES)}) as --stream",
-    lambda arguments: arguments.stream is not None and arguments.stream.suffix.lower() in SUFFIXES,
+    f"without a file of events ({', '.join(SUFFIXES)}) as --stream or --input",
+    lambda arguments: (arguments.stream or arguments.input or Path()).suffix.lower() in SUFFIXES,
 )
 
 

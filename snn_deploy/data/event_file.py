@@ -6,7 +6,8 @@ AEDAT 4 file, which the package aedat reads (extra ``events``); its times are mi
 The rule: frame k counts the events with ``first + k bin <= t < first + (k + 1) bin``, ``first`` being the time of the earliest
 one, pixel by pixel. With two channels channel 0 counts those of negative polarity (``p`` 0, -1 or false) and channel 1 those of
 positive polarity; with one, positive ones count 1 and negative ones -1. Counts are what the network reads, as they are. A
-bin without events is a frame of zeros. ``x`` is the column and ``y`` the row; ``t`` may have any unit, in which ``bin`` is, too.
+bin without events is a frame of zeros. Where a network of rate mode reads a window of T steps, T frames in a row are one window.
+``x`` is the column and ``y`` the row; ``t`` may have any unit, in which ``bin`` is, too.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ MAX_RECORDING = 2**34
 
 MAX_FRAMES = 2**20
 """Most frames of a file: a bin that is far too short must not ask for a stream that never ends."""
+
+
+MAX_VALUES = 2**27
+"""Most values of all windows of a file together: they are held at once."""
 
 
 def holds_events(path: Path) -> bool:
@@ -67,6 +72,24 @@ def read_events(path: Path, channels: int, size: Size, bin: float) -> Iterator[F
         np.add.at(frame, places[begin:end], weight)
         yield frame.reshape(1, channels, *size)
         begin = end
+
+
+def read_windows(path: Path, channels: int, size: Size, bin: float, steps: int) -> Float32:  # noqa: A002  # as above
+    """The events in ``path`` as windows (B, T, C, H, W) float32: frame k is step ``k % steps`` of window ``k // steps``.
+
+    What is missing of the last window is zeros. :class:`~snn_deploy.errors.StimulusError` beyond :data:`MAX_VALUES`.
+    """
+    windows: list[Float32] = []
+    for number, frame in enumerate(read_events(path, channels, size, bin)):
+        if number % steps == 0:
+            if (len(windows) + 1) * steps * frame.size > MAX_VALUES:
+                raise StimulusError(
+                    f"{path}: bins of {bin:g} make more than {len(windows)} windows of {steps} steps, all of which are held at "
+                    "once; take longer bins, or a part of the recording"
+                )
+            windows.append(np.zeros((steps, *frame.shape[1:]), np.float32))
+        windows[-1][number % steps] = frame[0]
+    return np.stack(windows)
 
 
 def _read(path: Path) -> Mapping[str, Array]:

@@ -74,12 +74,12 @@ def draw_network(random: Random, mode: Mode | None = None, *, stock: bool | None
             return network
 
 
-def draw_late(random: Random, *, stock: bool | None = None) -> Network:
+def draw_late(random: Random, mode: Mode | None = None, *, stock: bool | None = None) -> Network:
     """A legal network off its schedule: events of some connections arrive later in their targets' windows than they were sent.
 
     In ``exact`` mode its window may be too short for silence, and a run is then an error.
     """
-    network = draw_network(random, stock=stock)
+    network = draw_network(random, mode, stock=stock)
     late = [random.choice((0, 0, 1, 2, 5)) for _ in network.connections]
     connections = tuple(
         replace(each, delay=each.delay + steps) for each, steps in zip(network.connections, late, strict=True)

@@ -177,5 +177,7 @@ def test_an_input_for_every_step_is_for_rate_mode_and_backends_that_take_it() ->
             load_backend(name).run(exact, steps)
         with pytest.raises(StimulusError, match="^stimulus of 2 steps; network random-rate-0 has windows of 3$"):
             load_backend(name).run(rate, steps[:, :2])
-    with pytest.raises(BackendUnavailableError, match="none that changes from step to step; use reference or cpu$"):
+    with pytest.raises(
+        BackendUnavailableError, match="none that changes from step to step; use reference, cpu or lava$"
+    ):
         check_stimulus(rate, steps)

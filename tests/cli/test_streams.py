@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from snn_deploy.backend import quantize_images
+from snn_deploy.backend.registry import load_backend
+from snn_deploy.data.event_file import read_windows
 from snn_deploy.network import artifact
 from snn_deploy.testing import random_unet
 from tests.cli.conftest import Tool
@@ -246,8 +249,49 @@ def test_events_are_frames(tool: Tool, frames: Path, empty_folder: Path) -> None
         ),
         (
             ("--stream", frames, "--bin", "10"),
-            "--bin has no effect without a file of events (.npz, .npy, .aedat4) as --stream; leave it out",
+            "--bin has no effect without a file of events (.npz, .npy, .aedat4) as --stream or --input; leave it out",
         ),
     ):
         found = tool("run", "n.snn", *words)
         assert (found.status, found.err) == (3, f"snn-deploy run: {message}\n")
+
+
+def write_spikes(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y, time = rng.integers(0, 16, (3, 300)) * np.array([[1], [1], [10]])
+    np.savez(path, x=x, y=y, t=np.sort(time), p=rng.integers(0, 2, 300))
+
+
+def test_events_are_the_steps_of_a_window(tool: Tool, empty_folder: Path) -> None:
+    """200 units of time in bins of 10 are windows of 8, 8 and 4 steps."""
+    network = random_unet("rate", size=16, width=2, steps=8)
+    artifact.save(network, empty_folder / "n.snn")
+    write_spikes(empty_folder / "events.npz")
+    words = ("n.snn", "--input", "events.npz", "--bin", "10")
+    windows = read_windows(Path("events.npz"), 1, (16, 16), 10, 8)
+    assert windows.shape == (2, 8, 1, 16, 16)
+    expected = load_backend("reference").run(network, quantize_images(network, windows))
+    said = json.loads(tool("run", *words, "--json").out)
+    assert [each["counts"] for each in said["populations"]] == [int(each.sum()) for each in expected.counts.values()]
+    verified = tool("verify", *words, "--level", "state", "--certificate", "c.json")
+    assert verified.status == 0, verified.err
+    assert "2 image(s)" in verified.out
+    assert tool("verify", "n.snn", "--check", "c.json", "--input", "events.npz").status == 0
+    assert tool("estimate", *words).status == 0
+
+
+def test_events_of_a_window_need_rate_mode_and_the_duration_of_a_step(tool: Tool, empty_folder: Path) -> None:
+    write_spikes(empty_folder / "events.npz")
+    for mode in ("exact", "rate"):
+        artifact.save(random_unet(mode, size=16, width=2), empty_folder / f"{mode}.snn")
+    for words, message in (
+        (
+            ("exact.snn", "--bin", "10"),
+            "is in exact mode, which reads frames one after the other; give the file as --stream",
+        ),
+        (("rate.snn",), "holds events; run, verify and estimate take it, with --bin TIME, the duration of a step"),
+        (("rate.snn", "--bin", "10", "--noise", "5"), "holds events; --crop and --noise are for images"),
+    ):
+        found = tool("run", words[0], "--input", "events.npz", *words[1:])
+        assert (found.status, found.out, found.err.count("\n")) == (3, "", 1), found.err
+        assert message in found.err

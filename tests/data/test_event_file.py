@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snn_deploy.data.event_file import holds_events, read_events
+from snn_deploy.data import event_file
+from snn_deploy.data.event_file import holds_events, read_events, read_windows
 from snn_deploy.data.frames import Frames
 from snn_deploy.errors import StimulusError
 
@@ -68,6 +69,27 @@ def test_a_file_of_events_is_a_stream(tmp_path: Path) -> None:
 def test_what_is_no_event(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(StimulusError, match=message):
         list(read_events(write(tmp_path / "e.npz", **changes), 2, (3, 4), 10))
+
+
+@pytest.mark.parametrize(("steps", "windows"), [(1, 4), (2, 2), (3, 2), (4, 1), (9, 1)])
+def test_frames_in_a_row_are_windows(tmp_path: Path, steps: int, windows: int) -> None:
+    path = write(tmp_path / "e.npz")
+    frames = np.concatenate(list(read_events(path, 2, (3, 4), 10)))
+    assert len(frames) == 4
+    found = read_windows(path, 2, (3, 4), 10, steps)
+    assert found.shape == (windows, steps, 2, 3, 4)
+    assert found.dtype == np.float32
+    flat = found.reshape(-1, 2, 3, 4)
+    assert np.array_equal(flat[:4], frames)
+    assert not np.any(flat[4:])
+
+
+def test_windows_are_held_at_once_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_file, "MAX_VALUES", 2 * 2 * 24)
+    assert len(read_windows(write(tmp_path / "e.npz"), 2, (3, 4), 10, 2)) == 2
+    monkeypatch.setattr(event_file, "MAX_VALUES", 2 * 2 * 24 - 1)
+    with pytest.raises(StimulusError, match="bins of 10 make more than 1 windows of 2 steps, .*; take longer bins"):
+        read_windows(tmp_path / "e.npz", 2, (3, 4), 10, 2)
 
 
 def test_records_are_events(tmp_path: Path) -> None:

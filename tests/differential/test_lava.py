@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.backend import quantize_images
-from snn_deploy.testing.drawing import draw_case, draw_late, draw_stimulus
+from snn_deploy.testing.drawing import draw_case, draw_late, draw_network, draw_stimulus
 from tests.differential.models import draw_model, draw_options
 from tests.differential.test_differential import EXAMPLES, converted, within
 
@@ -69,6 +69,23 @@ def test_drawn_networks_off_their_schedules(first: int) -> None:
         random = Random(seed)
         network = draw_late(random, stock=seed % 2 == 0)
         cases.append(Case(f"draw_late(Random({seed}))", network, draw_stimulus(network, random, 1), LavaBackend()))
+    check(cases)
+
+
+@pytest.mark.parametrize("first", BATCHES)
+def test_drawn_inputs_of_every_step(first: int) -> None:
+    """Image by image and in a stream, aligned and late."""
+    from snn_deploy_lava import LavaBackend
+    from tests.differential.lava_batch import Case
+
+    cases = []
+    for seed in range(first, first + BATCH):
+        random = Random(f"every step {seed}")
+        late, stock = seed % 4 == 0, seed % 8 > 3
+        network = draw_late(random, "rate", stock=stock) if late else draw_network(random, "rate", stock=stock)
+        steps = np.stack([draw_stimulus(network, random, 1 if late else 2) for _ in range(network.steps)], axis=1)
+        backend = LavaBackend(stream=seed % 4 == 1)
+        cases.append(Case(f"every step {seed}", network, steps, backend))
     check(cases)
 
 

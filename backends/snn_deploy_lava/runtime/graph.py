@@ -108,7 +108,7 @@ def build(
     conv: ConvModel = "exact",
     carried: Carried | None = None,
 ) -> Graph:
-    """The simulator's graph that sends ``stimulus`` (B, C, H, W) through ``network``.
+    """The simulator's graph that sends ``stimulus`` (B, C, H, W), or (B, T, C, H, W) step by step, through ``network``.
 
     ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``. Networks of
     Lava's own neurons become Lava's own processes (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours. ``carried``:

@@ -44,12 +44,16 @@ MESSAGE_BITS = 24
 
 
 def build_source(images: Array, repeats: int, schedule: Schedule, name: str) -> RingBuffer:
-    """Source that sends image k of ``images`` (B, X, Y, C) in the first ``repeats`` steps of its interval."""
-    frames = np.zeros((*images.shape[1:], schedule.steps), np.int32)
+    """Source that sends image k of ``images`` (B, X, Y, C) in the first ``repeats`` steps of its interval.
+
+    Images (B, T, X, Y, C) are sent step by step.
+    """
+    frames = np.zeros((*images.shape[-3:], schedule.steps), np.int32)
     clock = schedule.clock(0)
     for step in range(schedule.steps):
-        if clock.image_step(step) < repeats and clock.image(step) < len(images):
-            frames[..., step] = images[clock.image(step)]
+        image, local = clock.image(step), clock.image_step(step)
+        if local < repeats and image < len(images):
+            frames[..., step] = images[image, local] if images.ndim == 5 else images[image]
     ring = RingBuffer(data=frames)
     ring.name = name
     return ring

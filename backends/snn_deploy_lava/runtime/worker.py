@@ -1,8 +1,8 @@
 """Runs one job in this process: ``python -m snn_deploy_lava.runtime.worker FOLDER``.
 
-``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) int64 and ``job.json``, the fields of :class:`Job`; where frames
-of a stream go on, ``carried.npz``, too: ``v0001`` and ``count0001`` of population number 1 and so on, (B, C, H, W) int64;
-it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
+``FOLDER`` holds ``network.snn``, ``stimulus.npy`` (B, C, H, W) or (B, T, C, H, W) int64 and ``job.json``, the fields of
+:class:`Job`; where frames of a stream go on, ``carried.npz``, too: ``v0001`` and ``count0001`` of population number 1 and so on,
+(B, C, H, W) int64; it receives one ``.npz`` per population and ``saturations.json``. One line of JSON goes to standard output
 for every report: ``{"step": done, "steps": total}``, equal when everything is saved, or ``{"error": text}``. End of file
 on standard input means that the caller has exited.
 

@@ -55,7 +55,7 @@ MODES = Modes(
         Mode(
             "with --rate", "network rate target streamed balance map json", lambda arguments: arguments.rate is not None
         ),
-        Mode("without --rate", "network input crop noise seed backend target streamed balance map json"),
+        Mode("without --rate", "network input bin crop noise seed backend target streamed balance map json"),
     ),
     (
         Need("crop noise seed backend", "without --input or --stream", streams.is_shown),

@@ -23,7 +23,7 @@ from snn_deploy.network.network import Network
 MODES = Modes(
     (
         streams.mode("backend out labels colors resume save_state save_every json"),
-        Mode("with --input", "network input crop noise seed backend plan out labels colors json"),
+        Mode("with --input", "network input bin crop noise seed backend plan out labels colors json"),
     ),
     (
         NOISE,

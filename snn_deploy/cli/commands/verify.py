@@ -83,7 +83,7 @@ MODES = Modes(
         ),
         Mode(
             "where one batch after the other is compared",
-            "network input crop noise seed backends level mutation certificate sign trace spread share mark bits dt json",
+            "network input bin crop noise seed backends level mutation certificate sign trace spread share mark bits dt json",
         ),
     ),
     (

@@ -31,7 +31,7 @@ from snn_deploy.verification.traces.recordings import list_recording_files
 Compare: TypeAlias = Callable[[argparse.Namespace, Network], tuple[Outcome, MutationScore | None]]
 """What runs the comparison that a command line asks for."""
 
-OPTIONS = ("noise", "seed", "share", "mark", "bits", "dt", "spread", "mutation")
+OPTIONS = ("bin", "noise", "seed", "share", "mark", "bits", "dt", "spread", "mutation")
 """Options that a certificate repeats as they are, besides backends, level and crop."""
 
 

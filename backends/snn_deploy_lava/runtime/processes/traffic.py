@@ -18,11 +18,14 @@ from snn_deploy_lava.runtime.schedule import Clock
 
 
 class Source(AbstractProcess):  # type: ignore[misc]
-    """Sends image k of ``images`` (B, X, Y, C) int32 in the first ``repeats`` steps of its interval."""
+    """Sends image k of ``images`` (B, X, Y, C) int32 in the first ``repeats`` steps of its interval.
+
+    Images (B, T, X, Y, C) are sent step by step.
+    """
 
     def __init__(self, *, images: Array, repeats: int, clock: Clock, name: str) -> None:
         super().__init__(name=name, images=images, repeats=repeats, clock=clock)
-        self.s_out = OutPort(shape=images.shape[1:])
+        self.s_out = OutPort(shape=images.shape[-3:])
 
 
 @implements(proc=Source, protocol=LoihiProtocol)
@@ -37,9 +40,10 @@ class PySource(PyLoihiProcessModel):  # type: ignore[misc]
         """One step."""
         images, clock = self.proc_params["images"], self.proc_params["clock"]
         step = self.time_step - 1
-        image = clock.image(step)
-        lit = clock.image_step(step) < self.proc_params["repeats"] and image < len(images)
-        self.s_out.send(images[image] if lit else np.zeros_like(images[0]))
+        image, local = clock.image(step), clock.image_step(step)
+        lit = local < self.proc_params["repeats"] and image < len(images)
+        sent = images[image, local] if lit and images.ndim == 5 else images[image if lit else 0]
+        self.s_out.send(sent if lit else np.zeros(self.s_out.shape, images.dtype))
 
 
 class Delay(AbstractProcess):  # type: ignore[misc]
