@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,23 +28,25 @@ class WorkerError(Exception):
 def run_guarded(folder: Path, timeout_s: float, progress: Callable[[int, int], None] | None = None) -> None:
     """Run the job in ``folder`` (:mod:`snn_deploy_lava.runtime.worker`); :class:`WorkerError` unless it succeeds.
 
-    However this returns (result, error, time-out, interrupt), every process of the worker's session has ended and its
-    shared memory is unlinked.
+    However this returns (result, error, time-out, interrupt), every process of the worker's session has ended, its shared
+    memory is unlinked and its temporary files are removed.
     """
-    with (folder / LOG).open("wb") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "snn_deploy_lava.runtime.worker", str(folder.resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=folder,
-            env=_environment(),
-            start_new_session=True,
-        )
-    try:
-        _follow(worker, time.monotonic() + timeout_s, timeout_s, folder, progress)
-    finally:
-        _end_session(worker)
+    # Not in the job's folder, which may lie deep: the path of a socket has 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="lava-", ignore_cleanup_errors=True) as scratch:
+        with (folder / LOG).open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "snn_deploy_lava.runtime.worker", str(folder.resolve())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env=_environment(scratch),
+                start_new_session=True,
+            )
+        try:
+            _follow(worker, time.monotonic() + timeout_s, timeout_s, folder, progress)
+        finally:
+            _end_session(worker)
 
 
 def _follow(
@@ -74,12 +77,12 @@ def _follow(
                 return
 
 
-def _environment() -> dict[str, str]:
-    """The caller's environment and import path, with one thread for each of Lava's processes."""
+def _environment(scratch: str) -> dict[str, str]:
+    """The caller's environment and import path, with one thread for each of Lava's processes, and their temporary folder."""
     package_root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([package_root, *(str(Path(entry).resolve()) for entry in sys.path)])
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return os.environ | threads | {"PYTHONPATH": path}
+    return os.environ | threads | {"PYTHONPATH": path, "TMPDIR": scratch}
 
 
 def _last_line(log: Path) -> str:

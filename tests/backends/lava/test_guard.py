@@ -62,7 +62,12 @@ def test_a_model_that_raises_is_named_with_its_error(folder: Path) -> None:
         guard.run_guarded(folder, 60.0)
 
 
-def test_an_interrupt_ends_every_process_and_frees_shared_memory(folder: Path) -> None:
+def test_an_interrupt_ends_every_process_and_frees_shared_memory(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
     before = set(Path("/dev/shm").iterdir())
     sessions: set[int] = set()
     seen: list[Path] = []
@@ -71,10 +76,12 @@ def test_an_interrupt_ends_every_process_and_frees_shared_memory(folder: Path) -
         if done > 2:
             sessions.update(sessions_of(folder))
             seen.extend(guard._mapped_segments(next(iter(sessions))))
+            assert list(scratch.rglob("pymp-*"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         guard.run_guarded(folder, 60.0, interrupt)
+    assert list(scratch.iterdir()) == []
     assert len(sessions) == 1
     assert seen
     assert not any(path.exists() for path in set(seen) - before)
