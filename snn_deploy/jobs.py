@@ -94,6 +94,9 @@ class Prepared:
     model: Any
     remarks: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Prepared({'; '.join(self.remarks)})"
+
     def __str__(self) -> str:
         return "\n".join(self.remarks)
 

@@ -69,6 +69,11 @@ class Run:
     engines: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        kinds = ("counts", "events", "trains", "states", "second_states")
+        kept = [kind for kind in kinds if getattr(self, kind) is not None]
+        return f"Run({self.backend}: {', '.join(kept)} of {len(self.counts)} populations)"
+
     def values(self, network: Network, output: str | None = None) -> Float64:
         """Real values (B, C, H, W) of an output (the first by default), before the host's functions."""
         chosen = next((each for each in network.outputs if output in (None, each.name)), None)

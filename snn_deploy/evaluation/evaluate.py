@@ -141,6 +141,9 @@ class Evaluation:
     cost: Cost | None
     classes: tuple[ClassScore, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self})"
+
     def __str__(self) -> str:
         """The scores of all images together."""
         scores = ", ".join(f"{name} {value:.4g}" for name, value in self.overall.items())

@@ -90,6 +90,9 @@ class StreamEvaluation:
         later = [frame.activity.synaptic_operations for frame in self.frames[1:]]
         return sum(later) / len(later) / self.macs if later and self.macs else None
 
+    def __repr__(self) -> str:
+        return f"StreamEvaluation({self})"
+
     def __str__(self) -> str:
         """The scores of all frames together, and what changes took."""
         shown = self.overall.scores or self.overall.agreement

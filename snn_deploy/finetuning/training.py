@@ -86,6 +86,10 @@ class Tuned:
     checks: tuple[Check, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        first, best = self.checks[0].score, self.best
+        return f"Tuned({self.network.name}: {self.metric} {first:.4g}, {best.score:.4g} after {best.iteration} iterations)"
+
     @property
     def best(self) -> Check:
         """The check with the best score, whose network is the result."""

@@ -37,10 +37,17 @@ class Ledger:
     rows: tuple[Row, ...]
     remarks: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Ledger({self._summary})"
+
     def __str__(self) -> str:
         """How many nodes have which fate, and why the first ones are refused."""
+        return "\n".join([self._summary, *self.reasons[:SHOWN], *self.remarks])
+
+    @property
+    def _summary(self) -> str:
         counts = ", ".join(f"{number} {fate}" for fate, number in self.counts.items())
-        return "\n".join([f"{len(self.rows)} nodes: {counts}", *self.reasons[:SHOWN], *self.remarks])
+        return f"{len(self.rows)} nodes: {counts}"
 
     @property
     def refused(self) -> tuple[Row, ...]:

@@ -213,6 +213,10 @@ class Network:
                     f" pixels; at most {allowed} are allowed"
                 )
 
+    def __repr__(self) -> str:
+        parts = f"{len(self.populations)} populations, {len(self.connections)} connections"
+        return f"Network({self.name}: {self.mode} mode, {parts})"
+
     @property
     def input(self) -> Population:
         """The population whose payloads the host sends."""

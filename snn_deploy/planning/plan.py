@@ -80,6 +80,11 @@ class Plan:
         if not all(1 <= side <= MOST_SIDE for side in self.image):
             raise PlanError(f"images of {self.image[0]}x{self.image[1]} pixels; sides of 1 to {MOST_SIDE} are allowed")
 
+    def __repr__(self) -> str:
+        tiles = ", ".join(_text(group.tile) for group in self.groups)
+        form = "exact" if self.exact else "not exact"
+        return f"Plan({self.network}: images of {_text(self.image)}, {len(self.groups)} group(s) in tiles of {tiles}, {form})"
+
     def check(self, network: Network) -> None:
         """:class:`~snn_deploy.errors.PlanError` unless this plan is of ``network``, as it stands in its file."""
         digest = artifact.digest(network)
@@ -148,6 +153,10 @@ def open_plan(plan: str | Path | Plan, network: Network) -> Plan:
     opened = plan if isinstance(plan, Plan) else load_plan(Path(plan))
     opened.check(network)
     return opened
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _read(record: Any) -> Plan:

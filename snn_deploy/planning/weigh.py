@@ -44,6 +44,11 @@ class Option:
     error: float
     loss_db: float | None = None
 
+    def __repr__(self) -> str:
+        cost = f"{self.cost.images_per_s.value:.3g} images/s, {self.cost.total_j.text('J')}"
+        loss = "" if self.loss_db is None else f", loss {self.loss_db:.3f} dB"
+        return f"Option({self.plan}: {cost}, error {self.error:.2%}{loss})"
+
     @property
     def point(self) -> Point:
         """For tables and plots of sweeps."""

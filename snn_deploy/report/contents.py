@@ -87,3 +87,7 @@ class Contents:
     missing: Record[str, str]
     warnings: tuple[str, ...] = ()
     stream: StreamEvaluation | None = None
+
+    def __repr__(self) -> str:
+        energy = "" if self.energy is None else f", {self.energy.total_j.text('J')} per image"
+        return f"Contents({self.network.name}: {self.verdict.line}{energy})"

@@ -127,6 +127,9 @@ class Target:
         object.__setattr__(self, "figures", MappingProxyType(dict(self.figures)))
         object.__setattr__(self, "boards", tuple(sorted(self.boards, key=lambda board: board.chips)))
 
+    def __repr__(self) -> str:
+        return f"Target({self.name}: {self.title}, {len(self.figures)} numbers)"
+
     def require(self, *keys: str) -> None:
         """Raise :class:`TargetError`, naming all of ``keys`` for which the target has no number."""
         missing = [key for key in keys if key not in self.figures]
