@@ -88,7 +88,9 @@ class Tuned:
 
     def __repr__(self) -> str:
         first, best = self.checks[0].score, self.best
-        return f"Tuned({self.network.name}: {self.metric} {first:.4g}, {best.score:.4g} after {best.iteration} iterations)"
+        return (
+            f"Tuned({self.network.name}: {self.metric} {first:.4g}, {best.score:.4g} after {best.iteration} iterations)"
+        )
 
     @property
     def best(self) -> Check:
