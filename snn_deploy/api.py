@@ -268,8 +268,8 @@ def convert(
     usual = chosen or Options()
     if not has_free_options(usual) or fixed or isinstance(options, Options):
         return SpikingNetwork(converted.conversion.network)
-    statistics, fused = converted.conversion.statistics, usual.fuse_upsampling
-    bench = Bench(path, loaded.seen, picture, statistics, loaded.held_back, loaded.clean, fused=fused)
+    statistics = converted.conversion.statistics
+    bench = Bench(path, loaded.seen, picture, statistics, loaded.held_back, loaded.clean, form=usual.form)
     return _choose(bench, converted, usual)
 
 

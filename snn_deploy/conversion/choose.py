@@ -29,7 +29,7 @@ from snn_deploy.errors import ConversionError, NetworkError
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import bounds
 from snn_deploy.network.picture_scale import PictureScale
-from snn_deploy.passes import normal_form
+from snn_deploy.passes import USUAL, Form, normal_form
 from snn_deploy.shapes import Size
 
 ENOUGH = 0.015
@@ -116,8 +116,8 @@ class Bench:
     """What candidates are converted from and measured against.
 
     ``picture`` and ``statistics`` are those of ``images``; conversion does not see the ``held_back`` ones of the same size, which
-    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it; ``fused`` tells
-    whether candidates fuse upsampling, which leaves fewer layers to measure.
+    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it; ``form`` is the
+    candidates', which have its layers to measure.
     """
 
     model: Model
@@ -127,12 +127,12 @@ class Bench:
     held_back: Images
     clean: Images | None = None
     measure_by: Measure | None = None
-    fused: bool = False
+    form: Form = USUAL
 
     @cached_property
     def truth(self) -> Truth:
         """The float network's values on the images held back."""
-        return Truth.of(self.model, self.held_back, self.clean, self.picture, self.measure_by, fused=self.fused)
+        return Truth.of(self.model, self.held_back, self.clean, self.picture, self.measure_by, self.form)
 
     def convert(self, options: Options, size: Size | None = None) -> Converted:
         """The model with ``options`` for ``size``, by default that of the images."""
@@ -157,7 +157,7 @@ class Bench:
 
     def measure_costs(self, converted: Converted, options: Options) -> tuple[LayerCost, ...]:
         """What every layer of ``converted``, made with ``options``, costs on images of the calibration."""
-        graph = normal_form(read(self.model, self._size).graph, fused=options.fuse_upsampling)
+        graph = normal_form(read(self.model, self._size).graph, options.form)
         conversion = replace(self.fit(converted, options), layers=group_layers(graph))
         return measure_costs(conversion, graph, self.images[:: -(-len(self.images) // COST_IMAGES)])
 
@@ -178,7 +178,7 @@ class Bench:
             network = conversion.network.at_size(*size)
         except NetworkError:
             return self.convert(options, size)
-        graph = normal_form(imported.graph, fused=options.fuse_upsampling)
+        graph = normal_form(imported.graph, options.form)
         layers = replace(group_layers(graph), name=conversion.layers.name)
         return Converted(imported, replace(conversion, network=network, layers=layers, bounds=bounds.prove(network)))
 

@@ -25,7 +25,8 @@ def _apply(node: Node, inputs: list[Float64]) -> Float64:
     if isinstance(op, Add):
         return np.asarray(np.sum(inputs, axis=0), np.float64)
     if isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify):
-        return np.maximum(x, 0)
+        above = np.maximum(x, 0)
+        return above if isinstance(op, Relay) or op.limit is None else np.minimum(above, op.limit[:, None, None])
     if isinstance(op, Linear | Relay):
         return x
     try:

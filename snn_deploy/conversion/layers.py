@@ -38,7 +38,10 @@ class LayerInput:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """``activation(sum of inputs + bias)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases."""
+    """``activation(sum of inputs + bias)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases.
+
+    ``limit`` (C,) is the largest value that a ReLU passes on, ``None`` where there is none.
+    """
 
     name: str
     kind: Kind
@@ -46,6 +49,11 @@ class Layer:
     inputs: tuple[LayerInput, ...]
     bias: Float64
     origin: tuple[str, ...]
+    limit: Float64 | None = None
+
+    def rectifier(self, unit: Float64 | float = 1.0) -> Relu:
+        """The ReLU of this layer between values that count ``unit``, (C,) or one number."""
+        return Relu() if self.limit is None else Relu(self.limit / unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +121,8 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
         if not isinstance(op, Resample):
             bias = bias + op.bias.reshape(op.bias.shape[0], *(op.bias.shape[1:] or (1, 1)))
         origin.extend(term.origin)
-    return Layer(node.name, kind, graph.shapes[node.name], tuple(inputs), bias, tuple(dict.fromkeys(origin)))
+    limit = node.op.limit if isinstance(node.op, Relu) else None
+    return Layer(node.name, kind, graph.shapes[node.name], tuple(inputs), bias, tuple(dict.fromkeys(origin)), limit)
 
 
 def _canonical(graph: Graph, node: Node) -> LinearOp:

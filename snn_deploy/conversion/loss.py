@@ -30,7 +30,7 @@ from snn_deploy.data.images import PLAIN, Images
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network.network import Population
 from snn_deploy.network.picture_scale import PictureScale
-from snn_deploy.passes import normal_form
+from snn_deploy.passes import USUAL, Form, normal_form
 
 IMAGES = 4
 """Images that a loss is measured on."""
@@ -87,8 +87,7 @@ class Truth:
         clean: Images | None = None,
         picture: PictureScale = PLAIN,
         measure: Measure | None = None,
-        *,
-        fused: bool = False,
+        form: Form = USUAL,
     ) -> Truth:
         """The values of ``model`` on the first :data:`IMAGES` of ``images``, each (B, C, H, W) float32 of one size.
 
@@ -96,7 +95,7 @@ class Truth:
         """
         chosen = images[:IMAGES]
         ((height, width),) = {image.shape[2:] for image in chosen}
-        graph = normal_form(read(model, (height, width)).graph, fused=fused)
+        graph = normal_form(read(model, (height, width)).graph, form)
         layers = group_layers(graph)
         probe = ActivationProbe(graph, [layer.name for layer in layers.layers])
         values = tuple(probe(image) for image in chosen)

@@ -197,7 +197,8 @@ def _population(
         unit = unit / (quantized.theta if layer.kind == "output" else 1)
     else:
         averages = layer.kind == "relay" and any(_range(sources[each.source], options)[0] < 0 for each in layer.inputs)
-        neuron = _firing_neuron(quantized, options, signed=layer.kind == "linear" or averages)
+        top = _largest_payload(layer, unit, options)
+        neuron = _firing_neuron(quantized, options, top, signed=layer.kind == "linear" or averages)
     return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
 
 
@@ -220,15 +221,21 @@ def _stock_population(
     )
 
 
-def _firing_neuron(quantized: Quantized, options: Options, *, signed: bool) -> Neuron:
-    """``signed``: it is not rectified, or averages counts that may be negative."""
+def _largest_payload(layer: Layer, unit: Float64, options: Options) -> int:
+    """The largest payload, in ``exact`` mode count, of ``layer``; fewer where ``unit`` had to grow beyond what its limit allows."""
+    if layer.limit is None:
+        return options.payload_max
+    return min(options.payload_max, max(1, int(np.rint((layer.limit / unit).min()))))
+
+
+def _firing_neuron(quantized: Quantized, options: Options, top: int, *, signed: bool) -> Neuron:
+    """``top`` is the largest payload; ``signed``: it is not rectified, or averages counts that may be negative."""
     theta = quantized.theta.astype(np.int64)
     v0 = theta // 2 if options.half_start else np.zeros_like(theta)
-    top = options.payload_max
     if not options.is_rate:
         if signed and options.device == "akida":  # which clips signed counts at both ends of 8 bits
             return MultiThreshold(theta, theta // 2, COUNT_MIN, -COUNT_MIN, COUNT_MIN, COUNT_MAX)
-        return MultiThreshold(theta, theta // 2, -top, top, -options.levels if signed else 0, options.levels)
+        return MultiThreshold(theta, theta // 2, -top, top, -top if signed else 0, top)
     if signed:
         return MultiThreshold(theta, v0, -top, top, strict=options.strict, reset=options.reset)
     if options.signed:

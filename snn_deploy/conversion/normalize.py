@@ -74,6 +74,10 @@ def choose_scales(layers: Layers, statistics: Mapping[str, Statistics], options:
             unit[layer.name] = _own_unit(layers, layer, statistics, options) * options.slack
             if options.equalization:
                 unit[layer.name] = unit[layer.name] * choose_channel_factors(layers, layer, statistics[layer.name])
+            if layer.limit is not None:
+                # the largest count is never beyond the limit, so that counts are clipped where values are, or before
+                limit = layer.limit / options.at(layer.name).payload_max
+                unit[layer.name] = np.minimum(unit[layer.name], limit)
             dead[layer.name] = int(np.count_nonzero(statistics[layer.name].power == 0))
     assumed = {
         layer_input.name: _assumed_unit(layers, layer, layer_input, statistics, unit, options)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.network import Mode
 from snn_deploy.network.neuron import Reset
+from snn_deploy.passes import Form
 
 Normalization = Literal["connection-wise", "layer-wise", "channel-wise"]
 Scale = Literal["mmse", "percentile", "max"]
@@ -214,6 +215,11 @@ class Options:
         if not self.layer_levels:
             return self
         return replace(self, levels=max(self.levels, dict(self.layer_levels).get(layer, 0)), layer_levels=())
+
+    @property
+    def form(self) -> Form:
+        """What the normal form must be; sigma-delta neurons have no largest count."""
+        return Form(self.fuse_upsampling, limited=self.neuron != "sigma-delta")
 
     @property
     def is_rate(self) -> bool:

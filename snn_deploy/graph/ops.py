@@ -258,7 +258,21 @@ class Add(Op):
 
 @dataclass(frozen=True, eq=False)
 class Relu(Op):
-    """``max(x, 0)``: becomes a population that counts 0..N."""
+    """``max(x, 0)``, or ``min(max(x, 0), limit[c])``, limit (C,) above 0: becomes a population that counts 0..N."""
+
+    limit: Float64 | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            object.__setattr__(self, "limit", freeze(self.limit, np.float64))
+
+    def infer(self, shapes: tuple[Shape, ...]) -> Shape:
+        """See :meth:`Op.infer`."""
+        if self.limit is not None and (self.limit.shape != (shapes[0][0],) or not np.all(self.limit > 0)):
+            raise GraphError(
+                f"Relu: limits {self.limit.shape} for {shapes[0][0]} channels, each of which must be above 0"
+            )
+        return shapes[0]
 
 
 @dataclass(frozen=True, eq=False)

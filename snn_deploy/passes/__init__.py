@@ -2,7 +2,7 @@
 
 In normal form every node is one of
 
-* an activation: ``Relu``, ``Linear`` (signed) or ``Relay`` (integer sums, threshold 1; with ``rectify`` at
+* an activation: ``Relu`` (with limits or without), ``Linear`` (signed) or ``Relay`` (integer sums, threshold 1; with ``rectify`` at
   least 0);
 * an ``Add`` of linear nodes;
 * a linear node: ``Conv``, ``ConvTranspose``, ``Resample``, ``AveragePool`` or ``Nearest`` that reads the graph's input
@@ -21,6 +21,7 @@ W_out). The bias of an activation is the sum of the biases of its linear nodes; 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,18 +37,36 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     Graph.without_dead_nodes,  # first, so that no pass creates a population for an unused value
     relu_before_max_pool,  # before activations are expanded: it looks for Relu directly after MaxPool
     expand_leaky_relu,  # produces Relu, Affine and Add, which gather_sums folds
-    expand_clip,  # produces the same
+    expand_clip,  # produces one Relu with a limit, and Affine
     gather_sums,  # folds Affine, Concat, Add and padding; inserts populations where linear operators do not compose
     expand_max_pool,  # last: after gather_sums every MaxPool reads one activation, whose unit its relays share
 )
 
 
-def normal_form(graph: Graph, *, fused: bool = False) -> Graph:
-    """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above.
+@dataclass(frozen=True)
+class Form:
+    """What conversion wants of the normal form.
 
-    ``fused``: transposed convolutions become one with the convolutions that read them (:func:`gather_sums`).
+    ``fused``: transposed convolutions become one with the convolutions that read them (:func:`gather_sums`). ``limited``: neurons
+    have a largest count, by which one population clips (:func:`expand_clip`).
     """
+
+    fused: bool = False
+    limited: bool = True
+
+
+USUAL = Form()
+"""Of neurons that have a largest count."""
+
+
+def normal_form(graph: Graph, form: Form = USUAL) -> Graph:
+    """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
     with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses values that are not finite
         for apply in PASSES:
-            graph = gather_sums(graph, fused=fused) if apply is gather_sums else apply(graph)
+            if apply is gather_sums:
+                graph = gather_sums(graph, fused=form.fused)
+            elif apply is expand_clip:
+                graph = expand_clip(graph, limited=form.limited)
+            else:
+                graph = apply(graph)
     return check_normal_form(graph)

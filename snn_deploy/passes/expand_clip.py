@@ -1,8 +1,12 @@
-"""``clip(x, low, high) = low + relu(x - low) - relu(x - high)``; without a lower end ``high - relu(high - x)``."""
+"""``clip(x, low, high) = low + min(relu(x - low), high - low)``; without a lower end ``high - relu(high - x)``.
+
+The limit of a population is that of its counts. For neurons without one ``low + relu(x - low) - relu(x - high)``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -12,12 +16,12 @@ from snn_deploy.graph.ops import Add, Affine, Clip, Relu
 from snn_deploy.passes.rewrite import rewrite
 
 
-def expand_clip(graph: Graph) -> Graph:
-    """Replace every ``Clip`` by one or two ``Relu``."""
-    return rewrite(graph, _expand)
+def expand_clip(graph: Graph, *, limited: bool = True) -> Graph:
+    """Replace every ``Clip`` by one ``Relu``, or by two that are not ``limited``."""
+    return rewrite(graph, partial(_expand, limited=limited))
 
 
-def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
+def _expand(graph: Graph, node: Node, names: Names, *, limited: bool) -> Iterator[Node]:
     if not isinstance(node.op, Clip):
         yield node
         return
@@ -34,12 +38,17 @@ def _expand(graph: Graph, node: Node, names: Names) -> Iterator[Node]:
         yield Node(headroom, Relu(), (below,), node.origin)
         yield affine(name, -1.0, high, headroom)
         return
+    limit = None if np.isposinf(high) else np.full(channels, high - low)
+    if low == 0 and (limited or limit is None):
+        yield Node(name, Relu(limit), (x,), node.origin)
+        return
     above, rectified = (names.fresh(f"{name}.{part}") for part in ("above", "kept"))
     yield affine(above, 1.0, -low, x)
-    yield Node(rectified, Relu(), (above,), node.origin)
-    if np.isposinf(high):
+    if limited or limit is None:
+        yield Node(rectified, Relu(limit), (above,), node.origin)
         yield affine(name, 1.0, low, rectified)
         return
+    yield Node(rectified, Relu(), (above,), node.origin)
     over, excess, cut = (names.fresh(f"{name}.{part}") for part in ("over", "excess", "cut"))
     yield affine(over, 1.0, -high, x)
     yield Node(excess, Relu(), (over,), node.origin)

@@ -109,7 +109,10 @@ class _Walk:
         if isinstance(op, Resample | AveragePool | Nearest):
             return tuple(self._linear(segment, op, node) for segment in form)
         if isinstance(op, Relu | Linear | Relay):
-            return tuple(self._activate(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
+            return tuple(
+                self._activate(segment, _limits(op, place), self._part(node, form, i), node)
+                for i, (segment, place) in enumerate(enumerate_channels(form))
+            )
         if isinstance(op, MaxPool):
             return tuple(self._max_pool(segment, op, self._part(node, form, i), node) for i, segment in enumerate(form))
         raise TypeError(f"{node.name}: {type(op).__name__} must be expanded by an earlier pass")
@@ -184,7 +187,10 @@ class _Walk:
     def _activate(self, segment: Segment, op: Op, name: str, node: Node) -> Segment:
         source = segment.activation
         rectified = isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify)
-        if source is not None and (isinstance(op, Linear) or (rectified and source in self.nonnegative)):
+        limited = isinstance(op, Relu) and op.limit is not None
+        if source is not None and (
+            isinstance(op, Linear) or (rectified and not limited and source in self.nonnegative)
+        ):
             return segment
         self._write(name, op, (self._sum(self._carried(segment), None, name),), node.origin)
         if rectified:
@@ -301,6 +307,11 @@ def _geometry(op: Op) -> object:
     if isinstance(op, Resample):
         return op.rows.tobytes(), op.columns.tobytes()
     return type(op), *vars(op).values()
+
+
+def _limits(op: Op, place: slice) -> Op:
+    """``op`` for some channels of those that it limits."""
+    return Relu(op.limit[place]) if isinstance(op, Relu) and op.limit is not None else op
 
 
 def _input_channels(op: Weighted, place: slice) -> Weighted:

@@ -29,7 +29,7 @@ from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
-from snn_deploy.passes import normal_form
+from snn_deploy.passes import Form, normal_form
 from snn_deploy.report.compared_pictures import compare_pictures
 from snn_deploy.report.contents import Contents, Losses
 from snn_deploy.report.core_map import core_map
@@ -150,8 +150,9 @@ def _losses(request: Request, network: Network, missing: dict[str, str]) -> Loss
     whole = image.shape[2], image.shape[3]
     height, width = find_largest_size(network, *(min(pair) for pair in zip(whole, LOSSY, strict=True))) or whole
     part = images.center_crop(image, height, width)
-    fused = bool(network.config.get("fuse_upsampling"))
-    graph = normal_form(read(request.model, (height, width)).graph, fused=fused)
+    config = network.config
+    form = Form(bool(config.get("fuse_upsampling")), limited=config.get("neuron") != "sigma-delta")
+    graph = normal_form(read(request.model, (height, width)).graph, form)
     layers = group_layers(graph)
     if {layer.name for layer in layers.layers} != {population.name for population in network.populations[1:]}:
         missing[title] = f"the layers of {request.model.name} are not the populations of the artifact"

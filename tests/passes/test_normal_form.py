@@ -32,7 +32,7 @@ from snn_deploy.graph.ops import (
     Relu,
     Resample,
 )
-from snn_deploy.passes import PASSES, normal_form
+from snn_deploy.passes import PASSES, Form, normal_form
 from snn_deploy.passes.check import check_normal_form
 from snn_deploy.passes.gather_sums import _Walk
 
@@ -116,6 +116,55 @@ def test_a_residual_net_with_a_skip() -> None:
         "y: 4x8x6 = Add(y<-x, y<-r, y<-u)\n"
         "output y = y\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "nodes", "apart"),
+    [
+        (0.0, 0.3, ["Conv", "Relu", "Conv"], ["Conv", "Relu", "Conv", "Relu", "Conv", "Conv", "Add"]),
+        (-0.2, 0.3, ["Conv", "Relu", "Conv"], ["Conv", "Relu", "Conv", "Relu", "Conv", "Conv", "Add"]),
+        (-0.2, np.inf, ["Conv", "Relu", "Conv"], ["Conv", "Relu", "Conv"]),
+        (-np.inf, 0.3, ["Conv", "Relu", "Conv"], ["Conv", "Relu", "Conv"]),
+    ],
+)
+def test_a_clip_is_one_population_where_neurons_have_a_largest_count(
+    low: float, high: float, nodes: list[str], apart: list[str]
+) -> None:
+    net = graph(("c", conv(4, 4), "x"), ("r", Clip(low, high), "c"), ("y", conv(2, 4, seed=1), "r"))
+    form = same(net, normal_form(net))
+    assert kinds(form) == nodes
+    (relu,) = (node for node in form.nodes if isinstance(node.op, Relu))
+    limit = relu.op.limit  # type: ignore[attr-defined]
+    assert (limit is None) == (not np.isfinite(low) or not np.isfinite(high))
+    if limit is not None:
+        assert np.array_equal(limit, np.full(4, high - low))
+    assert kinds(same(net, normal_form(net, Form(limited=False)))) == apart
+
+
+def test_a_limit_after_a_relu_stays_and_a_relu_after_a_limit_goes() -> None:
+    net = graph(
+        ("c", conv(4, 4), "x"),
+        ("r", Relu(), "c"),
+        ("six", Clip(0.0, 0.3), "r"),
+        ("again", Relu(), "six"),
+        ("y", conv(2, 4, seed=1), "again"),
+    )
+    form = same(net, normal_form(net))
+    assert kinds(form) == ["Conv", "Relu", "Conv", "Relu", "Conv"]
+
+
+def test_limits_of_a_concat_go_with_their_channels() -> None:
+    limit = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    net = graph(
+        ("a", conv(4, 4), "x"),
+        ("b", conv(3, 4, seed=1), "x"),
+        ("j", Concat(), "a b"),
+        ("r", Relu(limit), "j"),
+        ("y", conv(2, 7, seed=2), "r"),
+    )
+    form = same(net, normal_form(net))
+    limits = [node.op.limit for node in form.nodes if isinstance(node.op, Relu)]
+    assert [list(each) for each in limits if each is not None] == [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7]]
 
 
 def test_normal_form_is_a_fixed_point() -> None:
@@ -306,7 +355,7 @@ def test_upsampling_fuses_with_what_reads_it(
         ("c", Conv(numbers(2, 12, 3, 3), numbers(2), pads=pads), "j"),
         ("y", Relu(), "c"),
     )
-    form = same(net, normal_form(net, fused=True))
+    form = same(net, normal_form(net, Form(fused=True)))
     exact = all(now <= 0 or pad == 0 for now, pad in zip(crop, pads, strict=True))
     reached = all(2 - pad + now >= 0 for now, pad in zip(crop, pads, strict=True))
     cheap = (

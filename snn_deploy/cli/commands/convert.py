@@ -130,7 +130,7 @@ def execute(arguments: argparse.Namespace) -> int:
         note(f"{model.name}: {remark}")
     statistics, measure = converted.conversion.statistics, MEASURES[arguments.task]
     held_back, clean = calibration.held_back, calibration.clean
-    bench = Bench(model, seen, picture, statistics, held_back, clean, measure, options.fuse_upsampling)
+    bench = Bench(model, seen, picture, statistics, held_back, clean, measure, options.form)
     choice, findings = _choose(bench, converted, arguments)
     cost = _measure_device_cost(bench, choice)
     converted = converted if choice is None else choice.converted

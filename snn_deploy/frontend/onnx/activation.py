@@ -44,7 +44,7 @@ def magnitude(call: Call) -> Outcome:
 
 @operator("HardSigmoid", 6, 22)
 def hard_sigmoid(call: Call) -> Outcome:
-    """A factor and an addend, and one population per limit."""
+    """A factor and an addend, and one population."""
     wire, scale, shift = call.any_wire(0), call.real("alpha", 0.2), call.real("beta", 0.5)
     channels = wire.shape[0]
     return _between(
@@ -54,7 +54,7 @@ def hard_sigmoid(call: Call) -> Outcome:
 
 @operator("Clip", 6, 11, 12, 13)
 def clip(call: Call) -> Outcome:
-    """Constant limits (Relu6 and others): one population per limit."""
+    """Constant limits (Relu6 and others): one population, whose largest count is the upper one."""
     low, high = (  # attributes before operator set 11
         _scalar(call, index) if call.has(index) else call.real(name, end)
         for index, name, end in ((1, "min", -np.inf), (2, "max", np.inf))
@@ -129,4 +129,4 @@ def _between(call: Call, wire: Wire, low: float, high: float) -> Outcome:
         return Outcome((call.add(Host(str(HostFunction("clip", (low, high)))), wire),), "host", "after read-out")
     if (low, high) == (0, np.inf):
         return call.mapped(call.add(Relu(), wire), "a population")
-    return call.mapped(call.add(Clip(low, high), wire), "one population per limit")
+    return call.mapped(call.add(Clip(low, high), wire), "a population")

@@ -151,6 +151,9 @@ class _Writer:
             self.add("Concat", inputs, name, axis=1)
         elif isinstance(op, Add):
             self.add("Sum", inputs, name)
+        elif isinstance(op, Relu) and op.limit is not None:
+            rectified = self.add("Relu", inputs, self.names.fresh(f"{name}/rectified"))
+            self.add("Min", [rectified, self._per_channel(f"{name}/limit", op.limit)], name)
         elif isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify):
             self.add("Relu", inputs, name)
         elif isinstance(op, Linear | Relay):
