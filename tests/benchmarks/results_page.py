@@ -115,7 +115,8 @@ def _energy(part: Mapping[str, Any]) -> str:
     if not has_energy(part):
         return "-"
     energy_j, static_j = part["cost"]["energy_j"], part["cost"]["static_j"]
-    return f"{energy_j * 1e3:.3g} mJ ({static_j / energy_j:.0%} static)"
+    three_digits = float(f"{energy_j * 1e3:.3g}")  # 1,040 and not 1.04e+03
+    return f"{three_digits:,.10g} mJ ({static_j / energy_j:.0%} static)"
 
 
 def lines_of(parts: Parts, study: Study) -> Lines:
