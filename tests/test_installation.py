@@ -181,7 +181,7 @@ def model_of(made: Place) -> str:
 def test_the_sdist_with_extras_does_the_main_job(whole: Place) -> None:
     listing = "import importlib.metadata as m; print(*sorted({file.parts[0] for file in m.files('snn-deploy')}))"
     tops = {top for top in whole("python", "-c", listing).split() if not top.endswith(".dist-info") and top != ".."}
-    assert tops == {"snn_deploy", "snn_deploy_reference", "snn_deploy_cpu", "snn_deploy_lava"}
+    assert tops == {"snn_deploy", *(path.parent.name for path in (ROOT / "backends").glob("*/__init__.py"))}
     assert str(ROOT) not in model_of(whole)
     assert "0 refused" in whole("snn-deploy", "inspect", model_of(whole))
     stimulus = ("--input", "photo.png", "--crop", "64x64", "--noise", "25")
@@ -208,4 +208,4 @@ def test_a_strangers_backend(whole: Place) -> None:
             assert "EQUAL at level state: reference, toy;" in shown
         else:
             assert "every event and every membrane equal" in whole("python", "-c", body)
-    assert re.search("^toy +yes", whole("snn-deploy", "backends", status=1), re.MULTILINE)
+    assert re.search("^toy +yes", whole("snn-deploy", "backends"), re.MULTILINE)
