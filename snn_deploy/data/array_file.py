@@ -39,7 +39,10 @@ def arrange(values: Array, channels: int, scale: PictureScale, where: str) -> Fl
         )
     ordered = _channels_first(values, channels)
     if ordered is None:
-        raise StimulusError(f"{where}: shape {values.shape}; the network expects (batch, {channels}, height, width)")
+        raise StimulusError(
+            f"{where}: shape {values.shape}; the network expects (batch, {channels}, height, width): transpose it, or choose"
+            " its channels"
+        )
     if ordered.dtype.kind in "ui":
         limits = np.iinfo(ordered.dtype)
         if ordered.dtype.itemsize > 2 or limits.min < 0:

@@ -72,7 +72,9 @@ def check_image(values: object, channels: int, where: str = "image") -> Image:
         kind = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise StimulusError(f"{where}: {kind}; a float array (batch, {channels}, height, width) is needed")
     if 0 in values.shape or values.shape[1] != channels:
-        raise StimulusError(f"{where}: shape {values.shape}; the network expects (batch, {channels}, height, width)")
+        raise StimulusError(
+            f"{where}: shape {values.shape}; the network expects (batch, {channels}, height, width), as its read_image gives them"
+        )
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused
         numbers = values.astype(np.float32, copy=False)
     if not np.all(np.isfinite(numbers)):

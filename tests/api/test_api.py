@@ -142,6 +142,8 @@ def test_wrong_images_are_refused(net: sd.SpikingNetwork) -> None:
     for bad in (PHOTO[0], PHOTO.astype(np.int64), np.zeros((1, 3, 16, 16), np.float32), [[1.0]]):
         with pytest.raises(StimulusError, match=r"\(batch, 1, height, width\)"):
             net.run(bad)  # type: ignore[arg-type]
+    with pytest.raises(StimulusError, match=r"\(batch, 1, height, width\), as its read_image gives them$"):
+        net.run(np.zeros((1, 3, 16, 16), np.float32))
 
 
 def test_notebooks_and_terminals_show_tables(net: sd.SpikingNetwork) -> None:

@@ -22,7 +22,12 @@ MESSAGES: dict[str, tuple[str, ...]] = {
     "... of the input's values are outside of ..., what the network was calibrated for, and are clipped; ...": (
         *("run", "NET", "--input", "BRIGHT"),
     ),
-    "...: shape ...; the network expects (batch, ..., height, width)": ("run", "NET", "--input", "COLOR"),
+    "...: shape ...; the network expects (batch, ..., height, width): transpose it, or ...": (
+        "run",
+        "NET",
+        "--input",
+        "COLOR",
+    ),
     "...: value nan at ... is not finite in float32; replace it": ("run", "NET", "--input", "NAN"),
     "...: ... pixels, smaller than the crop of ...; use a smaller crop": (
         *("run", "NET", "--input", "PIC", "--crop", "999x999"),
