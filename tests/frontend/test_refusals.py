@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -405,20 +406,19 @@ def test_what_lies_beside_is_accepted(
     assert reasons(nodes, constants, opset=opset, shape=shape) == {}
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (BackendUnavailableError("install onnxruntime"), "install onnxruntime"),
-        (RuntimeError("no such kernel"), "onnxruntime cannot run it (no such kernel)"),
-    ],
-)
-def test_what_onnxruntime_cannot_do_is_refused(error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_onnxruntime_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def session(_: bytes) -> None:
-        raise error
+        raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(axis_matrix, "session", session)
     found = reasons([node("Resize", "x - s", mode="linear")], {"s": np.array([1, 1, 1.37, 1], np.float32)})
-    assert found == {"y": reason}
+    assert found == {"y": "onnxruntime cannot run it (no such kernel)"}
+
+
+def test_without_onnxruntime_no_node_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendUnavailableError, match=r'not installed: pip install "snn-deploy\[cpu\]"$'):
+        reasons([node("Resize", "x - s", mode="linear")], {"s": np.array([1, 1, 1.37, 1], np.float32)})
 
 
 @pytest.mark.parametrize(
