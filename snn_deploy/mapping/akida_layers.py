@@ -34,7 +34,8 @@ DEPTHWISE_SIDES = {1: (3, 5, 7), 2: (3,)}
 TRANSPOSED_SIDES = (3, 4)
 """Sides of transposed convolutions."""
 
-COUNT_MIN, COUNT_MAX = -128, 127
+COUNT_MIN = -128
+COUNT_MAX = 127
 """What a layer can send to another."""
 
 MANTISSA_MAX = 127

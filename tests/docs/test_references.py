@@ -103,6 +103,19 @@ def test_every_role_of_the_lava_backend_names_an_object_that_exists() -> None:
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
+def test_constants_that_roles_name_have_an_assignment_of_their_own() -> None:
+    """What builds the site finds no names on the left of ``A, B = ...``."""
+    found = []
+    for module, path in FILES.items():
+        text = path.read_text(encoding="utf-8")
+        named = {role[2] for role in ROLE.finditer(text)}
+        for node in ast.parse(text).body:
+            pairs = [target for target in getattr(node, "targets", []) if isinstance(target, ast.Tuple)]
+            names = {name.id for pair in pairs for name in pair.elts if isinstance(name, ast.Name)}
+            found += [f"{module}: {name}" for name in sorted(names & named)]
+    assert found == []
+
+
 def test_every_cross_reference_of_a_page_names_an_object_that_exists() -> None:
     references = {
         (str(page.name), path)
