@@ -168,7 +168,7 @@ def studies() -> tuple[Study, ...]:
         Row(
             "4 bits, integer thresholds, fine-tuned",
             preset("exact", weight_bits=4, theta="integer"),
-            "--iterations 300 --rate 3e-3 --check-every 100",
+            "--iterations 600 --rate 2e-3 --check-every 50 --patience 99",
         ),
     )
     gray = Study(
