@@ -53,11 +53,11 @@ class Schedule:
     the split, patches and noise.
     """
 
-    iterations: int = 400
+    iterations: int = 800
     batch: int = 8
-    rate: float = 1e-3
-    check_every: int = 50
-    patience: int = 4
+    rate: float = 2e-3
+    check_every: int = 100
+    patience: int = 8
     seed: int = 0
     loss: Loss = "float"
 

@@ -160,11 +160,11 @@ def studies() -> tuple[Study, ...]:
         for name, changes in ROUNDING.items()
     )
     gray_tuned = (
-        flow(2, "--iterations 400 --batch 4 --check-every 100"),
-        flow(4, "--iterations 400 --batch 4 --check-every 100 --patience 9"),
-        flow(12, "--iterations 400 --batch 4 --check-every 100"),
-        learned(15, "--iterations 1500 --batch 4 --check-every 150 --patience 99"),
-        learned(31, "--iterations 1500 --batch 4 --check-every 150 --patience 99"),
+        flow(2, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
+        flow(4, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100 --patience 9"),
+        flow(12, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
+        learned(15, "--iterations 1500 --batch 4 --rate 1e-3 --check-every 150 --patience 99"),
+        learned(31, "--iterations 1500 --batch 4 --rate 1e-3 --check-every 150 --patience 99"),
         Row(
             "4 bits, integer thresholds, fine-tuned",
             preset("exact", weight_bits=4, theta="integer"),
@@ -205,7 +205,7 @@ def studies() -> tuple[Study, ...]:
         Study(
             "Membranes, ISBI 2012, images 25-29", "segmenter_isbi", "ISBI2012", "segment", "f1", 256,
             (Row("float"), *exact(31, 63, 127, 255), *rate(mmse, 1, 2, 4), *rate(paper, 16)),
-            (*sweep(31, 63, 127, 255), flow(4, "--patch 128 --batch 4 --iterations 200")),
+            (*sweep(31, 63, 127, 255), flow(4, "--patch 128 --batch 4 --rate 1e-3 --iterations 200 --check-every 50")),
             images=(25, 30), calibration=(0, 25), training=isbi,
         ),
         Study(

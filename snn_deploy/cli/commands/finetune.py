@@ -56,7 +56,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--images", type=shared.indices, metavar="FIRST-LAST", help="range of images to use, counted from 0"
     )
     group.add_argument(
-        "--iterations", type=shared.whole(1), default=400, help="largest number of training steps (default: 400)"
+        "--iterations", type=shared.whole(1), default=800, help="largest number of training steps (default: 800)"
     )
     group.add_argument(
         "--batch", type=shared.whole(1), default=8, metavar="PATCHES", help="patches in a training step (default: 8)"
@@ -67,8 +67,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rate",
         type=shared.real(0, 10),
-        default=1e-3,
-        help="Adam's learning rate, as a share of the largest weight (default: 1e-3)",
+        default=2e-3,
+        help="Adam's learning rate, as a share of the largest weight (default: 2e-3)",
     )
     group.add_argument(
         "--validation",
@@ -80,16 +80,16 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--check-every",
         type=shared.whole(1),
-        default=50,
+        default=100,
         metavar="ITERATIONS",
-        help="training steps between checks (default: 50)",
+        help="training steps between checks (default: 100)",
     )
     group.add_argument(
         "--patience",
         type=shared.whole(1),
-        default=4,
+        default=8,
         metavar="CHECKS",
-        help="stop after so many checks without a better score (default: 4)",
+        help="stop after so many checks without a better score (default: 8)",
     )
     group.add_argument(
         "--loss",
