@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -286,13 +287,24 @@ def test_interrupt_leaves_no_file(tmp_path: Path, root: Path) -> None:
         deadline = time.monotonic() + 60
         while not _has_skimage(process.pid) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        err = _interrupt(process)
     finally:
         process.kill()
     assert process.returncode == 130, err
     assert err == "snn-deploy convert: interrupted\n"
     assert list(out.iterdir()) == []
+
+
+def _interrupt(process: "subprocess.Popen[str]") -> str:
+    """Standard error after Ctrl-C, pressed again where it was lost.
+
+    CPython 3.13 drops an exception that arises while it executes an extension module, as onnxruntime's is just then.
+    """
+    for _ in range(9):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=2)[1]
+    return process.communicate(timeout=60)[1]
 
 
 def _has_skimage(pid: int) -> bool:
