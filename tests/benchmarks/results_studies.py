@@ -163,7 +163,7 @@ def studies() -> tuple[Study, ...]:
         flow(2, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
         flow(4, "--iterations 800 --rate 2e-3 --check-every 100 --patience 8"),
         flow(12, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
-        learned(15, "--iterations 1500 --batch 4 --rate 1e-3 --check-every 150 --patience 99"),
+        learned(15, "--iterations 1600 --rate 2e-3 --check-every 100 --patience 16"),
         learned(31, "--iterations 1500 --batch 4 --rate 1e-3 --check-every 150 --patience 99"),
         Row(
             "4 bits, integer thresholds, fine-tuned",
