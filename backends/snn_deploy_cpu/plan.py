@@ -311,9 +311,8 @@ def _input(network: Network, connection: Connection, real: Real, engine: Engine 
     if conv.depthwise:
         return Input(source, DepthwiseConv(conv, exponent, width, real), autotuner, lag), name
     library = providers.select_float64 if name == "f64" else providers.select_float32
-    return Input(
-        source, FloatConv(conv, exponent, width, library), autotuner, lag
-    ), name if autotuner is None else "int8"
+    operator = FloatConv(conv, exponent, width, library)
+    return Input(source, operator, autotuner, lag), name if autotuner is None else "int8"
 
 
 def _task(network: Network, connection: Connection, conv: Convolution) -> ConvTask:

@@ -37,8 +37,9 @@ def channels_last(plan: Plan, stimulus: Int64) -> Array:
     """
     network = plan.network
     if plan.varying and stimulus.ndim == 4:
-        image, stimulus = stimulus, np.zeros((len(stimulus), network.steps, *network.input.shape), np.int64)
-        stimulus[:, : network.input_steps] = image[:, None]
+        stepwise = np.zeros((len(stimulus), network.steps, *network.input.shape), np.int64)
+        stepwise[:, : network.input_steps] = stimulus[:, None]
+        stimulus = stepwise
     ordered = np.moveaxis(stimulus, -3, -1)
     return np.ascontiguousarray(ordered.swapaxes(0, 1) if stimulus.ndim == 5 else ordered, plan.input_formats.payload)
 

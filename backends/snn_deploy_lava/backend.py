@@ -87,7 +87,11 @@ class LavaBackend:
         if not _is_off_schedule(network):
             return self.execute(network, stimulus, record, progress)
         # nothing resets Lava's own neurons there: each image has a graph of its own
-        runs = [self.execute(network, image[None], record) for image in stimulus]
+        runs = []
+        for image in stimulus:
+            runs.append(self.execute(network, image[None], record))
+            if progress is not None:
+                progress(len(runs), len(stimulus))
         return _concatenate(runs, stimulus)
 
     def open_stream(self, network: Network, state: StreamState) -> FrameStream:

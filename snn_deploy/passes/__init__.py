@@ -33,7 +33,7 @@ from snn_deploy.passes.expand_max_pool import expand_max_pool
 from snn_deploy.passes.gather_sums import gather_sums
 from snn_deploy.passes.relu_before_max_pool import relu_before_max_pool
 
-PASSES: tuple[Callable[[Graph], Graph], ...] = (
+PASSES: tuple[Callable[..., Graph], ...] = (
     Graph.without_dead_nodes,  # first, so that no pass creates a population for an unused value
     relu_before_max_pool,  # before activations are expanded: it looks for Relu directly after MaxPool
     expand_leaky_relu,  # produces Relu, Affine and Add, which gather_sums folds
@@ -61,12 +61,11 @@ USUAL = Form()
 
 def normal_form(graph: Graph, form: Form = USUAL) -> Graph:
     """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
+    keywords: dict[Callable[..., Graph], dict[str, bool]] = {
+        expand_clip: {"limited": form.limited},
+        gather_sums: {"fused": form.fused},
+    }
     with np.errstate(over="ignore", invalid="ignore"):  # check_normal_form refuses values that are not finite
         for apply in PASSES:
-            if apply is gather_sums:
-                graph = gather_sums(graph, fused=form.fused)
-            elif apply is expand_clip:
-                graph = expand_clip(graph, limited=form.limited)
-            else:
-                graph = apply(graph)
+            graph = apply(graph, **keywords.get(apply, {}))
     return check_normal_form(graph)

@@ -215,7 +215,7 @@ def test_a_window_that_is_too_short_is_an_error_and_never_a_short_count() -> Non
 
 
 def test_an_event_outside_of_a_window_is_an_error_though_the_run_goes_on() -> None:
-    """What nobody would count: it arrives, or is sent, after the window of its population and before that of another ends."""
+    """It arrives, or is sent, after its population's window has closed while another window is open: no count would include it."""
     first, last = _neuron(-9, 9, 0, 9), _neuron(-9, 9, 0, 9)
     source, one, two = chain(first, last).populations
     network = replace(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snn_deploy_lava.runtime.arithmetic import Array
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -26,6 +28,17 @@ class Clock:
     def image(self, step: int) -> int:
         """Number of the image at ``step``; -1 before the first."""
         return -1 if step < self.onset else (step - self.onset) // self.interval
+
+    def select(self, images: Array, repeats: int, step: int) -> Array | None:
+        """What is sent at ``step``; ``None`` where nothing is.
+
+        ``images`` (B, X, Y, C) are sent in the first ``repeats`` steps of each, (B, T, X, Y, C) step by step.
+        """
+        image, local = self.image(step), self.image_step(step)
+        if local >= repeats or image >= len(images):
+            return None
+        payloads: Array = images[image, local] if images.ndim == 5 else images[image]
+        return payloads
 
     def is_over(self, step: int) -> bool:
         """Whether the last image has left: in a stream, processes begin another one while the last layers still work."""

@@ -51,9 +51,9 @@ def build_source(images: Array, repeats: int, schedule: Schedule, name: str) -> 
     frames = np.zeros((*images.shape[-3:], schedule.steps), np.int32)
     clock = schedule.clock(0)
     for step in range(schedule.steps):
-        image, local = clock.image(step), clock.image_step(step)
-        if local < repeats and image < len(images):
-            frames[..., step] = images[image, local] if images.ndim == 5 else images[image]
+        sent = clock.select(images, repeats, step)
+        if sent is not None:
+            frames[..., step] = sent
     ring = RingBuffer(data=frames)
     ring.name = name
     return ring

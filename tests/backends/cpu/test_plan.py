@@ -197,7 +197,7 @@ def test_late_events_are_not_fused(late: str) -> None:
 
 @pytest.mark.parametrize("exponent", [0, 1])
 def test_an_upsampling_is_fused_with_the_convolution_after_it(exponent: int) -> None:
-    """The convolution reads the payloads before the upsampling, whose own need not be computed; one that scales is no copy."""
+    """The convolution reads the payloads before the upsampling, which is then not computed; one that scales is not fused."""
     network = upsampling(exponent)
     layers = {layer.population.name: layer for layer in prepare(network, None).layers}
     assert isinstance(layers["large"], PassThroughLayer)

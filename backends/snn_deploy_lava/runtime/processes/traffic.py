@@ -39,11 +39,8 @@ class PySource(PyLoihiProcessModel):  # type: ignore[misc]
     def run_spk(self) -> None:
         """One step."""
         images, clock = self.proc_params["images"], self.proc_params["clock"]
-        step = self.time_step - 1
-        image, local = clock.image(step), clock.image_step(step)
-        lit = local < self.proc_params["repeats"] and image < len(images)
-        sent = images[image, local] if lit and images.ndim == 5 else images[image if lit else 0]
-        self.s_out.send(sent if lit else np.zeros(self.s_out.shape, images.dtype))
+        sent = clock.select(images, self.proc_params["repeats"], self.time_step - 1)
+        self.s_out.send(np.zeros(self.s_out.shape, images.dtype) if sent is None else sent)
 
 
 class Delay(AbstractProcess):  # type: ignore[misc]
