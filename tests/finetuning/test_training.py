@@ -60,11 +60,11 @@ def patches() -> Data:
 
 @pytest.mark.extended
 def test_fine_tuning_improves_two_steps(root: Path, data: Data) -> None:
-    schedule = Schedule(iterations=16, batch=4, check_every=8)
+    schedule = Schedule(iterations=16, batch=4, check_every=8, rate=1e-3)
     tuned = finetune(root / "models/denoiser_s25.onnx", data, OPTIONS, schedule)
     assert tuned.metric == "psnr_db"
     assert [check.iteration for check in tuned.checks] == [0, 8, 16]
-    assert tuned.best.score > tuned.checks[0].score + 0.4
+    assert tuned.best.score > tuned.checks[0].score + 0.3
     assert tuned.network.steps == 2
 
 
