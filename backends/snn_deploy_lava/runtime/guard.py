@@ -57,12 +57,14 @@ def _follow(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Read reports until the last one."""
-    pending = b""
+    pending, reached = b"", "before its first step"
     descriptor = worker.stdout.fileno() if worker.stdout else -1
     while True:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise WorkerError(f"Lava did not finish within {timeout_s:g} s; raise the time-out or use a smaller image")
+            raise WorkerError(
+                f"Lava did not finish within {timeout_s:g} s, {reached}; raise the time-out or use a smaller image"
+            )
         data = os.read(descriptor, 65536)
         if not data:
             raise WorkerError(f"the Lava worker died: {_last_line(folder / LOG)}")
@@ -73,6 +75,7 @@ def _follow(
                 raise WorkerError(report["error"])
             if progress is not None:
                 progress(report["step"], report["steps"])
+            reached = f"step {report['step']} of {report['steps']}"
             if report["step"] == report["steps"]:
                 return
 
