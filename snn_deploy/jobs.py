@@ -61,6 +61,7 @@ from snn_deploy.frontend.onnx import freeze_norm as fix_norms
 from snn_deploy.frontend.onnx import inspect as list_nodes
 from snn_deploy.frontend.onnx.file import load as load_model
 from snn_deploy.network import artifact
+from snn_deploy.network.streaming import prepare_stream
 from snn_deploy.planning.emission import emit_plan
 from snn_deploy.planning.plan import Plan, open_plan
 from snn_deploy.targets.load import load_target
@@ -307,19 +308,28 @@ def emit(
     images: Image | None = None,
     plan: str | Path | Plan | None = None,
     checked: bool = True,
+    stream: bool = False,
+    hold: int = 0,
 ) -> Path:
     """Write ``network`` for others: a Lava bundle or SANA-FE's files (folders), integer ONNX, ``.net`` or NIR.
 
     None of them needs this project. ``images`` (B, C, H, W; one for SANA-FE) become a folder's input, and decide its size.
     ``plan``, its file or value: a folder of bundles, one for each group of layers, and a program that runs the image in tiles.
-    ``checked``: the rules of Loihi 2 are checked for a bundle, too.
+    ``checked``: the rules of Loihi 2 are checked for a bundle, too. ``stream``: a bundle whose images are the frames of one stream
+    (``images`` are those of its self-check), which hold changes of ``hold`` counts back.
     :class:`~snn_deploy.errors.BackendUnavailableError` where the backend is missing, and the writers' own errors for a network
     that the form cannot hold.
     """
     place, chosen, stimulus = Path(path), network.network, None
     opened = None if plan is None else open_plan(plan, network.network)
+    if (stream or hold) and (not stream or to != "lava" or opened is not None):
+        raise BackendUnavailableError(
+            "a stream is written as a Lava bundle, without a plan; hold acts in one: emit(stream=True, to='lava')"
+        )
     if images is not None:
         chosen, stimulus = prepare_stimulus(chosen, images)
+    if stream:
+        chosen = prepare_stream(chosen, hold)
     if opened is not None and to not in WRITERS:
         emit_plan(opened, chosen, stimulus, load_backend(to), place, load_backend("reference"), checked=checked)
         return place

@@ -100,10 +100,7 @@ class LavaBackend:
         :class:`~snn_deploy.errors.BackendUnavailableError` for networks with Lava's own neurons, whose states only a reset sets.
         """
         self._check_network(network)
-        if _needs_stream(network):
-            raise BackendUnavailableError(
-                f"{network.name}: states of Lava's own neurons are not carried from frame to frame; run it on reference or cpu"
-            )
+        rules.require_carried(network)
         return LavaStream(self.execute, network, state)
 
     def execute(

@@ -48,12 +48,6 @@ class Layout:
 
 def lay_out(network: Network) -> Layout:
     """The layout of ``network``; :class:`~snn_deploy.errors.BackendUnavailableError` names an input with too wide payloads."""
-    holding = [each.name for each in network.populations if each.neuron is not None and each.neuron.holds_back]
-    if holding:
-        raise BackendUnavailableError(
-            f"{holding[0]}: holds changes back, as streams do on reference, cpu and lava; the chip's program of this bundle has "
-            "no step for it: emit the network as it was converted"
-        )
     own, network = network, _undelayed(network)
     scales = {network.input.name: 0}
     for population, connections in network.layers():
@@ -85,8 +79,9 @@ def is_plain(connection: Connection) -> bool:
 
 
 def _undelayed(network: Network) -> Network:
-    """Without delays, where counts do not depend on them; else as it is."""
-    if network.mode != "exact":
+    """Without delays, where counts do not depend on them, as those of neurons that hold changes back do; else as it is."""
+    holding = any(each.neuron is not None and each.neuron.holds_back for each in network.populations)
+    if network.mode != "exact" or holding:
         return network
     try:
         return undelay(network)

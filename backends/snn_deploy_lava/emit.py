@@ -1,7 +1,8 @@
 """Writes a network as a folder that runs anywhere with Python and lava-nc: the *bundle*.
 
 It holds the ``.snn`` file, the runtime of this backend, a self-check with the counts it must give, and a
-conformance test for a team's own model of the neuron on the chip. snn-deploy is not needed to run it.
+conformance test for a team's own model of the neuron on the chip. snn-deploy is not needed to run it. The images of a network of
+streams are the frames of one stream.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.registry import load_backend
+from snn_deploy.backend.stream import open_stream
 from snn_deploy.errors import ArtifactError, BackendError
 from snn_deploy.files import check_new_folder, write_folder
 from snn_deploy.network import artifact
@@ -27,6 +29,7 @@ from snn_deploy.network.limits import MAX_EXPONENT, STATE_MAX
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
+from snn_deploy.network.streaming import prepare_stream
 from snn_deploy_lava import rules
 from snn_deploy_lava.chip_layout import Layout, lay_out
 from snn_deploy_lava.chip_processes import describe_layout, describe_processes
@@ -39,6 +42,11 @@ BUNDLE = _HERE / "bundle"
 """Files of a bundle that are written as they are, or filled in."""
 
 _STUB = '"""The part of snn-deploy\'s Lava backend that runs without snn-deploy."""\n'
+
+_STREAM = """Images are the frames of one stream, in the order of the file: the input sends the change from each to the next,
+neurons keep membranes and counts, and biases join in the first frame only. Counts are those after each frame, and a trace has a
+batch for each.
+"""
 
 _SWEEP = 127
 """Largest input payload of the conformance test."""
@@ -54,9 +62,9 @@ def write_bundle(
 ) -> str:
     """Write the bundle into ``directory``, which must not exist; returns the SHA-256 of its manifest.
 
-    ``stimulus`` (B, C, H, W) is the self-check's input (seeded noise by default), and ``backend`` (the reference by
-    default) computes the expected counts. A network that violates constraints of Loihi 2 is refused with all of them,
-    unless it is for the simulator only (``any_target``).
+    ``stimulus`` (B, C, H, W) is the self-check's input (seeded noise by default), of a network of streams the frames of one, and
+    ``backend`` (the reference by default) computes the expected counts. A network that violates constraints of Loihi 2 is refused
+    with all of them, unless it is for the simulator only (``any_target``).
     """
     check_new_folder(directory, ArtifactError)
     contents = make_bundle(network, stimulus, backend or load_backend("reference"), any_target=any_target)
@@ -69,6 +77,8 @@ def make_bundle(
 ) -> dict[str, bytes]:
     """The files of the bundle by their path in its folder; see :func:`write_bundle`."""
     rules.require_runnable(network)
+    if network.stream:
+        rules.require_carried(network)
     if not any_target:
         rules.check(network)
     probe = make_conformance_network(network)
@@ -108,9 +118,10 @@ def make_conformance_network(network: Network) -> Network:
         connections.append(_drive(source, layer))
     outputs = tuple(Output(population.name, population.name) for population in populations[1:])
     steps = network.steps if network.mode == "rate" else 1
-    return align(
+    layers = align(
         Network(f"{network.name} conformance", network.mode, steps, tuple(populations), tuple(connections), outputs)
     )
+    return prepare_stream(layers) if network.stream else layers
 
 
 def _kinds(network: Network) -> Iterator[Population]:
@@ -162,12 +173,15 @@ def _drive(source: Population, layer: Population) -> Connection:
 
 
 def _noise(network: Network) -> Int64:
-    rng = np.random.default_rng(0)
-    return rng.integers(network.input.input_min, network.input.input_max + 1, (1, *network.input.shape))
+    """One image, or three frames."""
+    rng, images = np.random.default_rng(0), 3 if network.stream else 1
+    return rng.integers(network.input.input_min, network.input.input_max + 1, (images, *network.input.shape))
 
 
 def _sweep(network: Network) -> Int64:
-    return np.arange(-_SWEEP, _SWEEP + 1, dtype=np.int64).reshape(1, *network.input.shape)
+    """Up, and of frames down again and back to nothing: every count is taken back."""
+    up = np.arange(-_SWEEP, _SWEEP + 1, dtype=np.int64).reshape(1, *network.input.shape)
+    return np.concatenate([up, up[..., ::-1], 0 * up]) if network.stream else up
 
 
 def list_runtime(program: str) -> dict[str, bytes]:
@@ -180,11 +194,17 @@ def list_runtime(program: str) -> dict[str, bytes]:
 
 
 def _case(prefix: str, network: Network, stimulus: Int64, backend: Backend) -> dict[str, bytes]:
-    """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` computes."""
+    """``network.snn``, ``input.npy`` and ``expected.npz``, the counts that ``backend`` computes; of frames, those after each."""
+    if network.stream:
+        stream = open_stream(backend, network)
+        runs = [stream.push(frame[None]) for frame in stimulus]
+        counts = {name: np.concatenate([run.counts[name] for run in runs]) for name in runs[0].counts}
+    else:
+        counts = dict(backend.run(network, stimulus).counts)
     return {
         f"{prefix}network.snn": artifact.encode(network),
         f"{prefix}input.npy": encode_stimulus(stimulus),
-        f"{prefix}expected.npz": encode_counts(backend.run(network, stimulus).counts),
+        f"{prefix}expected.npz": encode_counts(counts),
     }
 
 
@@ -216,7 +236,8 @@ def _readme(network: Network, layout: Layout | None) -> str:
         mode=network.mode,
         duration=network.duration,
         digest=artifact.digest(network),
-        shape=", ".join(map(str, network.input.shape)),
+        yours=f"your {'frames' if network.stream else 'image'}, (B, {', '.join(map(str, network.input.shape))})",
+        stream=_STREAM if network.stream else "",
         outputs=", ".join(outputs),
         per_step=" / steps" if network.mode == "rate" else "",
         hook=f"{own}; and for profilers",

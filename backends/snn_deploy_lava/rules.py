@@ -64,6 +64,14 @@ def require_runnable(network: Network) -> None:
         raise BackendUnavailableError(f"{network.name} cannot run in Lava: " + "; ".join(violations))
 
 
+def require_carried(network: Network) -> None:
+    """:class:`BackendUnavailableError` for a stream of Lava's own neurons, whose states only a reset sets."""
+    if any(population.neuron is not None and population.neuron.is_stock for population in network.populations):
+        raise BackendUnavailableError(
+            f"{network.name}: states of Lava's own neurons are not carried from frame to frame; run it on reference or cpu"
+        )
+
+
 def check(network: Network) -> None:
     """Raise :class:`BackendUnavailableError` with every violation."""
     violations = list_violations(network)

@@ -14,7 +14,7 @@ from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.convert import input_scale
 from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
-from snn_deploy.data import event_file, images, picture_file
+from snn_deploy.data import array_file, event_file, images, picture_file
 from snn_deploy.data.payload_file import holds_payloads, read_payloads
 from snn_deploy.data.stimulus import prepare_stimulus
 from snn_deploy.display.console import note, progress
@@ -317,6 +317,10 @@ def stimulus(arguments: argparse.Namespace, network: Network) -> tuple[Network, 
             f"{arguments.input}: int64, taken as input payloads and not as pixels; save pixels as uint8, uint16 or floats"
         )
         return sized, payloads
+    if array_file.holds_windows(arguments.input):
+        _refuse_changes(arguments, "an image for every step")
+        windows = array_file.read_windows(arguments.input, network.input.shape[0], network.picture)
+        return prepare_stimulus(network, windows, str(arguments.input))
     _, noisy = clean_and_noisy(arguments, network)
     return prepare_stimulus(network, noisy, str(arguments.input))
 

@@ -30,6 +30,23 @@ def read_arrays(path: Path, channels: int, scale: PictureScale) -> list[Float32]
     return [arrange(values, channels, scale, where) for where, values in _stored(path)]
 
 
+def holds_windows(path: Path) -> bool:
+    """Whether ``path`` is a ``.npy`` file of five axes: an image for every step of a window."""
+    try:
+        return path.suffix == ".npy" and np.load(path, mmap_mode="r", allow_pickle=False).ndim == 5
+    except (OSError, EOFError, ValueError):
+        return False
+
+
+def read_windows(path: Path, channels: int, scale: PictureScale) -> Float32:
+    """The images of every step of windows, (B, T, C, H, W), as float32; :class:`StimulusError` for anything else."""
+    [(where, values)] = _stored(path)
+    if values.ndim != 5 or 0 in values.shape:
+        raise StimulusError(f"{where}: shape {values.shape}; (batch, step, {channels}, height, width) is needed")
+    images = arrange(values.reshape(-1, *values.shape[2:]), channels, scale, where)
+    return images.reshape(*values.shape[:2], *images.shape[1:])
+
+
 def arrange(values: Array, channels: int, scale: PictureScale, where: str) -> Float32:
     """``values`` of any layout that ``channels`` tell as float32 (B, C, H, W), integers brought into the network's range."""
     values = values.astype(np.uint8) if values.dtype == np.bool_ else values

@@ -39,6 +39,10 @@ def emit_plan(
         raise BackendUnavailableError(f"backend {emitter.name} cannot write a plan; choose lava")
     if stimulus is None:
         raise PlanError("a plan is written with an image, which its files compare; give one of the plan's size")
+    if network.stream:
+        raise PlanError(
+            f"{network.name} is prepared for streams, and a plan runs still images; emit the network as it was converted"
+        )
     check_image(plan, network)
     check_new_folder(directory)
     groups = tuple(

@@ -113,6 +113,12 @@ class Session:
         readouts: dict[str, None] = {}
         with ExitStack() as opened:
             recordings = [opened.enter_context(open_recording(trace, network, self.readout)) for trace in self.traces]
+            streams = [recording.name for recording in recordings if recording.frames]
+            if streams:
+                raise VerificationError(
+                    f"{streams[0]}: is a recording of a stream, frame by frame; compare it by itself: snn-deploy verify NETWORK "
+                    "--trace FILE, or verification.stream_session.verify_stream"
+                )
             schedules = list_schedules(network, recordings)
             comparison = Comparison(
                 network, self.level, share=self.share, schedules=schedules, replay=self.level >= Level.TRAIN

@@ -60,6 +60,7 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "plan": (("MODEL", "--input", "PIC"), ("NET", "--input", "PIC")),
     "sweep": (("MODEL", "--input", "PIC", "--grid", "levels=3"),),
     "emit": (
+        ("NET", "--to", "lava", "--out", "bundle", "--stream", "frames"),
         ("NET", "--to", "lava", "--out", "bundle"),
         ("NET", "--to", "sanafe", "--out", "files"),
         ("NET", "--to", "onnx", "--out", "o.onnx"),
@@ -181,7 +182,7 @@ NEEDS = [
     (("evaluate", "NET", "--data", "PICS", "--task", "denoise"), "--overlap 8", "without --tile"),
     (("evaluate", "NET", "--data", "PICS", "--task", "denoise"), "--seed 8", "without --noise"),
     (("diff", "NET", "NET"), "--crop 8x8", "without --input"),
-    (("emit", "NET", "--to", "onnx", "--out", "o.onnx"), "--crop 8x8", "without --input"),
+    (("emit", "NET", "--to", "onnx", "--out", "o.onnx"), "--crop 8x8", "without --input or --stream"),
     (("view", "NET"), "--backend cpu", "without --input"),
     (
         ("estimate", "NET", "--rate", "0.1", "--target", "cmos45-int8"),

@@ -145,3 +145,21 @@ def test_noise_is_a_share_of_the_way_from_black_to_white() -> None:
 def test_photographs_are_gray_or_color() -> None:
     with pytest.raises(StimulusError, match=r"^the network reads 2 channels, .*\(images, 2, height, width\)"):
         load_calibration_images(None, 2)
+
+
+def test_images_of_every_step(tmp_path: Path) -> None:
+    """Five axes: windows of values, or of pixels, whose channels may stand last; other numbers of axes are none."""
+    values = np.random.default_rng(0).random((2, 3, 1, 4, 5), np.float32)
+    np.save(tmp_path / "w.npy", values)
+    np.save(tmp_path / "bytes.npy", np.full((1, 2, 4, 5, 3), 255, np.uint8))
+    np.save(tmp_path / "image.npy", values[0])
+    assert array_file.holds_windows(tmp_path / "w.npy")
+    assert not array_file.holds_windows(tmp_path / "image.npy")
+    assert not array_file.holds_windows(tmp_path / "absent.npy")
+    scale = PictureScale()
+    assert np.array_equal(array_file.read_windows(tmp_path / "w.npy", 1, scale), values)
+    pixels = array_file.read_windows(tmp_path / "bytes.npy", 3, scale)
+    assert pixels.shape == (1, 2, 3, 4, 5)
+    assert np.all(pixels == 1)
+    with pytest.raises(StimulusError, match=r"shape \(3, 1, 4, 5\); \(batch, step, 1, height, width\) is needed$"):
+        array_file.read_windows(tmp_path / "image.npy", 1, scale)

@@ -9,12 +9,14 @@ model beside it is the reference. One step, with :math:`M = 2^{23} - 1`, every q
     v &\leftarrow \min(\max(v + I + b, -M), M) \\
     k &= \min(\max(\lfloor (v - s) / \theta \rfloor, k_{min}), k_{max}) \\
     k &\leftarrow \min(\max(k, a_{min} - a), a_{max} - a)     \qquad \text{(where counts are bounded)} \\
+    k &\leftarrow 0 \text{ where } |k| \le \text{hold}  \qquad \text{(0, but in streams)} \\
     v &\leftarrow v - k \theta, \quad a \leftarrow a + k, \quad \text{send } k \text{ as a graded event if } k \ne 0
 
 ``s`` is 1 where firing is strict (:math:`v > \theta`) and else 0. With a hard reset (``hard``) :math:`v \leftarrow 0`
 where :math:`k \ne 0`. The bias b enters once at the step ``start``
 (``bias_repeats`` false) or at every step from it on; before ``start`` the neuron integrates and does not fire. At
-the onset of an image (``clock``) :math:`v \leftarrow v_0` and :math:`a \leftarrow 0`, before the current is added.
+the onset of an image (``clock``) :math:`v \leftarrow v_0` and :math:`a \leftarrow 0`, before the current is added. Where images are
+the frames of a stream (``frames``), reset and bias are of the first alone, and the others go on from v and a.
 Division by a power of two is a shift; without a divider, test the thresholds :math:`\theta 2^n, \dots, \theta` once
 each in descending order (``fire_ladder`` in ``snn_deploy_lava.runtime.arithmetic``).
 

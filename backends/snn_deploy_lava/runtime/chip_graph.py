@@ -62,7 +62,7 @@ class Origin:
         return self.port.flatten() if self.adapters is None else self.adapters.to_dense(self.port, self.name)
 
 
-def plan_schedule(network: Description, images: int) -> Schedule:
+def plan_schedule(network: Description, images: int, *, frames: bool = False) -> Schedule:
     """Schedule of ``images`` images on the chip, which resets at intervals of 2**n steps (lava-dl, ``mnist/run.ipynb``).
 
     Without delays all populations begin an image together; else, and where only resets start neurons, each as its wave arrives.
@@ -72,7 +72,7 @@ def plan_schedule(network: Description, images: int) -> Schedule:
     if stream and not network.aligned:
         raise ValueError("only networks with aligned delays, or without, run on the chip")
     interval = 1 << ((window if stream else network.duration) + spare - 1).bit_length()
-    return Schedule(images, window, interval, network.duration - window, stream)
+    return Schedule(images, window, interval, network.duration - window, stream, frames)
 
 
 def build(
@@ -83,7 +83,10 @@ def build(
     recording: Recording,
     adapters: Adapters | None = None,
 ) -> Graph:
-    """The graph that sends ``stimulus`` (B, C, H, W) through ``network``; without ``adapters``, all of it in the simulator."""
+    """The graph that sends ``stimulus`` (B, C, H, W) through ``network``; without ``adapters``, all of it in the simulator.
+
+    Of the frames of a stream (``schedule.frames``) ``stimulus`` are the changes.
+    """
     repeats = int(network.manifest["steps"]) if network.manifest["mode"] == "rate" else 1
     first, *others = network.manifest["populations"]
     images = axes.maps_to_lava(stimulus.astype(np.int32))

@@ -50,7 +50,7 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     if not checked:
         return 0
     with np.load(folder / "expected.npz", allow_pickle=False) as expected:
-        lines = trace.list_differences({name: expected[name] for name in expected.files}, records)
+        lines = trace.list_differences(network, {name: expected[name] for name in expected.files}, records)
     populations = f"{len(records)} population" + ("s" if len(records) > 1 else "")
     sys.stdout.write("\n".join(lines or [f"equal: {populations}, every count"]) + "\n")
     return 1 if lines else 0
@@ -99,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input",
         type=Path,
-        help=".npy (B, C, H, W) or (C, H, W): real values of an image, or integer payloads as they are; "
-        "without it the self-check input runs and its counts are compared",
+        help=".npy (B, C, H, W) or (C, H, W): real values of an image, or integer payloads as they are; a network of streams takes "
+        "them as frames, one in rate mode (B, T, C, H, W) as the inputs of every step; without it the self-check input runs and "
+        "its counts are compared",
     )
     parser.add_argument("--out", type=Path, help="trace to write (.npz)")
     parser.add_argument("--trains", action="store_true", help="keep every event of every step, not only counts")
@@ -125,15 +126,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read_payloads(network: Description, path: Path) -> Int64:
-    """Input payloads (B, C, H, W) int64 of an image file; ``clip(rint(x / unit))`` for real values."""
+    """Input payloads (B, C, H, W) int64 of an image file; ``clip(rint(x / unit))`` for real values.
+
+    In ``rate`` mode an input for every step, (B, T, C, H, W), may be given.
+    """
     values: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     record = network.manifest["populations"][0]
     if values.ndim == 3:
         values = values[None]
-    if values.ndim != 4 or values.shape[1:] != tuple(record["shape"]):
-        raise UsageError(
-            f"{path.name}: shape {values.shape}; the network expects (B, {', '.join(map(str, record['shape']))})"
-        )
+    shape = tuple(record["shape"])
+    by_step = (int(network.manifest["steps"]), *shape) if network.manifest["mode"] == "rate" else shape
+    if values.shape[1:] not in (shape, by_step):
+        forms = " or ".join(f"(B, {', '.join(map(str, form))})" for form in dict.fromkeys([shape, by_step]))
+        raise UsageError(f"{path.name}: shape {values.shape}; the network expects {forms}")
     low, high = record["input_min"], record["input_max"]
     if values.dtype.kind in "iu":
         if values.min() < low or values.max() > high:
@@ -151,7 +156,7 @@ def read_payloads(network: Description, path: Path) -> Int64:
 def run_bundle(folder: Path, stimulus: Int64, network: Description, options: argparse.Namespace) -> Result:
     """Records of the populations asked for, and the models by process on a chip.
 
-    Where the chip keeps the state of an image, each image is a run of its own.
+    Where the chip keeps the state of an image, each image is a run of its own. Counts of frames are those after each frame.
     """
     job = Job(
         trains=options.trains or options.states,
@@ -160,17 +165,20 @@ def run_bundle(folder: Path, stimulus: Int64, network: Description, options: arg
         conv="stock" if options.stock_conv else "exact",
         target=options.target,
         chip_graph=options.chip_graph or options.target == "loihi2",
+        frames=network.frames,
         board={} if options.board is None else board.read(options.board),
         record=_recorded(network, options.record or (["all"] if options.conformance else [])),
     )
     plan = ChipPlan.read(folder / "chip.json") if job.chip_graph else None
-    alone = plan is not None and plan.one_image
+    alone = plan is not None and plan.one_image and not network.frames
     runs = [stimulus[index : index + 1] for index in range(len(stimulus))] if alone else [stimulus]
     results = [_run_once(folder, images, network, job, options.timeout) for images in runs]
     records = {
         name: {key: np.concatenate([each[name][key] for each, _ in results]) for key in arrays}
         for name, arrays in results[0][0].items()
     }
+    if network.frames:
+        records = {name: {**arrays, "counts": np.cumsum(arrays["counts"], axis=0)} for name, arrays in records.items()}
     return records, results[0][1]
 
 

@@ -37,6 +37,11 @@ class Description:
         return int(max(record["start"] for record in self.manifest["populations"]) + self.manifest["steps"])
 
     @property
+    def frames(self) -> bool:
+        """Whether its images are frames of a stream, of which it computes the changes."""
+        return bool(self.manifest.get("stream"))
+
+    @property
     def needs_stream(self) -> bool:
         """Whether some neurons are Lava's own, which start on time only by the resets of a stream."""
         return any(_stock(record) for record in self.manifest["populations"][1:])

@@ -84,7 +84,7 @@ class Graph:
         return ((name, neuron) for name, neuron in self.neurons.items() if isinstance(neuron, MultiThreshold))
 
 
-def plan(network: Description, images: int, *, stream: bool) -> Schedule:
+def plan(network: Description, images: int, *, stream: bool, frames: bool = False) -> Schedule:
     """Schedule of ``images`` images; in ``exact`` mode each has one extra step, in which every neuron must be silent.
 
     Lava's own neurons need a stream, since only a reset starts them; off the schedule of one they run one image, from rest.
@@ -97,7 +97,7 @@ def plan(network: Description, images: int, *, stream: bool) -> Schedule:
     if network.needs_stream and not stream and images != 1:
         raise ValueError("Lava's own neurons run one image at a time where delays are not aligned")
     interval = (window if stream else network.duration) + spare
-    return Schedule(images, window, interval, network.duration - window, stream)
+    return Schedule(images, window, interval, network.duration - window, stream, frames)
 
 
 def build(
@@ -112,7 +112,8 @@ def build(
 
     ``stock`` folds exponents into the weights of ``Conv``, because Lava's own CPU model ignores ``weight_exp``. Networks of
     Lava's own neurons become Lava's own processes (:mod:`snn_deploy_lava.runtime.stock`); recorders are ours. ``carried``:
-    membranes and counts of each population from which the frames of a stream go on, one for each of ``stimulus``.
+    membranes and counts of each population from which the frames of a stream go on, one for each of ``stimulus``. Of the frames
+    of one stream (``schedule.frames``) ``stimulus`` are the changes.
     """
     repeats = int(network.manifest["steps"]) if network.manifest["mode"] == "rate" else 1
     first, *others = network.manifest["populations"]
@@ -165,6 +166,7 @@ def build_neuron(
         strict=neuron["strict"],
         hard=neuron.get("reset") == "zero",
         hold=neuron.get("hold", 0),
+        frames=schedule.frames,
         bias_repeats=network.manifest["mode"] == "rate",
         clock=schedule.clock(record["start"]),
         start=record["start"],

@@ -35,7 +35,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     with np.load(folder / "expected.npz", allow_pickle=False) as stored:
         expected = {name: stored[name] for name in stored.files}
     outputs = {name: records[name] for name in records if f"counts/{name}" in expected}
-    lines = trace.list_differences(expected, outputs)
+    lines = trace.list_differences(network, expected, outputs)
     sys.stdout.write("\n".join(lines or [f"equal: every count of {', '.join(outputs)}"]) + "\n")
     return 1 if lines else 0
 

@@ -4,6 +4,8 @@
   then was sent for the image before and is dropped. Any schedule, any delays.
 * *stream*: population p begins image k at ``start(p) + k * interval`` with an interval as short as the window, so each
   layer is reset as the wave of an image reaches it. Exact when every delay equals the difference of the starts.
+
+Images may be *frames* of a stream, in which the network computes changes alone: only the first of them begins from rest.
 """
 
 from __future__ import annotations
@@ -47,13 +49,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of a whole run of ``images`` images; ``window`` is the length in which events are counted."""
+    """Steps of a whole run of ``images`` images; ``window`` is the length in which events are counted.
+
+    ``frames``: the images are frames of a stream, so that states go on from each to the next.
+    """
 
     images: int
     window: int
     interval: int
     last_start: int
     stream: bool
+    frames: bool = False
 
     def clock(self, start: int) -> Clock:
         """Clock of a population that starts at ``start``."""

@@ -42,6 +42,7 @@ class Job:
 
     ``chip_graph``: the graph of the chip, whatever runs it (:mod:`snn_deploy_lava.runtime.chip_graph`); the folder then holds its
     plan, too. ``record``: populations that are recorded (empty: all). ``board``: settings of :mod:`snn_deploy_lava.runtime.board`.
+    ``frames``: the images are frames of one stream, in order.
     """
 
     trains: bool = False
@@ -51,6 +52,7 @@ class Job:
     fire: str = "closed"
     target: str = "sim"
     chip_graph: bool = False
+    frames: bool = False
     record: tuple[str, ...] = ()
     board: dict[str, str] = field(default_factory=dict)
 
@@ -108,8 +110,10 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
 
     recording = graphs.Recording(folder, job.trains, job.states, job.record)
     simulator = models.make_run_configuration(job.conv, job.fire)  # type: ignore[arg-type]
+    if job.frames:
+        stimulus = list_changes(stimulus)
     if not job.chip_graph:
-        schedule = graphs.plan(network, len(stimulus), stream=job.stream)
+        schedule = graphs.plan(network, len(stimulus), stream=job.stream, frames=job.frames)
         carried = _read_carried(folder, network)
         graph = graphs.build(network, stimulus, schedule, recording, job.conv, carried)  # type: ignore[arg-type]
         return graph, simulator, schedule.steps
@@ -118,7 +122,7 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
 
     adapters = chip.Adapters() if job.target == "loihi2" else None
     board.use(job.board)
-    schedule = chip_graph.plan_schedule(network, len(stimulus))
+    schedule = chip_graph.plan_schedule(network, len(stimulus), frames=job.frames)
     graph = chip_graph.build(network, ChipPlan.read(folder / "chip.json"), stimulus, schedule, recording, adapters)
     if adapters is None:
         return graph, simulator, schedule.steps
@@ -130,6 +134,11 @@ def _prepare(job: Job, network: description.Description, stimulus: Any, folder: 
         chip.make_run_configuration(named, chip.load_hook("callback_fxs", schedule.steps) or ()),
         schedule.steps,
     )
+
+
+def list_changes(frames: Any) -> Any:
+    """What the input of a stream sends of ``frames`` (F, C, H, W): each minus the one before it, the first as it is."""
+    return np.diff(frames, axis=0, prepend=np.zeros_like(frames[:1]))
 
 
 def _read_carried(folder: Path, network: description.Description) -> dict[str, tuple[Any, Any]] | None:

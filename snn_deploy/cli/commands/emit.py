@@ -7,11 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from snn_deploy.arrays import Int64
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
+from snn_deploy.cli import streams
 from snn_deploy.cli.clipping import record_clipping
-from snn_deploy.cli.modes import IMAGE, NOISE, Mode, Modes
+from snn_deploy.cli.modes import NOISE, Mode, Modes, Need
+from snn_deploy.cli.streams import StreamInput
 from snn_deploy.display.console import note, progress, show_json, suggest_next
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy.exchange.integer_onnx import write_onnx
@@ -30,8 +35,13 @@ FOLDERS = ("lava", "sanafe")
 MODES = Modes(
     (
         Mode(
+            "with --to lava --stream",
+            "network to out simulator_only stream frames bin dead_zone hold crop noise seed json",
+            lambda arguments: arguments.to == "lava" and arguments.stream is not None,
+        ),
+        Mode(
             "with --to lava",
-            "network to out simulator_only input crop noise seed plan json",
+            "network to out simulator_only input bin crop noise seed plan json",
             lambda arguments: arguments.to == "lava",
         ),
         Mode(
@@ -39,7 +49,7 @@ MODES = Modes(
         ),
         Mode("unless --to is lava or sanafe", "network to out input crop json"),
     ),
-    (IMAGE, NOISE),
+    (Need("crop noise seed", "without --input or --stream", streams.is_shown), NOISE, streams.BIN),
 )
 
 
@@ -62,6 +72,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder or file to write")
     parser.add_argument("--simulator-only", action="store_true", help="lava: skip Loihi 2 constraint checks")
     shared.add_stimulus(parser, required=False)
+    streams.add_options(parser)
     shared.add_plan(parser, "lava: write a bundle for each group of layers, and a program that runs the image")
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -73,7 +84,10 @@ def execute(arguments: argparse.Namespace) -> int:
         shared.check_suffix(arguments.out, f".{arguments.to}")
     network = artifact.load(arguments.network)
     plan, stimulus = shared.planned(arguments, network), None
-    if arguments.input is not None:
+    if arguments.stream is not None:
+        streams.check_one(arguments)
+        network, stimulus = _frames(arguments, network)
+    elif arguments.input is not None:
         network, stimulus = shared.stimulus(arguments, network)
     with progress(f"emit {network.name}") as report:
         if plan is not None:
@@ -96,3 +110,9 @@ def execute(arguments: argparse.Namespace) -> int:
     elif arguments.to == "onnx":
         suggest_next("snn-deploy", "verify", arguments.network, "--prove", "--emitted", arguments.out)
     return 0
+
+
+def _frames(arguments: argparse.Namespace, network: Network) -> tuple[Network, Int64]:
+    """``network`` as it streams, and the frames (B, C, H, W) of the self-check."""
+    given = StreamInput.of(arguments, network)
+    return given.network, np.concatenate(list(given))

@@ -17,6 +17,7 @@ from snn_deploy.cli.commands import (
     verify_certificate,
     verify_counters,
     verify_folder,
+    verify_frames,
     verify_proof,
     verify_recordings,
     verify_stream,
@@ -191,6 +192,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is None and not arguments.trace:
         raise VerificationError("give --input FILE, the image for every backend, or --stream PATH, frames of a stream")
     key = verify_certificate.prepare(arguments)
+    if verify_frames.holds_frames(arguments, network):
+        return verify_frames.execute(arguments, network, None if asked is None else LEVELS[asked])
     if arguments.shuffle is not None:
         return _shuffled(arguments, network)
     if arguments.trace and asked is None and not arguments.spread:

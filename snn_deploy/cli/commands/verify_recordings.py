@@ -61,19 +61,24 @@ def choose_level(arguments: argparse.Namespace, network: Network) -> Level:
         ]
         sized = _sized(network, recordings)
         level = find_level(sized, recordings)
+    note_level(level)
+    return level
+
+
+def note_level(level: Level) -> None:
+    """Say why ``level``, the strictest that recordings allow, is not that of every event."""
     if level < Level.TRAIN:
         what = "the outputs" if level is Level.OUTPUT_COUNT else "counts, not steps that can be compared"
         note(f"the recordings hold {what}: compared at level {level.label}; --level train asks for every event")
-    return level
 
 
 def _sized(network: Network, recordings: Sequence[Batches]) -> Network:
     """``network`` at the size of the images that ``recordings`` hold."""
     for recording in recordings:
         payloads = recording.stimulus(0)
-        if payloads is not None and payloads.shape[2:] != network.input.shape[1:]:
+        if payloads is not None and payloads.shape[-2:] != network.input.shape[1:]:
             with suppress(NetworkError):
-                return network.at_size(*payloads.shape[2:])
+                return network.at_size(*payloads.shape[-2:])
     return network
 
 

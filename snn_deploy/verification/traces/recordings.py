@@ -52,7 +52,8 @@ class Batches:
     """An open recording: ``images`` in each of its batches, ``read`` gives one of these, ``time`` says what steps mean.
 
     ``network`` is the digest of what it says that it recorded; ``kinds`` are the arrays of every population of the first batch;
-    ``stimulus`` gives the payloads (B, C, H, W) of a batch, or ``None`` where the recording does not hold them.
+    ``stimulus`` gives the payloads (B, C, H, W) of a batch, or ``None`` where the recording does not hold them. ``frames``: its
+    batches are the frames of streams, in order.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Batches:
     network: str | None
     kinds: Mapping[str, frozenset[str]]
     stimulus: Callable[[int], Int64 | None] = lambda _: None
+    frames: bool = False
 
 
 @contextmanager
@@ -84,6 +86,7 @@ def open_recording(source: Path | Trace, network: Network, readout: Readout) -> 
                 file.header.network,
                 {renamed.get(name, name): kinds for name, kinds in file.kinds(0).items()},
                 file.stimulus,
+                file.header.frames,
             )
 
 

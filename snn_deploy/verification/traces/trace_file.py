@@ -7,7 +7,8 @@ A file holds arrays named ``BATCH/KIND/POPULATION`` (``0/trains/enc1/b``), where
      "network": SHA-256 or null, "batches": [{"images": 2, "stimulus": SHA-256 or null}]}
 
 ``time`` is ``window`` where trains and states hold each population's own window, and ``recording`` where they hold the
-whole recording, whose lag :mod:`snn_deploy.verification.traces.alignment` finds. Nothing is unpickled, no array is read
+whole recording, whose lag :mod:`snn_deploy.verification.traces.alignment` finds. With ``"frames": true`` the batches are the frames
+of streams, in order: counts are those after a frame, and stand beside its trains. Nothing is unpickled, no array is read
 before its size is checked, and none before it is looked at: one population of one batch is in memory at a time.
 ``docs/reference/trace-format.md`` says it all again for those who write such files.
 """
@@ -84,13 +85,17 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class TraceHeader:
-    """What a trace file says about itself; ``stimuli`` and ``images`` have one entry for each batch."""
+    """What a trace file says about itself; ``stimuli`` and ``images`` have one entry for each batch.
+
+    ``frames``: the batches are frames of streams, and ``images`` how many streams run side by side.
+    """
 
     name: str
     time: Time
     network: str | None
     images: tuple[int, ...]
     stimuli: tuple[str | None, ...]
+    frames: bool = False
 
 
 def write_trace(path: Path, batches: Iterable[Trace]) -> TraceHeader:
@@ -198,15 +203,19 @@ class TraceFile:
         return {population: frozenset(entries) for population, entries in self._entries[index].items()}
 
     def stimulus(self, index: int) -> Int64 | None:
-        """Payloads (B, C, H, W) int64 that batch ``index`` was recorded of; ``None`` where the file does not hold them."""
+        """Payloads (B, C, H, W) int64 that batch ``index`` was recorded of; ``None`` where the file does not hold them.
+
+        (B, T, C, H, W) where every step of a window has an input of its own.
+        """
         info, said = self._stimuli.get(index), self.header.stimuli[index]
         if info is None:
             return None
         where = f"{self.path}: batch {index}: {STIMULUS}"
         payloads: Int64 = self._read(where, {STIMULUS: info})[STIMULUS].astype(np.int64)
-        if payloads.ndim != 4 or len(payloads) != self.header.images[index]:
+        if payloads.ndim not in (4, 5) or len(payloads) != self.header.images[index]:
             raise VerificationError(
-                f"{where}: shape {payloads.shape}; ({self.header.images[index]}, C, H, W) is expected"
+                f"{where}: shape {payloads.shape}; ({self.header.images[index]}, C, H, W) is expected, or with an axis of steps "
+                "behind the first"
             )
         if said is not None and digest_stimulus(payloads) != said:
             raise VerificationError(f"{where}: is not the one that the manifest names by its digest")
@@ -238,6 +247,15 @@ class TraceFile:
         empty = [index for index, found in entries.items() if not found]
         if empty:
             raise VerificationError(f"batch {empty[0]} contains no arrays")
+        for index, found in entries.items():
+            bare = [
+                name for name, kinds in found.items() if header.frames and "trains" in kinds and "counts" not in kinds
+            ]
+            if bare:
+                raise VerificationError(
+                    f"batch {index}: {bare[0]}: trains without counts; of a frame, counts are what was counted since the stream "
+                    "began, and do not follow from its trains: give them, too"
+                )
         return header, entries, stimuli
 
     def _text(self, info: zipfile.ZipInfo) -> str:
@@ -339,6 +357,7 @@ def _parse(text: str) -> TraceHeader:
             network=record["network"],
             images=tuple(batch["images"] for batch in record["batches"]),
             stimuli=tuple(batch["stimulus"] for batch in record["batches"]),
+            frames=record.get("frames", False),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise VerificationError(f"the manifest is incomplete or not JSON: {_reason(error)}") from error
@@ -349,8 +368,11 @@ def _parse(text: str) -> TraceHeader:
         or not all(text is None or isinstance(text, str) for text in texts)
         or not header.images
         or not all(type(images) is int and images > 0 for images in header.images)
+        or type(header.frames) is not bool
     ):
         raise VerificationError("the manifest holds a value of the wrong type, or no batch")
+    if header.frames and (header.time != "window" or len(set(header.images)) > 1):
+        raise VerificationError("frames of streams are windows, and every batch has as many images: one of each stream")
     return header
 
 

@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -116,12 +116,13 @@ def planted(fault: str) -> Iterator[None]:
     from lava.proc.conv.process import Conv
     from lava.proc.io.source import PySendModelFloat, RingBuffer
 
-    from snn_deploy_lava.runtime import chip, graph, models
+    from snn_deploy_lava.runtime import chip, chip_graph, graph, models, worker
     from snn_deploy_lava.runtime.processes import traffic
 
     own = chip.load_hook
     recorder = traffic.Recorder
     adapters = chip.Adapters
+    build = graph.build_neuron
     faults: dict[str, tuple[Any, str, Any]] = {
         "missing model": (chip, "load_hook", lambda *_: {}),
         "Lava's own Conv": (
@@ -138,6 +139,12 @@ def planted(fault: str) -> Iterator[None]:
             "load_hook",
             lambda name, *args: HOOKS[name](*args) if name in HOOKS else own(name, *args),
         ),
+        "frames begun anew": (
+            chip_graph,
+            "build_neuron",
+            lambda network, record, schedule, **own: build(network, record, replace(schedule, frames=False), **own),
+        ),
+        "frames without a difference": (worker, "list_changes", lambda frames: frames),
         "unsigned read-out": (graph, "Recorder", lambda **fields: recorder(**{**fields, "sign_bits": 0})),
     }
     if not fault:

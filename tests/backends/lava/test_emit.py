@@ -27,7 +27,7 @@ from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.testing import random_stimulus, random_unet
 from snn_deploy.verification import Level, Status, compare
-from snn_deploy.verification.traces.trace_file import read_trace
+from snn_deploy.verification.traces.trace_file import TraceFile, read_trace
 from snn_deploy_lava import rules
 from snn_deploy_lava.emit import make_conformance_network, write_bundle
 from snn_deploy_lava.runtime import command, description, trace
@@ -165,6 +165,27 @@ def test_real_inputs_are_rounded_as_backends_round_them(bundle: Path, network: N
     np.save(tmp_path / "x.npy", image)
     got = command.read_payloads(description.read(bundle / "network.snn"), tmp_path / "x.npy")
     assert np.array_equal(got, quantize_images(network, image))
+
+
+@needs_lava
+@pytest.mark.slow
+def test_an_input_for_every_step(tmp_path: Path) -> None:
+    """On the simulator and on the graph of the chip; the trace holds them."""
+    network = random_unet("rate", 0, size=8, steps=4)
+    windows = np.stack([random_stimulus(network, seed, 2) for seed in range(4)], axis=1)
+    write_bundle(network, tmp_path / "bundle", windows)
+    np.save(tmp_path / "other.npy", windows[:, :3])
+    for arguments in ((), ("--chip-graph",)):
+        done = run(sys.executable, tmp_path / "bundle", "--record", "all", "--out", str(tmp_path / "t.npz"), *arguments)
+        assert done.stdout == f"equal: {len(network.populations)} populations, every count\n", done.stderr
+    with TraceFile(tmp_path / "t.npz") as file:
+        stimulus = file.stimulus(0)
+        assert stimulus is not None
+        assert np.array_equal(stimulus, windows)
+    refused = run(sys.executable, tmp_path / "bundle", "--input", str(tmp_path / "other.npy"))
+    channels = network.input.shape[0]
+    assert refused.returncode == 3
+    assert f"the network expects (B, {channels}, 8, 8) or (B, 4, {channels}, 8, 8)" in refused.stderr
 
 
 def test_digests_are_those_of_snn_deploy(network: Network) -> None:

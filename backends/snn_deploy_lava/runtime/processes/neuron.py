@@ -39,7 +39,8 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
     times theta from the membrane, or resets it to zero (``hard``). ``clock`` says when an image begins here and ``start``
     from which step of the image the layer fires; the bias is added once, at ``start``, or at every step from then on
     (``bias_repeats``). ``carried``: membranes and counts (B, X, Y, C) from which each image goes on, as the frames of a stream
-    do; without them images begin from rest. ``hold``: changes of at most so many counts are not sent.
+    do; without them images begin from rest. ``frames``: images are frames of a stream: all but the first go on from the states
+    of the one before, and the bias joins in the first. ``hold``: changes of at most so many counts are not sent.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
         end: int,
         name: str,
         carried: tuple[Int64, Int64] | None = None,
+        frames: bool = False,
         hold: int = 0,
     ) -> None:
         super().__init__(
@@ -73,6 +75,7 @@ class MultiThreshold(AbstractProcess):  # type: ignore[misc]
             start=start,
             end=end,
             carried=carried,
+            frames=frames,
             hold=hold,
         )
         self.a_in = InPort(shape=shape)
@@ -106,12 +109,13 @@ class PyMultiThreshold(PyLoihiProcessModel):  # type: ignore[misc]
         """One step: integrate, fire, send."""
         current = self.a_in.recv().astype(np.int64)
         start, clock = self.proc_params["start"], self.proc_params["clock"]
-        step = clock.image_step(self.time_step - 1)
-        if step == clock.onset:
-            self._begin(clock.image(self.time_step - 1))
+        step, image = clock.image_step(self.time_step - 1), clock.image(self.time_step - 1)
+        goes_on = self.proc_params["frames"] and image > 0
+        if step == clock.onset and not goes_on:
+            self._begin(image)
         if step == 0:
             current[:] = 0
-        if step == start or (step > start and self.proc_params["bias_repeats"]):
+        if not goes_on and (step == start or (step > start and self.proc_params["bias_repeats"])):
             current += self.bias
         raised = self.v + current
         self.v[:] = np.clip(raised, -STATE_MAX, STATE_MAX)
