@@ -263,6 +263,7 @@ def finetune(
     rate: float = 2e-3,
     validation: float = 0.1,
     loss: Literal["float", "data"] = "float",
+    operations: float | None = None,
     device: str = "cpu",
 ) -> Tuned:
     """Convert ``model`` with ``options`` and train its network's integers on ``data``; needs PyTorch (extra ``train``).
@@ -270,7 +271,8 @@ def finetune(
     Writes the network to ``out`` (.snn), and returns it with the checks on the share ``validation`` of the images; ``data`` must
     never be the test set. ``loss``: what outputs should be near to, those of the ``float`` model, for which any images will do, or
     the labels or clean images of the ``data``. ``rate`` is Adam's learning rate, as a share of the largest weight; ``patch`` the
-    side of the patches, of which ``batch`` make a training step.
+    side of the patches, of which ``batch`` make a training step. ``operations``: the most synaptic operations per multiplication of
+    the plain conversion, by fewer events, weights and channels; ``Tuned.is_met`` says whether that was reached.
     :class:`~snn_deploy.errors.BackendUnavailableError` without PyTorch, ``ReportError`` where ``out`` cannot be written.
     """
     try:
@@ -285,7 +287,7 @@ def finetune(
     chosen = preset(options) if isinstance(options, str) else options
     entries = list_training(Path(data), task)
     drawn = Data.of(entries, task, own_channels(source), validation, noise, patch, seed)
-    schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed, loss=loss)
+    schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed, loss=loss, operations=operations)
     with watched("finetune") as report:
         tuned = train(
             source,

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from snn_deploy import __version__
-from snn_deploy.backend.protocol import Progress as Report
 from snn_deploy.display.columns import fit
 from snn_deploy.display.names import visible
 from snn_deploy.display.remaining import Remaining
@@ -130,9 +129,16 @@ def suggest_next(*words: object) -> None:
     note(f"next: {shlex.join(map(str, words))}")
 
 
+class Report(Protocol):
+    """Told how far work is; ``detail`` stands beside its description from then on."""
+
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        """``done`` of ``total`` parts are done."""
+
+
 @contextmanager
 def progress(description: str) -> Iterator[Report]:
-    """A progress bar on a terminal's standard error, or in a notebook; yields ``report(done, total)``.
+    """A progress bar on a terminal's standard error, or in a notebook; yields ``report(done, total, detail)``.
 
     Where the work will take more than a minute, a line says so, in a terminal or not.
     """
@@ -148,8 +154,9 @@ def progress(description: str) -> Iterator[Report]:
         task = bar.add_task(visible(description), total=None)
         remaining = Remaining()
 
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def report(done: int, total: int, detail: str = "") -> None:
+            told = f"{description}: {detail}" if detail else description
+            bar.update(task, completed=done, total=total, description=visible(told))
             if estimate := remaining.estimate(done, total):
                 note(f"{description}: {estimate}")
 

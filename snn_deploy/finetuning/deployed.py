@@ -44,10 +44,14 @@ RETREATS = 40
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What a population sent: ``train`` (T, B, C, H, W) without a gradient, and ``count`` (B, C, H, W), its sum, with one."""
+    """What a population sent: ``train`` (T, B, C, H, W) without a gradient, and ``count`` (B, C, H, W), its sum, with one.
+
+    ``events`` (B, C, H, W), where they are counted: how many payloads are not 0, without a gradient.
+    """
 
     train: Tensor
     count: Tensor
+    events: Tensor | None = None
 
 
 class DeployedNetwork(nn.Module):
@@ -57,9 +61,10 @@ class DeployedNetwork(nn.Module):
         super().__init__()
         if not network.aligned or network.stream:
             raise NetworkError(f"{network.name}: fine-tuning takes an aligned network of still images")
-        self.network, self.trainable, self._device = network, trainable, device
+        self.network, self.trainable, self.device = network, trainable, device
         self._kernels = {each.name: self._tensor(_values_of(each.kernel)) for each in network.connections}
-        self._present = {name: self._tensor(weights.present) for name, weights in trainable.weights.items()}
+        for place, weights in enumerate(trainable.weights.values()):
+            self.register_buffer(f"present{place}", self._tensor(weights.present))
         self._biases = {each.name: self._tensor(each.bias) for each in network.populations}
         self.weights = nn.ParameterList(
             nn.Parameter(self._kernels[name] / weights.limit) for name, weights in trainable.weights.items()
@@ -69,17 +74,22 @@ class DeployedNetwork(nn.Module):
             for name in trainable.biases
         )
 
-    def forward(self, payloads: Tensor) -> dict[str, Activity]:
-        """What every population sends for input ``payloads`` (B, C, H, W), integers in float32."""
+    def present(self, connection: str) -> Tensor:
+        """Where weights of ``connection`` are not pruned: 1, else 0, in the shape of its weight; changed in place, it prunes."""
+        return self.get_buffer(f"present{list(self.trainable.weights).index(connection)}")
+
+    def forward(self, payloads: Tensor, *, counting: bool = False) -> dict[str, Activity]:
+        """What every population sends for input ``payloads`` (B, C, H, W), integers in float32; ``counting``: its events, too."""
         network = self.network
         train = torch.zeros(network.steps, *payloads.shape, device=payloads.device)
         train[: network.input_steps] = payloads
-        activities = {network.input.name: Activity(train, payloads * network.input_steps)}
-        kernels, biases = self._integer_kernels(), self._integer_biases()
+        sent = (payloads != 0).float() * network.input_steps if counting else None
+        activities = {network.input.name: Activity(train, payloads * network.input_steps, sent)}
+        kernels, biases = self.integer_kernels(), self._integer_biases()
         with exact_sums():
             for population, connections in network.layers():
                 used = [(each, kernels[each.name], activities[each.source]) for each in connections]
-                activities[population.name] = self._advance(population, used, biases[population.name])
+                activities[population.name] = self._advance(population, used, biases[population.name], counting)
         return activities
 
     def read_outputs(self, activities: Mapping[str, Activity]) -> dict[str, Tensor]:
@@ -90,6 +100,10 @@ class DeployedNetwork(nn.Module):
             real = self._tensor(unit / network.input_steps)
             values[output.name] = activities[output.population].count * real
         return values
+
+    def current(self) -> Network:
+        """The network of the present integers, whatever they bound."""
+        return self._rebuild()
 
     def deployed(self) -> Network:
         """The network of the present integers.
@@ -112,7 +126,7 @@ class DeployedNetwork(nn.Module):
                 latent.clamp_(-1, 1)
 
     def _advance(
-        self, population: Population, used: Sequence[tuple[Connection, Tensor, Activity]], bias: Tensor
+        self, population: Population, used: Sequence[tuple[Connection, Tensor, Activity]], bias: Tensor, counting: bool
     ) -> Activity:
         network, neuron = self.network, population.neuron
         if neuron is None:
@@ -127,15 +141,15 @@ class DeployedNetwork(nn.Module):
                 flat = [_transmit(each, kernel, source.train.flatten(0, 1)) for each, kernel, source in used]
                 currents = _add(flat).unflatten(0, (network.steps, -1))
                 currents[:repeats] += bias
-            if population.name in self.trainable.readouts:
-                return Activity(currents, whole)
-            train = fire(neuron, currents)
-            slope = find_slope(neuron, whole, network)
-        return Activity(train, replace_value(whole, train.sum(0), slope))
+            passing = population.name in self.trainable.readouts
+            train = currents if passing else fire(neuron, currents)
+            slope = None if passing else find_slope(neuron, whole, network)
+            events = (train != 0).sum(0).float() if counting else None
+        return Activity(train, whole if passing else replace_value(whole, train.sum(0), slope), events)
 
     def _rebuild(self) -> Network:
         with torch.no_grad():
-            kernels, biases = self._integer_kernels(), self._integer_biases()
+            kernels, biases = self.integer_kernels(), self._integer_biases()
         weights = {name: kernels[name].cpu().numpy() for name in self.trainable.weights}
         shifted = {name: biases[name].cpu().numpy() for name in self.trainable.biases}
         return self.trainable.rebuild(self.network, weights, shifted)
@@ -151,15 +165,16 @@ class DeployedNetwork(nn.Module):
                     latent.mul_(0.5)
 
     def _tensor(self, values: Array) -> Tensor:
-        return torch.tensor(np.asarray(values, np.float32), device=self._device)
+        return torch.tensor(np.asarray(values, np.float32), device=self.device)
 
-    def _integer_kernels(self) -> dict[str, Tensor]:
-        """The integers of every connection, with gradients of those that are trained."""
+    def integer_kernels(self) -> dict[str, Tensor]:
+        """The integers of every connection, in the shape of its weights, with gradients of those that are trained."""
         kernels = dict(self._kernels)
-        for (name, trained), latent in zip(self.trainable.weights.items(), self.weights, strict=True):
+        for place, (name, trained) in enumerate(self.trainable.weights.items()):
             limit = trained.limit
-            scaled = latent * limit
-            kernels[name] = replace_value(scaled, scaled.detach().round().clamp(-limit, limit)) * self._present[name]
+            scaled = self.weights[place] * limit
+            whole = replace_value(scaled, scaled.detach().round().clamp(-limit, limit))
+            kernels[name] = whole * self.get_buffer(f"present{place}")
         return kernels
 
     def _integer_biases(self) -> dict[str, Tensor]:

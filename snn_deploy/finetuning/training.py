@@ -3,8 +3,9 @@
 The model is converted first, with all options as ``convert`` has them; units and thresholds stay as they were. The learning rate
 falls from ``rate`` to 0 along half a cosine (arXiv 1608.03983, without restarts). Every ``check_every`` iterations the network of
 the present integers, proved to stay within 24 bits, runs over the validation part on the cpu backend. The network with the best
-score is the result, bit for bit the one that was scored; the plain conversion is the first candidate. A run that resumes from its
-checkpoint gives the same bits as one without interruption.
+score is the result, bit for bit the one that was scored; the plain conversion is the first candidate. Where fewer operations are
+wanted, it is the best of those that take no more, or the one that takes fewest, and channels that it does without are removed
+(:mod:`snn_deploy.network.unused_channels`). A run that resumes from its checkpoint gives the same bits as one without interruption.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from snn_deploy.conversion.options import Options
 from snn_deploy.errors import ConversionError
 from snn_deploy.evaluation.evaluate import FloatPredictor, SpikingPredictor, evaluate
 from snn_deploy.finetuning.data import Data
-from snn_deploy.finetuning.deployed import DeployedNetwork
+from snn_deploy.finetuning.deployed import Activity, DeployedNetwork
 from snn_deploy.finetuning.loss import Loss, Teacher, data_loss, imitation_loss
+from snn_deploy.finetuning.operations import Operations, count_macs
 from snn_deploy.finetuning.trainable import Trainable
 from snn_deploy.network.network import Network
+from snn_deploy.network.unused_channels import remove_unused
 
 CALIBRATION_COUNT = 32
 
@@ -50,7 +53,7 @@ class Schedule:
     """``iterations`` Adam steps of ``batch`` patches, the first at ``rate``, checked every ``check_every``.
 
     ``rate`` is a share of the largest weight. Training ends early after ``patience`` checks without a better score. ``seed`` draws
-    the split, patches and noise.
+    the split, patches and noise. ``operations``: the most synaptic operations per MAC of the plain conversion, if limited.
     """
 
     iterations: int = 800
@@ -60,6 +63,7 @@ class Schedule:
     patience: int = 8
     seed: int = 0
     loss: Loss = "float"
+    operations: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "check_every", "patience"):
@@ -67,35 +71,60 @@ class Schedule:
                 raise ConversionError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 < self.rate < 1:
             raise ConversionError(f"rate is {self.rate}; it must be between 0 and 1")
+        if self.operations is not None and not 0 < self.operations < math.inf:
+            raise ConversionError(f"operations are {self.operations} per MAC; they must be above 0")
+
+    def is_met(self, check: Check) -> bool:
+        """Whether the network of ``check`` takes no more operations than are allowed."""
+        return self.operations is None or check.operations <= self.operations
+
+    def rank(self, check: Check) -> tuple[bool, float]:
+        """What is greater of a better check: the score, where operations are few enough, else fewer operations."""
+        met = self.is_met(check)
+        return met, check.score if met else -check.operations
 
 
 @dataclass(frozen=True)
 class Check:
-    """The validation score of the converted network after ``iteration`` iterations."""
+    """The validation score of the converted network after ``iteration`` iterations.
+
+    ``operations``: synaptic operations per MAC of the plain conversion, counted on the validation part.
+    """
 
     iteration: int
     score: float
+    operations: float
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """The network with the best validation score, at the size of a patch, and all checks."""
+    """The network with the best validation score, at the size of a patch, and all checks.
+
+    Where ``schedule`` limits operations: the best of those within the limit, else the one with fewest operations.
+    """
 
     network: Network
     metric: str
     checks: tuple[Check, ...]
     seconds: float
+    schedule: Schedule
 
     def __repr__(self) -> str:
-        first, best = self.checks[0].score, self.best
-        return (
-            f"Tuned({self.network.name}: {self.metric} {first:.4g}, {best.score:.4g} after {best.iteration} iterations)"
-        )
+        first, best = self.checks[0], self.best
+        text = f"{self.metric} {first.score:.4g}, {best.score:.4g} after {best.iteration} iterations"
+        if self.schedule.operations is not None:
+            text += f", operations per MAC {first.operations:.3f}, {best.operations:.3f}"
+        return f"Tuned({self.network.name}: {text})"
 
     @property
     def best(self) -> Check:
-        """The check with the best score, whose network is the result."""
-        return max(self.checks, key=lambda check: check.score)
+        """The check whose network is the result."""
+        return max(self.checks, key=self.schedule.rank)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether operations are as few as was wanted."""
+        return self.schedule.is_met(self.best)
 
 
 @dataclass(eq=False)
@@ -108,6 +137,7 @@ class _State:
     best: dict[str, Tensor]
     optimizer: dict[str, Any]
     rng: dict[str, Any]
+    operations: dict[str, Any]
 
 
 def finetune(
@@ -152,10 +182,10 @@ def finetune(
             report(trainer.iteration, schedule.iterations, trainer.summary)
     if trainer.due_at_end:
         trainer.check()
-    network = trainer.best()
+    network = trainer.result()
     if checkpoint is not None:
         files.remove(checkpoint)
-    return Tuned(network, METRICS[data.task], tuple(trainer.checks), time.perf_counter() - started)
+    return Tuned(network, METRICS[data.task], tuple(trainer.checks), time.perf_counter() - started, schedule)
 
 
 class _Trainer:
@@ -168,13 +198,15 @@ class _Trainer:
         self._rng = np.random.default_rng(schedule.seed)
         self.iteration = 0
         self._best = self._copy()
+        self._macs = count_macs(network)
+        share = schedule.operations
+        self._operations = None if share is None else Operations(self._module, share, schedule.iterations)
         self.checks: list[Check] = []
 
     @property
     def finished(self) -> bool:
         """Whether all iterations are done or patience has run out."""
-        scores = [check.score for check in self.checks]
-        stale = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+        stale = len(self.checks) - 1 - self.checks.index(self._top) if self.checks else 0
         return self.iteration >= self._schedule.iterations or stale >= self._schedule.patience
 
     @property
@@ -188,15 +220,25 @@ class _Trainer:
         return not self.checks or self.checks[-1].iteration < self.iteration
 
     @property
+    def _top(self) -> Check:
+        """The check with the best network so far."""
+        return max(self.checks, key=self._schedule.rank)
+
+    @property
     def summary(self) -> str:
-        """The first score and the best one."""
-        first, best = self.checks[0].score, max(check.score for check in self.checks)
-        return f"{METRICS[self._data.task]} {first:.4f} -> {best:.4f}"
+        """The first score and the best one, and operations per MAC if they shall be fewer."""
+        first, best = self.checks[0], self._top
+        text = f"{METRICS[self._data.task]} {first.score:.4f} -> {best.score:.4f}"
+        if self._operations is not None:
+            text += f", operations per MAC {first.operations:.3f} -> {self.checks[-1].operations:.3f}"
+        return text
 
     def step(self) -> None:
         """One Adam step."""
         image, target = self._data.batch(self._schedule.batch, self._rng)
-        loss = self._loss(image, target)
+        activities, loss = self._loss(image, target)
+        if self._operations is not None:
+            self._operations.observe(activities)
         self._optimizer.zero_grad(set_to_none=True)
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate * (1 + math.cos(math.pi * self.iteration / self._schedule.iterations)) / 2
@@ -204,14 +246,18 @@ class _Trainer:
         self._optimizer.step()
         self._module.confine()
         self.iteration += 1
+        if self._operations is not None:
+            self._operations.advance(self.iteration)
 
-    def _loss(self, image: Array, target: Array) -> Tensor:
+    def _loss(self, image: Array, target: Array) -> tuple[dict[str, Activity], Tensor]:
         network, task = self._module.network, self._data.task
         payloads = torch.from_numpy(quantize_images(network, image, judged=False)).to(self._device, torch.float32)
-        outputs = self._module.read_outputs(self._module(payloads))
+        activities = self._module(payloads, counting=self._operations is not None)
+        outputs = self._module.read_outputs(activities)
         if self._schedule.loss == "float":
-            return imitation_loss(task, outputs, self._teacher(image))
-        return data_loss(task, next(iter(outputs.values())), torch.from_numpy(target.copy()).to(self._device))
+            return activities, imitation_loss(task, outputs, self._teacher(image))
+        wanted = torch.from_numpy(target.copy()).to(self._device)
+        return activities, data_loss(task, next(iter(outputs.values())), wanted)
 
     def check(self) -> None:
         """Score the present network on the validation part, keep the best."""
@@ -225,14 +271,23 @@ class _Trainer:
             seed=self._schedule.seed,
             crop=(self._data.patch, self._data.patch),
         )
-        self.checks.append(Check(self.iteration, evaluation.overall[METRICS[self._data.task]]))
-        if self.checks[-1].score == max(check.score for check in self.checks):
+        if evaluation.cost is None:
+            raise ConversionError(f"{network.name}: nothing was counted; validate on a backend that counts events")
+        operations = evaluation.cost.synaptic_operations / self._macs
+        self.checks.append(Check(self.iteration, evaluation.overall[METRICS[self._data.task]], operations))
+        if self._operations is not None:
+            self._operations.correct(operations)
+        if self.checks[-1] is self._top:
             self._best = self._copy()
 
-    def best(self) -> Network:
-        """The best network."""
+    def result(self) -> Network:
+        """The best network; it says what was wanted of its operations, and what they are on the validation part."""
         self._module.load_state_dict(self._best)
-        return self._deployed()
+        network = self._deployed()
+        if self._operations is None:
+            return network
+        found = {"operations": self._schedule.operations, "operations_reached": self._top.operations}
+        return replace(network, config={**network.config, **found})
 
     def state(self) -> _State:
         """The state from which training can resume."""
@@ -243,6 +298,7 @@ class _Trainer:
             self._best,
             self._optimizer.state_dict(),
             dict(self._rng.bit_generator.state),
+            {} if self._operations is None else self._operations.state(),
         )
 
     def restore(self, state: _State) -> None:
@@ -251,12 +307,16 @@ class _Trainer:
         self._optimizer.load_state_dict(state.optimizer)
         self._rng.bit_generator.state = state.rng
         self._best, self.iteration, self.checks = state.best, state.iteration, list(state.checks)
+        if self._operations is not None:
+            self._operations.restore(state.operations)
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._module.state_dict().items()}
 
     def _deployed(self) -> Network:
         network = self._module.deployed()
+        if self._operations is not None:
+            network = remove_unused(network, fold=self._options.device != "akida")
         if self._options.device == "akida":
             check_akida(network)
         return network

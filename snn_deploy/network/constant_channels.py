@@ -37,6 +37,14 @@ def find_constants(network: Network) -> dict[str, dict[int, Int64]]:
     return constants
 
 
+def find_silent(network: Network) -> dict[str, dict[int, Int64]]:
+    """Those of :func:`find_constants` that never fire."""
+    return {
+        name: {channel: counts for channel, counts in channels.items() if not counts.any()}
+        for name, channels in find_constants(network).items()
+    }
+
+
 def mix_channels(kernel: Kernel, shape: Shape) -> Bool:
     """Which channels of a source of ``shape`` reach which of the target by a non-zero weight: (C_out, C_in) bool."""
     joined: Bool = _sum_taps(kernel, shape, np.abs) != 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from snn_deploy.arrays import Bool, Int64
 from snn_deploy.network import dynamics
-from snn_deploy.network.constant_channels import find_constants, lay_out, mix_channels
+from snn_deploy.network.constant_channels import find_constants, find_silent, lay_out, mix_channels
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
 from snn_deploy.network.network import Network, Population
 
@@ -23,9 +23,12 @@ Kept = Mapping[str, Bool]
 """By population, the channels (C,) bool that stay."""
 
 
-def remove_unused(network: Network) -> Network:
-    """``network`` without the channels that it does without; itself where there are none."""
-    constants = find_constants(network)
+def remove_unused(network: Network, *, fold: bool = True) -> Network:
+    """``network`` without the channels that it does without; itself where there are none.
+
+    Without ``fold`` constant channels that fire stay, for devices whose biases are by channel.
+    """
+    constants = find_constants(network) if fold else find_silent(network)
     kept = find_needed(network, constants)
     if all(part.all() for part in kept.values()):
         return network

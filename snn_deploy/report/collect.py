@@ -154,8 +154,12 @@ def _losses(request: Request, network: Network, missing: dict[str, str]) -> Loss
     form = Form(bool(config.get("fuse_upsampling")), limited=config.get("neuron") != "sigma-delta")
     graph = normal_form(read(request.model, (height, width)).graph, form)
     layers = group_layers(graph)
-    if {layer.name for layer in layers.layers} != {population.name for population in network.populations[1:]}:
+    channels = {population.name: population.shape[0] for population in network.populations[1:]}
+    if {layer.name for layer in layers.layers} != set(channels):
         missing[title] = f"the layers of {request.model.name} are not the populations of the artifact"
+        return None
+    if {layer.name: layer.shape[0] for layer in layers.layers} != channels:
+        missing[title] = f"fine-tuning removed channels: the artifact's are not those of {request.model.name}"
         return None
     expected = ActivationProbe(graph, [layer.name for layer in layers.layers])(part)
     small = network if (height, width) == network.input.shape[1:] else network.at_size(height, width)

@@ -217,7 +217,7 @@ def sequence(*kinds: str) -> RenderableType:
 
 
 def checks() -> RenderableType:
-    listed = [SimpleNamespace(iteration=HUGE + index, score=12.3456) for index in range(3)]
+    listed = [SimpleNamespace(iteration=HUGE + index, score=12.3456, operations=0.1234) for index in range(3)]
     return finetune.tabulate_checks(SimpleNamespace(metric="psnr [db]", checks=listed, best=listed[1]))  # type: ignore[arg-type]
 
 

@@ -37,11 +37,12 @@ NOTHING = Trainable({}, {})
 
 
 def find_differences(network: Network, stimulus: Int64, module: DeployedNetwork) -> list[str]:
-    """Populations with another payload in any step, or another count, than the reference."""
+    """Populations with another payload in any step, another count, or another number of events, than the reference."""
     run = load_backend("reference").run(network, stimulus, Record.TRAINS)
     with torch.no_grad():
-        activities = module(torch.from_numpy(stimulus).float())
+        activities = module(torch.from_numpy(stimulus).float(), counting=True)
     trains = {name: activity.train.numpy().swapaxes(0, 1) for name, activity in activities.items()}
+    events = {name: activity.events.numpy() for name, activity in activities.items() if activity.events is not None}
     assert run.trains is not None
     assert set(trains) == set(run.trains)
     return [
@@ -49,6 +50,7 @@ def find_differences(network: Network, stimulus: Int64, module: DeployedNetwork)
         for name, train in trains.items()
         if not np.array_equal(train, run.trains[name])
         or not np.array_equal(train.sum(1, dtype=np.float64), run.counts[name])
+        or not np.array_equal(events[name], run.events[name])
     ]
 
 

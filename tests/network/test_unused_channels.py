@@ -149,6 +149,7 @@ def test_skips_and_tournaments_lose_channels_together() -> None:
     smaller = remove_unused(network)
     assert smaller.population("b").bias.shape == (3, 6, 6)  # a constant behind zero padding differs at borders
     assert remove_unused(smaller) is smaller
+    assert remove_unused(network, fold=False).population("a").shape == (3, 6, 6)  # the constant stays
     assert [each.kernel.groups for each in smaller.connections if not isinstance(each.kernel, SpatialKernel)][1:4] == [
         2,
         2,
