@@ -24,7 +24,8 @@ Gaussian, not clipped, image i with seed i; PSNR on clipped restorations, all pi
 
 *Events* are messages, whatever their payload; *operations* are synaptic operations, one event reaching one non-zero weight;
 *op/MAC* divides them by the multiplications of the converted network without zero weights and padding, which are 0.92
-(denoisers), 0.95 (ISBI) and 0.93 (CamSeq) of all multiplications of the float network: of these they are as much fewer.
+(denoisers), 0.95 (ISBI) and 0.93 (CamSeq) of all multiplications of the float network: of these they are as much fewer. Networks
+that are fine-tuned to fewer operations have fewer non-zero weights, by which alone *op/MAC* divides: compare their operations.
 *Energy* is the estimate for Loihi 2, images one at a time (`snn-deploy estimate`), not a measurement: operations, updates,
 messages and leakage, whose share stands beside it, of the chips without the host's input and output. T counts the steps of a
 population's window; a pipelined chip adds the network's depth to it in every mode: an `exact` network has a window of one step.

@@ -154,6 +154,10 @@ def studies() -> tuple[Study, ...]:
     def learned(levels: int, training: str) -> Row:
         return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
 
+    def limited(share: float, training: str) -> Row:
+        name = f"exact, N = 127, fine-tuned to {share:.2f} operations per MAC of the conversion"
+        return Row(name, preset("exact"), f"--operations {share} {training}")
+
     bits = tuple(
         Row(f"{bits} bits, {name}", preset("exact", weight_bits=bits, **changes))
         for bits in (8, 7, 6, 5, 4)
@@ -170,6 +174,7 @@ def studies() -> tuple[Study, ...]:
             preset("exact", weight_bits=4, theta="integer"),
             "--iterations 600 --rate 2e-3 --check-every 50 --patience 99",
         ),
+        *(limited(share, "--iterations 200 --check-every 50") for share in (0.2, 0.15)),
     )
     gray = Study(
         "Denoising, sigma 25, Set12", "denoiser_s25", "Set12", "denoise", "psnr_db", 64, sigma=25.0,
