@@ -33,7 +33,7 @@ from snn_deploy_cpu.conv.exactness import FLOAT32_EXACT, FLOAT64_EXACT
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, PixelMap
 from snn_deploy_cpu.neurons.cuba_lif import CubaLifNeurons
-from snn_deploy_cpu.neurons.multi_threshold import ThresholdNeurons
+from snn_deploy_cpu.neurons.multi_threshold import Below, ThresholdNeurons
 from snn_deploy_cpu.neurons.pass_through import PixelCopy, SumPooling
 from snn_deploy_cpu.neurons.protocol import Neurons
 from snn_deploy_cpu.neurons.sigma_delta import SigmaDeltaNeurons
@@ -161,7 +161,10 @@ def _untile(name: str, tiled: Array, channels: int) -> Int64:
 def _read_numbers(name: str, neurons: Neurons, channels: int) -> tuple[str, dict[str, Number]]:
     """The kind of ``neurons``, and their numbers."""
     if isinstance(neurons, ThresholdNeurons):
-        return "multi-threshold", _read_thresholds(name, neurons, channels)
+        numbers = _read_thresholds(name, neurons, channels)
+        if neurons.below is None:
+            return "multi-threshold", numbers
+        return "two-sided", numbers | _read_below(name, neurons, neurons.below, channels)
     if isinstance(neurons, SigmaDeltaNeurons):
         fixed = neurons.neuron
         own: dict[str, Number] = {"shift": fixed.shift, "rectify": fixed.rectify, "reset": "subtract", "strict": False}
@@ -197,7 +200,8 @@ def _read_thresholds(name: str, neurons: ThresholdNeurons, channels: int) -> dic
         raise CompiledFormError(f"{name}: holds changes back, in streams, of which nothing is proved")
     if fields.rounding not in (0.5, -0.5) or neurons.reset_value not in (0.0, None):
         raise CompiledFormError(f"{name}: rounds by {fields.rounding}, or is reset to {neurons.reset_value}")
-    _check_quotients(name, neurons, theta)
+    limits_of_quotients = (least, greatest) if neurons.below is None else (0, int(neurons.below.counts[1]))
+    _check_quotients(name, theta, fields.reciprocal, fields.rounding, neurons.start.dtype, limits_of_quotients)
     return {
         "theta": theta,
         "v0": _untile(name, neurons.start, channels),
@@ -210,32 +214,46 @@ def _read_thresholds(name: str, neurons: ThresholdNeurons, channels: int) -> dic
     }
 
 
-def _check_quotients(name: str, neurons: ThresholdNeurons, theta: Int64) -> None:
+def _read_below(name: str, neurons: ThresholdNeurons, below: Below, channels: int) -> dict[str, Number]:
+    """The numbers that two-sided neurons have beside those of others."""
+    theta, offset = _untile(name, below.theta, channels), _untile(name, below.rounding - 0.5, channels)
+    least, most = (int(each) for each in below.counts)
+    fields, once = neurons.thresholds, neurons.count_limits is None
+    limits = (fields.payload_min, fields.payload_max) if once else neurons.count_limits
+    if limits != below.counts or fields.rounding != 0.5:
+        raise CompiledFormError(f"{name}: two limits of counts, or firing above a threshold only")
+    _check_quotients(name, theta, below.reciprocal, 0.5, neurons.start.dtype, (least, 0))
+    own: dict[str, Number] = {"theta_below": theta, "offset_below": offset, "hold": 0}
+    return own | {"count_min": None if once else least, "count_max": None if once else most}
+
+
+def _check_quotients(
+    name: str, theta: Int64, reciprocal: Array, rounding: float, membrane: object, limits: Pair
+) -> None:
     """Whether ``floor((v + rounding) * reciprocal)`` steps where a floor division does.
 
     Sum, product and floor of floats never decrease as v grows, so it is enough to look before and at every step to a
-    payload within the limits.
+    payload within the ``limits``.
     """
-    fields, membrane = neurons.thresholds, neurons.start.dtype
-    strict = int(fields.rounding < 0)
-    payloads = np.arange(int(fields.payload_min) + 1, int(fields.payload_max) + 1, dtype=np.int64)
-    pairs = np.unique(np.stack([theta.astype(np.float64), fields.reciprocal[: theta.size].astype(np.float64)]), axis=1)
-    for threshold, reciprocal in pairs.T:
+    strict = int(rounding < 0)
+    payloads = np.arange(limits[0] + 1, limits[1] + 1, dtype=np.int64)
+    pairs = np.unique(np.stack([theta.astype(np.float64), reciprocal[: theta.size].astype(np.float64)]), axis=1)
+    for threshold, factor in pairs.T:
         steps = payloads * int(threshold) + strict
         steps, right = steps[np.abs(steps) <= STATE_MAX], payloads[np.abs(steps) <= STATE_MAX]
         for before in (0, 1):
             v = (steps - before).astype(membrane)
-            found = np.floor((v + fields.rounding) * fields.reciprocal.dtype.type(reciprocal))
-            if not np.array_equal(np.clip(found, fields.payload_min, fields.payload_max), right - before):
+            found = np.floor((v + rounding) * np.array([factor], reciprocal.dtype))
+            if not np.array_equal(np.clip(found, *limits), right - before):
                 raise CompiledFormError(f"{name}: its quotient by {int(threshold)} in floats is not that of a division")
 
 
 def _event_limits(kind: str, numbers: dict[str, Number], steps: int) -> Pair:
-    """What one event can carry; the counts of other kinds than the multi-threshold neuron have no limits."""
+    """What one event can carry; the counts of Lava's own neurons have no limits."""
     least, greatest, low, high = (numbers[key] for key in ("payload_min", "payload_max", "count_min", "count_max"))
     if not isinstance(least, int) or not isinstance(greatest, int):
         raise CompiledFormError("payloads without limits")
-    if not isinstance(low, int) or not isinstance(high, int) or kind != "multi-threshold":
+    if not isinstance(low, int) or not isinstance(high, int) or kind not in ("multi-threshold", "two-sided"):
         return least, greatest
     low = 0 if least == 0 else low
     spread = (low, high) if steps == 1 else (low - high, high - low)

@@ -19,10 +19,18 @@ from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Network, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy_cpu.conv import providers
 from snn_deploy_cpu.conv.autotune import Autotuner
 from snn_deploy_cpu.conv.compiled import ConvTask
-from snn_deploy_cpu.conv.exactness import INT16_MAX, divides_exactly, fits_float32, fits_float64, passes_through
+from snn_deploy_cpu.conv.exactness import (
+    INT16_MAX,
+    divides_exactly,
+    fits_float32,
+    fits_float64,
+    offsets_fit_float32,
+    passes_through,
+)
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Convolution
 from snn_deploy_cpu.conv.operators import DepthwiseConv, FloatConv, Operator, PixelMap
@@ -263,7 +271,7 @@ def _neurons(
 ) -> Neurons:
     if isinstance(neuron, SigmaDelta):
         return SigmaDeltaNeurons.of(population, neuron, bias, real)
-    if isinstance(neuron, MultiThreshold):
+    if isinstance(neuron, MultiThreshold | TwoSided):
         quotient = _quotient_format(network, population, neuron, real)
         from_rest, carried = settles and not network.stream, settles and network.stream
         return ThresholdNeurons.of(neuron, bias, real, quotient, from_rest, carried)
@@ -282,13 +290,19 @@ def _neurons(
 def _quotient_format(network: Network, population: Population, neuron: Neuron, real: Real) -> Real:
     """The format in which ``v / theta`` is exact enough."""
     smallest, largest = bound_payloads(network, population)
-    # v & (v - 1) clears the lowest bit that is set
-    powers_of_two = bool(np.all(neuron.theta & (neuron.theta - 1) == 0))
-    return real if divides_exactly(int(neuron.theta.max()), powers_of_two, max(-smallest, largest)) else np.float64
+    sides = [(neuron.theta, max(-smallest, largest))]
+    if isinstance(neuron, TwoSided):
+        sides = [(neuron.theta, neuron.count_max or 0), (neuron.theta_below, -(neuron.count_min or 0))]
+    exact = (
+        # v & (v - 1) clears the lowest bit that is set
+        divides_exactly(int(theta.max()), bool(np.all(theta & (theta - 1) == 0)), most)
+        for theta, most in sides
+    )
+    return real if all(exact) else np.float64
 
 
 def _float_format(population: Population, worst: Bound, engine: Engine | None) -> Real:
-    if engine != "f64" and fits_float32(worst):
+    if engine != "f64" and fits_float32(worst) and offsets_fit_float32(population.neuron, worst):
         return np.float32
     if engine in (None, "f64") and fits_float64(worst):
         return np.float64

@@ -95,7 +95,7 @@ def _scales(network: Network, population: Population) -> tuple[int, ...]:
     if neuron is None or not neuron.is_scalable:
         return (0,)
     drifting = int(np.abs(neuron.v0).max()) + bound.current * network.steps
-    reach = max(bound.current, drifting if bound.membrane is None else bound.membrane, int(neuron.theta.max()))
+    reach = max(bound.current, drifting if bound.membrane is None else bound.membrane, neuron.largest_constant)
     return (0, 1) if 2 * reach <= STATE_MAX else (0,)
 
 

@@ -52,6 +52,12 @@ _KINDS = {
             "equations there; untested on a chip",
         ),
         ProcessKind(
+            "TwoSided",
+            "neurons of LeakyReLU",
+            "**the team's own**, by `chip_models.py`",
+            "equations there; untested on a chip",
+        ),
+        ProcessKind(
             "LIFReset", "neurons", "lava-loihi", "published: lava-dl netx runs it on Loihi 2; resets every 2**n steps"
         ),
         ProcessKind("SigmaDelta", "neurons", "lava-loihi", "published: lava-dl netx runs it on Loihi 2"),
@@ -95,7 +101,8 @@ def list_processes(layout: Layout) -> tuple[str, ...]:
         "PyToN3ConvAdapter": any(connection.source == network.input.name for connection in plain),
         "PyToNxAdapter": biased or _has_flat_input(network, layout),
         "NxToPyAdapter": True,
-        "MultiThreshold": any(not neuron.is_stock for neuron in neurons),
+        "MultiThreshold": any(neuron.section is None for neuron in neurons),
+        "TwoSided": any(neuron.section == "two_sided" for neuron in neurons),
         "LIFReset": any(neuron.is_leaky for neuron in neurons),
         "SigmaDelta": any(neuron.adds_up for neuron in neurons),
         "GradedVec": bool(lines) or any(not neuron.adds_up for neuron in stock),
@@ -124,9 +131,11 @@ def _has_flat_input(network: Network, layout: Layout) -> bool:
 def describe_layout(layout: Layout) -> str:
     """What else a team must know of the chip's form of the network."""
     doubled = [name for name, scale in layout.plan.scales.items() if scale]
-    own = "MultiThreshold" in list_processes(layout)
+    own: list[str] = [name for name in ("MultiThreshold", "TwoSided") if name in list_processes(layout)]
     lines = [
-        "* The only model that a team must bring is that of `MultiThreshold`."
+        f"* The only models that a team must bring are those of {_listed(own)}."
+        if len(own) > 1
+        else f"* The only model that a team must bring is that of {_listed(own)}."
         if own
         else "* Every process of the network is Lava's own: a team brings no model."
     ]

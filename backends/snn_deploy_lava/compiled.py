@@ -7,11 +7,11 @@ Processes that are not ours, those of networks of Lava's own neurons, are refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from lava.proc.conv.process import Conv
@@ -24,6 +24,7 @@ from snn_deploy.backend.compiled_form import (
     CompiledForm,
     CompiledPopulation,
     LinearMap,
+    Number,
     Part,
     Pixels,
     Step,
@@ -39,6 +40,7 @@ from snn_deploy_lava.runtime.models import ConvModel, FireModel
 from snn_deploy_lava.runtime.processes import neuron as neurons
 from snn_deploy_lava.runtime.processes.synapse import Correlate, SumPixels, Transpose
 from snn_deploy_lava.runtime.processes.traffic import Delay, Source
+from snn_deploy_lava.runtime.processes.two_sided import PyTwoSided, PyTwoSidedLadder, TwoSided
 from snn_deploy_lava.runtime.stock import MESSAGE_BITS
 
 OUTSIDE = (
@@ -46,6 +48,21 @@ OUTSIDE = (
     "the Python models of the processes, and the products of matrices (BLAS) that they call",
 )
 """What the form takes for granted."""
+
+Models: TypeAlias = Mapping[type, tuple[str, type[neurons.PyMultiThreshold]]]
+"""Kind of neuron and the model that runs it, by process."""
+
+CLOSED: Models = {
+    neurons.MultiThreshold: ("multi-threshold", neurons.PyMultiThreshold),
+    TwoSided: ("two-sided", PyTwoSided),
+}
+"""Models that divide."""
+
+LADDERS: Models = {
+    neurons.MultiThreshold: ("multi-threshold", neurons.PyMultiThresholdLadder),
+    TwoSided: ("two-sided", PyTwoSidedLadder),
+}
+"""Models that compare and subtract."""
 
 FLOAT64_EXACT = 2**53
 """Integers up to here are exact in float64, which the models multiply in."""
@@ -57,15 +74,11 @@ def read_graph(network: Description, payloads: Pair, conv: ConvModel, fire: Fire
     image = np.zeros((1, *source["shape"]), np.int64)
     schedule = graphs.plan(network, 1, stream=False)
     graph = graphs.build(network, image, schedule, graphs.Recording(Path()), conv)
-    return read_processes(
-        graph, payloads, neurons.PyMultiThreshold if fire == "closed" else neurons.PyMultiThresholdLadder
-    )
+    return read_processes(graph, payloads, CLOSED if fire == "closed" else LADDERS)
 
 
-def read_processes(
-    graph: graphs.Graph, payloads: Pair, model: type[neurons.PyMultiThreshold] = neurons.PyMultiThreshold
-) -> CompiledForm:
-    """The form of ``graph``, whose multi-threshold neurons run ``model``.
+def read_processes(graph: graphs.Graph, payloads: Pair, models: Models = CLOSED) -> CompiledForm:
+    """The form of ``graph``, whose neurons run ``models``.
 
     :class:`~snn_deploy.errors.CompiledFormError` names a process that is not recognised.
     """
@@ -82,7 +95,7 @@ def read_processes(
     accumulators: list[Accumulator] = []
     limits = {source.name: payloads}
     for neuron in graph.neurons.values():
-        populations.append(_read_neuron(neuron, clock, model))
+        populations.append(_read_neuron(neuron, clock, models))
         limits[neuron.name] = neuron.proc_params["payloads"]
     for synapse in graph.synapses:
         if type(synapse) not in (Conv, Correlate, Transpose, SumPixels):
@@ -112,7 +125,7 @@ def _shape(shape: tuple[int, int, int]) -> Shape:
     return shape[2], shape[1], shape[0]
 
 
-def _step_of(process: Any, model: type[neurons.PyMultiThreshold]) -> Step:
+def _step_of(process: Any, model: type[neurons.PyMultiThreshold], below: Mapping[str, Int64]) -> Step:
     """The code of the process's model, run by itself on neurons (n, 1, C) of which none has a bias."""
 
     def step(v: Int64, second: Int64, current: Int64) -> tuple[Int64, Int64, Int64]:
@@ -131,6 +144,7 @@ def _step_of(process: Any, model: type[neurons.PyMultiThreshold]) -> Step:
             count=states[1],
             saturations=np.zeros(1, np.int64),
             fire=model.fire,
+            **below,
         )
         own._fire = partial(model._fire, own)  # type: ignore[arg-type]  # it has all that the model reads
         model.run_spk(own)  # type: ignore[arg-type]
@@ -140,8 +154,9 @@ def _step_of(process: Any, model: type[neurons.PyMultiThreshold]) -> Step:
     return step
 
 
-def _read_neuron(process: Any, clock: Any, model: type[neurons.PyMultiThreshold]) -> CompiledPopulation:
-    if type(process) is not neurons.MultiThreshold:
+def _read_neuron(process: Any, clock: Any, models: Models) -> CompiledPopulation:
+    kind, model = models.get(type(process), ("", None))
+    if model is None:
         raise CompiledFormError(f"{process.name}: the neurons of {type(process).__name__} are not recognised")
     own = process.proc_params
     if own["clock"] != clock:
@@ -151,7 +166,12 @@ def _read_neuron(process: Any, clock: Any, model: type[neurons.PyMultiThreshold]
     (least, greatest), counts = own["payloads"], own["counts"] or (None, None)
     shape = _shape(own["shape"])
     bias = np.asarray(process.bias.init, np.int64)
-    numbers = {
+    below = {
+        name: np.asarray(getattr(process, name).init, np.int64)
+        for name in ("theta_below", "offset_below")
+        if isinstance(process, TwoSided)
+    }
+    numbers: dict[str, Number] = {
         "theta": np.asarray(process.theta.init, np.int64),
         "v0": np.asarray(process.v0.init, np.int64),
         "payload_min": least,
@@ -161,8 +181,10 @@ def _read_neuron(process: Any, clock: Any, model: type[neurons.PyMultiThreshold]
         "strict": own["strict"],
         "reset": "zero" if own["hard"] else "subtract",
     }
-    step = _step_of(process, model)
-    firing = SteppedFiring("multi-threshold", numbers, bias.transpose(2, 1, 0), own["start"], own["bias_repeats"], step)
+    if below:
+        numbers |= {**below, "hold": own["hold"]}
+    step = _step_of(process, model, below)
+    firing = SteppedFiring(kind, numbers, bias.transpose(2, 1, 0), own["start"], own["bias_repeats"], step)
     return CompiledPopulation(process.name, shape, firing)
 
 

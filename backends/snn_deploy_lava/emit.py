@@ -30,6 +30,7 @@ from snn_deploy.network.network import Connection, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy_lava import rules
 from snn_deploy_lava.chip_layout import Layout, lay_out
 from snn_deploy_lava.chip_processes import describe_layout, describe_processes
@@ -113,9 +114,9 @@ def make_conformance_network(network: Network) -> Network:
     )
     populations, connections = [source], []
     for population in _kinds(network):
-        layer = _sample(population, sweep)
-        populations.append(layer)
-        connections.append(_drive(source, layer))
+        for layer, quantum in _sweep_sides(_sample(population, sweep)):
+            populations.append(layer)
+            connections.append(_drive(source, layer, quantum))
     outputs = tuple(Output(population.name, population.name) for population in populations[1:])
     steps = network.steps if network.mode == "rate" else 1
     layers = align(
@@ -153,6 +154,15 @@ def _sample(population: Population, width: int) -> Population:
     )
 
 
+def _sweep_sides(layer: Population) -> Iterator[tuple[Population, Int64]]:
+    """``layer`` and the charge of a count; once more with that of a negative one where it has its own."""
+    neuron = layer.neuron
+    if neuron is not None:
+        yield layer, neuron.quantum
+    if isinstance(neuron, TwoSided):
+        yield replace(layer, name=f"{layer.name} below"), np.minimum(neuron.theta_below, STATE_MAX >> 6)
+
+
 def _widened(neuron: Neuron) -> Neuron:
     """Sigma-delta neurons do not clip what they send; the sweep goes beyond what they were proved for."""
     if neuron.clips:
@@ -161,12 +171,12 @@ def _widened(neuron: Neuron) -> Neuron:
     return wide if neuron.count_range is None else replace(wide, count_min=-STATE_MAX, count_max=STATE_MAX)
 
 
-def _drive(source: Population, layer: Population) -> Connection:
-    """A connection through which the greatest payload moves each membrane by about ten thresholds, within 24 bits."""
+def _drive(source: Population, layer: Population, quantum: Int64) -> Connection:
+    """A connection through which the greatest payload moves each membrane by about ten times ``quantum``, within 24 bits."""
     if layer.neuron is None:
         raise BackendError(f"{layer.name}: the input has no neuron")
     most = STATE_MAX >> 1 + layer.neuron.current_shift
-    weights = -(-np.minimum(10 * layer.neuron.quantum, most) // _SWEEP)
+    weights = -(-np.minimum(10 * quantum, most) // _SWEEP)
     exponent = min(max(int(weights.max()).bit_length() - 7, 0), MAX_EXPONENT)
     weight = np.clip(weights >> exponent, 1, 127)[:, None, None, None]
     return Connection(f"{source.name}->{layer.name}", source.name, layer.name, ConvKernel(weight), exponent)

@@ -32,7 +32,7 @@ WIDTH_MAX = 255
 """Columns of a map; beyond, "spikes originating from x_in=n*256-1 and its neighbours might get dropped" (compiler)."""
 
 
-SECTIONS = (None, "cuba_lif", "sigma_delta")
+SECTIONS = (None, "two_sided", "cuba_lif", "sigma_delta")
 """Sections of an artifact's neurons that the runtime reads; ``None`` is the multi-threshold neuron."""
 
 THRESHOLD_MAX = 2**17 - 1

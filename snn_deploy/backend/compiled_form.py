@@ -122,6 +122,13 @@ class Quantizer:
 
 
 @dataclass(frozen=True, eq=False)
+class QuantizerSum:
+    """The sum of several functions of one sum of currents, as the two sides of a two-sided neuron."""
+
+    parts: tuple[Quantizer, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class OpaqueFiring:
     """A firing whose structure no reader knows: ``evaluate`` gives counts of sums (C, H, W), int64, neuron by neuron.
 
@@ -161,7 +168,7 @@ class SteppedFiring:
         object.__setattr__(self, "bias", freeze(self.bias, np.int64))
 
 
-Firing: TypeAlias = Quantizer | OpaqueFiring | SteppedFiring
+Firing: TypeAlias = Quantizer | QuantizerSum | OpaqueFiring | SteppedFiring
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ r"""The integer network that an ``exact``-mode spiking network must equal, compu
 
     a = \mathrm{clip}\Big(\Big\lfloor \frac{\sum W a + b + v_0 - \mathrm{strict}}{\theta} \Big\rfloor,\; a_{min},\; a_{max}\Big)
 
-layer by layer (a quantized ANN with integer activations). The arithmetic is written independently of
-:mod:`snn_deploy.network.dynamics`: windows gathered once, one float64 matrix product per group, exact because
-:mod:`snn_deploy.network.bounds` keeps every sum below 2**53.
+layer by layer (a quantized ANN with integer activations; with another threshold below zero for two-sided neurons). The
+arithmetic is written independently of :mod:`snn_deploy.network.dynamics`: windows gathered once, one float64 matrix product
+per group, exact because :mod:`snn_deploy.network.bounds` keeps every sum below 2**53.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from snn_deploy.errors import NetworkError
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Network
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.two_sided import TwoSided
 
 
 def compute_integer_counts(network: Network, stimulus: Int64) -> dict[str, Int64]:
@@ -37,6 +38,8 @@ def compute_integer_counts(network: Network, stimulus: Int64) -> dict[str, Int64
         total += population.bias + neuron.v0[:, None, None]
         if isinstance(neuron, SigmaDelta):
             levels = _changes(neuron, total)
+        elif isinstance(neuron, TwoSided) and not neuron.hold:
+            levels = _both_signs(neuron, total)
         elif not neuron.quantizes:
             raise NetworkError(
                 f"{population.name}: counts of {neuron.kind} neurons are not those of an integer network"
@@ -45,6 +48,14 @@ def compute_integer_counts(network: Network, stimulus: Int64) -> dict[str, Int64
             levels = (total - neuron.strict) / neuron.theta[:, None, None]
         counts[population.name] = np.clip(np.floor(levels), *limits).astype(np.int64)
     return counts
+
+
+def _both_signs(neuron: TwoSided, total: Float64) -> Float64:
+    """Levels of a two-sided neuron: those above a threshold by one slope, those below the other one by another, else 0."""
+    theta, below = neuron.theta[:, None, None], neuron.theta_below[:, None, None]
+    shifted = total + neuron.offset_below[:, None, None]
+    levels: Float64 = np.where(total >= theta, total / theta, np.where(shifted < 0, shifted / below, 0.0))
+    return levels
 
 
 def _changes(neuron: SigmaDelta, total: Float64) -> Float64:

@@ -179,12 +179,6 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
         help="exact mode: leave room in 24 bits for every change between two frames, so that the network can run streams",
     )
     if calibration:
-        group.add_argument(
-            "--fuse-upsampling",
-            action="store_const",
-            const=True,
-            help="make one of a transposed convolution and the convolution that reads it: fewer operations, more weights",
-        )
         _add_calibration(group)
         add_picture_scale(parser)
     _add_noise(group, "noise and patches")
@@ -266,19 +260,16 @@ def _start(arguments: argparse.Namespace) -> str:
 
 def given_options(arguments: argparse.Namespace) -> dict[str, str | int]:
     """Those of them that the user gave, by the names of their fields."""
-    names = (
-        *("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits", "stream"),
-        "fuse_upsampling",
-    )
-    values = {name: getattr(arguments, name, None) for name in names}
+    names = "levels steps thresholds normalization scale rounding theta weight_bits stream fuse_upsampling leaky"
+    values = {name: getattr(arguments, name, None) for name in names.split()}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def conversion_modes(options: str) -> tuple[Mode, Mode]:
-    """Modes of a verb with :func:`add_conversion`: what a preset's mode has no budget for does not act; ``options`` do."""
+def conversion_modes(options: str, exact: str = "") -> tuple[Mode, Mode]:
+    """Modes of a verb with :func:`add_conversion`: ``options`` act, and in exact mode ``exact``; what has no budget does not."""
     common = f"{options} preset neuron for normalization scale theta weight_bits"
     return (
-        Mode("in exact mode, which --preset, --neuron or --for chooses", f"{common} levels stream", _is_exact),
+        Mode("in exact mode, which --preset, --neuron or --for chooses", f"{common} levels stream {exact}", _is_exact),
         Mode("in rate mode, which --preset, --neuron or --for chooses", f"{common} steps thresholds"),
     )
 

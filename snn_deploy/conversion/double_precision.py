@@ -7,7 +7,7 @@ import numpy as np
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Host, Linear, Relay, Relu
+from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Host, LeakyRelu, Linear, Relay, Relu
 from snn_deploy.passes.constant_map import apply_linear
 
 
@@ -27,6 +27,8 @@ def _apply(node: Node, inputs: list[Float64]) -> Float64:
     if isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify):
         above = np.maximum(x, 0)
         return above if isinstance(op, Relay) or op.limit is None else np.minimum(above, op.limit[:, None, None])
+    if isinstance(op, LeakyRelu):
+        return np.where(x < 0, op.slope[:, None, None] * x, x)
     if isinstance(op, Linear | Relay):
         return x
     try:

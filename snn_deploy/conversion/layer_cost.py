@@ -32,7 +32,7 @@ from snn_deploy.data.images import Images
 from snn_deploy.frontend.onnx import session, to_onnx
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.names import Names
-from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Linear, Resample
+from snn_deploy.graph.ops import Add, Conv, ConvTranspose, Resample
 from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy.network.network import Connection, Population
 
@@ -104,7 +104,7 @@ def _add_converted(conversion: Conversion, graph: Graph) -> tuple[Graph, dict[st
             nodes.append(Node(names.fresh(f"{layer_input.name}.converted"), op, (layer_input.source,)))
             terms.append(nodes[-1].name)
         nodes.append(Node(names.fresh(f"{layer.name}.sum"), Add(), tuple(terms)))
-        activation = layer.rectifier() if layer.kind == "relu" else Linear()
+        activation = layer.activation()
         nodes.append(Node(names.fresh(f"{layer.name}.converted"), activation, (nodes[-1].name,)))
         sums[layer.name] = nodes[-1].name
     return Graph(graph.name, graph.input, graph.input_shape, tuple(nodes), graph.outputs), sums

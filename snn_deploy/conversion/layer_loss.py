@@ -13,7 +13,7 @@ from snn_deploy.conversion.layers import Layers
 from snn_deploy.conversion.loss import LayerLoss, limit_counts
 from snn_deploy.network.network import Network
 
-HAVE_LEVELS = ("relu", "linear")
+HAVE_LEVELS = ("relu", "leaky relu", "linear")
 """Kinds of layers that round to levels of their own; all others pass sums on."""
 
 NOTHING = 1e-6

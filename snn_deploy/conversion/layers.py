@@ -16,10 +16,22 @@ import numpy as np
 from snn_deploy.arrays import Float64
 from snn_deploy.errors import ConversionError
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.graph.ops import (
+    Add,
+    AveragePool,
+    Conv,
+    ConvTranspose,
+    LeakyRelu,
+    Linear,
+    Nearest,
+    Op,
+    Relay,
+    Relu,
+    Resample,
+)
 from snn_deploy.shapes import Shape
 
-Kind = Literal["relu", "linear", "relay", "rectified relay", "output"]
+Kind = Literal["relu", "leaky relu", "linear", "relay", "rectified relay", "output"]
 RELAYS: tuple[Kind, ...] = ("relay", "rectified relay")
 """Kinds of layers that pass integer sums on."""
 
@@ -40,7 +52,8 @@ class LayerInput:
 class Layer:
     """``activation(sum of inputs + bias)``; ``bias`` (C, 1, 1) or (C, H, W) is the sum of the operators' biases.
 
-    ``limit`` (C,) is the largest value that a ReLU passes on, ``None`` where there is none.
+    ``limit`` (C,) is the largest value that a ReLU passes on, ``None`` where there is none; ``slope`` (C,) that of a LeakyReLU
+    below 0.
     """
 
     name: str
@@ -50,9 +63,14 @@ class Layer:
     bias: Float64
     origin: tuple[str, ...]
     limit: Float64 | None = None
+    slope: Float64 | None = None
 
-    def rectifier(self, unit: Float64 | float = 1.0) -> Relu:
-        """The ReLU of this layer between values that count ``unit``, (C,) or one number."""
+    def activation(self, unit: Float64 | float = 1.0) -> Relu | LeakyRelu | Linear:
+        """The activation of this layer between values that count ``unit``, (C,) or one number."""
+        if self.kind not in ("relu", "leaky relu", "rectified relay"):
+            return Linear()
+        if self.slope is not None:
+            return LeakyRelu(self.slope)
         return Relu() if self.limit is None else Relu(self.limit / unit)
 
 
@@ -88,6 +106,8 @@ def group_layers(graph: Graph) -> Layers:
     for node in graph.nodes:
         if isinstance(node.op, Relu):
             kinds[node.name] = "relu"
+        elif isinstance(node.op, LeakyRelu):
+            kinds[node.name] = "leaky relu"
         elif isinstance(node.op, Linear):
             kinds[node.name] = "linear"
         elif isinstance(node.op, Relay):
@@ -122,7 +142,9 @@ def _layer(graph: Graph, node: Node, kinds: dict[str, Kind]) -> Layer:
             bias = bias + op.bias.reshape(op.bias.shape[0], *(op.bias.shape[1:] or (1, 1)))
         origin.extend(term.origin)
     limit = node.op.limit if isinstance(node.op, Relu) else None
-    return Layer(node.name, kind, graph.shapes[node.name], tuple(inputs), bias, tuple(dict.fromkeys(origin)), limit)
+    slope = node.op.slope if isinstance(node.op, LeakyRelu) else None
+    shape, origins = graph.shapes[node.name], tuple(dict.fromkeys(origin))
+    return Layer(node.name, kind, shape, tuple(inputs), bias, origins, limit, slope)
 
 
 def _canonical(graph: Graph, node: Node) -> LinearOp:

@@ -135,7 +135,7 @@ def _variation(maps: Sequence[Float32]) -> float:
 def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
     """Relative errors of clipping and rounding to the layer's own levels; zeros where it has no levels."""
     layer, population = conversion.layers.layer(name), conversion.network.population(name)
-    if layer.kind not in ("relu", "linear"):
+    if layer.kind not in ("relu", "leaky relu", "linear"):
         return 0.0, 0.0
     statistics, network = conversion.statistics[name], conversion.network
     steps = network.input_steps

@@ -23,7 +23,7 @@ from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, UnitError
 from snn_deploy.graph.graph import Graph, Node
 from snn_deploy.graph.names import Names
-from snn_deploy.graph.ops import Add, Linear
+from snn_deploy.graph.ops import Add
 from snn_deploy.network import bounds, schedule
 from snn_deploy.network.network import Connection, Network, Output, Population
 
@@ -132,11 +132,9 @@ def normalize_graph(layers: Layers, scales: Scales) -> Graph:
             op = scale_op(layer_input.op, scales.assumed[layer_input.name], scales.unit[layer.name])
             nodes.append(Node(names.fresh(layer_input.name), op, (layer_input.source,)))
             terms.append(nodes[-1].name)
-        rectified = layer.rectifier(scales.unit[layer.name])
-        activation = rectified if layer.kind in ("relu", "rectified relay") else Linear()
         total = names.fresh(f"{layer.name}.sum")
         nodes.append(Node(total, Add(), tuple(terms)))
-        nodes.append(Node(layer.name, activation, (total,)))
+        nodes.append(Node(layer.name, layer.activation(scales.unit[layer.name]), (total,)))
     return Graph(
         layers.name,
         layers.input,

@@ -33,8 +33,9 @@ from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Mode, Population
 from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.two_sided import TwoSided
 
-FREE = ("relu", "linear")
+FREE = ("relu", "leaky relu", "linear")
 """Kinds of layers whose units are free."""
 
 HALVED = (*FREE, "output")
@@ -68,7 +69,7 @@ def lower_layer(
         worst = np.abs(bias * quantized.theta[:, None, None]).max((1, 2))
         if worst.max() <= STATE_MAX:
             incoming = _connections(layer, quantized)
-            lowered = _population(layer, quantized, bias, incoming, sources, scales, options), incoming
+            lowered = _population(layer, quantized, bias, incoming, sources, scales, statistics, options), incoming
             worst = _worst_case_of(*lowered, sources, options)
         over = worst > STATE_MAX
         if not over.any() or layer.kind not in HALVED:
@@ -181,6 +182,7 @@ def _population(
     incoming: tuple[Connection, ...],
     sources: Mapping[str, Population],
     scales: Scales,
+    statistics: Mapping[str, Statistics],
     options: Options,
 ) -> Population:
     """The population of ``layer``, whose bias is ``counts`` in counts."""
@@ -198,6 +200,10 @@ def _population(
     else:
         averages = layer.kind == "relay" and any(_range(sources[each.source], options)[0] < 0 for each in layer.inputs)
         top = _largest_payload(layer, unit, options)
+        if layer.slope is not None:
+            fewest = _fewest_counts(statistics[layer.name], unit, top)
+            neuron = make_two_sided(quantized.theta.astype(np.int64), layer.slope, -fewest, top)
+            return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
         neuron = _firing_neuron(quantized, options, top, signed=layer.kind == "linear" or averages)
     return Population(layer.name, layer.shape, neuron, bias, unit, origin=layer.origin)
 
@@ -241,6 +247,28 @@ def _firing_neuron(quantized: Quantized, options: Options, top: int, *, signed: 
     if options.signed:
         return MultiThreshold(theta, v0, -top, top, 0, top * options.steps, strict=options.strict, reset=options.reset)
     return MultiThreshold(theta, v0, 0, top, strict=options.strict, reset=options.reset)
+
+
+def _fewest_counts(statistics: Statistics, unit: Float64, top: int) -> int:
+    """The magnitude of the least count that calibration activations below zero reach, from 1 to ``top``."""
+    occupied = statistics.histogram > 0
+    lowest = statistics.edges[np.argmax(occupied, axis=1)]
+    return min(top, max(1, int(np.ceil((-lowest / unit).max() - 0.5))))
+
+
+def make_two_sided(theta: Int64, slope: Float64, fewest: int, top: int) -> TwoSided:
+    """Neurons of a LeakyReLU that count from ``fewest`` to ``top``, and round to the nearest on both sides.
+
+    ``slope`` (C,), none negative. The charge of a negative count, theta / slope, is rounded to an integer; where that is more than
+    24 bits hold, the channel counts nothing below zero: a sum of 2**22 would not be half a count.
+    """
+    with np.errstate(divide="ignore"):
+        below = np.maximum(np.rint(theta / slope), 1)
+    never = below > STATE_MAX
+    theta_below = np.where(never, STATE_MAX, below).astype(np.int64)
+    offset = np.where(never, STATE_MAX, theta_below // 2 - theta // 2)
+    swing = max(top, -fewest)
+    return TwoSided(theta, theta // 2, -swing, swing, fewest, top, theta_below=theta_below, offset_below=offset)
 
 
 def make_passing_neuron(

@@ -19,6 +19,7 @@ Range = Literal["paper", "full"]
 Pool = Literal["relay", "neuron"]
 Rounding = Literal["second-order", "nearest"]
 Theta = Literal["power-of-two", "integer"]
+Leaky = Literal["one", "two"]
 NeuronKind = Literal["multi-threshold", "lif", "sigma-delta", "netx"]
 
 Device = Literal["any", "akida"]
@@ -53,6 +54,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pool": get_args(Pool),
         "rounding": get_args(Rounding),
         "theta": get_args(Theta),
+        "leaky": get_args(Leaky),
         "neuron": get_args(NeuronKind),
         "device": get_args(Device),
     }
@@ -60,7 +62,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Values of every option that is chosen by name."""
 
 RARE: Mapping[str, str | bool] = MappingProxyType(
-    {"layer_levels": "", "device": "any", "stream": False, "fuse_upsampling": False}
+    {"layer_levels": "", "device": "any", "stream": False, "fuse_upsampling": False, "leaky": "one"}
 )
 """Options that a record leaves out unless they are chosen, and their values then."""
 
@@ -157,6 +159,10 @@ class Options:
     """Whether a transposed convolution without activation becomes one with the convolution that reads it
     (:func:`snn_deploy.passes.compose.fuse`): a population and a rounding fewer, fewer operations, more weights."""
 
+    leaky: Leaky = "one"
+    """Populations of a LeakyReLU or PReLU in ``exact`` mode: ``one``, with a threshold of its own below zero
+    (:mod:`snn_deploy.network.two_sided`), or ``two`` of ReLUs, each with the whole convolution before it, as in ``rate`` mode."""
+
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             value: object = getattr(self, name)
@@ -218,8 +224,9 @@ class Options:
 
     @property
     def form(self) -> Form:
-        """What the normal form must be; sigma-delta neurons have no largest count."""
-        return Form(self.fuse_upsampling, limited=self.neuron != "sigma-delta")
+        """What the normal form must be; sigma-delta neurons have no largest count, and this project's alone two sides."""
+        own = not self.is_rate and self.neuron == "multi-threshold" and self.device == "any"
+        return Form(self.fuse_upsampling, limited=self.neuron != "sigma-delta", two_sided=own and self.leaky == "one")
 
     @property
     def is_rate(self) -> bool:

@@ -4,10 +4,11 @@ In ``exact`` mode the count of a neuron does not depend on the schedule:
 
 .. math:: a = \mathrm{clip}(\lfloor (v_0 + b + \sum_c 2^{e_c} W_c a_c - \mathrm{strict}) / \theta \rfloor, a_{min}, a_{max})
 
-so the file needs no time, and any runtime that follows the standard gives the spike counts. Convolutions are
-``ConvInteger`` of unsigned bytes (the only kind in onnxruntime 1.23, the last version for Python 3.10): weights have a zero
-point of 128, counts are digits of base 256, the highest with a zero point. A transposed convolution is one over a map spread with
-zeros; a pixel map gathers. Sums are int32 and proved to stay within 24 bits.
+(the sum of two of these, one for each sign, for two-sided neurons) so the file needs no time, and any runtime that follows
+the standard gives the spike counts. Convolutions are ``ConvInteger`` of unsigned bytes (the only kind in onnxruntime 1.23,
+the last version for Python 3.10): weights have a zero point of 128, counts are digits of base 256, the highest with a zero
+point. A transposed convolution is one over a map spread with zeros; a pixel map gathers. Sums are int32 and proved to stay
+within 24 bits.
 Division of integers truncates in ONNX, so :math:`\lfloor v / \theta \rfloor` is ``(v - Mod(v, theta)) / theta``.
 """
 
@@ -26,7 +27,7 @@ from snn_deploy.files import write
 from snn_deploy.network import artifact, bounds
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel
 from snn_deploy.network.network import Connection, Network, Population
-from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.neuron import Staircase
 from snn_deploy.shapes import Pads, Shape
 
 OPSET = 17
@@ -76,7 +77,7 @@ def _check(network: Network) -> None:
     waiting = [
         population.name
         for population in network.populations[1:]
-        if population.neuron is not None and not population.neuron.quantizes
+        if population.neuron is not None and not population.neuron.staircases
     ]
     if waiting:
         raise ConversionError(
@@ -136,21 +137,30 @@ def _write_population(writer: _Writer, network: Network, population: Population)
     if neuron is None:
         raise ConversionError(f"{population.name}: a population without neurons has no counts")
     terms = [_write_current(writer, network, connection) for connection in network.incoming(population.name)]
-    constant = population.bias + (neuron.v0 + neuron.membrane_bias - int(neuron.strict))[:, None, None]
+    first, *others = neuron.staircases
+    constant = population.bias + (neuron.v0 + first.offset)[:, None, None]
     total = writer.constant(constant[None], np.int32)
     for term in terms:
         total = writer.node("Add", [total, term])
-    _write_firing(writer, neuron, total, population.name)
+    if not others:
+        _write_staircase(writer, first, total, population.name)
+        return
+    counts = [_write_staircase(writer, first, total)]
+    for each in others:
+        further = writer.constant((each.offset - first.offset)[None, :, None, None], np.int32)
+        counts.append(_write_staircase(writer, each, writer.node("Add", [total, further])))
+    *before, last = counts
+    writer.node("Add", [_add_all(writer, before), last], population.name)
 
 
-def _write_firing(writer: _Writer, neuron: Neuron, total: str, name: str) -> None:
-    """``name = clip(floor(total / theta), least, greatest count)``."""
-    if not np.all(neuron.theta == 1):
-        theta = writer.constant(neuron.theta[None, :, None, None], np.int32)
+def _write_staircase(writer: _Writer, stairs: Staircase, total: str, name: str = "") -> str:
+    """``name = clip(floor(total / theta), least, greatest)``; its offset has joined the total."""
+    if not np.all(stairs.theta == 1):
+        theta = writer.constant(stairs.theta[None, :, None, None], np.int32)
         rest = writer.node("Mod", [total, theta])
         total = writer.node("Div", [writer.node("Sub", [total, rest]), theta])
-    limits = [writer.constant(limit, np.int32) for limit in neuron.resting_count_range or ()]
-    writer.node("Clip", [total, *limits], name)
+    limits = [writer.constant(limit, np.int32) for limit in (stairs.least, stairs.greatest)]
+    return writer.node("Clip", [total, *limits], name)
 
 
 def _write_current(writer: _Writer, network: Network, connection: Connection) -> str:

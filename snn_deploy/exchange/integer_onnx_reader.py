@@ -23,11 +23,12 @@ from snn_deploy.backend.compiled_form import (
     Firing,
     OpaqueFiring,
     Quantizer,
+    QuantizerSum,
 )
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.exchange.integer_onnx import OPSET
 from snn_deploy.exchange.onnx_semantics import OPERATORS
-from snn_deploy.exchange.onnx_symbols import Limited, Maps, Pointwise, Sums, Symbol
+from snn_deploy.exchange.onnx_symbols import Limited, LimitedSum, Maps, Pointwise, Sums, Symbol
 from snn_deploy.shapes import Shape
 
 OUTSIDE = (
@@ -92,9 +93,7 @@ class _Reader:
                 raise CompiledFormError(f"its output {name!r} has a value already")
             attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
             value = operator([self.values[each] for each in node.input], attributes)
-            if (name in self.outputs) is not isinstance(value, Limited):
-                raise CompiledFormError("outputs, and nothing else, are counts between limits")
-            self.values[name] = self._fire(name, value) if isinstance(value, Limited) else self._within(name, value)
+            self.values[name] = self._fire(name, value) if name in self.outputs else self._within(name, value)
         except CompiledFormError as error:
             raise CompiledFormError(f"node {node.name!r} ({node.op_type}) is not recognised: {error}") from error
         except (IndexError, ValueError, TypeError) as error:
@@ -108,6 +107,8 @@ class _Reader:
             return replace(value, reading=value.reading & 255, padding=value.padding & 255)
         if isinstance(value, Maps):
             low, high = value.limits
+        elif isinstance(value, Limited):
+            low, high = value.least, value.greatest
         elif isinstance(value, (Sums, Pointwise)):
             low, high = value.low, value.high
         else:
@@ -115,23 +116,21 @@ class _Reader:
         self.accumulators.append(Accumulator(name, low, high, -(2**31), 2**31 - 1))
         return value
 
-    def _fire(self, name: str, value: Limited) -> Maps:
+    def _fire(self, name: str, value: Symbol) -> Maps:
         """The counts of the population that output ``name`` is, as the symbol that later nodes read."""
-        inner, least, greatest, shape = value.inner, value.least, value.greatest, self.outputs[name]
-        if inner.sums.shape != shape:
-            raise CompiledFormError(f"the output is declared {shape} and computed {inner.sums.shape}")
-        offset = inner.sums.offset
-        firing: Firing
-        if inner.rule == "quotient" and inner.divisor is not None:
-            firing = Quantizer(offset, inner.divisor, least, greatest)
-        else:
-            firing = OpaqueFiring(
-                lambda sums: np.clip(inner.evaluate(sums + offset), least, greatest),
-                f"how {name} divides is not recognised",
-                per_channel=offset.shape[1:] == (1, 1) and inner.is_per_channel,
-            )
-        self.fired[name] = (inner.sums, firing)
-        return Maps.of(name, shape, least, greatest)
+        if not isinstance(value, (Limited, LimitedSum)):
+            raise CompiledFormError("an output is no count between limits")
+        parts, shape = (value.parts if isinstance(value, LimitedSum) else (value,)), self.outputs[name]
+        sums = parts[0].inner.sums
+        if sums.shape != shape:
+            raise CompiledFormError(f"the output is declared {shape} and computed {sums.shape}")
+        firings = [_read_firing(name, part) for part in parts]
+        known = [each for each in firings if isinstance(each, Quantizer)]
+        firing: Firing = firings[0] if len(firings) == 1 else QuantizerSum(tuple(known))
+        if len(firings) > 1 and len(known) < len(firings):
+            raise CompiledFormError(f"how {name} divides on one of its sides is not recognised")
+        self.fired[name] = (sums, firing)
+        return Maps.of(name, shape, sum(each.least for each in parts), sum(each.greatest for each in parts))
 
     def form(self, digest: str) -> CompiledForm:
         """Everything read."""
@@ -152,3 +151,16 @@ class _Reader:
             tuple(self.accumulators),
             OUTSIDE,
         )
+
+
+def _read_firing(name: str, value: Limited) -> Quantizer | OpaqueFiring:
+    """What output ``name``, or a part of it, makes of its sums."""
+    inner, least, greatest = value.inner, value.least, value.greatest
+    offset = inner.sums.offset
+    if inner.rule == "quotient" and inner.divisor is not None:
+        return Quantizer(offset, inner.divisor, least, greatest)
+    return OpaqueFiring(
+        lambda sums: np.clip(inner.evaluate(sums + offset), least, greatest),
+        f"how {name} divides is not recognised",
+        per_channel=offset.shape[1:] == (1, 1) and inner.is_per_channel,
+    )

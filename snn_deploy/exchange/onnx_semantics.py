@@ -19,6 +19,7 @@ from snn_deploy.backend.compiled_form import NOWHERE
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.exchange.onnx_symbols import (
     Limited,
+    LimitedSum,
     Maps,
     Operation,
     Pointwise,
@@ -146,10 +147,15 @@ def multiply(inputs: Inputs, attributes: Attributes) -> Sums:
     return weigh_pixels(_maps(value), _constant(factor, np.int32))
 
 
-def add(inputs: Inputs, attributes: Attributes) -> Sums:
-    """Sums and constants."""
+def add(inputs: Inputs, attributes: Attributes) -> Sums | LimitedSum:
+    """Sums and constants; functions of one sum."""
     _only(attributes)
     first, second = inputs if isinstance(inputs[0], Sums) else inputs[::-1]
+    if isinstance(first, Limited) and isinstance(second, Limited):
+        own, other = first.inner.sums, second.inner.sums
+        if own.parts != other.parts or own.shape != other.shape:
+            raise CompiledFormError("it adds functions of different sums")
+        return LimitedSum((second, first))
     if not isinstance(first, Sums):
         raise CompiledFormError("it adds something else than sums")
     return first.plus(second) if isinstance(second, Sums) else first.plus_constant(_per_image(second))

@@ -166,7 +166,14 @@ class Limited:
     greatest: int
 
 
-Symbol: TypeAlias = "Maps | Sums | Pointwise | Limited | Array"
+@dataclass(frozen=True, eq=False)
+class LimitedSum:
+    """The sum of functions of the same sum but for its offset, each between limits of its own."""
+
+    parts: tuple[Limited, ...]
+
+
+Symbol: TypeAlias = "Maps | Sums | Pointwise | Limited | LimitedSum | Array"
 
 
 def weigh_pixels(maps: Maps, weights: Int64) -> Sums:

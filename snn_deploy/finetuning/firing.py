@@ -12,6 +12,7 @@ from snn_deploy.arrays import Int64
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Network
 from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.two_sided import TwoSided
 
 
 def fire(neuron: Neuron, currents: Tensor) -> Tensor:
@@ -21,7 +22,28 @@ def fire(neuron: Neuron, currents: Tensor) -> Tensor:
     next whole number n is at least 1 / theta, more than float32 rounds there, since ``n * theta`` stays below 2**24. Lava's own
     neurons by the specification itself.
     """
-    return _follow_specification(neuron, currents) if neuron.is_stock else _fire_multi_threshold(neuron, currents)
+    if neuron.is_stock:
+        return _follow_specification(neuron, currents)
+    if isinstance(neuron, TwoSided):
+        return _fire_two_sided(neuron, currents)
+    return _fire_multi_threshold(neuron, currents)
+
+
+def _fire_two_sided(neuron: TwoSided, currents: Tensor) -> Tensor:
+    v = _per_channel(neuron.v0, currents).expand_as(currents[0])
+    sides = [(side, _per_channel(side.offset, v), _per_channel(side.theta, v)) for side in neuron.sides]
+    count, train = torch.zeros_like(v), torch.empty_like(currents)
+    for step, current in enumerate(currents):
+        v = (v + current).clamp_(-STATE_MAX, STATE_MAX)
+        above, below = (
+            torch.floor((v + offset) / theta).clamp_(side.least, side.greatest) for side, offset, theta in sides
+        )
+        payload = (above + below - count).clamp_(neuron.payload_min, neuron.payload_max)
+        if neuron.hold:
+            payload = torch.where(payload.abs() > neuron.hold, payload, 0.0)
+        count = count + payload
+        train[step] = payload
+    return train
 
 
 def _fire_multi_threshold(neuron: Neuron, currents: Tensor) -> Tensor:
@@ -53,7 +75,12 @@ def _follow_specification(neuron: Neuron, currents: Tensor) -> Tensor:
 
 
 def find_slope(neuron: Neuron, whole: Tensor, network: Network) -> Tensor:
-    """Slope of a window's count in its ``whole`` input (B, C, H, W): 1 / theta within what the window can count, else 0."""
+    """Slope of a window's count in its ``whole`` input (B, C, H, W): 1 / theta within what the window can count, else 0.
+
+    Of a two-sided neuron that of the side on which the input is, from the middle of what counts 0 on.
+    """
+    if isinstance(neuron, TwoSided):
+        return _find_two_slopes(neuron, whole)
     repeats = network.input_steps
     quantum = _per_channel(neuron.quantum, whole)
     start = (neuron.v0 + repeats * neuron.membrane_bias) / 2**neuron.current_shift - int(neuron.strict)
@@ -63,6 +90,16 @@ def find_slope(neuron: Neuron, whole: Tensor, network: Network) -> Tensor:
     if limits is not None:
         low, high = max(low, limits[0]), min(high, limits[1])
     return ((level >= low) & (level < high + 1)) / quantum
+
+
+def _find_two_slopes(neuron: TwoSided, whole: Tensor) -> Tensor:
+    v = whole + _per_channel(neuron.v0, whole)
+    slopes = torch.zeros_like(whole)
+    for side, on_side in zip(neuron.sides, (whole >= 0, whole < 0), strict=True):
+        divisor = _per_channel(side.theta, whole)
+        level = (v + _per_channel(side.offset, whole)) / divisor
+        slopes = torch.where(on_side & (level >= side.least) & (level < side.greatest + 1), 1 / divisor, slopes)
+    return slopes
 
 
 def replace_value(of: Tensor, value: Tensor, slope: Tensor | None = None) -> Tensor:

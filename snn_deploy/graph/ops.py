@@ -1,10 +1,10 @@
 """Operators of the float graph: frozen, shape-checked, without names of their own. Maps are (C, H, W), batch left out.
 
 Three families. *Linear* operators (``Conv``, ``ConvTranspose``, ``Resample``, ``Affine``, ``Concat``, ``Add``,
-``AveragePool``, ``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts
-0..N, ``Linear`` counts -N..N (a signed population), ``Relay`` passes integer sums on exactly. ``LeakyRelu``,
-``Clip`` and ``MaxPool`` are rewritten into these by passes. *Host* operators (``Host``) run on the host after
-read-out.
+``AveragePool``, ``Nearest``) keep sums sums. *Activations* end a layer and become populations: ``Relu`` counts 0..N,
+``LeakyRelu`` -M..N with two thresholds (or is rewritten), ``Linear`` counts -N..N (a signed population), ``Relay`` passes
+integer sums on exactly. ``Clip`` and ``MaxPool`` are rewritten into these by passes. *Host* operators (``Host``) run on the
+host after read-out.
 """
 
 from __future__ import annotations
@@ -277,7 +277,10 @@ class Relu(Op):
 
 @dataclass(frozen=True, eq=False)
 class LeakyRelu(Op):
-    """``max(x, 0) + slope[c] * min(x, 0)``, slope (C,); also PRelu with one slope per channel."""
+    """``max(x, 0) + slope[c] * min(x, 0)``, slope (C,); also PRelu with one slope per channel.
+
+    One population where neurons have a threshold of their own below zero and no slope is negative, else two.
+    """
 
     slope: Float64
 

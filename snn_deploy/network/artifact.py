@@ -30,6 +30,7 @@ from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.network.record import Record, RecordReader
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.two_sided import TwoSided
 
 SCHEMA = 1
 """Version of the layout below; a reader refuses every other."""
@@ -45,7 +46,7 @@ _NPY = re.compile(
 )
 """The header that :func:`_npy` writes: version 1.0, C order, little endian."""
 
-NEURON_KINDS: tuple[type[Neuron], ...] = (MultiThreshold, CubaLif, SigmaDelta)
+NEURON_KINDS: tuple[type[Neuron], ...] = (MultiThreshold, TwoSided, CubaLif, SigmaDelta)
 """The kinds of neurons that a file can hold."""
 
 

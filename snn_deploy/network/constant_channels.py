@@ -1,9 +1,9 @@
 """Channels whose counts do not depend on the image: silent ones, and in ``exact`` mode those that nothing but a bias reaches.
 
 A neuron never fires where what can reach it, by the ranges of its sources channel by channel, leaves its membrane below its
-threshold (and not below 0, where it may send negative payloads). A neuron of ``exact`` mode whose every non-zero weight reads a
-constant channel counts the same for every image, at each place of its map, whatever the schedule. What is not proved is left out;
-Lava's own neurons, whose counts depend on the schedule, always are.
+threshold (and not below the least at which it sends nothing negative, where it may). A neuron of ``exact`` mode whose every
+non-zero weight reads a constant channel counts the same for every image, at each place of its map, whatever the schedule. What
+is not proved is left out; Lava's own neurons, whose counts depend on the schedule, always are.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _find_silent(network: Network, population: Population, arriving: list[tuple[
     lowest = -_accumulate(network, -low, -bias.min(1)) + neuron.v0 - int(neuron.strict)
     counts = neuron.count_range
     unsigned = neuron.payload_min == 0 or (counts is not None and counts[0] == 0)
-    silent: Bool = (highest < neuron.theta) & (unsigned | (lowest >= 0))
+    silent: Bool = (highest < neuron.theta) & (unsigned | (lowest >= neuron.quiet_floor))
     return silent
 
 
@@ -122,7 +122,7 @@ def _settle(
 ) -> dict[int, Int64]:
     """Counts of the channels that only constant channels reach."""
     neuron = population.neuron
-    if network.mode == "rate" or neuron is None or neuron.is_stock or not neuron.quantizes:
+    if network.mode == "rate" or neuron is None or neuron.is_stock or not neuron.staircases:
         return {}
     free = np.ones(population.shape[0], np.bool_)
     for each in incoming:
@@ -136,6 +136,6 @@ def _settle(
     for each in incoming:
         source = network.population(each.source)
         current = current + dynamics.transmit(each, lay_out(source.shape, constants[each.source]))[0]
-    fewest, most = neuron.count_range or (0, 0)
-    counts = (neuron.v0[:, None, None] + current - int(neuron.strict)) // neuron.theta[:, None, None]
-    return {int(channel): np.clip(counts[channel], fewest, most) for channel in np.flatnonzero(free)}
+    total = neuron.v0[:, None, None] + current
+    counts = np.sum([each.count(total) for each in neuron.staircases], axis=0)
+    return {int(channel): counts[channel] for channel in np.flatnonzero(free)}

@@ -12,8 +12,9 @@ current I (int64 throughout):
     v &\leftarrow v - k\theta, \qquad a \leftarrow a + k, \qquad \text{send } k \text{ if } k \ne 0
         \qquad \text{(reset to zero: } v \leftarrow 0 \text{ if } k \ne 0)
 
-That is :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`. Lava's own neurons replace these lines by those
-of :mod:`snn_deploy.network.cuba_lif` and :mod:`snn_deploy.network.sigma_delta`; all else is common.
+That is :meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`. Two-sided neurons (LeakyReLU) replace these lines by those
+of :mod:`snn_deploy.network.two_sided`, Lava's own by those of :mod:`snn_deploy.network.cuba_lif` and
+:mod:`snn_deploy.network.sigma_delta`; all else is common.
 
 The current is the sum over connections of ``kernel(payload) * 2**exponent``; it never saturates and never wraps:
 :mod:`snn_deploy.network.bounds` proves that it stays within 24 bits. The bias joins the current at ``start`` (``exact``) or at

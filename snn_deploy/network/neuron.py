@@ -1,7 +1,8 @@
 """What every kind of neuron is asked: its step, what it can reach, what its counts depend on, its record in a file.
 
-A kind is one class: :class:`~snn_deploy.network.multi_threshold.MultiThreshold`, :class:`~snn_deploy.network.cuba_lif.CubaLif`
-and :class:`~snn_deploy.network.sigma_delta.SigmaDelta`. CONTRIBUTING.md says how another is added.
+A kind is one class: :class:`~snn_deploy.network.multi_threshold.MultiThreshold`, :class:`~snn_deploy.network.two_sided.TwoSided`,
+:class:`~snn_deploy.network.cuba_lif.CubaLif` and :class:`~snn_deploy.network.sigma_delta.SigmaDelta`. CONTRIBUTING.md says how
+another is added.
 """
 
 from __future__ import annotations
@@ -18,6 +19,25 @@ from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.record import Record, RecordReader
 
 Reset = Literal["subtract", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class Staircase:
+    """``clip(floor((total + offset) / theta), least, greatest)``; ``offset`` and ``theta`` (C,) int64.
+
+    ``total`` is v0 and all that reached a membrane: bias and currents.
+    """
+
+    offset: Int64
+    theta: Int64
+    least: int
+    greatest: int
+
+    def count(self, total: Int64) -> Int64:
+        """Counts of totals (..., C, H, W) int64."""
+        level = (total + self.offset[:, None, None]) // self.theta[:, None, None]
+        counts: Int64 = np.clip(level, self.least, self.greatest)
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +134,16 @@ class Neuron(ABC):
         return self.theta
 
     @property
+    def quiet_floor(self) -> Int64:
+        """The least membrane (C,) at which nothing negative is sent."""
+        return np.zeros_like(self.theta)
+
+    @property
+    def largest_constant(self) -> int:
+        """The largest number that a state is compared with."""
+        return int(self.theta.max())
+
+    @property
     def count_range(self) -> tuple[int, int] | None:
         """Least and greatest running count under any schedule; ``None`` where nothing bounds it.
 
@@ -162,6 +192,14 @@ class Neuron(ABC):
     def quantizes(self) -> bool:
         """Whether a count is ``clip(floor((v0 + bias + membrane_bias + currents - strict) / theta), limits)``, at any schedule."""
         return False
+
+    @property
+    def staircases(self) -> tuple[Staircase, ...]:
+        """Functions of the total charge whose sum a count is at any schedule; none where counts depend on more than that."""
+        limits = self.resting_count_range
+        if not self.quantizes or limits is None:
+            return ()
+        return (Staircase(self.membrane_bias - int(self.strict), self.theta, *limits),)
 
     def channels(self, chosen: Int64) -> Neuron:
         """The neurons of the channels ``chosen`` (n,), an index."""

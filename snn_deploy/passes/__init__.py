@@ -2,8 +2,8 @@
 
 In normal form every node is one of
 
-* an activation: ``Relu`` (with limits or without), ``Linear`` (signed) or ``Relay`` (integer sums, threshold 1; with ``rectify`` at
-  least 0);
+* an activation: ``Relu`` (with limits or without), ``LeakyRelu`` (no slope below 0), ``Linear`` (signed) or ``Relay``
+  (integer sums, threshold 1; with ``rectify`` at least 0);
 * an ``Add`` of linear nodes;
 * a linear node: ``Conv``, ``ConvTranspose``, ``Resample``, ``AveragePool`` or ``Nearest`` that reads the graph's input
   or an activation directly;
@@ -36,7 +36,7 @@ from snn_deploy.passes.relu_before_max_pool import relu_before_max_pool
 PASSES: tuple[Callable[..., Graph], ...] = (
     Graph.without_dead_nodes,  # first, so that no pass creates a population for an unused value
     relu_before_max_pool,  # before activations are expanded: it looks for Relu directly after MaxPool
-    expand_leaky_relu,  # produces Relu, Affine and Add, which gather_sums folds
+    expand_leaky_relu,  # produces Relu, Affine and Add, which gather_sums folds, or leaves it as an activation
     expand_clip,  # produces one Relu with a limit, and Affine
     gather_sums,  # folds Affine, Concat, Add and padding; inserts populations where linear operators do not compose
     expand_max_pool,  # last: after gather_sums every MaxPool reads one activation, whose unit its relays share
@@ -47,12 +47,14 @@ PASSES: tuple[Callable[..., Graph], ...] = (
 class Form:
     """What conversion wants of the normal form.
 
-    ``fused``: transposed convolutions become one with the convolutions that read them (:func:`gather_sums`). ``limited``: neurons
-    have a largest count, by which one population clips (:func:`expand_clip`).
+    ``fused``: transposed convolutions become one with the convolutions that read them (:func:`gather_sums`). ``limited``:
+    neurons have a largest count, by which one population clips (:func:`expand_clip`). ``two_sided``: they have a threshold
+    of their own below zero (:func:`expand_leaky_relu`).
     """
 
     fused: bool = False
     limited: bool = True
+    two_sided: bool = False
 
 
 USUAL = Form()
@@ -62,6 +64,7 @@ USUAL = Form()
 def normal_form(graph: Graph, form: Form = USUAL) -> Graph:
     """``graph`` after all :data:`PASSES`: the same function, in the vocabulary described above."""
     keywords: dict[Callable[..., Graph], dict[str, bool]] = {
+        expand_leaky_relu: {"two_sided": form.two_sided},
         expand_clip: {"limited": form.limited},
         gather_sums: {"fused": form.fused},
     }

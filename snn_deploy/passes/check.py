@@ -6,9 +6,23 @@ import numpy as np
 
 from snn_deploy.errors import GraphError
 from snn_deploy.graph.graph import Graph, Node
-from snn_deploy.graph.ops import Add, AveragePool, Conv, ConvTranspose, Host, Linear, Nearest, Op, Relay, Relu, Resample
+from snn_deploy.graph.ops import (
+    Add,
+    AveragePool,
+    Conv,
+    ConvTranspose,
+    Host,
+    LeakyRelu,
+    Linear,
+    Nearest,
+    Op,
+    Relay,
+    Relu,
+    Resample,
+)
+from snn_deploy.passes.expand_leaky_relu import needs_two_populations
 
-ACTIVATIONS = (Relu, Linear, Relay)
+ACTIVATIONS = (Relu, LeakyRelu, Linear, Relay)
 LINEAR = (Conv, ConvTranspose, Resample, AveragePool, Nearest)
 
 
@@ -32,6 +46,8 @@ def check_normal_form(graph: Graph) -> Graph:
         elif isinstance(node.op, ACTIVATIONS):
             if not _is(graph, node.source, (*LINEAR, Add)):
                 raise GraphError(f"{node.name}: reads {node.source}, which is neither a linear node nor a sum")
+            if isinstance(node.op, LeakyRelu) and needs_two_populations(node.op):
+                raise GraphError(f"{node.name}: a LeakyRelu whose slope is negative is two populations")
             if isinstance(node.op, Relay):
                 _check_relay(graph, node)
             elif any(isinstance(part.op, AveragePool | Nearest) for part in find_addends(graph, node.source)):

@@ -32,6 +32,7 @@ from snn_deploy.graph.ops import (
     Conv,
     ConvTranspose,
     Host,
+    LeakyRelu,
     Linear,
     MaxPool,
     Nearest,
@@ -47,7 +48,7 @@ from snn_deploy.passes.work import Work
 from snn_deploy.shapes import Shape
 
 Weighted: TypeAlias = Conv | ConvTranspose
-Kept: TypeAlias = Relu | Linear | Relay | MaxPool | Host
+Kept: TypeAlias = Relu | LeakyRelu | Linear | Relay | MaxPool | Host
 
 
 def gather_sums(graph: Graph, *, fused: bool = False) -> Graph:
@@ -108,7 +109,7 @@ class _Walk:
             return self._weighted(node, op, form)
         if isinstance(op, Resample | AveragePool | Nearest):
             return tuple(self._linear(segment, op, node) for segment in form)
-        if isinstance(op, Relu | Linear | Relay):
+        if isinstance(op, Relu | LeakyRelu | Linear | Relay):
             return tuple(
                 self._activate(segment, _limits(op, place), self._part(node, form, i), node)
                 for i, (segment, place) in enumerate(enumerate_channels(form))
@@ -188,9 +189,8 @@ class _Walk:
         source = segment.activation
         rectified = isinstance(op, Relu) or (isinstance(op, Relay) and op.rectify)
         limited = isinstance(op, Relu) and op.limit is not None
-        if source is not None and (
-            isinstance(op, Linear) or (rectified and not limited and source in self.nonnegative)
-        ):
+        keeps = isinstance(op, LeakyRelu) or (rectified and not limited)  # what is not negative
+        if source is not None and (isinstance(op, Linear) or (keeps and source in self.nonnegative)):
             return segment
         self._write(name, op, (self._sum(self._carried(segment), None, name),), node.origin)
         if rectified:
@@ -310,7 +310,9 @@ def _geometry(op: Op) -> object:
 
 
 def _limits(op: Op, place: slice) -> Op:
-    """``op`` for some channels of those that it limits."""
+    """``op`` for some channels of those that it limits, or that have slopes."""
+    if isinstance(op, LeakyRelu):
+        return LeakyRelu(op.slope[place])
     return Relu(op.limit[place]) if isinstance(op, Relu) and op.limit is not None else op
 
 

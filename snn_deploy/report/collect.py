@@ -29,6 +29,7 @@ from snn_deploy.mapping.fit import Mapping, map_network
 from snn_deploy.mapping.traffic import measure_traffic
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy.passes import Form, normal_form
 from snn_deploy.report.compared_pictures import compare_pictures
 from snn_deploy.report.contents import Contents, Losses
@@ -151,7 +152,8 @@ def _losses(request: Request, network: Network, missing: dict[str, str]) -> Loss
     height, width = find_largest_size(network, *(min(pair) for pair in zip(whole, LOSSY, strict=True))) or whole
     part = images.center_crop(image, height, width)
     config = network.config
-    form = Form(bool(config.get("fuse_upsampling")), limited=config.get("neuron") != "sigma-delta")
+    two_sided = any(isinstance(population.neuron, TwoSided) for population in network.populations)
+    form = Form(bool(config.get("fuse_upsampling")), config.get("neuron") != "sigma-delta", two_sided)
     graph = normal_form(read(request.model, (height, width)).graph, form)
     layers = group_layers(graph)
     channels = {population.name: population.shape[0] for population in network.populations[1:]}

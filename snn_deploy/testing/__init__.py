@@ -9,7 +9,14 @@ A third-party backend is tested with::
 from snn_deploy.testing.conformance import Conformance, check_backend, check_streams, fixed_cases
 from snn_deploy.testing.drawing import draw_case, draw_frames, draw_network, draw_stimulus, draw_stream
 from snn_deploy.testing.narrow import draw_narrow
-from snn_deploy.testing.networks import conformance_cases, random_plain, random_stimulus, random_unet, special_cases
+from snn_deploy.testing.networks import (
+    conformance_cases,
+    random_plain,
+    random_stimulus,
+    random_two_sided,
+    random_unet,
+    special_cases,
+)
 from snn_deploy.testing.options import neuron_option_cases
 
 __all__ = [
@@ -27,6 +34,7 @@ __all__ = [
     "neuron_option_cases",
     "random_plain",
     "random_stimulus",
+    "random_two_sided",
     "random_unet",
     "special_cases",
 ]

@@ -27,6 +27,7 @@ from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
 from snn_deploy.network.sigma_delta import SigmaDelta
 from snn_deploy.network.streaming import prepare_stream
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy.shapes import Pair, Shape
 
 Value = TypeVar("Value")
@@ -277,7 +278,8 @@ class _Drawing:
             neuron: Neuron = self.cuba_lif(channels) if self.mode == "rate" else self.sigma_delta(channels)
             bias = np.zeros((channels, 1, 1), np.int64)
         else:
-            neuron = self.relay(channels) if self.random.random() < 0.15 else self.multi_threshold(channels)
+            kinds = (self.relay,) * 3 + (self.two_sided,) * 3 + (self.multi_threshold,) * 14
+            neuron = self.choice(kinds)(channels)
         return Population(name, shape, neuron, bias, np.full(channels, 0.01))
 
     def multi_threshold(self, channels: int) -> Neuron:
@@ -297,6 +299,27 @@ class _Drawing:
             *counts,
             strict=self.random.random() < 0.3,
             reset="zero" if self.mode == "rate" and self.random.random() < 0.4 else "subtract",
+        )
+
+    def two_sided(self, channels: int) -> Neuron:
+        """Slopes from 1/100 to 3, powers of two and not, some channels without any; windows of one step and of several."""
+        theta = self.choice((1 << self.integers(0, 11, channels), self.integers(1, 2000, channels)))
+        slopes = self.integers(0, 8, channels)
+        below = np.maximum(np.array([100, 10, 8, 5, 4, 2, 1, 3, 1])[slopes] * theta // np.where(slopes < 7, 1, 9), 1)
+        never = self.integers(0, 9, channels) == 0
+        half_start = self.choice((0 * theta, theta // 2, theta // 2, *self.extremes(channels)))
+        offset = self.choice((below // 2 - theta // 2, below // 2 - theta // 2, 0 * below, -theta, below * 3))
+        most, fewest = self.choice((1, 7, 255)), self.choice((1, 2, 100))
+        swing = most + fewest
+        return TwoSided(
+            theta,
+            half_start,
+            -self.choice((1, 15, swing, 2 * swing)),
+            self.choice((3, 15, swing, 2 * swing)),
+            -fewest,
+            most,
+            theta_below=np.where(never, STATE_MAX, below),
+            offset_below=np.where(never, STATE_MAX, offset),
         )
 
     def extremes(self, channels: int) -> tuple[Int64, ...]:

@@ -9,10 +9,12 @@ import numpy as np
 
 from snn_deploy.arrays import Int8, Int64
 from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel, TransposedKernel, identity
+from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Connection, Mode, Network, Output, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.schedule import align
+from snn_deploy.network.two_sided import TwoSided
 
 INPUT_LEVELS = 255
 """Largest magnitude of an input payload."""
@@ -159,7 +161,7 @@ def conformance_cases() -> Iterator[tuple[Network, Int64]]:
 
 
 def special_cases() -> Iterator[tuple[Network, Int64]]:
-    """What a backend may refuse: hard reset; a bias of its own for each neuron; membranes that reach their limit."""
+    """What a backend may refuse: hard reset; a bias of its own for each neuron; saturating membranes; two-sided neurons."""
     rng = np.random.default_rng(0)
     network = random_unet("rate", 3)
     strong = (replace(edge, exponent=5) if edge.target == "enc1/a" else edge for edge in network.connections)
@@ -185,6 +187,32 @@ def special_cases() -> Iterator[tuple[Network, Int64]]:
         )
         changed = replace(base, name=f"random-rate-{name}", populations=tuple(populations))
         yield align(changed), random_stimulus(changed, 3)
+    two_sided = random_two_sided()
+    yield two_sided, random_stimulus(two_sided, 3)
+
+
+def random_two_sided(seed: int = 0, *, size: int = 8, payload: int | None = None) -> Network:
+    """An ``exact`` network whose spiking populations are two-sided neurons, with slopes from 1/100 to 2 and one channel without.
+
+    ``payload``: the largest of a step; without it one step holds every count.
+    """
+    network, rng = random_unet("exact", seed, size=size, levels=15, payload=15), np.random.default_rng(seed)
+
+    def changed(population: Population) -> Population:
+        neuron = population.neuron
+        if neuron is None or neuron.relays:
+            return population
+        below = np.maximum(neuron.theta * rng.choice([100, 10, 4, 2, 1], neuron.theta.size) // rng.choice([1, 2]), 1)
+        offset = below // 2 - neuron.theta // 2
+        below[0], offset[0] = STATE_MAX, STATE_MAX
+        most = payload or 15
+        return replace(
+            population,
+            neuron=TwoSided(neuron.theta, neuron.v0, -most, most, -7, 15, theta_below=below, offset_below=offset),
+        )
+
+    name = f"random-two-sided-{seed}"
+    return align(replace(network, name=name, populations=tuple(map(changed, network.populations))))
 
 
 def random_plain(seed: int = 0, *, size: int = 8, width: int = 2, steps: int = 8) -> Network:

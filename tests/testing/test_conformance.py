@@ -21,6 +21,7 @@ from snn_deploy.network.kernels import ConvKernel, SpatialKernel, TransposedKern
 from snn_deploy.network.multi_threshold import MultiThreshold
 from snn_deploy.network.network import Network, Population
 from snn_deploy.network.sigma_delta import SigmaDelta
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy.testing import (
     check_backend,
     check_streams,
@@ -49,7 +50,7 @@ def test_twenty_drawn_networks_have_every_kernel_neuron_and_reset() -> None:
     thresholds = {
         (neuron.reset, neuron.count_max is not None) for neuron in neurons if isinstance(neuron, MultiThreshold)
     }
-    assert {type(neuron) for neuron in neurons} == {MultiThreshold, SigmaDelta, CubaLif}
+    assert {type(neuron) for neuron in neurons} == {MultiThreshold, TwoSided, SigmaDelta, CubaLif}
     assert thresholds == set(product(("subtract", "zero"), (True, False)))
     kernels = {type(connection.kernel) for network in networks for connection in network.connections}
     assert kernels == {ConvKernel, TransposedKernel, SpatialKernel}
@@ -354,6 +355,7 @@ def test_drawn_streams_have_one_step_and_several_and_every_kind_of_neuron() -> N
     assert {network.steps > 1 for network in networks} == {True, False}
     assert {type(each.neuron) for network in networks for each in network.populations[1:]} == {
         MultiThreshold,
+        TwoSided,
         SigmaDelta,
     }
     assert all(network.stream for network in networks)

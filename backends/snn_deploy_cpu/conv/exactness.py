@@ -15,6 +15,8 @@ import numpy as np
 from snn_deploy.network.bounds import Bound, bound_current, bound_payloads
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.network import Connection, Network, Population
+from snn_deploy.network.neuron import Neuron
+from snn_deploy.network.two_sided import TwoSided
 
 FLOAT32_EXACT = 2**24
 """float32 holds every integer up to here: 24 bits of significand."""
@@ -29,6 +31,17 @@ FLOAT64_EXACT = 2**53
 def fits_float32(bound: Bound) -> bool:
     """Whether currents, and ``v + current`` for every 24-bit membrane, are integers that float32 holds."""
     return bound.current <= STATE_MAX
+
+
+def offsets_fit_float32(neuron: Neuron | None, bound: Bound) -> bool:
+    """Whether ``v + offset_below + 1/2`` of a two-sided neuron is exact where it is below 0; above, it counts nothing.
+
+    Halves are exact up to 2**23. Offsets are below 0 where a slope is above 1, and then take from what membranes may reach.
+    """
+    if not isinstance(neuron, TwoSided):
+        return True
+    lowest = STATE_MAX if bound.membrane is None else bound.membrane
+    return lowest + max(0, -int(neuron.offset_below.min())) <= STATE_MAX
 
 
 def fits_float64(bound: Bound) -> bool:

@@ -101,10 +101,11 @@ class Currents(Structure):
 
 
 class ThresholdCells(Structure):
-    """Multi-threshold neurons: their coefficients, states and payloads (``neurons`` in ``kernels.h`` says how they fire)."""
+    """Neurons with thresholds: their coefficients, states and payloads (``neurons`` in ``kernels.h`` says how they fire)."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("v", "count", "drive", "start", "theta", "reciprocal", "payloads")),
+        *((name, c_void_p) for name in ("v", "count", "drive", "start", "theta", "rounding_below")),
+        *((name, c_void_p) for name in ("reciprocal", "reciprocal_below", "payloads")),
         *((name, c_int64) for name in ("size", "images", "tile", "driven_steps")),
         *((name, c_double) for name in ("least", "most")),
         *((name, c_float) for name in ("rounding", "count_least", "count_most", "reset_value", "hold")),

@@ -51,12 +51,14 @@ typedef struct {
 } currents;
 
 /* Multi-threshold neurons: payload = clip(floor((v + rounding) / theta), least, most), v -= payload * theta.
+ * Two-sided ones where `rounding_below` is there: v stays, and their counts are those of v + rounding above zero, and those of
+ * v + rounding_below, by a threshold of its own, below.
  * Coefficients have `tile` entries, a multiple of the channels, and repeat. Membranes `v` and running counts are (size,),
  * `drive` too where `per_neuron`, else (tile,); it enters the first `driven_steps`. `payloads` are (steps, size). */
 typedef struct {
     float *v, *count;
-    const float *drive, *start, *theta;
-    const void *reciprocal; /* 1 / theta, F64 where `quotient` says so, else F32 */
+    const float *drive, *start, *theta, *rounding_below;
+    const void *reciprocal, *reciprocal_below; /* 1 / theta, F64 where `quotient` says so, else F32 */
     void *payloads;
     int64_t size, images, tile, driven_steps;
     double least, most;

@@ -8,59 +8,95 @@
 /* The states, inputs and coefficients of some neurons. */
 typedef struct {
     float *v, *count;
-    const float *current, *added, *start, *theta;
-    const char *reciprocal;
+    const float *current, *added, *start, *theta, *rounding_below;
+    const char *reciprocal, *reciprocal_below;
     char *sent;
 } group;
 
+/* What a spike leaves of a membrane: the rest, a constant, or all of it where two-sided neurons compare it with their counts. */
+enum { SUBTRACTS, RESETS, TWO_SIDED };
+
+/* floor(x * reciprocal), limited. */
+INLINE floats quantize(floats x, const char *reciprocal, int quotient, double least, double most) {
+    if (quotient == F64) return floor_products(x, (const double *)reciprocal, least, most);
+    const floats k = FLOOR(MULTIPLY(x, LOAD((const float *)reciprocal)));
+    return LEAST(GREATEST(k, SPLAT((float)least)), SPLAT((float)most));
+}
+
+/* 0 where |k| <= hold. */
+INLINE floats hold_back(const neurons *cells, floats k) {
+    if (cells->hold <= 0.0f) return k;
+    const floats rest = LEAST(GREATEST(k, SPLAT(-cells->hold)), SPLAT(cells->hold));
+    return select_zero(SUBTRACT(k, rest), SPLAT(0.0f), k);
+}
+
+/* What membranes x send: at most one of the two sides counts. */
+INLINE floats fire_two_sided(const neurons *cells, group at, floats x, int quotient, bool counts) {
+    const floats raised = ADD(x, SPLAT(cells->rounding)), lowered = ADD(x, LOAD(at.rounding_below));
+    floats k = ADD(quantize(raised, at.reciprocal, quotient, 0.0, cells->count_most),
+                   quantize(lowered, at.reciprocal_below, quotient, cells->count_least, 0.0));
+    const floats before = counts ? LOAD(at.count) : SPLAT(0.0f);
+    if (counts) k = SUBTRACT(k, before);
+    k = hold_back(cells, LEAST(GREATEST(k, SPLAT((float)cells->least)), SPLAT((float)cells->most)));
+    if (counts) STORE(at.count, ADD(before, k));
+    return k;
+}
+
+INLINE floats fire(const neurons *cells, group at, floats x, int quotient, bool counts) {
+    floats k = quantize(ADD(x, SPLAT(cells->rounding)), at.reciprocal, quotient, cells->least, cells->most);
+    if (counts) {
+        const floats before = LOAD(at.count);
+        k = GREATEST(k, SUBTRACT(SPLAT(cells->count_least), before));
+        k = hold_back(cells, LEAST(k, SUBTRACT(SPLAT(cells->count_most), before)));
+        STORE(at.count, ADD(before, k));
+    }
+    return k;
+}
+
 /* One step of WIDTH neurons; returns how many membranes left 24 bits. What is `added` joins where `driven`. */
-INLINE int32_t step_vector(const neurons *cells, group at, int format, int quotient, bool driven, bool counts, bool resets,
+INLINE int32_t step_vector(const neurons *cells, group at, int format, int quotient, bool driven, bool counts, int leaves,
                            bool once) {
     const floats arrived = ADD(LOAD(once ? at.start : at.v), LOAD(at.current));
     const floats charged = driven ? ADD(arrived, LOAD(at.added)) : arrived;
     const floats x = LEAST(GREATEST(charged, SPLAT((float)-STATE_MAX)), SPLAT((float)STATE_MAX));
-    const floats shifted = ADD(x, SPLAT(cells->rounding));
-    floats k;
-    if (quotient == F64)
-        k = floor_products(shifted, (const double *)at.reciprocal, cells->least, cells->most);
-    else {
-        k = FLOOR(MULTIPLY(shifted, LOAD((const float *)at.reciprocal)));
-        k = LEAST(GREATEST(k, SPLAT((float)cells->least)), SPLAT((float)cells->most));
-    }
-    if (counts) {
-        const floats before = LOAD(at.count);
-        k = GREATEST(k, SUBTRACT(SPLAT(cells->count_least), before));
-        k = LEAST(k, SUBTRACT(SPLAT(cells->count_most), before));
-        if (cells->hold > 0.0f) {
-            const floats rest = LEAST(GREATEST(k, SPLAT(-cells->hold)), SPLAT(cells->hold));
-            k = select_zero(SUBTRACT(k, rest), SPLAT(0.0f), k); /* 0 where |k| <= hold */
-        }
-        STORE(at.count, ADD(before, k));
-    }
+    const floats k = leaves == TWO_SIDED ? fire_two_sided(cells, at, x, quotient, counts) : fire(cells, at, x, quotient, counts);
     if (!once)
-        STORE(at.v, resets ? select_zero(k, x, SPLAT(cells->reset_value)) : SUBTRACT(x, MULTIPLY(k, LOAD(at.theta))));
+        STORE(at.v, leaves == TWO_SIDED ? x
+                    : leaves == RESETS  ? select_zero(k, x, SPLAT(cells->reset_value))
+                                        : SUBTRACT(x, MULTIPLY(k, LOAD(at.theta))));
     put_floats(at.sent, format, k);
     return count_different(x, charged);
 }
 
-INLINE group move_on(group at, int64_t i, int format, int quotient, bool once, bool counts) {
+INLINE group move_on(group at, int64_t i, int format, int quotient, bool once, bool counts, bool two_sided) {
     const int64_t factor = bytes_of(quotient);
-    return (group){once ? at.v : at.v + i, counts ? at.count + i : at.count, at.current + i, at.added ? at.added + i : at.added,
-                   at.start + i, at.theta + i, at.reciprocal + i * factor, at.sent + i * bytes_of(format)};
+    return (group){once ? at.v : at.v + i,
+                   counts ? at.count + i : at.count,
+                   at.current + i,
+                   at.added ? at.added + i : at.added,
+                   at.start + i,
+                   at.theta + i,
+                   two_sided ? at.rounding_below + i : NULL,
+                   at.reciprocal + i * factor,
+                   two_sided ? at.reciprocal_below + i * factor : NULL,
+                   at.sent + i * bytes_of(format)};
 }
 
 /* Fewer neurons than WIDTH: in buffers filled up with zeros, which neither fire nor saturate. */
 INLINE int32_t step_few(const neurons *cells, group at, int64_t size, int format, int quotient, bool driven, bool counts,
-                        bool resets, bool once) {
-    float state[6][WIDTH] = {{0}};
-    double reciprocal[WIDTH] = {0}, sent[WIDTH];
-    const float *read[6] = {once ? NULL : at.v, counts ? at.count : NULL, at.current, driven ? at.added : NULL,
-                            once ? at.start : NULL, once ? NULL : at.theta};
-    for (int which = 0; which < 6; which++)
+                        int leaves, bool once) {
+    float state[7][WIDTH] = {{0}};
+    double reciprocal[2][WIDTH] = {{0}}, sent[WIDTH];
+    const float *read[7] = {once ? NULL : at.v, counts ? at.count : NULL, at.current,       driven ? at.added : NULL,
+                            once ? at.start : NULL, once ? NULL : at.theta, at.rounding_below};
+    for (int which = 0; which < 7; which++)
         if (read[which]) memcpy(state[which], read[which], (size_t)size * sizeof(float));
-    memcpy(reciprocal, at.reciprocal, (size_t)(size * bytes_of(quotient)));
-    const group few = {state[0], state[1], state[2], state[3], state[4], state[5], (char *)reciprocal, (char *)sent};
-    const int32_t saturated = step_vector(cells, few, format, quotient, driven, counts, resets, once);
+    const size_t bytes = (size_t)(size * bytes_of(quotient));
+    memcpy(reciprocal[0], at.reciprocal, bytes);
+    if (leaves == TWO_SIDED) memcpy(reciprocal[1], at.reciprocal_below, bytes);
+    const group few = {state[0], state[1], state[2], state[3], state[4], state[5], state[6],
+                       (char *)reciprocal[0], (char *)reciprocal[1], (char *)sent};
+    const int32_t saturated = step_vector(cells, few, format, quotient, driven, counts, leaves, once);
     if (!once) memcpy(at.v, state[0], (size_t)size * sizeof(float));
     if (counts) memcpy(at.count, state[1], (size_t)size * sizeof(float));
     memcpy(at.sent, sent, (size_t)(size * bytes_of(format)));
@@ -69,35 +105,39 @@ INLINE int32_t step_few(const neurons *cells, group at, int64_t size, int format
 
 /* One step of `size` neurons of a tile. */
 INLINE int32_t step_tile(const neurons *cells, group at, int64_t size, int format, int quotient, bool driven, bool counts,
-                         bool resets, bool once) {
+                         int leaves, bool once) {
     const neurons own = *cells; /* a copy, which no store can change */
     const bool skips = !once && may_skip(&own);
     int32_t saturated = 0;
     int64_t i = 0;
     for (; i + WIDTH <= size; i += WIDTH) {
         if (skips && !count_different(LOAD(at.current + i), SPLAT(0.0f))) continue;
-        saturated += step_vector(&own, move_on(at, i, format, quotient, once, counts), format, quotient, driven, counts,
-                                 resets, once);
+        saturated += step_vector(&own, move_on(at, i, format, quotient, once, counts, leaves == TWO_SIDED), format, quotient,
+                                 driven, counts, leaves, once);
     }
     if (i < size)
-        saturated += step_few(&own, move_on(at, i, format, quotient, once, counts), size - i, format, quotient, driven,
-                              counts, resets, once);
+        saturated += step_few(&own, move_on(at, i, format, quotient, once, counts, leaves == TWO_SIDED), size - i, format,
+                              quotient, driven, counts, leaves, once);
     return saturated;
 }
 
 INLINE int32_t step_kind(const neurons *cells, group at, int64_t size, int format, int quotient, bool once) {
-    if (once)
-        return at.added ? step_tile(cells, at, size, format, quotient, true, false, false, true)
-                        : step_tile(cells, at, size, format, quotient, false, false, false, true);
-    switch ((at.added != NULL) * 4 + (at.count != NULL) * 2 + (cells->resets != 0)) {
-    case 0: return step_tile(cells, at, size, format, quotient, false, false, false, false);
-    case 1: return step_tile(cells, at, size, format, quotient, false, false, true, false);
-    case 2: return step_tile(cells, at, size, format, quotient, false, true, false, false);
-    case 3: return step_tile(cells, at, size, format, quotient, false, true, true, false);
-    case 4: return step_tile(cells, at, size, format, quotient, true, false, false, false);
-    case 5: return step_tile(cells, at, size, format, quotient, true, false, true, false);
-    case 6: return step_tile(cells, at, size, format, quotient, true, true, false, false);
-    default: return step_tile(cells, at, size, format, quotient, true, true, true, false);
+    const int leaves = at.rounding_below ? TWO_SIDED : cells->resets ? RESETS : SUBTRACTS;
+    switch ((at.added != NULL) * 8 + (at.count != NULL && !once) * 4 + leaves) {
+#define STEP(DRIVEN, COUNTS, LEAVES) step_tile(cells, at, size, format, quotient, DRIVEN, COUNTS, LEAVES, once)
+    case SUBTRACTS: return STEP(false, false, SUBTRACTS);
+    case RESETS: return STEP(false, false, RESETS);
+    case TWO_SIDED: return STEP(false, false, TWO_SIDED);
+    case 4 + SUBTRACTS: return STEP(false, true, SUBTRACTS);
+    case 4 + RESETS: return STEP(false, true, RESETS);
+    case 4 + TWO_SIDED: return STEP(false, true, TWO_SIDED);
+    case 8 + SUBTRACTS: return STEP(true, false, SUBTRACTS);
+    case 8 + RESETS: return STEP(true, false, RESETS);
+    case 8 + TWO_SIDED: return STEP(true, false, TWO_SIDED);
+    case 12 + SUBTRACTS: return STEP(true, true, SUBTRACTS);
+    case 12 + RESETS: return STEP(true, true, RESETS);
+    default: return STEP(true, true, TWO_SIDED);
+#undef STEP
     }
 }
 
@@ -131,7 +171,9 @@ static int64_t step_neurons(const neurons *cells, const float *current, int64_t 
                               step < cells->driven_steps ? added : NULL,
                               cells->start,
                               cells->theta,
+                              cells->rounding_below,
                               cells->reciprocal,
+                              cells->reciprocal_below,
                               sent};
             saturated += step_formats(cells, at, size, once);
         }

@@ -1,9 +1,10 @@
-"""Multi-threshold neurons in floats that hold every integer exactly.
+"""Multi-threshold and two-sided neurons in floats that hold every integer exactly.
 
-:meth:`snn_deploy.network.multi_threshold.MultiThreshold.step`, rewritten for vector units: the floor division becomes
-``floor((v + h) * (1 / theta))`` with ``h = 1/2`` (``-1/2`` when strict), which is exact where
-:func:`snn_deploy_cpu.conv.exactness.divides_exactly` says so. Compiled kernels step float32 membranes; float64, which only
-networks without an overflow proof need, and installations without kernels use the same arithmetic in NumPy.
+The steps of :class:`~snn_deploy.network.multi_threshold.MultiThreshold` and :class:`~snn_deploy.network.two_sided.TwoSided`,
+rewritten for vector units: the floor division becomes ``floor((v + h) * (1 / theta))`` with ``h = 1/2`` (``-1/2`` when
+strict), which is exact where :func:`snn_deploy_cpu.conv.exactness.divides_exactly` says so. Compiled kernels step float32
+membranes; float64, which only networks without an overflow proof need, and installations without kernels use the same
+arithmetic in NumPy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from snn_deploy.arrays import Int64
 from snn_deploy.network.limits import STATE_MAX
 from snn_deploy.network.multi_threshold import MultiThreshold
+from snn_deploy.network.two_sided import TwoSided
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.kernels.arguments import FORMATS, ThresholdCells, address_of
 from snn_deploy_cpu.kernels.library import select_kernels
@@ -39,13 +41,27 @@ class Thresholds:
 
 
 @dataclass(frozen=True, eq=False)
-class ThresholdNeurons:
-    """The coefficients of one population's multi-threshold neurons (:class:`snn_deploy_cpu.neurons.protocol.Neurons`).
+class Below:
+    """How two-sided neurons count below zero: ``clip(floor((v + rounding) * reciprocal), counts[0], 0)``; above, to ``counts[1]``.
 
-    ``start`` and ``bias`` are (tile,). The second state is the running count, which exists where ``count_limits``
-    bound it. ``reset_value`` is the membrane after a spike, ``None`` where a spike subtracts its thresholds.
-    ``stays``: neurons without current send nothing and keep their membranes once their bias has joined, so that they may be
-    skipped where payloads are 0 before the step. ``hold``: changes of at most so many counts are not sent.
+    ``theta``, ``rounding``, an offset and 1/2, and ``reciprocal`` (1 / theta) are (tile,), float32 or float64.
+    """
+
+    theta: Floats
+    rounding: Floats
+    reciprocal: Floats
+    counts: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdNeurons:
+    """The coefficients of one population's neurons with thresholds (:class:`snn_deploy_cpu.neurons.protocol.Neurons`).
+
+    ``start`` and ``bias`` are (tile,). The second state is the running count, which exists where ``count_limits`` bound it.
+    ``below``: of two-sided neurons, whose membranes stay. ``reset_value`` is the membrane after a spike, ``None`` where a
+    spike subtracts its thresholds. ``stays``: neurons without current send nothing and keep their membranes once their bias
+    has joined, so that they may be skipped where payloads are 0 before the step. ``hold``: changes of at most so many counts
+    are not sent.
     """
 
     start: Floats
@@ -55,10 +71,17 @@ class ThresholdNeurons:
     reset_value: float | None
     stays: bool = False
     hold: float = 0.0
+    below: Below | None = None
 
     @classmethod
     def of(
-        cls, neuron: MultiThreshold, bias: Int64, membrane: Real, quotient: Real, settles: bool, stays: bool = False
+        cls,
+        neuron: MultiThreshold | TwoSided,
+        bias: Int64,
+        membrane: Real,
+        quotient: Real,
+        settles: bool,
+        stays: bool = False,
     ) -> ThresholdNeurons:
         """The coefficients of ``neuron`` with ``bias`` (C,) int64, membranes and quotients in the formats given.
 
@@ -73,6 +96,14 @@ class ThresholdNeurons:
             if settles:
                 payload_min, payload_max = max(payload_min, count_limits[0]), min(payload_max, count_limits[1])
                 count_limits = None
+        below = None
+        if isinstance(neuron, TwoSided):
+            below = Below(
+                repeat_to_tile(neuron.theta_below.astype(membrane)),
+                repeat_to_tile((neuron.offset_below + 0.5).astype(membrane)),
+                repeat_to_tile((1.0 / neuron.theta_below).astype(quotient)),
+                (float(neuron.count_min or 0), float(neuron.count_max or 0)),
+            )
         thresholds = Thresholds(
             repeat_to_tile(neuron.theta.astype(membrane)),
             repeat_to_tile((1.0 / neuron.theta).astype(quotient)),
@@ -88,6 +119,7 @@ class ThresholdNeurons:
             0.0 if neuron.reset == "zero" else None,
             stays,
             float(neuron.hold),
+            below,
         )
 
     @property
@@ -165,12 +197,15 @@ class ThresholdNeurons:
 
     @cached_property
     def _coefficients(self) -> ThresholdCells:
-        thresholds, (count_least, count_most) = self.thresholds, self.count_limits or (0.0, 0.0)
+        thresholds, below = self.thresholds, self.below
+        count_least, count_most = self.count_limits or ((0.0, 0.0) if below is None else below.counts)
         return ThresholdCells(
             drive=address_of(self.bias),
             start=address_of(self.start),
             theta=address_of(thresholds.theta),
+            rounding_below=None if below is None else address_of(below.rounding),
             reciprocal=address_of(thresholds.reciprocal),
+            reciprocal_below=None if below is None else address_of(below.reciprocal),
             tile=self.start.size,
             least=thresholds.payload_min,
             most=thresholds.payload_max,
@@ -194,21 +229,17 @@ class ThresholdNeurons:
         payloads: Integers,
         begin: int,
     ) -> int:
-        thresholds, saturated = self.thresholds, 0
+        saturated = 0
         for tile, here, added in self._tiles(currents.shape[1], drive, begin):
             for step in range(payloads.shape[0]):
                 x = v[here] + currents[step % currents.shape[0], tile]
                 if step < driven_steps:
                     x += added
                 saturated += _saturate(x)
-                k = _payload(thresholds, x)
-                if count is not None and self.count_limits is not None:
-                    k = self._hold_back(
-                        np.clip(k, self.count_limits[0] - count[here], self.count_limits[1] - count[here])
-                    )
+                k = self._fire(x, None if count is None else count[here])
+                if count is not None:
                     count[here] += k
-                left = x - k * thresholds.theta[: x.size]
-                v[here] = left if self.reset_value is None else np.where(k != 0, self.reset_value, x)
+                v[here] = self._leave(x, k)
                 payloads[step, here] = k
         return saturated
 
@@ -218,7 +249,7 @@ class ThresholdNeurons:
             x = currents[tile] + added
             x += self.start[: x.size]
             saturated += _saturate(x)
-            payloads[here] = _payload(self.thresholds, x)
+            payloads[here] = self._fire(x, None)
         return saturated
 
     def _tiles(self, n: int, drive: Floats | None, begin: int) -> Iterator[tuple[slice, slice, Floats]]:
@@ -233,22 +264,35 @@ class ThresholdNeurons:
         tile = self.start.size
         for begin in range(0, v.size, tile):
             part = slice(begin, begin + tile)
-            payload = _payload(self.thresholds, v[part])
-            if second is not None and self.count_limits is not None:
-                payload = np.clip(payload, self.count_limits[0] - second[part], self.count_limits[1] - second[part])
-            if np.any(self._hold_back(payload)):
+            if np.any(self._fire(v[part], None if second is None else second[part])):
                 return True
         return False
+
+    def _fire(self, v: Floats, count: Floats | None) -> Floats:
+        """Payloads of membranes ``v``, not more than a tile, and running counts."""
+        thresholds, below = self.thresholds, self.below
+        size, limits = v.size, (thresholds.payload_min, thresholds.payload_max)
+        raised = np.floor((v + thresholds.rounding) * thresholds.reciprocal[:size])
+        if below is not None:
+            least, most = below.counts
+            lowered = np.floor((v + below.rounding[:size]) * below.reciprocal[:size])
+            counted: Floats = np.clip(raised, 0, most) + np.clip(lowered, least, 0)
+            return self._hold_back(np.clip(counted if count is None else counted - count, *limits))
+        payload: Floats = np.clip(raised, *limits)
+        if count is None or self.count_limits is None:
+            return payload
+        return self._hold_back(np.clip(payload, self.count_limits[0] - count, self.count_limits[1] - count))
+
+    def _leave(self, v: Floats, payload: Floats) -> Floats:
+        """What spikes leave of membranes."""
+        if self.below is not None:
+            return v
+        left: Floats = v - payload * self.thresholds.theta[: v.size]
+        return left if self.reset_value is None else np.where(payload != 0, self.reset_value, v)
 
     def _hold_back(self, payload: Floats) -> Floats:
         """``payload`` without changes that are not sent."""
         return np.where(np.abs(payload) > self.hold, payload, 0) if self.hold else payload
-
-
-def _payload(thresholds: Thresholds, v: Floats) -> Floats:
-    quotient = np.floor((v + thresholds.rounding) * thresholds.reciprocal[: v.size])
-    payload: Floats = np.clip(quotient, thresholds.payload_min, thresholds.payload_max)
-    return payload
 
 
 def _saturate(x: Floats) -> int:

@@ -20,6 +20,16 @@ the frames of a stream (``frames``), reset and bias are of the first alone, and 
 Division by a power of two is a shift; without a divider, test the thresholds :math:`\theta 2^n, \dots, \theta` once
 each in descending order (``fire_ladder`` in ``snn_deploy_lava.runtime.arithmetic``).
 
+The neuron of LeakyReLU is ``snn_deploy_lava.runtime.processes.two_sided.TwoSided``. Of its membrane nothing is taken back, it
+has a threshold :math:`\theta_b` and an offset o of its own below zero, and it sends
+
+.. math::
+
+    k = \min(\max(\mathrm{clip}(\lfloor v / \theta \rfloor, 0, a_{max})
+        + \mathrm{clip}(\lfloor (v + o) / \theta_b \rfloor, a_{min}, 0) - a, k_{min}), k_{max}), \quad a \leftarrow a + k
+
+two ladders, of which at most one counts.
+
 The state of a neuron is v, 24 bits signed, and where counts are bounded a, as wide as its limits.
 
 Check your model on the chip with ``python run.py --conformance --target loihi2``: it drives every kind of neuron of
@@ -36,7 +46,7 @@ from typing import Any
 
 
 def process_models() -> dict[type, type]:
-    """Models by process class, for example ``{MultiThreshold: NcMultiThreshold}``."""
+    """Models by process class, for example ``{MultiThreshold: NcMultiThreshold, TwoSided: NcTwoSided}``."""
     return {}
 
 

@@ -5,6 +5,7 @@ part of the network     process                                 why it is exact
 ======================  ======================================  ====================================================================
 input                   ``io.source.RingBuffer`` on the host    sends the columns that stand in it
 multi-threshold neuron  ``MultiThreshold``                      the team's model of it
+two-sided neuron        ``TwoSided``                            the team's model of it
 CUBA-LIF                ``LIFReset``                            the equations of ``network.cuba_lif``; a reset at each onset
 sigma-delta             ``SigmaDelta``, bias 0                  the bias is a current at the onset, so that the neuron is silent
                                                                 before; one image for each program, so that nothing is reset

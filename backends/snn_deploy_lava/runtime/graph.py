@@ -30,6 +30,7 @@ from snn_deploy_lava.runtime.models import ConvModel
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, ProbedMultiThreshold
 from snn_deploy_lava.runtime.processes.synapse import Correlate, SumPixels, Transpose
 from snn_deploy_lava.runtime.processes.traffic import Delay, Recorder, Source
+from snn_deploy_lava.runtime.processes.two_sided import ProbedTwoSided, TwoSided
 from snn_deploy_lava.runtime.schedule import Schedule
 from snn_deploy_lava.runtime.trace import record_path
 
@@ -150,30 +151,35 @@ def build_neuron(
     scale: int = 0,
     carried: tuple[Array, Array] | None = None,
 ) -> MultiThreshold:
-    """One population of multi-threshold neurons, all numbers of its membrane times ``2**scale``.
+    """One population of multi-threshold or two-sided neurons, all numbers of its membrane times ``2**scale``.
 
     With ``carried`` membranes and counts (B, C, H, W), in which the bias is already, none joins.
     """
     neuron, tensors = record["neuron"], network.tensors
     bounded = neuron["count_min"] is not None
-    return (ProbedMultiThreshold if probed else MultiThreshold)(
-        shape=axes.shape_to_lava(record["shape"]),
-        theta=tensors[neuron["theta"]] << scale,
-        v0=tensors[neuron["v0"]] << scale,
-        bias=axes.maps_to_lava(tensors[record["bias"]] * (carried is None)) << scale,
-        payloads=(neuron["payload_min"], neuron["payload_max"]),
-        counts=(neuron["count_min"], neuron["count_max"]) if bounded else None,
-        strict=neuron["strict"],
-        hard=neuron.get("reset") == "zero",
-        hold=neuron.get("hold", 0),
-        frames=schedule.frames,
-        bias_repeats=network.manifest["mode"] == "rate",
-        clock=schedule.clock(record["start"]),
-        start=record["start"],
-        end=record["start"] + schedule.window,
-        name=record["name"],
-        carried=None if carried is None else (axes.maps_to_lava(carried[0]), axes.maps_to_lava(carried[1])),
-    )
+    own = {
+        "shape": axes.shape_to_lava(record["shape"]),
+        "theta": tensors[neuron["theta"]] << scale,
+        "v0": tensors[neuron["v0"]] << scale,
+        "bias": axes.maps_to_lava(tensors[record["bias"]] * (carried is None)) << scale,
+        "payloads": (neuron["payload_min"], neuron["payload_max"]),
+        "counts": (neuron["count_min"], neuron["count_max"]) if bounded else None,
+        "strict": neuron["strict"],
+        "hard": neuron.get("reset") == "zero",
+        "hold": neuron.get("hold", 0),
+        "frames": schedule.frames,
+        "bias_repeats": network.manifest["mode"] == "rate",
+        "clock": schedule.clock(record["start"]),
+        "start": record["start"],
+        "end": record["start"] + schedule.window,
+        "name": record["name"],
+        "carried": None if carried is None else (axes.maps_to_lava(carried[0]), axes.maps_to_lava(carried[1])),
+    }
+    sides = neuron.get("two_sided")
+    if sides is None:
+        return (ProbedMultiThreshold if probed else MultiThreshold)(**own)
+    below = {name: tensors[sides[name]] << scale for name in ("theta_below", "offset_below")}
+    return (ProbedTwoSided if probed else TwoSided)(**own | below | {"hold": sides["hold"]})
 
 
 def _connect(graph: Graph, network: Description, source: str, schedule: Schedule, conv: ConvModel) -> None:

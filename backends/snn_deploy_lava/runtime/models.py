@@ -42,6 +42,14 @@ from snn_deploy_lava.runtime.processes.synapse import (
     Transpose,
 )
 from snn_deploy_lava.runtime.processes.traffic import Delay, PyDelay, PyRecorder, PySource, Recorder, Source
+from snn_deploy_lava.runtime.processes.two_sided import (
+    ProbedTwoSided,
+    PyProbedTwoSided,
+    PyProbedTwoSidedLadder,
+    PyTwoSided,
+    PyTwoSidedLadder,
+    TwoSided,
+)
 
 ConvModel = Literal["exact", "stock"]
 FireModel = Literal["closed", "ladder"]
@@ -62,6 +70,8 @@ def make_run_configuration(conv: ConvModel = "exact", fire: FireModel = "closed"
             SumPixels: PySumPixels,
             MultiThreshold: PyMultiThreshold if closed else PyMultiThresholdLadder,
             ProbedMultiThreshold: PyProbedMultiThreshold if closed else PyProbedMultiThresholdLadder,
+            TwoSided: PyTwoSided if closed else PyTwoSidedLadder,
+            ProbedTwoSided: PyProbedTwoSided if closed else PyProbedTwoSidedLadder,
             LIFReset: PyLifResetModelBitAcc,
             ProbedLif: PyProbedLif,
             SigmaDelta: PySigmaDeltaModelFixed,

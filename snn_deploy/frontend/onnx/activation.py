@@ -12,6 +12,9 @@ from snn_deploy.graph.ops import Add, Affine, Clip, Host, LeakyRelu, Relu
 FLOAT_MAX = 3.4e38
 """Exporters write the largest float32 for a limit that is not there."""
 
+TWO_SLOPES = "a population with a threshold for each sign, or a pair of populations"
+"""What becomes of a LeakyReLU, as options and slopes ask for."""
+
 
 @operator("Relu", 6, 13, 14)
 def relu(call: Call) -> Outcome:
@@ -21,18 +24,16 @@ def relu(call: Call) -> Outcome:
 
 @operator("LeakyRelu", 6, 16)
 def leaky_relu(call: Call) -> Outcome:
-    """A pair of populations; any slope."""
+    """A population with a threshold for each sign; a pair with a negative slope, in rate mode or by ``--leaky two``."""
     wire = call.any_wire(0)
-    return call.mapped(
-        call.add(LeakyRelu(np.full(wire.shape[0], call.real("alpha", 0.01))), wire), "a pair of populations"
-    )
+    return call.mapped(call.add(LeakyRelu(np.full(wire.shape[0], call.real("alpha", 0.01))), wire), TWO_SLOPES)
 
 
 @operator("PRelu", 9, 16)
 def parametric_relu(call: Call) -> Outcome:
-    """A pair of populations; one slope, or one per channel."""
+    """As LeakyRelu; one slope, or one per channel."""
     wire = call.any_wire(0)
-    return call.mapped(call.add(LeakyRelu(call.per_channel(call.constant(1), wire)), wire), "a pair of populations")
+    return call.mapped(call.add(LeakyRelu(call.per_channel(call.constant(1), wire)), wire), TWO_SLOPES)
 
 
 @operator("Abs", 6, 13)

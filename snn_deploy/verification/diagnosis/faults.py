@@ -55,18 +55,24 @@ class Altered:
     ) -> tuple[Int64, Int64, Int64]:
         """One step, as changed."""
         neuron = _neuron(population)
-        theta = neuron.theta[:, None, None]
         v = self.integrate(v, current, step)
-        quotient = self._quotient(v - int(neuron.strict), theta)
-        payload: Int64 = np.clip(quotient, neuron.payload_min, neuron.payload_max)
-        if neuron.count_min is not None and neuron.count_max is not None and not self.unbounded:
-            payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
-        reset = self.reset or neuron.reset
-        left = v - payload * theta if reset == "subtract" else np.where(payload != 0, 0, v)
+        if neuron.section is None:
+            left, payload = self._fire(neuron, v, count)
+        else:
+            left, _, payload = neuron.step(v, count, np.zeros_like(v))
         if self.restart is not None and step == population.start + self.restart:
             left = np.broadcast_to(neuron.v0[:, None, None], left.shape).astype(np.int64, copy=True)
         sent = np.abs(payload) if self.unsigned else payload
         return left, count + payload, sent
+
+    def _fire(self, neuron: Neuron, v: Int64, count: Int64) -> tuple[Int64, Int64]:
+        """What is left of membranes of multi-threshold neurons, and what they send."""
+        theta = neuron.theta[:, None, None]
+        payload: Int64 = np.clip(self._quotient(v - int(neuron.strict), theta), neuron.payload_min, neuron.payload_max)
+        if neuron.count_min is not None and neuron.count_max is not None and not self.unbounded:
+            payload = np.clip(payload, neuron.count_min - count, neuron.count_max - count)
+        reset = self.reset or neuron.reset
+        return v - payload * theta if reset == "subtract" else np.where(payload != 0, 0, v), payload
 
     def _quotient(self, v: Int64, theta: Int64) -> Int64:
         if self.rounding == "truncate":
@@ -74,6 +80,10 @@ class Altered:
             return truncated
         floored: Int64 = (v + theta // 2 if self.rounding == "nearest" else v) // theta
         return floored
+
+
+COMMON = {"overflow", "unsigned", "restart"}
+"""Choices of :class:`Altered` that two-sided neurons have, too."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,8 @@ def _neuron(population: Population) -> Neuron:
 def _with_rule(site: Site, **choices: object) -> Site | None:
     """``site`` with these choices of :class:`Altered`; ``None`` where its rule or its neuron is of another kind."""
     rule = Altered() if isinstance(site.rule, Specified) else site.rule
-    if not isinstance(rule, Altered) or _neuron(site.population).is_stock:
+    neuron = _neuron(site.population)
+    if not isinstance(rule, Altered) or neuron.is_stock or (neuron.section and not choices.keys() <= COMMON):
         return None
     return replace(site, rule=replace(rule, **choices))  # type: ignore[arg-type]  # names and values stand below
 
@@ -258,6 +269,13 @@ def _v0(site: Site) -> Site | None:
     return _with_neuron(site, v0=np.zeros_like(neuron.v0)) if np.any(neuron.v0) else None
 
 
+def _below(site: Site, change: Callable[[Neuron, Int64], dict[str, Int64]]) -> Site | None:
+    """``site`` with other numbers below zero, of neurons that have any."""
+    neuron = _neuron(site.population)
+    own = getattr(neuron, "theta_below", None)
+    return None if own is None else _with_neuron(site, **change(neuron, own))
+
+
 def _unsigned(site: Site) -> Site | None:
     return _with_rule(site, unsigned=True) if _neuron(site.population).payload_min < 0 else None
 
@@ -309,6 +327,16 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("threshold doubled", "the thresholds are doubled", lambda site: _thresholds(site, lambda t: 2 * t)),
     Fault("threshold off", "the thresholds are too high by 1", lambda site: _thresholds(site, lambda t: t + 1)),
+    Fault(
+        "slope missing",
+        "negative counts have the threshold of positive ones",
+        lambda site: _below(site, lambda neuron, _: {"theta_below": neuron.theta}),
+    ),
+    Fault(
+        "nothing below zero",
+        "negative counts are missing, as of a ReLU",
+        lambda site: _below(site, lambda _, own: dict.fromkeys(("theta_below", "offset_below"), 0 * own + STATE_MAX)),
+    ),
     Fault("v0 missing", "the membrane starts at 0 instead of v0", _v0),
     Fault("payload clipped", "the payload has one bit less", _clip_payload),
     Fault("sign lost", "the payload loses its sign", _unsigned),

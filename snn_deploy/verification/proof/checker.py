@@ -1,6 +1,6 @@
 """Checks a proof with other code than made it: ``python -m snn_deploy.verification.proof.checker NET.snn FORM.onnx PROOF.json``.
 
-One file of at most 300 lines of code that needs NumPy and ``onnx`` and nothing of snn-deploy. Nodes that move values are run on a
+One file of at most 310 lines of code that needs NumPy and ``onnx`` and nothing of snn-deploy. Nodes that move values are run on a
 map of distinct numbers, nodes that change them on every payload there is; all else is compared with the network. Status 0: every
 obligation of the proof, and none beside them, holds; 1: not so, and a line says where.
 """
@@ -136,20 +136,21 @@ class Form:
         need(self.constants[name].dtype == kind, f"{name!r} is of {self.constants[name].dtype}")
         return self.constants[name].astype(np.int64)
 
-    def firing(self, name: str) -> tuple[str, Ints, tuple[int, int]]:
-        """The name of the sum behind an output, its divisor and its limits."""
-        total, least, greatest = self.node(name, "Clip")[0].input
-        channels = self.network.populations[name]["shape"][0]
-        theta = np.ones((1, channels, 1, 1), np.int64)
-        if self.nodes[total].op_type == "Div":  # floor(s / d) is (s - s mod d) / d
-            difference, divisor = self.nodes[total].input
-            total, rest = self.node(difference, "Sub")[0].input
-            modulo, how = self.node(rest, "Mod")
-            theta = self.constant(divisor)
-            need(modulo.input[0] == total and not how.get("fmod"), f"{name}: another rest than that of the sum")
-            need(np.array_equal(self.constant(modulo.input[1]), theta) and theta.min() > 0, f"{name}: two divisors")
-            need(theta.shape == (1, channels, 1, 1), f"{name}: not one divisor for each channel")
-        return total, theta.reshape(-1), (self.constant(least).item(), self.constant(greatest).item())
+    def sides(self, name: str) -> Iterator[tuple[str, Ints, tuple[int, int]]]:
+        """The name of the sum behind an output, its divisor and its limits; one of each for each sign where it adds two."""
+        node, channels = self.node(name, "Clip", "Add")[0], self.network.populations[name]["shape"][0]
+        for side in [name] if node.op_type == "Clip" else node.input:
+            total, least, greatest = self.node(side, "Clip")[0].input
+            theta = np.ones((1, channels, 1, 1), np.int64)
+            if self.nodes[total].op_type == "Div":  # floor(s / d) is (s - s mod d) / d
+                difference, divisor = self.nodes[total].input
+                total, rest = self.node(difference, "Sub")[0].input
+                modulo, how = self.node(rest, "Mod")
+                theta = self.constant(divisor)
+                need(modulo.input[0] == total and not how.get("fmod"), f"{name}: another rest than that of the sum")
+                need(np.array_equal(self.constant(modulo.input[1]), theta) and theta.min() > 0, f"{name}: two divisors")
+                need(theta.shape == (1, channels, 1, 1), f"{name}: not one divisor for each channel")
+            yield total, theta.reshape(-1), (self.constant(least).item(), self.constant(greatest).item())
 
     def flatten(self, name: str, factor: int, shape: list[int], terms: list[Term], offsets: list[Ints]) -> None:
         """Collect what the sum ``name``, of ``shape`` in the end, adds up, times ``factor``."""
@@ -306,7 +307,8 @@ def check_population(network: Network, form: Form, name: str) -> Iterator[Found]
     """Linear maps, firing, formats, bounds and schedule of one population."""
     population, limits, found, offsets = network.populations[name], network.limits(name), list[Term](), list[Ints]()
     neuron, shape = population["neuron"], population["shape"]
-    total, divisor, clipped = form.firing(name)
+    sides = list(form.sides(name))
+    total = sides[0][0]
     form.flatten(total, 1, shape, found, offsets)
     expected = list(network.terms(name))
     for source in dict.fromkeys(term.source for term in [*expected, *found]):
@@ -320,11 +322,20 @@ def check_population(network: Network, form: Form, name: str) -> Iterator[Found]
     start = start if own is None else start + network.array(own["offset"])
     bias = network.array(population["bias"])
     right = np.broadcast_to(bias + (start - int(neuron["strict"]))[:, None, None], shape)
-    same = np.array_equal(np.broadcast_to(sum(offsets), shape), right)
-    need(same and np.array_equal(divisor, theta) and clipped == limits, f"{name}: offset, divisor or limits differ")
+    need(np.array_equal(np.broadcast_to(sum(offsets), shape), right), f"{name}: an offset differs")
+    two = neuron.get("two_sided")
+    stairs = [(0 * theta, theta, limits if two is None else (0, limits[1]))]
+    if two is not None:
+        stairs.append((network.array(two["offset_below"]), network.array(two["theta_below"]), (limits[0], 0)))
+    need(len(sides) == len(stairs) and (two is None or not two["hold"]), f"{name}: counts on other sides")
+    for (raised, divisor, clipped), (offset, threshold, between) in zip(sides, stairs, strict=True):
+        first, *added = [raised] if raised == total else form.node(raised, "Add")[0].input
+        more = sum((form.constant(each).reshape(theta.shape) for each in added), 0 * theta)
+        same = first == total and np.array_equal(more, offset) and np.array_equal(divisor, threshold)
+        need(same and clipped == between, f"{name}: offset, divisor or limits differ")
     yield ("firing", name), {"neurons": int(np.prod(shape))}
     low, high = span(found, shape)
-    constant = sum(np.abs(each).max() for each in (*offsets, theta))
+    constant = sum(np.abs(each).max() for each in (*offsets, *(each for side in stairs for each in side[:2])))
     need(max(-low.min(), high.max()) + constant < 2**31, f"{name}: beyond int32")
     arriving = [each for each in network.manifest["connections"] if each["target"] == name]
     arrivals = [network.last[each["source"]] + each["delay"] for each in arriving]
@@ -336,7 +347,7 @@ def check_population(network: Network, form: Form, name: str) -> Iterator[Found]
     need(network.last[name] < population["start"] + network.manifest["steps"], f"{name}: sends after its window")
     low, high = (end + start[:, None, None] for end in span(expected, shape))
     low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
-    if network.manifest["steps"] > 1 or not at_once:
+    if (network.manifest["steps"] > 1 or not at_once) and len(stairs) == 1:
         low, high = low - theta[:, None, None] * limits[1], high - theta[:, None, None] * min(limits[0], 0)
     need(max(-low.min(), high.max()) <= 2**23 - 1, f"{name}: a membrane may leave 24 bits")
 

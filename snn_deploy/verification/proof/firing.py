@@ -2,22 +2,24 @@ r"""Equality of what a population makes of its summed current, for all sums: two
 
 .. math:: a(s) = \mathrm{clip}(\lfloor (s + b) / \theta \rfloor, a_{min}, a_{max})
 
-reaches count a at :math:`s = a\theta - b`. Two of these functions are equal where b, :math:`\theta` and the limits are; if not,
-they differ exactly for the sums between their steps to the same count. Sums are multiples of a common divisor of the
-weights and lie within the bounds of :mod:`snn_deploy.network.bounds`; outside, a difference is none. Inside, a sum is a
-counterexample once payloads are found that add up to it.
+(two-sided neurons: the sum of two of these, compared one by one) reaches count a at :math:`s = a\theta - b`. Two of these
+functions are equal where b, :math:`\theta` and the limits are; if not, they differ exactly for the sums between their steps
+to the same count. Sums are multiples of a common divisor of the weights and lie within the bounds of
+:mod:`snn_deploy.network.bounds`; outside, a difference is none. Inside, a sum is a counterexample once payloads are found
+that add up to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from snn_deploy.arrays import Int64
-from snn_deploy.backend.compiled_form import Firing, LinearMap, OpaqueFiring, Quantizer, SteppedFiring
+from snn_deploy.backend.compiled_form import Firing, LinearMap, OpaqueFiring, Quantizer, QuantizerSum, SteppedFiring
 from snn_deploy.errors import CompiledFormError
 from snn_deploy.network.network import Population
 from snn_deploy.shapes import Pair, Shape
@@ -49,13 +51,21 @@ class Drive:
     afferents: tuple[tuple[Shape, Pair, tuple[LinearMap, ...]], ...]
 
 
-def reach(firing: Quantizer, low: Int64, high: Int64) -> Pair:
+Sides: TypeAlias = tuple[Quantizer, ...]
+"""Functions of one sum whose sum a count is."""
+
+
+def reach(sides: Sides, low: Int64, high: Int64) -> Pair:
     """Least and greatest count for sums from ``low`` to ``high`` (C,)."""
-    least, greatest = (
-        np.clip((end[:, None, None] + firing.offset) // firing.divisor[:, None, None], firing.least, firing.greatest)
-        for end in (low, high)
-    )
+    least, greatest = (_evaluate(sides, end[:, None, None]) for end in (low, high))
     return int(least.min()), int(greatest.max())
+
+
+def _evaluate(sides: Sides, sums: Int64) -> Int64:
+    """Counts of ``sums`` (C, ...)."""
+    parts = [np.clip((sums + each.offset) // each.divisor[:, None, None], each.least, each.greatest) for each in sides]
+    total: Int64 = np.sum(parts, axis=0)
+    return total
 
 
 @dataclass(frozen=True)
@@ -77,32 +87,39 @@ class Divergence:
         )
 
 
-def specify(population: Population) -> Quantizer:
+def specify(population: Population) -> Sides:
     """What the specification makes of the sum of all currents in ``exact`` mode, once silent."""
     neuron = population.neuron
-    limits = None if neuron is None or not neuron.quantizes else neuron.resting_count_range
-    if neuron is None or limits is None:
+    if neuron is None or not neuron.staircases:
         raise CompiledFormError(f"{population.name}: its counts are not the floor of a sum over the threshold")
-    constant = (neuron.v0 + neuron.membrane_bias - int(neuron.strict))[:, None, None]
-    return Quantizer(population.bias + constant, neuron.theta, *limits)
+    return tuple(
+        Quantizer(population.bias + (neuron.v0 + each.offset)[:, None, None], each.theta, each.least, each.greatest)
+        for each in neuron.staircases
+    )
 
 
-def compare_firing(expected: Quantizer, found: Firing, shape: Shape, drive: Drive) -> str | Divergence:
+def compare_firing(expected: Sides, found: Firing, shape: Shape, drive: Drive) -> str | Divergence:
     """How equality was shown, or where it fails; :class:`CompiledFormError` where neither can be decided."""
     if isinstance(found, SteppedFiring):
         raise CompiledFormError("its neurons are stepped in time, and no step is known")
-    if isinstance(found, Quantizer) and _same(expected, found, shape):
-        return "offsets, thresholds and limits are equal"
     if isinstance(found, OpaqueFiring):
         trials = _opaque_trials(expected, found, shape, drive)
     else:
-        trials = _trials(expected, found, shape, drive)
+        pairs = _pair(expected, found.parts if isinstance(found, QuantizerSum) else (found,))
+        if all(_same(own, other, shape) for own, other in pairs):
+            return "offsets, thresholds and limits are equal"
+        others = tuple(other for _, other in pairs)
+        trials = (
+            (neuron, total, _count(others, neuron, total))
+            for own, other in pairs
+            for neuron, total in _trials(own, other, shape, drive)
+        )
     tried = 0
     for neuron, total, counted in trials:
         tried += 1
-        payloads = _find_payloads(drive, neuron, shape, total)
+        right = _count(expected, neuron, total)
+        payloads = None if right == counted else _find_payloads(drive, neuron, shape, total)
         if payloads is not None:
-            right = int(_count(expected, neuron, total))
             return Divergence(neuron, total, payloads, right, counted)
         if tried == MOST_TRIALS:
             break
@@ -115,21 +132,32 @@ def compare_firing(expected: Quantizer, found: Firing, shape: Shape, drive: Driv
     return "they differ for no sum that weights and payloads allow"
 
 
+def _pair(expected: Sides, found: Sides) -> list[tuple[Quantizer, Quantizer]]:
+    """Sides by place; for one that is missing stands a function that is 0."""
+    missing = [[replace(each, least=0, greatest=0) for each in sides] for sides in (found, expected)]
+    own, other = [*expected, *missing[0][len(expected) :]], [*found, *missing[1][len(found) :]]
+    return list(zip(own, other, strict=True))
+
+
 def _same(expected: Quantizer, found: Quantizer, shape: Shape) -> bool:
     limits = (expected.least, expected.greatest) == (found.least, found.greatest)
     offset, other = (np.broadcast_to(each.offset, shape) for each in (expected, found))
     return limits and np.array_equal(expected.divisor, found.divisor) and np.array_equal(offset, other)
 
 
-def _count(firing: Quantizer, neuron: Shape, total: int) -> int:
+def _count(sides: Sides, neuron: Shape, total: int) -> int:
+    return sum(_count_side(each, neuron, total) for each in sides)
+
+
+def _count_side(firing: Quantizer, neuron: Shape, total: int) -> int:
     offset = np.broadcast_to(firing.offset, (firing.divisor.size, *firing.offset.shape[1:]))
     _, height, width = offset.shape
     own = int(offset[neuron[0], neuron[1] if height > 1 else 0, neuron[2] if width > 1 else 0])
     return min(max((total + own) // int(firing.divisor[neuron[0]]), firing.least), firing.greatest)
 
 
-def _trials(expected: Quantizer, found: Quantizer, shape: Shape, drive: Drive) -> Iterator[tuple[Shape, int, int]]:
-    """Neurons, sums for which their counts differ, and the count found: for each kind of neuron that can differ."""
+def _trials(expected: Quantizer, found: Quantizer, shape: Shape, drive: Drive) -> Iterator[tuple[Shape, int]]:
+    """Neurons and sums for which their counts differ: for each kind of neuron that can differ."""
     if found.divisor.shape != expected.divisor.shape:
         raise CompiledFormError("thresholds differ in number")
     columns = [
@@ -154,7 +182,7 @@ def _trials(expected: Quantizer, found: Quantizer, shape: Shape, drive: Drive) -
         if sums.size:
             neuron = _most_central(np.flatnonzero(inverse == kind), shape)
             for total in sums[np.argsort(np.abs(sums), kind="stable")][: 2 * MOST_TRIALS].tolist():
-                yield neuron, total, _count(found, neuron, total)
+                yield neuron, total
 
 
 def _steps(firing: Quantizer, counts: Int64, theta: int, offset: int) -> Int64:
@@ -171,10 +199,10 @@ def _most_central(places: Int64, shape: Shape) -> Shape:
 
 
 def _opaque_trials(
-    expected: Quantizer, found: OpaqueFiring, shape: Shape, drive: Drive
+    expected: Sides, found: OpaqueFiring, shape: Shape, drive: Drive
 ) -> Iterator[tuple[Shape, int, int]]:
     """Every sum, neuron by neuron of the middle, for which an unknown function counts otherwise; none is left out."""
-    if not found.per_channel or expected.offset.shape[1:] != (1, 1):
+    if not found.per_channel or any(each.offset.shape[1:] != (1, 1) for each in expected):
         raise CompiledFormError(f"{found.reason}, and differs from neuron to neuron")
     first, last = int(drive.low.min()) // drive.quantum, int(drive.high.max()) // drive.quantum
     if (last - first) * shape[0] > MOST_SUMS:
@@ -189,7 +217,7 @@ def _opaque_trials(
         except CompiledFormError:  # undefined for some sums, so that the others can only refute
             yield from _defined_trials(expected, found, shape, drive, sums)
             raise
-        right = np.clip((every + expected.offset) // expected.divisor[:, None, None], expected.least, expected.greatest)
+        right = _evaluate(expected, every)
         possible = (drive.low[:, None, None] <= every) & (every <= drive.high[:, None, None])
         differs = (counted != right) & possible
         for place, channel in np.argwhere(differs[:, 0].T)[:MOST_TRIALS].tolist():
@@ -197,7 +225,7 @@ def _opaque_trials(
 
 
 def _defined_trials(
-    expected: Quantizer, found: OpaqueFiring, shape: Shape, drive: Drive, sums: Int64
+    expected: Sides, found: OpaqueFiring, shape: Shape, drive: Drive, sums: Int64
 ) -> Iterator[tuple[Shape, int, int]]:
     """Differences among some of ``sums``, tried one after the other."""
     for total in sums[:MOST_TRIALS].tolist():

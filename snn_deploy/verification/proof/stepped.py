@@ -109,7 +109,7 @@ def _compare_firing(
         return _refute(network, population, neuron, {name: found[name] for name in names}, once=once)
     if firing.start != population.start:
         return _compare_start(network, population, neuron, firing.start)
-    counts = firing.kind != "multi-threshold" or firing.numbers["count_min"] is not None
+    counts = neuron.is_stock or firing.numbers["count_min"] is not None
     difference, tried = _run_code(network, population, neuron, firing.step, counts=counts, once=once)
     if difference:
         return Outcome.REFUTED, f"{difference} (its code differs from its numbers)", {}
@@ -299,9 +299,11 @@ def _find_difference(
 def _states(neuron: Neuron, other: Neuron, limit: int, *, once: bool) -> Iterator[tuple[Int64, Int64, Int64]]:
     """Membranes (n, C, 1, 1) around thresholds within ``limit``, running counts, only 0 if neurons fire ``once``, no current."""
     halves = np.arange(-REACH, REACH + 1)[:, None, None]
+    thresholds = [(0 * each.theta, each.theta) for each in (neuron, other)]
+    thresholds += [(side.offset, side.theta) for each in (neuron, other) for side in each.staircases]
     near = [
-        (halves * each.theta // 2 + np.array([-1, 0, 1])[:, None]).reshape(-1, neuron.theta.size)
-        for each in (neuron, other)
+        (halves * theta // 2 - offset + np.array([-1, 0, 1])[:, None]).reshape(-1, neuron.theta.size)
+        for offset, theta in thresholds
     ]
     ends = np.full((2, neuron.theta.size), limit) * np.array([[1], [-1]])
     payloads = np.array([each.payload_max + 1 for each in (neuron, other)])[:, None] * neuron.theta

@@ -75,7 +75,7 @@ def test_drawn_networks_of_every_neuron_are_proved() -> None:
         proof = prove_backend(network, CpuBackend())
         assert proof.exit_code == 0, (seed, proof.line)
         kinds |= {each.neuron.kind for each in network.populations if each.neuron is not None}
-    assert kinds == {"multi-threshold", "CUBA-LIF", "sigma-delta"}
+    assert kinds == {"multi-threshold", "two-sided", "CUBA-LIF", "sigma-delta"}
 
 
 def test_currents_are_bounded_neuron_by_neuron() -> None:

@@ -95,7 +95,7 @@ def test_conformance(engine: Engine | None, record: Record) -> None:
 
 def test_the_whole_suite() -> None:
     found = check_backend(CpuBackend())
-    assert (len(found.equal), found.refused) == (59, {})
+    assert (len(found.equal), found.refused) == (60, {})
 
 
 def test_conformance_with_nothing_but_numpy(without_onnxruntime: None, monkeypatch: pytest.MonkeyPatch) -> None:

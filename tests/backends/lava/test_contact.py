@@ -19,7 +19,7 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli.app import main
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
-from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.testing import random_stimulus, random_two_sided, random_unet
 from snn_deploy.verification.traces.trace_file import read_trace
 from snn_deploy_lava.chip_layout import lay_out
 from snn_deploy_lava.chip_processes import list_processes
@@ -35,6 +35,7 @@ pytestmark = [
 KINDS: dict[str, Callable[[], Network]] = {
     "own exact": lambda: random_unet("exact", 0, size=8),
     "own exact, payload 1": lambda: random_unet("exact", 2, size=8, levels=3, payload=1),
+    "two-sided": lambda: random_two_sided(0),
     "own rate": lambda: random_unet("rate", 0, size=8, steps=6),
     "lif": lambda: stock_unet("lif", 0),
     "sigma-delta": lambda: stock_unet("sigma-delta", 0),
@@ -105,6 +106,7 @@ def said(folder: Path, networks: dict[str, Network]) -> dict[str, tuple[int, str
         "unsigned read-out": Visit(folder / "own rate", ("--record", "all"), "unsigned read-out"),
         "outputs": Visit(own, ("--out", f"{folder}/outputs.npz")),
         "conformance": Visit(own, ("--conformance",)),
+        "two-sided conformance": Visit(folder / "two-sided", ("--conformance",)),
         "profiler": Visit(own, (), "profiler"),
         "board": Visit(own, ("--board", str(board))),
     }
@@ -153,6 +155,7 @@ def test_outputs_only_unless_asked_for_more(folder: Path, said: dict[str, tuple[
 
 def test_the_conformance_test(said: dict[str, tuple[int, str]]) -> None:
     assert said["conformance"] == (0, "equal: 4 populations, every count\n")
+    assert said["two-sided conformance"] == (0, "equal: 5 populations, every count\n")
 
 
 def test_profilers_run_from_begin_to_end(said: dict[str, tuple[int, str]]) -> None:

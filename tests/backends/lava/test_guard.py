@@ -120,7 +120,9 @@ def test_a_caller_that_is_killed_leaves_nothing(folder: Path) -> None:
 
 def test_a_time_out_is_an_error_and_ends_every_process() -> None:
     network = random_unet("rate", 0, size=8, steps=16)
-    with pytest.raises(BackendError, match=r"^lava: Lava did not finish within 0.2 s, before its first step; .* smaller image$"):
+    with pytest.raises(
+        BackendError, match=r"^lava: Lava did not finish within 0.2 s, before its first step; .* smaller image$"
+    ):
         LavaBackend(timeout_s=0.2).run(network, random_stimulus(network))
 
 

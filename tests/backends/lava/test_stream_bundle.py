@@ -19,7 +19,7 @@ from snn_deploy.errors import BackendUnavailableError, VerificationError
 from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.streaming import prepare_stream
-from snn_deploy.testing import draw_frames, draw_stream, random_stimulus, random_unet
+from snn_deploy.testing import draw_frames, draw_stream, random_stimulus, random_two_sided, random_unet
 from snn_deploy.verification.traces.trace_file import TraceFile
 from snn_deploy_lava.emit import write_bundle
 from tests.backends.lava.contact import Visit, contact
@@ -49,6 +49,7 @@ def frames_of(network: Network) -> Int64:
 
 STREAMS: dict[str, Callable[[], Network]] = {
     "all at once": lambda: prepare_stream(random_unet("exact", 0, size=8)),
+    "two-sided": lambda: prepare_stream(random_two_sided(0), hold=1),
     "hold": lambda: prepare_stream(random_unet("exact", 1, size=8), hold=3),
     "several steps": lambda: draw_stream(Random(4), stock=False),
 }

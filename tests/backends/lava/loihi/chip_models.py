@@ -6,6 +6,7 @@ from lava.magma.core.resources import Loihi2NeuroCore
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from snn_deploy_lava.runtime.processes.neuron import MultiThreshold, PyMultiThresholdLadder
+from snn_deploy_lava.runtime.processes.two_sided import PyTwoSidedLadder, TwoSided
 
 
 @implements(proc=MultiThreshold, protocol=LoihiProtocol)
@@ -14,5 +15,11 @@ class NcMultiThreshold(PyMultiThresholdLadder, AbstractNcProcessModel):
     """The hardware form of the neuron."""
 
 
+@implements(proc=TwoSided, protocol=LoihiProtocol)
+@requires(Loihi2NeuroCore)
+class NcTwoSided(PyTwoSidedLadder, AbstractNcProcessModel):
+    """The hardware form of the two-sided neuron."""
+
+
 def process_models():
-    return {MultiThreshold: NcMultiThreshold}
+    return {MultiThreshold: NcMultiThreshold, TwoSided: NcTwoSided}
