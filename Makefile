@@ -144,8 +144,8 @@ exchange: $(READY) ## install other tools that read NIR, and compare their spike
 	  $(PIP) install --quiet --target build/exchange/spyx spyx==1.0.0; }
 	@$(RUN)python -m pytest -q -m slow tests/exchange/test_readers.py $(ARGS)
 
-bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; writes out/performance.md)
-	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md
+bench: $(READY) ## time the cpu backend, Lava and the float peers again (an hour; out/performance.md, a line of docs/reference/performance.jsonl)
+	@$(RUN)python tests/benchmarks --peers $(VENV)-peers --write out/performance.md --record docs/reference/performance.jsonl
 
 installation: $(READY) ## install wheel and sdist into clean environments of every Python (PYTHONS="python3.11 /opt/python3.12")
 	@SNN_DEPLOY_PYTHONS="$(PYTHONS)" $(RUN)python -m pytest -m slow tests/test_installation.py

@@ -1,4 +1,4 @@
-"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers VENV] [--write out/performance.md]``.
+"""Time the cpu backend: ``python tests/benchmarks [--quick] [--peers VENV] [--write out/performance.md] [--record HISTORY]``.
 
 The unit is one onnxruntime float32 pass of the float network of the same shape, one thread. Every figure is the median
 of ratios of process CPU time, each taken between two groups of unit passes in this process, so that other load on the
@@ -20,6 +20,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+import history
 import numpy as np
 import onnxruntime
 from networks import integer_unet, macs, photograph
@@ -35,6 +36,8 @@ from snn_deploy_reference import ReferenceBackend
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """An idle thread pool spins, and its CPU time would be counted."""
 
+ROOT = Path(__file__).resolve().parents[2]
+
 SIZES = {"small": (8, 2, 64), "medium": (32, 3, 128), "large": (64, 4, 256)}
 
 
@@ -45,6 +48,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
+    rows: list[tuple[object, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._say(f"\n## {self.title}\n")
@@ -53,6 +57,7 @@ class Table:
 
     def row(self, *cells: object) -> None:
         """Add one line."""
+        self.rows.append(cells)
         self._say("| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |")
 
     def _say(self, line: str) -> None:
@@ -222,32 +227,62 @@ def peers(rounds: int, folder: Path) -> Table:
     return table
 
 
+def describe_run(table: Table) -> history.BenchRun:
+    """Where and when the figures of ``table``, which :func:`bars` made, were measured."""
+    return history.BenchRun(
+        date=date.today().isoformat(),
+        commit=history.name_commit(ROOT),
+        machine=processor(),
+        cores=os.cpu_count() or 0,
+        instruction_set=instruction_set(),
+        load=round(os.getloadavg()[0], 1),
+        versions={
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+        figures=history.figures_of(table.rows),
+    )
+
+
+def processor() -> str:
+    """Its name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), platform.processor())
+
+
+def instruction_set() -> str:
+    """The one that the kernels use."""
+    kernels = select_kernels()
+    return "no kernels" if kernels is None else kernels.instruction_set
+
+
 def heading() -> list[str]:
     """What was measured, where and when."""
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    kernels = select_kernels()
     load = os.getloadavg()[0]
     return [
         "# Performance",
         "",
         "Written by `python tests/benchmarks --write`, whose text says how things are measured.",
         "",
-        f"* {date.today().isoformat()}, {model}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
+        f"* {date.today().isoformat()}, {processor()}, {os.cpu_count()} cores, load {load:.1f} at the end of the run",
         f"* Python {platform.python_version()}, NumPy {np.__version__}, onnxruntime {onnxruntime.__version__}",
-        f"* kernels: {'none' if kernels is None else kernels.instruction_set}",
+        f"* kernels: {instruction_set()}",
         "* unit: one onnxruntime float32 pass of the float network, one thread; medians of CPU-time ratios",
         *(
             f"* {name}: base {shape[0]}, {shape[1]} poolings, {shape[2]}x{shape[2]}, {macs(*shape) / 1e9:.3g} GMAC"
             for name, shape in SIZES.items()
         ),
     ]
+
+
+def show_history(record: Path) -> None:
+    """Draw the history at ``record`` and put it into the page beside it."""
+    runs = history.read_runs(record)
+    picture = ROOT / "docs/img/performance.png"
+    history.draw(runs, picture)
+    page = record.with_name("performance.md")
+    history.update_page(page, history.tabulate(runs), os.path.relpath(picture, page.parent))
 
 
 def main() -> None:
@@ -260,6 +295,12 @@ def main() -> None:
     parser.add_argument("--size", choices=tuple(SIZES), help="the networks of this size only")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="also time spikingjelly, sinabs and snntorch there")
     parser.add_argument("--write", type=Path, help="write the tables to this file")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="add a line to this history, and show it in performance.md beside it",
+    )
     parser.add_argument("--peak", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
@@ -274,7 +315,11 @@ def main() -> None:
         "threads": lambda: threads(rounds),
         "lava": lava,
     }
-    tables = [maker() for name, maker in makers.items() if given.only in (None, name)]
+    chosen = {name: maker() for name, maker in makers.items() if given.only in (None, name)}
+    tables = list(chosen.values())
+    if given.record and "bars" in chosen:
+        history.append_run(given.record, describe_run(chosen["bars"]))
+        show_history(given.record)
     if given.peers:
         tables.append(peers(rounds, given.peers))
     if given.write:
