@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TypeAlias
 
 import torch
 from networks import Step, layers
@@ -57,42 +58,121 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
     return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def contenders() -> Iterator[tuple[str, Callable[[torch.Tensor], object]]]:
-    """The simulators that are installed, each as a function that simulates all steps of one image."""
-    with suppress(ImportError):
-        from spikingjelly.activation_based import functional, neuron
+class PlainNeuron(nn.Module):
+    """Integrate-and-fire by hand, of all steps in the batch axis: what a user writes who knows PyTorch and no simulator."""
 
-        jelly = Spiking(neuron.IFNode, doubled)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Threshold 1, reset by subtraction."""
+        currents = x.unflatten(0, (STEPS, -1))
+        v, sent = torch.zeros_like(currents[0]), []
+        for current in currents:
+            v = v + current
+            spikes = (v >= 1).to(v.dtype)
+            v = v - spikes
+            sent.append(spikes)
+        return torch.cat(sent, 0)
 
-        def spikingjelly(image: torch.Tensor) -> None:
-            functional.reset_net(jelly)
-            sum(jelly(image) for _ in range(STEPS))
 
-        yield "spikingjelly, step by step", spikingjelly
-    with suppress(ImportError):
-        import sinabs.layers
+Simulate: TypeAlias = Callable[[torch.Tensor], object]
 
-        squeezed = Spiking(lambda: sinabs.layers.IAFSqueeze(num_timesteps=STEPS), doubled)
 
-        def sinabs_squeezed(image: torch.Tensor) -> None:
-            for part in squeezed.modules():
-                if isinstance(part, sinabs.layers.IAFSqueeze):
-                    part.reset_states()
-            squeezed(image.repeat(STEPS, 1, 1, 1))
+def contenders() -> Iterator[tuple[str, Simulate]]:
+    """The simulators that are installed, each as a function that simulates all steps of one image.
 
-        yield "sinabs, time in batch", sinabs_squeezed
-    with suppress(ImportError):
-        import snntorch
+    Each is run step by step and with all steps in the batch axis, as far as it can be, and through ``torch.compile``.
+    """
+    yield from by_hand()
+    for found in (by_spikingjelly, by_sinabs, by_snntorch):
+        with suppress(ImportError):
+            yield from found()
 
-        leaky = Spiking(lambda: snntorch.Leaky(beta=1.0, init_hidden=True), doubled)
 
-        def snntorch_steps(image: torch.Tensor) -> None:
+def by_hand() -> Iterator[tuple[str, Simulate]]:
+    """No simulator at all."""
+    plain = Spiking(PlainNeuron, doubled).eval()
+    yield "by hand, time in batch", lambda image: plain(batched(image))
+    yield "by hand, time in batch, channels last", lambda image: plain(channels_last(batched(image)))
+    compiled = torch.compile(plain)
+    yield "by hand, time in batch, torch.compile", lambda image: compiled(batched(image))
+
+
+def by_spikingjelly() -> Iterator[tuple[str, Simulate]]:
+    """SpikingJelly."""
+    from spikingjelly.activation_based import functional, neuron
+
+    class MultiStep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.neuron = neuron.IFNode(step_mode="m")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            fired: torch.Tensor = self.neuron(x.unflatten(0, (STEPS, -1)))
+            return fired.flatten(0, 1)
+
+    single, multi = Spiking(neuron.IFNode, doubled).eval(), Spiking(MultiStep, doubled).eval()
+    compiled = torch.compile(multi)
+
+    def step_by_step(image: torch.Tensor) -> None:
+        functional.reset_net(single)
+        for _ in range(STEPS):
+            single(image)
+
+    def multi_step(run: Simulate) -> Simulate:
+        def simulate(image: torch.Tensor) -> None:
+            functional.reset_net(multi)
+            run(batched(image))
+
+        return simulate
+
+    yield "spikingjelly, step by step", step_by_step
+    yield "spikingjelly, multi-step", multi_step(multi)
+    yield "spikingjelly, multi-step, torch.compile", multi_step(compiled)
+
+
+def by_sinabs() -> Iterator[tuple[str, Simulate]]:
+    """Sinabs, which takes all steps in the batch axis."""
+    import sinabs.layers
+
+    squeezed = Spiking(lambda: sinabs.layers.IAFSqueeze(num_timesteps=STEPS), doubled).eval()
+
+    def simulate(image: torch.Tensor) -> None:
+        for part in squeezed.modules():
+            if isinstance(part, sinabs.layers.IAFSqueeze):
+                part.reset_states()
+        squeezed(batched(image))
+
+    yield "sinabs, time in batch", simulate
+
+
+def by_snntorch() -> Iterator[tuple[str, Simulate]]:
+    """snnTorch, which has single steps only."""
+    import snntorch
+
+    leaky = Spiking(lambda: snntorch.Leaky(beta=1.0, init_hidden=True), doubled).eval()
+    compiled = torch.compile(leaky)
+
+    def step_by_step(run: Simulate) -> Simulate:
+        def simulate(image: torch.Tensor) -> None:
             for part in leaky.modules():
                 if isinstance(part, snntorch.Leaky):
                     part.reset_mem()
-            sum(leaky(image) for _ in range(STEPS))
+            for _ in range(STEPS):
+                run(image)
 
-        yield "snntorch, step by step", snntorch_steps
+        return simulate
+
+    yield "snntorch, step by step", step_by_step(leaky)
+    yield "snntorch, step by step, torch.compile", step_by_step(compiled)
+
+
+def batched(image: torch.Tensor) -> torch.Tensor:
+    """``image`` (1, C, H, W) for every step."""
+    return image.repeat(STEPS, 1, 1, 1)
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """The memory layout that oneDNN prefers."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:
@@ -101,8 +181,13 @@ def main() -> None:
 
     torch.set_num_threads(1)
     rounds, unit, image = int(sys.argv[1]), Unit(SHAPE), torch.rand(1, 1, SHAPE[2], SHAPE[2])
-    with torch.no_grad():
+    with torch.inference_mode():
         for name, simulate in contenders():
+            try:
+                simulate(image)
+            except Exception as error:  # what torch.compile cannot compile
+                sys.stderr.write(f"{name}: {type(error).__name__}: {error}"[:300] + "\n")
+                continue
             simulate(image)
             found = []
             for _ in range(rounds):
@@ -111,6 +196,7 @@ def main() -> None:
                 spent = time.process_time() - started
                 found.append(spent / ((before + unit.seconds()) / 2))
             sys.stdout.write(f"{name}\t{statistics.median(found)}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
