@@ -230,7 +230,8 @@ def _layer(
     planned = [_input(network, connection, real, engine) for connection in connections]
     # what the host sends in every step adds the same current in every step
     constant = [connection.source == constant_source for connection in connections]
-    settles = network.steps == 1 and _payloads_hold_counts(network, population, neuron)
+    all_sent = network.stream or not neuron.holds_back
+    settles = network.steps == 1 and all_sent and _payloads_hold_counts(network, population, neuron)
     return NeuronLayer(
         population,
         formats,

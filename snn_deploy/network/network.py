@@ -267,7 +267,8 @@ class Network:
     @property
     def one_shot(self) -> bool:
         """Whether, in ``exact`` mode and aligned, every neuron sends its whole count in its first step, from rest."""
-        return self.mode == "exact" and self.aligned and self.steps == 1 and not self.stream
+        holding = any(population.neuron is not None and population.neuron.holds_back for population in self.populations)
+        return self.mode == "exact" and self.aligned and self.steps == 1 and not (self.stream or holding)
 
     @property
     def input_steps(self) -> int:
