@@ -20,7 +20,7 @@ from snn_deploy.backend.compiled_form import (
 )
 from snn_deploy.network.network import Network
 from snn_deploy.network.record import Record
-from snn_deploy.testing import random_stimulus, random_unet
+from snn_deploy.testing import random_stimulus, random_two_sided, random_unet
 from snn_deploy.verification.comparison.replay import Site, Specified
 from snn_deploy.verification.diagnosis.faults import FAULTS, find_fault
 from snn_deploy.verification.diagnosis.mutation import INVISIBLE, score_mutants
@@ -81,9 +81,10 @@ EVERY = ("enc1/a", "enc1/b", "pool", "enc2", "down", "up2", "up1", "dec", "outpu
     [
         ("several steps", ("enc2",)),
         ("rate", ("dec",)),
+        ("two-sided", ("enc2",)),
         *(
             pytest.param(kind, EVERY, marks=pytest.mark.slow)
-            for kind in ("exact", "several steps", "rate", "hard reset")
+            for kind in ("exact", "several steps", "rate", "hard reset", "two-sided")
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{len(value)} population(s)",
@@ -94,6 +95,7 @@ def test_visible_mutants_are_refuted(kind: str, names: tuple[str, ...]) -> None:
         "several steps": random_unet("exact", 2, size=4, levels=15, payload=4),
         "rate": random_unet("rate", 1, size=4, steps=4),
         "hard reset": random_unet("rate", 3, size=4, steps=4),
+        "two-sided": random_two_sided(0, size=4),
     }[kind]
     if kind == "hard reset":
         network = replace(
@@ -120,7 +122,8 @@ def test_visible_mutants_are_refuted(kind: str, names: tuple[str, ...]) -> None:
 
 def test_every_fault_is_among_them() -> None:
     shown: set[str] = set()
-    for network in (random_unet("rate", 1, size=4, steps=3), random_unet("exact", 2, size=4, levels=15, payload=4)):
+    several, two_sided = random_unet("exact", 2, size=4, levels=15, payload=4), random_two_sided(0, size=4)
+    for network in (random_unet("rate", 1, size=4, steps=3), several, two_sided):
         for population, _ in network.layers():
             shown |= {fault.name for fault in FAULTS if fault.change(Site.of(network, population.name)) is not None}
     assert {fault.name for fault in FAULTS} - shown <= {"reset by subtraction"}  # of neurons with a hard reset
