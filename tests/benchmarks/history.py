@@ -49,7 +49,7 @@ class BenchRun:
 
 
 def name_commit(root: Path) -> str:
-    """The short name of the commit at ``root``, with ``+`` where files differ from it; "" outside of a repository."""
+    """Short name of the commit at ``root``, with ``+`` where files outside of docs differ from it; "" outside of a repository."""
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -57,7 +57,7 @@ def name_commit(root: Path) -> str:
         ).stdout.strip()
 
     name = git("rev-parse", "--short", "HEAD")
-    return f"{name}+" if name and git("status", "--porcelain", "--untracked-files=no") else name
+    return f"{name}+" if name and git("status", "--porcelain", "--untracked-files=no", "--", ":!docs") else name
 
 
 def append_run(path: Path, run: BenchRun) -> None:
