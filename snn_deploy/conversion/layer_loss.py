@@ -9,12 +9,9 @@ import numpy as np
 
 from snn_deploy.arrays import Float32, Float64
 from snn_deploy.backend.protocol import Run
-from snn_deploy.conversion.layers import Layers
+from snn_deploy.conversion.layers import LEVELLED, Layers
 from snn_deploy.conversion.loss import LayerLoss, limit_counts
 from snn_deploy.network.network import Network
-
-HAVE_LEVELS = ("relu", "leaky relu", "linear")
-"""Kinds of layers that round to levels of their own; all others pass sums on."""
 
 NOTHING = 1e-6
 """Errors below it are those of float32."""
@@ -33,7 +30,7 @@ def measure_layers(
         population, values = network.population(layer.name), expected[layer.name].astype(np.float64)
         quantum = population.unit[:, None, None] / steps
         errors = [run.counts[layer.name] * quantum - values]
-        if layer.kind in HAVE_LEVELS:
+        if layer.kind in LEVELLED:
             low, high = limit_counts(population, steps)
             inside = np.clip(values, low * quantum, high * quantum)
             errors += [values - inside, inside - np.rint(inside / quantum) * quantum]

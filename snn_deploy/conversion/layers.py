@@ -35,6 +35,9 @@ Kind = Literal["relu", "leaky relu", "linear", "relay", "rectified relay", "outp
 RELAYS: tuple[Kind, ...] = ("relay", "rectified relay")
 """Kinds of layers that pass integer sums on."""
 
+LEVELLED: tuple[Kind, ...] = ("relu", "leaky relu", "linear")
+"""Kinds of layers that round to levels of their own, of a unit that is free; all others pass sums on."""
+
 LinearOp: TypeAlias = Conv | ConvTranspose | Resample
 
 

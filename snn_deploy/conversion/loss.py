@@ -23,7 +23,7 @@ from snn_deploy.arrays import Float32
 from snn_deploy.backend.protocol import Backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.conversion.calibrate import ActivationProbe
-from snn_deploy.conversion.layers import group_layers
+from snn_deploy.conversion.layers import LEVELLED, group_layers
 from snn_deploy.conversion.lower import Conversion
 from snn_deploy.conversion.task_loss import Measure, Task, TaskLoss
 from snn_deploy.data.images import PLAIN, Images
@@ -135,7 +135,7 @@ def _variation(maps: Sequence[Float32]) -> float:
 def _levels(conversion: Conversion, name: str) -> tuple[float, float]:
     """Relative errors of clipping and rounding to the layer's own levels; zeros where it has no levels."""
     layer, population = conversion.layers.layer(name), conversion.network.population(name)
-    if layer.kind not in ("relu", "leaky relu", "linear"):
+    if layer.kind not in LEVELLED:
         return 0.0, 0.0
     statistics, network = conversion.statistics[name], conversion.network
     steps = network.input_steps

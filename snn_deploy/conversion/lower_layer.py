@@ -10,7 +10,7 @@ from snn_deploy.arrays import Float64, Int64
 from snn_deploy.conversion.akida import round_bias
 from snn_deploy.conversion.bias import bias_in_counts, has_shared_threshold, largest_threshold
 from snn_deploy.conversion.calibrate import Statistics
-from snn_deploy.conversion.layers import RELAYS, Layer
+from snn_deploy.conversion.layers import LEVELLED, RELAYS, Layer
 from snn_deploy.conversion.normalize import Scales, fires_at_pool, scale_op, weight_magnitudes
 from snn_deploy.conversion.options import Options
 from snn_deploy.conversion.quantize import (
@@ -35,10 +35,7 @@ from snn_deploy.network.network import Connection, Mode, Population
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.two_sided import TwoSided
 
-FREE = ("relu", "leaky relu", "linear")
-"""Kinds of layers whose units are free."""
-
-HALVED = (*FREE, "output")
+HALVED = (*LEVELLED, "output")
 """Kinds of layers whose thresholds are halved until they fit; those of relays are 1."""
 
 COARSEST = 8
@@ -79,7 +76,7 @@ def lower_layer(
         halves = 2.0 ** np.ceil(np.log2(worst[over].max() / STATE_MAX)) if layer.kind == "output" else 2.0
         cap = np.where(over | has_shared_threshold(layer, options), quantized.theta / halves, cap)
     excess = float(worst.max()) / STATE_MAX * (2.0 if lowered is None else 1.0)  # a bias takes half of the range
-    if excess > 1 and layer.kind in FREE and _has_weight_of(inputs, excess * COARSEST):
+    if excess > 1 and layer.kind in LEVELLED and _has_weight_of(inputs, excess * COARSEST):
         message = f"{layer.name}: its integers exceed 24 bits {excess:.3g} times; use fewer levels or weight bits"
         raise UnitError(message, layer.name, excess)
     if lowered is None:

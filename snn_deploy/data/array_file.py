@@ -32,10 +32,19 @@ def read_arrays(path: Path, channels: int, scale: PictureScale) -> list[Float32]
 
 def holds_windows(path: Path) -> bool:
     """Whether ``path`` is a ``.npy`` file of five axes: an image for every step of a window."""
+    array = map_array(path)
+    return array is not None and array.ndim == 5
+
+
+def map_array(path: Path) -> Array | None:
+    """The array of a ``.npy`` file, left on disk; ``None`` for anything else."""
+    if path.suffix != ".npy":
+        return None
     try:
-        return path.suffix == ".npy" and np.load(path, mmap_mode="r", allow_pickle=False).ndim == 5
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
-        return False
+        return None
+    return array
 
 
 def read_windows(path: Path, channels: int, scale: PictureScale) -> Float32:

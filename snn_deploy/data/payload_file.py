@@ -8,19 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from snn_deploy.arrays import Int64
+from snn_deploy.data.array_file import map_array
 from snn_deploy.errors import NetworkError, StimulusError
 from snn_deploy.network.network import Network
 
 
 def holds_payloads(path: Path) -> bool:
     """Whether ``path`` is a ``.npy`` file of int64, (B, C, H, W) or (B, T, C, H, W): payloads, not values of pixels."""
-    if path.suffix != ".npy":
-        return False
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError):
-        return False
-    return bool(array.dtype == np.int64 and array.ndim in (4, 5) and array.size)
+    array = map_array(path)
+    return array is not None and bool(array.dtype == np.int64 and array.ndim in (4, 5) and array.size)
 
 
 def read_payloads(network: Network, path: Path) -> tuple[Network, Int64]:

@@ -103,7 +103,11 @@ class DeployedNetwork(nn.Module):
 
     def current(self) -> Network:
         """The network of the present integers, whatever they bound."""
-        return self._rebuild()
+        with torch.no_grad():
+            kernels, biases = self.integer_kernels(), self._integer_biases()
+        weights = {name: kernels[name].cpu().numpy() for name in self.trainable.weights}
+        shifted = {name: biases[name].cpu().numpy() for name in self.trainable.biases}
+        return self.trainable.rebuild(self.network, weights, shifted)
 
     def deployed(self) -> Network:
         """The network of the present integers.
@@ -112,7 +116,7 @@ class DeployedNetwork(nn.Module):
         latent numbers half of the way, until they fit, too.
         """
         for _ in range(RETREATS):
-            network = self._rebuild()
+            network = self.current()
             over = [each for each in network.populations if bound_population(network, each).largest > STATE_MAX]
             if not over:
                 return network
@@ -146,13 +150,6 @@ class DeployedNetwork(nn.Module):
             slope = None if passing else find_slope(neuron, whole, network)
             events = (train != 0).sum(0).float() if counting else None
         return Activity(train, whole if passing else replace_value(whole, train.sum(0), slope), events)
-
-    def _rebuild(self) -> Network:
-        with torch.no_grad():
-            kernels, biases = self.integer_kernels(), self._integer_biases()
-        weights = {name: kernels[name].cpu().numpy() for name in self.trainable.weights}
-        shifted = {name: biases[name].cpu().numpy() for name in self.trainable.biases}
-        return self.trainable.rebuild(self.network, weights, shifted)
 
     def _retreat(self, populations: set[str]) -> None:
         targets = {each.name: each.target for each in self.network.connections}

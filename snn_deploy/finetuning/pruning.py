@@ -117,24 +117,23 @@ class Pruning:
 
 def spread_sources(kernel: Kernel, values: Tensor) -> Tensor:
     """``values`` (C_in,) of source channels for each weight of ``kernel``, in a shape that broadcasts to its own."""
-    if isinstance(kernel, SpatialKernel):
-        raise NetworkError("a pixel map has no weights between channels")
-    if not isinstance(kernel, ConvKernel):
-        return values[:, None, None, None]
-    groups, outputs = kernel.groups, kernel.weight.shape[0]
-    by_group = values.view(groups, 1, -1).expand(groups, outputs // groups, -1)
-    return by_group.reshape(outputs, -1, 1, 1)
+    return _spread(kernel, values, isinstance(kernel, ConvKernel))
 
 
 def spread_targets(kernel: Kernel, values: Tensor) -> Tensor:
     """``values`` (C_out,) of target channels for each weight of ``kernel``, in a shape that broadcasts to its own."""
+    return _spread(kernel, values, not isinstance(kernel, ConvKernel))
+
+
+def _spread(kernel: Kernel, values: Tensor, second: bool) -> Tensor:
+    """``values`` of the channels that a weight's first axis counts, or of its ``second``, which counts within groups."""
     if isinstance(kernel, SpatialKernel):
         raise NetworkError("a pixel map has no weights between channels")
-    if isinstance(kernel, ConvKernel):
+    if not second:
         return values[:, None, None, None]
-    groups, inputs = kernel.groups, kernel.weight.shape[0]
-    by_group = values.view(groups, 1, -1).expand(groups, inputs // groups, -1)
-    return by_group.reshape(inputs, -1, 1, 1)
+    groups, first = kernel.groups, kernel.weight.shape[0]
+    by_group = values.view(groups, 1, -1).expand(groups, first // groups, -1)
+    return by_group.reshape(first, -1, 1, 1)
 
 
 def gather_targets(kernel: Kernel, values: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from snn_deploy.cli.app import main
 from snn_deploy.conversion.convert import Converted, convert
 from snn_deploy.conversion.options import preset
 from snn_deploy.data import images
-from snn_deploy.data.sample import Entry, Sample
+from snn_deploy.data.sample import Sample
 from snn_deploy.errors import ConversionError
 from snn_deploy.evaluation.evaluate import SpikingPredictor, evaluate
 from snn_deploy.finetuning.data import Data
@@ -31,29 +30,15 @@ from snn_deploy.finetuning.training import Check, Schedule, Tuned, finetune
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel, Kernel, TransposedKernel
 from snn_deploy.network.network import Network
-from tests.cli.models import write_unet
+from tests.finetuning.photographs import entries_of, make_data
 
 OPTIONS = preset("exact")
-
-
-def _read(sample: Sample, _: int) -> Sample:
-    return sample
 
 
 @pytest.fixture(scope="module")
 def patches() -> Data:
     """Parts of eight photographs, two of them for validation."""
-    samples = [
-        Sample(name, images.center_crop(images.load_photograph(name, 1), 64, 64)) for name in images.CALIBRATION[:8]
-    ]
-    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
-    return Data.of(entries, "denoise", 1, 0.25, 25.0, 32, 0)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A U-Net of 300 weights."""
-    return write_unet(tmp_path_factory.mktemp("small") / "small.onnx")
+    return make_data(0.25, 64)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +48,8 @@ def converted(small: Path, patches: Data) -> Converted:
 
 def count(network: Network, samples: tuple[Sample, ...]) -> float:
     """Synaptic operations of an image, by the reference backend."""
-    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
     predictor = SpikingPredictor(network, load_backend("reference"))
-    cost = evaluate(predictor, entries, "denoise", 1, sigma=25.0, crop=(32, 32)).cost
+    cost = evaluate(predictor, entries_of(samples), "denoise", 1, sigma=25.0, crop=(32, 32)).cost
     assert cost is not None
     return cost.synaptic_operations
 

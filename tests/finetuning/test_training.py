@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,36 +25,21 @@ from snn_deploy.network import artifact
 from snn_deploy.network.network import Network
 from snn_deploy.network.picture_scale import PictureScale
 from tests.cli.models import write_unet
+from tests.finetuning.photographs import entries_of, make_data
 
 OPTIONS = preset("spiking-unet", steps=2)
-
-
-def _read(sample: Sample, _: int) -> Sample:
-    return sample
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
     """Eight photographs, half of them for validation."""
-    samples = [Sample(name, images.load_photograph(name, 1)) for name in images.CALIBRATION[:8]]
-    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
-    return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A U-Net of 300 weights, for what does not depend on the network."""
-    return write_unet(tmp_path_factory.mktemp("small") / "small.onnx")
+    return make_data(0.5)
 
 
 @pytest.fixture(scope="module")
 def patches() -> Data:
     """Parts of photographs, a sixteenth as large as those of ``data``."""
-    samples = [
-        Sample(name, images.center_crop(images.load_photograph(name, 1), 64, 64)) for name in images.CALIBRATION[:8]
-    ]
-    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
-    return Data.of(entries, "denoise", 1, 0.5, 25.0, 32, 0)
+    return make_data(0.5, 64)
 
 
 @pytest.mark.extended
@@ -76,9 +60,8 @@ def test_training_for_few_bits_improves_them(root: Path, data: Data) -> None:
 
 
 def score(network: Network, samples: tuple[Sample, ...], sigma: float) -> float:
-    entries = [Entry(sample.name, partial(_read, sample)) for sample in samples]
     predictor = SpikingPredictor(network, load_backend("reference"))
-    return evaluate(predictor, entries, "denoise", 1, sigma=sigma, crop=(32, 32)).overall["psnr_db"]
+    return evaluate(predictor, entries_of(samples), "denoise", 1, sigma=sigma, crop=(32, 32)).overall["psnr_db"]
 
 
 def test_the_result_is_the_network_that_was_scored(small: Path, patches: Data, tmp_path: Path) -> None:
