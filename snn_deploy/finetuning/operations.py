@@ -42,12 +42,11 @@ def count_macs(network: Network) -> int:
 
 
 class Operations:
-    """Leads ``module`` to ``share`` operations per MAC of its conversion within ``iterations``."""
+    """Leads ``module`` to ``share`` operations per MAC of the plain conversion, which has ``macs``, within ``iterations``."""
 
-    def __init__(self, module: DeployedNetwork, share: float, iterations: int) -> None:
-        self._module, self._share, self._iterations = module, share, iterations
-        self._macs = count_macs(module.network)
-        self._pruning = Pruning(module, self._macs)
+    def __init__(self, module: DeployedNetwork, share: float, iterations: int, macs: int) -> None:
+        self._module, self._share, self._iterations, self._macs = module, share, iterations, macs
+        self._pruning = Pruning(module, macs)
         self._rates: dict[str, Tensor] = {}
         self._start, self._excess = 0.0, 1.0
 

@@ -53,7 +53,8 @@ class Schedule:
     """``iterations`` Adam steps of ``batch`` patches, the first at ``rate``, checked every ``check_every``.
 
     ``rate`` is a share of the largest weight. Training ends early after ``patience`` checks without a better score. ``seed`` draws
-    the split, patches and noise. ``operations``: the most synaptic operations per MAC of the plain conversion, if limited.
+    the split, patches and noise. ``operations``: the most synaptic operations per MAC of the plain conversion, if limited; of that
+    without ``fuse_upsampling``, so that both can be compared.
     """
 
     iterations: int = 800
@@ -154,10 +155,13 @@ def finetune(
     started = time.perf_counter()
     if schedule.loss == "data":
         data.check_answers()
-    patch = data.patch, data.patch
-    converted = convert(model, data.calibration(CALIBRATION_COUNT, schedule.seed), options, patch, picture=data.picture)
+    converted = _convert(model, data, options, schedule)
+    macs = count_macs(converted.conversion.network)
+    if options.fuse_upsampling:
+        plain = replace(options, fuse_upsampling=False)
+        macs = count_macs(_convert(model, data, plain, schedule).conversion.network)
     held_out = replace(data, validation=data.held_out(FloatPredictor(model, data.picture)))
-    trainer = _Trainer(converted, held_out, options, schedule, device)
+    trainer = _Trainer(converted, held_out, options, schedule, device, macs)
     identity = {
         "options": options.record(),
         "schedule": asdict(schedule),
@@ -188,8 +192,15 @@ def finetune(
     return Tuned(network, METRICS[data.task], tuple(trainer.checks), time.perf_counter() - started, schedule)
 
 
+def _convert(model: Path, data: Data, options: Options, schedule: Schedule) -> Converted:
+    images = data.calibration(CALIBRATION_COUNT, schedule.seed)
+    return convert(model, images, options, (data.patch, data.patch), picture=data.picture)
+
+
 class _Trainer:
-    def __init__(self, converted: Converted, data: Data, options: Options, schedule: Schedule, device: str) -> None:
+    def __init__(
+        self, converted: Converted, data: Data, options: Options, schedule: Schedule, device: str, macs: int
+    ) -> None:
         self._data, self._options, self._schedule, self._device = data, options, schedule, device
         network = converted.conversion.network
         self._module = DeployedNetwork(network, Trainable.of(converted, options), device)
@@ -198,9 +209,9 @@ class _Trainer:
         self._rng = np.random.default_rng(schedule.seed)
         self.iteration = 0
         self._best = self._copy()
-        self._macs = count_macs(network)
+        self._macs = macs
         share = schedule.operations
-        self._operations = None if share is None else Operations(self._module, share, schedule.iterations)
+        self._operations = None if share is None else Operations(self._module, share, schedule.iterations, macs)
         self.checks: list[Check] = []
 
     @property

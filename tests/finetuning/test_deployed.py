@@ -144,6 +144,8 @@ OPTIONS = {
     "spiking-unet": preset("spiking-unet", steps=3),
     "if-hard": preset("if-hard", steps=4, weight_bits=5),
     "sigma-delta": preset("sigma-delta"),
+    "fused": preset("exact", fuse_upsampling=True),
+    "fused-rate": preset("spiking-unet", steps=2, fuse_upsampling=True),
 }
 
 

@@ -12,11 +12,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is absent: fine-tuning needs the extra train")
 
 from snn_deploy.activity.counting import count_activity
+from snn_deploy.backend.protocol import Record
 from snn_deploy.backend.registry import load_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.app import main
 from snn_deploy.conversion.convert import Converted, convert
-from snn_deploy.conversion.options import preset
+from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data import images
 from snn_deploy.data.sample import Sample
 from snn_deploy.errors import ConversionError
@@ -27,6 +28,9 @@ from snn_deploy.finetuning.operations import Operations, count_macs
 from snn_deploy.finetuning.pruning import gather_targets, spread_sources, spread_targets
 from snn_deploy.finetuning.trainable import Trainable
 from snn_deploy.finetuning.training import Check, Schedule, Tuned, finetune
+from snn_deploy.frontend.onnx import to_onnx
+from snn_deploy.graph.graph import Graph, Node
+from snn_deploy.graph.ops import AveragePool, Concat, Conv, ConvTranspose, Relu
 from snn_deploy.network import artifact
 from snn_deploy.network.kernels import ConvKernel, Kernel, TransposedKernel
 from snn_deploy.network.network import Network
@@ -87,7 +91,7 @@ def test_expected_operations_are_those_counted(converted: Converted, patches: Da
     """On the same batch, but for the borders, whose neurons are taken for average ones: within 2 %."""
     network = converted.conversion.network
     module = DeployedNetwork(network, Trainable.of(converted, OPTIONS))
-    operations = Operations(module, 0.1, 100)
+    operations = Operations(module, 0.1, 100, count_macs(network))
     image, _ = patches.batch(4, np.random.default_rng(0))
     payloads = quantize_images(network, image)
     operations.observe(module(torch.from_numpy(payloads).float(), counting=True))
@@ -100,7 +104,7 @@ def test_the_cheapest_weights_go_first(converted: Converted, patches: Data) -> N
     """Weights of equal curvature by operation: the small ones become 0, and operations fall by what was asked."""
     network = converted.conversion.network
     module = DeployedNetwork(network, Trainable.of(converted, OPTIONS))
-    operations = Operations(module, 0.1, 100)
+    operations = Operations(module, 0.1, 100, count_macs(network))
     image, target = patches.batch(2, np.random.default_rng(0))
     activities = module(torch.from_numpy(quantize_images(network, image)).float(), counting=True)
     output = next(iter(module.read_outputs(activities).values()))
@@ -138,6 +142,52 @@ def test_the_limit_is_kept_and_channels_go(small: Path, patches: Data, converted
     assert sum(each.size for each in network.populations) < sum(each.size for each in plain.populations)
     assert "operations per MAC 0." in told[-1]
     assert repr(tuned).endswith(f", {tuned.best.operations:.3f})")
+
+
+def write_upsampling(path: Path) -> Path:
+    """A transposed convolution without activation, biased, and the convolution that reads it beside a skip."""
+    rng = np.random.default_rng(3)
+
+    def conv(outputs: int, inputs: int) -> Conv:
+        return Conv(rng.normal(0, 0.4, (outputs, inputs, 3, 3)), rng.normal(0.1, 0.1, outputs), pads=(1, 1, 1, 1))
+
+    nodes = (
+        Node("a", conv(4, 1), ("x",)),
+        Node("skip", Relu(), ("a",)),
+        Node("pool", AveragePool((2, 2), (2, 2)), ("skip",)),
+        Node("b", conv(4, 4), ("pool",)),
+        Node("deep", Relu(), ("b",)),
+        Node("up", ConvTranspose(rng.normal(0, 0.4, (4, 4, 2, 2)), rng.normal(0, 0.1, 4), (2, 2)), ("deep",)),
+        Node("both", Concat(), ("up", "skip")),
+        Node("c", conv(4, 8), ("both",)),
+        Node("joined", Relu(), ("c",)),
+        Node("y", conv(1, 4), ("joined",)),
+    )
+    path.write_bytes(to_onnx(Graph("net", "x", (1, 32, 32), nodes, (("y", "y"),))).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("kind", [preset("exact"), preset("spiking-unet", steps=2)], ids=["exact", "rate"])
+def test_fused_upsampling_is_counted_by_the_plain_conversion(kind: Options, patches: Data, tmp_path: Path) -> None:
+    """The fused network takes fewer operations of the same MACs, is pruned further, and runs alike everywhere."""
+    model, options = write_upsampling(tmp_path / "up.onnx"), replace(kind, fuse_upsampling=True)
+    plain, fused = (
+        convert(model, patches.calibration(32, 0), each, (32, 32)).conversion.network for each in (kind, options)
+    )
+    assert len(fused.populations) == len(plain.populations) - 1
+    assert count_macs(fused) != count_macs(plain)
+    start = count(fused, patches.validation) / count_macs(plain)
+    schedule = Schedule(iterations=20, batch=1, check_every=10, rate=0.01, operations=0.6 * start)
+    tuned = finetune(model, patches, options, schedule)
+    assert tuned.checks[0].operations == start
+    assert tuned.is_met
+    assert count(tuned.network, patches.validation) / count_macs(plain) == tuned.best.operations
+    payloads = quantize_images(tuned.network, patches.validation[0].image[:, :, :32, :32])
+    runs = [load_backend(name).run(tuned.network, payloads, Record.TRAINS) for name in ("reference", "cpu")]
+    trains = [run.trains for run in runs]
+    assert trains[0] is not None
+    assert trains[1] is not None
+    assert all(np.array_equal(train, trains[1][name]) for name, train in trains[0].items())
 
 
 def test_a_limit_out_of_reach(small: Path, patches: Data) -> None:

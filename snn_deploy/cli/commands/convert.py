@@ -14,11 +14,11 @@ from snn_deploy.backend.registry import load_backend
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.cli.status import DIFFERENT, DONE, NOT_COMPARED
+from snn_deploy.cli.structure import add_structure
 from snn_deploy.conversion.akida_fit import DeviceCost, measure_device_cost
 from snn_deploy.conversion.choose import Bench, Choice, choose, has_free_options
 from snn_deploy.conversion.convert import Converted, calibration_size, convert, input_channels, input_size
 from snn_deploy.conversion.findings import Findings, examine
-from snn_deploy.conversion.options import CHOICES
 from snn_deploy.conversion.report import record, record_choice
 from snn_deploy.conversion.task_loss import Measure
 from snn_deploy.data.calibration import load_calibration, load_calibration_images
@@ -108,25 +108,9 @@ def add(verbs: Any) -> None:
         " 2 where it was not measured",
     )
     shared.add_conversion(parser)
-    _add_structure(parser)
+    add_structure(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
-
-
-def _add_structure(parser: argparse.ArgumentParser) -> None:
-    """What of the model becomes one population."""
-    group = parser.add_argument_group("structure")
-    group.add_argument(
-        "--fuse-upsampling",
-        action="store_const",
-        const=True,
-        help="make one of a transposed convolution and the convolution that reads it: fewer operations, more weights",
-    )
-    group.add_argument(
-        "--leaky",
-        choices=CHOICES["leaky"],
-        help="exact mode: populations of a LeakyReLU, one with a threshold of its own below zero (default) or two of ReLUs",
-    )
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from snn_deploy.cli import arguments as shared
 from snn_deploy.cli.modes import Modes, Need
 from snn_deploy.cli.status import DIFFERENT, DONE
+from snn_deploy.cli.structure import add_structure
 from snn_deploy.display.console import note, progress, show, show_json
 from snn_deploy.display.plain_table import PlainTable
 from snn_deploy.errors import BackendUnavailableError, ReportError, suggest_extras
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 MODES = Modes(
     shared.conversion_modes(
         "model data task out images iterations batch patch rate validation check_every patience loss operations device "
-        "noise seed range mean std json"
+        "fuse_upsampling noise seed range mean std json",
+        exact="leaky",
     ),
     (Need("noise", "with --task segment", lambda arguments: arguments.task == "denoise"),),
 )
@@ -51,6 +53,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="network to write (.snn)")
     _add_training(parser)
     shared.add_conversion(parser, calibration=False)
+    add_structure(parser)
     shared.add_picture_scale(parser)
     shared.add_json(parser)
     parser.set_defaults(execute=execute, modes=MODES)
@@ -107,8 +110,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--operations",
         type=_share,
         metavar="SHARE",
-        help="train for at most SHARE synaptic operations per multiplication of the plain conversion, which evaluate and the table "
-        "at the end call per MAC (0.35 to 0.6 without this option in exact mode): fewer events, weights and channels",
+        help="train for at most SHARE synaptic operations per multiplication of the plain conversion, without "
+        "--fuse-upsampling, which evaluate and the table at the end call per MAC (0.35 to 0.6 without this option in exact "
+        "mode): fewer events, weights and channels",
     )
     group.add_argument("--device", default="cpu", help="torch device, cpu or cuda (default: cpu)")
 
