@@ -29,7 +29,7 @@ from snn_deploy.errors import ConversionError, NetworkError
 from snn_deploy.frontend.onnx import read
 from snn_deploy.network import bounds
 from snn_deploy.network.picture_scale import PictureScale
-from snn_deploy.passes import USUAL, Form, normal_form
+from snn_deploy.passes import Form, normal_form
 from snn_deploy.shapes import Size
 
 ENOUGH = 0.015
@@ -116,8 +116,8 @@ class Bench:
     """What candidates are converted from and measured against.
 
     ``picture`` and ``statistics`` are those of ``images``; conversion does not see the ``held_back`` ones of the same size, which
-    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it; ``form`` is the
-    candidates', which have its layers to measure.
+    are ``clean`` without their noise. ``measure_by`` is the measure of the task, where the images do not tell it; ``form`` is
+    that of the layers in ``statistics``. Candidates of another form have other layers, which are measured when they come.
     """
 
     model: Model
@@ -127,16 +127,28 @@ class Bench:
     held_back: Images
     clean: Images | None = None
     measure_by: Measure | None = None
-    form: Form = USUAL
+    form: Form = Options().form
+
+    @property
+    def truth(self) -> Truth:
+        """The float network's values on the images held back, of the layers of :attr:`form`."""
+        return self.truth_in(self.form)
+
+    def truth_in(self, form: Form) -> Truth:
+        """The float network's values on the images held back, of the layers of ``form``."""
+        if form not in self._truths:
+            clean, picture, measure = self.clean, self.picture, self.measure_by
+            self._truths[form] = Truth.of(self.model, self.held_back, clean, picture, measure, form)
+        return self._truths[form]
 
     @cached_property
-    def truth(self) -> Truth:
-        """The float network's values on the images held back."""
-        return Truth.of(self.model, self.held_back, self.clean, self.picture, self.measure_by, self.form)
+    def _truths(self) -> dict[Form, Truth]:
+        return {}
 
     def convert(self, options: Options, size: Size | None = None) -> Converted:
         """The model with ``options`` for ``size``, by default that of the images."""
-        return convert(self.model, self.images, options, size or self._size, self.statistics, picture=self.picture)
+        known = self.statistics if options.form == self.form else None
+        return convert(self.model, self.images, options, size or self._size, known, picture=self.picture)
 
     @property
     def _size(self) -> Size:
@@ -153,7 +165,7 @@ class Bench:
 
     def measure(self, converted: Converted, options: Options, backend: Backend) -> Loss:
         """The loss of ``converted`` on the held-back images."""
-        return measure_loss(self.fit(converted, options), self.truth, backend)
+        return measure_loss(self.fit(converted, options), self.truth_in(options.form), backend)
 
     def measure_costs(self, converted: Converted, options: Options) -> tuple[LayerCost, ...]:
         """What every layer of ``converted``, made with ``options``, costs on images of the calibration."""

@@ -118,7 +118,8 @@ def _real_op(
     if isinstance(op, Resample) or isinstance(kernel, SpatialKernel) or neuron is None:
         return op  # a pixel map has no channels, and no bias
     kind = Conv if isinstance(op, Conv) else ConvTranspose
-    bias = population.bias.astype(np.float64) if biased else np.zeros((population.shape[0], 1, 1))
+    halves = bool(conversion.network.config.get("half_start", True))
+    bias = _bias_of(population, halves=halves) if biased else np.zeros((population.shape[0], 1, 1))
     summed = kind(
         kernel.weight.astype(np.float64) * 2.0**connection.exponent,
         bias[:, 0, 0] if bias.shape[1:] == (1, 1) else bias,
@@ -128,6 +129,16 @@ def _real_op(
         op.groups,
     )
     return scale_op(summed, 1 / conversion.scales.assumed[layer_input.name], neuron.quantum / population.unit)
+
+
+def _bias_of(population: Population, *, halves: bool) -> Float64:
+    """The bias of a population, (C, 1, 1) or (C, H, W). Lava's own neurons have it, and half a count, in an offset of theirs."""
+    bias: Float64 = population.bias.astype(np.float64)
+    neuron = population.neuron
+    if neuron is None:
+        return bias
+    own = neuron.membrane_bias - (neuron.quantum // 2 if neuron.is_stock and halves else 0)
+    return bias + own.astype(np.float64)[:, None, None]
 
 
 def _split_error(conversion: Conversion, name: str, true: Float32, summed: Float32) -> dict[Cause, Float64]:

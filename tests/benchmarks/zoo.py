@@ -96,7 +96,7 @@ def choose_twice(path: Path, images: Images) -> tuple[Choice, Trial]:
     seen, held_back = (images[:-IMAGES], images[-IMAGES:]) if len(images) >= 2 * IMAGES else (images, images[:IMAGES])
     backend, picture = load_backend("cpu"), input_scale(path)
     converted = convert(path, seen, Options(), picture=picture)
-    bench = Bench(path, seen, picture, converted.conversion.statistics, held_back)
+    bench = Bench(path, seen, picture, converted.conversion.statistics, held_back, form=Options().form)
     first = choose(bench, backend, converted, Options())
     trials = first.trials
     if (

@@ -90,6 +90,17 @@ def write_unet(path: Path, size: tuple[int, int] | None = None, *, channels: int
     return path
 
 
+def write_leaky(path: Path, alpha: float = 0.1) -> Path:
+    """:func:`write_unet` with a LeakyReLU of slope ``alpha`` for each ReLU."""
+    model = onnx.load(write_unet(path))
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "LeakyRelu"
+            node.attribute.append(helper.make_attribute("alpha", alpha))
+    onnx.save(model, path)
+    return path
+
+
 def write_foreign(folder: Path) -> tuple[Path, Path]:
     """A network of three neurons as a ``.net`` file and as a NIR graph."""
     zeros = np.zeros((3, 1, 1), np.int64)

@@ -37,6 +37,7 @@ def costs_of(graph: Graph, images: Images, options: Options) -> tuple[Conversion
         (Options(levels=4095, weight_bits=3), "weights"),
         (Options(levels=4095, scale="percentile", percentile=90.0), "clipping"),
         (preset("multi-threshold", steps=2), "rounding"),
+        (preset("sigma-delta", levels=15), "rounding"),
     ],
 )
 def test_costs_add_up_and_have_their_cause(

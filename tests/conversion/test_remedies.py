@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from snn_deploy.conversion.options import Options, preset
 from snn_deploy.conversion.remedies import Remedy, find_remedies, list_changes, name_change
 from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.images import PLAIN
-from tests.cli.models import write_unet
+from tests.cli.models import write_leaky, write_unet
 
 BACKEND = load_backend("reference")
 
@@ -30,6 +31,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     images = [(0.5 + 0.4 * waves + rng.normal(0, 0.2, (1, 1, 16, 16))).astype(np.float32) for _ in range(8)]
     model: Path = write_unet(tmp_path_factory.mktemp("models") / "unet.onnx")
     return Bench(model, images[:4], PLAIN, convert(model, images[:4]).conversion.statistics, images[4:])
+
+
+@pytest.fixture(scope="module")
+def leaky(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Of a network of LeakyReLUs, whose layers are others in rate mode; what is measured is of two populations each."""
+    model, options = write_leaky(tmp_path_factory.mktemp("models") / "leaky.onnx"), Options(leaky="two")
+    statistics = convert(model, bench.images, options).conversion.statistics
+    return Bench(model, bench.images, PLAIN, statistics, bench.held_back, form=options.form)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +101,26 @@ def test_trials_end_with_the_time(bench: Bench, poor: Choice) -> None:
 )  # fmt: skip
 def test_changes_are_options_of_the_command_line(options: Options, changes: list[str]) -> None:
     assert [name_change(options, changed) for changed in list_changes(options)] == changes
+
+
+@pytest.mark.parametrize(
+    "options", [preset("multi-threshold", steps=2), preset("sigma-delta", levels=7)], ids=["rate", "delta"]
+)
+def test_options_of_other_layers_are_tried(leaky: Bench, options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remedy in exact mode has one population for each LeakyReLU, whatever was measured before."""
+    monkeypatch.setattr(remedies, "MOST", 20)
+    bench = replace(
+        leaky, statistics=convert(leaky.model, leaky.images, options).conversion.statistics, form=options.form
+    )
+    current = bench.attempt(options, BACKEND).trial
+    changes = {remedy.change: remedy.trial for remedy in find_remedies(bench, BACKEND, current)}
+    loss = changes["--preset exact"].loss
+    assert loss is not None
+    assert not any(layer.name.endswith(".negative") for layer in loss.layers)
+    own = Bench(
+        leaky.model, leaky.images, PLAIN, convert(leaky.model, leaky.images).conversion.statistics, leaky.held_back
+    )
+    assert own.attempt(Options(), BACKEND).trial.loss == loss
 
 
 def test_findings_say_what_is_lost_and_what_would_help(bench: Bench, poor: Choice) -> None:
