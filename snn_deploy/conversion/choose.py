@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import count
 
+import numpy as np
+
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.calibrate import Statistics
 from snn_deploy.conversion.convert import Converted, Model, convert
@@ -27,6 +29,7 @@ from snn_deploy.conversion.task_loss import Measure
 from snn_deploy.data.images import Images
 from snn_deploy.errors import ConversionError, NetworkError
 from snn_deploy.frontend.onnx import read
+from snn_deploy.graph.ops import LeakyRelu
 from snn_deploy.network import bounds
 from snn_deploy.network.picture_scale import PictureScale
 from snn_deploy.passes import Form, normal_form
@@ -140,6 +143,12 @@ class Bench:
             clean, picture, measure = self.clean, self.picture, self.measure_by
             self._truths[form] = Truth.of(self.model, self.held_back, clean, picture, measure, form)
         return self._truths[form]
+
+    @cached_property
+    def has_slopes(self) -> bool:
+        """Whether some activation of the model is a LeakyReLU or PReLU that may take one population or two."""
+        nodes = read(self.model, self._size).graph.nodes
+        return any(isinstance(node.op, LeakyRelu) and np.any(node.op.slope > 0) for node in nodes)
 
     @cached_property
     def _truths(self) -> dict[Form, Truth]:

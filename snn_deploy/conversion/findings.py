@@ -1,4 +1,4 @@
-"""What a conversion is found to lose in the end, which layers cost it, and what would help."""
+"""What a conversion is found to lose in the end, which layers cost it, what would help, and what takes two populations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.backend.protocol import Backend, Progress
 from snn_deploy.conversion.choose import Bench, Choice
+from snn_deploy.conversion.doubled import Doubled, find_doubled
 from snn_deploy.conversion.layer_cost import LayerCost
 from snn_deploy.conversion.loss import IMAGES
 from snn_deploy.conversion.missing_noise import suspect_missing_noise
@@ -32,10 +33,12 @@ class Findings:
     remedies: tuple[Remedy, ...] = ()
     suspicions: tuple[str, ...] = ()
     """What may be wrong with the calibration images."""
+    doubled: tuple[Doubled, ...] = ()
+    """Activations that take two populations each."""
 
     def __str__(self) -> str:
-        """The loss, and where too much is lost, what costs it and what would help."""
-        return "\n".join([self.summary, *self.warnings])
+        """The loss, what takes two populations, and where too much is lost, what costs it and what would help."""
+        return "\n".join([self.summary, *self.remarks, *self.warnings])
 
     @property
     def is_enough(self) -> bool:
@@ -47,6 +50,11 @@ class Findings:
         """The loss, and what it was measured on."""
         against = "" if self.loss.float_db is None else f"; the float network has {self.loss.float_db:.2f} dB"
         return f"loss: {self.loss}, {IMAGES} images that calibration did not see{against}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines on activations that take two populations each, and what these cost."""
+        return tuple(map(str, self.doubled))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -87,6 +95,7 @@ class Findings:
                 {"change": remedy.change, "loss": _loss_of(remedy).value, "error": remedy.trial.error}
                 for remedy in self.remedies
             ],
+            "doubled": [asdict(each) for each in self.doubled],
             "warnings": list(self.warnings),
         }
 
@@ -111,12 +120,13 @@ def examine(
     """
     if choice.trial.loss is None or choice.trial.loss.task is None:
         return None
-    loss = choice.trial.loss.task
-    findings = Findings(loss, loss.bar if most is None else most, suspicions=_suspect(bench))
+    loss, options = choice.trial.loss.task, choice.trial.options
+    doubled = find_doubled(bench, backend, choice.converted, options)
+    findings = Findings(loss, loss.bar if most is None else most, suspicions=_suspect(bench), doubled=doubled)
     if findings.is_enough:
         return findings
-    linear = choice.trial.options.neuron not in LEAKY  # a leaky neuron's count is not a sum of its inputs
-    costs = bench.measure_costs(choice.converted, choice.trial.options) if linear else ()
+    linear = options.neuron not in LEAKY  # a leaky neuron's count is not a sum of its inputs
+    costs = bench.measure_costs(choice.converted, options) if linear else ()
     remedies = find_remedies(bench, backend, choice.trial, choice.trials, progress)
     return replace(findings, costs=costs, remedies=tuple(_measured(remedies)))
 

@@ -22,7 +22,7 @@ BUDGET_S = 15.0
 MOST = 2
 """Remedies that are told."""
 
-FLAGS = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits")
+FLAGS = ("levels", "steps", "thresholds", "normalization", "scale", "rounding", "theta", "weight_bits", "leaky")
 """Fields of :class:`Options` that the command line has an option for."""
 
 
@@ -48,7 +48,8 @@ def find_remedies(
     """
     end = clock() + BUDGET_S
     known = {trial.options: trial for trial in tried}
-    changes = list(list_changes(current.options))
+    own = current.options.leaky
+    changes = [each for each in list_changes(current.options) if each.leaky == own or bench.has_slopes]
     found = []
     for number, options in enumerate(changes, start=1):
         if options not in known and number > 1 and clock() >= end:
@@ -77,6 +78,8 @@ def list_changes(options: Options) -> Iterator[Options]:
 def _exact_changes(options: Options) -> Iterator[Changes]:
     yield from ({"levels": levels} for levels in (255, 1023) if levels > options.levels)
     yield from _common_changes(options)
+    if options.form.two_sided:
+        yield {"leaky": "two"}
 
 
 def _rate_changes(options: Options) -> Iterator[Changes]:

@@ -77,11 +77,15 @@ def test_trials_end_with_the_time(bench: Bench, poor: Choice) -> None:
 @pytest.mark.parametrize(
     ("options", "changes"),
     [
-        (Options(), ["--levels 255", "--levels 1023", "--scale max", "--scale percentile", "--normalization channel-wise"]),
+        (
+            Options(),
+            ["--levels 255", "--levels 1023", "--scale max", "--scale percentile", "--normalization channel-wise",
+             "--leaky two"],
+        ),
         (
             Options(levels=255, weight_bits=4, rounding="nearest", scale="max", normalization="channel-wise"),
             ["--levels 1023", "--weight-bits 8", "--theta integer", "--rounding second-order", "--scale mmse",
-             "--scale percentile", "--normalization connection-wise"],
+             "--scale percentile", "--normalization connection-wise", "--leaky two"],
         ),
         (
             preset("multi-threshold", steps=4),

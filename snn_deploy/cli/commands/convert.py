@@ -156,7 +156,7 @@ def execute(arguments: argparse.Namespace) -> int:
     show(population_table(converted.conversion, loss), silent=SILENT, optional=OPTIONAL)
     show(connection_table(converted.conversion))
     if findings is not None:
-        show("\n".join((findings.summary, *findings.advice)))
+        show("\n".join((findings.summary, *findings.remarks, *findings.advice)))
     if cost is not None:
         show(str(cost))
     suggest_next("snn-deploy", "verify", arguments.out, "--input", "IMAGE")
