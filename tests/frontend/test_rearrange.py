@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from onnx import NodeProto
 
@@ -101,6 +102,77 @@ def test_gray_expanded_to_colors(opset: int) -> None:
     check(opset, [node("Tile", "x s")], {"s": np.array([1, 3, 1, 1])}, (2, 3, 5))
     check(opset, [node("Tile", "x s")], {"s": np.array([1, 1, 2, 3])}, (2, 3, 5))
     check(opset, [node("Expand", "x s")], {"s": np.array([1, 4, 1, 1])}, (4, 3, 5))
+
+
+@pytest.mark.parametrize("axes", [(2, 3), (3,), (2,)])
+@pytest.mark.parametrize("opset", [9, 13, 18])
+def test_single_rows_and_columns_are_repeated(opset: int, axes: tuple[int, ...]) -> None:
+    """Means over space beside the map, as global branches of classifiers and ASPP are written."""
+    wide = (
+        np.array([1, 4, 6, 5]),
+        np.array([4, 6, 5]),
+        np.array([1, 1, *(6 if 2 in axes else 1, 5 if 3 in axes else 1)]),
+    )
+    kernel = [6 if 2 in axes else 1, 5 if 3 in axes else 1]
+    mean = node("AveragePool", "x", "m", kernel_shape=kernel)
+    for target in wide:
+        check(opset, [mean, node("Expand", "m s", "e"), node("Add", "x e")], {"s": target}, (4, 6, 5))
+    check(opset, [mean, node("Tile", "m s", "e"), node("Sub", "e x")], {"s": np.array([1, 1, *kernel])}, (4, 6, 5))
+
+
+@pytest.mark.parametrize("operator", ["Add", "Sub", "Sum"])
+@pytest.mark.parametrize("reversed_", [False, True])
+def test_maps_are_broadcast(operator: str, reversed_: bool) -> None:
+    inputs = "m x" if reversed_ else "x m"
+    for kernel in ([6, 5], [6, 1], [1, 5]):
+        check(13, [node("AveragePool", "x", "m", kernel_shape=kernel), node(operator, inputs)], {}, (4, 6, 5))
+    check(13, [node("Conv", "x w", "m"), node(operator, inputs)], {"w": numbers(1, 4, 1, 1)}, (4, 6, 5))
+    check(13, [node("Conv", "x w", "m"), node(operator, inputs)], {"w": numbers(1, 4, 6, 5)}, (4, 6, 5))
+
+
+def _circular(
+    axes: tuple[int, ...], before: int, after: int
+) -> tuple[list[NodeProto], dict[str, npt.NDArray[np.generic]]]:
+    """Circular padding as PyTorch exports it: the last and the first rows beside the map, axis after axis."""
+    nodes, last = [], "x"
+    constants: dict[str, npt.NDArray[np.generic]] = {
+        "last": np.array([-before]),
+        "first": np.array([after]),
+        "zero": np.array([0]),
+        "end": np.array([2**31]),
+    }
+    for axis in axes:
+        constants[f"axis{axis}"] = np.array([axis])
+        nodes += [
+            node("Slice", f"{last} last end axis{axis}", f"b{axis}"),
+            node("Slice", f"{last} zero first axis{axis}", f"a{axis}"),
+            node("Concat", f"b{axis} {last} a{axis}", f"c{axis}", axis=axis),
+        ]
+        last = f"c{axis}"
+    return [*nodes, node("Conv", f"{last} w")], constants | {"w": numbers(4, 4, 3, 3)}
+
+
+@pytest.mark.parametrize("axes", [(2,), (3,), (2, 3), (3, 2)])
+@pytest.mark.parametrize("amounts", [(1, 1), (2, 1), (3, 4)])
+def test_pixels_of_one_map_side_by_side_are_picked_at_once(axes: tuple[int, ...], amounts: tuple[int, int]) -> None:
+    graph = check(13, *_circular(axes, *amounts), (4, 6, 5))
+    kinds = [type(each.op).__name__ for each in graph.nodes]
+    assert kinds.count("Resample") == 1
+    assert kinds.count("Conv") == 4
+
+
+def test_pixels_of_two_maps_side_by_side_are_added() -> None:
+    nodes = [node("Relu", "x", "q"), node("Slice", "q zero one two", "s"), node("Concat", "s x", axis=2)]
+    graph = check(13, nodes, {"zero": np.array([0]), "one": np.array([1]), "two": np.array([2])}, (4, 6, 5))
+    assert "Resample" not in [type(each.op).__name__ for each in graph.nodes]
+    rolled = [
+        node("Slice", "x three end two", "b"),
+        node("Slice", "x zero three two", "a"),
+        node("Relu", "a", "q"),
+        node("Concat", "b q", axis=2),
+    ]
+    constants = {"zero": np.array([0]), "three": np.array([3]), "two": np.array([2]), "end": np.array([99])}
+    check(13, rolled, constants, (4, 6, 5))
 
 
 def test_axes_of_one_entry_come_and_go() -> None:

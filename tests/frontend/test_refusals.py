@@ -125,7 +125,8 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("Unsqueeze", "x a", "u"), node("Expand", "u s")],
         {"a": ints(1), "s": ints(1, 2, 1, 1, 1)},
-        "repeats axis 1 of [1, 1, 4, 6, 8]; only a single channel, and rows and columns along an axis behind them, can be repeated",
+        "repeats axis 1 of [1, 1, 4, 6, 8]; only a single channel, row or column, and rows and columns along an axis"
+        " behind them, can be repeated",
     ),
     (17, [node("Tile", "x s")], {"s": ints(2, 1, 1, 1)}, "repeats the batch"),
     (17, [node("Tile", "x s")], {"s": ints(1, 1, 0, 1)}, "repeats axes NCHW [1, 1, 0, 1] times"),
@@ -281,9 +282,30 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         17,
         [node("Conv", "x w", "c"), node("Add", "x c")],
         {"w": numbers(4, 4, 3, 3)},
-        "adds maps (4, 6, 8) (NCHW) and (4, 4, 6) (NCHW); they must have one shape",
+        "adds maps (4, 6, 8) (NCHW) and (4, 4, 6) (NCHW); they must have one shape, or a single channel,"
+        " row or column that is repeated",
     ),
-    (17, [LAST, node("Sum", "x l")], {}, "adds maps (4, 6, 8) (NCHW) and (4, 6, 8) (NHWC); they must have one shape"),
+    (
+        17,
+        [LAST, node("Sum", "x l")],
+        {},
+        "adds maps (4, 6, 8) (NCHW) and (4, 6, 8) (NHWC); they must have one shape, or a single channel,"
+        " row or column that is repeated",
+    ),
+    (
+        17,
+        [node("Relu", "x", "r"), node("Div", "x r")],
+        {},
+        "divides one map by another (x and r), as Softsign and normalizations by each image's statistics do: spiking networks"
+        " add, they do not divide; train with Relu and batch normalization in its place",
+    ),
+    (
+        17,
+        [node("Relu", "x", "r"), node("MatMul", "x r")],
+        {},
+        "multiplies two maps as matrices (x and r), as attention does: spiking networks add, they do not multiply; train the"
+        " model without attention, as a plain U-Net",
+    ),
     (17, [node("Div", "x k")], {"k": np.array([1, 0, 2, 3], np.float32).reshape(4, 1, 1)}, "divides by zero"),
     (17, [node("Mul", "x k")], {"k": np.float32(np.inf)}, "a constant holds NaN or infinity"),
     (

@@ -6,10 +6,11 @@ import numpy as np
 
 from snn_deploy.arrays import Float64
 from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.layout import select_channels
 from snn_deploy.frontend.onnx.products import name_product
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.host import HostFunction
-from snn_deploy.graph.ops import Add, Affine, Host
+from snn_deploy.graph.ops import Add, Affine, Host, Nearest
 
 
 def _scaled(call: Call, wire: Wire, scale: Float64 | float, shift: Float64 | float, part: str = "") -> Wire:
@@ -28,12 +29,24 @@ def on_host(call: Call, wire: Wire, name: str, values: Float64, neutral: float) 
 
 
 def _sum(call: Call, *wires: Wire) -> Outcome:
-    for wire in wires[1:]:
-        if wire.shape != wires[0].shape or wire.axes != wires[0].axes:
-            raise RefusedError(
-                f"adds maps {wires[0].shape} ({wires[0].axes}) and {wire.shape} ({wire.axes}); they must have one shape"
-            )
-    return call.mapped(call.add(Add(), *wires), "synapses of both sources onto one population")
+    shape = tuple(map(max, zip(*(wire.shape for wire in wires), strict=True)))
+    fits = all(own in (1, extent) for wire in wires for own, extent in zip(wire.shape, shape, strict=True))
+    if not fits or any(wire.axes != wires[0].axes for wire in wires):
+        named = " and ".join(dict.fromkeys(f"{wire.shape} ({wire.axes})" for wire in wires))
+        raise RefusedError(
+            f"adds maps {named}; they must have one shape, or a single channel, row or column that is repeated"
+        )
+    spread = (_spread(call, wire, shape, f"part{index}") for index, wire in enumerate(wires))
+    return call.mapped(call.add(Add(), *spread), "synapses of both sources onto one population")
+
+
+def _spread(call: Call, wire: Wire, shape: tuple[int, ...], part: str) -> Wire:
+    """``wire`` with its single channel, row or column repeated to ``shape`` (C, H, W), as ONNX broadcasts."""
+    channels, *sides = shape
+    if wire.shape[0] != channels:
+        wire = select_channels(call, wire, np.zeros(channels, np.intp), f"{part}.channels")
+    times = tuple(extent // own for extent, own in zip(sides, wire.shape[1:], strict=True))
+    return call.add(Nearest((times[0], times[1])), wire, part=part) if max(times) > 1 else wire
 
 
 def _maps(call: Call) -> list[int]:
@@ -50,7 +63,7 @@ def _outcome(call: Call, wire: Wire, note: str) -> Outcome:
 
 @operator("Add", 7, 13, 14)
 def add(call: Call) -> Outcome:
-    """Two maps of one shape, or a map and a constant (one number, or one per channel)."""
+    """Two maps of one shape, or one of a single channel, row or column; or a map and a constant (a number, or one per channel)."""
     maps = _maps(call)
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), call.any_wire(1))
@@ -62,13 +75,13 @@ def add(call: Call) -> Outcome:
 
 @operator("Sum", 8, 13)
 def add_all(call: Call) -> Outcome:
-    """Maps of one shape."""
+    """Maps of one shape, or of a single channel, row or column."""
     return _sum(call, *(call.any_wire(index) for index in range(len(call.inputs))))
 
 
 @operator("Sub", 7, 13, 14)
 def subtract(call: Call) -> Outcome:
-    """Two maps of one shape, or a map and a constant (one number, or one per channel), either way round."""
+    """As Add, either way round."""
     maps = _maps(call)
     if len(maps) == 2:
         return _sum(call, call.any_wire(0), _scaled(call, call.any_wire(1), -1.0, 0.0, "minus"))
@@ -110,6 +123,12 @@ def multiply(call: Call) -> Outcome:
 @operator("Div", 7, 13, 14)
 def divide(call: Call) -> Outcome:
     """A map by a constant (one number, or one per channel)."""
+    if all(isinstance(value, Wire) and not value.refused for value in call.inputs):
+        makers = " and ".join(value.maker for value in call.inputs if isinstance(value, Wire))
+        raise RefusedError(
+            f"divides one map by another ({makers}), as Softsign and normalizations by each image's statistics do: spiking"
+            " networks add, they do not divide; train with Relu and batch normalization in its place"
+        )
     wire = call.last_wire(0)
     divisor = call.per_channel(call.constant(1), wire)
     if not divisor.all():

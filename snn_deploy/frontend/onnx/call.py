@@ -28,6 +28,16 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
+class Picked:
+    """Pixels of the value ``source`` of ``shape`` (C, H, W): those in ``rows`` and ``columns``, in this order."""
+
+    source: str
+    shape: Shape
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Wire:
     """A value computed from the image: the graph's ``value``, its ``shape`` (C, H, W), the ``axes`` of the ONNX tensor.
 
@@ -35,7 +45,7 @@ class Wire:
     ``factors`` replace it where the axes of the tensor are parts of axes of the map, between two Reshape.
     ``maker`` is the ONNX node it comes from, ``hosted`` the last function of the host, which computes it after read-out;
     ``reads`` is the value that function was applied to. ``known`` is false where its maker was refused and its shape is
-    not known; otherwise ``refused`` names the refused node.
+    not known; otherwise ``refused`` names the refused node. ``picked`` tells of which pixels of another map it is made.
     """
 
     value: str
@@ -47,6 +57,7 @@ class Wire:
     known: bool = True
     refused: str = ""
     factors: Factored = ()
+    picked: Picked | None = None
 
     def extents(self, batch: int) -> tuple[int, ...]:
         """Shape of the ONNX tensor."""

@@ -15,6 +15,12 @@ from snn_deploy.graph.ops import Conv
 @operator("MatMul", 9, 13)
 def matmul(call: Call) -> Outcome:
     """By a constant (inputs, outputs): over channels, last, as a 1x1 convolution; of a flattened map, as one of its size."""
+    if all(isinstance(value, Wire) and not value.refused for value in call.inputs):
+        makers = " and ".join(value.maker for value in call.inputs if isinstance(value, Wire))
+        raise RefusedError(
+            f"multiplies two maps as matrices ({makers}), as attention does: spiking networks add, they do not multiply;"
+            " train the model without attention, as a plain U-Net"
+        )
     wire, weight = call.view(0), call.real_constant(1)
     if weight.ndim == 2 and len(wire.extents(call.batch)) == 2:
         return _over_the_map(call, wire, weight.T, np.zeros(weight.shape[1]))

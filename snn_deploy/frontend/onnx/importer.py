@@ -322,9 +322,8 @@ class _Walk:
         function = op.function if isinstance(op, Host) else ""
         reads = wires[0].value if function else ""
         refused = next((wire.refused for wire in wires if wire.refused), "")
-        return replace(
-            wires[0], value=name, shape=shape, maker=self.stem, hosted=function, reads=reads, refused=refused
-        )
+        made = replace(wires[0], value=name, shape=shape, maker=self.stem, picked=None)
+        return replace(made, hosted=function, reads=reads, refused=refused)
 
     # ------------------------------------------------------------------ refusals
     def _refused(self, node: NodeProto, name: str, note: str) -> Outcome:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from snn_deploy.arrays import Float64
-from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, RefusedError, Wire
+from snn_deploy.frontend.onnx.call import Call, HostedError, Outcome, Picked, RefusedError, Wire
 from snn_deploy.frontend.onnx.registry import operator
 from snn_deploy.graph.host import INTEGERS, HostFunction
-from snn_deploy.graph.limits import MAX_CHANNELS, MAX_EXTENT
+from snn_deploy.graph.limits import MAX_CHANNELS, MAX_EXTENT, MAX_LINKS
 from snn_deploy.graph.ops import Add, Affine, Concat, Conv, Host, Resample
 
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -59,17 +59,41 @@ def _constant_map(call: Call, index: int, source: Wire, axis: int) -> Wire:
 
 
 def _side_by_side(call: Call, wires: Sequence[Wire], axis: int) -> Wire:
-    """Maps joined along rows (1) or columns (2): each between zeros in place of the others, all added."""
+    """Maps joined along rows (1) or columns (2): each between zeros in place of the others, all added.
+
+    Where all are pixels of one map, as circular padding is exported, these are picked at once.
+    """
     extents = [wire.shape[axis] for wire in wires]
     others = {(*wire.shape[:axis], *wire.shape[axis + 1 :]) for wire in wires}
     if len(others) > 1:
         raise RefusedError(f"joins maps {', '.join(str(wire.shape) for wire in wires)} along axis {axis + 1}")
+    joined = _join_picked(wires, axis)
+    if joined is not None:
+        return select_pixels(call, *joined)
     placed = []
     for index, wire in enumerate(wires):
         before, after = sum(extents[:index]), sum(extents[index + 1 :])
         pads = (before, 0, after, 0) if axis == 1 else (0, before, 0, after)
         placed.append(shift(call, wire, pads, f"part{index}"))
     return call.add(Add(), *placed)
+
+
+def _join_picked(wires: Sequence[Wire], axis: int) -> tuple[Wire, Indices, Indices] | None:
+    """The one map that has all pixels of ``wires``, and which rows and columns of it they are side by side."""
+    parts = [_origin(wire) for wire in wires]
+    lines = [(part.rows, part.columns) if axis == 1 else (part.columns, part.rows) for part in parts]
+    along = np.array([index for line, _ in lines for index in line], np.intp)
+    if any(part.source != parts[0].source for part in parts) or any(across != lines[0][1] for _, across in lines):
+        return None
+    if max(along.size, *parts[0].shape[1:]) > MAX_EXTENT or along.size * len(lines[0][1]) > MAX_LINKS:
+        return None
+    rows, columns = (along, np.array(lines[0][1], np.intp))[:: 1 if axis == 1 else -1]
+    return replace(wires[0], value=parts[0].source, shape=parts[0].shape, picked=None), rows, columns
+
+
+def _origin(wire: Wire) -> Picked:
+    _, height, width = wire.shape
+    return wire.picked or Picked(wire.value, wire.shape, tuple(range(height)), tuple(range(width)))
 
 
 @operator("Identity", 1, 13, 14, 16, 19, 21, 23, 24, 25)
@@ -139,13 +163,20 @@ def _runs(indices: Indices) -> bool:
 def select_pixels(call: Call, wire: Wire, rows: Indices, columns: Indices, part: str = "") -> Wire:
     """Pixels of ``wire`` by row and column: edges are cut by a convolution with negative pads, the rest is fixed."""
     _, height, width = wire.shape
+    whole = _origin(wire)
+    origin = replace(
+        whole,
+        rows=tuple(whole.rows[index] for index in rows),
+        columns=tuple(whole.columns[index] for index in columns),
+    )
     if _runs(rows) and _runs(columns):
         pads = (-int(rows[0]), -int(columns[0]), int(rows[-1]) + 1 - height, int(columns[-1]) + 1 - width)
-        return wire if not any(pads) else shift(call, wire, pads, part)
+        return wire if not any(pads) else replace(shift(call, wire, pads, part), picked=origin)
     if max(height, width, rows.size, columns.size) > MAX_EXTENT:
         raise RefusedError(f"rearranges an axis of more than {MAX_EXTENT} pixels")
     call.weights.check(rows.size * height + columns.size * width)
-    return call.add(Resample(_rows_of_identity(rows, height), _rows_of_identity(columns, width)), wire, part=part)
+    picks = Resample(_rows_of_identity(rows, height), _rows_of_identity(columns, width))
+    return replace(call.add(picks, wire, part=part), picked=origin)
 
 
 def _rows_of_identity(indices: Indices, extent: int) -> Float64:

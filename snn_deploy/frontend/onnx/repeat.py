@@ -19,7 +19,7 @@ COPIES = "fixed connections"
 
 @operator("Expand", 8, 13)
 def expand(call: Call) -> Outcome:
-    """One channel to several; each row or column several times, along an axis of one entry behind it."""
+    """One channel, row or column to several; each row or column several times, along an axis of one entry behind it."""
     wire, target = call.view(0), call.integer_constant(1)
     extents = wire.extents(call.batch)
     rank = max(len(target), len(extents))
@@ -49,7 +49,11 @@ def _repeated(call: Call, wire: Wire, axes: Wire, axis: int, count: int) -> tupl
     before = axes.factors[axis - 1] if axis else ()
     letter = before[-1].letter if before and before[-1].stride == 1 else ""
     plain = replace(wire, axes="NCHW", factors=())
-    if letter in ("H", "W"):
+    single = _single(wire, axes, axis)
+    if single:
+        letter, grown = single, axes.factors
+        made = call.add(Nearest((count, 1) if single == "H" else (1, count)), plain, part=f"axis{axis}")
+    elif letter in ("H", "W"):
         made = call.add(Nearest((count, 1) if letter == "H" else (1, count)), plain, part=f"axis{axis}")
         grown = tuple(
             tuple(
@@ -63,10 +67,19 @@ def _repeated(call: Call, wire: Wire, axes: Wire, axis: int, count: int) -> tupl
         made = select_channels(call, plain, np.zeros(count, np.intp), f"axis{axis}")
     else:
         raise RefusedError(
-            f"repeats axis {axis} of {list(axes.extents(call.batch))}; only a single channel, and rows and columns along an axis"
-            " behind them, can be repeated"
+            f"repeats axis {axis} of {list(axes.extents(call.batch))}; only a single channel, row or column, and rows and"
+            " columns along an axis behind them, can be repeated"
         )
     return replace(axes, factors=(*grown[:axis], (Factor(letter, count, 1),), *grown[axis + 1 :])), made
+
+
+def _single(wire: Wire, axes: Wire, axis: int) -> str:
+    """H or W where tensor axis ``axis`` is that of a map with a single row or column, as means over space are; else nothing."""
+    place = axis - (len(axes.factors) - len(axes.axes))  # leading axes are none of the map's
+    letter = axes.axes[place] if 0 <= place < len(axes.axes) else ""
+    if letter not in ("H", "W") or wire.shape["CHW".index(letter)] != 1:
+        return ""
+    return "" if any(factor.letter == letter for factors in axes.factors for factor in factors) else letter
 
 
 @operator("Tile", 6, 13)
