@@ -23,7 +23,7 @@ from snn_deploy.arrays import Float32, Int64
 from snn_deploy.backend.protocol import Emitter
 from snn_deploy.backend.registry import load_backend, split_names
 from snn_deploy.conversion.convert import calibration_size, input_channels, input_scale, input_size
-from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.options import Options, training_preset
 from snn_deploy.data import images as files
 from snn_deploy.data.calibration import load_calibration_images
 from snn_deploy.data.datasets import list_entries
@@ -273,6 +273,7 @@ def finetune(
     the labels or clean images of the ``data``. ``rate`` is Adam's learning rate, as a share of the largest weight; ``patch`` the
     side of the patches, of which ``batch`` make a training step. ``operations``: the most synaptic operations per multiplication of
     the plain conversion, by fewer events, weights and channels; ``Tuned.is_met`` says whether that was reached.
+    ``options`` may name a preset; that of the published neuron has units by least square error (``scale="mmse"``) here.
     :class:`~snn_deploy.errors.BackendUnavailableError` without PyTorch, ``ReportError`` where ``out`` cannot be written.
     """
     try:
@@ -284,7 +285,7 @@ def finetune(
     source, path = Path(model), Path(out)
     if path.suffix != ".snn" or not path.parent.is_dir():
         raise ReportError(f"{path}: name a .snn file in a folder that exists")
-    chosen = preset(options) if isinstance(options, str) else options
+    chosen = training_preset(options) if isinstance(options, str) else options
     entries = list_training(Path(data), task)
     drawn = Data.of(entries, task, own_channels(source), validation, noise, patch, seed)
     schedule = replace(Schedule(iterations), batch=batch, rate=rate, seed=seed, loss=loss, operations=operations)

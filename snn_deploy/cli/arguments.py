@@ -13,7 +13,7 @@ from snn_deploy.backend.registry import list_backends, load_backend, run_backend
 from snn_deploy.backend.stimulus import quantize_images
 from snn_deploy.cli.modes import Mode
 from snn_deploy.conversion.convert import input_scale
-from snn_deploy.conversion.options import CHOICES, PRESETS, RANGES, Options, preset
+from snn_deploy.conversion.options import CHOICES, FEW_LEVELS, PRESETS, RANGES, Options, preset, training_preset
 from snn_deploy.data import array_file, event_file, images, picture_file
 from snn_deploy.data.payload_file import holds_payloads, read_payloads
 from snn_deploy.data.stimulus import prepare_stimulus
@@ -154,12 +154,21 @@ def add_conversion(parser: argparse.ArgumentParser, *, calibration: bool = True)
     group.add_argument(
         "--thresholds", type=whole_in("thresholds"), metavar="n", help="rate mode: binary thresholds per neuron"
     )
+    units = (
+        ("", "")
+        if calibration
+        else (
+            f" (default: per channel at {FEW_LEVELS} levels and fewer)",
+            " (default: the preset's, of spiking-unet mmse)",
+        )
+    )
     group.add_argument(
         "--normalization",
         choices=CHOICES["normalization"],
-        help="one scale per source, per convolution input, or per channel",
+        help=f"one scale per source, per convolution input, or per channel{units[0]}",
     )
-    group.add_argument("--scale", choices=CHOICES["scale"], help="how the activation range is chosen")
+    scale = f"how the activation range is chosen{units[1]}"
+    group.add_argument("--scale", choices=CHOICES["scale"], help=scale)
     if calibration:
         group.add_argument(
             "--rounding",
@@ -248,9 +257,9 @@ def picture_scale(arguments: argparse.Namespace, model: Path) -> PictureScale:
     return scale
 
 
-def options_of(arguments: argparse.Namespace) -> Options:
-    """The options that :func:`add_conversion` parsed."""
-    return preset(_start(arguments), **given_options(arguments))
+def options_of(arguments: argparse.Namespace, *, training: bool = False) -> Options:
+    """The options that :func:`add_conversion` parsed; those to train from where ``training``."""
+    return (training_preset if training else preset)(_start(arguments), **given_options(arguments))
 
 
 def _start(arguments: argparse.Namespace) -> str:

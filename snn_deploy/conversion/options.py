@@ -301,3 +301,23 @@ def preset(name: str, **changes: str | int | float | bool) -> Options:
     if unknown:
         raise ConversionError(f"option {sorted(unknown)[0]!r} is unknown; there are {', '.join(asdict(PRESETS[name]))}")
     return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+
+
+FEW_LEVELS = 31
+"""Level budget up to which training starts from units per channel."""
+
+
+def training_preset(name: str, **changes: str | int | float | bool) -> Options:
+    """:func:`preset` to train from, with units that train best (decision 0036), unless they are chosen.
+
+    By least square error where published thresholds lie above a percentile, and for each channel where this project's neuron has at
+    most :data:`FEW_LEVELS` levels and weights have 8 bits. A unit is a scale of weights: training reaches it, but takes long to.
+    """
+    options = preset(name, **changes)
+    if options.span == "paper" and "scale" not in changes:
+        options = replace(options, scale="mmse")
+    own = options.neuron == "multi-threshold" and options.scale == "mmse" and options.signed
+    fine = options.weight_bits == RANGES["weight_bits"][1] and not options.equalization
+    if own and fine and options.level_budget <= FEW_LEVELS and "normalization" not in changes:
+        options = replace(options, normalization="channel-wise")
+    return options

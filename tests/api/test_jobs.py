@@ -190,7 +190,10 @@ def test_finetune_writes_the_network(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs the extra train")
     out = tmp_path / "tuned.snn"
     model, data = folder / "unet.onnx", folder / "pictures"
-    tuned = sd.finetune(model, data, "denoise", out, noise=25, iterations=1, batch=1, patch=16, validation=0.5)
+    brief = {"noise": 25, "iterations": 1, "batch": 1, "patch": 16, "validation": 0.5}
+    published = sd.finetune(model, data, "denoise", out, options="spiking-unet", **brief)  # type: ignore[arg-type]
+    assert published.network.config["scale"] == "mmse"
+    tuned = sd.finetune(model, data, "denoise", out, **brief)  # type: ignore[arg-type]
     assert tuned.checks
     assert sd.load(out).network.outputs[0].name == tuned.network.outputs[0].name
     with pytest.raises(ReportError, match=r"tuned.txt: name a .snn file in a folder that exists$"):

@@ -245,6 +245,7 @@ def _summary(parts: Parts, studies: Sequence[Study]) -> str:
         BASE: (BASE,),
         "published neuron, connection-wise": ("Spiking-UNet neuron, connection-wise",),
         "published neuron, fine-tuned": ("Spiking-UNet neuron, fine-tuned",),
+        "published neuron, MMSE, fine-tuned": ("Spiking-UNet neuron, MMSE, fine-tuned",),
         "multi-threshold, MMSE": ("multi-threshold, connection-wise, MMSE",),
         "exact": ("exact, N = 31", "exact, N = 31, fine-tuned", "exact, N = 63", "exact, N = 127"),
     }

@@ -26,7 +26,12 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 COLORS = {variant: f"C{index}" for index, variant in enumerate(VARIANTS)}
-MARKERS = {"Spiking-UNet neuron, fine-tuned": "x", "exact, N = 63": "s", "exact, N = 127": "D"}
+MARKERS = {
+    "Spiking-UNet neuron, fine-tuned": "x",
+    "Spiking-UNet neuron, MMSE, fine-tuned": "+",
+    "exact, N = 63": "s",
+    "exact, N = 127": "D",
+}
 
 MODEL = Path(__file__).resolve().parents[2] / "models/denoiser_s25.onnx"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snn_deploy.conversion.options import Options, preset
+from snn_deploy.conversion.options import FEW_LEVELS, Options, preset
 from snn_deploy.evaluation.evaluate import Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,8 +21,10 @@ VARIANTS: dict[str, Options] = {
     "Spiking-UNet neuron, connection-wise": preset("spiking-unet"),
     "multi-threshold, connection-wise, MMSE": preset("multi-threshold"),
     "multi-threshold, channel-wise, MMSE": preset("multi-threshold", normalization="channel-wise"),
+    "Spiking-UNet neuron, connection-wise, MMSE": preset("spiking-unet", scale="mmse"),
 }
-"""The sweep over T; the last two start at half a level, fire at the threshold and may take spikes back."""
+"""The sweep over T; multi-threshold neurons start at half a level, fire at the threshold and may take spikes back. The last one is
+measured at few T: the published neuron, whose thresholds 2, 1, 1/2, 1/4 are of a unit by least square error."""
 
 BASE = "IF, connection-wise"
 """What time steps are compared with."""
@@ -71,7 +73,9 @@ def rate(variant: str, *steps: int) -> Iterator[Row]:
     yield from (Row(variant, replace(VARIANTS[variant], steps=count)) for count in steps)
 
 
-def sweep(*levels: int, variants: Iterable[str] = tuple(VARIANTS), steps: tuple[int, ...] = SWEEP) -> tuple[Row, ...]:
+def sweep(
+    *levels: int, variants: Iterable[str] = tuple(VARIANTS)[:-1], steps: tuple[int, ...] = SWEEP
+) -> tuple[Row, ...]:
     """The float network, exact mode at ``levels``, and the variants at every T of ``steps``."""
     return Row("float"), *exact(*levels), *(row for name in variants for row in rate(name, *steps))
 
@@ -109,12 +113,14 @@ class Study:
     def command(self, row: Row, folder: Path) -> str:
         """The command that fine-tunes ``row``."""
         options = row.options or Options()
-        wanted = f"--preset exact --levels {options.levels}"
+        wanted = f"--preset exact --levels {options.levels}" + " --fuse-upsampling" * options.fuse_upsampling
         if options.weight_bits < Options().weight_bits:
             wanted += f" --weight-bits {options.weight_bits} --theta {options.theta}"
         if options.mode == "rate":
             name = "spiking-unet" if options.strict else "multi-threshold"
-            wanted = f"--preset {name} --steps {options.steps}"
+            wanted = f"--preset {name} --scale {options.scale} --steps {options.steps}"
+        if options.level_budget <= FEW_LEVELS:
+            wanted += f" --normalization {options.normalization}"
         return (
             f"snn-deploy finetune models/{self.model}.onnx --task {self.task} {self.training} {wanted} {row.training} "
             f"--out {self.tuned(row, folder)}"
@@ -146,17 +152,26 @@ def studies() -> tuple[Study, ...]:
     isbi = "--data ../shared/data/ISBI2012 --images 0-24"
     bsd = "--data ../shared/data/BSD400 --images 0-99 --noise 25"
     mmse, paper = "multi-threshold, connection-wise, MMSE", "Spiking-UNet neuron, connection-wise"
+    own = "Spiking-UNet neuron, connection-wise, MMSE"
     tuned_paper, tuned_exact = "Spiking-UNet neuron, fine-tuned", "exact, N = {}, fine-tuned"
 
     def flow(steps: int, training: str) -> Row:
         return Row(tuned_paper, preset("spiking-unet", steps=steps), training)
 
-    def learned(levels: int, training: str) -> Row:
-        return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
+    def fitted(steps: int, training: str) -> Row:
+        return Row("Spiking-UNet neuron, MMSE, fine-tuned", replace(VARIANTS[own], steps=steps), training)
 
-    def limited(share: float, training: str) -> Row:
-        name = f"exact, N = 127, fine-tuned to {share:.2f} operations per MAC of the conversion"
-        return Row(name, preset("exact"), f"--operations {share} {training}")
+    def learned(levels: int, training: str, *, by_channel: bool = False) -> Row:
+        normalization = "channel-wise" if by_channel else "connection-wise"
+        kind = ", channel-wise" * by_channel
+        return Row(
+            tuned_exact.format(f"{levels}{kind}"), preset("exact", levels=levels, normalization=normalization), training
+        )
+
+    def limited(share: float, training: str, *, fused: bool = False) -> Row:
+        kind = "fused, " * fused
+        name = f"exact, N = 127, {kind}fine-tuned to {share:.2f} operations per MAC of the conversion"
+        return Row(name, preset("exact", fuse_upsampling=fused), f"--operations {share} {training}")
 
     bits = tuple(
         Row(f"{bits} bits, {name}", preset("exact", weight_bits=bits, **changes))
@@ -166,6 +181,8 @@ def studies() -> tuple[Study, ...]:
     gray_tuned = (
         flow(2, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
         flow(4, "--iterations 800 --rate 2e-3 --check-every 100 --patience 8"),
+        fitted(2, "--iterations 800"),
+        fitted(4, "--iterations 800"),
         flow(12, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
         learned(15, "--iterations 1600 --rate 2e-3 --check-every 100 --patience 16"),
         learned(31, "--iterations 1500 --batch 4 --rate 1e-3 --check-every 150 --patience 99"),
@@ -176,12 +193,13 @@ def studies() -> tuple[Study, ...]:
         ),
         *(limited(share, "--iterations 200 --check-every 50") for share in (0.2, 0.15)),
     )
+    six = Row("multi-threshold, 6 thresholds, connection-wise, MMSE", replace(VARIANTS[mmse], steps=1, thresholds=6))
     gray = Study(
         "Denoising, sigma 25, Set12", "denoiser_s25", "Set12", "denoise", "psnr_db", 64, sigma=25.0,
-        crops=(*sweep(15, 31, 63, 127, 255), *gray_tuned, *bits),
+        crops=(*sweep(15, 31, 63, 127, 255), *rate(own, 1, 2, 4, 8, 16), *gray_tuned, *bits),
         whole=(
-            Row("float"), *exact(63, 127, 255), *gray_tuned, *rate(mmse, 1, 2, 4, 8, 16), *rate(paper, 4, 16, 32),
-            *rate("Spiking-UNet neuron, layer-wise", 16), *rate(BASE, 64),
+            Row("float"), *exact(63, 127, 255), *gray_tuned, *rate(mmse, 1, 2, 4, 8, 16), six,
+            *rate(paper, 4, 16, 32), *rate(own, 2, 4), *rate("Spiking-UNet neuron, layer-wise", 16), *rate(BASE, 64),
         ),
         training=bsd,
     )  # fmt: skip

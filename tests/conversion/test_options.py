@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snn_deploy.conversion.options import PRESETS, RANGES, Options, preset
+from snn_deploy.conversion.options import PRESETS, RANGES, Options, preset, training_preset
 from snn_deploy.errors import ConversionError
 
 
@@ -223,3 +223,31 @@ PUBLISHED = {
 )
 def test_presets_field_by_field(name: str, changes: dict[str, object]) -> None:
     assert preset(name).record() == DEFAULTS | changes
+
+
+def test_what_training_starts_from() -> None:
+    """The preset, but for the published neuron's units and those of few levels, unless they are asked for."""
+    assert training_preset("spiking-unet", steps=1) == preset("spiking-unet", steps=1, scale="mmse")
+    published = preset("spiking-unet", steps=4)
+    assert training_preset("spiking-unet", steps=4, scale="percentile") == published
+    assert all(training_preset(name) == preset(name) for name in PRESETS if name != "spiking-unet")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "by_channel"),
+    [
+        ("exact", {"levels": 31}, True),
+        ("exact", {"levels": 32}, False),
+        ("exact", {"levels": 31, "weight_bits": 4}, False),
+        ("exact", {"levels": 31, "normalization": "connection-wise"}, False),
+        ("multi-threshold", {"steps": 2}, True),
+        ("multi-threshold", {"steps": 3}, False),
+        ("sigma-delta", {"levels": 31}, False),
+        ("if", {"steps": 8}, False),
+    ],
+)
+def test_few_levels_are_trained_from_units_by_channel(
+    name: str, changes: dict[str, str | int], *, by_channel: bool
+) -> None:
+    expected = "channel-wise" if by_channel else "connection-wise"
+    assert training_preset(name, **changes) == preset(name, **changes | {"normalization": expected})

@@ -175,6 +175,11 @@ def test_the_verb_writes_the_network(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*command, *options, "--out", str(tmp_path / "t.snn"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "finetune/1"
     assert artifact.load(tmp_path / "t.snn").config["levels"] == 7
+    published = [*options[:-4], "--preset", "spiking-unet", "--steps", "2", "--quiet", "--out", str(tmp_path / "t.snn")]
+    for words, scale in (([], "mmse"), (["--scale", "percentile"], "percentile")):
+        assert main([*command, *published, *words]) == 0
+        assert artifact.load(tmp_path / "t.snn").config["scale"] == scale
+    capsys.readouterr()
     assert main([*command, *options, "--out", str(tmp_path / "t.onnx")]) == 3
     assert "name a .snn file in a folder that exists" in capsys.readouterr().err
 

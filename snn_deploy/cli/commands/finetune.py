@@ -134,7 +134,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise BackendUnavailableError(f"fine-tuning needs torch: {error}; {suggest_extras('train')}") from error
     if arguments.out.suffix != ".snn" or not arguments.out.parent.is_dir():
         raise ReportError(f"{arguments.out}: name a .snn file in a folder that exists")
-    options = shared.options_of(arguments)
+    options = shared.options_of(arguments, training=True)
     entries = list_training(arguments.data, arguments.task)
     entries = entries if arguments.images is None else entries[arguments.images]
     channels = read(arguments.model, (arguments.patch, arguments.patch)).graph.input_shape[0]
