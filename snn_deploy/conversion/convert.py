@@ -35,7 +35,7 @@ LINE = 1024
 LARGEST = 256
 """Side in pixels up to which calibration images are as large as those of the network."""
 
-OF_A_SIZE = ("do not fit", "does not fit", "must have one shape")
+OF_A_SIZE = ("do not fit", "does not fit", "must have one shape", "cuts axes apart", "do not divide")
 """Words of refusals that another size may mend."""
 
 

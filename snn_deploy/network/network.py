@@ -22,7 +22,7 @@ import numpy as np
 from snn_deploy.arrays import Float64, Int64, find_largest_magnitude, freeze, lies_within
 from snn_deploy.errors import GraphError, NetworkError
 from snn_deploy.graph.host import HostFunction
-from snn_deploy.network.kernels import Kernel, SpatialKernel
+from snn_deploy.network.kernels import ConvKernel, Kernel, SpatialKernel
 from snn_deploy.network.limits import MAX_EXPONENT, MAX_GROWTH, MAX_NEURONS, MAX_STEPS, MIN_GROWTH, STATE_MAX
 from snn_deploy.network.neuron import Neuron
 from snn_deploy.network.picture_scale import PictureScale
@@ -290,7 +290,10 @@ class Network:
         kernels: dict[str, Kernel] = {}
         for population, connections in self.layers():
             for connection in connections:
-                kernels[connection.name] = _resized(connection.kernel, shapes[connection.source])
+                before, after = self.population(connection.source).shape, shapes[connection.source]
+                if before != after:
+                    _check_pads(connection, before, after)
+                kernels[connection.name] = _resized(connection.kernel, after)
             candidates = {kernels[each.name].output_shape(shapes[each.source]) for each in connections}
             if len(candidates) != 1:
                 raise NetworkError(f"{population.name}: sources disagree at {height}x{width}: {sorted(candidates)}")
@@ -299,6 +302,24 @@ class Network:
             populations.append(replace(population, shape=shape, bias=bias))
         connections = tuple(replace(each, kernel=kernels[each.name]) for each in self.connections)
         return replace(self, populations=tuple(populations), connections=connections)
+
+
+def _check_pads(connection: Connection, before: Shape, after: Shape) -> None:
+    """:class:`NetworkError` where pads or cuts of ``connection`` hang on the size ``before`` of its source.
+
+    What cuts more than half off an end picks the other one; zeros for half a map, more than its window, leave room for another.
+    """
+    kernel = connection.kernel
+    if not isinstance(kernel, ConvKernel):
+        return
+    for axis in (0, 1):
+        extent, window = before[axis + 1], (kernel.weight.shape[axis + 2] - 1) * kernel.dilations[axis] + 1
+        for pad in (kernel.pads[axis], kernel.pads[axis + 2]):
+            if -2 * pad > extent or (2 * pad >= extent and pad >= window):
+                raise NetworkError(
+                    f"{connection.name}: {'cuts' if pad < 0 else 'adds'} {abs(pad)} of {extent} pixels at one end, which may"
+                    f" hang on the size; convert again for {after[1]}x{after[2]}"
+                )
 
 
 def _resized(kernel: Kernel, shape: Shape) -> Kernel:

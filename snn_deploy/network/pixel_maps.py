@@ -2,7 +2,8 @@
 
 Interpolation by a fixed factor, reflection and the response of zero padding to a constant are the same in every period of
 some pixels, except near the borders: output ``y + p`` reads what output ``y`` reads, ``q`` input pixels further on. Such a
-map is cut behind its upper border, and whole periods are put in or taken out. What repeats itself nowhere (the mean of a
+map is cut behind its upper border, and whole periods are put in or taken out. A border may read the other end of the input, as
+that of circular padding does, and then reads the other end of the resized one. What repeats itself nowhere (the mean of a
 whole map, interpolation that aligns the corners) has no other size, and is refused.
 """
 
@@ -40,6 +41,11 @@ class Rhythm:
     def ratio(self) -> Fraction:
         """Output pixels per input pixel."""
         return Fraction(self.outputs, self.inputs)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels from an end of the input one at the border still belongs to that end."""
+        return -(-self.border * self.inputs // self.outputs)
 
 
 def resize_pixel_map(kernel: SpatialKernel, size: Pair) -> SpatialKernel:
@@ -168,9 +174,19 @@ class Taps:
         if int(wanted) * data[0].size > MOST_TAPS:
             raise NetworkError(f"a pixel map of {int(wanted) * data[0].size} taps; at most {MOST_TAPS} are allowed")
         positions, moved = _spread(data.shape[0], int(wanted), rhythm.outputs, rhythm.border)
-        at_end = positions + (int(wanted) - data.shape[0]) == np.arange(int(wanted))
-        shift = np.where(at_end, extent - before, moved // rhythm.outputs * rhythm.inputs)
-        along = along[positions] + shift[:, None, None]
+        outputs = np.arange(int(wanted))
+        at_end = positions + (int(wanted) - data.shape[0]) == outputs
+        shift = np.where(at_end, extent - before, moved // rhythm.outputs * rhythm.inputs)[:, None, None]
+        along = along[positions]
+        for border, own, far, moves in (
+            (outputs < rhythm.border, along, before - 1 - along, extent - before),
+            (outputs >= int(wanted) - rhythm.border, before - 1 - along, along, 0),
+        ):
+            wraps = border[:, None, None] & (far < own) & (far < rhythm.reach)
+            if np.any(wraps & (own <= rhythm.reach)):  # reflected or wrapped: so few pixels do not tell
+                raise self._misfit(rhythm, extent)
+            shift = np.where(wraps, moves, shift)
+        along = along + shift
         if along.min() < 0 or along.max() >= extent:  # a border that reads farther than so small a map reaches
             raise self._misfit(rhythm, extent)
         back = [np.moveaxis(values, 0, axis) for values in (along, across[positions], data[positions])]

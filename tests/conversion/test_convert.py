@@ -72,6 +72,18 @@ def test_a_size_that_does_not_fit_names_the_nearest_that_do() -> None:
         input_channels(content, (42, 40))
 
 
+def test_lines_and_pixel_shuffles_name_sizes_too() -> None:
+    half = node("MaxPool", "x", "half", kernel_shape=[2], strides=[2])
+    line = build(17, [half, node("ConvTranspose", "half w", "up", strides=[2]), node("Add", "x up")],
+                 {"w": numbers(1, 1, 2)}, (1, 1, "w"))  # fmt: skip
+    with pytest.raises(ModelError, match=r" images of 1x301; use 1x300 or 1x302 \(--size\)$"):
+        input_channels(bytes(line.SerializeToString()), (1, 301))
+    shuffled = [node("SpaceToDepth", "x", "d", blocksize=2), node("DepthToSpace", "d", blocksize=2)]
+    content = bytes(build(17, shuffled, {}, (1, 1, "h", "w")).SerializeToString())
+    with pytest.raises(ModelError, match=r" images of 33x35; use 32x34 or 34x36 \(--size\)$"):
+        input_channels(content, (33, 35))
+
+
 @pytest.mark.parametrize(
     ("window", "size", "message"),
     [

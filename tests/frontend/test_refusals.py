@@ -297,7 +297,7 @@ REFUSED: list[tuple[int, list[NodeProto], dict[str, Any], str]] = [
         [node("Relu", "x", "r"), node("Div", "x r")],
         {},
         "divides one map by another (x and r), as Softsign and normalizations by each image's statistics do: spiking networks"
-        " add, they do not divide; train with Relu and batch normalization in its place",
+        " add, they do not divide; train with Relu and batch normalization in its place, or, for Softsign, convert --approximate",
     ),
     (
         17,

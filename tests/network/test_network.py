@@ -206,6 +206,38 @@ def test_sources_that_disagree_at_another_size_are_named() -> None:
         net.at_size(12, 12)
 
 
+@pytest.mark.parametrize(
+    ("pads", "window", "words"),
+    [
+        ((0, 0, -3, 0), 1, "cuts 3 of 5 pixels at one end"),
+        ((0, -3, 0, 0), 1, "cuts 3 of 5 pixels at one end"),
+        ((5, 0, 0, 0), 1, "adds 5 of 5 pixels at one end"),
+        ((0, 0, 0, 3), 3, "adds 3 of 5 pixels at one end"),
+        ((-2, 0, 0, 0), 1, ""),
+        ((0, 0, 2, 2), 1, ""),
+        ((0, 3, 3, 0), 4, ""),
+    ],
+)
+def test_pads_that_hang_on_the_size_have_no_other(pads: tuple[int, int, int, int], window: int, words: str) -> None:
+    """The last rows beside the first ones, or room for another map: kernels do not say which it was."""
+    kernel = ConvKernel(np.ones((1, 1, window, window), np.int8), pads=pads)
+    shape = kernel.output_shape((1, 5, 5))
+    net = Network(
+        "net",
+        "exact",
+        1,
+        (source(shape=(1, 5, 5)), layer(shape=shape)),
+        (link("p", kernel=kernel),),
+        (Output("y", "a"),),
+    )
+    assert net.at_size(5, 5).population("a").shape == shape
+    if words:
+        with pytest.raises(NetworkError, match=rf"^p: {words}, which may hang on the size; convert again for 12x12$"):
+            net.at_size(12, 12)
+    else:
+        assert net.at_size(12, 12).population("a").shape == kernel.output_shape((1, 12, 12))
+
+
 def test_pixel_maps_keep_channels() -> None:
     pixels = SpatialKernel((2, 2), (2, 2), np.arange(5), np.arange(4)[::-1].copy(), np.ones(4, np.int8))
     net = network(connections=(link(kernel=pixels),))

@@ -33,6 +33,16 @@ def reflected(length: int) -> Float64:
     return np.eye(length)[np.pad(np.arange(length), 2, mode="reflect")] * 3.0
 
 
+def wrapped(length: int) -> Float64:
+    """Two pixels of the other end before the first, three after the last."""
+    return np.eye(length)[np.pad(np.arange(length), (2, 3), mode="wrap")] * 3.0
+
+
+def rolled(length: int) -> Float64:
+    """All pixels, three further on."""
+    return np.roll(np.eye(length), 3, 0) * 2.0
+
+
 def aligned(length: int) -> Float64:
     """Twice as many pixels from corner to corner."""
     at = np.linspace(0, length - 1, 2 * length)
@@ -66,6 +76,8 @@ def kernel(rows: Float64, columns: Float64) -> SpatialKernel:
         (reflected, two_thirds, (14, 18), (9, 12)),
         (cropped, bilinear, (9, 8), (6, 12)),
         (bilinear, cropped, (6, 8), (5, 11)),
+        (wrapped, rolled, (12, 14), (20, 9)),
+        (rolled, wrapped, (9, 20), (14, 9)),
     ],
 )
 def test_another_size_is_what_resampling_gives_there(
@@ -107,6 +119,15 @@ def test_a_bias_by_pixel_keeps_its_borders_and_its_phase() -> None:
     np.testing.assert_array_equal(resize_bias("a", bias(16, 16), (10, 12)), bias(10, 12))
     with pytest.raises(NetworkError, match=r"^a: its bias differs by pixel and does not repeat itself; convert again"):
         resize_bias("a", bias(12, 12), (2, 12))  # borders of two pixels at both ends
+
+
+def test_so_few_pixels_may_be_reflected_or_wrapped() -> None:
+    """Of four pixels the last but one is the second reflected and the second wrapped."""
+    for border in (reflected, wrapped):
+        with pytest.raises(
+            NetworkError, match=r" repeats itself every 1 pixels behind a border of \d; 9 pixels do not fit"
+        ):
+            resize_pixel_map(kernel(border(4), bilinear(8)), (9, 8))
 
 
 def test_a_map_that_is_smaller_than_its_borders_is_refused() -> None:

@@ -127,7 +127,8 @@ def divide(call: Call) -> Outcome:
         makers = " and ".join(value.maker for value in call.inputs if isinstance(value, Wire))
         raise RefusedError(
             f"divides one map by another ({makers}), as Softsign and normalizations by each image's statistics do: spiking"
-            " networks add, they do not divide; train with Relu and batch normalization in its place"
+            " networks add, they do not divide; train with Relu and batch normalization in its place, or, for Softsign, convert"
+            " --approximate"
         )
     wire = call.last_wire(0)
     divisor = call.per_channel(call.constant(1), wire)
