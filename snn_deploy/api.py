@@ -32,7 +32,7 @@ from snn_deploy.backend.protocol import Record, Run
 from snn_deploy.backend.registry import load_backend, split_names
 from snn_deploy.backend.stream_file import load_state
 from snn_deploy.conversion import convert as pipeline
-from snn_deploy.conversion.choose import Bench, choose, has_free_options
+from snn_deploy.conversion.choose import Bench, choose
 from snn_deploy.conversion.convert import Converted
 from snn_deploy.conversion.findings import Findings, examine
 from snn_deploy.conversion.options import Options, preset
@@ -249,8 +249,8 @@ def convert(
     patches of them, with Gaussian noise of ``noise / 255``, show how large activations get. ``span`` is what black and white
     stand for, (0, 255) say, by default what the model's file tells, else (0, 1); ``mean``, in its units, is subtracted, and
     ``std`` divides; arrays of floats are taken as they are, and pictures and integers brought to this scale. ``options`` may
-    be the name of a preset, such as ``"spiking-unet"``. Without :class:`Options`, and unless ``fixed``, others than the preset's
-    are tried where much is lost (:mod:`snn_deploy.conversion.choose`). ``size`` (H, W): of the images to come,
+    be the name of a preset, such as ``"spiking-unet"``. Without :class:`Options`, and unless ``fixed``, the loss is measured
+    (``findings``), and in exact mode others than the preset's are tried where much is lost. ``size`` (H, W): of the images to come,
     by default the model's own, else 128 x 128. Raises :class:`~snn_deploy.errors.ModelError`,
     ``UnsupportedModelError`` (every node without a rule, at once) or ``ConversionError``.
     """
@@ -266,7 +266,7 @@ def convert(
     with watched(f"converting {path.name if isinstance(path, Path) else 'the model'}") as report:
         converted = pipeline.convert(path, loaded.seen, chosen, size, progress=report, picture=picture)
     usual = chosen or Options()
-    if not has_free_options(usual) or fixed or isinstance(options, Options):
+    if fixed or isinstance(options, Options):
         return SpikingNetwork(converted.conversion.network)
     statistics = converted.conversion.statistics
     bench = Bench(path, loaded.seen, picture, statistics, loaded.held_back, loaded.clean, form=usual.form)

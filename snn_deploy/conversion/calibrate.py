@@ -23,6 +23,9 @@ from snn_deploy.graph.limits import MAX_CALIBRATION_BYTES
 BINS = 8192
 """Bins of a histogram; a percentile is exact to 1 / 8192 of the layer's range."""
 
+KEPT_BYTES = 2**28
+"""Bytes of activations that are kept from the first look at the images to the second."""
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
@@ -115,8 +118,14 @@ def calibrate(
     names = [layer.name for layer in layers.layers if layer.kind != "output"]
     probe = ActivationProbe(graph, names)
     ranges = dict.fromkeys((layers.input, *names), (0.0, 0.0))
-    for image in images:
-        for name, value in _observe(probe, layers.input, names, image):
+    kept: dict[int, list[tuple[str, Float32]]] = {}
+    room = KEPT_BYTES
+    for number, image in enumerate(images):
+        observed = _observe(probe, layers.input, names, image)
+        size = sum(value.nbytes for _, value in observed)
+        if size <= room:  # a copy is cheaper than computing it again
+            kept[number], room = observed, room - size
+        for name, value in observed:
             if not np.all(np.isfinite(value)):
                 raise ConversionError(
                     f"{name}: its activations overflow float32 on a calibration image; scale the image or the weights down"
@@ -129,8 +138,8 @@ def calibrate(
     sums: dict[str, Float64] = {}
     squares: dict[str, Float64] = {}
     totals: dict[str, int] = {}
-    for image in images:
-        for name, value in _observe(probe, layers.input, names, image):
+    for number, image in enumerate(images):
+        for name, value in kept.pop(number, None) or _observe(probe, layers.input, names, image):
             channels = value.shape[1]
             flat = np.moveaxis(value, 1, 0).reshape(channels, -1).astype(np.float64)
             low, high = edges[name][0], edges[name][-1]

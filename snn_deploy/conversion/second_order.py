@@ -164,9 +164,11 @@ def observe_counts(
     for image in _spread(images, layers):
         values = {layers.input: image} | probe(image)
         for name, parts in counts.items():
-            exact = np.rint(np.moveaxis(values[name], 1, 3) * (steps / scales.unit[name]))
+            exact = values[name] * (steps / scales.unit[name])[:, None, None]
+            np.rint(exact, out=exact)
             top = tops.get(name, np.inf)
-            parts.append(np.clip(exact, -top, top).astype(np.float32))
+            np.clip(exact, -top, top, out=exact)
+            parts.append(np.moveaxis(exact, 1, 3).astype(np.float32, "C"))
     return {name: np.concatenate(parts) for name, parts in counts.items()}
 
 

@@ -88,6 +88,9 @@ def test_a_conversion_tells_what_it_loses(net: sd.SpikingNetwork, tmp_path: Path
     assert findings is not None
     assert findings.summary.startswith("loss: ")
     assert findings.is_enough is (findings.advice == ())
+    rate = sd.convert(model, PHOTO, "multi-threshold", size=(16, 16)).findings
+    assert rate is not None
+    assert rate.is_enough or rate.warnings
     assert (net.findings, sd.convert(model, PHOTO, size=(16, 16), fixed=True).findings) == (None, None)
 
 

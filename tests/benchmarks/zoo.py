@@ -34,7 +34,7 @@ from snn_deploy.conversion.options import Options, preset
 from snn_deploy.data.images import Images
 from snn_deploy.data.metrics import psnr_db
 from snn_deploy.display.console import progress, show
-from snn_deploy.errors import SnnDeployError
+from snn_deploy.errors import SnnDeployError, UnsupportedModelError
 from snn_deploy.frontend.onnx import Imported, read
 from snn_deploy.graph.graph import Graph
 from snn_deploy.passes import normal_form
@@ -76,6 +76,9 @@ def examine(path: Path) -> Row:
         counts.append(compute_integer_counts(exact.network, stimulus))
         equal = all(np.array_equal(counts[0][name], other[name]) for other in counts[1:] for name in counts[0])
         rate = lower(graph, graph, images, preset("multi-threshold", steps=32))
+    except UnsupportedModelError as error:
+        more = f"; and {len(error.reasons) - 1} more" if len(error.reasons) > 1 else ""
+        return Row(path.name, f"refused: {error.reasons[0]}{more}", sound=True)
     except SnnDeployError as error:
         return Row(path.name, " ".join(str(error).split()), sound=True)
     cells = (

@@ -65,6 +65,31 @@ def test_power_is_the_mean_square(small_unet: UNet, small_images: Images) -> Non
     np.testing.assert_allclose(power, np.square(raw(graph, small_images, "c.relu")).mean((0, 2, 3)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_activations_that_are_not_kept_are_computed_again(
+    small_unet: UNet, small_images: Images, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = small_unet()
+    layers = group_layers(graph)
+    images = [*small_images[:2], np.concatenate(small_images[:2])]
+    expected = calibrate(graph, layers, images)
+    calls: list[int] = []
+    call = ActivationProbe.__call__
+
+    def counted(self: ActivationProbe, image: Array) -> dict[str, Array]:
+        calls.append(1)
+        return call(self, image)
+
+    monkeypatch.setattr(ActivationProbe, "__call__", counted)
+    sizes = [4 * image.shape[0] * sum(int(np.prod(graph.shapes[name])) for name in expected) for image in images]
+    monkeypatch.setattr(calibration, "KEPT_BYTES", sum(sizes[:kept]))
+    found = calibrate(graph, layers, images)
+    assert len(calls) == 2 * len(images) - kept
+    for name, statistics in expected.items():
+        for field in ("edges", "histogram", "mean", "power"):
+            np.testing.assert_array_equal(getattr(found[name], field), getattr(statistics, field))
+
+
 def test_signed_layers_count_magnitudes(small_unet: UNet, small_images: Images) -> None:
     graph = small_unet()
     statistics = calibrate(graph, group_layers(graph), small_images)["x"]

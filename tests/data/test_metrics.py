@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from snn_deploy.data.metrics import VOID, count_label_pairs, score_restoration, score_segmentation
+from snn_deploy.data.metrics import VOID, count_label_pairs, psnr_db, score_restoration, score_segmentation
 from snn_deploy.errors import StimulusError
 
 
@@ -39,6 +41,18 @@ def test_psnr_is_of_the_clipped_image() -> None:
     restored[0, 0, 0, 0] = 9.0
     assert score_restoration(restored, clean)["psnr_db"] == pytest.approx(-10 * np.log10(0.25 / 256))
     assert score_restoration(clean.astype(np.float64), clean + 1e-6)["ssim"] == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_psnr_is_that_of_scikit_image(kind: type[np.floating[Any]]) -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    rng = np.random.default_rng(4)
+    clean = rng.random((1, 3, 17, 19), np.float32)
+    restored = (clean + rng.normal(0, 0.1, clean.shape)).astype(kind)
+    clipped = np.clip(restored, 0, 1).astype(np.float64)
+    expected = metrics.peak_signal_noise_ratio(clean.astype(np.float64), clipped, data_range=1.0)
+    assert psnr_db(restored, clean) == expected
+    assert psnr_db(clean.astype(kind), clean) == np.inf
 
 
 def test_what_does_not_fit() -> None:
