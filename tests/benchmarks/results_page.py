@@ -51,7 +51,8 @@ NOTES = """## Limitations of these results
   measured on whole images, which lose slightly more: the same network sees more of the rare bright activations.
 * The published neuron (thresholds 2, 1, 1/2, 1/4 of the 99.9 percentile, strict, from zero, spikes never taken back)
   spends most of its 15 levels above the percentile. Choosing thresholds by least square error for the levels that a
-  run of T steps can distinguish costs nothing and saves four to eight times the steps.
+  run of T steps can distinguish costs nothing and saves four to eight times the steps; rows of the
+  Spiking-UNet neuron with *MMSE* are that neuron with such units.
 * Fine-tuning here is short (minutes on one core, 90 training images, against the float network, not their clean images). Thresholds
   by least square error, without training, lose less than the published neuron at the same T.
 * The networks are small and were trained for minutes to an hour; their float scores are the baseline of the conversions, not

@@ -161,12 +161,8 @@ def studies() -> tuple[Study, ...]:
     def fitted(steps: int, training: str) -> Row:
         return Row("Spiking-UNet neuron, MMSE, fine-tuned", replace(VARIANTS[own], steps=steps), training)
 
-    def learned(levels: int, training: str, *, by_channel: bool = False) -> Row:
-        normalization = "channel-wise" if by_channel else "connection-wise"
-        kind = ", channel-wise" * by_channel
-        return Row(
-            tuned_exact.format(f"{levels}{kind}"), preset("exact", levels=levels, normalization=normalization), training
-        )
+    def learned(levels: int, training: str) -> Row:
+        return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
 
     def limited(share: float, training: str, *, fused: bool = False) -> Row:
         kind = "fused, " * fused
@@ -181,7 +177,7 @@ def studies() -> tuple[Study, ...]:
     gray_tuned = (
         flow(2, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
         flow(4, "--iterations 800 --rate 2e-3 --check-every 100 --patience 8"),
-        fitted(2, "--iterations 800"),
+        fitted(2, "--iterations 400"),
         fitted(4, "--iterations 800"),
         flow(12, "--iterations 400 --batch 4 --rate 1e-3 --check-every 100"),
         learned(15, "--iterations 1600 --rate 2e-3 --check-every 100 --patience 16"),
@@ -213,6 +209,13 @@ def studies() -> tuple[Study, ...]:
         for sigma in (15.0, 25.0, 35.0)
     )  # fmt: skip
     longer = (Row("float"), *exact(127), *rate(mmse, 4))
+    fused = Row("exact, N = 127, fused", preset("exact", fuse_upsampling=True))
+    streets = (
+        limited(0.3, "--iterations 200 --rate 1e-3 --check-every 50", fused=True),
+        limited(0.25, "--iterations 200 --rate 1e-3 --check-every 50", fused=True),
+        limited(0.2, "--iterations 400 --rate 1e-3 --check-every 100", fused=True),
+        fitted(2, "--rate 1e-3 --iterations 100 --check-every 50"),
+    )
     return (
         gray,
         replace(gray, title="Denoising, sigma 25, BSD68", data="BSD68", whole=longer, crops=()),
@@ -228,12 +231,18 @@ def studies() -> tuple[Study, ...]:
         Study(
             "Membranes, ISBI 2012, images 25-29", "segmenter_isbi", "ISBI2012", "segment", "f1", 256,
             (Row("float"), *exact(31, 63, 127, 255), *rate(mmse, 1, 2, 4), *rate(paper, 16)),
-            (*sweep(31, 63, 127, 255), flow(4, "--patch 128 --batch 4 --rate 1e-3 --iterations 200 --check-every 50")),
+            (
+                *sweep(31, 63, 127, 255), *rate(own, 1, 2, 4),
+                flow(4, "--patch 128 --batch 4 --rate 1e-3 --iterations 200 --check-every 50"),
+                fitted(2, "--patch 128 --batch 2 --rate 1e-3 --iterations 100 --check-every 50"),
+            ),
             images=(25, 30), calibration=(0, 25), training=isbi,
         ),
         Study(
             "Streets, CamSeq, frames 60-80", "segmenter_camseq", "CamSeq_frames", "segment", "miou", 128,
-            (Row("float"), *exact(31, 63, 127, 255), *rate(mmse, 1, 2, 4), *rate(paper, 16)),
-            sweep(31, 63, 127, 255, variants=three, steps=to_64), channels=3, images=(60, 81), calibration=(0, 60),
+            (Row("float"), *exact(31, 63, 127, 255), fused, *streets, *rate(mmse, 1, 2, 4), *rate(paper, 16), *rate(own, 1, 2)),
+            (*sweep(31, 63, 127, 255, variants=three, steps=to_64), *rate(own, 1, 2, 4)),
+            channels=3, images=(60, 81), calibration=(0, 60),
+            training="--data ../shared/data/CamSeq_frames --images 0-59 --patch 128 --batch 2",
         ),
     )  # fmt: skip
