@@ -23,7 +23,7 @@ from snn_deploy.graph.limits import MAX_CALIBRATION_BYTES
 BINS = 8192
 """Bins of a histogram; a percentile is exact to 1 / 8192 of the layer's range."""
 
-KEPT_BYTES = 2**28
+KEPT_BYTES = 2**29
 """Bytes of activations that are kept from the first look at the images to the second."""
 
 
@@ -142,14 +142,17 @@ def calibrate(
         for name, value in kept.pop(number, None) or _observe(probe, layers.input, names, image):
             channels = value.shape[1]
             flat = np.moveaxis(value, 1, 0).reshape(channels, -1).astype(np.float64)
-            low, high = edges[name][0], edges[name][-1]
-            bins = np.clip(((flat - low) * (BINS / (high - low))).astype(np.int64), 0, BINS - 1)
-            bins += np.arange(channels)[:, None] * BINS
-            counts = np.bincount(bins.ravel(), minlength=channels * BINS).reshape(channels, BINS)
-            histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
             sums[name] = sums.get(name, np.zeros(channels)) + flat.sum(1)
             squares[name] = squares.get(name, np.zeros(channels)) + np.square(flat).sum(1)
             totals[name] = totals.get(name, 0) + flat.shape[1]
+            low, high = edges[name][0], edges[name][-1]
+            flat -= low  # in place: these arrays are large
+            flat *= BINS / (high - low)
+            bins = flat.astype(np.int64)
+            np.clip(bins, 0, BINS - 1, out=bins)
+            bins += np.arange(channels)[:, None] * BINS
+            counts = np.bincount(bins.ravel(), minlength=channels * BINS).reshape(channels, BINS)
+            histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
         done()
     return {
         name: Statistics(edges[name], histograms[name], sums[name] / totals[name], squares[name] / totals[name])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,19 @@ class Truth:
         task = Task.of(host, expected, chosen, None if clean is None else clean[:IMAGES], picture, measure)
         return cls(chosen, values, task)
 
+    @cached_property
+    def powers(self) -> Mapping[str, float]:
+        """Sums of the squares of every layer's values, over all images."""
+        return {
+            name: sum(float(np.square(each[name], dtype=np.float64).sum()) for each in self.values)
+            for name in self.values[0]
+        }
+
 
 def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss:
     """The loss of ``conversion`` on the images of ``truth``, for whose size it was made."""
     network, names = conversion.network, [layer.name for layer in conversion.layers.layers]
-    errors, powers = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    errors, powers = dict.fromkeys(names, 0.0), truth.powers
     steps = network.input_steps
     outputs = [value for _, value, _ in conversion.layers.outputs]
     shown = []
@@ -116,10 +125,10 @@ def measure_loss(conversion: Conversion, truth: Truth, backend: Backend) -> Loss
         run = backend.run(network, quantize_images(network, image))
         for name in names:
             values = run.counts[name] * (network.population(name).unit[:, None, None] / steps)
-            errors[name] += float(np.square(values - expected[name]).sum())
-            powers[name] += float(np.square(expected[name], dtype=np.float64).sum())
             if name == outputs[0]:
-                shown.append(values)
+                shown.append(values.copy())
+            values -= expected[name]
+            errors[name] += float(np.square(values, out=values).sum())
     layers = [LayerLoss(name, _relative(errors[name], powers[name]), *_levels(conversion, name)) for name in names]
     variation = sum(_variation([values[name] for values in truth.values]) for name in outputs)
     error = _relative(sum(errors[name] for name in outputs), variation)

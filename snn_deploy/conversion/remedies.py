@@ -76,6 +76,8 @@ def list_changes(options: Options) -> Iterator[Options]:
 
 
 def _exact_changes(options: Options) -> Iterator[Changes]:
+    if options.weight_bits < RANGES["weight_bits"][1]:  # few bits cost most, and time may be short
+        yield {"weight_bits": int(RANGES["weight_bits"][1])}
     yield from ({"levels": levels} for levels in (255, 1023) if levels > options.levels)
     yield from _common_changes(options)
     if options.form.two_sided:
@@ -93,7 +95,8 @@ def _rate_changes(options: Options) -> Iterator[Changes]:
 def _common_changes(options: Options) -> Iterator[Changes]:
     most = int(RANGES["weight_bits"][1])
     if options.weight_bits < most:
-        yield {"weight_bits": most}
+        if options.is_rate:
+            yield {"weight_bits": most}
         yield {"theta": "integer"}
     yield {"rounding": "second-order"}
     yield from ({"scale": scale} for scale in ("mmse", "max", "percentile"))

@@ -160,16 +160,22 @@ def observe_counts(
     steps = options.run_steps
     tops = {layer.name: options.at(layer.name).level_budget for layer in layers.layers if layer.kind not in RELAYS}
     tops[layers.input] = options.input_levels * steps
-    counts: dict[str, list[Float32]] = {name: [] for name in (layers.input, *names)}
-    for image in _spread(images, layers):
-        values = {layers.input: image} | probe(image)
-        for name, parts in counts.items():
+    counts: dict[str, Float32] = {}
+    chosen, first = _spread(images, layers), 0
+    total = sum(len(image) for image in chosen)
+    for image in chosen:
+        values, last = {layers.input: image} | probe(image), first + len(image)
+        for name in (layers.input, *names):
             exact = values[name] * (steps / scales.unit[name])[:, None, None]
             np.rint(exact, out=exact)
             top = tops.get(name, np.inf)
             np.clip(exact, -top, top, out=exact)
-            parts.append(np.moveaxis(exact, 1, 3).astype(np.float32, "C"))
-    return {name: np.concatenate(parts) for name, parts in counts.items()}
+            _, channels, height, width = exact.shape
+            if name not in counts:
+                counts[name] = np.empty((total, height, width, channels), np.float32)
+            counts[name][first:last] = np.moveaxis(exact, 1, 3)
+        first = last
+    return counts
 
 
 def _spread(images: Images, layers: Layers) -> Images:

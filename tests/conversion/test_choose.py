@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from snn_deploy.conversion.task_loss import TaskLoss
 from snn_deploy.data.images import PLAIN, Images
 from snn_deploy.errors import ConversionError
 from snn_deploy.network.difference import diff
-from tests.cli.models import write_unet
+from tests.cli.models import write_leaky, write_unet
 
 BACKEND = load_backend("reference")
 
@@ -179,3 +180,11 @@ def test_a_network_of_another_size_is_measured_at_that_of_the_images(bench: Benc
     assert diff(found.network, replace(whole.network, config=found.network.config)) == ()
     assert (found.bounds, found.layers.name) == (whole.bounds, whole.layers.name)
     assert [each.shape for each in found.layers.layers] == [each.shape for each in whole.layers.layers]
+
+
+def test_the_zoo_examines_networks_of_slopes(tmp_path: Path) -> None:
+    """``make zoo`` measures what ``convert`` chooses, whose layers are not those of the usual normal form."""
+    zoo = import_module("tests.benchmarks.zoo")  # mypy knows it by another name
+    row = zoo.examine(write_leaky(tmp_path / "leaky.onnx"))
+    assert (row.sound, row.fate) == (True, "imported, 6 populations")
+    assert row.cells[1] == "equal"

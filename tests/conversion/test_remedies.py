@@ -84,7 +84,7 @@ def test_trials_end_with_the_time(bench: Bench, poor: Choice) -> None:
         ),
         (
             Options(levels=255, weight_bits=4, rounding="nearest", scale="max", normalization="channel-wise"),
-            ["--levels 1023", "--weight-bits 8", "--theta integer", "--rounding second-order", "--scale mmse",
+            ["--weight-bits 8", "--levels 1023", "--theta integer", "--rounding second-order", "--scale mmse",
              "--scale percentile", "--normalization connection-wise", "--leaky two"],
         ),
         (
