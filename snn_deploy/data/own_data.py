@@ -62,11 +62,19 @@ def list_pairs(folder: Path) -> tuple[Entry, ...] | None:
     return None
 
 
+SEPARATORS = (",", ";", "\t")
+"""What spreadsheets put between columns, as their language asks."""
+
+
 def list_table(path: Path, task: str) -> tuple[Entry, ...]:
     """The files that a table names, for ``task``; :class:`StimulusError` for other columns and for files that do not exist."""
     content = read_limited(path, StimulusError, MAX_READ)
     try:
-        rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(), strict=True))
+        lines = content.decode("utf-8-sig").splitlines()
+        between = max(SEPARATORS, key=(lines or [""])[0].count)
+        table = csv.DictReader(lines, strict=True, delimiter=between)
+        table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+        rows = list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise StimulusError(f"{path}: not a table in UTF-8: {error}") from error
     names = set(rows[0]) if rows else set()
@@ -74,7 +82,7 @@ def list_table(path: Path, task: str) -> tuple[Entry, ...]:
     if columns is None:
         wanted = " or ".join(",".join(pair) for pair in COLUMNS[task])
         raise StimulusError(f"{path}: the first line must name the columns {wanted}, and files must follow")
-    pairs = [tuple(path.parent / (row[column] or "") for column in columns) for row in rows]
+    pairs = [tuple(path.parent / (row[column] or "").strip() for column in columns) for row in rows]
     for number, pair in enumerate(pairs, 2):
         for file in pair:
             if not file.is_file():

@@ -129,6 +129,9 @@ def test_tables(tmp_path: Path) -> None:
     table = tmp_path / "set.csv"
     table.write_text("image,mask,remark\nx/a.png,y/other.png,none\n", encoding="utf-8-sig")
     np.testing.assert_array_equal(labels(table), BINARY == 255)
+    for content in ("image;mask;a,b\nx/a.png;y/other.png;1,2\n", "Image\tMask \nx/a.png\ty/other.png \n"):
+        table.write_text(content)
+        np.testing.assert_array_equal(labels(table), BINARY == 255)
     table.write_text("noisy,clean\nx/a.png,y/other.png\n")
     assert list_entries(table, "denoise")[0].read(1).target is not None
 
