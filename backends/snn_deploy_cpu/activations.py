@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.buffer_pool import BufferPool
+from snn_deploy_cpu.conv.exactness import INT8_MAX
+from snn_deploy_cpu.conv.geometry import Maps
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
 from snn_deploy_cpu.delay_line import DelayLine
 from snn_deploy_cpu.kernels.library import select_kernels
@@ -50,11 +52,15 @@ class Activations(dict[str, Array]):
     def stats(self, name: str) -> PayloadStats:
         """The statistics of the payloads of ``name``, measured now unless they are known."""
         if name not in self._stats:
-            proved = self._ranges.get(name)
-            self._stats[name] = (
-                PayloadStats.of(self[name]) if proved is None else PayloadStats.within(self[name], *proved)
-            )
+            self._stats[name] = self._measure(self[name], self._ranges.get(name))
         return self._stats[name]
+
+    def _measure(self, x: Maps, proved: tuple[int, int] | None) -> PayloadStats:
+        if proved is None:
+            return PayloadStats.of(x)
+        # one look at all of them is cheap beside a convolution of 16 bits, and most fit a byte
+        wide = max(proved[1], -proved[0]) > INT8_MAX
+        return PayloadStats.within(x, *((min(int(x.min()), 0), int(x.max())) if wide else proved))
 
     def delayed(self, name: str, line: DelayLine) -> Activations:
         """The payloads of population ``name`` alone, as they come out of ``line``."""
@@ -127,4 +133,4 @@ class OutputBuffers:
         bytes_hold_sums = payloads.dtype == np.uint8 and payload_max * payloads.shape[0] <= np.iinfo(np.uint8).max
         end = begin + size
         largest, least, nonzero = kernels.count_events(payloads, counts, events, begin, end, channels, bytes_hold_sums)
-        return PayloadStats(largest, least, nonzero, size * payloads.shape[0])
+        return PayloadStats(np.maximum(largest, -least), least, nonzero, size * payloads.shape[0])

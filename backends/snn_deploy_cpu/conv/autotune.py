@@ -1,7 +1,8 @@
 """The autotuner: which computation of a convolution is the fastest, measured on the machine, on the payloads at hand.
 
 A library's convolution, the direct path and the sparse one end in the same integers. The direct path is taken wherever it is
-exact and has vector instructions, which no library's float32 convolution beats (docs/reference/performance.md). Whether the
+exact and has vector instructions, which no library's float32 convolution beats (docs/reference/performance.md), and depthwise
+convolutions have a path of their own. Whether the
 sparse path is faster depends on density: when a layer has done enough work that a comparison would pay, the two are timed,
 once for each half octave of density.
 """
@@ -18,7 +19,9 @@ import numpy as np
 
 from snn_deploy.arrays import Int64
 from snn_deploy_cpu.conv.compiled import CompiledConv, ConvTask
+from snn_deploy_cpu.conv.depthwise import DepthwiseSums
 from snn_deploy_cpu.conv.direct import DirectConv
+from snn_deploy_cpu.conv.exactness import INT8_MAX
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Maps
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
@@ -65,13 +68,15 @@ class Autotuner:
         self.task, self._kernels = task, kernels
         self._macs = 0
         self._wins: dict[tuple[object, ...], bool] = {}
-        self._known: dict[tuple[type[CompiledConv], bool], tuple[Int64, CompiledConv | None]] = {}
+        self._known: dict[tuple[type[CompiledConv], bool, bool], tuple[Int64, CompiledConv | None]] = {}
+        self._depthwise = DepthwiseSums(kernels, task, np.int32) if task.conv.groups > 1 else None
         self._any_bytes = DirectConv.any_bytes(kernels, task) if kernels.sums_32_bits else None
 
     @classmethod
     def of(cls, task: ConvTask, real: Real) -> Autotuner | None:
         """The autotuner of ``task``; ``None`` where there are no candidates."""
-        kernels = select_kernels() if task.conv.groups == 1 and real is np.float32 else None
+        covered = task.conv.groups == 1 or task.conv.depthwise
+        kernels = select_kernels() if covered and real is np.float32 else None
         return None if kernels is None else cls(kernels, task)
 
     def best(
@@ -81,6 +86,8 @@ class Autotuner:
 
         ``measure`` costs a pass over the payloads and is only called where its answer matters.
         """
+        if self._depthwise is not None:
+            return None if overrides.direct is False else self._depthwise
         self._macs += x.shape[0] * self.task.macs
         best = None if overrides.direct is False else self._direct_conv(x, measure)
         vectors = self._kernels.instruction_set != INSTRUCTION_SETS[0]
@@ -121,14 +128,16 @@ class Autotuner:
     def _within(self, kind: type[DirectConv] | type[SparseConv], stats: PayloadStats) -> CompiledConv | None:
         """The path of this ``kind`` that is exact for payloads with these ``stats``.
 
-        What is exact for some payloads of each channel is remembered, and is exact for all smaller ones.
+        What is exact for some payloads of each channel is remembered, and is exact for all smaller ones; for those that fit a
+        byte and a sign by themselves, whatever larger ones there have been.
         """
-        signed, channel_max = stats.signed, stats.magnitudes
-        known = self._known.get((kind, signed))
+        signed, magnitudes = stats.signed, stats.magnitudes
+        key = kind, signed, bool(magnitudes.max() <= INT8_MAX)
+        known = self._known.get(key)
         # limits only grow, so a layer changes kernels a few times at first and then no more
-        if known is None or np.any(channel_max > known[0]):
-            limits = channel_max if known is None else np.maximum(channel_max, known[0])
-            known = self._known[kind, signed] = limits, kind.within(self._kernels, self.task, signed, limits)
+        if known is None or (magnitudes is not known[0] and np.any(magnitudes > known[0])):
+            limits = magnitudes if known is None else np.maximum(magnitudes, known[0])
+            known = self._known[key] = limits, kind.within(self._kernels, self.task, signed, limits)
         return known[1]
 
     def _beats(

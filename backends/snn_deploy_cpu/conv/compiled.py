@@ -13,10 +13,10 @@ import numpy as np
 from snn_deploy.arrays import Array
 from snn_deploy.shapes import Pair
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, UpsampledConv
-from snn_deploy_cpu.kernels.arguments import Currents, PackedRows, PackedWeights, ThresholdCells
-from snn_deploy_cpu.kernels.library import Kernels
+from snn_deploy_cpu.kernels.arguments import Currents, ThresholdCells
+from snn_deploy_cpu.kernels.library import Kernels, PackedKernel
 
-PayloadType: TypeAlias = type[np.uint8] | type[np.int16]
+PayloadType: TypeAlias = type[np.uint8] | type[np.int8] | type[np.int16] | type[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,5 +94,5 @@ class CompiledConv(ABC):
 
     @property
     @abstractmethod
-    def weights(self) -> PackedWeights | PackedRows:
+    def weights(self) -> PackedKernel:
         """The packed weights, which select the kernel."""

@@ -1,8 +1,10 @@
 """The direct path: every payload times every weight, sums in registers.
 
 Payloads of 8 bits are multiplied four at a time, those of up to 16 two at a time. With VNNI (and in plain C) products are
-summed in 32 bits. AVX2 adds two products in 16 bits; what a spiking network sends is mostly small, so many of these sums can
-be added in 16 bits before they are widened: as many as weights and the largest payload of each channel prove not to overflow.
+summed in 32 bits, and those of signed bytes, which the changes of a stream are, as if they were 128 more. AVX2 adds two
+products in 16 bits; what a spiking network sends is mostly small, so many of these sums can be added in 16 bits before they
+are widened: as many as weights and the largest payload of each channel prove not to overflow. Positions whose payloads are
+all 0 are left out.
 """
 
 from __future__ import annotations
@@ -38,9 +40,12 @@ class DirectConv(CompiledConv):
     def within(cls, kernels: Kernels, task: ConvTask, signed: bool, channel_max: Int64) -> DirectConv | None:
         """The sums of payloads at most ``channel_max`` (C,) in magnitude; ``None`` where none are exact.
 
-        uint8 payloads where they fit and at least one word is exact, else int16, whose products of two are exact in int32.
+        uint8 payloads where they fit and at least one word is exact, int8 where sums have 32 bits (those of an upsampled
+        convolution are of single pixels), else int16, whose products of two are exact in int32.
         """
         weight, largest = task.conv.weight, int(channel_max.max())
+        if signed and largest <= np.iinfo(np.int8).max and kernels.sums_32_bits and task.upsampled is None:
+            return cls(kernels, task, np.int8, weight[0].size)
         if not signed and largest <= np.iinfo(np.uint8).max:
             depth = weight[0].size if kernels.sums_32_bits else exact_depth(task.conv, channel_max)
             if depth:
@@ -50,13 +55,14 @@ class DirectConv(CompiledConv):
     @cached_property
     def weights(self) -> PackedWeights:
         """The weights in tiles."""
-        packed = self.task.packed_weights(self.name, self.payload, self._pack)
+        layout = np.int16 if self.payload is np.int16 else np.uint8
+        packed = self.task.packed_weights(self.name, layout, self._pack)
         tiles, _, _, _, vectors = packed.shape[:5]
         return PackedWeights(address_of(packed), tiles, vectors, self.depth, format_of(self.payload))
 
     def _pack(self) -> Array:
         weight = self.task.conv.weight
-        tiled = weight if self.payload is np.uint8 else weight.astype(np.int16)
+        tiled = weight.astype(np.int16) if self.payload is np.int16 else weight
         return pack_tiles(tiled, self.kernels.lanes, self.kernels.max_vectors)
 
 

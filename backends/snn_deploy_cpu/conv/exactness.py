@@ -21,8 +21,8 @@ from snn_deploy.network.two_sided import TwoSided
 FLOAT32_EXACT = 2**24
 """float32 holds every integer up to here: 24 bits of significand."""
 
-INT16_MAX = 2**15 - 1
-"""16 bits hold every integer up to here."""
+INT8_MAX, INT16_MAX = 2**7 - 1, 2**15 - 1
+"""8 bits hold every integer of either sign up to here, and 16 bits."""
 
 FLOAT64_EXACT = 2**53
 """float64 holds every integer up to here: 53 bits of significand."""

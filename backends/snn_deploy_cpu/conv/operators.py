@@ -13,8 +13,6 @@ from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy_cpu.conv.float_conv import Primitive, Real
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
 from snn_deploy_cpu.conv.row_band import RowBands
-from snn_deploy_cpu.kernels.arguments import PAYLOAD_FORMATS
-from snn_deploy_cpu.kernels.library import select_kernels
 
 
 class Operator(Protocol):
@@ -59,11 +57,9 @@ class DepthwiseConv:
     """Each channel by itself (pooling, relays): a multiplication and a sum for each tap, over all pixels at once."""
 
     def __init__(self, conv: Convolution, exponent: int, width: int, real: Real) -> None:
-        self._conv, self._width, self._real = conv, width, real
+        self._conv, self._width = conv, width
         taps: Array = conv.weight[:, 0].transpose(1, 2, 0).astype(real)
-        self._taps = taps * 2.0**exponent
-        self._kernels = select_kernels() if real is np.float32 else None
-        self._weights: Array = np.ascontiguousarray(self._taps, np.int32)  # whole numbers: exponents are not negative
+        self._taps = (taps * 2.0**exponent).astype(real)
 
     @property
     def kernel(self) -> tuple[Convolution, Array]:
@@ -74,14 +70,8 @@ class DepthwiseConv:
         """The currents."""
         rows, columns = self._conv.input_window(0, row_begin, row_end), self._conv.input_window(1, 0, self._width)
         part = padded_crop(x, rows, columns)
-        shape = (x.shape[0], row_end - row_begin, self._width, x.shape[3])
-        # phases of 1 and no crop: the windows have exactly the rows and columns that are asked for
-        if self._kernels is not None and x.dtype in PAYLOAD_FORMATS:
-            out: Array = np.empty(shape, np.float32)
-            contiguous = np.ascontiguousarray(part)
-            self._kernels.sum_pool(contiguous, self._weights, self._conv.strides, self._conv.dilations, out)
-            return out
-        out = np.zeros(shape, self._real)
+        # phases of 1: the windows have exactly the rows and columns that are asked for
+        out: Array = np.zeros((x.shape[0], row_end - row_begin, self._width, x.shape[3]), self._taps.dtype)
         for h, w in np.ndindex(self._taps.shape[:2]):
             out += self._conv.tap_view(part, (h, w), (rows.outputs, columns.outputs)) * self._taps[h, w]
         return out

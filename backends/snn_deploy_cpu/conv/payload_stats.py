@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -16,9 +17,9 @@ SAMPLE = 2**12
 
 @dataclass(frozen=True, eq=False)
 class PayloadStats:
-    """Payloads are at most ``channel_max`` (C,) int64 in each channel, at least ``minimum``; ``nonzero`` of ``size`` are not 0."""
+    """Payloads are at most ``magnitudes`` (C,) int64 in each channel, at least ``minimum``; ``nonzero`` of ``size`` are not 0."""
 
-    channel_max: Int64
+    magnitudes: Int64
     minimum: int
     nonzero: int
     size: int
@@ -30,20 +31,21 @@ class PayloadStats:
         largest = x.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
         sample = _sample(x)
         # unsigned formats need no look
-        minimum = int(x.min()) if x.dtype.kind == "i" else 0
-        return cls(largest, minimum, int(np.count_nonzero(sample)), sample.size)
+        minimum = min(int(x.min()), 0) if x.dtype.kind == "i" else 0
+        return cls(np.maximum(largest, -minimum), minimum, int(np.count_nonzero(sample)), sample.size)
 
     @classmethod
     def within(cls, x: Maps, least: int, greatest: int) -> PayloadStats:
         """Statistics of ``x`` that are proved to lie in ``least..greatest``; only density is measured, from a sample."""
         sample = _sample(x)
-        return cls(np.full(x.shape[3], greatest, np.int64), least, int(np.count_nonzero(sample)), sample.size)
+        largest = _alike(x.shape[3], max(greatest, -least))
+        return cls(largest, least, int(np.count_nonzero(sample)), sample.size)
 
     @classmethod
     def merged(cls, parts: Sequence[PayloadStats]) -> PayloadStats:
         """The statistics of all ``parts`` together."""
         return cls(
-            np.maximum.reduce([part.channel_max for part in parts]),
+            np.maximum.reduce([part.magnitudes for part in parts]),
             min(part.minimum for part in parts),
             sum(part.nonzero for part in parts),
             sum(part.size for part in parts),
@@ -59,10 +61,13 @@ class PayloadStats:
         """Whether any payload is negative."""
         return self.minimum < 0
 
-    @property
-    def magnitudes(self) -> Int64:
-        """The largest magnitude that a payload of each channel may have (C,)."""
-        return np.maximum(self.channel_max, -self.minimum) if self.signed else self.channel_max
+
+@cache
+def _alike(channels: int, value: int) -> Int64:
+    """``value`` for every channel, the same array every time: what is known of it needs no comparison."""
+    values = np.full(channels, value, np.int64)
+    values.flags.writeable = False
+    return values
 
 
 def _sample(x: Maps) -> Array:

@@ -13,9 +13,9 @@ from snn_deploy.shapes import Pair
 
 FORMATS: dict[np.dtype[Any], int] = {
     np.dtype(kind): place
-    for place, kind in enumerate((np.uint8, np.int16, np.int32, np.uint16, np.int64, np.float32, np.float64))
+    for place, kind in enumerate((np.uint8, np.int16, np.int32, np.uint16, np.int64, np.float32, np.float64, np.int8))
 }
-"""The numbers of formats in C."""
+"""The numbers of formats in C; int8 are stored there plus 128."""
 
 PAYLOAD_FORMATS = frozenset(map(np.dtype, (np.uint8, np.int16, np.int32)))
 """Formats of payloads that kernels read."""
@@ -137,6 +137,17 @@ class PackedRows(Structure):
     )
 
 
+class PackedTaps(Structure):
+    """Weights of a depthwise convolution (:func:`snn_deploy_cpu.kernels.packing.pack_taps`), and the format of its sums."""
+
+    _fields_ = (
+        ("weights", c_void_p),
+        ("places", c_void_p),
+        ("count", c_int64),
+        ("format", c_int32),
+    )
+
+
 class EventCounting(Structure):
     """What :meth:`snn_deploy_cpu.kernels.library.Kernels.count_events` reads and writes."""
 
@@ -144,16 +155,4 @@ class EventCounting(Structure):
         *((name, c_void_p) for name in ("payloads", "counts", "events", "channel_max", "least", "nonzero")),
         *((name, c_int64) for name in ("steps", "size", "channels", "begin", "end")),
         *((name, c_int32) for name in ("payload_format", "count_format", "event_format", "bytes_hold_sums")),
-    )
-
-
-class Pooling(Structure):
-    """What :meth:`snn_deploy_cpu.kernels.library.Kernels.sum_pool` reads and writes."""
-
-    _fields_ = (
-        *((name, c_void_p) for name in ("x", "weights", "out")),
-        *((name, c_int64) for name in ("count", "height", "width", "channels")),
-        *((name, PairField) for name in ("kernel", "strides", "dilations")),
-        *((name, c_int64) for name in ("rows", "columns")),
-        *((name, c_int32) for name in ("format", "out_format")),
     )

@@ -1,7 +1,10 @@
 /* Direct convolution: every payload times every weight, a tile of sums in registers until it is complete.
  *
- * Rows of the input are copied into a ring buffer with zeros beside them, so that no position asks where the map ends. */
+ * Rows of the input are copied into a ring buffer with zeros beside them, so that no position asks where the map ends. What
+ * positions without payloads would add is left out. Signed bytes are multiplied as unsigned ones, 128 more than they are; what
+ * that adds to the sums, 128 times the weights, is the same everywhere and is what they begin with. */
 #include "direct_conv.h"
+#include "reach.h"
 
 /* The row's runs of neighbouring words: where their weights begin in a tile, and the byte of the ring where the payloads of
  * position 0 begin. A run is a row of the kernel, or a single tap where columns are dilated. */
@@ -9,9 +12,17 @@ typedef struct {
     int64_t word, offset;
 } run;
 
+/* Copies of input rows, of `row_bytes` each, in which the map begins `begin` bytes on; `slots` rows are there at a time, and
+ * one of zeros behind them. `spans` are the first and the last pixel of each that are not 0. */
+typedef struct {
+    uint8_t *data;
+    int64_t *present, (*spans)[2], slots, row_bytes, begin, words; /* words of a pixel */
+} row_ring;
+
 typedef struct {
     const packed_weights *weights;
     const run *runs;
+    const vector *initial; /* the sums of a tile begin with them */
     int64_t n_runs, run_words, records, tiles, pitch, first, last; /* positions first .. last */
     const uint8_t *ring;
 } row_of_tiles;
@@ -26,40 +37,97 @@ void copy_payloads(void *restrict target, int format, const maps *x, int64_t n, 
         for (int64_t pixel = 0; pixel < x->width; pixel++)                                                             \
             for (int64_t c = 0; c < channels; c++)                                                                     \
                 put(target, pixel * pitch + c, TO, get(line, pixel * channels + c, FROM));
-    switch (x->format * 2 + (format == I16)) {
-    case U8 * 2: COPY(U8, U8) break;
-    case I16 * 2: COPY(I16, U8) break;
-    case I32 * 2: COPY(I32, U8) break;
-    case U8 * 2 + 1: COPY(U8, I16) break;
-    case I16 * 2 + 1: COPY(I16, I16) break;
-    default: COPY(I32, I16)
+    switch (x->format * 3 + (format == I16 ? 1 : format == X8 ? 2 : 0)) {
+    case U8 * 3: COPY(U8, U8) break;
+    case I16 * 3: COPY(I16, U8) break;
+    case I32 * 3: COPY(I32, U8) break;
+    case U8 * 3 + 1: COPY(U8, I16) break;
+    case I16 * 3 + 1: COPY(I16, I16) break;
+    case I32 * 3 + 1: COPY(I32, I16) break;
+    case U8 * 3 + 2: COPY(U8, X8) break;
+    case I16 * 3 + 2: COPY(I16, X8) break;
+    default: COPY(I32, X8)
     }
 #undef COPY
 }
 
-static void fill_ring(const maps *x, int64_t n, int64_t row, const geometry *g, int format, uint8_t *ring, int64_t *present,
-                      int64_t slots, int64_t row_bytes, int64_t begin, int64_t pitch) {
-    for (int64_t h = 0; h < g->kernel[Y]; h++) {
-        const int64_t y = row * g->strides[Y] - g->pads[Y] + h * g->dilations[Y];
-        if (y < 0 || y >= x->height || present[y % slots] == y) continue;
-        copy_payloads(ring + y % slots * row_bytes + begin, format, x, n, y, pitch);
-        present[y % slots] = y;
-    }
+static bool allocate(row_ring *ring, vector **initial, run **runs, const maps *x, const packed_weights *weights,
+                     const geometry *g, int64_t left, int64_t stop) {
+    ring->words = ceil_div(x->channels, WORD_BYTES / bytes_of(weights->format));
+    ring->slots = g->dilations[Y] * (g->kernel[Y] - 1) + 1;
+    ring->row_bytes = (left + MAX(x->width, stop)) * ring->words * WORD_BYTES;
+    ring->begin = left * ring->words * WORD_BYTES;
+    const size_t size = (size_t)((ring->slots + 1) * ring->row_bytes), sums = (size_t)(weights->tiles * weights->vectors);
+    ring->data = malloc(size);
+    ring->present = malloc((size_t)ring->slots * sizeof *ring->present);
+    ring->spans = malloc((size_t)ring->slots * sizeof *ring->spans);
+    *initial = aligned_alloc(sizeof(vector), sums * sizeof(vector));
+    *runs = malloc((size_t)(g->kernel[Y] * g->kernel[X]) * sizeof **runs);
+    if (!ring->data || !ring->present || !ring->spans || !*initial || !*runs) return false;
+    memset(ring->data, weights->format == X8 ? EXCESS : 0, size);
+    memset(*initial, 0, sums * sizeof(vector));
+    return true;
 }
 
-static int64_t list_runs(run *runs, int64_t row, int64_t height, const geometry *g, int64_t words, int64_t slots,
-                         int64_t row_bytes, int64_t left) {
+/* Copies the input rows that positions `row` read and that are not there; the first and the last of these positions that any
+ * payload reaches become `reached`. */
+static void fill_ring(const maps *x, int64_t n, int64_t row, const geometry *g, int format, row_ring *ring,
+                      int64_t reached[2]) {
+    int64_t span[2] = {x->width, -1};
+    for (int64_t h = 0; h < g->kernel[Y]; h++) {
+        const int64_t y = row * g->strides[Y] - g->pads[Y] + h * g->dilations[Y], slot = y % ring->slots;
+        if (y < 0 || y >= x->height) continue;
+        if (ring->present[slot] != y) {
+            const int64_t pitch = ring->words * WORD_BYTES / bytes_of(format);
+            copy_payloads(ring->data + slot * ring->row_bytes + ring->begin, format, x, n, y, pitch);
+            find_span(x, n, y, ring->spans[slot]);
+        }
+        ring->present[slot] = y;
+        span[0] = MIN(span[0], ring->spans[slot][0]), span[1] = MAX(span[1], ring->spans[slot][1]);
+    }
+    find_reached(span, g, reached);
+}
+
+/* Rows outside the map are left out, or, where 0 is stored as another number, read as the row of zeros. */
+static int64_t list_runs(run *runs, int64_t row, int64_t height, const geometry *g, const row_ring *ring, bool whole) {
     const int64_t taps = g->dilations[X] == 1 ? g->kernel[X] : 1;
     int64_t count = 0;
     for (int64_t h = 0; h < g->kernel[Y]; h++) {
         const int64_t y = row * g->strides[Y] - g->pads[Y] + h * g->dilations[Y];
-        for (int64_t w = 0; w < g->kernel[X] && 0 <= y && y < height; w += taps) {
-            const int64_t pixel = left - g->pads[X] + w * g->dilations[X];
-            runs[count].word = (h * g->kernel[X] + w) * words;
-            runs[count++].offset = y % slots * row_bytes + pixel * words * WORD_BYTES;
+        const bool inside = 0 <= y && y < height;
+        for (int64_t w = 0; w < g->kernel[X] && (inside || whole); w += taps) {
+            const int64_t slot = inside ? y % ring->slots : ring->slots;
+            runs[count].word = (h * g->kernel[X] + w) * ring->words;
+            runs[count++].offset =
+                slot * ring->row_bytes + ring->begin + (w * g->dilations[X] - g->pads[X]) * ring->words * WORD_BYTES;
         }
     }
     return count;
+}
+
+/* Makes `initial` what the zeros of X8 add too much: the sums of a position that sees nothing else, subtracted. */
+INLINE void take_off_excess(vector *initial, const row_of_tiles *job, const row_ring *ring, int count) {
+    const uint8_t *zeros = ring->data + ring->slots * ring->row_bytes;
+    for (int64_t tile = 0; tile < job->tiles; tile++) {
+        vector total[MR][NR];
+        int32_t sums[NR * LANES];
+        for (int m = 0; m < MR; m++)
+            for (int v = 0; v < count; v++) total[m][v] = ZEROS;
+        for (int64_t word = 0; word < job->records; word += job->run_words)
+            accumulate(total, (const vector *)job->weights->data + (tile * job->records + word) * count, zeros, 0,
+                       job->run_words, job->weights->depth, count, false);
+        memcpy(sums, total[0], (size_t)count * sizeof(vector));
+        for (int64_t i = 0; i < (int64_t)count * LANES; i++) sums[i] = -sums[i];
+        memcpy(initial + tile * count, sums, (size_t)count * sizeof(vector));
+    }
+}
+
+static void prepare_excess(vector *initial, const row_of_tiles *job, const row_ring *ring) {
+    switch (job->weights->vectors) {
+    case 1: take_off_excess(initial, job, ring, 1); break;
+    case 2: take_off_excess(initial, job, ring, 2); break;
+    default: take_off_excess(initial, job, ring, NR);
+    }
 }
 
 INLINE void convolve_row(const row_of_tiles *job, const geometry *g, const currents *target, int64_t slot, int64_t line,
@@ -72,7 +140,7 @@ INLINE void convolve_row(const row_of_tiles *job, const geometry *g, const curre
         for (int64_t column = job->first; column < job->last; column += MR) {
             vector total[MR][NR];
             for (int m = 0; m < MR; m++)
-                for (int v = 0; v < count; v++) total[m][v] = ZEROS;
+                for (int v = 0; v < count; v++) total[m][v] = job->initial[tile * count + v];
             for (int64_t j = 0; j < job->n_runs; j++)
                 accumulate(total, weights + job->runs[j].word * count, job->ring + job->runs[j].offset + column * job->pitch,
                            job->pitch, job->run_words, depth, count, wide);
@@ -106,32 +174,35 @@ static void convolve_rows(const row_of_tiles *job, const geometry *g, const curr
 
 EXPORT int64_t direct_conv(const maps *x, const packed_weights *weights, const geometry *g, const currents *target,
                            const neurons *cells) {
-    const int64_t per_word = WORD_BYTES / bytes_of(weights->format), words = ceil_div(x->channels, per_word);
     const int64_t *phases = g->phases, *crop = g->crop, taps = g->dilations[X] == 1 ? g->kernel[X] : 1;
     const int64_t first = crop[X] / phases[X], last = ceil_div(target->columns + crop[X], phases[X]);
-    const int64_t slots = g->dilations[Y] * (g->kernel[Y] - 1) + 1, left = MAX(g->pads[X] - first * g->strides[X], 0);
+    const int64_t left = MAX(g->pads[X] - first * g->strides[X], 0);
     /* the last tile of positions reads beyond the last one's window */
     const int64_t stop = (last + MR - 2) * g->strides[X] - g->pads[X] + (g->kernel[X] - 1) * g->dilations[X] + 1;
-    const int64_t row_bytes = (left + MAX(x->width, stop)) * words * WORD_BYTES;
-    uint8_t *ring = calloc((size_t)(slots * row_bytes), 1);
-    int64_t *present = malloc((size_t)slots * sizeof *present);
-    run *runs = malloc((size_t)(g->kernel[Y] * g->kernel[X]) * sizeof *runs);
-    int64_t saturated = ring && present && runs ? 0 : OUT_OF_MEMORY;
-    row_of_tiles job = {weights, runs, 0, words * taps, g->kernel[Y] * g->kernel[X] * words, weights->tiles,
-                        g->strides[X] * words * WORD_BYTES, first, last, ring};
+    const bool excess = weights->format == X8;
+    row_ring ring = {0};
+    vector *initial = NULL;
+    run *runs = NULL;
+    int64_t saturated = allocate(&ring, &initial, &runs, x, weights, g, left, stop) ? 0 : OUT_OF_MEMORY;
+    row_of_tiles job = {weights, runs, initial, 0, ring.words * taps, g->kernel[Y] * g->kernel[X] * ring.words,
+                        weights->tiles, g->strides[X] * ring.words * WORD_BYTES, first, last, ring.data};
+    if (excess && !saturated) prepare_excess(initial, &job, &ring);
     for (int64_t n = 0; n < x->count && saturated >= 0; n++) {
-        for (int64_t s = 0; s < slots; s++) present[s] = -1;
+        for (int64_t s = 0; s < ring.slots; s++) ring.present[s] = -1;
         for (int64_t row = (target->row_begin + crop[Y]) / phases[Y];
              row < ceil_div(target->row_begin + target->rows + crop[Y], phases[Y]); row++) {
-            const int64_t line = row * phases[Y] - crop[Y] - target->row_begin;
-            fill_ring(x, n, row, g, weights->format, ring, present, slots, row_bytes, left * words * WORD_BYTES,
-                      words * per_word);
-            job.n_runs = list_runs(runs, row, x->height, g, words, slots, row_bytes, left);
-            convolve_rows(&job, g, target, n % target->slots, line);
+            const int64_t line = row * phases[Y] - crop[Y] - target->row_begin, slot = n % target->slots;
+            int64_t reached[2];
+            fill_ring(x, n, row, g, weights->format, &ring, reached);
+            job.first = MAX(reached[0], first), job.last = MIN(reached[1] + 1, last);
+            if (job.first >= job.last && target->overwrite && may_skip(cells)) continue;
+            if (target->overwrite && (job.first > first || job.last < last)) clear_lines(target, slot, line, phases[Y]);
+            job.n_runs = list_runs(runs, row, x->height, g, &ring, excess);
+            if (job.first < job.last) convolve_rows(&job, g, target, slot, line);
             saturated += step_rows(cells, target, n, line, phases[Y]);
         }
     }
-    free(ring), free(present), free(runs);
+    free(ring.data), free(ring.present), free(ring.spans), free(initial), free(runs);
     return saturated;
 }
 

@@ -20,8 +20,9 @@
 
 enum { STATE_MAX = (1 << 23) - 1, OUT_OF_MEMORY = -1, Y = 0, X = 1 };
 
-/* Formats of numbers in memory. */
-enum { U8, I16, I32, U16, I64, F32, F64 };
+/* Formats of numbers in memory. X8, excess 128: a signed byte plus 128, as an unsigned one. */
+enum { U8, I16, I32, U16, I64, F32, F64, X8 };
+enum { EXCESS = 128 };
 
 typedef struct {
     const void *data;
@@ -77,7 +78,7 @@ INLINE int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 INLINE int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 
 INLINE int64_t bytes_of(int format) {
-    return format == U8 ? 1 : format == I16 || format == U16 ? 2 : format == I64 || format == F64 ? 8 : 4;
+    return format == U8 || format == X8 ? 1 : format == I16 || format == U16 ? 2 : format == I64 || format == F64 ? 8 : 4;
 }
 
 INLINE const void *row_of(const maps *x, int64_t n, int64_t y) {
@@ -97,6 +98,7 @@ INLINE int64_t get(const void *numbers, int64_t i, int format) {
 INLINE void put(void *numbers, int64_t i, int format, int64_t value) {
     switch (format) {
     case U8: ((uint8_t *)numbers)[i] = (uint8_t)value; break;
+    case X8: ((uint8_t *)numbers)[i] = (uint8_t)(value + EXCESS); break;
     case I16: ((int16_t *)numbers)[i] = (int16_t)value; break;
     case U16: ((uint16_t *)numbers)[i] = (uint16_t)value; break;
     case I64: ((int64_t *)numbers)[i] = value; break;

@@ -11,21 +11,20 @@ import os
 from ctypes import CDLL, Structure, byref, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from snn_deploy.arrays import Array
 from snn_deploy.errors import BackendUnavailableError
 from snn_deploy_cpu.kernels.arguments import (
-    PAYLOAD_FORMATS,
     ConvGeometry,
     Currents,
     EventCounting,
     PackedRows,
+    PackedTaps,
     PackedWeights,
-    PairField,
     PayloadMaps,
-    Pooling,
     ThresholdCells,
     UpsampleGeometry,
     address_of,
@@ -38,7 +37,16 @@ INSTRUCTION_SETS = ("baseline", "avx2", "avx512vnni")
 
 VARIABLE = "SNN_DEPLOY_INSTRUCTION_SET"
 
-CONVOLUTIONS = ("direct_conv", "upsampled_direct_conv", "sparse_conv", "upsampled_sparse_conv")
+PackedKernel: TypeAlias = PackedWeights | PackedRows | PackedTaps
+"""Weights as a convolution reads them, which say which one."""
+
+CONVOLUTIONS: dict[tuple[type[Structure], type[Structure]], str] = {
+    (PackedWeights, ConvGeometry): "direct_conv",
+    (PackedWeights, UpsampleGeometry): "upsampled_direct_conv",
+    (PackedRows, ConvGeometry): "sparse_conv",
+    (PackedRows, UpsampleGeometry): "upsampled_sparse_conv",
+    (PackedTaps, ConvGeometry): "depthwise_conv",
+}
 
 
 class Kernels:
@@ -52,12 +60,11 @@ class Kernels:
         path = library_path(instruction_set)
         self._library = CDLL(str(path))
         _check_sources(self._library, path)
-        for name in CONVOLUTIONS:
+        for name in CONVOLUTIONS.values():
             self._declare(name, *[c_void_p] * 5)
         self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
         self._declare("step_once", c_void_p, c_void_p, *[c_int64] * 2)
         self._declare("count_events", c_void_p)
-        self._declare("sum_pool", c_void_p)
         self._declare("gather_pixels", *[c_void_p] * 3, *[c_int64] * 4)
         for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set"):
             self._declare(name)
@@ -79,7 +86,7 @@ class Kernels:
     def convolve(
         self,
         x: Array,
-        weights: PackedWeights | PackedRows,
+        weights: PackedKernel,
         geometry: ConvGeometry | UpsampleGeometry,
         currents: Currents,
         cells: ThresholdCells | None,
@@ -88,10 +95,9 @@ class Kernels:
 
         Returns how many membranes left 24 bits.
         """
-        sparse, upsampled = isinstance(weights, PackedRows), isinstance(geometry, UpsampleGeometry)
         arguments: tuple[Structure, ...] = (PayloadMaps.of(x), weights, geometry, currents)
         stepped = None if cells is None else byref(cells)
-        return self._call(CONVOLUTIONS[2 * sparse + upsampled], *map(byref, arguments), stepped)
+        return self._call(CONVOLUTIONS[type(weights), type(geometry)], *map(byref, arguments), stepped)
 
     def step_many(self, cells: ThresholdCells, currents: Array, begin: int, steps: int) -> int:
         """Step neurons ``begin`` ... by ``currents`` (T or 1, n) float32; returns how many membranes left 24 bits."""
@@ -120,25 +126,6 @@ class Kernels:
         )
         self._call("count_events", byref(job))
         return largest, int(least[0]), int(nonzero[0])
-
-    def sum_pool(
-        self, x: Array, weights: Array, strides: tuple[int, int], dilations: tuple[int, int], out: Array
-    ) -> None:
-        """``out[n, i, j, c] = sum weights[h, w, c] * x[n, i s_y + h d_y, j s_x + w d_x, c]``.
-
-        ``x`` and ``out`` (N, H, W, C) uint8, int16 or int32, ``out`` maybe float32; ``weights`` (K_h, K_w, C) int32.
-        Exact where 32 bits hold all sums. :class:`ValueError` for other formats.
-        """
-        if x.dtype not in PAYLOAD_FORMATS or out.dtype not in {*PAYLOAD_FORMATS, np.dtype(np.float32)}:
-            raise ValueError(f"sums of {x.dtype} as {out.dtype}; kernels sum uint8, int16 and int32")
-        job = Pooling(
-            *map(address_of, (x, weights, out)),
-            *x.shape,
-            *(PairField(*pair) for pair in (weights.shape[:2], strides, dilations)),
-            *out.shape[1:3],
-            *map(format_of, (x.dtype, out.dtype)),
-        )
-        self._call("sum_pool", byref(job))
 
     def gather_pixels(self, x: Array, indices: Array, out: Array) -> None:
         """``out[n, p] = x[n, indices[p]]``, whole pixels: ``x`` (N, H * W, C), ``out`` (N, P, C) of the same format."""

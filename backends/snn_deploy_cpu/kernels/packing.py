@@ -12,7 +12,7 @@ WORD_BYTES = 4
 ROW_GROUP = 16
 """Rows of weights are a multiple of so many wide."""
 
-TILE_CHANNELS = {np.uint8: 128, np.int16: 64}
+TILE_CHANNELS: dict[type[np.generic], int] = {np.uint8: 128, np.int16: 64}
 """Most output channels that events are added to at once, for each format of payloads: 8 registers of AVX2."""
 
 ALIGNMENT = 64
@@ -35,7 +35,7 @@ def pack_tiles(weight: Array, lanes: int, max_vectors: int) -> Array:
     return align(split.transpose(0, 5, 6, 3, 1, 2, 4))
 
 
-def pack_rows(weight: Array, payload: type[np.uint8] | type[np.int16], interleaves: bool) -> Array:
+def pack_rows(weight: Array, payload: type[np.generic], interleaves: bool) -> Array:
     """``weight`` (O, I, K_h, K_w) as (tile, h, w, input, output), int8 for uint8 payloads, int16 for int16, zeros beside it.
 
     Where kernels ``interleaves`` two rows, the second and third quarter of every 32 bytes change places: unpack
@@ -54,6 +54,16 @@ def pack_rows(weight: Array, payload: type[np.uint8] | type[np.int16], interleav
         order[: whole.size] = whole.swapaxes(1, 2).reshape(-1)
         rows = rows[..., order]
     return align(rows)
+
+
+def pack_taps(weight: Array) -> tuple[Array, Array]:
+    """Depthwise ``weight`` (C, 1, K_h, K_w) as (taps, C) int32, and the rows and columns of these taps (taps, 2) int64.
+
+    Taps that no channel has a weight for are left out.
+    """
+    places = np.argwhere(weight[:, 0].any(axis=0))
+    taps = weight[:, 0, places[:, 0], places[:, 1]].T
+    return np.ascontiguousarray(taps, np.int32), np.ascontiguousarray(places, np.int64)
 
 
 def align(numbers: Array) -> Array:

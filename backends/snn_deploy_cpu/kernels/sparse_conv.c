@@ -3,6 +3,7 @@
  * The payloads of an input row that are not 0 are listed once; a position then adds, for each row of the kernel, the rows of
  * weights of one run of that list, in sums that stay in registers until they are complete. */
 #include "sparse_conv.h"
+#include "reach.h"
 
 /* A run of listed events that a row of positions adds: the list of its input row, the first column from that of position 0
  * on, and the row of weights of input 0 there. */
@@ -303,7 +304,7 @@ static void release(workspace *space) {
 }
 
 /* The first and the last pixel of a list that have events; an empty list has none from its end to before its beginning. */
-static void find_span(const event_list *list, int64_t width, int64_t span[2]) {
+static void find_list_span(const event_list *list, int64_t width, int64_t span[2]) {
     span[0] = width, span[1] = -1;
     if (!list->starts[width]) return;
     for (span[0] = 0; !list->starts[span[0] + 1];) span[0]++;
@@ -321,22 +322,14 @@ static int64_t list_rows(workspace *space, const maps *x, int64_t n, int64_t row
         const int64_t slot = y % space->slots;
         if (space->listed[slot] != y) {
             list_events(x, n, y, rows, space->lists[slot]);
-            find_span(&space->lists[slot], x->width, space->spans[slot]);
+            find_list_span(&space->lists[slot], x->width, space->spans[slot]);
         }
         space->listed[slot] = y;
         first = MIN(first, space->spans[slot][0]), last = MAX(last, space->spans[slot][1]);
         entries += space->lists[slot].starts[x->width];
     }
-    reached[0] = last < first ? 1 : ceil_div(first + g->pads[X] - (g->kernel[X] - 1) * g->dilations[X], g->strides[X]);
-    reached[1] = last < first ? 0 : floor_div(last + g->pads[X], g->strides[X]);
+    find_reached((int64_t[2]){first, last}, g, reached);
     return entries;
-}
-
-/* Currents 0 for the pixels of a row of positions whose first line is `line`. */
-static void clear_lines(const currents *target, int64_t slot, int64_t line, int64_t lines) {
-    const int64_t size = target->columns * target->channels, first = MAX(line, 0), last = MIN(line + lines, target->rows);
-    if (first < last)
-        memset(target->out + (slot * target->rows + first) * size, 0, (size_t)((last - first) * size) * sizeof(float));
 }
 
 static int64_t list_runs(workspace *space, const maps *x, int64_t row, int64_t tile, const packed_rows *rows,

@@ -13,8 +13,9 @@ import numpy as np
 from snn_deploy.arrays import Array
 from snn_deploy.network.kernels import SpatialKernel
 from snn_deploy_cpu.conv.geometry import Convolution, Maps, padded_crop
-from snn_deploy_cpu.kernels.arguments import PAYLOAD_FORMATS
+from snn_deploy_cpu.kernels.arguments import PAYLOAD_FORMATS, Currents, PackedTaps, address_of, format_of
 from snn_deploy_cpu.kernels.library import select_kernels
+from snn_deploy_cpu.kernels.packing import pack_taps
 from snn_deploy_cpu.neurons.protocol import Integers
 
 
@@ -38,7 +39,8 @@ class SumPooling:
 
     def __init__(self, conv: Convolution, exponent: int) -> None:
         self._conv = conv
-        self._taps = np.ascontiguousarray(conv.weight[:, 0].transpose(1, 2, 0).astype(np.int32) << exponent)
+        self._taps = conv.weight[:, 0].transpose(1, 2, 0).astype(np.int32) << exponent
+        self._packed = pack_taps(conv.weight.astype(np.int32) << exponent)
 
     @property
     def kernel(self) -> tuple[Convolution, Array]:
@@ -48,11 +50,13 @@ class SumPooling:
     def __call__(self, x: Maps, out: Integers) -> None:
         """Write the sums into ``out``."""
         conv, (_, height, width, _) = self._conv, out.shape
-        part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
         kernels = select_kernels()
         if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS:
-            kernels.sum_pool(np.ascontiguousarray(part), self._taps, conv.strides, conv.dilations, out)
+            weights, places = self._packed
+            packed = PackedTaps(address_of(weights), address_of(places), len(weights), format_of(out.dtype))
+            kernels.convolve(x, packed, conv.geometry, Currents.of(out, 0, 1.0, overwrite=True), None)
             return
+        part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
         total = np.zeros(out.shape, np.int32)
         for h, w in np.ndindex(self._taps.shape[:2]):
             total += conv.tap_view(part, (h, w), (height, width)) * self._taps[h, w]

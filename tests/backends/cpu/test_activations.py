@@ -69,7 +69,7 @@ def test_stats_are_measured_unless_they_are_known() -> None:
     payloads.set_stats("a", known)
     assert payloads.stats("a") is known
     measured = payloads.stats("b")
-    assert (measured.channel_max.tolist(), measured.minimum, measured.nonzero, measured.size) == ([7, 0], -3, 2, 4)
+    assert (measured.magnitudes.tolist(), measured.minimum, measured.nonzero, measured.size) == ([7, 3], -3, 2, 4)
     assert payloads.stats("b") is measured
 
 
@@ -102,12 +102,13 @@ def test_count_events(dtype: str, least: int, most: int, images: int, channels: 
     np.testing.assert_array_equal(buffers.events, np.count_nonzero(payloads, axis=0))
 
     stats = PayloadStats.merged([part for part in parts if part is not None])
-    np.testing.assert_array_equal(stats.channel_max, np.maximum(payloads.max((0, 1, 2, 3)), 0))
+    magnitudes = np.maximum(payloads.max((0, 1, 2, 3)), -min(int(payloads.min()), 0))
+    np.testing.assert_array_equal(stats.magnitudes, magnitudes)
     assert stats.minimum == min(payloads.min(), 0)
     density = np.count_nonzero(payloads) / payloads.size
     assert stats.density == pytest.approx(density, rel=0.1 if instruction_set == "numpy" else 1e-12)
     sampled = PayloadStats.of(payloads.reshape(-1, *shape[1:]))
-    np.testing.assert_array_equal(sampled.channel_max, payloads.max((0, 1, 2, 3)))
+    np.testing.assert_array_equal(sampled.magnitudes, magnitudes)
     assert sampled.minimum == min(payloads.min(), 0)
     # a sample of 4096 of which a fifth is not 0 has a standard deviation of 3 % of the density
     assert sampled.density == pytest.approx(density, rel=0.1)

@@ -10,18 +10,18 @@ from snn_deploy_cpu.conv.payload_stats import SAMPLE, PayloadStats
 def test_limits_of_channels(dtype: str) -> None:
     x = np.array([[[[1, 0, 9], [4, 0, 2]]], [[[0, 0, 7], [3, 0, 0]]]], dtype)
     stats = PayloadStats.of(x)
-    assert (stats.channel_max.tolist(), stats.minimum, stats.nonzero, stats.size) == ([4, 0, 9], 0, 6, 12)
-    assert stats.channel_max.dtype == np.int64
+    assert (stats.magnitudes.tolist(), stats.minimum, stats.nonzero, stats.size) == ([4, 0, 9], 0, 6, 12)
+    assert stats.magnitudes.dtype == np.int64
     assert stats.density == 0.5
     if dtype != "u1":
         stats = PayloadStats.of(-x)
-        assert (stats.channel_max.tolist(), stats.minimum, stats.nonzero) == ([0, 0, 0], -9, 6)
+        assert (stats.magnitudes.tolist(), stats.minimum, stats.nonzero) == ([9, 9, 9], -9, 6)
 
 
 def test_merged_limits_are_those_of_all_parts() -> None:
     parts = [PayloadStats(np.array([3, 8]), -1, 5, 10), PayloadStats(np.array([4, 2]), 0, 1, 40)]
     merged = PayloadStats.merged(parts)
-    assert (merged.channel_max.tolist(), merged.minimum, merged.nonzero, merged.size) == ([4, 8], -1, 6, 50)
+    assert (merged.magnitudes.tolist(), merged.minimum, merged.nonzero, merged.size) == ([4, 8], -1, 6, 50)
     assert merged.density == 6 / 50
 
 
