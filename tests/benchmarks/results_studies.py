@@ -164,10 +164,10 @@ def studies() -> tuple[Study, ...]:
     def learned(levels: int, training: str) -> Row:
         return Row(tuned_exact.format(levels), preset("exact", levels=levels), training)
 
-    def limited(share: float, training: str, *, fused: bool = False) -> Row:
+    def limited(share: float, training: str, *, levels: int = 127, fused: bool = False) -> Row:
         kind = "fused, " * fused
-        name = f"exact, N = 127, {kind}fine-tuned to {share:.2f} operations per MAC of the conversion"
-        return Row(name, preset("exact", fuse_upsampling=fused), f"--operations {share} {training}")
+        name = f"exact, N = {levels}, {kind}fine-tuned to {share:.2f} operations per MAC of the conversion"
+        return Row(name, preset("exact", levels=levels, fuse_upsampling=fused), f"--operations {share} {training}")
 
     bits = tuple(
         Row(f"{bits} bits, {name}", preset("exact", weight_bits=bits, **changes))
@@ -212,9 +212,8 @@ def studies() -> tuple[Study, ...]:
     fused = Row("exact, N = 127, fused", preset("exact", fuse_upsampling=True))
     streets = (
         limited(0.3, "--iterations 200 --rate 1e-3 --check-every 50", fused=True),
-        limited(0.25, "--iterations 200 --rate 1e-3 --check-every 50", fused=True),
         limited(0.2, "--iterations 400 --rate 1e-3 --check-every 100", fused=True),
-        fitted(2, "--rate 1e-3 --iterations 100 --check-every 50"),
+        limited(0.2, "--iterations 400 --rate 2e-3 --check-every 100", levels=15, fused=True),
     )
     return (
         gray,
