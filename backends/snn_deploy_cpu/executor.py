@@ -188,7 +188,8 @@ class NeuronRunner:
         # a compiled convolution last: it may step the neurons as rows are complete
         self._addends = sorted(addends, key=lambda addend: addend.conv is not None)
         self._payloads = activations.buffer(self.name, outputs, self._chunk, layer.formats.payload)
-        self._fused = self._addends[-1].conv if self._once is None and layer.neurons.fuses and addends else None
+        fuses = self._once is not None or layer.neurons.fuses
+        self._fused = self._addends[-1].conv if fuses and addends else None
         all_compiled = self._fused is not None and self._addends[0].conv is not None
         self._block = min(FUSED_BLOCK_BYTES, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
         self.compiled |= {addend.conv.name for addend in addends if addend.conv is not None}
@@ -235,7 +236,8 @@ class NeuronRunner:
         maps, driven_steps = slice(low * images, high * images), max(self._driven_steps - step - low, 0)
         if self._fused is not None and isinstance(layer.neurons, ThresholdNeurons):
             *others, last = self._addends
-            neurons = layer.neurons.fused(self._v, self._second, self._drive, driven_steps, images, out)
+            v, driven = (self._v, driven_steps) if self._once is None else (None, 1)
+            neurons = layer.neurons.fused(v, self._second, self._drive, driven, images, out)
             total = _current(others, maps, row_begin, row_end)
             return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons)
         total = _current(self._addends, maps, row_begin, row_end)

@@ -67,8 +67,9 @@ class CompiledConv(ABC):
 
     def accumulate(self, total: Maps | None, x: Maps, row_begin: int, row_end: int) -> Maps:
         """The currents (N, row_end - row_begin, W', C') of rows of the target, added to ``total`` where there is one."""
-        out = self._currents(x.shape[0], row_end - row_begin) if total is None else total
-        self._compute(x, out, row_begin, total is None, None)
+        rows = row_end - row_begin
+        out = self._currents(x.shape[0], rows) if total is None else total
+        self._compute(x, out, row_begin, rows, total is None, None)
         return out
 
     def accumulate_and_fire(
@@ -78,18 +79,26 @@ class CompiledConv(ABC):
 
         Returns how many membranes left 24 bits.
         """
-        # the currents of one map are enough: they are used up before the next map's are written
-        out = self._currents(1, row_end - row_begin) if total is None else total
-        return self._compute(x, out, row_begin, total is None, cells)
+        rows = row_end - row_begin
+        # the currents of one map, or of one row, are enough: they are used up before the next one's are written
+        out = self._currents(1, 1 if self._completes_rows else rows) if total is None else total
+        return self._compute(x, out, row_begin, rows, total is None, cells)
 
     def _currents(self, count: int, rows: int) -> Maps:
         """Currents of so many rows of so many maps, not set."""
         return np.empty((count, rows, self.task.size[1], self.task.channels), np.float32)
 
-    def _compute(self, x: Maps, out: Maps, row_begin: int, overwrite: bool, cells: ThresholdCells | None) -> int:
+    @property
+    def _completes_rows(self) -> bool:
+        """Whether the currents of a row are complete before those of the next one begin."""
+        return self.task.conv.phases[0] == 1
+
+    def _compute(
+        self, x: Maps, out: Maps, row_begin: int, rows: int, overwrite: bool, cells: ThresholdCells | None
+    ) -> int:
         task = self.task
         geometry = task.conv.geometry if task.upsampled is None else task.upsampled.geometry
-        currents = Currents.of(out, row_begin, float(task.scale), overwrite)
+        currents = Currents.of(out, row_begin, rows, float(task.scale), overwrite)
         return self.kernels.convolve(x, self.weights, geometry, currents, cells)
 
     @property

@@ -53,6 +53,11 @@ class SparseConv(CompiledConv):
         tiles, width = packed.shape[0], packed.shape[-1]
         return PackedRows(address_of(packed), tiles, width, PairField(*self.part), format_of(self.payload))
 
+    @property
+    def _completes_rows(self) -> bool:
+        # every tile of outputs goes through the whole map
+        return super()._completes_rows and (self.task.upsampled is not None or self.weights.tiles == 1)
+
     def _pack(self) -> Array:
         return pack_rows(self.task.conv.weight, self.payload, self.kernels.interleaves_rows)
 

@@ -79,8 +79,9 @@ class UpsampleGeometry(Structure):
 class Currents(Structure):
     """Where currents are written: ``out`` (n_slots, rows, W', C') float32, whose row 0 is row ``row_begin`` of the target.
 
-    One slot for each map, or a single one that maps share where currents are used up at once. Sums times ``scale``, a
-    power of two, are written where ``overwrite``, and added to what stands there otherwise.
+    One slot for each map, or a single one that maps share where currents are used up at once; rows begin ``pitch`` numbers
+    apart, 0 where they share one place, too. Sums times ``scale``, a power of two, are written where ``overwrite``, and added
+    to what stands there otherwise.
     """
 
     _fields_ = (
@@ -90,14 +91,17 @@ class Currents(Structure):
         ("columns", c_int64),
         ("channels", c_int64),
         ("row_begin", c_int64),
+        ("pitch", c_int64),
         ("scale", c_float),
         ("overwrite", c_int32),
     )
 
     @classmethod
-    def of(cls, out: Array, row_begin: int, scale: float, overwrite: bool) -> Currents:
-        """Those that are written into ``out``."""
-        return cls(address_of(out), *out.shape, row_begin, scale, overwrite)
+    def of(cls, out: Array, row_begin: int, rows: int, scale: float, overwrite: bool) -> Currents:
+        """``rows`` rows that are written into ``out``, which has as many, or a single one that they share."""
+        slots, held, columns, channels = out.shape
+        pitch = columns * channels if held == rows else 0
+        return cls(address_of(out), slots, rows, columns, channels, row_begin, pitch, scale, overwrite)
 
 
 class ThresholdCells(Structure):

@@ -134,7 +134,7 @@ INLINE void convolve_row(const row_of_tiles *job, const geometry *g, const curre
                          int count, bool wide) {
     const int64_t *phases = g->phases, depth = job->weights->depth, size = (int64_t)count * LANES;
     const bool whole_vectors = phases[Y] * phases[X] == 1;
-    float *line_out = target->out + (slot * target->rows + line) * target->columns * target->channels;
+    float *line_out = line_of(target, slot, line);
     for (int64_t tile = 0; tile < job->tiles; tile++) {
         const vector *weights = (const vector *)job->weights->data + tile * job->records * count;
         for (int64_t column = job->first; column < job->last; column += MR) {
@@ -153,7 +153,8 @@ INLINE void convolve_row(const row_of_tiles *job, const geometry *g, const curre
                 continue;
             }
             int32_t sums[MR][NR * LANES];
-            for (int m = 0; m < MR; m++) memcpy(sums[m], total[m], (size_t)count * sizeof(vector));
+            for (int m = 0; m < MR; m++)
+                for (int v = 0; v < count; v++) memcpy(sums[m] + v * LANES, &total[m][v], sizeof(vector));
             for (int64_t m = 0; m < MIN(MR, job->last - column); m++)
                 write_sums(target, slot, line, (column + m) * phases[X] - g->crop[X], phases, tile * size, sums[m], size,
                            target->overwrite);
@@ -216,7 +217,8 @@ INLINE void multiply_row(const packed_weights *weights, const uint8_t *row, int6
             accumulate(total, (const vector *)weights->data + tile * words * count, row + pixel * words * WORD_BYTES,
                        words * WORD_BYTES, words, weights->depth, count, wide);
             for (int m = 0; m < MR; m++)
-                memcpy(products + (pixel + m) * pitch + tile * count * LANES, total[m], (size_t)count * sizeof(vector));
+                for (int v = 0; v < count; v++)
+                    memcpy(products + (pixel + m) * pitch + (tile * count + v) * LANES, &total[m][v], sizeof(vector));
         }
 }
 

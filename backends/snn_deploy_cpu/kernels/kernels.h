@@ -43,10 +43,11 @@ typedef struct {
 } upsampling;
 
 /* Where currents are written: `out` (slots, rows, columns, channels) float32, whose row 0 is row `row_begin` of the target;
- * map n goes to slot n % slots. Sums times `scale`, a power of two, replace what stands there, or are added to it. */
+ * map n goes to slot n % slots. Rows begin `pitch` numbers apart: 0 where they are used up one by one and share one place.
+ * Sums times `scale`, a power of two, replace what stands there, or are added to it. */
 typedef struct {
     float *out;
-    int64_t slots, rows, columns, channels, row_begin;
+    int64_t slots, rows, columns, channels, row_begin, pitch;
     float scale;
     int32_t overwrite;
 } currents;
@@ -54,7 +55,8 @@ typedef struct {
 /* Multi-threshold neurons: payload = clip(floor((v + rounding) / theta), least, most), v -= payload * theta.
  * Two-sided ones where `rounding_below` is there: v stays, and their counts are those of v + rounding above zero, and those of
  * v + rounding_below, by a threshold of its own, below.
- * Coefficients have `tile` entries, a multiple of the channels, and repeat. Membranes `v` and running counts are (size,),
+ * Coefficients have `tile` entries, a multiple of the channels, and repeat. Membranes `v`, none where the only step from rest
+ * leaves none, and running counts are (size,),
  * `drive` too where `per_neuron`, else (tile,); it enters the first `driven_steps`. `payloads` are (steps, size). */
 typedef struct {
     float *v, *count;
@@ -79,6 +81,14 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 
 INLINE int64_t bytes_of(int format) {
     return format == U8 || format == X8 ? 1 : format == I16 || format == U16 ? 2 : format == I64 || format == F64 ? 8 : 4;
+}
+
+INLINE int64_t begin_of(const currents *target, int64_t slot, int64_t line) {
+    return slot * target->rows * target->columns * target->channels + line * target->pitch;
+}
+
+INLINE float *line_of(const currents *target, int64_t slot, int64_t line) {
+    return target->out + begin_of(target, slot, line);
 }
 
 INLINE const void *row_of(const maps *x, int64_t n, int64_t y) {
@@ -120,7 +130,7 @@ INLINE void write_sums(const currents *target, int64_t slot, int64_t line, int64
                        int64_t first, const int32_t *sums, int64_t size, bool overwrite) {
     const int64_t channels = target->channels, last = MIN(first + size, channels * phases[Y] * phases[X]);
     if (phases[Y] * phases[X] == 1) {
-        float *out = target->out + ((slot * target->rows + line) * target->columns + pixel) * channels + first;
+        float *out = line_of(target, slot, line) + pixel * channels + first;
         add_scaled(out, sums, last - first, target->scale, overwrite);
         return;
     }
@@ -129,7 +139,7 @@ INLINE void write_sums(const currents *target, int64_t slot, int64_t line, int64
         const int64_t count = MIN(channels - channel, last - i);
         const int64_t y = line + phase / phases[X], x = pixel + phase % phases[X];
         if (0 <= y && y < target->rows && 0 <= x && x < target->columns) {
-            float *out = target->out + ((slot * target->rows + y) * target->columns + x) * channels + channel;
+            float *out = line_of(target, slot, y) + x * channels + channel;
             add_scaled(out, sums + (i - first), count, target->scale, overwrite);
         }
         i += count;

@@ -63,7 +63,6 @@ class Kernels:
         for name in CONVOLUTIONS.values():
             self._declare(name, *[c_void_p] * 5)
         self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
-        self._declare("step_once", c_void_p, c_void_p, *[c_int64] * 2)
         self._declare("count_events", c_void_p)
         self._declare("gather_pixels", *[c_void_p] * 3, *[c_int64] * 4)
         for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set"):
@@ -102,10 +101,6 @@ class Kernels:
     def step_many(self, cells: ThresholdCells, currents: Array, begin: int, steps: int) -> int:
         """Step neurons ``begin`` ... by ``currents`` (T or 1, n) float32; returns how many membranes left 24 bits."""
         return self._call("step_many", byref(cells), address_of(currents), *currents.shape, begin, steps)
-
-    def step_once(self, cells: ThresholdCells, currents: Array, begin: int) -> int:
-        """The first and only step from rest by ``currents`` (n,) float32; returns how many membranes left 24 bits."""
-        return self._call("step_once", byref(cells), address_of(currents), currents.size, begin)
 
     def count_events(
         self, payloads: Array, counts: Array, events: Array, begin: int, end: int, channels: int, bytes_hold_sums: bool

@@ -158,7 +158,8 @@ static int32_t step_formats(const neurons *cells, group at, int64_t size, bool o
 /* Steps `first_step` .. `first_step + steps` of `n` neurons from number `begin` on; `current` (current_steps, n), where
  * step s takes row s % current_steps. Returns how many membranes left 24 bits. */
 static int64_t step_neurons(const neurons *cells, const float *current, int64_t current_steps, int64_t n, int64_t begin,
-                            int64_t first_step, int64_t steps, bool once) {
+                            int64_t first_step, int64_t steps) {
+    const bool once = !cells->v;
     int64_t saturated = 0;
     for (int64_t low = 0; low < n; low += cells->tile) {
         const int64_t size = MIN(cells->tile, n - low), here = begin + low;
@@ -183,12 +184,7 @@ static int64_t step_neurons(const neurons *cells, const float *current, int64_t 
 
 EXPORT int64_t step_many(const neurons *cells, const float *current, int64_t current_steps, int64_t n, int64_t begin,
                          int64_t steps) {
-    return step_neurons(cells, current, current_steps, n, begin, 0, steps, false);
-}
-
-/* The first and only step from rest, which leaves no membrane. */
-EXPORT int64_t step_once(const neurons *cells, const float *current, int64_t n, int64_t begin) {
-    return step_neurons(cells, current, 1, n, begin, 0, 1, true);
+    return step_neurons(cells, current, current_steps, n, begin, 0, steps);
 }
 
 int64_t step_rows(const neurons *cells, const currents *target, int64_t n, int64_t line, int64_t rows) {
@@ -196,9 +192,9 @@ int64_t step_rows(const neurons *cells, const currents *target, int64_t n, int64
     const int64_t row_size = target->columns * target->channels, image = n % cells->images;
     int64_t saturated = 0;
     for (int64_t row = MAX(line, 0); row < MIN(line + rows, target->rows); row++) {
-        const float *current = target->out + (n % target->slots * target->rows + row) * row_size;
+        const float *current = line_of(target, n % target->slots, row);
         const int64_t begin = image * (cells->size / cells->images) + (target->row_begin + row) * row_size;
-        saturated += step_neurons(cells, current, 1, row_size, begin, n / cells->images, 1, false);
+        saturated += step_neurons(cells, current, 1, row_size, begin, n / cells->images, 1);
     }
     return saturated;
 }

@@ -58,7 +58,7 @@ EXPORT int64_t depthwise_conv(const maps *x, const packed_taps *taps, const geom
             const int64_t first = MAX(reached[0], begin), last = MIN(reached[1] + 1, end);
             if (first >= last && target->overwrite && may_skip(cells)) continue;
             if (target->overwrite && (first > begin || last < end)) clear_lines(target, slot, line, 1);
-            const int64_t place = ((slot * target->rows + line) * target->columns + first - begin) * target->channels;
+            const int64_t place = begin_of(target, slot, line) + (first - begin) * target->channels;
 #define SUM(FORMAT, OUT) sum_positions(x, taps, g, n, row, first, last, target, place, total, FORMAT, OUT)
 #define TO(FORMAT)                                                                                                     \
     switch (taps->format) {                                                                                            \

@@ -31,7 +31,7 @@ INLINE void find_reached(const int64_t span[2], const geometry *g, int64_t reach
 
 /* Currents 0 for the pixels of a row of positions whose first line is `line`. */
 INLINE void clear_lines(const currents *target, int64_t slot, int64_t line, int64_t lines) {
-    const int64_t size = target->columns * target->channels, first = MAX(line, 0), last = MIN(line + lines, target->rows);
-    if (first < last)
-        memset(target->out + (slot * target->rows + first) * size, 0, (size_t)((last - first) * size) * sizeof(float));
+    const size_t size = (size_t)(target->columns * target->channels) * sizeof(float);
+    for (int64_t each = MAX(line, 0); each < MIN(line + lines, target->rows); each++)
+        memset(line_of(target, slot, each), 0, size);
 }

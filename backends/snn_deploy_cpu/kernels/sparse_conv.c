@@ -242,7 +242,7 @@ INLINE void convolve_row(int vectors, bool wide, const maps *x, const packed_row
                          int64_t line, int64_t first, int64_t last, bool cleared) {
     const int64_t pitch = row_bytes(rows), taps = g->dilations[X] == 1 ? rows->part[X] : 1, *phases = g->phases;
     const bool whole_rows = phases[Y] * phases[X] == 1 && (tile + 1) * rows->width <= target->channels;
-    float *line_out = target->out + (slot * target->rows + line) * target->columns * target->channels;
+    float *line_out = line_of(target, slot, line);
     for (int64_t column = first; column < last; column++) {
         if (cleared && !reaches(runs, part_ends[parts - 1], column * g->strides[X], taps, x->width)) continue;
         bool overwrite = target->overwrite;

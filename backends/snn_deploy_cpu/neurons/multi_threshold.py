@@ -158,18 +158,21 @@ class ThresholdNeurons:
         if kernels is None:
             return self._step_once_numpy(currents, drive, payloads[0], begin)
         cells = self._cells(None, None, drive, 1, 1, payloads)
-        return kernels.step_once(cells, np.ascontiguousarray(currents), begin)
+        return kernels.step_many(cells, np.ascontiguousarray(currents).reshape(1, -1), begin, 1)
 
     def fused(
         self,
-        v: Floats,
+        v: Floats | None,
         second: Floats | None,
         drive: Floats | None,
         driven_steps: int,
         images: int,
         payloads: Integers,
     ) -> ThresholdCells:
-        """What a compiled convolution takes to step these neurons itself; arguments as for :meth:`step_many`."""
+        """What a compiled convolution takes to step these neurons itself; arguments as for :meth:`step_many`.
+
+        Without ``v`` it is the first and only step from rest, which leaves no membrane.
+        """
         return self._cells(v, second, drive, driven_steps, images, payloads)
 
     def _cells(
