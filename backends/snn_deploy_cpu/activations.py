@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.buffer_pool import BufferPool
-from snn_deploy_cpu.conv.exactness import INT8_MAX
-from snn_deploy_cpu.conv.geometry import Maps
-from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.conv.payload_stats import KnownStats, LazyStats, PayloadStats
 from snn_deploy_cpu.delay_line import DelayLine
 from snn_deploy_cpu.kernels.library import select_kernels
 
@@ -31,7 +30,7 @@ class Activations(dict[str, Array]):
         self._pool, self._ranges = pool, ranges or {}
         self._buffers: dict[str, Array] = {}
         self._deferred: dict[str, Callable[[], Array]] = {}
-        self._stats: dict[str, PayloadStats] = {}
+        self._stats: dict[str, LazyStats] = {}
 
     def buffer(self, name: str, outputs: OutputBuffers, chunk: int, dtype: npt.DTypeLike) -> Array:
         """A buffer for the payloads (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
@@ -47,20 +46,13 @@ class Activations(dict[str, Array]):
 
     def set_stats(self, name: str, stats: PayloadStats) -> None:
         """The statistics of the payloads of ``name``, measured while they were counted."""
-        self._stats[name] = stats
+        self._stats[name] = KnownStats(stats)
 
-    def stats(self, name: str) -> PayloadStats:
-        """The statistics of the payloads of ``name``, measured now unless they are known."""
+    def stats(self, name: str) -> LazyStats:
+        """The statistics of the payloads of ``name``."""
         if name not in self._stats:
-            self._stats[name] = self._measure(self[name], self._ranges.get(name))
+            self._stats[name] = LazyStats(self[name], self._ranges.get(name))
         return self._stats[name]
-
-    def _measure(self, x: Maps, proved: tuple[int, int] | None) -> PayloadStats:
-        if proved is None:
-            return PayloadStats.of(x)
-        # one look at all of them is cheap beside a convolution of 16 bits, and most fit a byte
-        wide = max(proved[1], -proved[0]) > INT8_MAX
-        return PayloadStats.within(x, *((min(int(x.min()), 0), int(x.max())) if wide else proved))
 
     def delayed(self, name: str, line: DelayLine) -> Activations:
         """The payloads of population ``name`` alone, as they come out of ``line``."""
@@ -93,7 +85,7 @@ class OutputBuffers:
     states: Array | None
     second_states: Array | None
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int, int]:
         """(B, H, W, C)."""
         images, height, width, channels = self.counts.shape

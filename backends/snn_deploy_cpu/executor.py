@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,9 +130,10 @@ class NeuronRunner:
         self._overrides = overrides
         self._addends: list[Addend] = []
         self._fused: CompiledConv | None = None
-        self._block = BLOCK_BYTES
+        self._block, self._row_by_row = BLOCK_BYTES, False
         self._layer, self._outputs, self._driven_steps = layer, outputs, network.input_steps
-        self._chunk, self._payloads = chunk, np.empty((0, 0))
+        self._row_bytes = math.prod(outputs.shape) // outputs.shape[1] * np.dtype(layer.real).itemsize
+        self._chunk, self._window, self._payloads = chunk, network.steps, np.empty((0, 0))
         self._drive, self._lines = self._constant_drive(stimulus), self._empty_lines()
         neurons = layer.neurons
         without_membranes = layer.settles and not layer.carries and outputs.states is None
@@ -192,6 +194,7 @@ class NeuronRunner:
         self._fused = self._addends[-1].conv if fuses and addends else None
         all_compiled = self._fused is not None and self._addends[0].conv is not None
         self._block = min(FUSED_BLOCK_BYTES, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
+        self._row_by_row = self._fused is not None and len(addends) == 1
         self.compiled |= {addend.conv.name for addend in addends if addend.conv is not None}
         bands, stats = self._bands(threads.threads), list[PayloadStats]()
         self.saturations += sum(threads.map(lambda band: self._run_band(step, steps, stats, *band), bands))
@@ -211,7 +214,7 @@ class NeuronRunner:
         conv, tuner = None, connection.autotuner
         if tuner is not None:
             source = tuner.task.source
-            conv = tuner.best(activations[source], partial(activations.stats, source), library, self._overrides)
+            conv = tuner.best(activations[source], activations.stats(source), library, self._overrides)
         return Addend(activations[connection.source if conv is None else conv.task.source], connection.operator, conv)
 
     def _run_band(self, step: int, steps: int, stats: list[PayloadStats], row_begin: int, row_end: int) -> int:
@@ -248,25 +251,24 @@ class NeuronRunner:
             return self._once.step_once(currents[0], self._drive, out[:1], begin)
         return layer.neurons.step_many(self._v, self._second, currents, self._drive, driven_steps, out, begin)
 
-    def _row_bytes(self) -> int:
-        images, _, width, channels = self._outputs.shape
-        return images * width * channels * np.dtype(self._layer.real).itemsize
-
     def _bands(self, threads: int) -> list[tuple[int, int]]:
         """Bands of rows of a single image, for threads and blocks; several images, small ones, stay whole."""
         images, height, _, _ = self._outputs.shape
         # several images are many maps already, and a band of each would not be contiguous
-        count = max(threads, -(-height * self._row_bytes() // self._block)) if images == 1 else 1
+        count = threads if images == 1 else 1
+        # currents are kept for all rows of a band, and membranes are read again in every step
+        if images == 1 and not (self._row_by_row and self._window == 1):
+            count = max(threads, -(-height * self._row_bytes // self._block))
         return _split(height, count)
 
     def _step_ranges(self, steps: int, rows: int) -> Iterator[tuple[int, int]]:
         """Steps ``low..high`` whose currents are computed together."""
-        together = max(1, self._block // (rows * self._row_bytes()))
+        together = max(1, self._block // (rows * self._row_bytes))
         # membranes are read after every step
         if self._outputs.states is not None:
             together = 1
-        elif self._fused is not None and len(self._addends) == 1:
-            together = steps  # currents of one map are enough, however many steps there are
+        elif self._row_by_row:
+            together = steps  # currents of one row or map are enough, however many steps there are
         for low in range(0, steps, together):
             yield low, min(low + together, steps)
 

@@ -24,7 +24,7 @@ from snn_deploy_cpu.conv.direct import DirectConv
 from snn_deploy_cpu.conv.exactness import INT8_MAX
 from snn_deploy_cpu.conv.float_conv import Real
 from snn_deploy_cpu.conv.geometry import Maps
-from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.conv.payload_stats import LazyStats, PayloadStats
 from snn_deploy_cpu.conv.sparse import MAX_ROW_PAYLOADS, SparseConv
 from snn_deploy_cpu.kernels.library import INSTRUCTION_SETS, Kernels, select_kernels
 
@@ -68,6 +68,7 @@ class Autotuner:
         self.task, self._kernels = task, kernels
         self._macs = 0
         self._wins: dict[tuple[object, ...], bool] = {}
+        self._too_dense: set[tuple[float, bool]] = set()
         self._known: dict[tuple[type[CompiledConv], bool, bool], tuple[Int64, CompiledConv | None]] = {}
         self._depthwise = DepthwiseSums(kernels, task, np.int32) if task.conv.groups > 1 else None
         self._any_bytes = DirectConv.any_bytes(kernels, task) if kernels.sums_32_bits else None
@@ -79,17 +80,15 @@ class Autotuner:
         kernels = select_kernels() if covered and real is np.float32 else None
         return None if kernels is None else cls(kernels, task)
 
-    def best(
-        self, x: Maps, measure: Callable[[], PayloadStats], library: RowsOf, overrides: Overrides
-    ) -> CompiledConv | None:
+    def best(self, x: Maps, stats: LazyStats, library: RowsOf, overrides: Overrides) -> CompiledConv | None:
         """The fastest candidate for ``x`` (N, H, W, C), ``None`` for the library, which is called with maps and rows.
 
-        ``measure`` costs a pass over the payloads and is only called where its answer matters.
+        ``stats`` cost a pass over the payloads and are only asked for where they matter.
         """
         if self._depthwise is not None:
             return None if overrides.direct is False else self._depthwise
         self._macs += x.shape[0] * self.task.macs
-        best = None if overrides.direct is False else self._direct_conv(x, measure)
+        best = None if overrides.direct is False else self._direct_conv(x, stats)
         vectors = self._kernels.instruction_set != INSTRUCTION_SETS[0]
         if (
             best is not None
@@ -98,32 +97,35 @@ class Autotuner:
             and not self._beats(best, None, x, None, library)
         ):
             best = None
-        sparse = self._sparse_conv(x, measure, overrides)
-        if sparse is None:
+        if not self._may_be_sparse(x, stats, overrides):
             return best
-        density = measure().density
         if overrides.sparse_below is not None:
-            return sparse if density < overrides.sparse_below else best
+            return self._within(SparseConv, stats.stats) or best
         # the direct path costs the same at any density, the sparse one in proportion
-        level = round(2 * math.log2(density)) if density else -math.inf
-        if density < MAX_SPARSE_DENSITY and self._beats(sparse, best, x, level, library):
-            return sparse
+        level = round(2 * math.log2(stats.density)) if stats.density else -math.inf
+        if (level, best is None) in self._too_dense:
+            return best
+        sparse = self._within(SparseConv, stats.stats)
+        if sparse is None or self._beats(sparse, best, x, level, library):
+            return sparse or best
+        if sparse.payload is np.uint8:  # wider ones would be slower still: no need to measure again how wide they are
+            self._too_dense.add((level, best is None))
         return best
 
-    def _direct_conv(self, x: Maps, measure: Callable[[], PayloadStats]) -> CompiledConv | None:
+    def _direct_conv(self, x: Maps, stats: LazyStats) -> CompiledConv | None:
         """The direct path, where it is exact for ``x``."""
         if x.dtype == np.uint8 and self._any_bytes is not None:
             return self._any_bytes
-        return self._within(DirectConv, measure())
+        return self._within(DirectConv, stats.stats)
 
-    def _sparse_conv(self, x: Maps, measure: Callable[[], PayloadStats], overrides: Overrides) -> CompiledConv | None:
-        """The sparse path, where it is exact for ``x`` and a comparison with it would pay, or is not needed."""
-        compared = overrides.sparse_below is None
-        if math.prod(x.shape[2:]) >= MAX_ROW_PAYLOADS or overrides.sparse_below == 0:
-            return None
-        if compared and (self.task.macs < MIN_MACS or self._macs < WARMUP_MACS):
-            return None
-        return self._within(SparseConv, measure())
+    def _may_be_sparse(self, x: Maps, stats: LazyStats, overrides: Overrides) -> bool:
+        """Whether few enough payloads are not 0 for the sparse path, and a comparison with it would pay, or is not needed."""
+        if math.prod(x.shape[2:]) >= MAX_ROW_PAYLOADS:
+            return False
+        if overrides.sparse_below is not None:
+            return overrides.sparse_below > 0 and stats.density < overrides.sparse_below
+        enough = self.task.macs >= MIN_MACS and self._macs >= WARMUP_MACS
+        return enough and stats.density < MAX_SPARSE_DENSITY
 
     def _within(self, kind: type[DirectConv] | type[SparseConv], stats: PayloadStats) -> CompiledConv | None:
         """The path of this ``kind`` that is exact for payloads with these ``stats``.

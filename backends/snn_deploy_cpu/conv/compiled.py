@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -33,13 +34,13 @@ class ConvTask:
     upsampled: UpsampledConv | None = None
     _packed: dict[tuple[str, PayloadType], Array] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-accumulates of one map."""
         repeats = math.prod(self.conv.phases) if self.upsampled is None else self.upsampled.factor**2
         return math.prod(self.size) // repeats * int(self.conv.weight.size)
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Channels of the target."""
         taps = self.conv.phases if self.upsampled is None else self.upsampled.kernel

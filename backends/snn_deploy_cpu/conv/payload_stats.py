@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
-from snn_deploy.arrays import Array, Int64
+from snn_deploy.arrays import Int64
+from snn_deploy_cpu.conv.exactness import INT8_MAX
 from snn_deploy_cpu.conv.geometry import Maps
 
 SAMPLE = 2**12
@@ -29,17 +30,14 @@ class PayloadStats:
         """The statistics of ``x`` (N, H, W, C) integers; density from a sample, the rest from all."""
         width, channels = x.shape[2:]
         largest = x.reshape(-1, width * channels).max(0).reshape(width, channels).max(0).astype(np.int64)
-        sample = _sample(x)
         # unsigned formats need no look
         minimum = min(int(x.min()), 0) if x.dtype.kind == "i" else 0
-        return cls(np.maximum(largest, -minimum), minimum, int(np.count_nonzero(sample)), sample.size)
+        return cls(np.maximum(largest, -minimum), minimum, *_count_sample(x))
 
     @classmethod
     def within(cls, x: Maps, least: int, greatest: int) -> PayloadStats:
         """Statistics of ``x`` that are proved to lie in ``least..greatest``; only density is measured, from a sample."""
-        sample = _sample(x)
-        largest = _alike(x.shape[3], max(greatest, -least))
-        return cls(largest, least, int(np.count_nonzero(sample)), sample.size)
+        return cls(_alike(x.shape[3], max(greatest, -least)), least, *_count_sample(x))
 
     @classmethod
     def merged(cls, parts: Sequence[PayloadStats]) -> PayloadStats:
@@ -62,6 +60,41 @@ class PayloadStats:
         return self.minimum < 0
 
 
+class LazyStats:
+    """The statistics of payloads ``x`` (N, H, W, C), measured when they are asked for; density alone costs only a sample.
+
+    ``proved``: (least, greatest) that say enough, so that only density needs to be measured.
+    """
+
+    def __init__(self, x: Maps, proved: tuple[int, int] | None = None) -> None:
+        self._x, self._proved = x, proved
+
+    @cached_property
+    def stats(self) -> PayloadStats:
+        """All of them."""
+        x, proved = self._x, self._proved
+        if proved is None:
+            return PayloadStats.of(x)
+        # one look at all of them is cheap beside a convolution of 16 bits, and most fit a byte
+        wide = max(proved[1], -proved[0]) > INT8_MAX
+        return PayloadStats.within(x, *((min(int(x.min()), 0), int(x.max())) if wide else proved))
+
+    @cached_property
+    def density(self) -> float:
+        """Share of payloads that are not 0."""
+        if "stats" in self.__dict__:
+            return self.stats.density
+        nonzero, size = _count_sample(self._x)
+        return nonzero / size
+
+
+class KnownStats(LazyStats):
+    """Statistics that were measured before."""
+
+    def __init__(self, stats: PayloadStats) -> None:
+        self.stats = stats
+
+
 @cache
 def _alike(channels: int, value: int) -> Int64:
     """``value`` for every channel, the same array every time: what is known of it needs no comparison."""
@@ -70,7 +103,11 @@ def _alike(channels: int, value: int) -> Int64:
     return values
 
 
-def _sample(x: Maps) -> Array:
-    """Evenly spaced payloads; an odd step, so that an even number of channels does not hide some of them."""
+def _count_sample(x: Maps) -> tuple[int, int]:
+    """How many of some evenly spaced payloads are not 0, and how many these are.
+
+    An odd step, so that an even number of channels does not hide some of them.
+    """
     flat = x.reshape(-1)
-    return flat[:: max(1, flat.size // SAMPLE) | 1]
+    sample = flat[:: max(1, flat.size // SAMPLE) | 1]
+    return int(np.count_nonzero(sample)), sample.size

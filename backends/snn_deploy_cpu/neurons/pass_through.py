@@ -51,7 +51,7 @@ class SumPooling:
         """Write the sums into ``out``."""
         conv, (_, height, width, _) = self._conv, out.shape
         kernels = select_kernels()
-        if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS:
+        if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS.keys():
             weights, places = self._packed
             packed = PackedTaps(address_of(weights), address_of(places), len(weights), format_of(out.dtype))
             kernels.convolve(x, packed, conv.geometry, Currents.of(out, 0, height, 1.0, overwrite=True), None)

@@ -6,7 +6,7 @@ import pytest
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.activations import Activations, OutputBuffers
 from snn_deploy_cpu.buffer_pool import BufferPool
-from snn_deploy_cpu.conv.payload_stats import PayloadStats
+from snn_deploy_cpu.conv.payload_stats import LazyStats, PayloadStats
 
 
 def outputs(shape: tuple[int, int, int, int], steps: int = 4, *, trains: bool = False) -> OutputBuffers:
@@ -67,10 +67,20 @@ def test_stats_are_measured_unless_they_are_known() -> None:
     payloads = Activations({"a": x, "b": x}, BufferPool())
     known = PayloadStats(np.array([9, 9]), 0, 1, 4)
     payloads.set_stats("a", known)
-    assert payloads.stats("a") is known
-    measured = payloads.stats("b")
+    assert payloads.stats("a").stats is known
+    assert payloads.stats("a").density == 0.25
+    measured = payloads.stats("b").stats
     assert (measured.magnitudes.tolist(), measured.minimum, measured.nonzero, measured.size) == ([7, 3], -3, 2, 4)
-    assert payloads.stats("b") is measured
+    assert payloads.stats("b").stats is measured
+    assert payloads.stats("b").density == 0.5
+
+
+def test_density_is_that_of_what_was_counted_or_of_a_sample() -> None:
+    x = np.zeros((1, 4, 4, 2), np.uint8)
+    x[0, 0] = 1
+    sampled, counted = LazyStats(x), LazyStats(x)
+    assert sampled.density == counted.stats.density == counted.density == 0.25
+    assert "stats" not in vars(sampled)
 
 
 def test_buffers_of_some_images_are_views() -> None:
