@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parent / "snn_deploy_cpu" / "kernels"
 
 # floor, least and greatest become instructions: no number is infinite, no zero has a sign that matters, nothing traps
 FLAGS = (
-    *("-O3", "-std=c11", "-shared", "-fPIC", "-s", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *("-O3", "-std=c11", "-shared", "-fPIC", "-pthread", "-s", "-fvisibility=hidden", "-Wall", "-Wextra"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffinite-math-only", "-ffp-contract=off"),
     "-fno-strict-aliasing",
 )

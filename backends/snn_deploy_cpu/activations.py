@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +84,7 @@ class OutputBuffers:
     states: Array | None
     second_states: Array | None
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """(B, H, W, C)."""
         images, height, width, channels = self.counts.shape

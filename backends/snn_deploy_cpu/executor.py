@@ -39,10 +39,10 @@ class Addend:
     operator: Operator
     conv: CompiledConv | None
 
-    def add_to(self, total: Array | None, maps: slice, row_begin: int, row_end: int) -> Array:
-        """The current of rows of ``maps``, added to ``total`` in place where there is one."""
+    def add_to(self, total: Array | None, maps: slice, row_begin: int, row_end: int, threads: int) -> Array:
+        """The current of rows of ``maps``, added to ``total`` in place where there is one; compiled, on ``threads``."""
         if self.conv is not None:
-            return self.conv.accumulate(total, self.payloads[maps], row_begin, row_end)
+            return self.conv.accumulate(total, self.payloads[maps], row_begin, row_end, threads)
         current = self.operator(self.payloads[maps], row_begin, row_end)
         return current if total is None else np.add(total, current, out=total)
 
@@ -101,8 +101,7 @@ class PassThroughRunner:
         """The payloads (steps * images, H, W, C) of a chunk."""
         buffer = activations.buffer(self.name, self._outputs, self._chunk, self._layer.formats.payload)
         x, out = activations[self._layer.source], buffer[:steps].reshape(-1, *self._outputs.shape[1:])
-        parts = _split(len(out), threads.threads)
-        threads.map(lambda part: self._layer.operator(x[slice(*part)], out[slice(*part)]), parts)
+        self._layer.operator(x, out, threads.threads)
         return out
 
     def would_fire(self) -> bool:
@@ -130,7 +129,7 @@ class NeuronRunner:
         self._overrides = overrides
         self._addends: list[Addend] = []
         self._fused: CompiledConv | None = None
-        self._block, self._row_by_row = BLOCK_BYTES, False
+        self._block, self._row_by_row, self._kernel_threads = BLOCK_BYTES, False, 1
         self._layer, self._outputs, self._driven_steps = layer, outputs, network.input_steps
         self._row_bytes = math.prod(outputs.shape) // outputs.shape[1] * np.dtype(layer.real).itemsize
         self._chunk, self._window, self._payloads = chunk, network.steps, np.empty((0, 0))
@@ -193,10 +192,12 @@ class NeuronRunner:
         fuses = self._once is not None or layer.neurons.fuses
         self._fused = self._addends[-1].conv if fuses and addends else None
         all_compiled = self._fused is not None and self._addends[0].conv is not None
-        self._block = min(FUSED_BLOCK_BYTES, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
         self._row_by_row = self._fused is not None and len(addends) == 1
         self.compiled |= {addend.conv.name for addend in addends if addend.conv is not None}
-        bands, stats = self._bands(threads.threads), list[PayloadStats]()
+        # kernels share out the rows of what is wholly compiled, with less ado
+        self._kernel_threads, band_threads = (threads.threads, 1) if all_compiled else (1, threads.threads)
+        self._block = min(FUSED_BLOCK_BYTES * self._kernel_threads, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
+        bands, stats = self._bands(band_threads), list[PayloadStats]()
         self.saturations += sum(threads.map(lambda band: self._run_band(step, steps, stats, *band), bands))
         if stats:
             activations.set_stats(self.name, PayloadStats.merged(stats))
@@ -241,9 +242,9 @@ class NeuronRunner:
             *others, last = self._addends
             v, driven = (self._v, driven_steps) if self._once is None else (None, 1)
             neurons = layer.neurons.fused(v, self._second, self._drive, driven, images, out)
-            total = _current(others, maps, row_begin, row_end)
-            return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons)
-        total = _current(self._addends, maps, row_begin, row_end)
+            total, threads = _current(others, maps, row_begin, row_end, self._kernel_threads), self._kernel_threads
+            return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons, threads)
+        total = _current(self._addends, maps, row_begin, row_end, 1)
         size, begin = images * (row_end - row_begin) * width * channels, row_begin * width * channels
         # a layer whose inputs are all constant has nothing to add in a step
         currents = np.zeros((1, size), layer.real) if total is None else total.reshape(-1, size)
@@ -287,11 +288,11 @@ class NeuronRunner:
 Runner: TypeAlias = PassThroughRunner | NeuronRunner
 
 
-def _current(addends: Sequence[Addend], maps: slice, row_begin: int, row_end: int) -> Array | None:
+def _current(addends: Sequence[Addend], maps: slice, row_begin: int, row_end: int, threads: int) -> Array | None:
     """The sum of ``addends``, rows of ``maps``; ``None`` where there are none."""
     total: Array | None = None
     for addend in addends:
-        total = addend.add_to(total, maps, row_begin, row_end)
+        total = addend.add_to(total, maps, row_begin, row_end, threads)
     return total
 
 

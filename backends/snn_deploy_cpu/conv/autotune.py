@@ -108,7 +108,8 @@ class Autotuner:
         sparse = self._within(SparseConv, stats.stats)
         if sparse is None or self._beats(sparse, best, x, level, library):
             return sparse or best
-        if sparse.payload is np.uint8:  # wider ones would be slower still: no need to measure again how wide they are
+        # what is slower for the narrowest payloads is slower for any: no need to measure again how wide they are
+        if not stats.stats.signed and stats.stats.magnitudes.max() <= INT8_MAX:
             self._too_dense.add((level, best is None))
         return best
 

@@ -66,24 +66,29 @@ class CompiledConv(ABC):
     task: ConvTask
     payload: PayloadType
 
-    def accumulate(self, total: Maps | None, x: Maps, row_begin: int, row_end: int) -> Maps:
-        """The currents (N, row_end - row_begin, W', C') of rows of the target, added to ``total`` where there is one."""
-        rows = row_end - row_begin
-        out = self._currents(x.shape[0], rows) if total is None else total
-        self._compute(x, out, row_begin, rows, total is None, None)
+    def accumulate(self, total: Maps | None, x: Maps, row_begin: int, row_end: int, threads: int = 1) -> Maps:
+        """The currents (N, row_end - row_begin, W', C') of rows of the target, added to ``total`` where there is one.
+
+        Up to ``threads`` share out the rows.
+        """
+        out = self._currents(x.shape[0], row_end - row_begin) if total is None else total
+        self._compute(x, self._written(out, row_begin, total is None), None, threads)
         return out
 
     def accumulate_and_fire(
-        self, total: Maps | None, x: Maps, row_begin: int, row_end: int, cells: ThresholdCells
+        self, total: Maps | None, x: Maps, row_begin: int, row_end: int, cells: ThresholdCells, threads: int = 1
     ) -> int:
         """The same, and every row of ``cells`` steps when its currents are complete; they are not kept.
 
         Returns how many membranes left 24 bits.
         """
-        rows = row_end - row_begin
-        # the currents of one map, or of one row, are enough: they are used up before the next one's are written
-        out = self._currents(1, 1 if self._completes_rows else rows) if total is None else total
-        return self._compute(x, out, row_begin, rows, total is None, cells)
+        rows, shared_by = row_end - row_begin, None
+        if total is None and self._completes_rows:
+            # the currents of one row, for each thread, are enough: they are used up before the next one's are written
+            out, shared_by = self._currents(1, threads * self.kernels.parts_each), rows
+        else:  # or those of one map
+            out = self._currents(1, rows) if total is None else total
+        return self._compute(x, self._written(out, row_begin, total is None, shared_by), cells, threads)
 
     def _currents(self, count: int, rows: int) -> Maps:
         """Currents of so many rows of so many maps, not set."""
@@ -94,13 +99,13 @@ class CompiledConv(ABC):
         """Whether the currents of a row are complete before those of the next one begin."""
         return self.task.conv.phases[0] == 1
 
-    def _compute(
-        self, x: Maps, out: Maps, row_begin: int, rows: int, overwrite: bool, cells: ThresholdCells | None
-    ) -> int:
+    def _written(self, out: Maps, row_begin: int, overwrite: bool, shared_by: int | None = None) -> Currents:
+        return Currents.of(out, row_begin, float(self.task.scale), overwrite, shared_by)
+
+    def _compute(self, x: Maps, currents: Currents, cells: ThresholdCells | None, threads: int) -> int:
         task = self.task
         geometry = task.conv.geometry if task.upsampled is None else task.upsampled.geometry
-        currents = Currents.of(out, row_begin, rows, float(task.scale), overwrite)
-        return self.kernels.convolve(x, self.weights, geometry, currents, cells)
+        return self.kernels.convolve(x, self.weights, geometry, currents, cells, threads)
 
     @property
     @abstractmethod

@@ -28,7 +28,7 @@ NO_BYTES = c_char * 0
 def address_of(array: Array) -> int:
     """Where ``array`` begins in memory; :class:`ValueError` unless its numbers follow each other."""
     try:  # half the time of asking the array, which every call does several times
-        return addressof(NO_BYTES.from_buffer(array))
+        return addressof(NO_BYTES.from_buffer(array))  # type: ignore[arg-type]  # buffers have no type before Python 3.12
     except TypeError:  # may not be written to, or has gaps
         if not array.flags.c_contiguous:
             raise ValueError(f"an array of shape {array.shape} and strides {array.strides} is not contiguous") from None
@@ -85,9 +85,9 @@ class UpsampleGeometry(Structure):
 class Currents(Structure):
     """Where currents are written: ``out`` (n_slots, rows, W', C') float32, whose row 0 is row ``row_begin`` of the target.
 
-    One slot for each map, or a single one that maps share where currents are used up at once; rows begin ``pitch`` numbers
-    apart, 0 where they share one place, too. Sums times ``scale``, a power of two, are written where ``overwrite``, and added
-    to what stands there otherwise.
+    One slot for each map, or a single one that maps share where currents are used up at once. Slots and rows begin so many
+    numbers of ``number_bytes`` apart; ``pitch`` is 0 where rows share one place. Sums times ``scale``, a power of two, are
+    written where ``overwrite``, and added to what stands there otherwise.
     """
 
     _fields_ = (
@@ -97,17 +97,20 @@ class Currents(Structure):
         ("columns", c_int64),
         ("channels", c_int64),
         ("row_begin", c_int64),
+        ("slot_pitch", c_int64),
         ("pitch", c_int64),
+        ("number_bytes", c_int64),
         ("scale", c_float),
         ("overwrite", c_int32),
     )
 
     @classmethod
-    def of(cls, out: Array, row_begin: int, rows: int, scale: float, overwrite: bool) -> Currents:
-        """``rows`` rows that are written into ``out``, which has as many, or a single one that they share."""
-        slots, held, columns, channels = out.shape
-        pitch = columns * channels if held == rows else 0
-        return cls(address_of(out), slots, rows, columns, channels, row_begin, pitch, scale, overwrite)
+    def of(cls, out: Array, row_begin: int, scale: float, overwrite: bool, shared_by: int | None = None) -> Currents:
+        """The rows of ``out``, or as many as share each of its rows."""
+        slots, rows, columns, channels = out.shape
+        row = columns * channels
+        sizes = (slots, shared_by or rows, columns, channels, row_begin)
+        return cls(address_of(out), *sizes, rows * row, 0 if shared_by else row, out.itemsize, scale, overwrite)
 
 
 class ThresholdCells(Structure):

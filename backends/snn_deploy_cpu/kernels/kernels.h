@@ -43,11 +43,12 @@ typedef struct {
 } upsampling;
 
 /* Where currents are written: `out` (slots, rows, columns, channels) float32, whose row 0 is row `row_begin` of the target;
- * map n goes to slot n % slots. Rows begin `pitch` numbers apart: 0 where they are used up one by one and share one place.
- * Sums times `scale`, a power of two, replace what stands there, or are added to it. */
+ * map n goes to slot n % slots. Slots begin `slot_pitch` numbers apart and rows `pitch`, or 0 where they are used up one by one
+ * and share one place; a number has `number_bytes`. Sums times `scale`, a power of two, replace what stands there, or are
+ * added to it. */
 typedef struct {
-    float *out;
-    int64_t slots, rows, columns, channels, row_begin, pitch;
+    void *out;
+    int64_t slots, rows, columns, channels, row_begin, slot_pitch, pitch, number_bytes;
     float scale;
     int32_t overwrite;
 } currents;
@@ -84,11 +85,11 @@ INLINE int64_t bytes_of(int format) {
 }
 
 INLINE int64_t begin_of(const currents *target, int64_t slot, int64_t line) {
-    return slot * target->rows * target->columns * target->channels + line * target->pitch;
+    return slot * target->slot_pitch + line * target->pitch;
 }
 
 INLINE float *line_of(const currents *target, int64_t slot, int64_t line) {
-    return target->out + begin_of(target, slot, line);
+    return (float *)target->out + begin_of(target, slot, line);
 }
 
 INLINE const void *row_of(const maps *x, int64_t n, int64_t y) {

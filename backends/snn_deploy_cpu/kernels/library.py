@@ -8,7 +8,7 @@ package without compiled kernels has: libraries and NumPy then compute everythin
 from __future__ import annotations
 
 import os
-from ctypes import CDLL, Structure, byref, c_int64, c_void_p
+from ctypes import CDLL, Structure, byref, c_int64, c_void_p, cast
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -62,14 +62,16 @@ class Kernels:
         _check_sources(self._library, path)
         for name in CONVOLUTIONS.values():
             self._declare(name, *[c_void_p] * 5)
+        self._declare("share_rows", *[c_void_p] * 6, c_int64)
         self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
         self._declare("count_events", c_void_p)
         self._declare("gather_pixels", *[c_void_p] * 3, *[c_int64] * 4)
-        for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set"):
+        for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set", "parts_each"):
             self._declare(name)
         self.lanes, self.max_vectors = int(self._library.lanes()), int(self._library.max_vectors())
         self.sums_32_bits = bool(self._library.sums_32_bits())
         self.interleaves_rows = bool(self._library.interleaves_rows())
+        self.parts_each = int(self._library.parts_each())
         self.supported = int(self._library.instruction_set())
 
     def _declare(self, name: str, *arguments: type) -> None:
@@ -89,14 +91,19 @@ class Kernels:
         geometry: ConvGeometry | UpsampleGeometry,
         currents: Currents,
         cells: ThresholdCells | None,
+        threads: int = 1,
     ) -> int:
         """Write the currents of ``x`` (N, H, W, C), uint8, int16 or int32, and step ``cells``, if any, as rows are complete.
 
-        Returns how many membranes left 24 bits.
+        Up to ``threads`` share out the rows; ``parts_each`` rows for each of them where rows share one. Returns how many
+        membranes left 24 bits.
         """
         arguments: tuple[Structure, ...] = (PayloadMaps.of(x), weights, geometry, currents)
-        stepped = None if cells is None else byref(cells)
-        return self._call(CONVOLUTIONS[type(weights), type(geometry)], *map(byref, arguments), stepped)
+        stepped, name = None if cells is None else byref(cells), CONVOLUTIONS[type(weights), type(geometry)]
+        if threads == 1:
+            return self._call(name, *map(byref, arguments), stepped)
+        kernel = cast(getattr(self._library, name), c_void_p)
+        return self._call("share_rows", kernel, *map(byref, arguments), stepped, threads)
 
     def step_many(self, cells: ThresholdCells, currents: Array, begin: int, steps: int) -> int:
         """Step neurons ``begin`` ... by ``currents`` (T or 1, n) float32; returns how many membranes left 24 bits."""

@@ -25,7 +25,7 @@ INLINE void sum_positions(const maps *x, const packed_taps *taps, const geometry
             for (int64_t c = 0; c < channels; c++) total[c] += weights[c] * (int32_t)get(source, c, format);
         }
         if (out_format == F32)
-            add_scaled(target->out + place, total, channels, target->scale, target->overwrite);
+            add_scaled((float *)target->out + place, total, channels, target->scale, target->overwrite);
         else
             for (int64_t c = 0; c < channels; c++) put(target->out, place + c, out_format, total[c]);
     }

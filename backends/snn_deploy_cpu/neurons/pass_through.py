@@ -27,8 +27,8 @@ class PassThrough(Protocol):
         """Whether every pixel that is passed on equals one that arrives."""
         ...
 
-    def __call__(self, x: Maps, out: Integers) -> None:
-        """Write the sums into ``out``."""
+    def __call__(self, x: Maps, out: Integers, threads: int = 1) -> None:
+        """Write the sums into ``out``, on up to so many threads."""
         ...
 
 
@@ -47,14 +47,14 @@ class SumPooling:
         """The geometry, and the weights in its layout times the scale."""
         return self._conv, self._taps.transpose(2, 0, 1)[:, None]
 
-    def __call__(self, x: Maps, out: Integers) -> None:
-        """Write the sums into ``out``."""
+    def __call__(self, x: Maps, out: Integers, threads: int = 1) -> None:
+        """Write the sums into ``out``; compiled kernels on up to so many threads."""
         conv, (_, height, width, _) = self._conv, out.shape
         kernels = select_kernels()
         if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS.keys():
             weights, places = self._packed
             packed = PackedTaps(address_of(weights), address_of(places), len(weights), format_of(out.dtype))
-            kernels.convolve(x, packed, conv.geometry, Currents.of(out, 0, height, 1.0, overwrite=True), None)
+            kernels.convolve(x, packed, conv.geometry, Currents.of(out, 0, 1.0, overwrite=True), None, threads)
             return
         part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
         total = np.zeros(out.shape, np.int32)
@@ -96,7 +96,7 @@ class PixelCopy:
         repeated = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
         return factor if np.array_equal(kernel.indices, repeated.reshape(-1)) else None
 
-    def __call__(self, x: Maps, out: Integers) -> None:
+    def __call__(self, x: Maps, out: Integers, threads: int = 1) -> None:  # noqa: ARG002 - a copy is short
         """Write the sums into ``out``."""
         count, height, width, channels = x.shape
         pixels, target = x.reshape(count, height * width, channels), out.reshape(count, -1, channels)
