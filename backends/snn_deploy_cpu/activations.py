@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from snn_deploy.arrays import Array
 from snn_deploy_cpu.buffer_pool import BufferPool
-from snn_deploy_cpu.conv.payload_stats import KnownStats, LazyStats, PayloadStats
+from snn_deploy_cpu.conv.payload_stats import LazyStats, PayloadStats
 from snn_deploy_cpu.delay_line import DelayLine
 from snn_deploy_cpu.kernels.library import select_kernels
 
@@ -30,6 +30,7 @@ class Activations(dict[str, Array]):
         self._buffers: dict[str, Array] = {}
         self._deferred: dict[str, Callable[[], Array]] = {}
         self._stats: dict[str, LazyStats] = {}
+        self._measured: dict[str, PayloadStats] = {}
 
     def buffer(self, name: str, outputs: OutputBuffers, chunk: int, dtype: npt.DTypeLike) -> Array:
         """A buffer for the payloads (chunk, B * H * W * C) of a chunk; those of a single step are the counts."""
@@ -45,13 +46,14 @@ class Activations(dict[str, Array]):
 
     def set_stats(self, name: str, stats: PayloadStats) -> None:
         """The statistics of the payloads of ``name``, measured while they were counted."""
-        self._stats[name] = KnownStats(stats)
+        self._measured[name] = stats
 
     def stats(self, name: str) -> LazyStats:
         """The statistics of the payloads of ``name``."""
-        if name not in self._stats:
-            self._stats[name] = LazyStats(self[name], self._ranges.get(name))
-        return self._stats[name]
+        found = self._stats.get(name)
+        if found is None:
+            found = self._stats[name] = LazyStats(self[name], self._ranges.get(name), self._measured.get(name))
+        return found
 
     def delayed(self, name: str, line: DelayLine) -> Activations:
         """The payloads of population ``name`` alone, as they come out of ``line``."""

@@ -186,18 +186,22 @@ class NeuronRunner:
         """Payloads of steps ``step .. step + steps`` of the window, from those of the sources, into ``activations``."""
         layer, outputs = self._layer, self._outputs
         addends = [self._addend(*each, activations) for each in zip(layer.inputs, self._lines, strict=True)]
-        # a compiled convolution last: it may step the neurons as rows are complete
-        self._addends = sorted(addends, key=lambda addend: addend.conv is not None)
+        if len(addends) > 1:  # a compiled convolution last: it may step the neurons as rows are complete
+            addends.sort(key=lambda addend: addend.conv is not None)
+        self._addends = addends
         self._payloads = activations.buffer(self.name, outputs, self._chunk, layer.formats.payload)
         fuses = self._once is not None or layer.neurons.fuses
         self._fused = self._addends[-1].conv if fuses and addends else None
         all_compiled = self._fused is not None and self._addends[0].conv is not None
         self._row_by_row = self._fused is not None and len(addends) == 1
-        self.compiled |= {addend.conv.name for addend in addends if addend.conv is not None}
+        for addend in addends:
+            if addend.conv is not None and addend.conv.name not in self.compiled:
+                self.compiled |= {addend.conv.name}
         # kernels share out the rows of what is wholly compiled, with less ado
         self._kernel_threads, band_threads = (threads.threads, 1) if all_compiled else (1, threads.threads)
         self._block = min(FUSED_BLOCK_BYTES * self._kernel_threads, BLOCK_BYTES) if all_compiled else BLOCK_BYTES
-        bands, stats = self._bands(band_threads), list[PayloadStats]()
+        bands = self._bands(band_threads)
+        stats: list[PayloadStats] = []
         self.saturations += sum(threads.map(lambda band: self._run_band(step, steps, stats, *band), bands))
         if stats:
             activations.set_stats(self.name, PayloadStats.merged(stats))
@@ -298,5 +302,7 @@ def _current(addends: Sequence[Addend], maps: slice, row_begin: int, row_end: in
 
 def _split(length: int, parts: int) -> list[tuple[int, int]]:
     """``0..length`` in at most ``parts`` ranges of nearly equal length, none empty."""
+    if parts == 1:
+        return [(0, length)]
     parts = min(parts, length)
     return list(pairwise(length * part // parts for part in range(parts + 1)))

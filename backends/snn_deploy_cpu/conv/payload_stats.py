@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 
@@ -67,33 +67,36 @@ class LazyStats:
     ``proved``: (least, greatest) that say enough, so that only density needs to be measured.
     """
 
-    def __init__(self, x: Maps, proved: tuple[int, int] | None = None) -> None:
+    def __init__(self, x: Maps, proved: tuple[int, int] | None = None, measured: PayloadStats | None = None) -> None:
         self._x, self._proved = x, proved
+        self.measured = measured
+        """What was measured, or is known."""
+        self._density: float | None = None
 
-    @cached_property
+    @property
     def stats(self) -> PayloadStats:
         """All of them."""
+        if self.measured is None:
+            self.measured = self._measure()
+        return self.measured
+
+    @property
+    def density(self) -> float:
+        """Share of payloads that are not 0."""
+        if self.measured is not None:
+            return self.measured.density
+        if self._density is None:
+            nonzero, size = _count_sample(self._x)
+            self._density = nonzero / size
+        return self._density
+
+    def _measure(self) -> PayloadStats:
         x, proved = self._x, self._proved
         if proved is None:
             return PayloadStats.of(x)
         # one look at all of them is cheap beside a convolution of 16 bits, and most fit a byte
         wide = max(proved[1], -proved[0]) > INT8_MAX
         return PayloadStats.within(x, *((min(int(x.min()), 0), int(x.max())) if wide else proved))
-
-    @cached_property
-    def density(self) -> float:
-        """Share of payloads that are not 0."""
-        if "stats" in self.__dict__:
-            return self.stats.density
-        nonzero, size = _count_sample(self._x)
-        return nonzero / size
-
-
-class KnownStats(LazyStats):
-    """Statistics that were measured before."""
-
-    def __init__(self, stats: PayloadStats) -> None:
-        self.stats = stats
 
 
 @cache
