@@ -12,11 +12,8 @@ What is read must be a regular file of a bounded size: a device or a pipe may ne
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import signal
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -67,6 +64,8 @@ def write_folder(
     """Write a new ``folder`` with ``contents``, each under its path in the folder (``"parts/a.npy"``)."""
     check_new_folder(folder, failure)
     with _unwinding_signals(), _reporting(folder, failure):
+        from shutil import rmtree
+
         partial = _neighbor(folder)
         try:
             partial.mkdir(parents=True)
@@ -80,7 +79,7 @@ def write_folder(
             _set_mode(partial, mode)
             partial.rename(folder)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            rmtree(partial, ignore_errors=True)
 
 
 def append(path: Path, line: str) -> None:
@@ -94,10 +93,13 @@ def replacing(path: Path, failure: type[SnnDeployError] = ReportError) -> Iterat
     """A partial file to fill, which replaces ``path`` if the block succeeds; ``failure`` where ``path`` cannot be written."""
     with _unwinding_signals(), _reporting(path, failure):
         if _is_stream(path, failure):
-            with tempfile.TemporaryDirectory() as folder:
+            from shutil import copyfileobj
+            from tempfile import TemporaryDirectory
+
+            with TemporaryDirectory() as folder:
                 yield (partial := Path(folder) / "content")
                 with partial.open("rb") as source, path.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
+                    copyfileobj(source, sink)
             return
         target = Path(os.path.realpath(path))
         partial = _neighbor(target)
@@ -158,7 +160,7 @@ def _is_stream(path: Path, failure: type[SnnDeployError]) -> bool:
 
 def _neighbor(target: Path) -> Path:
     """An unused path beside ``target``. Known before the file exists, so a signal finds no file without a name."""
-    return target.with_name(f".{target.name[:NAME_CHARACTERS]}.{secrets.token_hex(8)}.partial")
+    return target.with_name(f".{target.name[:NAME_CHARACTERS]}.{os.urandom(8).hex()}.partial")
 
 
 def _create(partial: Path, target: Path) -> int:

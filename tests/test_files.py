@@ -70,9 +70,9 @@ def test_a_partial_file_is_private_beside_the_target_and_its_name_cannot_be_gues
 
 
 def test_a_planted_link_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    monkeypatch.setattr("os.urandom", lambda _: b"guess")
     (tmp_path / "victim").write_bytes(b"old")
-    (tmp_path / ".a.guessed.partial").symlink_to(tmp_path / "victim")
+    (tmp_path / f".a.{b'guess'.hex()}.partial").symlink_to(tmp_path / "victim")
     with pytest.raises(ReportError, match=r"/a: cannot be written: File exists$"):
         files.write(tmp_path / "a", b"new")
     assert (tmp_path / "victim").read_bytes() == b"old"
@@ -261,19 +261,19 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 
 
 SENT_TWICE = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
 from snn_deploy import files
 
 number, folder = int(sys.argv[1]), Path(sys.argv[2])
-remove, rmtree = files.remove, files.shutil.rmtree
+remove, rmtree = files.remove, shutil.rmtree
 
 def again(path, **options):
     os.kill(os.getpid(), number)  # while the first one is being cleaned up
     remove(path)
     rmtree(path, ignore_errors=True)
 
-files.remove = files.shutil.rmtree = again
+files.remove = shutil.rmtree = again
 if sys.argv[3] == "file":
     with files.replacing(folder / "a") as partial:
         partial.write_text("new")

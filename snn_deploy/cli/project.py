@@ -30,11 +30,6 @@ from typing import Any
 from snn_deploy.errors import ProjectError
 from snn_deploy.files import MAX_TEXT, read_limited
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 NAME = "snn-deploy.toml"
 """File that is read where the working directory has one."""
 
@@ -111,6 +106,11 @@ def find_file(given: Sequence[str]) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     try:
         return tomllib.loads(read_limited(path, ProjectError, MAX_TEXT).decode())
     except (ValueError, RecursionError) as error:  # bad TOML and bad UTF-8 alike

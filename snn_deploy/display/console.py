@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from snn_deploy import __version__
@@ -142,6 +141,8 @@ def progress(description: str) -> Iterator[Report]:
 
     Where the work will take more than a minute, a line says so, in a terminal or not.
     """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
