@@ -17,6 +17,7 @@ from snn_deploy_cpu.activations import Activations, OutputBuffers
 from snn_deploy_cpu.buffer_pool import BufferPool
 from snn_deploy_cpu.conv.autotune import Overrides
 from snn_deploy_cpu.conv.compiled import CompiledConv
+from snn_deploy_cpu.conv.direct import DirectConv, JoinedConv
 from snn_deploy_cpu.conv.operators import Operator
 from snn_deploy_cpu.conv.payload_stats import PayloadStats
 from snn_deploy_cpu.delay_line import DelayLine
@@ -35,15 +36,27 @@ FUSED_BLOCK_BYTES = 2**19
 class Addend:
     """One connection's part of a current, from ``payloads``: by a library's ``operator`` or, where given, a compiled ``conv``."""
 
-    payloads: Array
+    payloads: tuple[Array, ...]
     operator: Operator
     conv: CompiledConv | None
+
+    @classmethod
+    def joined(cls, addends: list[Addend]) -> list[Addend]:
+        """``addends``, or the one that computes all of them together."""
+        convs = tuple(addend.conv for addend in addends if isinstance(addend.conv, DirectConv))
+        conv = JoinedConv.of(convs) if len(convs) == len(addends) > 1 else None
+        payloads = tuple(addend.payloads[0] for addend in addends)
+        return addends if conv is None else [cls(payloads, addends[0].operator, conv)]
+
+    def of_maps(self, maps: slice) -> tuple[Array, ...]:
+        """The payloads of some maps."""
+        return tuple(payloads[maps] for payloads in self.payloads)
 
     def add_to(self, total: Array | None, maps: slice, row_begin: int, row_end: int, threads: int) -> Array:
         """The current of rows of ``maps``, added to ``total`` in place where there is one; compiled, on ``threads``."""
         if self.conv is not None:
-            return self.conv.accumulate(total, self.payloads[maps], row_begin, row_end, threads)
-        current = self.operator(self.payloads[maps], row_begin, row_end)
+            return self.conv.accumulate(total, self.of_maps(maps), row_begin, row_end, threads)
+        current = self.operator(self.payloads[0][maps], row_begin, row_end)
         return current if total is None else np.add(total, current, out=total)
 
 
@@ -186,6 +199,7 @@ class NeuronRunner:
         """Payloads of steps ``step .. step + steps`` of the window, from those of the sources, into ``activations``."""
         layer, outputs = self._layer, self._outputs
         addends = [self._addend(*each, activations) for each in zip(layer.inputs, self._lines, strict=True)]
+        addends = Addend.joined(addends)
         if len(addends) > 1:  # a compiled convolution last: it may step the neurons as rows are complete
             addends.sort(key=lambda addend: addend.conv is not None)
         self._addends = addends
@@ -220,7 +234,8 @@ class NeuronRunner:
         if tuner is not None:
             source = tuner.task.source
             conv = tuner.best(activations[source], activations.stats(source), library, self._overrides)
-        return Addend(activations[connection.source if conv is None else conv.task.source], connection.operator, conv)
+        payloads = activations[connection.source if conv is None else conv.task.source]
+        return Addend((payloads,), connection.operator, conv)
 
     def _run_band(self, step: int, steps: int, stats: list[PayloadStats], row_begin: int, row_end: int) -> int:
         """Rows of all images through the steps; returns how many membranes left 24 bits, adds to ``stats`` what was counted."""
@@ -247,7 +262,7 @@ class NeuronRunner:
             v, driven = (self._v, driven_steps) if self._once is None else (None, 1)
             neurons = layer.neurons.fused(v, self._second, self._drive, driven, images, out)
             total, threads = _current(others, maps, row_begin, row_end, self._kernel_threads), self._kernel_threads
-            return self._fused.accumulate_and_fire(total, last.payloads[maps], row_begin, row_end, neurons, threads)
+            return self._fused.accumulate_and_fire(total, last.of_maps(maps), row_begin, row_end, neurons, threads)
         total = _current(self._addends, maps, row_begin, row_end, 1)
         size, begin = images * (row_end - row_begin) * width * channels, row_begin * width * channels
         # a layer whose inputs are all constant has nothing to add in a step

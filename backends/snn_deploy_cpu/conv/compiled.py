@@ -20,6 +20,10 @@ from snn_deploy_cpu.kernels.library import Kernels, PackedKernel
 PayloadType: TypeAlias = type[np.uint8] | type[np.int8] | type[np.int16] | type[np.int32]
 
 
+Payloads: TypeAlias = Maps | tuple[Maps, ...]
+"""Those of a source, or of several beside each other."""
+
+
 @dataclass(frozen=True, eq=False)
 class ConvTask:
     """Maps of ``size`` (H', W') from the payloads of population ``source``, times ``scale``, a power of two.
@@ -66,17 +70,18 @@ class CompiledConv(ABC):
     task: ConvTask
     payload: PayloadType
 
-    def accumulate(self, total: Maps | None, x: Maps, row_begin: int, row_end: int, threads: int = 1) -> Maps:
+    def accumulate(self, total: Maps | None, x: Payloads, row_begin: int, row_end: int, threads: int = 1) -> Maps:
         """The currents (N, row_end - row_begin, W', C') of rows of the target, added to ``total`` where there is one.
 
         Up to ``threads`` share out the rows.
         """
-        out = self._currents(x.shape[0], row_end - row_begin) if total is None else total
+        x = (x,) if isinstance(x, np.ndarray) else x
+        out = self._currents(x[0].shape[0], row_end - row_begin) if total is None else total
         self._compute(x, self._written(out, row_begin, total is None), None, threads)
         return out
 
     def accumulate_and_fire(
-        self, total: Maps | None, x: Maps, row_begin: int, row_end: int, cells: ThresholdCells, threads: int = 1
+        self, total: Maps | None, x: Payloads, row_begin: int, row_end: int, cells: ThresholdCells, threads: int = 1
     ) -> int:
         """The same, and every row of ``cells`` steps when its currents are complete; they are not kept.
 
@@ -88,6 +93,7 @@ class CompiledConv(ABC):
             out, shared_by = self._currents(1, threads * self.kernels.parts_each), rows
         else:  # or those of one map
             out = self._currents(1, rows) if total is None else total
+        x = (x,) if isinstance(x, np.ndarray) else x
         return self._compute(x, self._written(out, row_begin, total is None, shared_by), cells, threads)
 
     def _currents(self, count: int, rows: int) -> Maps:
@@ -102,10 +108,15 @@ class CompiledConv(ABC):
     def _written(self, out: Maps, row_begin: int, overwrite: bool, shared_by: int | None = None) -> Currents:
         return Currents.of(out, row_begin, float(self.task.scale), overwrite, shared_by)
 
-    def _compute(self, x: Maps, currents: Currents, cells: ThresholdCells | None, threads: int) -> int:
+    def _compute(self, x: tuple[Maps, ...], currents: Currents, cells: ThresholdCells | None, threads: int) -> int:
         task = self.task
         geometry = task.conv.geometry if task.upsampled is None else task.upsampled.geometry
-        return self.kernels.convolve(x, self.weights, geometry, currents, cells, threads)
+        return self.kernels.convolve(x, self._all_weights, geometry, currents, cells, threads)
+
+    @property
+    def _all_weights(self) -> tuple[PackedKernel, ...]:
+        """Those of every source."""
+        return (self.weights,)
 
     @property
     @abstractmethod

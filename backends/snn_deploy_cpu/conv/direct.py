@@ -52,18 +52,52 @@ class DirectConv(CompiledConv):
                 return cls(kernels, task, np.uint8, depth)
         return cls(kernels, task, np.int16, weight[0].size) if largest <= INT16_MAX else None
 
+    def joins(self, other: DirectConv) -> bool:
+        """Whether both may be computed as one: what they read differs, not where and for what."""
+        ours, theirs = self.task, other.task
+        if ours.upsampled is not None or theirs.upsampled is not None or ours.scale != theirs.scale:
+            return False
+        one, two = ours.conv, theirs.conv
+        places = [
+            (each.weight.shape[2:], each.strides, each.dilations, each.pads, each.phases, each.crop)
+            for each in (one, two)
+        ]
+        return places[0] == places[1]
+
     @cached_property
     def weights(self) -> PackedWeights:
         """The weights in tiles."""
         layout = np.int16 if self.payload is np.int16 else np.uint8
         packed = self.task.packed_weights(self.name, layout, self._pack)
         tiles, _, _, _, vectors = packed.shape[:5]
-        return PackedWeights(address_of(packed), tiles, vectors, self.depth, format_of(self.payload))
+        return PackedWeights(address_of(packed), tiles, vectors, self.depth, None, format_of(self.payload))
 
     def _pack(self) -> Array:
         weight = self.task.conv.weight
         tiled = weight.astype(np.int16) if self.payload is np.int16 else weight
         return pack_tiles(tiled, self.kernels.lanes, self.kernels.max_vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedConv(DirectConv):
+    """Direct sums over several sources with one geometry and one scale, without a sum of floats between them.
+
+    Payloads of each may have a format of their own; those of the first, and its task, stand for all.
+    """
+
+    parts: tuple[DirectConv, ...]
+
+    @classmethod
+    def of(cls, parts: tuple[DirectConv, ...]) -> JoinedConv | None:
+        """All ``parts`` as one; ``None`` where they cannot be."""
+        first = parts[0]
+        if not all(first.joins(part) for part in parts[1:]):
+            return None
+        return cls(first.kernels, first.task, first.payload, first.depth, parts)
+
+    @property
+    def _all_weights(self) -> tuple[PackedWeights, ...]:
+        return tuple(part.weights for part in self.parts)
 
 
 def exact_depth(conv: Convolution, channel_max: Int64) -> int:

@@ -42,7 +42,7 @@ def format_of(dtype: npt.DTypeLike) -> int:
 
 
 class PayloadMaps(Structure):
-    """Payloads (N, H, W, C), uint8, int16 or int32."""
+    """Payloads (N, H, W, C), uint8, int16 or int32; ``beside``: of another source, for kernels that sum several up."""
 
     _fields_ = (
         ("data", c_void_p),
@@ -50,16 +50,17 @@ class PayloadMaps(Structure):
         ("height", c_int64),
         ("width", c_int64),
         ("channels", c_int64),
+        ("beside", c_void_p),
         ("format", c_int32),
     )
 
     @classmethod
-    def of(cls, x: Array) -> PayloadMaps:
+    def of(cls, x: Array, beside: PayloadMaps | None = None) -> PayloadMaps:
         """The maps ``x``; :class:`ValueError` where they have another format."""
         number = PAYLOAD_FORMATS.get(x.dtype)
         if number is None:
             raise ValueError(f"payloads of {x.dtype}; kernels read uint8, int16 and int32")
-        return cls(address_of(x), *x.shape, number)
+        return cls(address_of(x), *x.shape, None if beside is None else addressof(beside), number)
 
 
 class ConvGeometry(Structure):
@@ -127,13 +128,14 @@ class ThresholdCells(Structure):
 
 
 class PackedWeights(Structure):
-    """Weights of a direct convolution (:func:`snn_deploy_cpu.kernels.packing.pack_tiles`)."""
+    """Weights of a direct convolution (:func:`snn_deploy_cpu.kernels.packing.pack_tiles`), and of the maps ``beside``."""
 
     _fields_ = (
         ("data", c_void_p),
         ("tiles", c_int64),
         ("vectors", c_int64),
         ("depth", c_int64),
+        ("beside", c_void_p),
         ("format", c_int32),
     )
 

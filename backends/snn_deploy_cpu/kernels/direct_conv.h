@@ -3,10 +3,11 @@
 
 /* Weights (tile, tap row, tap column, word of inputs, vector, lane, input of the word) for U8 and X8 payloads as int8, for I16
  * as int16, zeros beside them; the first byte is aligned to a vector. `vectors` belong to a tile; at most `depth` words of U8
- * payloads are summed in 16 bits, where sums have no more. */
-typedef struct {
+ * payloads are summed in 16 bits, where sums have no more. `beside` are those of the maps beside. */
+typedef struct packed_weights {
     const void *data;
     int64_t tiles, vectors, depth;
+    const struct packed_weights *beside;
     int32_t format;
 } packed_weights;
 

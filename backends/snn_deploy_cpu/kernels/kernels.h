@@ -24,9 +24,11 @@ enum { STATE_MAX = (1 << 23) - 1, OUT_OF_MEMORY = -1, Y = 0, X = 1 };
 enum { U8, I16, I32, U16, I64, F32, F64, X8 };
 enum { EXCESS = 128 };
 
-typedef struct {
+/* `beside`: maps of the same size, from another source, for kernels that sum several up. */
+typedef struct maps {
     const void *data;
     int64_t count, height, width, channels;
+    const struct maps *beside;
     int32_t format; /* U8, I16 or I32 */
 } maps;
 

@@ -8,7 +8,8 @@ package without compiled kernels has: libraries and NumPy then compute everythin
 from __future__ import annotations
 
 import os
-from ctypes import CDLL, Structure, byref, c_int64, c_void_p, cast
+from collections.abc import Sequence
+from ctypes import CDLL, Structure, addressof, byref, c_int64, c_void_p, cast
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -86,8 +87,8 @@ class Kernels:
 
     def convolve(
         self,
-        x: Array,
-        weights: PackedKernel,
+        x: Sequence[Array],
+        weights: Sequence[PackedKernel],
         geometry: ConvGeometry | UpsampleGeometry,
         currents: Currents,
         cells: ThresholdCells | None,
@@ -95,11 +96,21 @@ class Kernels:
     ) -> int:
         """Write the currents of ``x`` (N, H, W, C), uint8, int16 or int32, and step ``cells``, if any, as rows are complete.
 
-        Up to ``threads`` share out the rows; ``parts_each`` rows for each of them where rows share one. Returns how many
-        membranes left 24 bits.
+        Several sources, which only a direct convolution sums up, are of one size and have ``weights`` each. Up to ``threads``
+        share out the rows; ``parts_each`` rows for each of them where rows share one. Returns how many membranes left 24 bits.
         """
-        arguments: tuple[Structure, ...] = (PayloadMaps.of(x), weights, geometry, currents)
-        stepped, name = None if cells is None else byref(cells), CONVOLUTIONS[type(weights), type(geometry)]
+        name = CONVOLUTIONS[type(weights[0]), type(geometry)]
+        if len(x) > 1 and name != "direct_conv":
+            raise ValueError(f"kernel {name}: {len(x)} sources; it computes one")
+        # from the last on: each knows what is beside it
+        maps, kept = PayloadMaps.of(x[-1]), list[Structure]()
+        packed = weights[-1]
+        for each, own in zip(reversed(x[:-1]), reversed(weights[:-1]), strict=True):
+            kept += maps, packed
+            maps, packed = PayloadMaps.of(each, maps), type(own).from_buffer_copy(own)
+            packed.beside = addressof(kept[-1])
+        arguments: tuple[Structure, ...] = (maps, packed, geometry, currents)
+        stepped = None if cells is None else byref(cells)
         if threads == 1:
             return self._call(name, *map(byref, arguments), stepped)
         kernel = cast(getattr(self._library, name), c_void_p)

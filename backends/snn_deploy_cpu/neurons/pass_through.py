@@ -54,7 +54,7 @@ class SumPooling:
         if kernels is not None and {x.dtype, out.dtype} <= PAYLOAD_FORMATS.keys():
             weights, places = self._packed
             packed = PackedTaps(address_of(weights), address_of(places), len(weights), format_of(out.dtype))
-            kernels.convolve(x, packed, conv.geometry, Currents.of(out, 0, 1.0, overwrite=True), None, threads)
+            kernels.convolve((x,), (packed,), conv.geometry, Currents.of(out, 0, 1.0, overwrite=True), None, threads)
             return
         part = padded_crop(x, conv.input_window(0, 0, height), conv.input_window(1, 0, width))
         total = np.zeros(out.shape, np.int32)
