@@ -33,7 +33,12 @@ FLAGS = (
 AVX2 = ("-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mf16c", "-mmovbe")
 AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
 
-X86_FLAGS = {"baseline": ("-msse4.2", "-mpopcnt"), "avx2": AVX2, "avx512vnni": AVX2 + AVX512}
+X86_FLAGS = {
+    "baseline": ("-msse4.2", "-mpopcnt"),
+    "avx2": AVX2,
+    "avxvnni": (*AVX2, "-mavxvnni"),
+    "avx512vnni": AVX2 + AVX512,
+}
 """Flags for each instruction set of :data:`snn_deploy_cpu.kernels.library.INSTRUCTION_SETS`."""
 
 ZIG_TARGET = "x86_64-linux-gnu.2.17"
@@ -56,7 +61,7 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.display_warning("no C compiler: the cpu backend will do without compiled kernels")
             return
         try:
-            libraries = find_kernels() or compile_kernels(compiler)
+            libraries = find_kernels(compiler) or compile_kernels(compiler)
         except subprocess.CalledProcessError as error:
             self.app.display_warning(f"the cpu backend will do without compiled kernels: {error.cmd}\n{error.stderr}")
             return
@@ -76,9 +81,9 @@ def find_compiler() -> list[str] | None:
     return [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") else None
 
 
-def find_kernels() -> list[Path]:
-    """The libraries, if all are there and none is older than what it is made of."""
-    libraries = [FOLDER / f"kernels_{name}.so" for name in _flags()]
+def find_kernels(compiler: list[str]) -> list[Path]:
+    """The libraries that ``compiler`` makes, if all are there and none is older than what it is made of."""
+    libraries = [FOLDER / f"kernels_{name}.so" for name in _flags(compiler)]
     made_of = [*FOLDER.glob("*.[ch]"), Path(__file__)]
     newest = max(path.stat().st_mtime for path in made_of)
     return libraries if all(path.exists() and path.stat().st_mtime >= newest for path in libraries) else []
@@ -89,7 +94,7 @@ def compile_kernels(compiler: list[str]) -> list[Path]:
     sources = sorted(str(file) for file in FOLDER.glob("*.c"))
     digest: int = runpy.run_path(str(FOLDER / "sources.py"))["digest_sources"](FOLDER)
     target = ("-target", ZIG_TARGET) if _is_zig(compiler) and _is_x86() else ()
-    chosen = _flags()
+    chosen = _flags(compiler)
     made = {FOLDER / f"kernels_{name}.so": FOLDER / f"kernels_{name}.so.{os.getpid()}" for name in chosen}
 
     def compile_one(flags: tuple[str, ...], out: Path) -> None:
@@ -114,8 +119,16 @@ def platform_tag(compiler: list[str]) -> str:
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
-def _flags() -> dict[str, tuple[str, ...]]:
-    return X86_FLAGS if _is_x86() else {"baseline": ()}
+def _flags(compiler: list[str]) -> dict[str, tuple[str, ...]]:
+    """Flags for each instruction set that ``compiler`` knows: GCC has AVX-VNNI since version 11."""
+    return {
+        name: flags for name, flags in (X86_FLAGS if _is_x86() else {"baseline": ()}).items() if _knows(compiler, flags)
+    }
+
+
+def _knows(compiler: list[str], flags: tuple[str, ...]) -> bool:
+    command = [*compiler, *flags, "-x", "c", "-E", "-o", os.devnull, "-"]
+    return subprocess.run(command, input="", capture_output=True, text=True, check=False).returncode == 0
 
 
 def _is_zig(compiler: list[str]) -> bool:

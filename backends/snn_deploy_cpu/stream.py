@@ -22,7 +22,7 @@ from snn_deploy_cpu.plan import Plan
 from snn_deploy_cpu.thread_pool import ThreadPool
 from snn_deploy_cpu.window import Log, channels_last, make_runners, run_window
 
-SPARSE_BELOW = {"avx512vnni": 0.02}
+SPARSE_BELOW = {"avx512vnni": 0.02, "avxvnni": 0.02}
 """Density below which the sparse path is taken in streams, by instruction set: no frame is like the next, so nothing is timed.
 
 Both paths skip positions that no event reaches. With VNNI the direct one multiplies signed bytes as fast as a still image's."""

@@ -257,7 +257,7 @@ EXPORT int64_t lanes(void) { return LANES; }
 EXPORT int64_t max_vectors(void) { return NR; }
 /* Whether sums of 8-bit payloads are exact to any depth. */
 EXPORT int64_t sums_32_bits(void) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(VNNI_256)
     return 0;
 #else
     return 1;

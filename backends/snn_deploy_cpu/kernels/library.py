@@ -33,8 +33,8 @@ from snn_deploy_cpu.kernels.arguments import (
 )
 from snn_deploy_cpu.kernels.sources import digest_sources
 
-INSTRUCTION_SETS = ("baseline", "avx2", "avx512vnni")
-"""From the least to the best."""
+INSTRUCTION_SETS = ("baseline", "avx2", "avxvnni", "avx512vnni")
+"""From the least to the best; not every processor that has one has all before it."""
 
 VARIABLE = "SNN_DEPLOY_INSTRUCTION_SET"
 
@@ -67,13 +67,14 @@ class Kernels:
         self._declare("step_many", c_void_p, c_void_p, *[c_int64] * 4)
         self._declare("count_events", c_void_p)
         self._declare("gather_pixels", *[c_void_p] * 3, *[c_int64] * 4)
-        for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_set", "parts_each"):
+        for name in ("lanes", "max_vectors", "sums_32_bits", "interleaves_rows", "instruction_sets", "parts_each"):
             self._declare(name)
         self.lanes, self.max_vectors = int(self._library.lanes()), int(self._library.max_vectors())
         self.sums_32_bits = bool(self._library.sums_32_bits())
         self.interleaves_rows = bool(self._library.interleaves_rows())
         self.parts_each = int(self._library.parts_each())
-        self.supported = int(self._library.instruction_set())
+        present = int(self._library.instruction_sets())
+        self.supported = frozenset(name for bit, name in enumerate(INSTRUCTION_SETS) if present >> bit & 1)
 
     def _declare(self, name: str, *arguments: type) -> None:
         function = getattr(self._library, name)
@@ -174,7 +175,7 @@ def load_kernels(instruction_set: str) -> Kernels | None:
     if instruction_set != INSTRUCTION_SETS[0]:
         least = load_kernels(INSTRUCTION_SETS[0])
         # asked before it is loaded: a library may hold instructions that the processor does not know
-        if least is None or INSTRUCTION_SETS.index(instruction_set) > least.supported:
+        if least is None or instruction_set not in least.supported:
             return None
     try:
         return Kernels(instruction_set)
