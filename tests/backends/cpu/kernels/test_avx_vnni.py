@@ -20,6 +20,8 @@ from snn_deploy_cpu.kernels import library
 from snn_deploy_cpu.kernels.library import Kernels, load_kernels, select_kernels
 from snn_deploy_cpu.kernels.sources import digest_sources
 
+pytestmark = pytest.mark.extended  # the library is compiled first
+
 BUILD = Path(__file__).resolve().parents[4] / "backends/hatch_build.py"
 FEW = (*conformance_cases(), *special_cases())
 
