@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,8 @@ UNUSED_BYTES = 128 * 2**20
 class CpuBackend:
     """Runs layers one after the other: no event may arrive before its target's window. ``engine``: ``int8``, ``f32`` or ``f64``.
 
-    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads.
+    ``threads`` share out the images, or the rows of each layer where there are fewer images than threads; ``None`` takes as many
+    as the environment variable OMP_NUM_THREADS names, as numerical libraries do, or one.
 
     How a layer is computed is measured on this machine, unless it is told: those whose density (share of payloads that
     are not 0) lies below ``sparse_below`` take the sparse path, others do not; ``direct`` takes the direct path wherever it
@@ -42,10 +44,11 @@ class CpuBackend:
     def __init__(
         self,
         engine: Engine | None = None,
-        threads: int = 1,
+        threads: int | None = None,
         sparse_below: float | None = None,
         direct: bool | None = None,
     ) -> None:
+        threads = _named_threads() if threads is None else threads
         if threads < 1:
             raise BackendError(f"backend cpu: {threads} threads; at least 1 is needed")
         self._engine, self._threads, self._overrides = engine, threads, Overrides(sparse_below, direct)
@@ -116,6 +119,12 @@ class CpuBackend:
         if varying not in plans:
             plans[varying] = prepare(network, self._engine, varying=varying)
         return plans[varying]
+
+
+def _named_threads() -> int:
+    """The threads that the environment names."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(named)) if named.isdecimal() and len(named) < 4 else 1
 
 
 def _group_size(plan: Plan) -> int:

@@ -149,7 +149,12 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="count", default=0, help="give the source of every number, tracebacks of defects"
     )
     group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only")
-    group.add_argument("--threads", type=_threads, metavar="N", help="threads of all libraries (default: theirs)")
+    group.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help="threads of the cpu backend and of all libraries (default: one, and theirs)",
+    )
     group.add_argument(
         "--project", metavar="FILE", help="options by verb (default: snn-deploy.toml where there is one)"
     )
