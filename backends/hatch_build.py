@@ -25,7 +25,8 @@ FOLDER = Path(__file__).resolve().parent / "snn_deploy_cpu" / "kernels"
 
 # floor, least and greatest become instructions: no number is infinite, no zero has a sign that matters, nothing traps
 FLAGS = (
-    *("-O3", "-std=c11", "-shared", "-fPIC", "-pthread", "-s", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *(("-dynamiclib",) if sys.platform == "darwin" else ("-shared", "-s")),
+    *("-O3", "-std=c11", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffinite-math-only", "-ffp-contract=off"),
     "-fno-strict-aliasing",
 )
@@ -39,9 +40,19 @@ X86_FLAGS = {
     "avxvnni": (*AVX2, "-mavxvnni"),
     "avx512vnni": AVX2 + AVX512,
 }
-"""Flags for each instruction set of :data:`snn_deploy_cpu.kernels.library.INSTRUCTION_SETS`."""
 
-ZIG_TARGET = "x86_64-linux-gnu.2.17"
+ARM_FLAGS = {
+    "baseline": (),
+    "dotprod": ("-march=armv8.2-a+dotprod",),
+    "i8mm": ("-march=armv8.2-a+dotprod+i8mm",),
+}
+
+MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+
+FLAGS_OF = {"x86_64": X86_FLAGS, "aarch64": ARM_FLAGS}
+"""Flags for each instruction set of :data:`snn_deploy_cpu.kernels.library.INSTRUCTION_SETS`, by machine."""
+
+ZIG_TARGETS = {machine: f"{machine}-linux-gnu.2.17" for machine in FLAGS_OF}
 """What ziglang compiles for, instead of the machine it runs on: any Linux since 2012."""
 
 
@@ -93,7 +104,7 @@ def compile_kernels(compiler: list[str]) -> list[Path]:
     """The libraries, all or none; :class:`subprocess.CalledProcessError` says what the compiler did not like."""
     sources = sorted(str(file) for file in FOLDER.glob("*.c"))
     digest: int = runpy.run_path(str(FOLDER / "sources.py"))["digest_sources"](FOLDER)
-    target = ("-target", ZIG_TARGET) if _is_zig(compiler) and _is_x86() else ()
+    target = ("-target", ZIG_TARGETS[MACHINE]) if _is_portable(compiler) else ()
     chosen = _flags(compiler)
     made = {FOLDER / f"kernels_{name}.so": FOLDER / f"kernels_{name}.so.{os.getpid()}" for name in chosen}
 
@@ -114,16 +125,24 @@ def compile_kernels(compiler: list[str]) -> list[Path]:
 
 def platform_tag(compiler: list[str]) -> str:
     """The platforms that the libraries run on, as wheels name them."""
-    if _is_zig(compiler) and _is_x86() and sys.platform == "linux":
-        return "manylinux_2_17_x86_64.manylinux2014_x86_64"
-    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    if _is_portable(compiler):
+        return f"manylinux_2_17_{MACHINE}.manylinux2014_{MACHINE}"
+    return sysconfig.get_platform().replace("-", "_").replace(".", "_").replace("universal2", platform.machine())
+
+
+def flags_for(machine: str, compiler: list[str]) -> dict[str, tuple[str, ...]]:
+    """Flags for each instruction set of ``machine`` (x86_64, aarch64), as ``compiler`` spells them."""
+    flags: dict[str, tuple[str, ...]] = FLAGS_OF.get(machine, {"baseline": ()})
+    if "ziglang" not in compiler:
+        return flags
+    return {
+        name: tuple(flag.replace("-march=armv8.2-a", "-mcpu=generic+v8_2a") for flag in flags[name]) for name in flags
+    }
 
 
 def _flags(compiler: list[str]) -> dict[str, tuple[str, ...]]:
-    """Flags for each instruction set that ``compiler`` knows: GCC has AVX-VNNI since version 11."""
-    return {
-        name: flags for name, flags in (X86_FLAGS if _is_x86() else {"baseline": ()}).items() if _knows(compiler, flags)
-    }
+    """Those that ``compiler`` knows: GCC has AVX-VNNI since version 11."""
+    return {name: own for name, own in flags_for(MACHINE, compiler).items() if _knows(compiler, own)}
 
 
 def _knows(compiler: list[str], flags: tuple[str, ...]) -> bool:
@@ -131,12 +150,9 @@ def _knows(compiler: list[str], flags: tuple[str, ...]) -> bool:
     return subprocess.run(command, input="", capture_output=True, text=True, check=False).returncode == 0
 
 
-def _is_zig(compiler: list[str]) -> bool:
-    return "ziglang" in compiler
-
-
-def _is_x86() -> bool:
-    return platform.machine() in ("x86_64", "AMD64")
+def _is_portable(compiler: list[str]) -> bool:
+    """Whether libraries run on any Linux with the same processor."""
+    return "ziglang" in compiler and sys.platform == "linux" and MACHINE in ZIG_TARGETS
 
 
 if __name__ == "__main__":

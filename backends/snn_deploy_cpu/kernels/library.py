@@ -33,8 +33,10 @@ from snn_deploy_cpu.kernels.arguments import (
 )
 from snn_deploy_cpu.kernels.sources import digest_sources
 
-INSTRUCTION_SETS = ("baseline", "avx2", "avxvnni", "avx512vnni")
-"""From the least to the best; not every processor that has one has all before it."""
+INSTRUCTION_SETS = ("baseline", "avx2", "avxvnni", "avx512vnni", "dotprod", "i8mm")
+"""Of all kinds of processor, each from the least to the best; not every one that has one has all before it.
+
+``baseline`` is plain C on x86-64, Neon on aarch64; ``dotprod`` and ``i8mm`` are aarch64's, with SDOT and USDOT."""
 
 VARIABLE = "SNN_DEPLOY_INSTRUCTION_SET"
 

@@ -81,6 +81,68 @@ INLINE uint32_t mark_nonzero(const void *line, int64_t first, int format) {
 
 EXPORT int64_t interleaves_rows(void) { return 1; }
 
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+
+/* Sixteen sums of 16 bits, or eight of 32. */
+typedef struct {
+    int16x8_t low, high;
+} sums_vector;
+#define NO_SUMS ((sums_vector){vdupq_n_s16(0), vdupq_n_s16(0)})
+
+INLINE void store_vector(void *out, sums_vector sums) { memcpy(out, &sums, sizeof sums); }
+
+INLINE sums_vector add_row(sums_vector total, bool wide, const char *row, const void *payloads, int which) {
+    if (wide) {
+        const int16x8_t weights = vld1q_s16((const int16_t *)row);
+        const int16_t payload = (int16_t)get(payloads, which, I16);
+        const int32x4_t low = vmlal_n_s16(vreinterpretq_s32_s16(total.low), vget_low_s16(weights), payload);
+        const int32x4_t high = vmlal_high_n_s16(vreinterpretq_s32_s16(total.high), weights, payload);
+        return (sums_vector){vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high)};
+    }
+    const int8x16_t weights = vld1q_s8((const int8_t *)row), payload = vdupq_n_s8((int8_t)get(payloads, which, U8));
+    return (sums_vector){vmlal_s8(total.low, vget_low_s8(weights), vget_low_s8(payload)),
+                         vmlal_high_s8(total.high, weights, payload)};
+}
+
+INLINE void add_two(sums_vector *total, int vectors, bool wide, const char *one, const char *other, const void *payloads) {
+    for (int v = 0; v < vectors; v++)
+        total[v] = add_row(add_row(total[v], wide, one + 16 * v, payloads, 0), wide, other + 16 * v, payloads, 1);
+}
+
+INLINE void store_sums(float *out, const sums_vector *total, int vectors, bool wide, float scale, bool overwrite) {
+    for (int v = 0; v < vectors; v++)
+        for (int quarter = 0; quarter < (wide ? 2 : 4); quarter++, out += 4) {
+            const int16x8_t half = quarter < (wide ? 1 : 2) ? total[v].low : total[v].high;
+            const int32x4_t sums = wide          ? vreinterpretq_s32_s16(half)
+                                   : quarter % 2 ? vmovl_high_s16(half)
+                                                 : vmovl_s16(vget_low_s16(half));
+            const float32x4_t scaled = vmulq_n_f32(vcvtq_f32_s32(sums), scale);
+            vst1q_f32(out, overwrite ? scaled : vaddq_f32(scaled, vld1q_f32(out)));
+        }
+}
+
+INLINE uint16x8_t find_zeros(const int16_t *numbers) { return vceqzq_s16(vld1q_s16(numbers)); }
+INLINE uint16x4_t find_wide_zeros(const int32_t *numbers) { return vmovn_u32(vceqzq_s32(vld1q_s32(numbers))); }
+
+INLINE uint32_t mark_nonzero(const void *line, int64_t first, int format) {
+    const uint8x16_t bits = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const int16_t *shorts = (const int16_t *)line + first;
+    const int32_t *words = (const int32_t *)line + first;
+    uint8x16_t zeros;
+    if (format == U8)
+        zeros = vceqzq_u8(vld1q_u8((const uint8_t *)line + first));
+    else if (format == I16)
+        zeros = vcombine_u8(vmovn_u16(find_zeros(shorts)), vmovn_u16(find_zeros(shorts + 8)));
+    else
+        zeros = vcombine_u8(vmovn_u16(vcombine_u16(find_wide_zeros(words), find_wide_zeros(words + 4))),
+                            vmovn_u16(vcombine_u16(find_wide_zeros(words + 8), find_wide_zeros(words + 12))));
+    const uint8x16_t marks = vbicq_u8(bits, zeros);
+    return vaddv_u8(vget_low_u8(marks)) | (uint32_t)vaddv_u8(vget_high_u8(marks)) << 8;
+}
+
+EXPORT int64_t interleaves_rows(void) { return 0; }
+
 #else
 typedef struct {
     union {

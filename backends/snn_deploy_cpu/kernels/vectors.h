@@ -202,6 +202,130 @@ INLINE void put_floats(void *numbers, int format, floats values) {
         _mm256_storeu_si256(numbers, whole);
 }
 
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#if defined(__ARM_FEATURE_DOTPROD)
+enum { LANES = 4, MR = 8, NR = 2 };
+#else
+enum { LANES = 4, MR = 4, NR = 2 };
+#endif
+typedef int32x4_t vector;
+#define ZEROS vdupq_n_s32(0)
+
+INLINE void store_scaled(float *out, vector sums, float scale, bool overwrite) {
+    const float32x4_t scaled = vmulq_n_f32(vcvtq_f32_s32(sums), scale);
+    vst1q_f32(out, overwrite ? scaled : vaddq_f32(scaled, vld1q_f32(out)));
+}
+
+INLINE int8x16_t broadcast(const uint8_t *word) {
+    int32_t value;
+    memcpy(&value, word, sizeof value);
+    return vreinterpretq_s8_s32(vdupq_n_s32(value));
+}
+
+/* Products of bytes fit 16 bits, of which neighbours are added in 32; those of 16 bits are added there one by one. A register
+ * has the sums of half a vector of weights, side by side until the end; those of FEW positions are as many as there is room. */
+enum { FEW = 4 };
+
+INLINE void accumulate_few(vector total[FEW][NR], const vector *weights, const uint8_t *x, int64_t pitch, int64_t words,
+                           int count, bool wide) {
+    vector low[FEW][NR], high[FEW][NR];
+    for (int m = 0; m < FEW; m++)
+        for (int v = 0; v < count; v++) low[m][v] = high[m][v] = ZEROS;
+    for (int64_t word = 0; word < words; word++, x += WORD_BYTES, weights += count)
+        for (int m = 0; m < FEW; m++) {
+            const int16x8_t two = vreinterpretq_s16_s8(broadcast(x + m * pitch));
+            const int16x8_t four = vreinterpretq_s16_u16(vmovl_u8(vreinterpret_u8_s16(vget_low_s16(two))));
+            for (int v = 0; v < count; v++) {
+                const int16x8_t pairs = vreinterpretq_s16_s32(weights[v]);
+                const int8x16_t bytes = vreinterpretq_s8_s32(weights[v]);
+                low[m][v] = wide ? vmlal_s16(low[m][v], vget_low_s16(pairs), vget_low_s16(two))
+                                 : vpadalq_s16(low[m][v], vmulq_s16(vmovl_s8(vget_low_s8(bytes)), four));
+                high[m][v] = wide ? vmlal_high_s16(high[m][v], pairs, two)
+                                  : vpadalq_s16(high[m][v], vmulq_s16(vmovl_high_s8(bytes), four));
+            }
+        }
+    for (int m = 0; m < FEW; m++)
+        for (int v = 0; v < count; v++) total[m][v] = vaddq_s32(total[m][v], vpaddq_s32(low[m][v], high[m][v]));
+}
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+/* USDOT multiplies unsigned bytes by signed ones. */
+INLINE vector add_fours(vector sums, int8x16_t payloads, vector weights) {
+    return vusdotq_s32(sums, vreinterpretq_u8_s8(payloads), vreinterpretq_s8_s32(weights));
+}
+enum { LESS = 0 };
+#elif defined(__ARM_FEATURE_DOTPROD)
+/* SDOT multiplies signed bytes only: by payloads that are 128 less. */
+INLINE vector add_fours(vector sums, int8x16_t payloads, vector weights) {
+    return vdotq_s32(sums, veorq_s8(payloads, vdupq_n_s8(-128)), vreinterpretq_s8_s32(weights));
+}
+enum { LESS = 128 };
+#endif
+
+INLINE void accumulate(vector total[MR][NR], const vector *weights, const uint8_t *x, int64_t pitch, int64_t words,
+                       int64_t depth, int count, bool wide) {
+    (void)depth;
+#if defined(__ARM_FEATURE_DOTPROD)
+    if (!wide) {
+        vector missing[NR]; /* 128 times the weights, the same at every position */
+        for (int v = 0; v < count; v++) missing[v] = ZEROS;
+        for (int64_t word = 0; word < words; word++, x += WORD_BYTES, weights += count) {
+            for (int m = 0; m < MR; m++) {
+                const int8x16_t payloads = broadcast(x + m * pitch);
+                for (int v = 0; v < count; v++) total[m][v] = add_fours(total[m][v], payloads, weights[v]);
+            }
+            for (int v = 0; LESS > 0 && v < count; v++)
+                missing[v] = vdotq_s32(missing[v], vdupq_n_s8(-LESS), vreinterpretq_s8_s32(weights[v]));
+        }
+        for (int m = 0; m < MR; m++)
+            for (int v = 0; LESS > 0 && v < count; v++) total[m][v] = vsubq_s32(total[m][v], missing[v]);
+        return;
+    }
+#endif
+    for (int m = 0; m < MR; m += FEW) accumulate_few(total + m, weights, x + m * pitch, pitch, words, count, wide);
+}
+
+enum { WIDTH = 4 };
+typedef float32x4_t floats;
+#define LOAD vld1q_f32
+#define STORE vst1q_f32
+#define SPLAT vdupq_n_f32
+#define ADD vaddq_f32
+#define SUBTRACT vsubq_f32
+#define MULTIPLY vmulq_f32
+#define LEAST vminq_f32
+#define GREATEST vmaxq_f32
+#define FLOOR vrndmq_f32
+
+INLINE int32_t count_different(floats one, floats other) {
+    return WIDTH + vaddvq_s32(vreinterpretq_s32_u32(vceqq_f32(one, other)));
+}
+
+INLINE floats select_zero(floats x, floats one, floats other) { return vbslq_f32(vceqzq_f32(x), one, other); }
+
+INLINE float64x2_t floor_half(float64x2_t x, const double *factors, double least, double most) {
+    const float64x2_t whole = vrndmq_f64(vmulq_f64(x, vld1q_f64(factors)));
+    return vminq_f64(vmaxq_f64(whole, vdupq_n_f64(least)), vdupq_n_f64(most));
+}
+
+INLINE floats floor_products(floats x, const double *factors, double least, double most) {
+    const float64x2_t low = floor_half(vcvt_f64_f32(vget_low_f32(x)), factors, least, most);
+    return vcvt_high_f32_f64(vcvt_f32_f64(low), floor_half(vcvt_high_f64_f32(x), factors + 2, least, most));
+}
+
+INLINE void put_floats(void *numbers, int format, floats values) {
+    const int32x4_t whole = vcvtq_s32_f32(values);
+    const int16x4_t narrow = vmovn_s32(whole);
+    const uint32x2_t bytes = vreinterpret_u32_s8(vmovn_s16(vcombine_s16(narrow, narrow)));
+    if (format == U8)
+        memcpy(numbers, &bytes, WIDTH);
+    else if (format == I16)
+        vst1_s16(numbers, narrow);
+    else
+        vst1q_s32(numbers, whole);
+}
+
 #else
 enum { LANES = 4, MR = 4, NR = 2 };
 typedef struct {
