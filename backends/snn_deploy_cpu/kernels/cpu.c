@@ -31,20 +31,31 @@ static bool has_dot_products(void) { return false; }
 static bool has_mixed_signs(void) { return false; }
 #endif
 
+#if defined(__x86_64__)
+static bool all(unsigned word, unsigned bits) { return (word & bits) == bits; }
+
+/* Which registers the system saves when it changes threads: without it instructions on them fail. */
+static unsigned saved_registers(void) {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+#endif
+
 /* A bit for each of INSTRUCTION_SETS in library.py: any processor's, AVX2, AVX2 with 8-bit dot products (AVX-VNNI), AVX-512
  * with its own (VNNI); Neon with dot products of equal signs (SDOT) and of both (USDOT). Not each has all before it: servers
  * of 2021 have the fourth and not the third. */
 EXPORT int64_t instruction_sets(void) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return 1;
-    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    unsigned a = 0, b, c, d, leaves = 0;
-    __get_cpuid_count(7, 0, &leaves, &b, &c, &d);
-    if (leaves) __get_cpuid_count(7, 1, &a, &b, &c, &d);
-    return 3 | (a >> 4 & 1) << 2 | wide << 3;
+    /* asked by hand: what __builtin_cpu_supports reads is never filled in where ziglang links */
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX2_BMI = 1 << 3 | 1 << 5 | 1 << 8, VNNI = 1 << 11, YMM = 0x6, ZMM = 0xe6 };
+    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F, DQ, CD, BW, VL */
+    unsigned a, b = 0, c = 0, d, first = 0, leaves = 0, second = 0;
+    if (!__get_cpuid(1, &a, &b, &first, &d) || !all(first, FMA | OSXSAVE) || !all(saved_registers(), YMM)) return 1;
+    if (!__get_cpuid_count(7, 0, &leaves, &b, &c, &d) || !all(b, AVX2_BMI)) return 1;
+    const bool wide = all(b, avx512) && all(c, VNNI) && all(saved_registers(), ZMM);
+    if (leaves) __get_cpuid_count(7, 1, &second, &b, &c, &d);
+    return 3 | (second >> 4 & 1) << 2 | wide << 3;
 #else
     return 1 | has_dot_products() << 4 | (has_dot_products() && has_mixed_signs()) << 5;
 #endif

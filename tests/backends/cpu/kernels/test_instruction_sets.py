@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from functools import cache
 from pathlib import Path
@@ -92,6 +93,21 @@ def test_the_best_that_the_processor_has_is_selected(monkeypatch: pytest.MonkeyP
         pytest.fail("no kernels")
     assert best.instruction_set == max(least.supported, key=INSTRUCTION_SETS.index)
     assert INSTRUCTION_SETS[0] in least.supported
+
+
+def test_the_processor_is_what_the_system_says_it_is() -> None:
+    """A library that runs nowhere else would be worth nothing: what is found must be all that there is."""
+    least, system = load_kernels(INSTRUCTION_SETS[0]), Path("/proc/cpuinfo")
+    if least is None or platform.machine() != "x86_64" or not system.exists():
+        pytest.skip("needs Linux on x86-64")
+    line = next(line for line in system.read_text().splitlines() if line.startswith("flags"))
+    flags = set(line.split(":")[1].split())
+    needed = {
+        "avx2": {"avx2", "fma", "bmi1", "bmi2"},
+        "avxvnni": {"avx2", "fma", "bmi1", "bmi2", "avx_vnni"},
+        "avx512vnni": {"avx2", "fma", "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl", "avx512_vnni"},
+    }
+    assert least.supported == {"baseline", *(name for name, those in needed.items() if those <= flags)}
 
 
 def test_a_variable_selects_less(instruction_set: str) -> None:
