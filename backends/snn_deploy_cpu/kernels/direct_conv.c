@@ -121,19 +121,19 @@ INLINE void accumulate_run(vector total[MR][NR], const run *each, int64_t tile, 
 /* Subtracts from `initial` what the zeros of X8 add too much: the sums of a position that sees nothing else. */
 INLINE void take_off_excess(vector *initial, const row_ring *ring, const geometry *g, int count) {
     const int64_t words = g->kernel[Y] * g->kernel[X] * ring->words;
-    for (int64_t tile = 0; tile < ring->weights->tiles; tile++)
-        for (int64_t word = 0; word < words; word += ring->words) {
-            vector total[MR][NR];
-            int32_t sums[NR * LANES], before[NR * LANES];
-            for (int m = 0; m < MR; m++)
-                for (int v = 0; v < count; v++) total[m][v] = ZEROS;
+    for (int64_t tile = 0; tile < ring->weights->tiles; tile++) {
+        vector total[MR][NR];
+        int32_t sums[NR * LANES], before[NR * LANES];
+        for (int m = 0; m < MR; m++)
+            for (int v = 0; v < count; v++) total[m][v] = ZEROS;
+        for (int64_t word = 0; word < words; word += ring->words)
             accumulate(total, (const vector *)ring->weights->data + (tile * words + word) * count,
                        ring->data + ring->slots * ring->row_bytes, 0, ring->words, ring->weights->depth, count, false);
-            for (int v = 0; v < count; v++) memcpy(sums + v * LANES, &total[0][v], sizeof(vector));
-            memcpy(before, initial + tile * count, (size_t)count * sizeof(vector));
-            for (int64_t i = 0; i < (int64_t)count * LANES; i++) before[i] -= sums[i];
-            memcpy(initial + tile * count, before, (size_t)count * sizeof(vector));
-        }
+        for (int v = 0; v < count; v++) memcpy(sums + v * LANES, &total[0][v], sizeof(vector));
+        memcpy(before, initial + tile * count, (size_t)count * sizeof(vector));
+        for (int64_t i = 0; i < (int64_t)count * LANES; i++) before[i] -= sums[i];
+        memcpy(initial + tile * count, before, (size_t)count * sizeof(vector));
+    }
 }
 
 static void prepare_excess(vector *initial, const row_ring *ring, const geometry *g) {

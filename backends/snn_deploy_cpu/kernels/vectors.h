@@ -30,18 +30,8 @@ INLINE void store_scaled(float *out, vector sums, float scale, bool overwrite) {
     _mm512_storeu_ps(out, overwrite ? scaled : _mm512_add_ps(scaled, _mm512_loadu_ps(out)));
 }
 
-/* 32-bit sums of four products, whatever the payloads: no depth to keep to. */
-INLINE void accumulate(vector total[MR][NR], const vector *weights, const uint8_t *x, int64_t pitch, int64_t words,
-                       int64_t depth, int count, bool wide) {
-    (void)depth;
-    for (int64_t word = 0; word < words; word++, x += WORD_BYTES, weights += count)
-        for (int m = 0; m < MR; m++) {
-            const vector payloads = broadcast(x + m * pitch);
-            for (int v = 0; v < count; v++)
-                total[m][v] = wide ? _mm512_dpwssd_epi32(total[m][v], payloads, weights[v])
-                                   : _mm512_dpbusd_epi32(total[m][v], payloads, weights[v]);
-        }
-}
+#define ADD_FOURS _mm512_dpbusd_epi32
+#define ADD_PAIRS _mm512_dpwssd_epi32
 
 /* Floats of as many neurons as a register holds, for the loops over neurons. */
 enum { WIDTH = 16 };
@@ -117,19 +107,6 @@ INLINE void store_scaled(float *out, vector sums, float scale, bool overwrite) {
 #define ADD_FOURS _mm256_dpbusd_epi32
 #define ADD_PAIRS _mm256_dpwssd_epi32
 #endif
-
-/* 32-bit sums of four products, whatever the payloads: no depth to keep to. */
-INLINE void accumulate(vector total[MR][NR], const vector *weights, const uint8_t *x, int64_t pitch, int64_t words,
-                       int64_t depth, int count, bool wide) {
-    (void)depth;
-    for (int64_t word = 0; word < words; word++, x += WORD_BYTES, weights += count)
-        for (int m = 0; m < MR; m++) {
-            const vector payloads = broadcast(x + m * pitch);
-            for (int v = 0; v < count; v++)
-                total[m][v] = wide ? ADD_PAIRS(total[m][v], payloads, weights[v])
-                                   : ADD_FOURS(total[m][v], payloads, weights[v]);
-        }
-}
 
 #else
 /* GCC 12 would copy every sum once more in each round of a loop that adds with the intrinsic (a tenth of its time). */
@@ -376,4 +353,19 @@ INLINE floats floor_products(floats x, const double *factors, double least, doub
 }
 
 INLINE void put_floats(void *numbers, int format, floats values) { put(numbers, 0, format, (int32_t)values); }
+#endif
+
+#if defined(ADD_FOURS)
+/* 32-bit sums of four products, whatever the payloads: no depth to keep to. */
+INLINE void accumulate(vector total[MR][NR], const vector *weights, const uint8_t *x, int64_t pitch, int64_t words,
+                       int64_t depth, int count, bool wide) {
+    (void)depth;
+    for (int64_t word = 0; word < words; word++, x += WORD_BYTES, weights += count)
+        for (int m = 0; m < MR; m++) {
+            const vector payloads = broadcast(x + m * pitch);
+            for (int v = 0; v < count; v++)
+                total[m][v] = wide ? ADD_PAIRS(total[m][v], payloads, weights[v])
+                                   : ADD_FOURS(total[m][v], payloads, weights[v]);
+        }
+}
 #endif

@@ -30,11 +30,11 @@ FEW = (*conformance_cases(), *special_cases())
 def half(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     """Kernels of 256 bits with VNNI, whose instructions AVX-512 has, too."""
     if load_kernels("avx512vnni") is None:
-        pytest.skip("this processor has no AVX-512 with VNNI")
+        pytest.skip("needs a processor with AVX-512 VNNI")
     build = runpy.run_path(str(BUILD))
     compiler = build["find_compiler"]()
     if compiler is None:
-        pytest.skip("there is no C compiler here")
+        pytest.skip("needs a C compiler")
     folder, built = library.library_path("baseline").parent, tmp_path_factory.mktemp("half") / "kernels_avxvnni.so"
     flags = (*build["FLAGS"], *build["X86_FLAGS"]["avx512vnni"], "-DHALF_OF_AVX512")
     digest = f"-DSOURCE_DIGEST={digest_sources(folder)}"

@@ -25,7 +25,7 @@ def find_cross_compiler() -> list[str]:
         return ["aarch64-linux-gnu-gcc"]
     if find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl"]
-    pytest.skip("there is no compiler for aarch64 here: aarch64-linux-gnu-gcc, or the package ziglang")
+    pytest.skip("needs a cross compiler for aarch64: aarch64-linux-gnu-gcc, or the package ziglang")
 
 
 def digests(folder: Path, compiler: list[str], flags: tuple[str, ...], run: tuple[str, ...] = ()) -> list[str]:
@@ -53,7 +53,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_neon_computes_what_plain_c_does(name: str, expected: list[str], tmp_path: Path) -> None:
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
     if emulator is None:
-        pytest.skip("there is no emulator of aarch64 here: qemu-aarch64-static")
+        pytest.skip("needs qemu-aarch64-static or qemu-aarch64")
     compiler = find_cross_compiler()
     flags = BUILD["flags_for"]("aarch64", compiler)[name]
     found = digests(tmp_path, compiler, ("-static", *flags), (*shlex.split(emulator), "-cpu", "max"))
