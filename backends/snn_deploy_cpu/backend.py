@@ -124,7 +124,7 @@ class CpuBackend:
 def _named_threads() -> int:
     """The threads that the environment names."""
     named = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(named)) if named.isdecimal() and len(named) < 4 else 1
+    return max(1, int(named)) if named.isdecimal() and len(named) < 5 else 1
 
 
 def _group_size(plan: Plan) -> int:

@@ -7,7 +7,8 @@ from snn_deploy_cpu import CpuBackend
 
 
 @pytest.mark.parametrize(
-    ("named", "threads"), [("3", 3), ("1", 1), ("0", 1), ("", 1), ("four", 1), ("-2", 1), ("2,1", 1), ("99999", 1)]
+    ("named", "threads"),
+    [("3", 3), ("1024", 1024), ("1", 1), ("0", 1), ("", 1), ("four", 1), ("-2", 1), ("2,1", 1), ("99999", 1)],
 )
 def test_the_environment_names_threads(named: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", named)
